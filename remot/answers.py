@@ -1,0 +1,91 @@
+"""The one answer contract: ``<think>…</think><answer>CAB</answer>``, one option letter per question, in order.
+
+Data, rewards and evaluation render and read answers here and nowhere else. Completions are hostile text: reading is
+plain string search in linear time over a bounded prefix, never a regular expression that can back-track.
+"""
+
+import string
+from dataclasses import dataclass
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+LETTERS = "ABCDEFGH"
+
+#: Longest completion that is read, in characters; the rest is ignored.
+MAX_COMPLETION_CHARS = 200_000
+
+_ASCII_TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # unlike lower(), keeps the length
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What a completion says.
+
+    Args:
+        reasoning: Text between the think tags, "" if there are none.
+        answer: Upper-cased text of the first answer element, "" if there is none.
+        well_formed: True if the completion is exactly one think element, white space, one answer element.
+    """
+
+    reasoning: str
+    answer: str
+    well_formed: bool
+
+
+def render_response(reasoning: str, letters: str) -> str:
+    """The response a perfect policy gives."""
+    return f"{THINK_OPEN}{reasoning}{THINK_CLOSE}{ANSWER_OPEN}{letters}{ANSWER_CLOSE}"
+
+
+def answer_char_span(response: str) -> tuple[int, int]:
+    """Character interval [start, end) of the letters inside the first answer element of ``response``.
+
+    Raises:
+        ValueError: If ``response`` has no answer element.
+    """
+    start = response.find(ANSWER_OPEN)
+    end = response.find(ANSWER_CLOSE, start + len(ANSWER_OPEN))
+    if start < 0 or end < 0:
+        msg = "the response has no <answer>…</answer> element to take the loss on"
+        raise ValueError(msg)
+    return start + len(ANSWER_OPEN), end
+
+
+def _between(text: str, opening: str, closing: str) -> str | None:
+    """Text between the first ``opening`` and the ``closing`` after it, whatever the case of the tags."""
+    lowered = text.translate(_ASCII_TO_LOWER)
+    start = lowered.find(opening)
+    if start < 0:
+        return None
+    start += len(opening)
+    end = lowered.find(closing, start)
+    return None if end < 0 else text[start:end]
+
+
+def _is_well_formed(completion: str) -> bool:
+    text = completion.strip()
+    if len(text) > MAX_COMPLETION_CHARS or not (text.startswith(THINK_OPEN) and text.endswith(ANSWER_CLOSE)):
+        return False
+    lowered = text.translate(_ASCII_TO_LOWER)
+    tags = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
+    if any(not text.count(tag) == lowered.count(tag) == 1 for tag in tags):
+        return False
+    middle = _between(text, THINK_CLOSE, ANSWER_OPEN)
+    return middle is not None and not middle.strip()
+
+
+def parse_response(completion: str) -> ParsedAnswer:
+    """Read a completion as the official ReMoT evaluation does: the first answer element, else text after </think>.
+
+    Tags are found whatever their case, as there; only a completion with lower-case tags is well formed.
+
+    >>> parse_response("<think>it rose</think><answer>cab</answer>").answer
+    'CAB'
+    """
+    text = completion[:MAX_COMPLETION_CHARS]
+    reasoning = _between(text, THINK_OPEN, THINK_CLOSE) or ""
+    answer = _between(text, ANSWER_OPEN, ANSWER_CLOSE)
+    if answer is None:
+        think_end = text.translate(_ASCII_TO_LOWER).find(THINK_CLOSE)
+        answer = "" if think_end < 0 else text[think_end + len(THINK_CLOSE) :]
+    return ParsedAnswer(reasoning=reasoning, answer=answer.strip().upper(), well_formed=_is_well_formed(completion))

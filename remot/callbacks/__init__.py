@@ -1,0 +1,17 @@
+"""Lightning callbacks: what a person sees of a run, and what the run leaves behind."""
+
+from remot.callbacks.clock import StepClock
+from remot.callbacks.held_out import HeldOutEvaluation
+from remot.callbacks.interrupt import InterruptCheckpoint
+from remot.callbacks.progress import PhaseProgressBar
+from remot.callbacks.samples import CompletionSamples
+from remot.callbacks.summary import RunSummary
+
+__all__ = [
+    "CompletionSamples",
+    "HeldOutEvaluation",
+    "InterruptCheckpoint",
+    "PhaseProgressBar",
+    "RunSummary",
+    "StepClock",
+]

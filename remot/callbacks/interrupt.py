@@ -1,0 +1,97 @@
+"""Ctrl-C keeps the work: finish the step, save, say how to go on."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from rich.console import Console
+
+from remot.callbacks.progress import PhaseProgressBar
+
+
+class InterruptCheckpoint(Callback):
+    """Saves ``last.ckpt`` when training is interrupted from the keyboard.
+
+    A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
+    a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
+    one does.
+
+    Args:
+        finish_step: False lets the first Ctrl-C take effect at once; the step it fell into is repeated on resuming,
+            from weights it may have changed already.
+    """
+
+    def __init__(self, finish_step: bool = True) -> None:  # noqa: FBT001, FBT002 (a key of the configuration)
+        super().__init__()
+        self.finish_step = finish_step
+        self._asked_to_stop = False
+        self._previous_handler: object = None
+
+    def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
+        """Take over Ctrl-C for the length of the step."""
+        if not self.finish_step or threading.current_thread() is not threading.main_thread():
+            return
+
+        def ask(_signal: int, _frame: FrameType | None) -> None:
+            if self._asked_to_stop:
+                raise KeyboardInterrupt
+            self._asked_to_stop = True
+            _tell(trainer, "Stopping when this step is done; press Ctrl-C again to stop at once.")
+
+        self._asked_to_stop = False
+        self._previous_handler = signal.signal(signal.SIGINT, ask)
+
+    def on_train_batch_end(self, *_: object, **__: object) -> None:
+        """Give Ctrl-C back, and stop if it came."""
+        self._give_back()
+        if self._asked_to_stop:
+            self._asked_to_stop = False
+            raise KeyboardInterrupt
+
+    def on_exception(self, trainer: Trainer, _module: LightningModule, exception: BaseException) -> None:
+        """Save and say how to go on, if training was interrupted."""
+        if not isinstance(exception, KeyboardInterrupt):
+            self._give_back()
+            return
+        self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if trainer.global_step == 0:
+            _tell(trainer, "Stopped before the first step was done; there is nothing to continue from.")
+            return
+        path, name = checkpoint_to_write(trainer)
+        trainer.save_checkpoint(path)
+        go_on = f"remot fit --config … --ckpt_path {name}"
+        _tell(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+
+    def _give_back(self) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)  # type: ignore[arg-type]
+            self._previous_handler = None
+
+
+def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:
+    """Where to save, and what ``--ckpt_path`` finds it again.
+
+    The folder is that of the first :class:`ModelCheckpoint`, which is told that this is its ``last`` now: a continued
+    run must replace the file, not put ``last-v1`` beside it. Without one it is ``checkpoints`` below the trainer's
+    root, which has to be named in full.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath:
+            callback.last_model_path = callback.last_model_path or str(Path(callback.dirpath) / "last.ckpt")
+            return Path(callback.last_model_path), "last"
+    path = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    return path, str(path)
+
+
+def _tell(trainer: Trainer, sentence: str) -> None:
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, PhaseProgressBar):
+        bar.print_above(sentence)
+    elif trainer.is_global_zero:
+        Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)

@@ -1,0 +1,209 @@
+"""A progress bar that knows the phase of training; plain lines where there is no terminal."""
+
+import math
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from remot.callbacks.clock import StepClock
+from remot.evaluation.report import printable
+
+Fields = Mapping[str, str | float]
+
+
+class PhaseProgressBar(ProgressBar):
+    """Phase, step, reward, KL, loss, seconds per step and time left, on the standard error.
+
+    The module may have a method ``progress_fields() -> Mapping[str, str | float]``; its ``phase`` comes first, the
+    other fields follow in order. Without it the module's ``prog_bar`` metrics are shown.
+
+    Args:
+        every_steps: Where there is no terminal, a line is written every so many steps …
+        every_seconds: … or after so many seconds, whichever comes first.
+    """
+
+    def __init__(self, every_steps: int = 10, every_seconds: float = 15.0) -> None:
+        super().__init__()
+        self.every_steps, self.every_seconds = every_steps, every_seconds
+        self._enabled = True
+        self._console = Console(stderr=True)
+        self._clock = StepClock()
+        self._live: Progress | None = None
+        self._training: TaskID | None = None
+        self._evaluating: TaskID | None = None
+        self._last_line = (-1, -math.inf)
+
+    def disable(self) -> None:
+        """Show nothing; lightning calls this where another process shows it."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show again."""
+        self._enabled = True
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether anything is shown; lightning asks before it prints through the bar."""
+        return self._enabled
+
+    def print(self, *args: object, sep: str = " ", **_: object) -> None:
+        """Where ``self.print`` of a module goes."""
+        self.print_above(sep.join(str(arg) for arg in args))
+
+    def print_above(self, text: str | Text) -> None:
+        """Write lines without breaking the bar; the text may come from anywhere."""
+        if self._enabled:
+            inert = Text(text) if isinstance(text, str) else text.copy()
+            inert.plain = printable(inert.plain)
+            console = self._console if self._live is None else self._live.console
+            console.print(inert, soft_wrap=True)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Only rank zero shows anything."""
+        super().setup(trainer, pl_module, stage)
+        if not trainer.is_global_zero:
+            self.disable()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start counting, at the step of the checkpoint if the run continues."""
+        self._clock.start(trainer.global_step, time.monotonic())
+        if live := self._open():
+            total = total_steps(trainer)
+            self._training = live.add_task("training", total=total, completed=trainer.global_step, info="")
+            self._update_training(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object, **__: object) -> None:
+        """Show the step that is done."""
+        self._clock.tick(trainer.global_step, time.monotonic())
+        if self._live is not None:
+            self._update_training(trainer, pl_module)
+        elif self._enabled and self._line_is_due(trainer):
+            self._last_line = (trainer.global_step, time.monotonic())
+            self.print_above(self._line(trainer, pl_module))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the finished bar behind and the terminal to others."""
+        if self._live is not None:
+            self._update_training(trainer, pl_module)
+        self._close()
+
+    def on_validation_start(self, trainer: Trainer, *_: object) -> None:
+        """Evaluation does not count as training time."""
+        if not trainer.sanity_checking:
+            self._clock.pause(time.monotonic())
+            self._start_evaluation(sum(_counts(trainer.num_val_batches)))
+
+    def on_validation_batch_end(self, *_: object, **__: object) -> None:
+        """Show the batch that is evaluated."""
+        self._advance_evaluation()
+
+    def on_validation_end(self, *_: object) -> None:
+        """Back to training."""
+        self._clock.resume(time.monotonic())
+        self._end_evaluation()
+
+    def on_test_start(self, trainer: Trainer, *_: object) -> None:
+        """Show the batches of a test."""
+        self._start_evaluation(sum(_counts(trainer.num_test_batches)))
+
+    def on_test_batch_end(self, *_: object, **__: object) -> None:
+        """Show the batch that is tested."""
+        self._advance_evaluation()
+
+    def on_test_end(self, *_: object) -> None:
+        """Take the bar away."""
+        self._end_evaluation()
+
+    def on_exception(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        self._close()
+
+    def teardown(self, *_: object, **__: object) -> None:
+        """Leave the terminal as it was."""
+        self._close()
+
+    def _open(self) -> Progress | None:
+        """The live bar, started if need be; None where there is no terminal."""
+        if self._live is None and self._enabled and self._console.is_interactive:
+            phase, info = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[info]"))
+            self._live = Progress(phase, BarColumn(), MofNCompleteColumn(), info, console=self._console)
+            self._live.start()
+        return self._live
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._live = self._training = self._evaluating = None
+
+    def _update_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._live is not None and self._training is not None:
+            phase, info = self._texts(trainer, pl_module)
+            self._live.update(self._training, completed=trainer.global_step, description=phase, info=info)
+
+    def _start_evaluation(self, num_batches: float) -> None:
+        total = None if math.isinf(num_batches) else int(num_batches)
+        if live := self._open():
+            self._evaluating = live.add_task("evaluating", total=total, info="")
+        elif self._enabled:
+            self.print_above("evaluating …" if total is None else f"evaluating {total} batches …")
+
+    def _advance_evaluation(self) -> None:
+        if self._live is not None and self._evaluating is not None:
+            self._live.advance(self._evaluating)
+
+    def _end_evaluation(self) -> None:
+        if self._live is not None and self._evaluating is not None:
+            self._live.remove_task(self._evaluating)
+        self._evaluating = None
+
+    def _line_is_due(self, trainer: Trainer) -> bool:
+        step, (last_step, last_time) = trainer.global_step, self._last_line
+        return (
+            step >= last_step + self.every_steps
+            or step == total_steps(trainer)
+            or time.monotonic() - last_time >= self.every_seconds
+        )
+
+    def _line(self, trainer: Trainer, pl_module: LightningModule) -> str:
+        phase, info = self._texts(trainer, pl_module)
+        total = total_steps(trainer)
+        done = f"{trainer.global_step}" if total is None else f"{trainer.global_step}/{total}"
+        return f"{phase} {done} · {info}" if info else f"{phase} {done}"
+
+    def _texts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, str]:
+        """The phase, and everything after the step number."""
+        fields = dict(progress_fields(trainer, pl_module))
+        phase = str(fields.pop("phase", "training"))
+        parts = [f"{name} {_short(value)}" for name, value in fields.items()]
+        speed, left = self._clock.seconds_per_step, self._clock.seconds_left(total_steps(trainer))
+        parts += [] if speed is None else [f"{speed:.3g} s/step"]
+        parts += [] if left is None else [f"{timedelta(seconds=round(left))} left"]
+        return phase, " · ".join(parts)
+
+
+def progress_fields(trainer: Trainer, pl_module: LightningModule) -> Fields:
+    """What the module wants shown, else its ``prog_bar`` metrics."""
+    own = getattr(pl_module, "progress_fields", None)
+    if own is not None:
+        fields: Fields = own()
+        return fields
+    return {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
+
+
+def total_steps(trainer: Trainer) -> int | None:
+    """Optimiser steps of the whole run, None if only epochs limit it."""
+    return trainer.max_steps if trainer.max_steps > 0 else None
+
+
+def _counts(batches: float | list[int | float]) -> list[int | float]:
+    return batches if isinstance(batches, list) else [batches]
+
+
+def _short(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"

@@ -1,0 +1,74 @@
+"""What a run is and where it leaves its results: tags at the start, the exported policy and a few lines at the end."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import MLFlowLogger
+from rich.console import Console
+
+from remot.strategies.module import PostTrainingModule
+from remot.tracking import log_run_facts, mlflow_loggers
+
+
+class RunSummary(lightning.Callback):
+    """Tags the MLflow run, puts its id into checkpoints, exports the trained policy and says where everything is.
+
+    Args:
+        export: Write the trained adapters or weights beside the checkpoint, for PEFT and transformers to load.
+    """
+
+    def __init__(self, export: bool = True) -> None:  # noqa: FBT001, FBT002 (a config key)
+        self.export = export
+        self._export_folder: Path | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Tag the run."""
+        assert isinstance(pl_module, PostTrainingModule)
+        tags = {
+            "remot.strategy": pl_module.strategy.name,
+            "remot.base_model": pl_module.base_model,
+            "remot.adaptation": type(pl_module.policy_settings.adaptation).__name__,
+            "remot.seed": str(pl_module.seed),
+        }
+        log_run_facts(trainer.loggers, config_text=None, tags=tags)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember the MLflow run, so that a continued run goes on in it."""
+        for logger in mlflow_loggers(trainer.loggers):
+            checkpoint.setdefault("remot", {})["mlflow_run_id"] = logger.run_id
+
+    def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Export the policy."""
+        folder = run_folder(trainer)
+        if self.export and folder is not None and trainer.is_global_zero:
+            assert isinstance(pl_module, PostTrainingModule)
+            adapted = pl_module.policy_settings.adaptation.reference_is_base
+            self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
+
+    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Say where everything is; last, so that it is what stays on the screen."""
+        if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
+            return
+        console = Console(soft_wrap=True, highlight=False)
+        checkpoint = self._export_folder.parent / "last.ckpt"
+        console.print(f"policy      {self._export_folder}", markup=False)
+        console.print(f"checkpoint  {checkpoint}", markup=False)
+        for logger in mlflow_loggers(trainer.loggers):
+            uri = logger._tracking_uri  # noqa: SLF001 (the logger has no public name for it)
+            console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
+            console.print(
+                f"compare     remot compare --experiment {logger._experiment_name}", markup=False  # noqa: SLF001
+            )
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Folder of the run's checkpoints, None if it keeps none."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath:
+            return Path(callback.dirpath)
+    return None

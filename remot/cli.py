@@ -1,0 +1,31 @@
+"""The command line: ``remot fit|validate|test|predict`` by LightningCLI, ``remot compare`` and ``remot data …`` beside."""
+
+import sys
+from collections.abc import Sequence
+
+from remot.errors import RemotError
+
+EXIT_BAD_INPUT = 2
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        args: Arguments without the program's name; those of the process if None.
+    """
+    from remot.commands import run
+
+    try:
+        run(list(sys.argv[1:] if args is None else args))
+    except RemotError as error:
+        sys.stderr.write(f"remot: {_one_sentence(error)}\n")
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _one_sentence(error: RemotError) -> str:
+    """The message without the traceback that a data worker wraps around it."""
+    text = str(error).strip()
+    if text.startswith("Caught "):
+        text = text.splitlines()[-1].partition(": ")[2] or text
+    return text

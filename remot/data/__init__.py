@@ -1,0 +1,1 @@
+"""From annotated clips to prompts: annotation readers, exact frames, synthetic clips, triplets and questions."""

@@ -1,0 +1,182 @@
+"""What every annotation reader shares: finding the files, unique clip ids, and safe ways into untrusted text."""
+
+import difflib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from remot.errors import AnnotationError
+from remot.structures import Clip, FloatArray
+
+#: Longest annotation file that is read, in bytes.
+MAX_ANNOTATION_BYTES = 64 * 2**20
+
+
+class AnnotationReader(ABC):
+    """Turns annotation files into clips.
+
+    A source needs a pattern for its files and a way to read one of them.
+    """
+
+    #: Glob pattern of the annotation files below the root.
+    pattern: ClassVar[str]
+
+    @abstractmethod
+    def read_clip(self, file: Path, root: Path) -> Clip | None:
+        """The clip that one annotation file describes, or None to leave it out.
+
+        Args:
+            file: The annotation file.
+            root: The resolved folder that every media path must stay in.
+
+        Raises:
+            AnnotationError: If the file is malformed or does not fit its media.
+        """
+
+    def read(self, root: Path) -> Iterator[Clip]:
+        """All clips below ``root`` in the order of their file names.
+
+        Raises:
+            AnnotationError: If there is no annotation file, one is malformed, or two clips share an id.
+        """
+        files = sorted(root.rglob(self.pattern))
+        if not files:
+            msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
+            raise AnnotationError(msg)
+        sources: dict[str, Path] = {}
+        for file in files:
+            clip = self.read_clip(file, root.resolve())
+            if clip is None:
+                continue
+            if clip.clip_id in sources:
+                msg = f"{file}: clip id {clip.clip_id} is taken by {sources[clip.clip_id]}, rename one of them"
+                raise AnnotationError(msg)
+            sources[clip.clip_id] = file
+            yield clip
+
+
+def read_text(file: Path) -> str:
+    """The text of an annotation file of bounded size.
+
+    Raises:
+        AnnotationError: If it is too long, unreadable or not UTF-8.
+    """
+    try:
+        if file.stat().st_size > MAX_ANNOTATION_BYTES:
+            msg = f"{file}: longer than {MAX_ANNOTATION_BYTES} bytes, split it"
+            raise AnnotationError(msg)
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file}: cannot be read as text ({error})"
+        raise AnnotationError(msg) from error
+
+
+def read_json_object(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``.
+
+    Raises:
+        AnnotationError: If it holds no JSON object.
+    """
+    try:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}: not valid JSON ({error})"
+        raise AnnotationError(msg) from error
+    return require_object(str(file), content)
+
+
+def require_object(where: str, value: object) -> dict[str, Any]:
+    """``value`` if it is a JSON object.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    if not isinstance(value, dict):
+        msg = f"{where}: expected an object with named values, found {type(value).__name__}"
+        raise AnnotationError(msg)
+    return value
+
+
+def check_keys(where: str, found: Iterable[str], required: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Refuse unknown and missing keys.
+
+    Raises:
+        AnnotationError: Naming the key and, for an unknown one, the nearest valid key.
+    """
+    found, required = set(found), set(required)
+    known = sorted(required | set(optional))
+    for key in sorted(found - set(known)):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(known)}"
+        msg = f"{where}: unknown key {key!r}, {hint}"
+        raise AnnotationError(msg)
+    if missing := sorted(required - found):
+        msg = f"{where}: key {missing[0]!r} is missing, add it"
+        raise AnnotationError(msg)
+
+
+def require_text(where: str, content: Mapping[str, Any], key: str) -> str:
+    """The non-empty text under ``key``.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    value = content[key]
+    if not isinstance(value, str) or not value:
+        msg = f"{where}: {key} must be a non-empty text, found {value!r:.60}"
+        raise AnnotationError(msg)
+    return value
+
+
+def require_numbers(where: str, value: object, *, num_axes: int | None = None, finite: bool = True) -> FloatArray:
+    """``value`` as an array of numbers.
+
+    Args:
+        where: File and key, for the error.
+        value: Nested lists of numbers.
+        num_axes: How deep they are nested; None allows any depth.
+        finite: Refuse NaN and infinity.
+
+    Raises:
+        AnnotationError: If it is ragged, nested otherwise, holds something else than numbers, or is not finite.
+    """
+    try:
+        array = np.array(value)
+        numeric = array.dtype.kind in "iuf"
+    except (ValueError, OverflowError):
+        numeric = False
+    if not numeric:
+        msg = f"{where}: expected lists of numbers of equal length"
+        raise AnnotationError(msg)
+    if num_axes is not None and array.ndim != num_axes:
+        msg = f"{where}: expected numbers nested {num_axes} deep, found {array.ndim}"
+        raise AnnotationError(msg)
+    numbers: FloatArray = array.astype(np.float64)
+    if finite and not np.isfinite(numbers).all():
+        msg = f"{where}: holds NaN or infinity, give finite numbers"
+        raise AnnotationError(msg)
+    return numbers
+
+
+def media_inside(file: Path, root: Path, name: str) -> Path:
+    """The existing media ``name`` beside ``file``, refused if it leads outside ``root``.
+
+    Raises:
+        AnnotationError: If it lies outside or does not exist.
+    """
+    try:
+        media = (file.parent / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        msg = f"{file}: media {name!r:.80} is no valid path ({error})"
+        raise AnnotationError(msg) from error
+    if not media.is_relative_to(root.resolve()):
+        msg = f"{file}: media {name!r:.80} leads outside {root}, keep media below the data folder"
+        raise AnnotationError(msg)
+    if not media.exists():
+        msg = f"{file}: media {name!r:.80} does not exist, put it beside the annotation file"
+        raise AnnotationError(msg)
+    return media

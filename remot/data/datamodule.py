@@ -1,0 +1,203 @@
+"""The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.native import NativeReader
+from remot.data.collate import collate_prompts
+from remot.data.dataset import Sample, TripletDataset
+from remot.data.embedded import embedded_clips_root
+from remot.data.experts import MotionExpert, default_experts
+from remot.data.loading import OnBadClip, load_clips
+from remot.data.questions import QuestionWriter
+from remot.data.samplers import AddressSampler
+from remot.data.splits import split_by_scene
+from remot.data.triplets import TripletSampler
+from remot.errors import ConfigError
+from remot.structures import Clip, PromptBatch
+
+
+class TripletDataModule(LightningDataModule):
+    """Motion-contrast prompts from a folder of annotated clips.
+
+    Training prompts never repeat: every epoch continues where the last one ended, and a resumed run continues with the
+    very prompts it would have seen. Validation and test prompts are the same every time. With several processes use
+    ``Trainer(use_distributed_sampler=False)``: the loaders already divide the prompts.
+
+    Args:
+        root: Folder of the annotated clips; None for the clips that come with the library.
+        reader: Annotation format; the native one by default.
+        experts: Attributes to ask about; all seven by default.
+        batch_size: Prompts in a step (of one process).
+        num_train_prompts_per_epoch: Training prompts in an epoch, rounded down to whole steps.
+        num_val_prompts: Validation prompts.
+        num_test_prompts: Test prompts.
+        num_workers: Processes that decode; the prompts do not depend on it.
+        seed: Names the split and the prompts.
+        val_fraction: Share of the scenes to validate on; 0 for no validation.
+        test_fraction: Share of the scenes to test on; 0 for no test.
+        binary: Ask about anchor and positive only, two pictures and one answer.
+        num_wordings: Wordings to choose from for each attribute.
+        max_candidate_frames: Clips with more frames are thinned to this many.
+        min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
+        on_bad_clip: Stop at a bad clip, or leave it out with a warning.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
+        self,
+        root: str | None = None,
+        reader: AnnotationReader | None = None,
+        experts: list[MotionExpert] | None = None,
+        batch_size: int = 8,
+        num_train_prompts_per_epoch: int = 1024,
+        num_val_prompts: int = 128,
+        num_test_prompts: int = 256,
+        num_workers: int = 0,
+        seed: int = 0,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
+        num_wordings: int = 3,
+        max_candidate_frames: int = 64,
+        min_gap_frames: int = 1,
+        on_bad_clip: OnBadClip = "raise",
+    ) -> None:
+        super().__init__()
+        if not 1 <= batch_size <= num_train_prompts_per_epoch:
+            msg = (
+                f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_train_prompts_per_epoch}; "
+                "choose a batch of at least 1 and no more than an epoch"
+            )
+            raise ConfigError(msg)
+        self.root = embedded_clips_root() if root is None else Path(root).expanduser()
+        self.reader = reader or NativeReader()
+        self.sampler = TripletSampler(experts or default_experts(), max_candidate_frames, min_gap_frames)
+        self.writer = QuestionWriter(num_wordings, binary)
+        self.batch_size = batch_size
+        self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
+        self.num_val_prompts = num_val_prompts
+        self.num_test_prompts = num_test_prompts
+        self.num_workers = num_workers
+        self.seed = seed
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.on_bad_clip: OnBadClip = on_bad_clip
+        self.datasets: dict[str, TripletDataset] = {}
+        self._restored_batch = 0
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
+        """Read and split the clips and find their triplets, so that bad data stop a run before it starts.
+
+        Raises:
+            AnnotationError: If the annotations are malformed.
+            DecodeError: If media are missing or too short.
+            EmptySplitError: If a wanted split has no clip or no triplet.
+        """
+        if self.datasets:
+            return
+        clips = load_clips(self.reader, self.root, self.on_bad_clip)
+        splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.seed, self._stratum)
+        sizes = {
+            "train": (splits.train, self.num_train_prompts_per_epoch),
+            "val": (splits.val, self.num_val_prompts),
+            "test": (splits.test, self.num_test_prompts),
+        }
+        self.datasets = {
+            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, self.seed)
+            for name, (part, num_prompts) in sizes.items()
+            if part
+        }
+
+    def _stratum(self, clip: Clip) -> tuple[str, ...]:
+        """Domain and askable attributes, so that every split asks about the same things."""
+        experts = self.sampler.experts
+        return clip.domain, *sorted({experts[a.expert_index].attribute.name for a in self.sampler.askable(clip)})
+
+    @property
+    def next_train_batch(self) -> int:
+        """Number of the training batch that comes next, counted over all epochs and resumed runs."""
+        if self.trainer is None:
+            return self._restored_batch
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.state_dict()
+        return max(self._restored_batch, int(progress["total"]["processed"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training data stand, for the checkpoint."""
+        return {"next_train_batch": self.next_train_batch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        self._restored_batch = int(state_dict["next_train_batch"])
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches from :attr:`next_train_batch` on."""
+        rank, world_size = self._place()
+        num_batches = max(1, self.num_train_prompts_per_epoch // (self.batch_size * world_size))
+        batches = AddressSampler(self.batch_size, num_batches, lambda: self.next_train_batch, rank, world_size)
+        return self._loader("train", batches)
+
+    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """The same validation prompts every time; no loader if there is no such split."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """The same test prompts every time; no loader if there is no such split."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """The test prompts."""
+        return self._evaluation_loader("test")
+
+    def transfer_batch_to_device(
+        self,
+        batch: PromptBatch,
+        device: torch.device,  # noqa: ARG002
+        dataloader_idx: int,  # noqa: ARG002
+    ) -> PromptBatch:
+        """Leave pictures on the CPU, where they are turned into what the policy takes."""
+        return batch
+
+    def _place(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _evaluation_loader(self, split: str) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        if split not in self.datasets:
+            return []
+        rank, world_size = self._place()
+        num_prompts = len(self.datasets[split])
+        starts = range(0, num_prompts, self.batch_size)
+        batches = [list(range(start, min(start + self.batch_size, num_prompts))) for start in starts]
+        return self._loader(split, batches[rank::world_size])
+
+    def _loader(self, split: str, batches: Iterable[list[int]]) -> DataLoader[Sample]:
+        return AddressLoader(
+            self.datasets[split],
+            batch_sampler=batches,
+            collate_fn=collate_prompts,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_use_one_thread,
+        )
+
+
+class AddressLoader(DataLoader[Sample]):
+    """A loader that Lightning may resume within an epoch: its position is part of the data module's state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing of its own."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
+def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
+    """Keep the workers from fighting over the cores."""
+    torch.set_num_threads(1)

@@ -1,0 +1,107 @@
+"""Prompts by number: the same number is the same prompt, whoever asks and however often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from remot.data.index import TripletIndex
+from remot.data.questions import QuestionWriter
+from remot.data.triplets import TripletSampler
+from remot.data.video import read_frames
+from remot.errors import ConfigError, EmptySplitError
+from remot.seeding import numpy_generator
+from remot.structures import Clip, Question, Triplet
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One prompt.
+
+    Args:
+        images: Its pictures, uint8 tensors [3, H, W].
+        question: What is asked about them.
+        clip_id: Where they come from.
+    """
+
+    images: Sequence[Tensor]
+    question: Question
+    clip_id: str
+
+
+class TripletDataset(Dataset[Sample]):
+    """Motion-contrast prompts made from annotated clips.
+
+    An item's number is an *address*: any integer from 0, with no end. Address ``a`` is prompt ``a % num_prompts`` of
+    epoch ``a // num_prompts``, so later epochs hold new prompts and resuming means asking for later addresses. The
+    prompt is a function of (seed, split, address) alone.
+
+    Attributes take turns: each run of as many addresses as there are attributes holds every attribute once.
+
+    Args:
+        clips: The clips of this split.
+        sampler: Finds triplets.
+        writer: Makes questions of them.
+        split: Name of the split, part of every prompt's name and random stream.
+        num_prompts: Prompts in an epoch.
+        seed: Names the random streams.
+
+    Raises:
+        EmptySplitError: If no triplet can be built from ``clips``.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        sampler: TripletSampler,
+        writer: QuestionWriter,
+        split: str,
+        num_prompts: int,
+        seed: int = 0,
+    ) -> None:
+        if num_prompts < 1:
+            msg = f"the {split} split is asked for {num_prompts} prompts; ask for at least 1"
+            raise ConfigError(msg)
+        self.clips = tuple(clips)
+        self.sampler = sampler
+        self.writer = writer
+        self.split = split
+        self.num_prompts = num_prompts
+        self.seed = seed
+        self.index = TripletIndex(self.clips, sampler)
+        if not self.index.attributes:
+            msg = (
+                f"no triplet can be built from the {len(self.clips)} clips of the {split} split: no three frames are "
+                "clearly still or clearly moved under any expert; lower salient_min, raise still or add clips"
+            )
+            raise EmptySplitError(msg)
+
+    def __len__(self) -> int:
+        return self.num_prompts
+
+    def __getitem__(self, address: int) -> Sample:
+        triplet = self.triplet(address)
+        images = read_frames(triplet.clip, triplet.frame_indices[: self.writer.num_pictures])
+        height, width = images[0].shape[-2:]
+        epoch, number = divmod(address, self.num_prompts)
+        question = self.writer.write(
+            triplet,
+            prompt_id=f"{self.split}/{epoch}/{number}",
+            picture_size=(width, height),
+            generator=numpy_generator(self.seed, self.split, address, "question"),
+        )
+        return Sample(images=images, question=question, clip_id=triplet.clip.clip_id)
+
+    def triplet(self, address: int) -> Triplet:
+        """The frames and labels behind a prompt, without decoding anything."""
+        generator = numpy_generator(self.seed, self.split, address, "triplet")
+        entry, signs = self.index.draw(self.attribute(address), generator)
+        return self.sampler.sample(self.clips[entry.clip_index], entry.expert_index, entry.subject, signs, generator)
+
+    def attribute(self, address: int) -> str:
+        """The attribute a prompt asks about."""
+        names = self.index.attributes
+        turn, place = divmod(address, len(names))
+        order = numpy_generator(self.seed, self.split, turn, "attributes").permutation(len(names))
+        return names[int(order[place])]

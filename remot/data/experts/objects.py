@@ -1,0 +1,82 @@
+"""Which way an object moved in the picture while the camera stood still."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.experts.base import IntArray, MotionExpert, differences
+from remot.data.experts.camera import relative_rotations, rotation_degrees
+from remot.motion import ATTRIBUTES
+from remot.structures import Clip, FloatArray
+
+
+class _ObjectMove(MotionExpert):
+    """Shared by the two directions.
+
+    Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
+    are known, pairs between which the camera moved are not measurable: the picture alone cannot tell "the object moved"
+    from "the camera moved".
+
+    Args:
+        still: Largest displacement of the box centre in pixels that counts as none.
+        salient_min: Smallest displacement in pixels that is asked about.
+        salient_max: Largest displacement in pixels that is asked about.
+        max_camera_degrees: Rotation up to which the camera counts as still.
+        max_camera_metres: Translation up to which the camera counts as still.
+    """
+
+    axis: ClassVar[int]
+    direction: ClassVar[int]
+
+    def __init__(
+        self,
+        still: float = 4.0,
+        salient_min: float = 26.0,
+        salient_max: float = float("inf"),
+        max_camera_degrees: float = 0.5,
+        max_camera_metres: float = 0.01,
+    ) -> None:
+        super().__init__(still, salient_min, salient_max)
+        self.max_camera_degrees = max_camera_degrees
+        self.max_camera_metres = max_camera_metres
+
+    def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
+        movers = {
+            name: track for name, track in clip.objects.items() if not track.is_landmark and name not in clip.effectors
+        }
+        if not movers:
+            return {}
+        still = self._camera_still(clip, frame_indices)
+        return {
+            name: np.where(still, self._displacement(track.boxes_xyxy[frame_indices]), np.nan)
+            for name, track in movers.items()
+        }
+
+    def _displacement(self, boxes_xyxy: FloatArray) -> FloatArray:
+        centres = (boxes_xyxy[:, self.axis] + boxes_xyxy[:, self.axis + 2]) / 2
+        return self.direction * differences(centres)
+
+    def _camera_still(self, clip: Clip, frame_indices: IntArray) -> NDArray[np.bool_]:
+        if clip.camera is None:
+            return np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
+        turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
+        places = clip.camera.camera_to_world[frame_indices, :3, 3]
+        travelled = np.linalg.norm(places[None] - places[:, None], axis=-1)
+        still: NDArray[np.bool_] = (turned <= self.max_camera_degrees) & (travelled <= self.max_camera_metres)
+        return still
+
+
+class ObjectHorizontal(_ObjectMove):
+    """Object moved to the right (positive) or left in the picture."""
+
+    attribute = ATTRIBUTES["object_horizontal"]
+    axis, direction = 0, 1
+
+
+class ObjectVertical(_ObjectMove):
+    """Object moved up (positive) or down in the picture."""
+
+    attribute = ATTRIBUTES["object_vertical"]
+    axis, direction = 1, -1

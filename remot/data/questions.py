@@ -1,0 +1,70 @@
+"""From a triplet to the text of a prompt, its options in shuffled order and the right letters."""
+
+import numpy as np
+
+from remot.answers import LETTERS
+from remot.data.reasoning import readable, tell_reasoning
+from remot.data.templates import CLOSING, PAIR_LINE, WORDINGS
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
+from remot.structures import MotionLabel, Question, Slot, Triplet
+
+
+class QuestionWriter:
+    """Writes one prompt about all pairs of a triplet.
+
+    Args:
+        num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
+        binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
+            arXiv 2603.00461).
+    """
+
+    def __init__(self, num_wordings: int = 3, binary: bool = False) -> None:  # noqa: FBT001, FBT002 - a setting
+        most = min(len(wordings) for wordings in WORDINGS.values())
+        if not 1 <= num_wordings <= most:
+            msg = f"num_wordings is {num_wordings}; choose 1 to {most}"
+            raise ConfigError(msg)
+        self.num_wordings = num_wordings
+        self.binary = binary
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures shown with each prompt."""
+        return 2 if self.binary else 3
+
+    def write(
+        self, triplet: Triplet, prompt_id: str, picture_size: tuple[int, int], generator: np.random.Generator
+    ) -> Question:
+        """The prompt for ``triplet``.
+
+        Args:
+            triplet: Frames and labels.
+            prompt_id: Unique, stable name.
+            picture_size: Width and height of the clip's pictures in pixels, for the reasoning.
+            generator: Chooses the wording and shuffles the options.
+        """
+        labels = triplet.labels[:1] if self.binary else triplet.labels
+        slots = tuple(_slot(label, generator) for label in labels)
+        wording = WORDINGS[labels[0].attribute][generator.integers(self.num_wordings)]
+        lines = [wording.format(subject=readable(labels[0].subject)), *map(_pair_line, slots), CLOSING[len(slots)]]
+        frames = triplet.frame_indices[: self.num_pictures]
+        return Question(
+            prompt_id=prompt_id,
+            text="\n".join(lines),
+            slots=slots,
+            domain=triplet.clip.domain,
+            scene_id=triplet.clip.scene_id,
+            reasoning=tell_reasoning(triplet.clip, frames, labels[0], picture_size),
+        )
+
+
+def _slot(label: MotionLabel, generator: np.random.Generator) -> Slot:
+    values = ATTRIBUTES[label.attribute].values
+    options = tuple(values[k] for k in generator.permutation(len(values)))
+    return Slot(label=label, options=options, gold=LETTERS[options.index(label.value)])
+
+
+def _pair_line(slot: Slot) -> str:
+    options = ", ".join(f"{letter} {value}" for letter, value in zip(LETTERS, slot.options, strict=False))
+    first, second = slot.label.pair
+    return PAIR_LINE.format(first=first, second=second, options=options)

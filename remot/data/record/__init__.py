@@ -1,0 +1,1 @@
+"""Recorders that turn simulators into annotated clips."""

@@ -1,0 +1,86 @@
+"""Training, validation and test clips that share no scene."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from remot.errors import ConfigError, EmptySplitError
+from remot.seeding import numpy_generator
+from remot.structures import Clip
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Clips of each split, in the order they were given."""
+
+    train: tuple[Clip, ...]
+    val: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+
+def domain_of(clip: Clip) -> Hashable:
+    """The plainest stratum."""
+    return clip.domain
+
+
+def split_by_scene(
+    clips: Sequence[Clip],
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    stratum_of: Callable[[Clip], Hashable] = domain_of,
+) -> Splits:
+    """Divide the scenes of each stratum in the same proportions.
+
+    A stratum of three scenes or more gives every wanted split at least one. A scene belongs to the stratum of its
+    first clip.
+
+    Args:
+        clips: All clips.
+        val_fraction: Share of the scenes to validate on; 0 for none.
+        test_fraction: Share of the scenes to test on; 0 for none.
+        seed: Names the shuffle.
+        stratum_of: What is to be represented alike in every split.
+
+    Raises:
+        ConfigError: If the fractions leave nothing to train on.
+        EmptySplitError: If a wanted split would hold no clip.
+    """
+    fractions = {"val": val_fraction, "test": test_fraction, "train": 1 - val_fraction - test_fraction}
+    if min(val_fraction, test_fraction) < 0 or fractions["train"] <= 0:
+        msg = (
+            f"val_fraction={val_fraction}, test_fraction={test_fraction}; choose shares from 0 that sum to less than 1"
+        )
+        raise ConfigError(msg)
+    split_of: dict[str, str] = {}
+    for number, scenes in enumerate(_strata(clips, stratum_of)):
+        shuffled = [scenes[k] for k in numpy_generator(seed, "splits", number).permutation(len(scenes))]
+        end_val = _share(val_fraction, len(scenes))
+        end_test = end_val + _share(test_fraction, len(scenes))
+        for place, scene in enumerate(shuffled):
+            split_of[scene] = "val" if place < end_val else "test" if place < end_test else "train"
+    parts = {name: tuple(clip for clip in clips if split_of[clip.scene_id] == name) for name in fractions}
+    for name, fraction in fractions.items():
+        if fraction > 0 and not parts[name]:
+            msg = (
+                f"the {name} split is empty: {len(clips)} clips of {len(split_of)} scenes, divided by val_fraction="
+                f"{val_fraction} and test_fraction={test_fraction}; add scenes or change the fractions (0 for no split)"
+            )
+            raise EmptySplitError(msg)
+    return Splits(**parts)
+
+
+def _strata(clips: Sequence[Clip], stratum_of: Callable[[Clip], Hashable]) -> list[list[str]]:
+    """The sorted scenes of each stratum, strata in the order in which they first occur."""
+    stratum_of_scene: dict[str, Hashable] = {}
+    for clip in clips:
+        if clip.scene_id not in stratum_of_scene:
+            stratum_of_scene[clip.scene_id] = stratum_of(clip)
+    strata: dict[Hashable, list[str]] = {}
+    for scene, stratum in stratum_of_scene.items():
+        strata.setdefault(stratum, []).append(scene)
+    return [sorted(scenes) for scenes in strata.values()]
+
+
+def _share(fraction: float, num_scenes: int) -> int:
+    smallest = 1 if fraction > 0 and num_scenes >= 3 else 0
+    return max(smallest, round(fraction * num_scenes))

@@ -1,0 +1,28 @@
+"""The errors a user can cause, each saying what is wrong, where, and what to do about it.
+
+Everything that derives from :class:`RemotError` reaches the terminal as one sentence without a traceback.
+"""
+
+
+class RemotError(Exception):
+    """Base of every error that the command line prints as one sentence."""
+
+
+class ConfigError(RemotError):
+    """A setting is missing, misspelt or contradicts another."""
+
+
+class AnnotationError(RemotError):
+    """An annotation file is missing, malformed or does not fit its video."""
+
+
+class DecodeError(RemotError):
+    """A video or image cannot be decoded, or does not hold the frame asked for."""
+
+
+class EmptySplitError(RemotError):
+    """A split holds no clip, or no triplet can be built from its clips."""
+
+
+class CheckpointError(RemotError):
+    """A checkpoint or weight file is missing, unreadable or does not fit the model."""

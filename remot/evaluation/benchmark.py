@@ -1,0 +1,102 @@
+"""Asking a policy held-out questions and judging what it says."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+
+from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
+from remot.models.policy import VLMPolicy
+from remot.rollout.generator import RolloutAddress, generate
+from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.structures import PromptBatch, Rollout
+
+#: Optimiser step that names the noise of an evaluation, so that it never coincides with a training step's.
+EVALUATION_STEP = -1
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How held-out questions are answered.
+
+    Args:
+        sampling: How completions are drawn; temperature 1 is what the paper's evaluation does.
+        max_new_tokens: Longest completion, end of turn included.
+        num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
+        seed: Names the noise; the same for every run, so that runs differ in their weights only.
+    """
+
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    max_new_tokens: int = 64
+    num_completions: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class AnsweredBatch:
+    """A batch's completions and their scores."""
+
+    rollout: Rollout
+    judged: list[JudgedCompletion]
+
+
+def answer_batch(
+    policy: VLMPolicy, batch: PromptBatch, settings: EvaluationSettings, sampling: SamplingSettings
+) -> AnsweredBatch:
+    """Answer P prompts; greedy decoding answers each once."""
+    with torch.no_grad():
+        encoded = policy.encode(policy.process(batch))
+    rollout = generate(
+        policy,
+        encoded,
+        num_completions=1 if sampling.is_greedy else settings.num_completions,
+        max_new_tokens=settings.max_new_tokens,
+        sampling=sampling,
+        address=RolloutAddress(settings.seed, EVALUATION_STEP, tuple(q.prompt_id for q in batch.questions)),
+    )
+    judged = [
+        judge(text, question, num_tokens=int(length))
+        for question, texts, lengths in zip(batch.questions, rollout.texts, rollout.num_tokens, strict=True)
+        for text, length in zip(texts, lengths, strict=True)
+    ]
+    return AnsweredBatch(rollout, judged)
+
+
+@dataclass(frozen=True, eq=False)
+class BenchmarkScores:
+    """Scores of one policy on one split.
+
+    Args:
+        sampled: Decoded as the settings say.
+        greedy: Decoded greedily.
+        judged: The sampled completions.
+    """
+
+    sampled: ScoreTable
+    greedy: ScoreTable
+    judged: list[JudgedCompletion]
+
+
+def run_benchmark(
+    policy: VLMPolicy,
+    batches: Iterable[PromptBatch],
+    settings: EvaluationSettings,
+    on_batch: Callable[[PromptBatch, AnsweredBatch], None] | None = None,
+) -> BenchmarkScores:
+    """Answer every prompt by sampling and greedily.
+
+    Args:
+        policy: Who is asked.
+        batches: The held-out prompts.
+        settings: How to decode.
+        on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.
+    """
+    sampled: list[JudgedCompletion] = []
+    greedy: list[JudgedCompletion] = []
+    for batch in batches:
+        answered = answer_batch(policy, batch, settings, settings.sampling)
+        sampled += answered.judged
+        greedy += answer_batch(policy, batch, settings, GREEDY).judged
+        if on_batch is not None:
+            on_batch(batch, answered)
+    return BenchmarkScores(score_table(sampled), score_table(greedy), sampled)

@@ -1,0 +1,213 @@
+"""From completions to mean scores with intervals that respect that prompts of one scene are alike.
+
+Notation: B completions, S scenes, M metrics, R resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from remot.answers import parse_response
+from remot.errors import EmptySplitError
+from remot.rewards.functional import exact_match, format_ok, logic_score, official_partial, predicted_signs
+from remot.seeding import numpy_generator
+from remot.structures import FloatArray, Question
+
+#: The scores every table has, in the order of reports.
+METRICS = ("overall", "partial", "logic", "format")
+MIXED = "mixed"
+_OF = "attribute/"
+
+
+@dataclass(frozen=True)
+class JudgedCompletion:
+    """One completion and what it is worth.
+
+    Args:
+        prompt_id: Prompt it completes.
+        scene_id: Scene of the prompt's clip, the unit of resampling.
+        domain: Domain of the clip.
+        attribute: Attribute all slots ask about, ``mixed`` if they ask about several.
+        solution: The right letters.
+        answer: The letters given.
+        completion: The whole text.
+        partial: Share of right letters in [0, 1] as the public ReMoT evaluation counts it.
+        overall: 1 if all letters are right and nothing else was said, else 0.
+        logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if that cannot be told; in
+            between for several groups of answers; NaN if the question does not ask about all pairs of anything.
+        format: 1 if the completion keeps the answer contract, else 0.
+        num_tokens: Length of the completion, 0 if unknown.
+    """
+
+    prompt_id: str
+    scene_id: str
+    domain: str
+    attribute: str
+    solution: str
+    answer: str
+    completion: str
+    partial: float
+    overall: float
+    logic: float
+    format: float
+    num_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95 % interval.
+
+    Args:
+        mean: Mean over completions, NaN if there are none.
+        low: Lower end, NaN if fewer than two scenes contribute: one scene tells nothing about others.
+        high: Upper end, NaN likewise.
+        replicates: [R] bootstrap means behind the interval; those of tables over the same scenes are paired.
+    """
+
+    mean: float
+    low: float
+    high: float
+    replicates: FloatArray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of one policy on one split, decoded in one way.
+
+    Args:
+        overall: Share of completions that are right altogether.
+        partial: Share of right letters.
+        logic: Share of completions whose answers can be true together (logic = +1).
+        format: Share of completions that keep the answer contract.
+        attributes: Partial score of each attribute.
+        scenes: The scenes resampled, sorted.
+        num_prompts: Different prompts.
+        num_completions: Completions.
+        mean_num_tokens: Mean length of a completion in tokens.
+    """
+
+    overall: Estimate
+    partial: Estimate
+    logic: Estimate
+    format: Estimate
+    attributes: Mapping[str, Estimate]
+    scenes: tuple[str, ...]
+    num_prompts: int
+    num_completions: int
+    mean_num_tokens: float
+
+    def estimates(self) -> dict[str, Estimate]:
+        """All scores by metric key: ``overall`` … ``format``, then ``attribute/NAME/partial``."""
+        scores = {name: getattr(self, name) for name in METRICS}
+        return scores | {f"{_OF}{name}/partial": score for name, score in self.attributes.items()}
+
+
+def attribute_of(question: Question) -> str:
+    """The one attribute a question asks about, ``mixed`` if several or none."""
+    names = {slot.label.attribute for slot in question.slots}
+    return names.pop() if len(names) == 1 else MIXED
+
+
+def judge(completion: str, question: Question, *, num_tokens: int = 0) -> JudgedCompletion:
+    """Score one completion; never raises, whatever the completion says."""
+    parsed = parse_response(completion)
+    has_logic = any(predicted_signs(parsed.answer, question).values())
+    return JudgedCompletion(
+        prompt_id=question.prompt_id,
+        scene_id=question.scene_id,
+        domain=question.domain,
+        attribute=attribute_of(question),
+        solution=question.solution,
+        answer=parsed.answer,
+        completion=completion,
+        partial=official_partial(parsed.answer, question.solution),
+        overall=float(exact_match(parsed.answer, question.solution)),
+        logic=logic_score(parsed.answer, question) if has_logic else float("nan"),
+        format=float(format_ok(parsed, question)),
+        num_tokens=num_tokens,
+    )
+
+
+def score_table(judged: Sequence[JudgedCompletion], *, seed: int = 0, num_resamples: int = 1000) -> ScoreTable:
+    """Mean scores with 95 % percentile intervals from resampling whole scenes.
+
+    Args:
+        judged: Any number of completions of any number of prompts.
+        seed: Names the resamples; tables over the same scenes with the same seed are resampled alike.
+        num_resamples: Bootstrap resamples R.
+
+    Raises:
+        EmptySplitError: If there is no completion.
+    """
+    if not judged:
+        msg = "there is no completion to score; the evaluated split is empty"
+        raise EmptySplitError(msg)
+    columns = _columns(judged)
+    scenes = tuple(sorted({one.scene_id for one in judged}))
+    place = {scene: i for i, scene in enumerate(scenes)}
+    scene_of = np.array([place[one.scene_id] for one in judged])
+    values = np.stack(list(columns.values()), axis=1)  # [B, M]
+    estimates = dict(zip(columns, _bootstrap(values, scene_of, len(scenes), seed, num_resamples), strict=True))
+    return ScoreTable(
+        **{name: estimates.pop(name) for name in METRICS},
+        attributes={name.removeprefix(_OF): estimate for name, estimate in estimates.items()},
+        scenes=scenes,
+        num_prompts=len({one.prompt_id for one in judged}),
+        num_completions=len(judged),
+        mean_num_tokens=float(np.mean([one.num_tokens for one in judged])),
+    )
+
+
+def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
+    """One [B] column per metric, then one per attribute; NaN where a completion has no part in it."""
+    logic = np.array([one.logic for one in judged])
+    partial = np.array([one.partial for one in judged])
+    attribute = np.array([one.attribute for one in judged])
+    columns = {
+        "overall": np.array([one.overall for one in judged]),
+        "partial": partial,
+        "logic": np.where(np.isnan(logic), np.nan, logic == 1.0),
+        "format": np.array([one.format for one in judged]),
+    }
+    return columns | {_OF + str(name): np.where(attribute == name, partial, np.nan) for name in np.unique(attribute)}
+
+
+def _bootstrap(
+    values: FloatArray, scene_of: np.ndarray, num_scenes: int, seed: int, num_resamples: int
+) -> list[Estimate]:
+    """Estimates of the M columns of ``values`` [B, M]; resampling S of S scenes is drawing how often each comes up."""
+    present = ~np.isnan(values)
+    sums, counts = np.zeros((num_scenes, values.shape[1])), np.zeros((num_scenes, values.shape[1]))
+    np.add.at(sums, scene_of, np.where(present, values, 0.0))
+    np.add.at(counts, scene_of, present.astype(float))
+    generator = numpy_generator(seed, "scene_bootstrap", num_scenes)
+    times = generator.multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=num_resamples)  # [R, S]
+    with np.errstate(invalid="ignore"):
+        replicates = (times @ sums) / (times @ counts)  # [R, M]; NaN where a resample has none of the metric
+        means = sums.sum(0) / counts.sum(0)
+    known = (counts > 0).sum(0) >= 2
+    return [interval(float(means[m]), replicates[:, m] if known[m] else np.empty(0)) for m in range(len(means))]
+
+
+def interval(mean: float, replicates: FloatArray) -> Estimate:
+    """The 95 % percentile interval of ``replicates`` around ``mean``; NaN ends if there are none."""
+    finite = replicates[~np.isnan(replicates)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if finite.size else (np.nan, np.nan)
+    return Estimate(mean, float(low), float(high), replicates)
+
+
+def change_between(base: ScoreTable, final: ScoreTable) -> dict[str, Estimate]:
+    """Final minus base for each score both tables have.
+
+    The interval is that of the *paired* difference, scene by scene, so it is much tighter than the two intervals
+    beside each other suggest. It is NaN unless both tables cover the same scenes and were resampled alike.
+    """
+    before, after = base.estimates(), final.estimates()
+    changes = {}
+    for name in (name for name in after if name in before):
+        old, new = before[name], after[name]
+        paired = base.scenes == final.scenes and old.replicates.shape == new.replicates.shape
+        difference = new.replicates - old.replicates if paired else np.empty(0)
+        changes[name] = interval(new.mean - old.mean, difference)
+    return changes

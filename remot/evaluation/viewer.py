@@ -1,0 +1,156 @@
+"""A self-contained page that shows completions beside the pictures they are about.
+
+No scripts and no network: pictures are embedded, and a content policy forbids everything else. Completions are hostile
+text, so every word from outside goes through :func:`_safe`.
+"""
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import torch
+from torch import Tensor
+
+from remot.answers import parse_response
+from remot.rewards.functional import option_of
+from remot.structures import Question
+
+#: Shown per completion; more is cut, with a note.
+MAX_SHOWN_CHARS = 4000
+SHOWN_WIDTH = 256
+_JPEG_ABOVE = 192
+
+_STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2024;background:#fff}
+section{border-top:1px solid #c8ccd0;margin-top:1.5rem;padding-top:1rem}
+h1{font-size:1.4rem}h2{font-size:1rem;overflow-wrap:anywhere}
+figure{display:inline-block;margin:0 .6rem .6rem 0}figcaption{color:#666}
+img{display:block}.pixelated{image-rendering:pixelated}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:.3rem 0;font-size:13px}
+.completion{background:#f4f5f6;border-radius:6px;padding:.5rem .8rem;margin:.6rem 0}
+.completion.best{background:#eaf6ec}
+.slot{display:inline-block;border-radius:4px;padding:0 .4rem;margin-right:.4rem;color:#fff}
+.right{background:#18794e}.wrong{background:#b42318}.gold{background:#475467}
+.reward{color:#555;margin-right:.9rem;white-space:nowrap}
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True, eq=False)
+class SampleRecord:
+    """One prompt and what the policy said to it.
+
+    Args:
+        images: uint8 tensors [3, H, W] in the order shown to the policy.
+        question: The prompt's question.
+        completions: G texts.
+        rewards: G mappings from reward part to value, ``total`` among them; empty if not scored.
+    """
+
+    images: Sequence[Tensor]
+    question: Question
+    completions: Sequence[str]
+    rewards: Sequence[Mapping[str, float]] = ()
+
+    def __post_init__(self) -> None:
+        if self.rewards and len(self.rewards) != len(self.completions):
+            msg = f"{len(self.completions)} completions but {len(self.rewards)} rewards in {self.question.prompt_id}"
+            raise ValueError(msg)
+
+
+def completions_html(samples: Sequence[SampleRecord], title: str) -> str:
+    """The page as one string of valid UTF-8."""
+    body = "".join(_sample_html(sample) for sample in samples) or "<p>No samples.</p>"
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{_safe(title)}</h1>{body}</body></html>"
+    )
+
+
+def _safe(text: str) -> str:
+    """``text`` as inert HTML: escaped, control characters made visible, no lone surrogates."""
+    visible = "".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else c for c in text)
+    return html.escape(visible.encode("utf-8", "replace").decode("utf-8"), quote=True)
+
+
+def _sample_html(sample: SampleRecord) -> str:
+    question = sample.question
+    pictures = "".join(_picture_html(image, number) for number, image in enumerate(sample.images, 1))
+    gold = "".join(
+        f'<span class="slot gold">{slot.label.pair[0]}→{slot.label.pair[1]} {_safe(f"{slot.gold} {slot.label.value}")}'
+        "</span>"
+        for slot in question.slots
+    )
+    return (
+        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}"
+        f"<pre>{_safe(question.text)}</pre><p>truth: {gold}</p>{_completions_html(sample)}</section>"
+    )
+
+
+def _completions_html(sample: SampleRecord) -> str:
+    rewards = sample.rewards or [{} for _ in sample.completions]
+    totals = [reward.get("total", math.nan) for reward in rewards]
+    best = max((total for total in totals if not math.isnan(total)), default=math.nan)
+    return "".join(
+        f'<div class="completion{" best" if total == best else ""}">{_verdict_html(text, sample.question)}'
+        f"{_rewards_html(reward)}<pre>{_shortened(text)}</pre></div>"
+        for text, reward, total in zip(sample.completions, rewards, totals, strict=True)
+    )
+
+
+def _verdict_html(completion: str, question: Question) -> str:
+    """One coloured mark per slot, then what was said beyond the last slot."""
+    answer = parse_response(completion).answer
+    marks = []
+    for i, slot in enumerate(question.slots):
+        letter = answer[i : i + 1]
+        value = option_of(letter, slot) or ("no answer" if not letter else "no such option")
+        kind = "right" if letter == slot.gold else "wrong"
+        marks.append(f'<span class="slot {kind}">{_safe(f"{letter} {value}".strip())}</span>')
+    rest = answer[len(question.slots) :]
+    if rest:
+        marks.append(f'<span class="slot wrong">+{len(rest)} more: {_safe(rest[:20])}</span>')
+    return f"<div>{''.join(marks)}</div>"
+
+
+def _rewards_html(rewards: Mapping[str, float]) -> str:
+    parts = (f'<span class="reward">{_safe(name)} {_number(value)}</span>' for name, value in rewards.items())
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _number(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.3g}"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_SHOWN_CHARS:
+        return _safe(text)
+    return f"{_safe(text[:MAX_SHOWN_CHARS])}\n<i>… {len(text) - MAX_SHOWN_CHARS} more characters</i>"
+
+
+def _picture_html(image: Tensor, number: int) -> str:
+    """A figure: small pictures are scaled up in whole pixels, large ones are shrunk before they are embedded."""
+    from PIL import Image
+
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        msg = f"picture {number} is {image.dtype} of shape {tuple(image.shape)}, expected uint8 [3, H, W]"
+        raise ValueError(msg)
+    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    scale = max(1, SHOWN_WIDTH // picture.width)
+    shown_as = ' class="pixelated"' if scale > 1 else ""
+    if picture.width > SHOWN_WIDTH:
+        picture.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH * 4))
+    kind = "jpeg" if picture.width > _JPEG_ABOVE else "png"
+    buffer = BytesIO()
+    picture.save(buffer, format=kind, quality=90)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    width, height = picture.width * scale, picture.height * scale
+    return (
+        f'<figure><img{shown_as} width="{width}" height="{height}" alt="picture {number}" '
+        f'src="data:image/{kind};base64,{data}"><figcaption>picture {number}</figcaption></figure>'
+    )

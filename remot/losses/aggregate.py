@@ -1,0 +1,88 @@
+"""From a loss per token to one number, in shares that add up over micro-batches.
+
+A batch is often too large to be differentiated at once. Each function here therefore takes a ``normalizer``, the
+denominator of the *whole* batch: with it, the sum over micro-batches is the value (and the gradient) of the batch.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Aggregation = Literal["sequence_mean", "token_mean"]
+
+
+def zero_where_masked(values: Tensor, mask: Tensor) -> Tensor:
+    """``values`` with 0 where ``mask`` is False; neither NaN nor infinity leaks from there, nor does a gradient."""
+    return torch.where(mask, values, torch.zeros((), dtype=values.dtype, device=values.device))
+
+
+def token_count(mask: Tensor) -> float:
+    """Normaliser of ``token_mean``: number of True entries of ``mask``."""
+    return float(mask.sum())
+
+
+def sequence_count(mask: Tensor) -> float:
+    """Normaliser of ``sequence_mean``: number of completions in ``mask`` [..., T], empty ones included."""
+    return float(mask.shape[:-1].numel())
+
+
+def masked_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -> Tensor:
+    """Σ values·mask / normalizer.
+
+    Args:
+        values: Any shape.
+        mask: Same shape, bool, True where a value counts.
+        normalizer: Denominator, by default the number of True entries (at least 1, so that nothing gives 0).
+
+    Returns:
+        Scalar.
+    """
+    return zero_where_masked(values, mask).sum() / (max(1.0, token_count(mask)) if normalizer is None else normalizer)
+
+
+def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -> Tensor:
+    """(1/B) Σ_i (1/|o_i|) Σ_t values_it: every completion weighs the same (GRPO, arXiv 2402.03300, eq. 3).
+
+    Args:
+        values: [..., T].
+        mask: [..., T] bool, True where a token counts. A completion without tokens contributes 0 and counts in B.
+        normalizer: B of the whole batch, by default the number of completions given.
+
+    Returns:
+        Scalar.
+    """
+    means = zero_where_masked(values, mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [...]
+    return means.sum() / (max(1.0, sequence_count(mask)) if normalizer is None else normalizer)
+
+
+_MEANS: Mapping[Aggregation, Callable[[Tensor, Tensor, float | None], Tensor]] = {
+    "sequence_mean": sequence_mean,
+    "token_mean": masked_mean,
+}
+_COUNTS: Mapping[Aggregation, Callable[[Tensor], float]] = {
+    "sequence_mean": sequence_count,
+    "token_mean": token_count,
+}
+AGGREGATIONS: tuple[Aggregation, ...] = tuple(_MEANS)
+
+
+def aggregate(values: Tensor, mask: Tensor, aggregation: Aggregation, normalizer: float | None = None) -> Tensor:
+    """Reduce ``values`` [..., T] to a scalar over the True entries of ``mask`` [..., T].
+
+    Args:
+        values: [..., T] floating point.
+        mask: [..., T] bool, True where a token counts.
+        aggregation: ``sequence_mean`` weighs completions alike (GRPO), ``token_mean`` tokens alike (DAPO).
+        normalizer: :func:`normalizer_of` the whole batch if this is a part of it.
+
+    Returns:
+        Scalar.
+    """
+    return _MEANS[aggregation](values, mask, normalizer)
+
+
+def normalizer_of(mask: Tensor, aggregation: Aggregation) -> float:
+    """The denominator that ``aggregation`` uses for ``mask`` [..., T]; take it from the whole batch, at least 1."""
+    return max(1.0, _COUNTS[aggregation](mask))

@@ -1,0 +1,32 @@
+"""Supervised fine-tuning."""
+
+from torch import Tensor
+
+from remot.losses.aggregate import masked_mean, token_count
+from remot.structures import LossOutput
+
+
+def sft_loss(logprobs: Tensor, target_mask: Tensor, *, normalizer: float | None = None) -> LossOutput:
+    """Mean negative log-likelihood of the target tokens of the batch (ReMoT, arXiv 2603.00461: the answer's tokens).
+
+    Args:
+        logprobs: [P, G, T] of the policy, with gradient.
+        target_mask: [P, G, T] bool, True where a token is learnt. What stands elsewhere, even NaN, does not matter.
+        normalizer: Number of target tokens of the whole batch if this is a micro-batch of it (which may then have no
+            target token); losses and metrics *add up* over the micro-batches to those of the batch.
+
+    Returns:
+        The loss and, as ``nll``, its value.
+
+    Raises:
+        ValueError: If the batch has no target token.
+    """
+    if logprobs.shape != target_mask.shape:
+        msg = f"target_mask has shape {tuple(target_mask.shape)}, logprobs {tuple(logprobs.shape)}"
+        raise ValueError(msg)
+    count = token_count(target_mask) if normalizer is None else normalizer
+    if count < 1:
+        msg = "no target token in the batch: the answer is missing or was cut off"
+        raise ValueError(msg)
+    loss = -masked_mean(logprobs, target_mask, count)
+    return LossOutput(loss=loss, metrics={"nll": loss.item()})

@@ -1,0 +1,158 @@
+"""What is trained: all weights, low-rank adapters, or low-rank adapters on 4-bit weights."""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+#: Linear layers of the language model's blocks, in Qwen2.5-VL and Qwen3-VL alike.
+LANGUAGE_LINEAR_LAYERS = r"(q|k|v|o|gate|up|down)_proj"
+LANGUAGE_TARGETS = rf".*language_model.*\.{LANGUAGE_LINEAR_LAYERS}"
+VISION_TARGETS = r".*visual\.blocks.*\.(qkv|proj|linear_fc1|linear_fc2|gate_proj|up_proj|down_proj)"
+
+
+class Adaptation(ABC):
+    """Turns a loaded model into one whose trainable part is chosen."""
+
+    #: True if switching the adapters off gives the reference policy back.
+    reference_is_base: bool
+
+    def quantization_config(self) -> Any | None:
+        """Quantisation to load the weights with, None to load them as they are."""
+        return None
+
+    @abstractmethod
+    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+        """Set ``requires_grad`` on the loaded weights."""
+
+    @abstractmethod
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model with adapters, or itself."""
+
+    @abstractmethod
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """The transformers model inside :meth:`wrap`'s result."""
+
+    @abstractmethod
+    def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Context in which ``model`` (as wrapped) computes without adapters."""
+
+
+class FullWeights(Adaptation):
+    """Train every weight; the vision tower only where the policy says so."""
+
+    reference_is_base = False
+
+    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+        """Freeze the vision tower unless it is trained."""
+        model.requires_grad_(requires_grad=True)
+        model.model.visual.requires_grad_(requires_grad=train_vision)  # type: ignore[union-attr]
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Nothing to add."""
+        return model
+
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """Nothing to remove."""
+        return model
+
+    @contextlib.contextmanager
+    def disabled(self, model: nn.Module) -> Iterator[None]:  # noqa: ARG002
+        """There are no adapters: the reference is a copy of its own."""
+        yield
+
+
+class LoRA(Adaptation):
+    """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
+
+    Args:
+        rank: Rank r of the update.
+        alpha: The update is scaled by alpha / rank.
+        dropout: Dropout on the adapters' input. Anything but 0 makes the first ratio differ from 1.
+        target_modules: Regular expression over module names; None takes every linear layer of the language blocks,
+            and those of the vision blocks too where the vision tower is trained.
+    """
+
+    reference_is_base = True
+
+    def __init__(
+        self, rank: int = 16, alpha: float = 32.0, dropout: float = 0.0, target_modules: str | None = None
+    ) -> None:
+        self.rank = rank
+        self.alpha = alpha
+        self.dropout = dropout
+        self.target_modules = target_modules
+        self._train_vision = False
+
+    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+        """Freeze everything; adapters come with gradients of their own."""
+        self._train_vision = train_vision
+        model.requires_grad_(requires_grad=False)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Add the adapters."""
+        from peft import LoraConfig, get_peft_model
+
+        default = f"({LANGUAGE_TARGETS})|({VISION_TARGETS})" if self._train_vision else LANGUAGE_TARGETS
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=self.target_modules or default,
+            bias="none",
+        )
+        wrapped: nn.Module = get_peft_model(model, config)
+        return wrapped
+
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """The transformers model, adapters inside."""
+        core: nn.Module = model.get_base_model()  # type: ignore[operator]
+        return core
+
+    def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Switch the adapters off."""
+        context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
+        return context
+
+
+class QLoRA(LoRA):
+    """LoRA on weights stored in 4-bit NormalFloat (arXiv 2305.14314), by bitsandbytes.
+
+    Args:
+        rank: Rank r of the update.
+        alpha: The update is scaled by alpha / rank.
+        dropout: Dropout on the adapters' input.
+        target_modules: As in :class:`LoRA`.
+        double_quantization: Quantise the quantisation constants too.
+        compute_dtype: Precision the 4-bit weights are multiplied in.
+    """
+
+    def __init__(
+        self,
+        rank: int = 16,
+        alpha: float = 32.0,
+        dropout: float = 0.0,
+        target_modules: str | None = None,
+        *,
+        double_quantization: bool = True,
+        compute_dtype: str = "bfloat16",
+    ) -> None:
+        super().__init__(rank, alpha, dropout, target_modules)
+        self.double_quantization = double_quantization
+        self.compute_dtype = compute_dtype
+
+    def quantization_config(self) -> Any:
+        """NF4 for the language model; the vision tower and the output head keep their precision."""
+        from transformers import BitsAndBytesConfig
+
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=self.double_quantization,
+            bnb_4bit_compute_dtype=getattr(torch, self.compute_dtype),
+            llm_int8_skip_modules=["visual", "lm_head"],
+        )

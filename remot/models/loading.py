@@ -1,0 +1,135 @@
+"""Finding and loading weights and processor, from the package, a folder or the local hub cache."""
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from remot.errors import CheckpointError
+
+#: Models that ship inside the package.
+EMBEDDED_MODELS = ("remot-tiny",)
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A transformers model, its processor, and the token ids that matter.
+
+    Args:
+        model: The image-text-to-text model.
+        processor: Its processor.
+        eos_token_ids: Tokens that end a turn, the tokenizer's own first.
+        pad_token_id: Padding token.
+        banned_token_ids: Tokens that may never be sampled: vision placeholders and ids without a text.
+    """
+
+    model: Any
+    processor: Any
+    eos_token_ids: tuple[int, ...]
+    pad_token_id: int
+    banned_token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where the weights come from.
+
+    Args:
+        pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache.
+        dtype: Precision the weights are held in.
+        attention: Attention kernel of transformers.
+        random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
+        min_pixels: Smallest picture area after resizing; None keeps the processor's own.
+        max_pixels: Largest picture area after resizing; None keeps the processor's own.
+        allow_download: Let transformers ask the hub for what is not in the cache.
+    """
+
+    pretrained: str = "remot-tiny"
+    dtype: Precision = "float32"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    random_weights: bool = False
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    allow_download: bool = False
+
+    def resolve(self) -> str:
+        """Folder or hub name that transformers understands."""
+        if self.pretrained in EMBEDDED_MODELS:
+            return str(files("remot") / "assets" / self.pretrained)
+        return self.pretrained
+
+    def load(self, quantization_config: Any | None = None) -> LoadedModel:
+        """Load model and processor.
+
+        Raises:
+            CheckpointError: If they are not there, or hold pickled weights only.
+        """
+        from transformers import AutoProcessor
+
+        name = self.resolve()
+        local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
+        try:
+            processor = AutoProcessor.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
+            model = self._load_model(name, quantization_config, local_only=local_only)
+        except (OSError, ValueError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            msg = (
+                f"cannot load the model {self.pretrained!r} ({first_line}); give the folder of a downloaded model, or set "
+                "allow_download: true to let transformers fetch it"
+            )
+            raise CheckpointError(msg) from error
+        self._set_pixels(processor)
+        return _with_token_ids(model, processor)
+
+    def _load_model(self, name: str, quantization_config: Any | None, *, local_only: bool) -> nn.Module:
+        from transformers import AutoConfig, AutoModelForImageTextToText
+
+        dtype = getattr(torch, self.dtype)
+        if self.random_weights:
+            config = AutoConfig.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
+            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self.attention)
+        else:
+            model = AutoModelForImageTextToText.from_pretrained(
+                name,
+                dtype=dtype,
+                attn_implementation=self.attention,
+                quantization_config=quantization_config,
+                local_files_only=local_only,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+        loaded: nn.Module = model.eval()
+        return loaded
+
+    def _set_pixels(self, processor: Any) -> None:
+        size = dict(processor.image_processor.size)
+        if self.min_pixels is not None:
+            size["shortest_edge"] = self.min_pixels
+        if self.max_pixels is not None:
+            size["longest_edge"] = self.max_pixels
+        processor.image_processor.size = size
+
+
+def _with_token_ids(model: Any, processor: Any) -> LoadedModel:
+    tokenizer, config = processor.tokenizer, model.config
+    generation_eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+    listed = generation_eos if isinstance(generation_eos, list) else [generation_eos]
+    eos = dict.fromkeys(token for token in (tokenizer.eos_token_id, *listed) if token is not None)
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    placeholders = {token for name in names if (token := getattr(config, name, None)) is not None}
+    banned = sorted(placeholders | set(range(len(tokenizer), vocabulary)))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return LoadedModel(model, processor, tuple(eos), int(pad), banned)
+
+
+def describe_source(source: ModelSource) -> str:
+    """Short name of the base model for tags and file names."""
+    name = source.pretrained if source.pretrained in EMBEDDED_MODELS else Path(source.pretrained).name
+    return f"{name} (random weights)" if source.random_weights else name

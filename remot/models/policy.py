@@ -1,0 +1,277 @@
+"""The policy: the only place that knows how a vision-language model takes pictures and gives log-probabilities.
+
+Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so pictures are preprocessed and
+encoded once per prompt, not once per completion and pass.
+
+Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size, V vocabulary.
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from remot.answers import THINK_OPEN
+from remot.models.adapters import Adaptation, FullWeights
+from remot.models.encoding import EncodedPrompts, ProcessedPrompts, concatenate_features
+from remot.models.loading import ModelSource
+from remot.models.logprobs import token_logprobs
+from remot.models.prefix import packed_attention_mask, packed_position_ids, packed_predictor_columns
+from remot.structures import PromptBatch
+
+
+class VLMPolicy(nn.Module):
+    """A Qwen-style vision-language model with what post-training needs around it.
+
+    Args:
+        source: Which weights and processor to load, and in which precision.
+        adaptation: What is trained: all weights, LoRA adapters, or LoRA on 4-bit weights.
+        train_vision: Train the vision tower too. Off by default, as in the systems this library implements.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
+            switched off); with full weights it is a frozen copy.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        adaptation: Adaptation | None = None,
+        *,
+        train_vision: bool = False,
+        gradient_checkpointing: bool = False,
+        with_reference: bool = True,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.adaptation = adaptation if adaptation is not None else FullWeights()
+        self.train_vision = train_vision
+        loaded = source.load(self.adaptation.quantization_config())
+        self.processor = loaded.processor
+        self.response_prefix = _response_prefix(loaded.processor)
+        core = loaded.model
+        if gradient_checkpointing:
+            core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.adaptation.freeze(core, train_vision=train_vision)
+        self.reference = _frozen_copy(core) if with_reference and not self.adaptation.reference_is_base else None
+        self.model = self.adaptation.wrap(core)
+        self.eos_token_ids = loaded.eos_token_ids
+        self.pad_token_id = loaded.pad_token_id
+        bias = torch.zeros(core.get_output_embeddings().weight.shape[0], dtype=torch.float32)
+        bias[loaded.banned_token_ids] = -torch.inf
+        self.register_buffer("logit_bias", bias, persistent=False)
+        self.logit_bias: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Device the weights are on."""
+        return next(self.model.parameters()).device
+
+    @property
+    def core(self) -> nn.Module:
+        """The transformers model itself, adapters inside, without the adapter library's wrapper."""
+        return self.adaptation.unwrap(self.model)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Parameters an optimiser should move."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    # -- prompts -------------------------------------------------------------------------------------------------
+
+    def process(self, batch: PromptBatch) -> ProcessedPrompts:
+        """Chat template, tokeniser and image processor, once per prompt."""
+        texts = [self._prompt_text(len(images), q.text) for images, q in zip(batch.images, batch.questions, strict=True)]
+        pictures = [list(images) for images in batch.images]
+        inputs = self.processor(
+            text=texts, images=pictures, return_tensors="pt", padding=True, padding_side="right"
+        ).to(self.device)
+        input_ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+        visual_mask = input_ids == self.core.config.image_token_id
+        positions, _ = self.core.model.get_rope_index(
+            input_ids=input_ids,
+            mm_token_type_ids=visual_mask.int(),
+            image_grid_thw=inputs["image_grid_thw"],
+            attention_mask=mask.long(),
+        )
+        next_position = positions.amax(dim=0).masked_fill(~mask, -1).amax(dim=-1) + 1
+        return ProcessedPrompts(
+            input_ids=input_ids,
+            prompt_mask=mask,
+            position_ids=positions,
+            next_position=next_position,
+            visual_mask=visual_mask,
+            pixel_values=inputs["pixel_values"],
+            image_grid_thw=inputs["image_grid_thw"],
+            num_images=tuple(len(images) for images in pictures),
+        )
+
+    def _prompt_text(self, num_images: int, text: str) -> str:
+        content = [*({"type": "image"} for _ in range(num_images)), {"type": "text", "text": text}]
+        messages = [{"role": "user", "content": content}]
+        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
+        """Run the vision tower once; with gradient only where it is trained.
+
+        Args:
+            prompts: Processed prompts.
+            use_reference: Take the reference policy's vision tower, which differs only where the vision is trained.
+        """
+        gradient = contextlib.nullcontext() if self.train_vision and not use_reference else torch.no_grad()
+        model = self._reference_model() if use_reference else self.core
+        with gradient, self.reference_policy() if use_reference else contextlib.nullcontext():
+            output = model.model.get_image_features(  # type: ignore[union-attr, operator]
+                prompts.pixel_values, prompts.image_grid_thw, return_dict=True
+            )
+        levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+        return EncodedPrompts(prompts, [concatenate_features(level) for level in levels])
+
+    # -- language model ------------------------------------------------------------------------------------------
+
+    def _run(self, model: nn.Module, encoded: EncodedPrompts, extra_ids: Tensor | None, **kwargs: object) -> object:
+        """One pass of the language model over the prompts, followed by ``extra_ids`` [P, E] if given."""
+        prompts = encoded.prompts
+        ids = prompts.input_ids if extra_ids is None else torch.cat([prompts.input_ids, extra_ids], dim=1)
+        embeds = model.get_input_embeddings()(ids)  # type: ignore[operator]
+        visual = torch.zeros_like(ids, dtype=torch.bool)
+        visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
+        pooled, *deepstack = encoded.features
+        embeds = embeds.masked_scatter(visual[..., None], pooled.to(embeds.dtype))
+        if deepstack:
+            kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
+        return model.model.language_model(inputs_embeds=embeds, **kwargs)  # type: ignore[union-attr, operator]
+
+    def prefill(self, encoded: EncodedPrompts) -> tuple[Tensor, object]:
+        """Compute the prompts once.
+
+        Returns:
+            The last real hidden state of each prompt [P, H] and the key-value cache with L columns.
+        """
+        mask = packed_attention_mask(encoded.prompts.prompt_mask, 0, 0)
+        output = self._run(
+            self.core, encoded, None, attention_mask=mask, position_ids=encoded.prompts.position_ids, use_cache=True
+        )
+        hidden = output.last_hidden_state  # type: ignore[attr-defined]
+        last = encoded.prompts.prompt_lengths - 1
+        return hidden[torch.arange(len(last), device=last.device), last], output.past_key_values  # type: ignore[attr-defined]
+
+    def decode_step(self, token_ids: Tensor, position: Tensor, key_mask: Tensor, cache: object) -> Tensor:
+        """Hidden state [B, H] after one more token of each of B sequences.
+
+        Args:
+            token_ids: [B].
+            position: [B] rotary position of the token.
+            key_mask: [B, columns] bool, True for cache columns (this token's included) that may be looked at.
+            cache: Key-value cache, extended in place.
+        """
+        embeds = self.core.get_input_embeddings()(token_ids[:, None])  # type: ignore[operator]
+        output = self.core.model.language_model(  # type: ignore[union-attr, operator]
+            inputs_embeds=embeds,
+            attention_mask=key_mask[:, None, None, :],
+            position_ids=position[None, :, None].expand(3, -1, 1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state[:, -1]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
+        return self.core.lm_head(hidden).float() + self.logit_bias  # type: ignore[operator]
+
+    def completion_logprobs(
+        self,
+        encoded: EncodedPrompts,
+        completion_ids: Tensor,
+        *,
+        temperature: float = 1.0,
+        use_reference: bool = False,
+    ) -> Tensor:
+        """Log-probability [P, G, T] of every completion token, each prompt computed once for its G completions.
+
+        Args:
+            encoded: P prompts.
+            completion_ids: [P, G, T], padded with any valid id.
+            temperature: The one the completions were sampled with.
+            use_reference: Ask the reference policy instead.
+        """
+        num_prompts, num_completions, num_tokens = completion_ids.shape
+        prompts = encoded.prompts
+        model = self._reference_model() if use_reference else self.core
+        with self.reference_policy() if use_reference else contextlib.nullcontext():
+            output = self._run(
+                model,
+                encoded,
+                completion_ids.reshape(num_prompts, -1),
+                attention_mask=packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens),
+                position_ids=packed_position_ids(
+                    prompts.position_ids, prompts.next_position, num_completions, num_tokens
+                ),
+                use_cache=False,
+            )
+            columns = packed_predictor_columns(
+                prompts.prompt_lengths, prompts.input_ids.shape[1], num_completions, num_tokens
+            ).reshape(num_prompts, -1)
+            hidden = output.last_hidden_state  # type: ignore[attr-defined]
+            rows = torch.arange(num_prompts, device=columns.device)[:, None]
+            flat = token_logprobs(
+                hidden[rows, columns].reshape(-1, hidden.shape[-1]),
+                completion_ids.reshape(-1),
+                model.lm_head,  # type: ignore[arg-type]
+                logit_bias=self.logit_bias,
+                temperature=temperature,
+            )
+        return flat.view(num_prompts, num_completions, num_tokens)
+
+    def _reference_model(self) -> nn.Module:
+        return self.core if self.reference is None else self.reference
+
+    @contextlib.contextmanager
+    def reference_policy(self) -> Iterator[None]:
+        """Within this context the adapters are off, if there are any; nothing carries a gradient."""
+        with torch.no_grad(), self.adaptation.disabled(self.model):
+            yield
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def decode_texts(self, completions: Sequence[Sequence[int]]) -> list[str]:
+        """Responses as text: what the chat template already opened, then the completion, special tokens left out."""
+        texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
+        return [self.response_prefix + text for text in texts]
+
+    def tokenize_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
+
+        What the chat template already opened is left out; the end-of-turn token is appended and covers nothing.
+        """
+        skip = _overlap(self.response_prefix, response)
+        encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
+        offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
+        return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
+
+    def save(self, folder: Path) -> Path:
+        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder)  # type: ignore[operator]
+        self.processor.save_pretrained(folder)
+        return folder
+
+
+def _frozen_copy(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
+
+
+def _response_prefix(processor: object) -> str:
+    """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
+    messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    template = processor.apply_chat_template  # type: ignore[attr-defined]
+    prompt = template(messages, tokenize=False, add_generation_prompt=True)
+    opened = prompt.rfind(THINK_OPEN)
+    return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
+
+
+def _overlap(prefix: str, response: str) -> int:
+    """Characters at the start of ``response`` that the template has already written, white space aside."""
+    bare = prefix.strip()
+    return len(bare) if bare and response.startswith(bare) else 0

@@ -1,0 +1,70 @@
+"""Packing one prompt and its G completions into one row, so that the prompt is computed once.
+
+Row layout, prompt padded to L on the right, each completion padded to T::
+
+    [ prompt ........ pad | completion 1 .. pad | completion 2 .. pad | … ]
+
+A completion token sees the real prompt tokens and the tokens of its own completion up to itself, and its positions
+continue after the prompt, so its log-probability is the one a separate row would give.
+
+Notation: P prompts, G completions, L prompt columns, T completion columns, S = L + G*T.
+"""
+
+import torch
+from torch import Tensor
+
+
+def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> Tensor:
+    """Bool mask [P, 1, S, S], True where the row's query may look at the column's key.
+
+    Padding queries look at themselves, so that no row of the softmax is empty.
+
+    Args:
+        prompt_mask: [P, L] bool, True for real prompt tokens.
+        num_completions: G.
+        num_tokens: T.
+    """
+    num_prompts, length = prompt_mask.shape
+    device = prompt_mask.device
+    total = length + num_completions * num_tokens
+    index = torch.arange(total, device=device)
+    causal = index[:, None] >= index[None, :]
+    segment = torch.where(index < length, -1, (index - length) // max(num_tokens, 1))  # [S]
+    same = segment[:, None] == segment[None, :]
+    to_prompt = (segment == -1)[None, :].expand(total, total)
+    structure = causal & (same | to_prompt)  # [S, S]
+    key_is_real = torch.ones(num_prompts, total, dtype=torch.bool, device=device)
+    key_is_real[:, :length] = prompt_mask
+    itself = torch.eye(total, dtype=torch.bool, device=device)
+    return ((structure & key_is_real[:, None, :]) | itself)[:, None]
+
+
+def packed_position_ids(prompt_positions: Tensor, next_position: Tensor, num_completions: int, num_tokens: int) -> Tensor:
+    """Rotary positions [3, P, S] of a packed row.
+
+    Args:
+        prompt_positions: [3, P, L].
+        next_position: [P] position of the first token after each prompt.
+        num_completions: G.
+        num_tokens: T.
+    """
+    steps = torch.arange(num_tokens, device=prompt_positions.device).repeat(num_completions)  # [G*T]
+    after = next_position[:, None] + steps  # [P, G*T]
+    return torch.cat([prompt_positions, after.expand(3, *after.shape)], dim=-1)
+
+
+def packed_predictor_columns(prompt_lengths: Tensor, length: int, num_completions: int, num_tokens: int) -> Tensor:
+    """Column [P, G, T] whose hidden state predicts completion token t: the prompt's last token for t = 0.
+
+    Args:
+        prompt_lengths: [P] number of real prompt tokens.
+        length: L.
+        num_completions: G.
+        num_tokens: T.
+    """
+    device = prompt_lengths.device
+    start = length + torch.arange(num_completions, device=device) * num_tokens  # [G]
+    columns = start[:, None] + torch.arange(num_tokens, device=device) - 1  # [G, T]
+    columns = columns.expand(len(prompt_lengths), -1, -1).clone()
+    columns[:, :, 0] = (prompt_lengths - 1)[:, None]
+    return columns

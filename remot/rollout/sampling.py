@@ -1,0 +1,115 @@
+"""Turning a distribution and one uniform number into a token: reproducible, free of generator state, on any device."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from remot.errors import ConfigError
+from remot.seeding import Address, numpy_generator
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How tokens are drawn.
+
+    Args:
+        temperature: Divides the logits; 0 takes the most likely token.
+        top_k: Only the k most likely tokens may be drawn; 0 is off.
+        top_p: Only the most likely tokens that together hold this probability may be drawn; 1 is off.
+        min_p: Only tokens with at least this share of the best one's probability may be drawn; 0 is off.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+            msg = f"sampling needs temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1 and 0 ≤ min_p ≤ 1, got {self}"
+            raise ConfigError(msg)
+
+    @property
+    def is_greedy(self) -> bool:
+        """True if nothing is drawn at all."""
+        return self.temperature == 0
+
+    @property
+    def truncates(self) -> bool:
+        """True if some tokens are cut off, so that the drawn distribution is not the tempered one."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+
+
+GREEDY = SamplingSettings(temperature=0.0)
+
+
+def uniform_noise(seed: int, step: int, prompt_ids: list[str], num_completions: int, num_tokens: int) -> Tensor:
+    """[P, G, T] float64 uniforms in [0, 1), each row a stream of its own named by (seed, step, prompt, completion).
+
+    A row does not depend on which other prompts are in the batch; a shorter row is the beginning of a longer one.
+    """
+    rows = [
+        [_stream(seed, "rollout", step, prompt_id, sample, num_tokens) for sample in range(num_completions)]
+        for prompt_id in prompt_ids
+    ]
+    return torch.tensor(rows, dtype=torch.float64).view(len(prompt_ids), num_completions, num_tokens)
+
+
+def _stream(seed: int, *address_and_length: Address) -> list[float]:
+    *address, length = address_and_length
+    values: list[float] = numpy_generator(seed, *address).random(int(length)).tolist()
+    return values
+
+
+def _keep_top_k(logprobs: Tensor, top_k: int) -> Tensor:
+    kth = logprobs.topk(min(top_k, logprobs.shape[-1]), dim=-1).values[..., -1:]
+    return logprobs >= kth
+
+
+def _keep_top_p(logprobs: Tensor, top_p: float) -> Tensor:
+    probabilities, order = logprobs.exp().sort(dim=-1, descending=True)
+    before = probabilities.cumsum(-1) - probabilities
+    return torch.zeros_like(logprobs, dtype=torch.bool).scatter(-1, order, before < top_p)
+
+
+def _keep_min_p(logprobs: Tensor, min_p: float) -> Tensor:
+    return logprobs.exp() >= min_p * logprobs.exp().amax(-1, keepdim=True)
+
+
+def truncation_mask(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
+    """[..., V] bool, True for tokens that may be drawn. The most likely token always may."""
+    keep = torch.isfinite(logprobs)
+    if settings.top_k > 0:
+        keep = keep & _keep_top_k(logprobs, settings.top_k)
+    if settings.top_p < 1:
+        keep = keep & _keep_top_p(logprobs, settings.top_p)
+    if settings.min_p > 0:
+        keep = keep & _keep_min_p(logprobs, settings.min_p)
+    return keep
+
+
+def draw(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
+    """Draw one token for each row.
+
+    Args:
+        logits: [B, V] float32, -inf for tokens that can never be drawn.
+        uniforms: [B] in [0, 1).
+        settings: How to draw.
+
+    Returns:
+        Tokens [B] and their log-probabilities [B] under the tempered distribution before any truncation, which is
+        the one the scoring pass computes. Greedy decoding reports those of temperature 1.
+    """
+    temperature = 1.0 if settings.is_greedy else settings.temperature
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    if settings.is_greedy:
+        tokens = logits.argmax(-1)
+    else:
+        weights = logprobs.exp().double()
+        if settings.truncates:
+            weights = weights * truncation_mask(logprobs, settings)
+        cumulative = weights.cumsum(-1)
+        target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logits.shape[-1] - 1)
+    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]

@@ -1,0 +1,27 @@
+"""Randomness by address: a seed and a path of integers or words name a stream, and nothing global is touched."""
+
+import hashlib
+
+import numpy as np
+
+Address = int | str
+
+
+def derive_seed(seed: int, *address: Address) -> int:
+    """A 63-bit seed that depends on ``seed`` and every part of ``address``, the same on every machine.
+
+    Different addresses name different streams: words and integers are told apart, ``(1, "2")`` from ``(1, 2)``, and so
+    are the parts, ``("a/b",)`` from ``("a", "b")``.
+    """
+    text = "/".join(_part(part) for part in (int(seed), *address))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _part(part: Address) -> str:
+    """Kind and value; a separator within a word is doubled, and no part begins with one."""
+    return "s" + part.replace("/", "//") if isinstance(part, str) else f"i{int(part)}"
+
+
+def numpy_generator(seed: int, *address: Address) -> np.random.Generator:
+    """A fresh numpy generator for the stream named by ``seed`` and ``address``."""
+    return np.random.default_rng(derive_seed(seed, *address))

@@ -1,0 +1,18 @@
+"""What is trained when: objectives, schedules over them, and the module that runs them."""
+
+from remot.strategies.grpo import GRPOObjective
+from remot.strategies.module import PolicySettings, PostTrainingModule
+from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
+from remot.strategies.sft import SFTObjective
+
+__all__ = [
+    "GRPO",
+    "SFT",
+    "AlternatingSFTGRPO",
+    "GRPOObjective",
+    "PolicySettings",
+    "PostTrainingModule",
+    "SFTObjective",
+    "SFTThenGRPO",
+    "Strategy",
+]

@@ -1,0 +1,246 @@
+"""The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from remot.errors import CheckpointError
+from remot.evaluation.benchmark import EvaluationSettings, answer_batch
+from remot.evaluation.report import as_metrics
+from remot.evaluation.scores import JudgedCompletion, score_table
+from remot.models.adapters import Adaptation, FullWeights
+from remot.models.loading import ModelSource, describe_source
+from remot.models.policy import VLMPolicy
+from remot.strategies.grpo import GRPOObjective
+from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
+from remot.strategies.sft import SFTObjective
+from remot.structures import PromptBatch
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What is loaded and what of it is trained.
+
+    Args:
+        source: Weights and processor.
+        adaptation: All weights, LoRA or QLoRA.
+        train_vision: Train the vision tower too.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+    """
+
+    source: ModelSource = field(default_factory=ModelSource)
+    adaptation: Adaptation = field(default_factory=FullWeights)
+    train_vision: bool = False
+    gradient_checkpointing: bool = False
+
+
+class PostTrainingModule(lightning.LightningModule):
+    """Post-trains a vision-language policy by SFT, GRPO or a schedule of both.
+
+    One training step is one batch of prompts: everything without gradient is done once, then the optimiser makes one
+    or more updates over micro-batches that never split a group. The optimiser step names the randomness, so a run
+    that continues from a checkpoint does what it would have done.
+
+    Args:
+        policy: What is loaded and what of it is trained.
+        strategy: Which objective at which step.
+        sft: The supervised objective.
+        grpo: The reinforced objective.
+        optimizer: Optimiser of the trainable parameters.
+        scheduler: Learning-rate schedule, stepped once an update; None keeps the rate.
+        micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results.
+        gradient_clip_norm: Largest gradient norm; 0 is off.
+        evaluation: How validate, test and predict decode.
+        seed: Names the rollout noise. The command line sets it from ``seed_everything``.
+    """
+
+    def __init__(  # noqa: PLR0913 (one argument per key of the configuration)
+        self,
+        policy: PolicySettings | None = None,
+        strategy: Strategy | None = None,
+        sft: SFTObjective | None = None,
+        grpo: GRPOObjective | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable | None = None,
+        micro_batch_prompts: int = 4,
+        gradient_clip_norm: float = 1.0,
+        evaluation: EvaluationSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy_settings = policy if policy is not None else PolicySettings()
+        self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
+        self.objectives: Mapping[str, Objective] = {
+            "SFT": sft if sft is not None else SFTObjective(),
+            "GRPO": grpo if grpo is not None else GRPOObjective(),
+        }
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.micro_batch_prompts = micro_batch_prompts
+        self.gradient_clip_norm = gradient_clip_norm
+        self.evaluation = evaluation if evaluation is not None else EvaluationSettings()
+        self.seed = seed
+        self.policy: VLMPolicy | None = None
+        self.last_samples: Sequence[ScoredCompletions] = ()
+        self.last_batch: PromptBatch | None = None
+        self._progress: dict[str, str | float] = {}
+        self._judged: list[JudgedCompletion] = []
+
+    # -- set-up --------------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
+        if self.policy is not None:
+            return
+        settings = self.policy_settings
+        self.policy = VLMPolicy(
+            settings.source,
+            settings.adaptation,
+            train_vision=settings.train_vision,
+            gradient_checkpointing=settings.gradient_checkpointing,
+            with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
+        )
+
+    @property
+    def base_model(self) -> str:
+        """Name of the base model for tags."""
+        return describe_source(self.policy_settings.source)
+
+    @property
+    def loaded_policy(self) -> VLMPolicy:
+        """The policy, once loaded."""
+        if self.policy is None:
+            msg = "the policy is loaded by configure_model(), which the trainer calls; call it first"
+            raise RuntimeError(msg)
+        return self.policy
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser over the trainable parameters, and the schedule if there is one."""
+        optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
+        if self.scheduler_factory is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """One batch of prompts: prepare, update, log."""
+        started = time.perf_counter()
+        step = self.global_step
+        phase = self.strategy.phase(step)
+        prepared = self.objectives[phase].prepare(
+            self.loaded_policy, batch, StepAddress(self.seed, step), self.micro_batch_prompts
+        )
+        metrics = dict(prepared.metrics)
+        for _ in range(prepared.num_updates):
+            metrics |= self._update(prepared)
+        metrics["seconds_per_step"] = time.perf_counter() - started
+        self._report(phase, metrics, len(batch))
+        if prepared.samples:
+            self.last_samples, self.last_batch = prepared.samples, batch
+
+    def _update(self, prepared: PreparedStep) -> dict[str, float]:
+        optimizer = self.optimizers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        totals: dict[str, float] = {"loss": 0.0}
+        for output in prepared.micro_losses():
+            self.manual_backward(output.loss)
+            totals["loss"] += float(output.loss.detach())
+            for name, number in output.metrics.items():
+                totals[name] = totals.get(name, 0.0) + number
+        totals["grad_norm"] = self._clip_gradients()
+        optimizer.step()  # type: ignore[union-attr]
+        schedulers = self.lr_schedulers()
+        if schedulers is not None:
+            schedulers.step()  # type: ignore[union-attr, call-arg]
+        return totals
+
+    def _clip_gradients(self) -> float:
+        parameters = self.loaded_policy.trainable_parameters()
+        limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
+        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+
+    def _report(self, phase: str, metrics: Mapping[str, float], num_prompts: int) -> None:
+        self.log_dict({f"train/{name}": number for name, number in metrics.items()}, batch_size=num_prompts)
+        named = {"reward": "reward/total", "kl": "kl", "loss": "loss"}
+        self._progress |= {"phase": phase, **{key: metrics[name] for key, name in named.items() if name in metrics}}
+
+    def progress_fields(self) -> Mapping[str, str | float]:
+        """What a progress bar shows: phase, and the latest reward, KL and loss."""
+        return dict(self._progress)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
+        settings = self.evaluation
+        return answer_batch(self.loaded_policy, batch, settings, settings.sampling).judged
+
+    def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts."""
+        self._judged += self._evaluation_step(batch)
+
+    def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts."""
+        self._judged += self._evaluation_step(batch)
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[JudgedCompletion]:  # noqa: ARG002
+        """Answers with their scores."""
+        return self._evaluation_step(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("test")
+
+    def _log_scores(self, prefix: str) -> None:
+        judged, self._judged = self._judged, []
+        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged))
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    @property
+    def strict_loading(self) -> bool:
+        """Frozen weights are not in the checkpoint; :meth:`on_load_checkpoint` checks the rest."""
+        return False
+
+    def _trainable_names(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep only what is trained; the rest comes from the base model."""
+        names = self._trainable_names()
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in names}
+        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model or adaptation.
+
+        Raises:
+            CheckpointError: If its parameters are not exactly those trained here.
+        """
+        held: dict[str, Tensor] = checkpoint["state_dict"]
+        wanted = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        differing = set(held) ^ set(wanted) | {n for n in set(held) & set(wanted) if held[n].shape != wanted[n].shape}
+        if differing:
+            base = checkpoint.get("remot", {}).get("base_model", "another model")
+            msg = (
+                f"the checkpoint was made from {base} and differs from {self.base_model} in {len(differing)} parameters, "
+                f"such as {min(differing)}; use the policy settings it was trained with"
+            )
+            raise CheckpointError(msg)
+
+    def save_policy(self, folder: Path) -> Path:
+        """Write adapters or weights for use outside this library."""
+        return self.loaded_policy.save(folder)

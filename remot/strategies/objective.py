@@ -1,0 +1,83 @@
+"""What an objective is: a batch of prompts in, micro-batch losses to back-propagate out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from remot.models.policy import VLMPolicy
+from remot.structures import LossOutput, PromptBatch, Question
+
+
+@dataclass(frozen=True)
+class StepAddress:
+    """Names the randomness of one training step.
+
+    Args:
+        seed: Of the run.
+        step: Optimiser step, counted from 0.
+    """
+
+    seed: int
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCompletions:
+    """Completions of one prompt, for people to look at.
+
+    Args:
+        prompt_index: Which prompt of the batch.
+        question: Its question.
+        completions: Texts.
+        rewards: For each completion its reward parts, ``total`` among them.
+    """
+
+    prompt_index: int
+    question: Question
+    completions: Sequence[str]
+    rewards: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStep:
+    """Everything of a training step that needs no gradient, and how to compute the rest.
+
+    Args:
+        num_updates: Optimiser updates to make from it.
+        micro_losses: Yields the loss of one micro-batch after another; they add up to the loss of the batch.
+        metrics: Numbers to log.
+        samples: Completions to show; empty for objectives that sample none.
+    """
+
+    num_updates: int
+    micro_losses: Callable[[], Iterator[LossOutput]]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    samples: Sequence[ScoredCompletions] = ()
+
+
+class Objective(ABC):
+    """Turns prompts into losses. Nothing outlives the step, so a checkpoint between steps is complete."""
+
+    @property
+    @abstractmethod
+    def needs_reference(self) -> bool:
+        """True if the policy must keep a reference."""
+
+    @abstractmethod
+    def prepare(
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+    ) -> PreparedStep:
+        """Do the part of the step that needs no gradient.
+
+        Args:
+            policy: The policy being trained.
+            batch: P prompts.
+            address: Names the randomness.
+            micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results.
+        """
+
+
+def micro_slices(num_prompts: int, micro_batch_prompts: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``micro_batch_prompts`` prompts."""
+    for start in range(0, num_prompts, micro_batch_prompts):
+        yield slice(start, min(start + micro_batch_prompts, num_prompts))

@@ -1,0 +1,98 @@
+"""The supervised objective: the likelihood of the right answer, or of the whole response told from the annotations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from remot.answers import answer_char_span, render_response
+from remot.errors import ConfigError
+from remot.losses import sft_loss
+from remot.models.encoding import EncodedPrompts
+from remot.models.policy import VLMPolicy
+from remot.seeding import numpy_generator
+from remot.strategies.objective import Objective, PreparedStep, StepAddress, micro_slices
+from remot.structures import LossOutput, PromptBatch, Question
+
+
+@dataclass(frozen=True)
+class SFTObjective(Objective):
+    """Supervised fine-tuning on responses rendered from the annotations.
+
+    Args:
+        loss_on: ``answer`` takes the loss on the letters inside ``<answer>`` only (ReMoT), ``response`` on the
+            reasoning, the tags and the end of turn too.
+        answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
+            base model that sees well and answers unsurely, such as remot-tiny.
+    """
+
+    loss_on: Literal["answer", "response"] = "answer"
+    answer_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.answer_noise <= 1:
+            msg = f"sft.answer_noise is a share in [0, 1], got {self.answer_noise}"
+            raise ConfigError(msg)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Supervision has no KL term."""
+        return False
+
+    def prepare(
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+    ) -> PreparedStep:
+        """Render and tokenise the responses and encode the pictures."""
+        responses = [self.response(question, address) for question in batch.questions]
+        token_ids, target_mask = self.targets(policy, responses)
+        prompts = policy.process(batch)
+        encoded = None if policy.train_vision else policy.encode(prompts)
+        num_targets = float(target_mask.sum())
+
+        def micro_losses() -> Iterator[LossOutput]:
+            for rows in micro_slices(len(batch), micro_batch_prompts):
+                part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
+                yield self._loss(policy, part, token_ids[rows], target_mask[rows], num_targets)
+
+        return PreparedStep(num_updates=1, micro_losses=micro_losses)
+
+    def response(self, question: Question, address: StepAddress) -> str:
+        """The response to learn, with noise on its letters if asked for."""
+        letters = question.solution
+        if self.answer_noise > 0:
+            noise = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
+            letters = "".join(
+                "ABCDEFGH"[noise.integers(len(slot.options))] if noise.random() < self.answer_noise else slot.gold
+                for slot in question.slots
+            )
+        return render_response(question.reasoning, letters)
+
+    def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids [P, 1, T] and target mask [P, 1, T].
+
+        Answer tokens are found by the characters they cover, never by tokenising the pieces apart: a tokenizer may
+        glue a tag's last symbol to the first letter.
+        """
+        tokenised = [policy.tokenize_response(response) for response in responses]
+        longest = max(len(ids) for ids, _ in tokenised)
+        token_ids = torch.full((len(responses), 1, longest), policy.pad_token_id)
+        mask = torch.zeros(token_ids.shape, dtype=torch.bool)
+        for row, (response, (ids, offsets)) in enumerate(zip(responses, tokenised, strict=True)):
+            token_ids[row, 0, : len(ids)] = torch.tensor(ids)
+            mask[row, 0, : len(ids)] = self._token_mask(response, offsets)
+        return token_ids.to(policy.device), mask.to(policy.device)
+
+    def _token_mask(self, response: str, offsets: Sequence[tuple[int, int]]) -> Tensor:
+        if self.loss_on == "response":
+            return torch.ones(len(offsets), dtype=torch.bool)
+        start, end = answer_char_span(response)
+        return torch.tensor([first < end and last > start for first, last in offsets])
+
+    @staticmethod
+    def _loss(
+        policy: VLMPolicy, encoded: EncodedPrompts, token_ids: Tensor, target_mask: Tensor, num_targets: float
+    ) -> LossOutput:
+        logprobs = policy.completion_logprobs(encoded, token_ids)
+        return sft_loss(logprobs, target_mask, normalizer=num_targets)

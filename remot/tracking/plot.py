@@ -1,0 +1,107 @@
+"""The comparison as a picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from remot.structures import FloatArray
+from remot.tracking.compare import CompareTable, RunRow, Scores, Spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
+_METRICS = ("partial", "overall")
+#: Of the strategies' learning curves, told apart also by people who cannot tell red from green (Okabe and Ito).
+_CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """Two bars side by side and the words below them."""
+
+    label: str
+    base: Spread | None
+    final: Spread | None
+
+
+def plot_comparison(table: CompareTable, path: str | Path) -> Path:
+    """Draw Partial and Overall before and after training, and the reward curves if runs have any, into a PNG.
+
+    Runs of one strategy, base model and length share a bar whose whisker is their standard deviation; runs that are
+    not finished stand alone.
+    """
+    from matplotlib.figure import Figure
+
+    curves = [run for run in table.runs if len(run.curve) > 1]
+    width = max(5.2, 1.3 * len(_bars(table, _METRICS[0])))
+    figure = Figure(figsize=(width * (2 + bool(curves)), 4.6), layout="constrained")
+    axes = figure.subplots(1, 2 + bool(curves))
+    for axis, metric in zip(axes, _METRICS, strict=False):
+        _draw_bars(axis, metric, _bars(table, metric))
+    if curves:
+        _draw_curves(axes[-1], curves)
+    figure.suptitle(_plain(f"experiment {table.experiment}"))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, format="png")
+    return path
+
+
+def _bars(table: CompareTable, metric: str) -> list[_Bar]:
+    several = len({row.base_model for row in table.by_strategy}) > 1
+    bars = []
+    for row in table.by_strategy:
+        lines = [row.strategy, *([row.base_model] if several else []), f"{row.steps} steps, n={row.num_runs}"]
+        bars.append(_Bar("\n".join(lines), row.base.get(metric), row.final.get(metric)))
+    for run in table.runs:
+        if not run.is_finished and metric in run.base:
+            label = f"{run.strategy}\n({run.status.lower()})"
+            bars.append(_Bar(label, _alone(run.base, metric), _alone(run.final, metric)))
+    return bars
+
+
+def _alone(scores: Scores, metric: str) -> Spread | None:
+    return Spread(scores[metric], None) if metric in scores else None
+
+
+def _draw_bars(axis: "Axes", metric: str, bars: list[_Bar]) -> None:
+    before, after = [bar.base for bar in bars], [bar.final for bar in bars]
+    for shift, spreads, colour, name in ((-0.2, before, BASE_COLOUR, "base"), (0.2, after, FINAL_COLOUR, "trained")):
+        heights = [np.nan if spread is None else spread.mean for spread in spreads]
+        whiskers = [np.nan if spread is None or spread.std is None else spread.std for spread in spreads]
+        places = np.arange(len(bars)) + shift
+        drawn = axis.bar(places, heights, 0.38, yerr=whiskers, color=colour, label=name, capsize=3, ecolor="#333333")
+        axis.bar_label(drawn, labels=["" if np.isnan(one) else f"{one:.2f}" for one in heights], fontsize=8, padding=2)
+    axis.set_xticks(range(len(bars)), [_plain(bar.label) for bar in bars], fontsize=8)
+    axis.set(title=metric, ylim=(0, 1.08))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
+
+
+def _draw_curves(axis: "Axes", runs: list[RunRow]) -> None:
+    """A thin line for the reward of each step, a thick one for its running mean."""
+    strategies = sorted({run.strategy for run in runs})
+    for run in runs:
+        colour = _CURVE_COLOURS[strategies.index(run.strategy) % len(_CURVE_COLOURS)]
+        steps, rewards = (np.array(column, dtype=float) for column in zip(*run.curve, strict=True))
+        axis.plot(steps, rewards, color=colour, alpha=0.25, linewidth=0.8)
+        axis.plot(steps, running_mean(rewards), color=colour, linewidth=1.6, label=_plain(run.strategy))
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    axis.legend(once.values(), once.keys(), frameon=False, fontsize=8)
+    axis.set(title="reward/total while training", xlabel="step")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def running_mean(values: FloatArray, share: float = 0.1) -> FloatArray:
+    """Mean over a centred window of ``share`` of the values, narrower at the ends."""
+    half = max(1, int(len(values) * share / 2))
+    return np.array([np.nanmean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+
+
+def _plain(text: str) -> str:
+    """No mathematics and no control characters from names."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")

@@ -1,0 +1,175 @@
+"""A comparison as a rich table, as JSON and as markdown."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from remot.evaluation.report import printable
+from remot.tracking.compare import SHOWN_METRICS, CompareTable, RunRow, Spread, StrategyRow
+
+Cells = list[str]
+_FOLDED_COLUMNS = ("run", "strategy", "base model")
+_TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state")
+_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "overall")
+_Score = TypeVar("_Score", float, Spread)
+
+
+def to_json(table: CompareTable) -> str:
+    """``{"experiment": …, "runs": […], "by_strategy": […]}``; numbers that are not known are null."""
+    record = {
+        "experiment": table.experiment,
+        "runs": [_run_record(run) for run in table.runs],
+        "by_strategy": [_strategy_record(row) for row in table.by_strategy],
+    }
+    return json.dumps(_without_nan(record), indent=2, allow_nan=False)
+
+
+def _run_record(run: RunRow) -> dict[str, Any]:
+    plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
+    scores = {"base": dict(run.base), "final": dict(run.final), "change": dict(run.change)}
+    return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished} | scores
+
+
+def _strategy_record(row: StrategyRow) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "strategy": row.strategy,
+        "base_model": row.base_model,
+        "steps": row.steps,
+        "num_runs": row.num_runs,
+        "seeds": list(row.seeds),
+    }
+    for name in ("base", "final", "change"):
+        spreads = getattr(row, name)
+        record[name] = {key: {"mean": spread.mean, "std": spread.std} for key, spread in spreads.items()}
+    return record
+
+
+def _without_nan(value: object) -> object:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _without_nan(one) for key, one in value.items()}
+        case list():
+            return [_without_nan(one) for one in value]
+        case _:
+            return value
+
+
+def _shown(scores: Sequence[Mapping[str, object]]) -> list[str]:
+    return [name for name in SHOWN_METRICS if any(name in one for one in scores)]
+
+
+def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per run."""
+    metrics = _shown([scores for run in table.runs for scores in (run.base, run.final)])
+    header = ["run", "strategy", "base model", "seed", "steps", *map(_words, metrics), "change", "min", "state"]
+    return header, [
+        [
+            *(run.name, run.strategy, run.base_model, _or_dash(run.seed), _or_dash(run.steps)),
+            *(_arrow(run.base, run.final, name, _two_digits) for name in metrics),
+            f"{run.change['partial']:+.3f}" if "partial" in run.change else "–",
+            "–" if run.minutes is None else f"{run.minutes:.1f}",
+            _state(run),
+        ]
+        for run in table.runs
+    ]
+
+
+def _state(run: RunRow) -> str:
+    return "unfinished" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def strategy_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per group of runs."""
+    metrics = _shown([spreads for row in table.by_strategy for spreads in (row.base, row.final)])
+    header = ["strategy", "base model", "steps", "runs", *map(_words, metrics), "change"]
+    return header, [
+        [
+            *(row.strategy, row.base_model, _or_dash(row.steps), str(row.num_runs)),
+            *(_arrow(row.base, row.final, name, _plus_minus) for name in metrics),
+            _plus_minus(row.change["partial"], sign="+") if "partial" in row.change else "–",
+        ]
+        for row in table.by_strategy
+    ]
+
+
+def _or_dash(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _plus_minus(spread: Spread, *, sign: str = "") -> str:
+    return f"{spread.mean:{sign}.2f}" + ("" if spread.std is None else f"±{spread.std:.2f}")
+
+
+def _arrow(base: Mapping[str, _Score], final: Mapping[str, _Score], name: str, text: Callable[[_Score], str]) -> str:
+    """``0.41 → 0.62``, a dash for a side that is missing."""
+    sides = [text(scores[name]) if name in scores else "–" for scores in (base, final)]
+    return " → ".join(sides) if name in base or name in final else "–"
+
+
+def _sections(table: CompareTable) -> list[tuple[str, tuple[Cells, list[Cells]]]]:
+    """The runs, then their groups if any group says more than its run."""
+    sections = [(f"experiment {table.experiment}: base → trained, change of partial", run_cells(table))]
+    if any(row.num_runs > 1 for row in table.by_strategy):
+        sections.append(("mean ± standard deviation over runs", strategy_cells(table)))
+    return sections
+
+
+def to_rich(table: CompareTable, width: int) -> Group:
+    """Tables for a terminal of ``width`` characters; JSON and markdown hold the columns that do not fit."""
+    return Group(*(_rich_table(title, *_fitting(*cells, width)) for title, cells in _sections(table)))
+
+
+def _rich_table(title: str, header: Cells, rows: list[Cells]) -> Table:
+    rich = Table(title=Text(printable(title)), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, *cells in zip(header, *rows, strict=True):
+        justify: Literal["left", "right"] = "left" if column in _TEXT_COLUMNS else "right"
+        rich.add_column(column, justify=justify, overflow="fold", min_width=_least_width(column, cells))
+    for row in rows:
+        rich.add_row(*(Text(printable(cell)) for cell in row))
+    return rich
+
+
+def _least_width(column: str, cells: Cells) -> int:
+    """Names may be broken anywhere, everything else at spaces only."""
+    longest = max(len(word) for cell in (column, *cells) for word in cell.replace(" →", "_→").split() or [""])
+    return min(longest, 8) if column in _FOLDED_COLUMNS else longest
+
+
+def _fitting(header: Cells, rows: list[Cells], width: int) -> tuple[Cells, list[Cells]]:
+    """Without the columns that can best be spared, until the others fit."""
+    kept = list(range(len(header)))
+    widths = [_least_width(column, cells) + 2 for column, *cells in zip(header, *rows, strict=True)]
+    for spared in _SPARED_COLUMNS:
+        if spared in header and sum(widths[i] for i in kept) + 2 >= width:
+            kept.remove(header.index(spared))
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def to_markdown(table: CompareTable) -> str:
+    """Tables for a README."""
+    return "\n\n".join(_markdown_table(header, rows) for _, (header, rows) in _sections(table))
+
+
+def _markdown_table(header: Cells, rows: list[Cells]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    return " ".join(printable(text).split()).replace("|", "\\|")

@@ -1,0 +1,75 @@
+"""The resolved configuration as an MLflow artifact and as MLflow parameters."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.loggers import MLFlowLogger
+
+from remot.tracking.run_log import CONFIG_FILE
+
+MAX_PARAM_CHARS = 500
+_PARAMS_PER_CALL = 100
+
+
+class MLflowSaveConfig(SaveConfigCallback):
+    """Logs what a run was configured with; for other loggers that have a folder it writes ``config.yaml`` there.
+
+    Lightning's own callback needs a ``log_dir``, which :class:`MLFlowLogger` has none of.
+
+    Args:
+        parser: Parser of the subcommand.
+        config: The parsed configuration.
+        config_filename: Name of the file for other loggers.
+        overwrite: Accepted for compatibility; every run has a place of its own.
+        multifile: Accepted for compatibility; one file is written.
+        save_to_log_dir: Accepted for compatibility; see above for what is saved where.
+    """
+
+    def __init__(
+        self,
+        parser: LightningArgumentParser,
+        config: Namespace,
+        config_filename: str = CONFIG_FILE,
+        overwrite: bool = True,  # noqa: FBT001, FBT002 (lightning's signature)
+        multifile: bool = False,  # noqa: FBT001, FBT002 (lightning's signature)
+        save_to_log_dir: bool = False,  # noqa: ARG002, FBT001, FBT002 (lightning's signature)
+    ) -> None:
+        super().__init__(parser, config, config_filename, overwrite, multifile, save_to_log_dir=False)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Log the configuration; called on rank zero only."""
+        text = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, MLFlowLogger):
+                logger.experiment.log_text(logger.run_id, text, CONFIG_FILE)
+                log_params(logger, self.config.as_dict())
+            elif (log_dir := getattr(logger, "log_dir", None)) is not None:
+                Path(log_dir).mkdir(parents=True, exist_ok=True)
+                (Path(log_dir) / self.config_filename).write_text(text, encoding="utf-8")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings as (dotted key, value); nested mappings are entered, lists of mappings too, None is left out."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+            yield from flatten({str(i): one for i, one in enumerate(value)}, f"{name}.")
+        elif value is not None:
+            yield name, value
+
+
+def log_params(logger: MLFlowLogger, settings: Mapping[str, Any]) -> None:
+    """Log settings as MLflow parameters, shortened to 500 characters; those the run already has stay as they are."""
+    from mlflow.entities import Param
+
+    known = logger.experiment.get_run(logger.run_id).data.params
+    flat = {name: str(value)[:MAX_PARAM_CHARS] for name, value in flatten(settings)}
+    params = [Param(name, value) for name, value in flat.items() if name not in known]
+    for start in range(0, len(params), _PARAMS_PER_CALL):
+        logger.experiment.log_batch(logger.run_id, params=params[start : start + _PARAMS_PER_CALL])

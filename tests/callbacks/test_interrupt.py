@@ -1,0 +1,152 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+from remot.callbacks import InterruptCheckpoint, PhaseProgressBar
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture(autouse=True)
+def restored_sigint():
+    """Lightning ignores SIGINT after an interrupt and leaves it so."""
+    previous = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+class Interrupted(BoringModel):
+    """Presses Ctrl-C in the middle of chosen steps, between backward and the optimiser's step."""
+
+    def __init__(self, at_step, presses=1):
+        super().__init__()
+        self.automatic_optimization = False
+        self.at_step, self.presses, self.batches = at_step, presses, []
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self.step(batch))
+        if self.global_step == self.at_step:
+            for _ in range(self.presses):
+                os.kill(os.getpid(), signal.SIGINT)
+        optimizer.step()
+        self.batches.append(batch_idx)
+
+
+def trainer_in(folder, *callbacks, **arguments):
+    return Trainer(
+        max_steps=8,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=list(callbacks),
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(one, PhaseProgressBar) for one in callbacks),
+        accelerator="cpu",
+        default_root_dir=folder,
+        **arguments,
+    )
+
+
+def fit_until_interrupted(model, trainer, **arguments):
+    with pytest.raises(SystemExit) as stop:
+        trainer.fit(model, **arguments)
+    assert stop.value.code == 1
+
+
+def saver(folder):
+    return ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0, every_n_train_steps=100)
+
+
+def test_step_is_finished_then_saved(tmp_path, capsys):
+    """Ctrl-C within the fourth step (number 3): its update is in the checkpoint."""
+    model, folder = Interrupted(at_step=3), tmp_path / "kept"
+    fit_until_interrupted(model, trainer_in(tmp_path, saver(folder), InterruptCheckpoint()))
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 4
+    assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)
+    err = " ".join(capsys.readouterr().err.split())
+    assert "Stopping when this step is done" in err
+    assert f"Stopped after step 4 and saved {folder}/last.ckpt; to continue:" in err
+    assert "remot fit --config … --ckpt_path last" in err
+
+
+def test_continued_run_equals_one_in_one_go(tmp_path):
+    """Eight steps with and without an interruption end in the same weights, and no step is done twice."""
+
+    def fresh(at_step):
+        torch.manual_seed(0)
+        return Interrupted(at_step)
+
+    data = torch.utils.data.DataLoader(
+        torch.randn(8, 1, 32, generator=torch.Generator().manual_seed(1)), batch_size=None
+    )
+    whole = fresh(-1)
+    trainer_in(tmp_path / "a", enable_checkpointing=False).fit(whole, data)
+    first, second = fresh(3), fresh(-1)
+    fit_until_interrupted(
+        first, trainer_in(tmp_path / "b", saver(tmp_path / "c"), InterruptCheckpoint()), train_dataloaders=data
+    )
+    trainer_in(tmp_path / "b", saver(tmp_path / "c")).fit(second, data, ckpt_path="last")
+    assert len(first.batches) + len(second.batches) == 8
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["last.ckpt"]
+    assert second.global_step == whole.global_step == 8
+
+
+def test_second_press_does_not_wait(tmp_path):
+    """Two presses within the fourth step: its update never happens."""
+    model = Interrupted(at_step=3, presses=2)
+    fit_until_interrupted(model, trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint()))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_without_model_checkpoint_the_path_is_spelt_out(tmp_path, capsys):
+    trainer = trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False)
+    fit_until_interrupted(Interrupted(at_step=0), trainer)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    assert path.is_file()
+    assert f"--ckpt_path {path}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_immediate_mode_stops_within_the_step(tmp_path):
+    trainer = trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint(finish_step=False))
+    fit_until_interrupted(Interrupted(at_step=3), trainer)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_nothing_is_saved_before_the_first_step(tmp_path, capsys):
+    fit_until_interrupted(
+        Interrupted(at_step=0, presses=2), trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint())
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert "nothing to continue from" in " ".join(capsys.readouterr().err.split())
+
+
+def test_sentence_goes_through_the_bar(tmp_path, capsys):
+    trainer = trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint(), PhaseProgressBar())
+    fit_until_interrupted(Interrupted(at_step=1), trainer)
+    assert "Stopped after step 2" in capsys.readouterr().err
+
+
+def test_handler_is_given_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False).fit(Interrupted(at_step=-1))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_handler_is_given_back_after_an_error(tmp_path):
+    class Failing(Interrupted):
+        def training_step(self, *_):
+            raise RuntimeError("no luck")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="no luck"):
+        trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False).fit(Failing(at_step=-1))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not list(Path(tmp_path).glob("**/*.ckpt"))

@@ -1,0 +1,119 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from remot.answers import LETTERS
+from remot.data.experts import default_experts
+from remot.data.questions import QuestionWriter
+from remot.data.reasoning import grid_cells, tell_reasoning
+from remot.data.templates import CLOSING, WORDINGS
+from remot.data.triplets import TripletSampler
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
+from remot.seeding import numpy_generator
+from remot.structures import EffectorTrack, MotionLabel, ObjectTrack
+from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of
+
+CLIP = camera_clip([0, 20, 40, 0.2, 20.3, 40, 30])
+SAMPLER = TripletSampler(default_experts())
+
+
+def triplet(signs=(1, 0, -1), seed=0):
+    return SAMPLER.sample(CLIP, 0, "", signs, numpy_generator(seed))
+
+
+def label(attribute, subject=""):
+    return MotionLabel((1, 2), attribute, "none", 0.0, ATTRIBUTES[attribute].unit, subject)
+
+
+def test_text_of_a_prompt():
+    question = QuestionWriter(num_wordings=1).write(triplet(), "train/0/0", (32, 32), numpy_generator(0))
+    first, *lines, last = question.text.split("\n")
+    assert first == "Which way did the camera turn, as the viewer sees it?"
+    assert [line.split(":")[0] for line in lines] == ["1 to 2", "1 to 3", "2 to 3"]
+    assert last == CLOSING[3]
+    assert question.text.isascii()
+    assert (question.prompt_id, question.domain, question.scene_id) == ("train/0/0", "hand", "scene")
+
+
+def test_gold_letter_points_to_the_truth_in_the_text():
+    """Read the letter back from the text alone."""
+    for seed in range(20):
+        question = QuestionWriter().write(triplet((1, 0, -1), seed), "p", (32, 32), numpy_generator(seed))
+        told = []
+        for line, letter in zip(question.text.split("\n")[1:4], question.solution, strict=True):
+            options = dict(option.split(" ") for option in line.split(": ")[1].split(", "))
+            told.append(options[letter])
+        assert told == ["right", "none", "left"]
+
+
+def test_letters_are_flat():
+    letters = [Counter() for _ in range(3)]
+    for seed in range(900):
+        question = QuestionWriter().write(triplet(), "p", (32, 32), numpy_generator(seed))
+        for counter, letter in zip(letters, question.solution, strict=True):
+            counter[letter] += 1
+    for counter in letters:
+        assert all(abs(counter[letter] - 300) < 5 * 300**0.5 for letter in LETTERS[:3])
+
+
+def test_wordings():
+    texts = {
+        QuestionWriter(num_wordings=3).write(triplet(), "p", (32, 32), numpy_generator(seed)).text.split("\n")[0]
+        for seed in range(40)
+    }
+    assert texts == set(WORDINGS["camera_yaw"])
+    with pytest.raises(ConfigError, match="num_wordings is 4; choose 1 to 3"):
+        QuestionWriter(num_wordings=4)
+
+
+def test_every_attribute_has_wordings_that_name_the_subject():
+    assert set(WORDINGS) == set(ATTRIBUTES)
+    for attribute, wordings in WORDINGS.items():
+        assert len(set(wordings)) == len(wordings)
+        assert all(("{subject}" in wording) != attribute.startswith("camera") for wording in wordings)
+        assert all("viewer" in wording for wording in wordings if attribute != "gripper")
+
+
+def test_binary_asks_one_pair():
+    writer = QuestionWriter(binary=True)
+    question = writer.write(triplet(), "p", (32, 32), numpy_generator(0))
+    assert writer.num_pictures == 2
+    assert len(question.slots) == len(question.solution) == 1
+    assert question.reasoning.count("x") == 2
+
+
+def test_grid_cells_by_hand():
+    """Of a 20 x 40 picture: 10 / 20 is column 5 and 39 / 40 row 9; what lies outside belongs to the nearest cell."""
+    track = boxes([(10, 39), (0, 0), (25, -3)])
+    assert grid_cells(track, (20, 40)) == [(5, 9), (0, 0), (9, 0)]
+
+
+def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
+    """Centres at x = 10, 50, 90 and y = 35 of a 100 x 100 picture."""
+    seen = ObjectTrack(boxes([(10, 35), (50, 35), (90, 35)]), is_landmark=True)
+    hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
+    mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
+    clip = clip_of(3, objects={"z tower": seen, "b_tower": seen, "a tower": hidden, "a ball": mover})
+    assert tell_reasoning(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == "the b tower: x1 y3, x5 y3, x9 y3"
+    assert tell_reasoning(clip, (2, 0), label("camera_yaw"), (100, 100)) == "the a tower: x9 y3, x1 y3"
+
+
+def test_object_and_effector_reasoning():
+    track = ObjectTrack(boxes([(10, 35), (50, 35), (np.nan, np.nan)]))
+    clip = clip_of(3, objects={"ball": track, "arm": track}, effectors={"arm": EffectorTrack(np.zeros((3, 3)))})
+    for attribute, subject in (("object_vertical", "ball"), ("effector_vertical", "arm")):
+        assert tell_reasoning(clip, (0, 1), label(attribute, subject), (100, 100)) == f"the {subject}: x1 y3, x5 y3"
+        assert tell_reasoning(clip, (0, 2), label(attribute, subject), (100, 100)) == ""
+
+
+def test_gripper_reasoning_tells_tenths():
+    clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
+    assert tell_reasoning(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9)) == "left arm opening: 5, 0, 9"
+
+
+def test_no_reasoning_without_annotations():
+    assert tell_reasoning(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9)) == ""
+    assert tell_reasoning(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9)) == ""
+    assert tell_reasoning(clip_of(2), (0, 1), label("camera_yaw"), (9, 9)) == ""

@@ -1,0 +1,111 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from hypothesis import given, settings
+from PIL import Image
+
+from remot.evaluation import SampleRecord, completions_html
+from tests.helpers import hostile_text, make_question, respond
+
+ATTACK = "</pre><script>alert(1)</script><img src=http://x onerror=alert(1)>'\"&"
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def tags_of(page):
+    parser = Tags()
+    parser.feed(page)
+    return parser.found
+
+
+def frames(height=6, width=8, count=3):
+    return [torch.full((3, height, width), 80 * i, dtype=torch.uint8) for i in range(count)]
+
+
+def page_of(*completions, question=None, rewards=(), title="t"):
+    return completions_html([SampleRecord(frames(), question or make_question(), completions, rewards)], title)
+
+
+def test_three_frames_are_embedded_and_scaled_up():
+    images = [attrs for tag, attrs in tags_of(page_of(respond("ABB"))) if tag == "img"]
+    assert len(images) == 3
+    for i, attrs in enumerate(images):
+        kind, data = re.fullmatch(r"data:image/(png);base64,(.+)", attrs["src"]).groups()
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert (kind, picture.size, picture.getpixel((0, 0))) == ("png", (8, 6), (80 * i,) * 3)
+        assert (attrs["width"], attrs["height"], attrs["class"]) == ("256", "192", "pixelated")
+
+
+def test_large_frames_are_shrunk():
+    sample = SampleRecord(frames(480, 640, count=1), make_question(), ["x"])
+    (attrs,) = [attrs for tag, attrs in tags_of(completions_html([sample], "t")) if tag == "img"]
+    assert (attrs["width"], attrs["height"]) == ("256", "192")
+    assert len(attrs["src"]) < 20_000
+
+
+def test_right_and_wrong_slots_are_marked():
+    """ABA against ABB: right, right, wrong; then an answer that is too long and one that is empty."""
+    page = page_of(respond("ABA"), respond("ABBCC"), "no tags")
+    first, second, third = page.split('<div class="completion"')[1:]
+    assert re.findall(r'slot (right|wrong)">([^<]*)', first) == [
+        ("right", "A right"),
+        ("right", "B left"),
+        ("wrong", "A right"),
+    ]
+    assert '<span class="slot wrong">+2 more: CC</span>' in second
+    assert third.count("no answer") == 3
+
+
+def test_rewards_are_shown_and_the_best_is_marked():
+    page = page_of("x", "y", rewards=[{"total": 1.0, "logic": float("nan")}, {"total": 2.5}])
+    assert "total 2.5" in page
+    assert "logic n/a" in page
+    assert page.count('class="completion best"') == 1
+    assert page.index("completion best") > page.index("total 1<")
+
+
+def test_nothing_loads_and_nothing_runs():
+    page = page_of(ATTACK, title=ATTACK, rewards=[{ATTACK: 1.0}])
+    tags = tags_of(page)
+    assert {tag for tag, _ in tags}.isdisjoint({"script", "link", "iframe", "a", "object"})
+    assert all(attrs["src"].startswith("data:image/") for tag, attrs in tags if tag == "img")
+    assert not any(name.startswith("on") for _, attrs in tags for name in attrs)
+    assert "default-src 'none'" in page
+
+
+@settings(max_examples=100, deadline=None)
+@given(hostile_text)
+def test_hostile_text_stays_text(completion):
+    def skeleton(text):
+        return [tag for tag, _ in tags_of(page_of(text)) if tag != "span"]
+
+    assert skeleton(completion) == skeleton("harmless")
+    page_of(completion).encode("utf-8")
+
+
+def test_endless_completions_are_cut():
+    page = page_of("x" * 1_000_000)
+    assert len(page) < 20_000
+    assert "996000 more characters" in page
+
+
+def test_wrong_pictures_and_rewards_are_named():
+    with pytest.raises(ValueError, match=r"picture 1 is torch.float32 of shape \(3, 4, 4\)"):
+        completions_html([SampleRecord([torch.zeros(3, 4, 4)], make_question(), ["x"])], "t")
+    with pytest.raises(ValueError, match="2 completions but 1 rewards"):
+        SampleRecord(frames(), make_question(), ["x", "y"], [{}])
+
+
+def test_no_samples_is_a_page():
+    assert "No samples" in completions_html([], "empty")

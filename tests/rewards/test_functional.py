@@ -1,0 +1,138 @@
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remot.answers import parse_response
+from remot.motion import CONSISTENT_TRIPLES
+from remot.rewards import (
+    exact_match,
+    format_ok,
+    logic_score,
+    official_partial,
+    option_of,
+    partial_accuracy,
+    predicted_signs,
+)
+from tests.helpers import hostile_text, join_questions, make_question, make_slot, respond
+
+LETTER = {1: "A", -1: "B", 0: "C"}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "strict", "official"),
+    [
+        ("ABB", "ABB", 1, 1),
+        ("ABA", "ABB", 2 / 3, 2 / 3),
+        ("BAA", "ABB", 0, 0),
+        ("ABBC", "ABB", 0, 1),  # the public code's zip stops at the shorter text
+        ("AB", "ABB", 0, 2 / 3),
+        ("TRUE", "T", 0, 1),
+        ("", "ABB", 0, 0),
+        ("A", "", 0, 0),
+        ("", "", 0, 0),
+    ],
+)
+def test_partial_accuracy_by_hand(prediction, gold, strict, official):
+    assert partial_accuracy(prediction, gold) == strict
+    assert official_partial(prediction, gold) == partial_accuracy(prediction, gold, strict_length=False) == official
+
+
+def test_exact_match_needs_the_whole_answer():
+    assert exact_match("ABB", "ABB")
+    assert not exact_match("ABB ", "ABB")
+    assert not exact_match("AB", "ABB")
+    assert not exact_match("", "")
+
+
+def test_options_are_lettered_in_order():
+    slot = make_slot("A", (1, 2), options=("left", "none"))
+    assert [option_of(letter, slot) for letter in ("A", "B", "C", "a", "", "AB")] == ["left", "none"] + [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("completion", "ok"),
+    [
+        (respond("ABC"), True),
+        (respond("abc"), True),  # the contract upper-cases
+        (respond("ABD"), False),  # no option D
+        (respond("AB"), False),
+        (respond("ABCA"), False),
+        (respond("A B C"), False),
+        (respond(""), False),
+        ("<answer>ABC</answer>", False),
+    ],
+)
+def test_format_by_hand(completion, ok):
+    assert format_ok(parse_response(completion), make_question()) is ok
+
+
+def test_format_looks_at_each_slots_own_options():
+    question = join_questions(make_question("A", pairs=((1, 2),)), make_question("A", pairs=((1, 3),)))
+    narrow = type(question)("q", "?", (question.slots[0], make_slot("A", (1, 3), options=("up", "down"))), "d", "s")
+    assert format_ok(parse_response(respond("CB")), narrow)
+    assert not format_ok(parse_response(respond("BC")), narrow)
+
+
+@pytest.mark.parametrize("signs", product((-1, 0, 1), repeat=3))
+def test_logic_of_one_group_is_whether_the_order_exists(signs):
+    prediction = "".join(LETTER[sign] for sign in signs)
+    assert logic_score(prediction, make_question()) == (1 if signs in CONSISTENT_TRIPLES else -1)
+
+
+def test_logic_does_not_depend_on_the_order_of_options_or_slots():
+    """Shuffled slots (2,3), (1,2), (1,3) and shuffled options: 1→2 right, 1→3 left, so 2→3 must be left."""
+    slots = (
+        make_slot("A", (2, 3), options=("left", "none", "right")),
+        make_slot("C", (1, 2), options=("none", "left", "right")),
+        make_slot("B", (1, 3), options=("right", "left", "none")),
+    )
+    question = type(make_question())("q", "?", slots, "d", "s")
+    assert predicted_signs("ACB", question) == {("camera_yaw", ""): (1, -1, -1)}
+    assert logic_score("ACB", question) == 1
+    assert logic_score("CCB", question) == -1  # 2→3 right
+
+
+def test_logic_is_the_mean_over_attributes_and_subjects():
+    """Left arm +,−,− is possible (+1); right arm +,−,+ is not (−1); camera none,none,none is (+1): mean 1/3."""
+    left, right = (
+        make_question(attribute="gripper", subject="left"),
+        make_question(attribute="gripper", subject="right"),
+    )
+    question = join_questions(left, right, make_question())
+    assert logic_score("ABB" + "ABA" + "CCC", question) == pytest.approx(1 / 3)
+    assert len(predicted_signs("ABBABACCC", question)) == 3
+
+
+@pytest.mark.parametrize("prediction", ["", "AB", "ABBB", "ABD", "A?B", "abb", " ABB"])
+def test_logic_is_silent_about_missing_or_invalid_letters(prediction):
+    assert logic_score(prediction, make_question()) == 0
+
+
+@pytest.mark.parametrize("pairs", [((1, 2),), ((1, 2), (1, 3)), ((1, 2), (1, 3), (1, 3)), ((1, 2), (1, 3), (3, 2))])
+def test_logic_needs_exactly_the_three_pairs(pairs):
+    question = make_question("A" * len(pairs), pairs=pairs)
+    assert logic_score("A" * len(pairs), question) == 0
+    assert set(predicted_signs("A" * len(pairs), question).values()) == {()}
+
+
+def test_logic_of_values_it_does_not_know_is_zero():
+    slots = tuple(make_slot("A", pair, options=("sideways", "right", "left")) for pair in ((1, 2), (1, 3), (2, 3)))
+    question = type(make_question())("q", "?", slots, "d", "s")
+    assert logic_score("AAA", question) == 0
+    assert logic_score("BBB", question) == 1
+
+
+def test_logic_of_a_prompt_without_slots_is_zero():
+    assert logic_score("", join_questions()) == logic_score("ABB", join_questions()) == 0
+
+
+@given(prediction=st.one_of(hostile_text, st.text(alphabet="ABCD", max_size=7)))
+@settings(deadline=None, database=None, derandomize=True, max_examples=300)
+def test_scores_survive_any_prediction_and_stay_in_range(prediction):
+    question = join_questions(make_question("ABB"), make_question("CAA", "gripper", "left"))
+    strict, official = (f(prediction, question.solution) for f in (partial_accuracy, official_partial))
+    assert 0 <= strict <= official <= 1
+    assert -1 <= logic_score(prediction, question) <= 1
+    assert exact_match(prediction, question.solution) == (strict == 1)

@@ -1,0 +1,317 @@
+import json
+import math
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+import yaml
+from jsonargparse import ArgumentParser
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
+
+from remot.errors import ConfigError
+from remot.tracking import (
+    MLflowSaveConfig,
+    compare_command,
+    compare_runs,
+    log_run_facts,
+    log_samples_html,
+    log_table,
+    plot_comparison,
+    quiet_mlflow,
+)
+from remot.tracking.compare import CompareTable, RunRow
+from remot.tracking.plot import running_mean
+from remot.tracking.render import to_json, to_markdown
+from remot.tracking.run_log import git_commit
+from remot.tracking.save_config import flatten
+from tests.helpers import assert_close
+
+EXPERIMENT = "quickstart"
+
+
+def add_run(client, experiment_id, *, strategy, seed, base, final, status="FINISHED", name=None, steps=40):
+    start = 1_000 * (1 + len(client.search_runs([experiment_id])))
+    run_id = client.create_run(experiment_id, run_name=name or f"{strategy}-{seed}", start_time=start).info.run_id
+    client.set_tag(run_id, "remot.strategy", strategy)
+    client.set_tag(run_id, "remot.base_model", "remot-tiny")
+    client.log_param(run_id, "seed_everything", seed)
+    client.log_param(run_id, "trainer.max_steps", 40)
+    for prefix, partial, step in (("eval/base", base, 0), ("eval/final", final, steps)):
+        if partial is not None:
+            client.log_metric(run_id, f"{prefix}/partial", partial, step=step)
+            client.log_metric(run_id, f"{prefix}/overall", partial / 2, step=step)
+    for step in range(0, steps + 1, 10):
+        client.log_metric(run_id, "train/reward/total", step / 10, step=step)
+    if status != "RUNNING":
+        client.set_terminated(run_id, status, end_time=start + 180_000)
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """One SQLite store (seconds to make) with four runs, read by most tests here; others write other experiments."""
+    quiet_mlflow()
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
+    add_run(client, experiment, strategy="GRPO", seed=0, base=0.4, final=0.6)
+    add_run(client, experiment, strategy="GRPO", seed=1, base=0.5, final=0.8)
+    add_run(client, experiment, strategy="SFT", seed=0, base=0.4, final=0.5, name="a|b\x1b[31m[bold]x")
+    add_run(client, experiment, strategy="GRPO", seed=2, base=0.4, final=None, status="FAILED", steps=20)
+    return uri
+
+
+@pytest.fixture
+def logger(store, tmp_path):
+    return MLFlowLogger(tmp_path.name, tracking_uri=store, artifact_location=tmp_path.as_uri())
+
+
+def artifact(logger, name):
+    from mlflow.artifacts import load_text
+
+    return load_text(f"{logger.experiment.get_run(logger.run_id).info.artifact_uri}/{name}")
+
+
+def test_runs_are_read(store):
+    table = compare_runs(store, EXPERIMENT)
+    first = table.runs[0]
+    assert (first.name, first.strategy, first.base_model, first.seed) == ("GRPO-0", "GRPO", "remot-tiny", 0)
+    assert (first.steps, first.minutes, first.is_finished) == (40, 3.0, True)
+    assert first.base == {"partial": 0.4, "overall": 0.2}
+    assert_close(first.change["partial"], 0.2)
+    assert first.curve == ((0, 0.0), (10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0))
+
+
+def test_unfinished_runs_are_flagged_and_not_averaged(store):
+    table = compare_runs(store, EXPERIMENT)
+    failed = table.runs[3]
+    assert (failed.status, failed.is_finished, failed.steps, failed.change) == ("FAILED", False, 20, {})
+    assert [row.num_runs for row in table.by_strategy] == [2, 1]
+
+
+def test_spread_by_hand(store):
+    """Partial 0.6 and 0.8: mean 0.7, deviation sqrt((0.1² + 0.1²) / (2 - 1)) = 0.1·√2; one run has none."""
+    grpo, sft = compare_runs(store, EXPERIMENT).by_strategy
+    assert (grpo.strategy, grpo.seeds, sft.seeds) == ("GRPO", (0, 1), (0,))
+    assert_close([grpo.final["partial"].mean, grpo.final["partial"].std], [0.7, 0.1 * math.sqrt(2)])
+    assert_close([grpo.change["partial"].mean, grpo.change["partial"].std], [0.25, 0.05 * math.sqrt(2)])
+    assert sft.final["partial"].std is None
+
+
+def test_runs_of_other_length_are_not_averaged(store):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.create_experiment("lengths")
+    for steps in (40, 80):
+        add_run(client, experiment, strategy="GRPO", seed=0, base=0.4, final=0.6, steps=steps)
+    assert [row.steps for row in compare_runs(store, "lengths").by_strategy] == [40, 80]
+
+
+def test_json_is_all_there_is_on_stdout(store, tmp_path, capsys):
+    compare_command(EXPERIMENT, store, format="json", plot=str(tmp_path / "new" / "compare.png"))
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert list(record) == ["experiment", "runs", "by_strategy"]
+    assert record["experiment"] == EXPERIMENT
+    assert {"name", "strategy", "seed", "steps", "finished", "base", "final", "change", "minutes"} <= set(
+        record["runs"][0]
+    )
+    assert record["runs"][3]["finished"] is False
+    assert record["by_strategy"][0]["num_runs"] == 2
+    assert_close(record["by_strategy"][0]["final"]["partial"]["mean"], 0.7)
+    assert "compare.png" in err
+
+
+def test_nan_scores_are_null():
+    run = RunRow("id", "n", "FINISHED", "SFT", "m", None, None, None, base={}, final={"logic": math.nan})
+    assert json.loads(to_json(CompareTable("e", (run,), ())))["runs"][0]["final"] == {"logic": None}
+
+
+def test_table_for_people(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    compare_command(EXPERIMENT, store, plot=None)
+    out = capsys.readouterr().out
+    assert "0.40 → 0.60" in out
+    assert "+0.200" in out
+    assert "0.45±0.07 → 0.70±0.14" in out
+    assert " failed" in out
+    assert "[bold]" in out  # names are no markup
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("width", [70, 90, 120])
+def test_narrow_terminals_keep_every_digit(store, capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    compare_command(EXPERIMENT, store, plot=None)
+    out = capsys.readouterr().out
+    assert {"0.40", "0.60", "0.45±0.07", "0.70±0.14", "+0.200", "failed", "finished"} <= set(out.split())
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_markdown_is_not_broken_by_names(store):
+    lines = to_markdown(compare_runs(store, EXPERIMENT)).splitlines()
+    assert lines[0].startswith("| run | strategy | base model | seed | steps | partial | overall | change")
+    widths = {line.replace("\\|", "").count("|") for line in lines[:6]}
+    assert widths == {11}
+
+
+def test_plot_is_a_picture(store, tmp_path):
+    path = plot_comparison(compare_runs(store, EXPERIMENT), tmp_path / "compare.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 10_000
+
+
+def test_running_mean_by_hand():
+    """A window of one to each side, narrower at the ends."""
+    assert_close(running_mean([0.0, 3.0, 6.0, 0.0]), [1.5, 3.0, 3.0, 3.0])
+
+
+def test_missing_experiment_names_those_that_exist(store):
+    with pytest.raises(ConfigError, match=r"no experiment 'quickstrat'; it has .*quickstart"):
+        compare_runs(store, "quickstrat")
+
+
+def test_empty_experiment(store):
+    from mlflow import MlflowClient
+
+    MlflowClient(store).create_experiment("empty")
+    with pytest.raises(ConfigError, match=r"'empty' in .* holds no run"):
+        compare_runs(store, "empty")
+
+
+def test_missing_file_is_not_created(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no MLflow file mlflow\.db .*run `remot fit` first or pass --tracking_uri"):
+        compare_command(EXPERIMENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_stores_that_are_none(tmp_path):
+    text = tmp_path / "notes.db"
+    text.write_text("no database")
+    with pytest.raises(ConfigError, match="is not an SQLite file that MLflow wrote"):
+        compare_runs(f"sqlite:///{text}", EXPERIMENT)
+    with pytest.raises(ConfigError, match="is written sqlite:///"):
+        compare_runs(str(text), EXPERIMENT)
+    with pytest.raises(ConfigError, match="no MLflow folder"):
+        compare_runs(str(tmp_path / "mlruns"), EXPERIMENT)
+
+
+def test_foreign_database_is_left_alone(tmp_path):
+    """MLflow would add its tables to any database it is pointed at."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table accounts (name text)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"other\.db is not an SQLite file that MLflow wrote"):
+        compare_runs(f"sqlite:///{path}", EXPERIMENT)
+    assert path.read_bytes() == before
+
+
+def test_run_facts(logger):
+    log_run_facts([logger], config_text="a: 1\n", tags={"remot.strategy": "GRPO", "remot.base_model": "remot-tiny"})
+    tags = logger.experiment.get_run(logger.run_id).data.tags
+    assert tags["remot.strategy"] == "GRPO"
+    assert tags["remot.python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"remot.version", "remot.torch", "remot.transformers", "remot.cpu_count", "remot.device"} <= set(tags)
+    assert artifact(logger, "config.yaml") == "a: 1\n"
+
+
+def test_table_and_samples_are_artifacts(logger):
+    log_table([logger], "base → trained", {"partial": 0.5})
+    log_samples_html([logger], "<p>ä</p>", "step_000040")
+    assert artifact(logger, "final_table.txt") == "base → trained"
+    assert json.loads(artifact(logger, "final_table.json")) == {"partial": 0.5}
+    assert artifact(logger, "samples/step_000040.html") == "<p>ä</p>"
+
+
+def test_other_loggers_are_left_alone(tmp_path):
+    csv = CSVLogger(tmp_path)
+    log_run_facts([csv], config_text="a: 1\n", tags={})
+    log_table([csv], "t", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_git_commit_of_a_checkout_and_of_none(tmp_path):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    assert git_commit(tmp_path) is None
+    git("init")
+    (tmp_path / "file").write_text("1")
+    assert git_commit(tmp_path) is None  # nothing tracked: not the code's own checkout
+    git("add", "file")
+    git("commit", "-m", "first")
+    clean = git_commit(tmp_path)
+    assert len(clean) == 40
+    (tmp_path / "file").write_text("2")
+    assert git_commit(tmp_path) == clean + "-dirty"
+
+
+def test_flatten_by_hand():
+    settings = {"model": {"lr": 1e-4, "tags": ["a"], "unset": None}, "callbacks": [{"class_path": "X"}], "n": 1}
+    assert dict(flatten(settings)) == {"model.lr": 1e-4, "model.tags": ["a"], "callbacks.0.class_path": "X", "n": 1}
+
+
+def save_config_callback(text):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model.text", type=str)
+    parser.add_argument("--seed_everything", type=int, default=3)
+    return MLflowSaveConfig(parser, parser.parse_object({"model": {"text": text}}), save_to_log_dir=False)
+
+
+def short_fit(callback, logger, tmp_path):
+    Trainer(
+        max_steps=1,
+        limit_val_batches=0,
+        logger=logger,
+        callbacks=[callback],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+    ).fit(BoringModel(), BoringModel().train_dataloader())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_config_is_saved_in_mlflow(logger, tmp_path):
+    short_fit(save_config_callback("x" * 600), logger, tmp_path)
+    assert yaml.safe_load(artifact(logger, "config.yaml")) == {"model": {"text": "x" * 600}, "seed_everything": 3}
+    params = logger.experiment.get_run(logger.run_id).data.params
+    assert params["model.text"] == "x" * 500
+    assert params["seed_everything"] == "3"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_continued_run_keeps_its_parameters(logger, tmp_path):
+    """MLflow refuses to change a parameter; a run that goes on with another setting must not die of it."""
+    short_fit(save_config_callback("first"), logger, tmp_path)
+    again = MLFlowLogger(run_id=logger.run_id, tracking_uri=logger._tracking_uri)
+    short_fit(save_config_callback("second"), again, tmp_path)
+    assert logger.experiment.get_run(logger.run_id).data.params["model.text"] == "first"
+    assert "second" in artifact(logger, "config.yaml")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_config_is_saved_beside_other_logs(tmp_path):
+    csv = CSVLogger(tmp_path, name="csv")
+    short_fit(save_config_callback("t"), csv, tmp_path)
+    assert yaml.safe_load((tmp_path / "csv" / "version_0" / "config.yaml").read_text())["model"] == {"text": "t"}
+
+
+def test_compare_is_quiet(store):
+    """MLflow's and alembic's INFO lines stay away from both streams."""
+    code = f"from remot.tracking import compare_command; compare_command({EXPERIMENT!r}, {store!r}, 'json', None)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert json.loads(done.stdout)["experiment"] == EXPERIMENT
+    assert done.stderr == ""
