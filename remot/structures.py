@@ -214,9 +214,10 @@ class Question:
         return "".join(slot.gold for slot in self.slots)
 
 
-@dataclass(frozen=True, eq=False)
 class PromptBatch:
     """P prompts: pictures and questions.
+
+    Not a dataclass, so that Lightning passes it on whole instead of converting what is in it.
 
     Args:
         images: For each prompt its pictures, uint8 tensors [3, H, W] on the CPU.
@@ -224,14 +225,15 @@ class PromptBatch:
         clip_ids: Source clip of each prompt.
     """
 
-    images: Sequence[Sequence[Tensor]]
-    questions: Sequence[Question]
-    clip_ids: Sequence[str]
-
-    def __post_init__(self) -> None:
-        if not len(self.images) == len(self.questions) == len(self.clip_ids):
-            msg = f"{len(self.images)} image lists, {len(self.questions)} questions, {len(self.clip_ids)} clip ids"
+    def __init__(
+        self, images: Sequence[Sequence[Tensor]], questions: Sequence[Question], clip_ids: Sequence[str]
+    ) -> None:
+        if not len(images) == len(questions) == len(clip_ids):
+            msg = f"{len(images)} image lists, {len(questions)} questions, {len(clip_ids)} clip ids"
             raise ValueError(msg)
+        self.images = images
+        self.questions = questions
+        self.clip_ids = clip_ids
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -315,3 +315,10 @@ def test_compare_is_quiet(store):
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert json.loads(done.stdout)["experiment"] == EXPERIMENT
     assert done.stderr == ""
+
+
+def test_compare_does_without_lightning():
+    """It takes seconds to import and compares nothing."""
+    code = "import sys, remot.tracking; print('lightning' in sys.modules, 'mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["False", "False"]

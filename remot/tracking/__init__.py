@@ -1,14 +1,30 @@
 """What goes into MLflow and what comes back out; nothing else in the library imports it.
 
-MLflow and matplotlib are imported when they are first needed: together they take seconds.
+MLflow, matplotlib and lightning take seconds to import, so each waits until it is needed: the first two in functions,
+lightning until one of the names of :data:`_WRITING` is asked for, which ``remot compare`` never does.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from remot.tracking.client import quiet_mlflow
 from remot.tracking.command import compare_command
 from remot.tracking.compare import CompareTable, RunRow, Spread, StrategyRow, compare_runs
 from remot.tracking.plot import plot_comparison
-from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
-from remot.tracking.save_config import MLflowSaveConfig, log_params
+
+if TYPE_CHECKING:
+    from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
+    from remot.tracking.save_config import MLflowSaveConfig, log_params
+
+#: Names of modules that import lightning.
+_WRITING = {
+    "MLflowSaveConfig": "save_config",
+    "log_params": "save_config",
+    "log_run_facts": "run_log",
+    "log_samples_html": "run_log",
+    "log_table": "run_log",
+    "mlflow_loggers": "run_log",
+}
 
 __all__ = [
     "CompareTable",
@@ -26,3 +42,10 @@ __all__ = [
     "plot_comparison",
     "quiet_mlflow",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WRITING:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_WRITING[name]}"), name)

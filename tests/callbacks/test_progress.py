@@ -94,7 +94,7 @@ def test_text_above_the_bar_is_inert(tmp_path):
     class Printing(Phases):
         def on_train_batch_end(self, *_):
             bar.print_above("[red]sample\x1b[2J")
-            bar.print_above(Text("styled\x07", style="bold"))
+            bar.print_above(Text("styled\x1b", style="bold"))
             self.print("from", "self.print")
 
     fit(Printing(), tmp_path, bar, max_steps=1)
