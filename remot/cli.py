@@ -18,9 +18,21 @@ def main(args: Sequence[str] | None = None) -> None:
 
     try:
         run(list(sys.argv[1:] if args is None else args))
-    except RemotError as error:
-        sys.stderr.write(f"remot: {_one_sentence(error)}\n")
+    except Exception as error:
+        known = _find_known(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"remot: {_one_sentence(known)}\n")
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _find_known(error: BaseException | None) -> RemotError | None:
+    """The library's own error among those that led to ``error``: the parser wraps what constructors raise."""
+    while error is not None:
+        if isinstance(error, RemotError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _one_sentence(error: RemotError) -> str:

@@ -1,7 +1,8 @@
 """``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
 
-import difflib
+import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,10 +12,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from remot.callbacks import CompletionSamples, HeldOutEvaluation, InterruptCheckpoint, PhaseProgressBar, RunSummary
+from remot.commands.messages import explain, keys_of_files
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
-from remot.tracking import MLflowSaveConfig
+from remot.tracking import MLflowSaveConfig, quiet_mlflow
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -22,30 +24,16 @@ LAST = "last"
 
 
 class RemotParser(LightningArgumentParser):
-    """Parser whose error about an unknown key names the nearest one that exists."""
+    """Parser that raises one sentence instead of printing its usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the first line of ``message`` and, for unknown keys, a suggestion.
+        """Turn the parser's complaint into a sentence with a suggestion.
 
         Raises:
             ConfigError: Always.
         """
-        text = " ".join(str(message).split())
-        raise ConfigError(text + _hint(text, self._known_keys())) from ex
-
-    def _known_keys(self) -> list[str]:
-        keys = {action.dest for action in self._actions}
-        return sorted(key for key in keys if isinstance(key, str))
-
-
-def _hint(message: str, known: list[str]) -> str:
-    """Suggestion for the unknown key that ``message`` complains about, "" if there is none."""
-    for word in message.replace("'", " ").replace('"', " ").replace(",", " ").split():
-        key = word.strip("-:.").partition("=")[0]
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
-        if close and key not in known:
-            return f" (nearest valid key: {close[0]})"
-    return ""
+        known = {action.dest for action in self._actions} | keys_of_files(sys.argv[1:])
+        raise ConfigError(explain(str(message), known)) from ex
 
 
 class RemotCLI(LightningCLI):
@@ -143,6 +131,9 @@ def find_checkpoint(wanted: str | None, runs: Path) -> Path | None:
 
 def run_training(args: list[str]) -> None:
     """Parse ``args`` and run the subcommand."""
+    quiet_mlflow()
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # lightning 2.6 with torch 2.13+
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the policy has no dropout
     RemotCLI(
         PostTrainingModule,
         TripletDataModule,
@@ -151,5 +142,6 @@ def run_training(args: list[str]) -> None:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
-        args=args,
+        trainer_defaults={"use_distributed_sampler": False},
+        args=None if args == sys.argv[1:] else args,
     )

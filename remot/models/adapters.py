@@ -4,10 +4,16 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from remot.errors import ConfigError
+from remot.models.loading import Precision
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
 #: Linear layers of the language model's blocks, in Qwen2.5-VL and Qwen3-VL alike.
 LANGUAGE_LINEAR_LAYERS = r"(q|k|v|o|gate|up|down)_proj"
@@ -21,12 +27,12 @@ class Adaptation(ABC):
     #: True if switching the adapters off gives the reference policy back.
     reference_is_base: bool
 
-    def quantization_config(self) -> Any | None:
+    def quantization_config(self) -> "BitsAndBytesConfig | None":
         """Quantisation to load the weights with, None to load them as they are."""
         return None
 
     @abstractmethod
-    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+    def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Set ``requires_grad`` on the loaded weights."""
 
     @abstractmethod
@@ -34,7 +40,7 @@ class Adaptation(ABC):
         """The model with adapters, or itself."""
 
     @abstractmethod
-    def unwrap(self, model: nn.Module) -> nn.Module:
+    def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """The transformers model inside :meth:`wrap`'s result."""
 
     @abstractmethod
@@ -47,16 +53,16 @@ class FullWeights(Adaptation):
 
     reference_is_base = False
 
-    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+    def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Freeze the vision tower unless it is trained."""
         model.requires_grad_(requires_grad=True)
-        model.model.visual.requires_grad_(requires_grad=train_vision)  # type: ignore[union-attr]
+        model.model.visual.requires_grad_(requires_grad=train_vision)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Nothing to add."""
         return model
 
-    def unwrap(self, model: nn.Module) -> nn.Module:
+    def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """Nothing to remove."""
         return model
 
@@ -88,30 +94,37 @@ class LoRA(Adaptation):
         self.target_modules = target_modules
         self._train_vision = False
 
-    def freeze(self, model: nn.Module, *, train_vision: bool) -> None:
+    def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Freeze everything; adapters come with gradients of their own."""
         self._train_vision = train_vision
         model.requires_grad_(requires_grad=False)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Add the adapters."""
+        """Add the adapters.
+
+        Raises:
+            ConfigError: If the rank is not positive or ``target_modules`` matches no layer.
+        """
         from peft import LoraConfig, get_peft_model
 
         default = f"({LANGUAGE_TARGETS})|({VISION_TARGETS})" if self._train_vision else LANGUAGE_TARGETS
         config = LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self.target_modules or default,
             bias="none",
         )
-        wrapped: nn.Module = get_peft_model(model, config)
+        try:
+            wrapped: nn.Module = get_peft_model(model, config)
+        except ValueError as error:
+            msg = f"these adapters do not fit the model: {str(error).splitlines()[0]}"
+            raise ConfigError(msg) from error
         return wrapped
 
-    def unwrap(self, model: nn.Module) -> nn.Module:
+    def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """The transformers model, adapters inside."""
-        core: nn.Module = model.get_base_model()  # type: ignore[operator]
-        return core
+        return model.get_base_model()  # type: ignore[operator]
 
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Switch the adapters off."""
@@ -139,13 +152,26 @@ class QLoRA(LoRA):
         target_modules: str | None = None,
         *,
         double_quantization: bool = True,
-        compute_dtype: str = "bfloat16",
+        compute_dtype: Precision = "bfloat16",
     ) -> None:
         super().__init__(rank, alpha, dropout, target_modules)
         self.double_quantization = double_quantization
         self.compute_dtype = compute_dtype
 
-    def quantization_config(self) -> Any:
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Add the adapters.
+
+        On CPUs with AVX512-BF16 bitsandbytes packs the weights anew in the first pass in evaluation mode, as a rollout
+        is, and the packed product has no backward: the adapters below it would learn nothing, in silence.
+        """
+        from bitsandbytes.nn import Linear4bit
+
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module.support_avx512bf16_for_cpu = False
+        return super().wrap(model)
+
+    def quantization_config(self) -> "BitsAndBytesConfig":
         """NF4 for the language model; the vision tower and the output head keep their precision."""
         from transformers import BitsAndBytesConfig
 
@@ -154,5 +180,5 @@ class QLoRA(LoRA):
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=self.double_quantization,
             bnb_4bit_compute_dtype=getattr(torch, self.compute_dtype),
-            llm_int8_skip_modules=["visual", "lm_head"],
+            llm_int8_skip_modules=["model.visual", "lm_head"],  # matched from the start of a module's name
         )

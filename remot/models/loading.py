@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import nn
 
-from remot.errors import CheckpointError
+from remot.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
 
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
@@ -29,8 +31,8 @@ class LoadedModel:
         banned_token_ids: Tokens that may never be sampled: vision placeholders and ids without a text.
     """
 
-    model: Any
-    processor: Any
+    model: "PreTrainedModel"
+    processor: "ProcessorMixin"
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
     banned_token_ids: list[int]
@@ -43,7 +45,7 @@ class ModelSource:
     Args:
         pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache.
         dtype: Precision the weights are held in.
-        attention: Attention kernel of transformers.
+        attention: Attention kernel of transformers; flash attention cannot express the mask of packed completions.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest picture area after resizing; None keeps the processor's own.
         max_pixels: Largest picture area after resizing; None keeps the processor's own.
@@ -52,7 +54,7 @@ class ModelSource:
 
     pretrained: str = "remot-tiny"
     dtype: Precision = "float32"
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    attention: Literal["sdpa", "eager"] = "sdpa"
     random_weights: bool = False
     min_pixels: int | None = None
     max_pixels: int | None = None
@@ -64,30 +66,38 @@ class ModelSource:
             return str(files("remot") / "assets" / self.pretrained)
         return self.pretrained
 
-    def load(self, quantization_config: Any | None = None) -> LoadedModel:
+    def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.
 
         Raises:
-            CheckpointError: If they are not there, or hold pickled weights only.
+            CheckpointError: If they are not there, are damaged, or hold pickled weights only.
+            ConfigError: If random weights are to be quantised, which transformers cannot.
         """
+        from safetensors import SafetensorError
         from transformers import AutoProcessor
+
+        if self.random_weights and quantization_config is not None:
+            msg = "random_weights cannot be quantised: save the random model to a folder, or choose LoRA"
+            raise ConfigError(msg)
 
         name = self.resolve()
         local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
             processor = AutoProcessor.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
             model = self._load_model(name, quantization_config, local_only=local_only)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0]
             msg = (
-                f"cannot load the model {self.pretrained!r} ({first_line}); give the folder of a downloaded model, or set "
-                "allow_download: true to let transformers fetch it"
+                f"cannot load the model {self.pretrained!r} ({first_line}); give the folder of a downloaded model, or "
+                "set allow_download: true to let transformers fetch it"
             )
             raise CheckpointError(msg) from error
         self._set_pixels(processor)
         return _with_token_ids(model, processor)
 
-    def _load_model(self, name: str, quantization_config: Any | None, *, local_only: bool) -> nn.Module:
+    def _load_model(
+        self, name: str, quantization_config: "BitsAndBytesConfig | None", *, local_only: bool
+    ) -> "PreTrainedModel":
         from transformers import AutoConfig, AutoModelForImageTextToText
 
         dtype = getattr(torch, self.dtype)
@@ -104,10 +114,9 @@ class ModelSource:
                 trust_remote_code=False,
                 use_safetensors=True,
             )
-        loaded: nn.Module = model.eval()
-        return loaded
+        return model.eval()
 
-    def _set_pixels(self, processor: Any) -> None:
+    def _set_pixels(self, processor: "ProcessorMixin") -> None:
         size = dict(processor.image_processor.size)
         if self.min_pixels is not None:
             size["shortest_edge"] = self.min_pixels
@@ -116,7 +125,7 @@ class ModelSource:
         processor.image_processor.size = size
 
 
-def _with_token_ids(model: Any, processor: Any) -> LoadedModel:
+def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> LoadedModel:
     tokenizer, config = processor.tokenizer, model.config
     generation_eos = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = generation_eos if isinstance(generation_eos, list) else [generation_eos]

@@ -11,10 +11,10 @@ DEFAULT_CHUNK_TOKENS = 512
 def _chunk_logprobs(
     hidden: Tensor, targets: Tensor, lm_head: nn.Module, logit_bias: Tensor | None, temperature: float
 ) -> Tensor:
-    logits = lm_head(hidden).float() / temperature  # [M, V]
+    logits = lm_head(hidden).float()  # [M, V]
     if logit_bias is not None:
         logits = logits + logit_bias
-    return torch.log_softmax(logits, dim=-1).gather(-1, targets[:, None])[:, 0]
+    return torch.log_softmax(logits / temperature, dim=-1).gather(-1, targets[:, None])[:, 0]
 
 
 def token_logprobs(
@@ -35,7 +35,7 @@ def token_logprobs(
         targets: [M] token ids.
         lm_head: Maps [*, H] to [*, V].
         logit_bias: [V] added to the logits, -inf for tokens that can never be sampled.
-        temperature: Divides the logits.
+        temperature: Divides the biased logits.
         chunk_tokens: Rows of logits held at once.
 
     Returns:

@@ -10,6 +10,7 @@ import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,24 @@ from remot.models.adapters import Adaptation, FullWeights
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts, concatenate_features
 from remot.models.loading import ModelSource
 from remot.models.logprobs import token_logprobs
-from remot.models.prefix import packed_attention_mask, packed_position_ids, packed_predictor_columns
+from remot.models.prefix import (
+    additive_mask,
+    packed_attention_mask,
+    packed_position_ids,
+    packed_predictor_columns,
+)
 from remot.structures import PromptBatch
+
+if TYPE_CHECKING:
+    from transformers import Cache, PreTrainedModel, ProcessorMixin
+    from transformers.modeling_outputs import BaseModelOutputWithPast
 
 
 class VLMPolicy(nn.Module):
     """A Qwen-style vision-language model with what post-training needs around it.
+
+    Only passes that carry a gradient run in training mode, where layers recompute their activations and adapters drop
+    inputs out; rollouts, references and evaluations never do, whatever mode a trainer has set.
 
     Args:
         source: Which weights and processor to load, and in which precision.
@@ -63,6 +76,7 @@ class VLMPolicy(nn.Module):
         bias[loaded.banned_token_ids] = -torch.inf
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
+        self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +84,7 @@ class VLMPolicy(nn.Module):
         return next(self.model.parameters()).device
 
     @property
-    def core(self) -> nn.Module:
+    def core(self) -> "PreTrainedModel":
         """The transformers model itself, adapters inside, without the adapter library's wrapper."""
         return self.adaptation.unwrap(self.model)
 
@@ -82,7 +96,8 @@ class VLMPolicy(nn.Module):
 
     def process(self, batch: PromptBatch) -> ProcessedPrompts:
         """Chat template, tokeniser and image processor, once per prompt."""
-        texts = [self._prompt_text(len(images), q.text) for images, q in zip(batch.images, batch.questions, strict=True)]
+        prompts = zip(batch.images, batch.questions, strict=True)
+        texts = [self._prompt_text(len(images), question.text) for images, question in prompts]
         pictures = [list(images) for images in batch.images]
         inputs = self.processor(
             text=texts, images=pictures, return_tensors="pt", padding=True, padding_side="right"
@@ -119,46 +134,54 @@ class VLMPolicy(nn.Module):
             prompts: Processed prompts.
             use_reference: Take the reference policy's vision tower, which differs only where the vision is trained.
         """
-        gradient = contextlib.nullcontext() if self.train_vision and not use_reference else torch.no_grad()
-        model = self._reference_model() if use_reference else self.core
-        with gradient, self.reference_policy() if use_reference else contextlib.nullcontext():
-            output = model.model.get_image_features(  # type: ignore[union-attr, operator]
-                prompts.pixel_values, prompts.image_grid_thw, return_dict=True
-            )
+        with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
+            output = model.model.get_image_features(prompts.pixel_values, prompts.image_grid_thw, return_dict=True)
         levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
         return EncodedPrompts(prompts, [concatenate_features(level) for level in levels])
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def _run(self, model: nn.Module, encoded: EncodedPrompts, extra_ids: Tensor | None, **kwargs: object) -> object:
+    def _run(
+        self,
+        model: "PreTrainedModel",
+        encoded: EncodedPrompts,
+        extra_ids: Tensor | None,
+        allowed: Tensor,
+        **kwargs: object,
+    ) -> "BaseModelOutputWithPast":
         """One pass of the language model over the prompts, followed by ``extra_ids`` [P, E] if given."""
         prompts = encoded.prompts
         ids = prompts.input_ids if extra_ids is None else torch.cat([prompts.input_ids, extra_ids], dim=1)
-        embeds = model.get_input_embeddings()(ids)  # type: ignore[operator]
+        embeds = model.get_input_embeddings()(ids)
         visual = torch.zeros_like(ids, dtype=torch.bool)
         visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
         pooled, *deepstack = encoded.features
         embeds = embeds.masked_scatter(visual[..., None], pooled.to(embeds.dtype))
         if deepstack:
             kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-        return model.model.language_model(inputs_embeds=embeds, **kwargs)  # type: ignore[union-attr, operator]
+        mask = self._attention_mask(allowed, embeds.dtype)
+        return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
-    def prefill(self, encoded: EncodedPrompts) -> tuple[Tensor, object]:
+    def _attention_mask(self, allowed: Tensor, dtype: torch.dtype) -> Tensor:
+        """``allowed`` as the kernel takes it: bool for SDPA, a number to add to the scores for eager attention."""
+        return allowed if self.source.attention == "sdpa" else additive_mask(allowed, dtype)
+
+    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, Cache]":
         """Compute the prompts once.
 
         Returns:
             The last real hidden state of each prompt [P, H] and the key-value cache with L columns.
         """
-        mask = packed_attention_mask(encoded.prompts.prompt_mask, 0, 0)
-        output = self._run(
-            self.core, encoded, None, attention_mask=mask, position_ids=encoded.prompts.position_ids, use_cache=True
-        )
-        hidden = output.last_hidden_state  # type: ignore[attr-defined]
-        last = encoded.prompts.prompt_lengths - 1
-        return hidden[torch.arange(len(last), device=last.device), last], output.past_key_values  # type: ignore[attr-defined]
+        prompts = encoded.prompts
+        allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
+        with self._pass(with_gradient=False) as model:
+            output = self._run(model, encoded, None, allowed, position_ids=prompts.position_ids, use_cache=True)
+        last = prompts.prompt_lengths - 1
+        rows = torch.arange(len(last), device=last.device)
+        return output.last_hidden_state[rows, last], output.past_key_values
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, key_mask: Tensor, cache: object) -> Tensor:
-        """Hidden state [B, H] after one more token of each of B sequences.
+    def decode_step(self, token_ids: Tensor, position: Tensor, key_mask: Tensor, cache: "Cache") -> Tensor:
+        """Hidden state [B, H] after one more token of each of B sequences, inside :meth:`evaluating`.
 
         Args:
             token_ids: [B].
@@ -166,19 +189,21 @@ class VLMPolicy(nn.Module):
             key_mask: [B, columns] bool, True for cache columns (this token's included) that may be looked at.
             cache: Key-value cache, extended in place.
         """
-        embeds = self.core.get_input_embeddings()(token_ids[:, None])  # type: ignore[operator]
-        output = self.core.model.language_model(  # type: ignore[union-attr, operator]
+        embeds = self.core.get_input_embeddings()(token_ids[:, None])
+        output = self.core.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=key_mask[:, None, None, :],
+            attention_mask=self._attention_mask(key_mask[:, None, None, :], embeds.dtype),
             position_ids=position[None, :, None].expand(3, -1, 1),
             past_key_values=cache,
             use_cache=True,
         )
-        return output.last_hidden_state[:, -1]
+        hidden: Tensor = output.last_hidden_state
+        return hidden[:, -1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
-        return self.core.lm_head(hidden).float() + self.logit_bias  # type: ignore[operator]
+        logits: Tensor = self.core.lm_head(hidden)
+        return logits.float() + self.logit_bias
 
     def completion_logprobs(
         self,
@@ -196,41 +221,66 @@ class VLMPolicy(nn.Module):
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
-        num_prompts, num_completions, num_tokens = completion_ids.shape
-        prompts = encoded.prompts
-        model = self._reference_model() if use_reference else self.core
-        with self.reference_policy() if use_reference else contextlib.nullcontext():
-            output = self._run(
-                model,
-                encoded,
-                completion_ids.reshape(num_prompts, -1),
-                attention_mask=packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens),
-                position_ids=packed_position_ids(
-                    prompts.position_ids, prompts.next_position, num_completions, num_tokens
-                ),
-                use_cache=False,
-            )
-            columns = packed_predictor_columns(
-                prompts.prompt_lengths, prompts.input_ids.shape[1], num_completions, num_tokens
-            ).reshape(num_prompts, -1)
-            hidden = output.last_hidden_state  # type: ignore[attr-defined]
-            rows = torch.arange(num_prompts, device=columns.device)[:, None]
+        with self._pass(use_reference=use_reference) as model:
+            hidden = self._predictor_states(model, encoded, completion_ids)
             flat = token_logprobs(
-                hidden[rows, columns].reshape(-1, hidden.shape[-1]),
+                hidden,
                 completion_ids.reshape(-1),
-                model.lm_head,  # type: ignore[arg-type]
+                model.lm_head,
                 logit_bias=self.logit_bias,
                 temperature=temperature,
             )
-        return flat.view(num_prompts, num_completions, num_tokens)
+        return flat.view(completion_ids.shape)
 
-    def _reference_model(self) -> nn.Module:
-        return self.core if self.reference is None else self.reference
+    def _predictor_states(self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:
+        """Hidden states [P*G*T, H] from which the completion tokens are predicted."""
+        num_prompts, num_completions, num_tokens = completion_ids.shape
+        prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
+        output = self._run(
+            model,
+            encoded,
+            completion_ids.reshape(num_prompts, -1),
+            packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens),
+            position_ids=packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens),
+            use_cache=False,
+        )
+        columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)
+        rows = torch.arange(num_prompts, device=columns.device)[:, None]
+        hidden: Tensor = output.last_hidden_state[rows, columns.reshape(num_prompts, -1)]
+        return hidden.flatten(0, 1)
+
+    # -- modes ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _pass(self, *, use_reference: bool = False, with_gradient: bool = True) -> "Iterator[PreTrainedModel]":
+        """The model of a pass, in the mode that fits: training mode only where gradients are wanted."""
+        if use_reference:
+            with self.reference_policy():
+                yield self.core if self.reference is None else self.reference
+        elif with_gradient and torch.is_grad_enabled():
+            self.train()  # and it stays so: the backward pass recomputes in the mode of the forward pass
+            yield self.core
+        else:
+            with self.evaluating():
+                yield self.core
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within this context nothing carries a gradient, is recomputed or drops out; afterwards all is as before."""
+        was_training = self.training
+        with torch.no_grad():
+            if was_training:
+                self.eval()
+            try:
+                yield
+            finally:
+                if was_training:
+                    self.train()
 
     @contextlib.contextmanager
     def reference_policy(self) -> Iterator[None]:
-        """Within this context the adapters are off, if there are any; nothing carries a gradient."""
-        with torch.no_grad(), self.adaptation.disabled(self.model):
+        """Within this context the adapters are off, if there are any; otherwise as :meth:`evaluating`."""
+        with self.evaluating(), self.adaptation.disabled(self.model):
             yield
 
     # -- text ----------------------------------------------------------------------------------------------------
@@ -258,15 +308,14 @@ class VLMPolicy(nn.Module):
         return folder
 
 
-def _frozen_copy(model: nn.Module) -> nn.Module:
+def _frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
     return copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
 
 
-def _response_prefix(processor: object) -> str:
+def _response_prefix(processor: "ProcessorMixin") -> str:
     """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
     messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    template = processor.apply_chat_template  # type: ignore[attr-defined]
-    prompt = template(messages, tokenize=False, add_generation_prompt=True)
+    prompt = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     opened = prompt.rfind(THINK_OPEN)
     return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
 

@@ -39,7 +39,9 @@ def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens:
     return ((structure & key_is_real[:, None, :]) | itself)[:, None]
 
 
-def packed_position_ids(prompt_positions: Tensor, next_position: Tensor, num_completions: int, num_tokens: int) -> Tensor:
+def packed_position_ids(
+    prompt_positions: Tensor, next_position: Tensor, num_completions: int, num_tokens: int
+) -> Tensor:
     """Rotary positions [3, P, S] of a packed row.
 
     Args:
@@ -68,3 +70,8 @@ def packed_predictor_columns(prompt_lengths: Tensor, length: int, num_completion
     columns = columns.expand(len(prompt_lengths), -1, -1).clone()
     columns[:, :, 0] = (prompt_lengths - 1)[:, None]
     return columns
+
+
+def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """``allowed`` (bool, any shape) as numbers to add to attention scores: 0 where True, else the lowest finite one."""
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)

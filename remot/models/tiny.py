@@ -4,10 +4,14 @@ Every class here is transformers' own; only the sizes are ours. The tokenizer is
 pre-tokeniser and special tokens, trained on the texts the caller gives.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Qwen3VLProcessor
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 
@@ -22,8 +26,9 @@ SPECIAL_TOKENS = (
 )
 #: In Qwen3's vocabulary these are single tokens that are not "special": decoding keeps them.
 THINK_TOKENS = ("<think>", "</think>")
-#: Kept whole so that a tag is one token and never glued to the letters around it.
+#: Kept whole so that a tag is one token and never glued to the letters around it. Qwen's own vocabulary splits them.
 RESPONSE_TAGS = ("<answer>", "</answer>")
+WHOLE_TAGS = (*THINK_TOKENS, *RESPONSE_TAGS)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -37,7 +42,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class TinySizes:
-    """Sizes of a small model. The defaults are remot-tiny's (1.6 M parameters).
+    """Sizes of a small model. The defaults are remot-tiny's (1.7 M parameters).
 
     Args:
         hidden_size: Width of the language model.
@@ -61,7 +66,7 @@ class TinySizes:
     vision_hidden_size: int = 96
     vision_depth: int = 4
     vision_heads: int = 4
-    patch_pixels: int = 8
+    patch_pixels: int = 16
     picture_pixels: int = 64
     vocab_size: int = 640
 
@@ -73,39 +78,45 @@ MINIMAL_SIZES = TinySizes(
 )  # fmt: skip
 
 
-def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """A Qwen2 tokenizer with a vocabulary learnt from ``texts``."""
+def build_tokenizer(
+    texts: Iterable[str], vocab_size: int, whole_tags: Sequence[str] = WHOLE_TAGS
+) -> "PreTrainedTokenizerBase":
+    """A Qwen2 tokenizer with a vocabulary learnt from ``texts``.
+
+    Args:
+        texts: What it is learnt from.
+        vocab_size: Its largest size, special tokens included.
+        whole_tags: Tags that are one token each.
+    """
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
     from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
     blank = Qwen2Tokenizer()
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = blank.backend_tokenizer.pre_tokenizer
-    added = (*SPECIAL_TOKENS, *THINK_TOKENS, *RESPONSE_TAGS)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(added),
+        vocab_size=vocab_size - len(SPECIAL_TOKENS) - len(whole_tags),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
         min_frequency=2,
     )
     learner.train_from_iterator(texts, trainer)
     vocabulary, merges = _vocabulary_and_merges(learner)
-    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=merges, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    ends = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=merges, **ends)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
-    tokenizer.add_tokens(
-        [AddedToken(token, special=False, normalized=False) for token in (*THINK_TOKENS, *RESPONSE_TAGS)]
-    )
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in whole_tags])
     return tokenizer
 
 
-def _vocabulary_and_merges(learner: Any) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _vocabulary_and_merges(learner: "Tokenizer") -> tuple[dict[str, int], list[tuple[str, str]]]:
     import json
 
     model = json.loads(learner.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
-def build_processor(tokenizer: Any, sizes: TinySizes) -> Any:
+def build_processor(tokenizer: "PreTrainedTokenizerBase", sizes: TinySizes) -> "Qwen3VLProcessor":
     """A Qwen3-VL processor for square pictures of ``sizes.picture_pixels``."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
@@ -128,7 +139,7 @@ def _rope(sizes: TinySizes) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": section}
 
 
-def build_config(family: Family, sizes: TinySizes, tokenizer: Any) -> Any:
+def build_config(family: Family, sizes: TinySizes, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedConfig":
     """Configuration of the family's transformers class at the given sizes."""
     text = {
         "vocab_size": len(tokenizer),
@@ -166,7 +177,9 @@ def build_config(family: Family, sizes: TinySizes, tokenizer: Any) -> Any:
     return _FAMILY_CONFIGS[family](text, vision, tokens, sizes)
 
 
-def _qwen3_vl_config(text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes) -> Any:
+def _qwen3_vl_config(
+    text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes
+) -> "PreTrainedConfig":
     from transformers import Qwen3VLConfig
 
     text |= {"head_dim": sizes.hidden_size // sizes.num_heads}
@@ -176,7 +189,9 @@ def _qwen3_vl_config(text: dict[str, Any], vision: dict[str, Any], tokens: dict[
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
 
 
-def _qwen2_5_vl_config(text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes) -> Any:
+def _qwen2_5_vl_config(
+    text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes
+) -> "PreTrainedConfig":
     from transformers import Qwen2_5_VLConfig
 
     vision |= {

@@ -1,0 +1,1 @@
+"""Sampling completions from the policy itself, token by token and reproducibly."""

@@ -29,7 +29,6 @@ class RolloutAddress:
     prompt_ids: tuple[str, ...]
 
 
-@torch.no_grad()
 def generate(
     policy: VLMPolicy,
     encoded: EncodedPrompts,
@@ -50,8 +49,9 @@ def generate(
         address: Names the noise.
     """
     uniforms = uniform_noise(address.seed, address.step, list(address.prompt_ids), num_completions, max_new_tokens)
-    decoder = _Decoder(policy, encoded, num_completions, max_new_tokens)
-    tokens, logprobs = decoder.run(uniforms.flatten(0, 1).to(policy.device), sampling)
+    with policy.evaluating():
+        decoder = _Decoder(policy, encoded, num_completions, max_new_tokens)
+        tokens, logprobs = decoder.run(uniforms.flatten(0, 1).to(policy.device), sampling)
     return _as_rollout(policy, tokens, logprobs, len(encoded), num_completions)
 
 
@@ -64,7 +64,7 @@ class _Decoder:
         prompts = encoded.prompts
         hidden, self.cache = policy.prefill(encoded)
         self.hidden = hidden.repeat_interleave(num_completions, dim=0)  # [B, H]
-        self.cache.batch_repeat_interleave(num_completions)  # type: ignore[attr-defined]
+        self.cache.batch_repeat_interleave(num_completions)
         generated = torch.ones(len(prompts), max_new_tokens, dtype=torch.bool, device=hidden.device)
         self.key_mask = torch.cat([prompts.prompt_mask, generated], dim=1).repeat_interleave(num_completions, dim=0)
         self.next_position = prompts.next_position.repeat_interleave(num_completions, dim=0)

@@ -1,5 +1,6 @@
 """Turning a distribution and one uniform number into a token: reproducible, free of generator state, on any device."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,8 @@ class SamplingSettings:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+        is_finite = 0 <= self.temperature < math.inf  # False for NaN too
+        if not is_finite or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
             msg = f"sampling needs temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1 and 0 ≤ min_p ≤ 1, got {self}"
             raise ConfigError(msg)
 

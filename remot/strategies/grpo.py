@@ -39,7 +39,7 @@ class GRPOObjective(Objective):
     updates_per_rollout: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_completions < 2:  # noqa: PLR2004 (a group is compared with itself)
+        if self.num_completions < 2:
             msg = f"grpo.num_completions must be at least 2 to compare completions, got {self.num_completions}"
             raise ConfigError(msg)
         if self.updates_per_rollout < 1 or self.max_new_tokens < 1:

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from remot.errors import CheckpointError
+from remot.errors import CheckpointError, ConfigError
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
@@ -76,7 +77,11 @@ class PostTrainingModule(lightning.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if micro_batch_prompts < 1:
+            msg = f"micro_batch_prompts must be at least 1, got {micro_batch_prompts}"
+            raise ConfigError(msg)
         self.automatic_optimization = False
+        self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
         self.objectives: Mapping[str, Objective] = {
@@ -123,7 +128,7 @@ class PostTrainingModule(lightning.LightningModule):
             raise RuntimeError(msg)
         return self.policy
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the schedule if there is one."""
         optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
         if self.scheduler_factory is None:
@@ -131,6 +136,10 @@ class PostTrainingModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
 
     # -- training ------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Enter training mode, which Lightning expects; the policy leaves it for every pass without gradient."""
+        self.train()
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """One batch of prompts: prepare, update, log."""
@@ -161,7 +170,7 @@ class PostTrainingModule(lightning.LightningModule):
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:
-            schedulers.step()  # type: ignore[union-attr, call-arg]
+            schedulers.step()  # type: ignore[union-attr]
         return totals
 
     def _clip_gradients(self) -> float:
@@ -192,9 +201,9 @@ class PostTrainingModule(lightning.LightningModule):
         """Answer a batch of held-out prompts."""
         self._judged += self._evaluation_step(batch)
 
-    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[JudgedCompletion]:  # noqa: ARG002
-        """Answers with their scores."""
-        return self._evaluation_step(batch)
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Answers with their scores, as dicts: Lightning does not collect frozen records."""
+        return [asdict(judged) for judged in self._evaluation_step(batch)]
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""
@@ -210,11 +219,6 @@ class PostTrainingModule(lightning.LightningModule):
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
-    @property
-    def strict_loading(self) -> bool:
-        """Frozen weights are not in the checkpoint; :meth:`on_load_checkpoint` checks the rest."""
-        return False
-
     def _trainable_names(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
@@ -228,16 +232,19 @@ class PostTrainingModule(lightning.LightningModule):
         """Refuse a checkpoint of another model or adaptation.
 
         Raises:
-            CheckpointError: If its parameters are not exactly those trained here.
+            CheckpointError: If it was made from another base model, or its parameters are not exactly those trained here.
         """
+        base = checkpoint.get("remot", {}).get("base_model", self.base_model)
+        if base != self.base_model:
+            msg = f"the checkpoint was made from {base}, not from {self.base_model}; set policy.source to what it was"
+            raise CheckpointError(msg)
         held: dict[str, Tensor] = checkpoint["state_dict"]
         wanted = {name: value for name, value in self.named_parameters() if value.requires_grad}
         differing = set(held) ^ set(wanted) | {n for n in set(held) & set(wanted) if held[n].shape != wanted[n].shape}
         if differing:
-            base = checkpoint.get("remot", {}).get("base_model", "another model")
             msg = (
-                f"the checkpoint was made from {base} and differs from {self.base_model} in {len(differing)} parameters, "
-                f"such as {min(differing)}; use the policy settings it was trained with"
+                f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such as "
+                f"{min(differing)}; use the policy settings it was trained with"
             )
             raise CheckpointError(msg)
 

@@ -80,7 +80,7 @@ class AlternatingSFTGRPO(Strategy):
 
     def __init__(self, k_sft: int = 1, k_grpo: int = 3) -> None:
         if k_sft < 1 or k_grpo < 1:
-            msg = f"k_sft and k_grpo must be at least 1, got {k_sft} and {k_grpo}; for one phase alone choose SFT or GRPO"
+            msg = f"k_sft and k_grpo must be at least 1, got {k_sft} and {k_grpo}; for one phase choose SFT or GRPO"
             raise ConfigError(msg)
         self.k_sft = k_sft
         self.k_grpo = k_grpo

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from remot.models.logprobs import token_logprobs
+from tests.helpers import assert_close
+
+
+def problem(num_rows=11, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    head = nn.Linear(6, 9, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(9, 6, generator=generator))
+    hidden = torch.randn(num_rows, 6, generator=generator).requires_grad_()
+    targets = torch.randint(0, 8, (num_rows,), generator=generator)
+    bias = torch.linspace(-1, 1, 9)
+    bias[8] = -torch.inf
+    return hidden, targets, head, bias
+
+
+def plain(hidden, targets, head, bias, temperature):
+    logits = (head(hidden) + bias) / temperature
+    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, 4, 11, 100])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_chunks_equal_the_plain_formula(chunk_tokens, temperature):
+    """Values and the gradients of hidden states and head, whether chunks are recomputed or kept."""
+    hidden, targets, head, bias = problem()
+    weights = torch.linspace(-1, 1, len(targets))
+    results = []
+    for function in (
+        lambda: plain(hidden, targets, head, bias, temperature),
+        lambda: token_logprobs(
+            hidden, targets, head, logit_bias=bias, temperature=temperature, chunk_tokens=chunk_tokens
+        ),
+    ):
+        values = function()
+        gradients = torch.autograd.grad((values * weights).sum(), (hidden, head.weight))
+        results.append((values.detach(), *gradients))
+    for wanted, actual in zip(*results, strict=True):
+        assert_close(actual, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_by_hand():
+    """One hidden unit, logits 0, ln 2, ln 5 and one banned: of the eight shares the tokens have 1, 2, 5."""
+    head = nn.Linear(1, 4, bias=False)
+    head.weight.data = torch.tensor([[0.0], [math.log(2)], [math.log(5)], [3.0]])
+    bias = torch.tensor([0.0, 0.0, 0.0, -torch.inf])
+    actual = token_logprobs(torch.ones(4, 1), torch.arange(4), head, logit_bias=bias)
+    assert_close(actual.detach(), [math.log(1 / 8), math.log(2 / 8), math.log(5 / 8), -math.inf], rtol=1e-6)
+
+
+def test_half_precision_is_summed_in_float32():
+    hidden, targets, head, bias = problem()
+    actual = token_logprobs(hidden.bfloat16(), targets, head.bfloat16(), logit_bias=bias)
+    assert actual.dtype == torch.float32
+    logits = head(hidden.bfloat16()).float() + bias
+    assert_close(actual.detach(), torch.log_softmax(logits, -1).gather(-1, targets[:, None])[:, 0].detach())
+
+
+def test_no_chunk_of_logits_is_kept_for_the_backward_pass():
+    """Of several chunks none keeps its logits; a single one does, as there is nothing to gain."""
+    hidden, targets, head, bias = problem(num_rows=40)
+
+    def saved_logits(chunk_tokens):
+        kept = []
+
+        def pack(tensor):
+            kept.append(tuple(tensor.shape))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            token_logprobs(hidden, targets, head, logit_bias=bias, chunk_tokens=chunk_tokens)
+        return (chunk_tokens, 9) in kept
+
+    assert not saved_logits(10)
+    assert saved_logits(40)
+
+
+def test_nothing_to_score():
+    _, _, head, _ = problem()
+    assert token_logprobs(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long), head).shape == (0,)

@@ -1,0 +1,158 @@
+"""The packed pass must be indistinguishable from what transformers computes for one completion at a time."""
+
+import pytest
+import torch
+
+from remot.models import FullWeights
+from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
+
+#: Largest difference of two log-probabilities; they are about -6, so this is some ten units in the last place.
+LOGPROB_TOLERANCE = 1e-5
+#: Largest difference of two gradients, as a share of the gradient's size.
+GRADIENT_TOLERANCE = 1e-5
+
+KINDS = {
+    "lora": make_lora_policy,
+    "full": lambda family, **settings: make_policy(family, FullWeights(), **settings),
+    "full with vision": lambda family, **settings: make_policy(family, FullWeights(), train_vision=True, **settings),
+    "lora with vision": lambda family, **settings: make_lora_policy(family, train_vision=True, **settings),
+}
+
+
+def naive_inputs(policy, images, question):
+    """One prompt as a user of transformers writes it, without this library and without padding."""
+    pictures = "<|vision_start|><|image_pad|><|vision_end|>" * len(images)
+    text = f"<|im_start|>user\n{pictures}{question.text}<|im_end|>\n<|im_start|>assistant\n"
+    return policy.processor(text=[text], images=[images], return_tensors="pt")
+
+
+def naive_logprobs(model, policy, inputs, completion, temperature=1.0):
+    """Log-probabilities [T] of one unpadded completion by one forward pass over prompt and completion."""
+    ids = torch.cat([inputs["input_ids"][0], completion])[None]
+    logits = model(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        pixel_values=inputs["pixel_values"],
+        image_grid_thw=inputs["image_grid_thw"],
+        mm_token_type_ids=(ids == model.config.image_token_id).int(),
+    ).logits[0, -len(completion) - 1 : -1]
+    logits = (logits / temperature).masked_fill(policy.logit_bias.isinf(), -torch.inf)
+    return torch.stack([torch.log_softmax(row, -1)[token] for row, token in zip(logits, completion, strict=True)])
+
+
+def naive_batch(model, policy, batch, completions, mask, temperature=1.0):
+    """Log-probabilities of all real tokens, prompt by prompt and completion by completion: [number of True in mask]."""
+    rows = []
+    for p, (images, question) in enumerate(zip(batch.images, batch.questions, strict=True)):
+        inputs = naive_inputs(policy, images, question)
+        rows += [
+            naive_logprobs(model, policy, inputs, completions[p, g][mask[p, g]], temperature)
+            for g in range(completions.shape[1])
+        ]
+    return torch.cat(rows)
+
+
+def gradients_of(policy, scalar):
+    """Gradient of every trainable parameter by name, zeros where there is none; clears them."""
+    policy.zero_grad()
+    scalar.backward()
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in policy.named_parameters()
+        if p.requires_grad
+    }
+
+
+def weights_like(tokens):
+    """Numbers to weigh log-probabilities with, so that no error of one cancels that of another."""
+    return torch.randn(tokens.shape, generator=torch.Generator().manual_seed(5))
+
+
+def largest_gap(one, other):
+    return (one - other).detach().abs().max().item()
+
+
+def assert_same_gradients(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, wanted in expected.items():
+        difference = float((actual[name] - wanted).norm())
+        assert difference <= GRADIENT_TOLERANCE * float(wanted.norm()) + 1e-9, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_pass_equals_one_row_at_a_time(family, kind):
+    """Log-probabilities and the gradient of every trainable parameter: 3 prompts of 3 lengths, 3 completions each."""
+    policy, batch = KINDS[kind](family), make_batch(3)
+    assert sorted(map(len, batch.images)) == [2, 2, 3]
+    completions, mask = random_completions(policy, 3, 3, 7)
+    prompts = policy.process(batch)
+    assert len(set(prompts.prompt_lengths.tolist())) == 3
+    packed = policy.completion_logprobs(policy.encode(prompts), completions)[mask]
+    weights = weights_like(packed)
+    actual = gradients_of(policy, (packed * weights).sum())
+    naive = naive_batch(policy.core, policy, batch, completions, mask)
+    expected = gradients_of(policy, (naive * weights).sum())
+    assert packed.shape == naive.shape
+    assert largest_gap(packed, naive) < LOGPROB_TOLERANCE
+    assert_same_gradients(actual, expected)
+    has_gradient = [bool(gradient.any()) for gradient in expected.values()]
+    assert all(has_gradient), "a parameter without a gradient proves nothing"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_temperature_divides_the_logits(family):
+    policy, batch = make_policy(family), make_batch(2)
+    completions, mask = random_completions(policy, 2, 2, 5)
+    with torch.no_grad():
+        packed = policy.completion_logprobs(encode(policy, batch), completions, temperature=0.6)[mask]
+        naive = naive_batch(policy.core, policy, batch, completions, mask, temperature=0.6)
+        untempered = naive_batch(policy.core, policy, batch, completions, mask)
+    assert largest_gap(packed, naive) < LOGPROB_TOLERANCE
+    assert largest_gap(packed, untempered) > 0.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eager_attention_takes_the_same_mask(family):
+    """A bool mask would be *added* to the scores by transformers' eager kernel."""
+    sdpa, eager = (make_policy(family, attention=attention) for attention in ("sdpa", "eager"))
+    batch = make_batch(2)
+    completions, mask = random_completions(sdpa, 2, 2, 5)
+    with torch.no_grad():
+        one = sdpa.completion_logprobs(encode(sdpa, batch), completions)[mask]
+        other = eager.completion_logprobs(encode(eager, batch), completions)[mask]
+        naive = naive_batch(eager.core, eager, batch, completions, mask)
+    assert largest_gap(one, other) < LOGPROB_TOLERANCE
+    assert largest_gap(naive, other) < LOGPROB_TOLERANCE
+
+
+@pytest.mark.parametrize("wrong", ["position", "mask", "column"])
+def test_the_comparison_notices_a_mistake(monkeypatch, wrong):
+    """Positions one further, completions that see each other, hidden states one to the left: each is found."""
+    from remot.models import policy as module
+
+    mistakes = {
+        "position": ("packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),
+        "mask": ("packed_attention_mask", lambda real: lambda mask, g, t: real(mask, min(g, 1), g * t)),
+        "column": ("packed_predictor_columns", lambda real: lambda *a: real(*a).roll(1, -1)),
+    }
+    name, mistake = mistakes[wrong]
+    policy, batch = make_policy(), make_batch(2)
+    completions, mask = random_completions(policy, 2, 2, 5)
+    monkeypatch.setattr(module, name, mistake(getattr(module, name)))
+    with torch.no_grad():
+        packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
+        naive = naive_batch(policy.core, policy, batch, completions, mask)
+    assert largest_gap(packed, naive) > 100 * LOGPROB_TOLERANCE
+
+
+def test_padding_of_completions_does_not_matter():
+    """What stands behind the end of a completion changes neither its log-probabilities nor the gradient."""
+    policy, batch = make_lora_policy(), make_batch(2)
+    completions, mask = random_completions(policy, 2, 3, 6)
+    encoded = encode(policy, batch)
+    other = completions.masked_fill(~mask, 7)
+    assert not torch.equal(completions, other)
+    one, two = (policy.completion_logprobs(encoded, ids)[mask] for ids in (completions, other))
+    assert torch.equal(one, two)
+    assert_same_gradients(gradients_of(policy, one.sum()), gradients_of(policy, two.sum()))

@@ -1,0 +1,200 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from remot.errors import ConfigError
+from remot.rollout.sampling import GREEDY, SamplingSettings, draw, truncation_mask, uniform_noise
+from remot.seeding import derive_seed
+from tests.helpers import assert_close
+
+PLAIN = SamplingSettings()
+#: The largest double below 1, the last uniform number there is.
+ALMOST_ONE = math.nextafter(1.0, 0.0)
+
+
+def log_of(*shares):
+    """Logits of a distribution given by its shares; a share of 0 is -inf."""
+    return torch.log(torch.tensor(shares, dtype=torch.float32))
+
+
+def drawn(logits, uniforms, settings=PLAIN):
+    """Tokens for one distribution and many uniform numbers."""
+    uniforms = torch.tensor(uniforms, dtype=torch.float64)
+    return draw(logits.expand(len(uniforms), -1), uniforms, settings)[0].tolist()
+
+
+# -- one number, one token -----------------------------------------------------------------------------------------
+
+
+def test_inverse_of_the_cumulative_distribution_by_hand():
+    """Shares 1/2, 1/4, 1/4: the steps of the distribution are at 0.5 and 0.75, each belonging to what follows."""
+    uniforms = [0.0, 0.25, 0.4999, 0.5001, 0.7499, 0.7501, 0.9999, ALMOST_ONE]
+    assert drawn(log_of(0.5, 0.25, 0.25), uniforms) == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_sharpens(temperature):
+    """Shares 4 : 1 become 4^(1/T) : 1; the step lies there."""
+    step = 4 ** (1 / temperature) / (4 ** (1 / temperature) + 1)
+    settings = SamplingSettings(temperature=temperature)
+    assert drawn(log_of(0.8, 0.2), [step - 1e-5, step + 1e-5], settings) == [0, 1]
+
+
+@pytest.mark.parametrize("banned", [(0,), (0, 1), (3,), (2, 3), (0, 3), (1, 2)])
+def test_a_token_without_probability_is_never_drawn(banned):
+    """Not even by the two ends of the unit interval."""
+    logits = log_of(*(0.0 if token in banned else 0.25 for token in range(4)))
+    uniforms = [0.0, 1e-300, 0.25, 0.5, 0.75, ALMOST_ONE]
+    assert not set(drawn(logits, uniforms)) & set(banned)
+
+
+@given(
+    logits=st.lists(st.floats(-80, 80, width=32), min_size=2, max_size=12),
+    banned=st.sets(st.integers(0, 11), max_size=8),
+    uniform=st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, ALMOST_ONE])),
+    settings=st.builds(
+        SamplingSettings,
+        temperature=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+        top_k=st.integers(0, 5),
+        top_p=st.sampled_from([0.1, 0.9, 1.0]),
+        min_p=st.sampled_from([0.0, 0.2, 1.0]),
+    ),
+)
+def test_what_is_drawn_is_always_allowed(logits, banned, uniform, settings):
+    logits = torch.tensor(logits)
+    blocked = torch.tensor([token in banned for token in range(len(logits))])
+    if blocked.all():
+        blocked[0] = False
+    logits = logits.masked_fill(blocked, -torch.inf)[None]
+    tokens, logprobs = draw(logits, torch.tensor([uniform], dtype=torch.float64), settings)
+    assert not blocked[tokens[0]]
+    temperature = settings.temperature or 1.0
+    kept = truncation_mask(torch.log_softmax(logits / temperature, -1), settings)[0]
+    assert kept[tokens[0]]
+    assert logprobs.isfinite().all()
+
+
+def test_frequencies_match_the_distribution():
+    """A chi-square test of 20 000 draws, and the same test for a distribution that is off by a tenth."""
+    shares = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
+    uniforms = uniform_noise(3, 0, ["frequencies"], 1, 20_000)[0, 0]
+    tokens, _ = draw(log_of(*shares, 0.0).expand(len(uniforms), -1), uniforms, PLAIN)
+    counts = np.bincount(tokens.numpy(), minlength=6)
+    assert counts[5] == 0
+    assert chisquare(counts[:5], shares * len(uniforms)).pvalue > 0.01
+    wrong = np.array([0.36, 0.29, 0.2, 0.1, 0.05])
+    assert chisquare(counts[:5], wrong * len(uniforms)).pvalue < 1e-6
+
+
+def test_rows_are_drawn_each_for_itself():
+    logits = torch.stack([log_of(0.9, 0.1), log_of(0.1, 0.9)])
+    tokens, logprobs = draw(logits, torch.tensor([0.5, 0.5], dtype=torch.float64), PLAIN)
+    assert tokens.tolist() == [0, 1]
+    assert_close(logprobs, [math.log(0.9)] * 2, rtol=1e-5)
+
+
+# -- greedy and truncation -----------------------------------------------------------------------------------------
+
+
+def test_greedy_takes_the_best_whatever_the_number():
+    assert drawn(log_of(0.3, 0.4, 0.3), [0.0, 0.5, ALMOST_ONE], GREEDY) == [1, 1, 1]
+    _, logprobs = draw(log_of(0.3, 0.4, 0.3)[None], torch.zeros(1), GREEDY)
+    assert_close(logprobs, [math.log(0.4)], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, "ABCD"),
+        ({"top_k": 1}, "A"),
+        ({"top_k": 2}, "AB"),
+        ({"top_k": 4}, "ABCD"),
+        ({"top_k": 9}, "ABCD"),
+        ({"top_p": 0.01}, "A"),  # the best one always stays
+        ({"top_p": 0.39}, "A"),
+        ({"top_p": 0.41}, "AB"),  # 0.4 is not yet 0.41
+        ({"top_p": 0.69}, "AB"),
+        ({"top_p": 0.71}, "ABC"),
+        ({"top_p": 0.91}, "ABCD"),
+        ({"min_p": 0.26}, "ABC"),  # at least 0.26 * 0.4 = 0.104
+        ({"min_p": 0.24}, "ABCD"),
+        ({"min_p": 0.51}, "AB"),
+        ({"min_p": 1.0}, "A"),
+        ({"top_k": 3, "min_p": 0.7}, "AB"),
+        ({"top_k": 2, "top_p": 0.95}, "AB"),
+    ],
+)
+def test_truncation_by_hand(settings, kept):
+    """Shares A 0.4, B 0.3, C 0.2, D 0.1, in another order, beside a token that is banned."""
+    order = "CADB"
+    shares = {"A": 0.4, "B": 0.3, "C": 0.2, "D": 0.1}
+    logprobs = log_of(*(shares[letter] for letter in order), 0.0)
+    mask = truncation_mask(logprobs, SamplingSettings(**settings)).tolist()
+    assert {letter for letter, keep in zip(order, mask, strict=False) if keep} == set(kept)
+    assert mask[-1] is False
+
+
+def test_truncated_draws_share_the_rest_and_report_the_whole():
+    """Of 0.4, 0.3, 0.2, 0.1 with top_k 2 the step is at 4/7; the log-probability is still that of 0.3."""
+    logits, settings = log_of(0.4, 0.3, 0.2, 0.1), SamplingSettings(top_k=2)
+    assert drawn(logits, [0.0, 4 / 7 - 1e-5, 4 / 7 + 1e-5, ALMOST_ONE], settings) == [0, 0, 1, 1]
+    _, logprobs = draw(logits[None], torch.tensor([0.9]), settings)
+    assert_close(logprobs, [math.log(0.3)], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"min_p": 1.1},
+        {"temperature": math.nan},
+    ],
+)
+def test_settings_out_of_range(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        SamplingSettings(**wrong)
+
+
+def test_what_the_settings_say_of_themselves():
+    assert GREEDY.is_greedy
+    assert not PLAIN.is_greedy
+    assert not PLAIN.truncates
+    assert SamplingSettings(top_k=1).truncates
+    assert SamplingSettings(top_p=0.5).truncates
+    assert SamplingSettings(min_p=0.5).truncates
+
+
+# -- noise ---------------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_addressed():
+    """A row is the stream of (seed, "rollout", step, prompt, sample), in double precision."""
+    noise = uniform_noise(5, 7, ["p", "q"], 3, 4)
+    assert noise.shape == (2, 3, 4)
+    assert noise.dtype == torch.float64
+    for p, prompt in enumerate(("p", "q")):
+        for g in range(3):
+            stream = np.random.default_rng(derive_seed(5, "rollout", 7, prompt, g)).random(4)
+            assert noise[p, g].tolist() == stream.tolist()
+    assert len(set(noise.flatten().tolist())) == noise.numel()
+
+
+def test_noise_of_a_prompt_does_not_depend_on_its_company():
+    whole = uniform_noise(1, 2, ["a", "b", "c"], 4, 6)
+    assert torch.equal(uniform_noise(1, 2, ["b"], 4, 6)[0], whole[1])
+    assert torch.equal(uniform_noise(1, 2, ["c", "a"], 2, 6), whole[[2, 0], :2])
+    assert torch.equal(uniform_noise(1, 2, ["a", "b", "c"], 4, 3), whole[..., :3])
+
+
+@pytest.mark.parametrize("address", [(2, 2, ["a"]), (1, 3, ["a"]), (1, 2, ["b"])])
+def test_noise_differs_with_every_part_of_the_address(address):
+    assert not (uniform_noise(1, 2, ["a"], 2, 6) == uniform_noise(*address, 2, 6)).any()

@@ -1,0 +1,343 @@
+"""The module in a real Lightning trainer on the CPU: what moves, what is saved, and that a resumed run is the same run."""
+
+import math
+from functools import partial
+
+import bitsandbytes
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from torch.utils.data import DataLoader
+
+from remot.errors import CheckpointError, ConfigError
+from remot.evaluation.benchmark import EvaluationSettings
+from remot.losses import GRPOLoss
+from remot.models import FullWeights, LoRA, ModelSource, QLoRA
+from remot.strategies import (
+    GRPO,
+    SFT,
+    AlternatingSFTGRPO,
+    GRPOObjective,
+    PolicySettings,
+    PostTrainingModule,
+    SFTObjective,
+    SFTThenGRPO,
+)
+from tests.tiny import make_batch, model_folder, moved, snapshot
+
+ADAMW = partial(torch.optim.AdamW, lr=0.01)
+STRATEGIES = (SFT(), GRPO(), SFTThenGRPO(sft_steps=1), AlternatingSFTGRPO(k_sft=1, k_grpo=1))
+
+
+class Resumable(DataLoader):
+    """Lightning asks a loader for its state if a run is to continue within an epoch."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state_dict):
+        pass
+
+
+class AddressedBatches:
+    """Batch number n is a function of n, and the first is the one that the trainer has come to."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __iter__(self):
+        first = self.data.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        return iter(make_batch(2, seed=number) for number in range(first, 100))
+
+
+class RandomPrompts(LightningDataModule):
+    """Two random prompts a step."""
+
+    def train_dataloader(self):
+        class Batches(torch.utils.data.IterableDataset):
+            __iter__ = AddressedBatches(self).__iter__
+
+        return Resumable(Batches(), batch_size=None)
+
+    def val_dataloader(self):
+        return DataLoader([make_batch(2, seed=50), make_batch(1, seed=51)], batch_size=None)
+
+    test_dataloader = predict_dataloader = val_dataloader
+
+    def transfer_batch_to_device(self, batch, device, dataloader_idx):
+        return batch
+
+
+class Losses(Callback):
+    """What each step logged."""
+
+    def __init__(self):
+        self.logged, self.phases = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.logged.append({key: float(value) for key, value in trainer.logged_metrics.items()})
+        self.phases.append(pl_module.progress_fields()["phase"])
+
+
+def make_module(strategy=None, adaptation=None, *, seed=3, optimizer=ADAMW, family="qwen3_vl", **settings):
+    policy = PolicySettings(ModelSource(str(model_folder(family))), adaptation or LoRA(rank=2))
+    grpo = GRPOObjective(num_completions=3, max_new_tokens=5, loss=GRPOLoss(beta=0.05), reward=first_letter())
+    module = PostTrainingModule(
+        policy=policy,
+        strategy=strategy or AlternatingSFTGRPO(k_sft=1, k_grpo=1),
+        sft=SFTObjective(loss_on="response"),
+        **{"grpo": grpo, "optimizer": optimizer, "micro_batch_prompts": 1, "seed": seed} | settings,
+    )
+    module.evaluation = EvaluationSettings(max_new_tokens=4)
+    return module
+
+
+def first_letter():
+    from tests.strategies.test_grpo import FirstLetterReward
+
+    return FirstLetterReward()
+
+
+def make_trainer(folder, *, max_steps=2, callbacks=(), **settings):
+    return Trainer(
+        **{
+            "max_steps": max_steps,
+            "max_epochs": -1,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "limit_val_batches": 0,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            "default_root_dir": folder,
+            "callbacks": list(callbacks),
+        }
+        | settings
+    )
+
+
+def fit(module, folder, *, ckpt_path=None, adapter_seed=0, **settings):
+    """Losses and the trainer. Only what adapters begin with comes from the global generator."""
+    losses = Losses()
+    trainer = make_trainer(folder, callbacks=[losses], **settings)
+    torch.manual_seed(adapter_seed)
+    trainer.fit(module, RandomPrompts(), ckpt_path=ckpt_path)
+    return losses, trainer
+
+
+# -- what moves ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+def test_every_strategy_trains(strategy, tmp_path):
+    """Three steps: the phases are those of the schedule, the losses finite, every adapter moves and nothing else."""
+    module = make_module(strategy)
+    module.configure_model()
+    before = snapshot(module.policy)
+    losses, trainer = fit(module, tmp_path, max_steps=3)
+    assert trainer.global_step == 3
+    assert losses.phases == [strategy.phase(step) for step in range(3)]
+    assert all(math.isfinite(step["train/loss"]) and step["train/grad_norm"] > 0 for step in losses.logged)
+    assert moved(module.policy, before) == {name for name in before if "lora_" in name}
+
+
+def test_logged_metrics(tmp_path):
+    losses, _ = fit(make_module(AlternatingSFTGRPO(1, 1)), tmp_path)
+    supervised, reinforced = losses.logged
+    assert {"train/loss", "train/nll", "train/grad_norm", "train/seconds_per_step"} <= supervised.keys()
+    expected = {"loss", "policy_loss", "kl", "clip_fraction", "ratio_mean", "reward/total", "reward/frac_zero_std"}
+    assert {f"train/{name}" for name in expected} <= reinforced.keys()
+
+
+def test_progress_fields(tmp_path):
+    module = make_module(GRPO())
+    assert module.progress_fields() == {}
+    losses, _ = fit(module, tmp_path, max_steps=1)
+    fields = module.progress_fields()
+    assert fields.keys() == {"phase", "reward", "kl", "loss"}
+    assert fields["reward"] == pytest.approx(losses.logged[0]["train/reward/total"], rel=1e-5)
+    assert len(module.last_samples) == len(module.last_batch) == 2
+
+
+@pytest.mark.parametrize("adaptation", [FullWeights, QLoRA])
+def test_other_adaptations_train(adaptation, tmp_path):
+    module = make_module(GRPO(), adaptation())
+    fit(module, tmp_path, max_steps=1)
+    module = make_module(SFT(), adaptation())
+    losses, _ = fit(module, tmp_path, max_steps=2)
+    assert all(math.isfinite(step["train/loss"]) for step in losses.logged)
+
+
+def test_two_updates_of_a_rollout_are_two_optimiser_steps(tmp_path):
+    """The schedule counts optimiser steps, so a step of two updates goes over two places of it."""
+    grpo = GRPOObjective(num_completions=2, max_new_tokens=4, updates_per_rollout=2, reward=first_letter())
+    module = make_module(AlternatingSFTGRPO(k_sft=1, k_grpo=2), grpo=grpo)
+    losses, trainer = fit(module, tmp_path, max_steps=6)
+    assert trainer.global_step == 6
+    assert losses.phases == ["SFT", "GRPO", "SFT", "GRPO"]
+    assert losses.logged[1]["train/ratio_mean"] != 1.0  # of the second update
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_micro_batches_change_no_step(tmp_path, size):
+    """Weights after two steps, with one prompt at a time and with both."""
+    module = make_module(optimizer=partial(torch.optim.SGD, lr=0.1), micro_batch_prompts=size)
+    fit(module, tmp_path)
+    wanted = make_module(optimizer=partial(torch.optim.SGD, lr=0.1), micro_batch_prompts=2)
+    fit(wanted, tmp_path)
+    weights = dict(wanted.policy.named_parameters())
+    for name, parameter in module.policy.named_parameters():
+        torch.testing.assert_close(parameter, weights[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01])
+def test_gradients_are_clipped_to_their_norm(tmp_path, limit):
+    """Plain descent by lr times the clipped gradient: the weights move by lr times the limit, or the whole norm."""
+    module = make_module(SFT(), FullWeights(), optimizer=partial(torch.optim.SGD, lr=0.5), gradient_clip_norm=limit)
+    module.configure_model()
+    before = snapshot(module.policy)
+    losses, _ = fit(module, tmp_path, max_steps=1)
+    squares = [(p.detach() - before[name]).double().pow(2).sum() for name, p in module.policy.named_parameters()]
+    norm = losses.logged[0]["train/grad_norm"]
+    assert norm > 0.1
+    assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.5 * (limit or norm), rel=1e-3)
+
+
+def test_scheduler_is_stepped_once_an_update(tmp_path):
+    scheduler = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    module = make_module(SFT(), scheduler=scheduler)
+    _, trainer = fit(module, tmp_path, max_steps=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**3)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
+def test_lower_precision(precision, tmp_path):
+    """Weights in bfloat16, or arithmetic in it: both strategies' losses are finite and the adapters move."""
+    module = make_module(AlternatingSFTGRPO(1, 1))
+    losses, _ = fit(module, tmp_path, max_steps=3, precision=precision)
+    assert all(math.isfinite(step["train/loss"]) for step in losses.logged)
+    adapters = {name: p for name, p in module.policy.named_parameters() if "lora_B" in name}
+    assert all(parameter.any() for parameter in adapters.values())
+
+
+def test_a_micro_batch_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="micro_batch_prompts"):
+        PostTrainingModule(micro_batch_prompts=0)
+
+
+def test_policy_is_needed_first():
+    with pytest.raises(RuntimeError, match="configure_model"):
+        make_module().loaded_policy  # noqa: B018
+
+
+# -- evaluation ----------------------------------------------------------------------------------------------------
+
+
+def test_validate_test_and_predict(tmp_path):
+    module, data = make_module(), RandomPrompts()
+    trainer = make_trainer(tmp_path, limit_val_batches=1.0)
+    (validated,) = trainer.validate(module, data, verbose=False)
+    (tested,) = trainer.test(module, data, verbose=False)
+    assert {key.removeprefix("val/") for key in validated} == {key.removeprefix("test/") for key in tested}
+    assert {"val/overall", "val/partial", "val/logic", "val/format"} <= validated.keys()
+    batches = trainer.predict(module, data)
+    assert [len(batch) for batch in batches] == [2, 1]
+
+
+def test_validation_within_a_run_changes_nothing_of_it(tmp_path):
+    """Neither weights nor the noise of the adapters' dropout, and modes come back as they were."""
+    plain, validated = (make_module(adaptation=LoRA(rank=2, dropout=0.2)) for _ in range(2))
+    fit(plain, tmp_path, max_steps=3)
+    each_step = {"limit_val_batches": 1.0, "val_check_interval": 1, "check_val_every_n_epoch": None}
+    losses, _ = fit(validated, tmp_path, max_steps=3, **each_step)
+    assert "val/partial" in losses.logged[-1]
+    for one, other in zip(plain.policy.parameters(), validated.policy.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+# -- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def test_checkpoint_holds_what_is_trained_and_nothing_else(tmp_path):
+    module = make_module(GRPO())
+    _, trainer = fit(module, tmp_path, max_steps=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    held = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    assert set(held["state_dict"]) == {f"policy.{n}" for n, p in module.policy.named_parameters() if p.requires_grad}
+    assert all("lora_" in name for name in held["state_dict"])
+    assert held["remot"] == {"base_model": "qwen3_vl-0", "strategy": "GRPO"}
+
+
+def resumed(tmp_path, **arguments):
+    """Six steps at once, and two and four of a new process' objects: losses and weights of both."""
+    whole, first, second = (make_module(**arguments) for _ in range(3))
+    whole_losses, _ = fit(whole, tmp_path, max_steps=6)
+    first_losses, trainer = fit(first, tmp_path, max_steps=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    second_losses, _ = fit(second, tmp_path, max_steps=6, ckpt_path=tmp_path / "two.ckpt", adapter_seed=99)
+    return whole, second, whole_losses, first_losses.logged + second_losses.logged
+
+
+def is_result(name):
+    """Everything but clock times."""
+    return "seconds" not in name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"adaptation": LoRA(rank=2)},
+        {"adaptation": LoRA(rank=2), "family": "qwen2_5_vl"},
+        {"adaptation": FullWeights()},
+        {"adaptation": LoRA(rank=2), "optimizer": partial(bitsandbytes.optim.AdamW8bit, lr=0.01)},
+        {"scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.7)},
+    ],
+    ids=["lora", "lora on qwen2.5", "full", "8 bit", "scheduler"],
+)
+def test_resumed_run_is_the_same_run_bit_for_bit(tmp_path, arguments):
+    whole, second, losses, logged = resumed(tmp_path, **arguments)
+    assert len(logged) == len(losses.logged) == 6
+    for step, (wanted, actual) in enumerate(zip(losses.logged, logged, strict=True)):
+        assert actual.keys() == wanted.keys()
+        for name in filter(is_result, wanted):
+            assert repr(actual[name]) == repr(wanted[name]), (step, name)  # NaN equals NaN here
+    for (name, wanted), actual in zip(whole.policy.named_parameters(), second.policy.parameters(), strict=True):
+        assert torch.equal(wanted, actual), name
+
+
+def test_another_seed_is_another_run(tmp_path):
+    one, other = (fit(make_module(GRPO(), seed=seed), tmp_path, max_steps=1)[0] for seed in (3, 4))
+    assert one.logged[0]["train/reward/total"] != other.logged[0]["train/reward/total"]
+
+
+def test_weights_of_a_checkpoint_answer_alike(tmp_path):
+    """`test --ckpt_path` scores the trained policy, not the base."""
+    module = make_module(SFT(), optimizer=partial(torch.optim.AdamW, lr=0.05))
+    _, trainer = fit(module, tmp_path, max_steps=3)
+    trainer.save_checkpoint(tmp_path / "three.ckpt")
+
+    def answers(other, ckpt_path):
+        predicted = make_trainer(tmp_path).predict(other, RandomPrompts(), ckpt_path=ckpt_path)
+        return [judged for batch in predicted for judged in batch]
+
+    assert answers(make_module(), tmp_path / "three.ckpt") == answers(module, None)
+    assert answers(make_module(), None) != answers(module, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"adaptation": LoRA(rank=5)},
+        {"adaptation": FullWeights()},
+        {"adaptation": LoRA(rank=2, target_modules=r".*language_model.*q_proj")},
+        {"adaptation": LoRA(rank=2), "family": "qwen2_5_vl"},
+    ],
+    ids=["rank", "adaptation", "layers", "model"],
+)
+def test_checkpoint_of_something_else_is_refused(tmp_path, other):
+    _, trainer = fit(make_module(SFT()), tmp_path, max_steps=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    with pytest.raises(CheckpointError, match="the checkpoint .*qwen3_vl-0"):
+        fit(make_module(SFT(), **other), tmp_path, ckpt_path=tmp_path / "one.ckpt")

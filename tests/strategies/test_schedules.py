@@ -1,0 +1,55 @@
+import pytest
+
+from remot.errors import ConfigError
+from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO
+
+
+@pytest.mark.parametrize(
+    ("strategy", "phases_of_ten_steps"),
+    [
+        (SFT(), "SSSSSSSSSS"),
+        (GRPO(), "GGGGGGGGGG"),
+        (SFTThenGRPO(sft_steps=1), "SGGGGGGGGG"),
+        (SFTThenGRPO(sft_steps=4), "SSSSGGGGGG"),
+        (SFTThenGRPO(), "SSSSSSSSSS"),  # 20 steps by default
+        (AlternatingSFTGRPO(), "SGGGSGGGSG"),
+        (AlternatingSFTGRPO(k_sft=1, k_grpo=1), "SGSGSGSGSG"),
+        (AlternatingSFTGRPO(k_sft=2, k_grpo=3), "SSGGGSSGGG"),
+        (AlternatingSFTGRPO(k_sft=3, k_grpo=1), "SSSGSSSGSS"),
+    ],
+)
+def test_phase_by_table(strategy, phases_of_ten_steps):
+    """S where t mod (k_sft + k_grpo) < k_sft; the same in any order, as a phase depends on the step alone."""
+    letters = {step: strategy.phase(step)[0] for step in reversed(range(10))}
+    assert "".join(letters[step] for step in range(10)) == phases_of_ten_steps
+
+
+def test_the_warm_up_ends():
+    assert [SFTThenGRPO().phase(step) for step in (19, 20, 10_000)] == ["SFT", "GRPO", "GRPO"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "phases"),
+    [
+        (SFT(), {"SFT"}),
+        (GRPO(), {"GRPO"}),
+        (SFTThenGRPO(2), {"SFT", "GRPO"}),
+        (AlternatingSFTGRPO(2, 1), {"SFT", "GRPO"}),
+    ],
+)
+def test_phases_are_those_that_occur(strategy, phases):
+    assert set(strategy.phases) == {strategy.phase(step) for step in range(50)} == phases
+    assert strategy.name == type(strategy).__name__
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: SFTThenGRPO(0), "sft_steps"),
+        (lambda: AlternatingSFTGRPO(0, 1), "k_sft"),
+        (lambda: AlternatingSFTGRPO(1, 0), "k_grpo"),
+    ],
+)
+def test_a_phase_of_no_steps_is_an_error(build, key):
+    with pytest.raises(ConfigError, match=key):
+        build()

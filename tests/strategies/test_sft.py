@@ -1,0 +1,213 @@
+"""The supervised objective: which tokens are learnt, from which responses, with which loss."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from remot.answers import answer_char_span, render_response
+from remot.errors import ConfigError
+from remot.models.tiny import THINK_TOKENS, build_tokenizer
+from remot.strategies import SFTObjective
+from remot.strategies.objective import StepAddress
+from tests.helpers import assert_close, make_question
+from tests.tiny import encode, make_batch, make_lora_policy, make_policy
+
+ADDRESS = StepAddress(seed=0, step=0)
+LETTERS = ("CAB", "ABB", "CCC", "BAC", "AAA", "BCA")
+
+
+def learnt_texts(objective, policy, response):
+    """The tokens that the loss is taken on, as texts."""
+    ids, mask = objective.targets(policy, [response])
+    return [policy.processor.tokenizer.decode([token]) for token in ids[0, 0][mask[0, 0]].tolist()]
+
+
+# -- which tokens --------------------------------------------------------------------------------------------------
+
+
+def gluing_policy():
+    """A policy whose tokenizer, like Qwen's own, has no answer tags and so glues their last symbol to a letter."""
+    texts = [f"so{THINK_TOKENS[1]}<answer>{letters}</answer>" for letters in LETTERS] * 5
+    texts += [f"<answer>{letter}" for letter in "ABC"] * 20
+    policy = make_policy(with_reference=False)
+    policy.processor.tokenizer = build_tokenizer(texts, 400, whole_tags=THINK_TOKENS)
+    return policy
+
+
+def touches_the_answer(tokenizer, response):
+    """For each token, found without offsets by adding up the bytes of the tokens: does it hold a letter?"""
+    start, end = (len(response[:index].encode()) for index in answer_char_span(response))
+    verdicts, position = [], 0
+    byte_of = {v: k for k, v in bytes_to_unicode().items()}
+    for token in tokenizer.convert_ids_to_tokens(tokenizer(response, add_special_tokens=False)["input_ids"]):
+        length = len(token) if token in THINK_TOKENS else len(bytes(byte_of[letter] for letter in token))
+        verdicts.append(position < end and position + length > start)
+        position += length
+    assert position == len(response.encode())
+    return verdicts
+
+
+def bytes_to_unicode():
+    """GPT-2's printable stand-ins for bytes, in which a byte-level vocabulary is written."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+
+
+def test_the_tokenizer_really_glues():
+    """`>C` is one token in the response, and tokenising the pieces apart gives other tokens."""
+    tokenizer = gluing_policy().processor.tokenizer
+    whole = tokenizer.tokenize("<think>so</think><answer>CAB</answer>")
+    glued = [token for token in whole if token.startswith(">") and token[1:2].isalpha()]
+    assert glued, whole
+    pieces = ("<think>so</think><answer>", "CAB", "</answer>")
+    assert whole != [token for piece in pieces for token in tokenizer.tokenize(piece)]
+
+
+@pytest.mark.parametrize("letters", LETTERS)
+@pytest.mark.parametrize("reasoning", ["so", "", "it rose by 3° – naïve 目", "A > B <answer", "1: left\n\n2: right\n"])
+def test_answer_tokens_are_exactly_those_that_hold_a_letter(letters, reasoning):
+    """Glued tokens included, reasoning of several bytes a character before them."""
+    policy, response = gluing_policy(), render_response(reasoning, letters)
+    _, mask = SFTObjective().targets(policy, [response])
+    *of_response, of_end = mask[0, 0].tolist()
+    assert of_response == touches_the_answer(policy.processor.tokenizer, response)
+    assert of_end is False
+    learnt = "".join(learnt_texts(SFTObjective(), policy, response))
+    assert letters in learnt
+    assert len(learnt) <= len(letters) + 2  # at most the symbol before and the symbol behind
+
+
+def test_tags_that_are_tokens_leave_the_letters_alone():
+    policy = make_policy(with_reference=False)
+    learnt = learnt_texts(SFTObjective(), policy, render_response("A then B", "CAB"))
+    assert "".join(learnt) == "CAB"
+
+
+def test_the_whole_response_ends_with_the_turn():
+    policy, response = make_policy(with_reference=False), render_response("rose", "CAB")
+    learnt = learnt_texts(SFTObjective(loss_on="response"), policy, response)
+    assert "".join(learnt) == response + "<|im_end|>"
+
+
+def test_what_the_template_opened_is_not_learnt():
+    """After a template that ends with <think> the first target is the reasoning; the answer is found all the same."""
+    policy, response = make_policy(with_reference=False), render_response("rose", "CAB")
+    policy.response_prefix = "<think>\n"
+    assert "".join(learnt_texts(SFTObjective(loss_on="response"), policy, response)) == response[7:] + "<|im_end|>"
+    assert "".join(learnt_texts(SFTObjective(), policy, response)) == "CAB"
+
+
+def test_shorter_responses_are_padded_and_padding_is_not_learnt():
+    policy = make_policy(with_reference=False)
+    responses = [render_response("a long way to the answer", "CAB"), render_response("", "B")]
+    ids, mask = SFTObjective(loss_on="response").targets(policy, responses)
+    lengths = [len(policy.tokenize_response(response)[0]) for response in responses]
+    assert ids.shape == mask.shape == (2, 1, max(lengths))
+    assert mask.sum(-1)[:, 0].tolist() == lengths
+    assert (ids[1, 0, lengths[1] :] == policy.pad_token_id).all()
+
+
+# -- which responses -----------------------------------------------------------------------------------------------
+
+
+def test_response_is_told_from_the_question():
+    question = replace(make_question("CAB"), reasoning="it rose")
+    assert SFTObjective().response(question, ADDRESS) == "<think>it rose</think><answer>CAB</answer>"
+
+
+def noisy_letters(objective, solution, seed=0, step=0, prompt_id="q"):
+    question = make_question(solution, prompt_id=prompt_id)
+    response = objective.response(question, StepAddress(seed, step))
+    start, end = answer_char_span(response)
+    return response[start:end]
+
+
+def test_noise_replaces_its_share_of_letters():
+    """Of 3000 letters "A", 0.6 are drawn again, 2/3 of those become B or C: 0.4 ± 5 standard deviations (0.009)."""
+    objective = SFTObjective(answer_noise=0.6)
+    letters = "".join(noisy_letters(objective, "AAA", prompt_id=f"q{n}") for n in range(1000))
+    shares = [letters.count(letter) / len(letters) for letter in "ABC"]
+    assert sum(shares) == 1
+    assert abs(shares[0] - 0.6) < 5 * 0.009
+    assert abs(shares[1] - shares[2]) < 5 * 0.012
+
+
+def test_noise_follows_the_address():
+    objective = SFTObjective(answer_noise=1.0)
+
+    def many(**address):
+        return [noisy_letters(objective, "ABC", prompt_id=f"q{n}", **address) for n in range(8)]
+
+    assert many(seed=1, step=2) == many(seed=1, step=2)
+    assert many(seed=1, step=2) != many(seed=1, step=3)
+    assert many(seed=1, step=2) != many(seed=2, step=2)
+    assert len(set(many(seed=1, step=2))) > 1
+
+
+def test_no_noise_is_the_solution():
+    assert all(noisy_letters(SFTObjective(), "CAB", prompt_id=f"q{n}") == "CAB" for n in range(50))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_noise_out_of_range(share):
+    with pytest.raises(ConfigError, match="answer_noise"):
+        SFTObjective(answer_noise=share)
+
+
+# -- which loss ----------------------------------------------------------------------------------------------------
+
+
+def totals(prepared, policy):
+    """Summed loss, metrics and gradients of one update."""
+    policy.zero_grad()
+    loss, nll = 0.0, 0.0
+    for output in prepared.micro_losses():
+        output.loss.backward()
+        loss, nll = loss + output.loss.item(), nll + output.metrics["nll"]
+    return loss, nll, {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "response"])
+def test_loss_is_the_mean_over_the_target_tokens_of_the_batch(loss_on):
+    policy, batch, objective = make_lora_policy(), make_batch(3), SFTObjective(loss_on=loss_on)
+    loss, nll, _ = totals(objective.prepare(policy, batch, ADDRESS, 4), policy)
+    responses = [objective.response(question, ADDRESS) for question in batch.questions]
+    ids, mask = objective.targets(policy, responses)
+    with torch.no_grad():
+        logprobs = policy.completion_logprobs(encode(policy, batch), ids)
+    assert_close(loss, -logprobs[mask].mean(), rtol=1e-5)
+    assert nll == loss
+    assert int(mask.sum()) == 9 if loss_on == "answer" else int(mask.sum()) > 30
+
+
+@pytest.mark.parametrize("train_vision", [False, True])
+def test_micro_batches_change_nothing(train_vision):
+    policy, batch = make_lora_policy(train_vision=train_vision), make_batch(4)
+    results = [totals(SFTObjective().prepare(policy, batch, ADDRESS, size), policy) for size in (4, 1, 2, 3)]
+    whole, *parts = results
+    for loss, nll, gradients in parts:
+        assert_close(loss, whole[0], rtol=1e-5)
+        assert_close(nll, whole[1], rtol=1e-5)
+        assert gradients.keys() == whole[2].keys()
+        for name, gradient in gradients.items():
+            assert (gradient - whole[2][name]).norm() <= 1e-5 * whole[2][name].norm() + 1e-9, name
+
+
+def test_one_update_without_reference_or_samples():
+    policy = make_policy(with_reference=False)
+    prepared = SFTObjective().prepare(policy, make_batch(2), ADDRESS, 1)
+    assert prepared.num_updates == 1
+    assert not prepared.samples
+    assert not SFTObjective().needs_reference
+    assert len(list(prepared.micro_losses())) == 2
+
+
+@pytest.mark.parametrize(("train_vision", "num_calls"), [(False, 1), (True, 3)])
+def test_pictures_are_encoded_once_unless_their_encoder_is_trained(train_vision, num_calls):
+    policy, calls = make_policy(train_vision=train_vision, with_reference=False), []
+    policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
+    list(SFTObjective().prepare(policy, make_batch(3), ADDRESS, 1).micro_losses())
+    assert len(calls) == num_calls

@@ -1,0 +1,138 @@
+"""Small random policies of both families, and prompts with random pictures, for every test that needs a model."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from remot.models import LoRA, ModelSource, VLMPolicy
+from remot.models.tiny import MINIMAL_SIZES, write_model_folder
+from remot.structures import PromptBatch
+from tests.helpers import make_question
+
+#: Pictures of 4 x 4 visual tokens of 16 x 16 pixels.
+SIZES = replace(MINIMAL_SIZES, patch_pixels=8, picture_pixels=64)
+FAMILIES = ("qwen3_vl", "qwen2_5_vl")
+
+#: Questions of different lengths; the first ones are the user's side of what the quickstart asks.
+WORDINGS = (
+    "From picture 1 to picture 2, which way did the camera turn? A: right B: left C: none",
+    "Which way?",
+    "Compare picture 1 and picture 3. Did the gripper move up, down, or not at all? Answer with one letter.",
+    "From picture 2 to picture 3, did the object move? A: right B: left C: none. Answer in order.",
+)
+REASONING = "1: left 2: right 3: none"
+TEXTS = tuple(
+    text for wording in WORDINGS for text in (wording, f"<think>{REASONING}</think><answer>ABC</answer>")
+)  # fmt: skip
+
+#: As Qwen3-VL-Thinking's: the assistant's turn begins inside a think element.
+THINKING_PROMPT = "<|im_start|>assistant\n<think>\n"
+
+
+@functools.cache
+def _session_folder():
+    folder = Path(tempfile.mkdtemp(prefix="remot-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def randomise_(parameters, std=0.2, seed=0):
+    """Weights so large that attention is sharp: with the usual 0.02 a wrong mask or position would hardly show."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in parameters:
+            centre = 0.0 if parameter.ndim > 1 else parameter
+            parameter.copy_(centre + std * torch.randn(parameter.shape, generator=generator))
+
+
+@functools.cache
+def model_folder(family="qwen3_vl", seed=0):
+    """Weights and processor of a random model, written once a session. Read only: copy it to change it."""
+    from transformers import AutoModelForImageTextToText
+
+    folder = _session_folder() / f"{family}-{seed}"
+    write_model_folder(folder, TEXTS, family=family, sizes=SIZES, seed=seed)
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    randomise_(model.parameters(), seed=seed)
+    model.save_pretrained(folder)
+    return folder
+
+
+@functools.cache
+def thinking_folder():
+    """The same model with a chat template that opens the think element."""
+    folder = _session_folder() / "thinking"
+    shutil.copytree(model_folder(), folder)
+    template = folder / "chat_template.jinja"
+    plain = template.read_text()
+    opened = plain.replace("<|im_start|>assistant\n", THINKING_PROMPT)
+    assert opened != plain
+    template.write_text(opened)
+    return folder
+
+
+def make_policy(family="qwen3_vl", adaptation=None, *, dtype="float32", attention="sdpa", **settings):
+    """A policy of random weights; adapters begin, always the same ones, with an update of zero."""
+    source = ModelSource(str(model_folder(family)), dtype=dtype, attention=attention)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return VLMPolicy(source, adaptation, **settings)
+
+
+def make_lora_policy(family="qwen3_vl", *, seed=1, **settings):
+    """A policy whose adapters already change what it computes."""
+    policy = make_policy(family, LoRA(rank=3, alpha=6.0), **settings)
+    randomise_((p for name, p in policy.named_parameters() if "lora_B" in name), seed=seed)
+    return policy
+
+
+def make_batch(num_prompts=3, seed=0, solution="ABB"):
+    """Prompts of different lengths, with 2 or 3 pictures of different shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    images, questions = [], []
+    for row in range(num_prompts):
+        sizes = [(64, 64), (32, 128), (96, 48)][: 2 + (row + seed) % 2]
+        images.append([torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes])
+        question = make_question(solution, prompt_id=f"{seed}-{row}")
+        questions.append(replace(question, text=WORDINGS[(row + seed) % len(WORDINGS)], reasoning=REASONING))
+    return PromptBatch(images, questions, [f"clip-{row}" for row in range(num_prompts)])
+
+
+def select(batch, rows):
+    """Some prompts of a batch."""
+    return PromptBatch(*([part[row] for row in rows] for part in (batch.images, batch.questions, batch.clip_ids)))
+
+
+def random_completions(policy, num_prompts, num_completions, num_tokens, seed=0):
+    """Token ids [P, G, T] that may be sampled, and a mask [P, G, T] of completions of different lengths, none empty.
+
+    What is masked is the padding token.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
+    shape = (num_prompts, num_completions, num_tokens)
+    ids = allowed[torch.randint(len(allowed), shape, generator=generator)]
+    lengths = torch.randint(1, num_tokens + 1, shape[:2], generator=generator)
+    lengths.view(-1)[0] = num_tokens
+    mask = torch.arange(num_tokens) < lengths[..., None]
+    return ids.masked_fill(~mask, policy.pad_token_id), mask
+
+
+def encode(policy, batch):
+    """Processed and encoded prompts."""
+    return policy.encode(policy.process(batch))
+
+
+def snapshot(policy):
+    """Copies of all parameters by name."""
+    return {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+
+
+def moved(policy, before):
+    """Names of the parameters that differ from a snapshot."""
+    return {name for name, parameter in policy.named_parameters() if not torch.equal(parameter, before[name])}
