@@ -1,4 +1,4 @@
-"""The command line: ``remot fit|validate|test|predict`` by LightningCLI, ``remot compare`` and ``remot data …`` beside."""
+"""The command line: the entry point, and errors in one sentence."""
 
 import sys
 from collections.abc import Sequence

@@ -123,12 +123,13 @@ class Clip:
 
 
 def _require_rigid(where: str, camera_to_world: FloatArray, tolerance: float = 1e-3) -> None:
-    finite = np.isfinite(camera_to_world).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(camera_to_world).all(axis=(1, 2)))
     poses = np.where(finite[:, None, None], camera_to_world, np.eye(4))
     rotation = poses[:, :3, :3]
     gap = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
     last_row = np.abs(poses[:, 3] - np.array([0.0, 0.0, 0.0, 1.0])).max(axis=1)
-    bad = ~finite | (gap > tolerance) | (last_row > tolerance) | (np.linalg.det(rotation) < 0)
+    flipped = np.asarray(np.linalg.det(rotation) < 0)
+    bad = ~finite | (gap > tolerance) | (last_row > tolerance) | flipped
     if bad.any():
         frame = int(np.flatnonzero(bad)[0])
         msg = f"{where}: the camera pose of frame {frame} is not a rigid motion (NaN, scale, flip or last row)"

@@ -5,9 +5,10 @@ from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
-from remot.callbacks.summary import RunSummary
+from remot.callbacks.summary import RUN_KEY, RunSummary
 
 __all__ = [
+    "RUN_KEY",
     "CompletionSamples",
     "HeldOutEvaluation",
     "InterruptCheckpoint",

@@ -1,7 +1,6 @@
 """Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import lightning
 from lightning.pytorch import Trainer
@@ -32,7 +31,7 @@ class CompletionSamples(lightning.Callback):
         self._last_shown = -1
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
     ) -> None:
         """Show a sample if one is due and the step sampled any."""
         assert isinstance(pl_module, PostTrainingModule)
@@ -74,6 +73,6 @@ def _short(completion: str) -> str:
     return flat if len(flat) <= MAX_SHOWN_CHARS else flat[:MAX_SHOWN_CHARS] + " …"
 
 
-def _parts(rewards: Any) -> str:
+def _parts(rewards: Mapping[str, float]) -> str:
     shown: Sequence[str] = [f"{name} {value:.2f}" for name, value in rewards.items() if name != "total"]
     return "  ".join(shown)

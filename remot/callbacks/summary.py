@@ -6,11 +6,13 @@ from typing import Any
 import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import MLFlowLogger
 from rich.console import Console
 
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import log_run_facts, mlflow_loggers
+
+#: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
+RUN_KEY = "remot_run"
 
 
 class RunSummary(lightning.Callback):
@@ -30,27 +32,35 @@ class RunSummary(lightning.Callback):
         tags = {
             "remot.strategy": pl_module.strategy.name,
             "remot.base_model": pl_module.base_model,
-            "remot.adaptation": type(pl_module.policy_settings.adaptation).__name__,
+            "remot.adaptation": type(pl_module.loaded_policy.adaptation).__name__,
             "remot.seed": str(pl_module.seed),
         }
         log_run_facts(trainer.loggers, config_text=None, tags=tags)
 
     def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
     ) -> None:
         """Remember the MLflow run, so that a continued run goes on in it."""
         for logger in mlflow_loggers(trainer.loggers):
-            checkpoint.setdefault("remot", {})["mlflow_run_id"] = logger.run_id
+            checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy."""
         folder = run_folder(trainer)
         if self.export and folder is not None and trainer.is_global_zero:
             assert isinstance(pl_module, PostTrainingModule)
-            adapted = pl_module.policy_settings.adaptation.reference_is_base
+            adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
 
-    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def teardown(
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        stage: str,
+    ) -> None:
         """Say where everything is; last, so that it is what stays on the screen."""
         if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
             return
@@ -59,11 +69,9 @@ class RunSummary(lightning.Callback):
         console.print(f"policy      {self._export_folder}", markup=False)
         console.print(f"checkpoint  {checkpoint}", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
-            uri = logger._tracking_uri  # noqa: SLF001 (the logger has no public name for it)
+            uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
-            console.print(
-                f"compare     remot compare --experiment {logger._experiment_name}", markup=False  # noqa: SLF001
-            )
+            console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
 
 
 def run_folder(trainer: Trainer) -> Path | None:

@@ -1,4 +1,4 @@
-"""``remot model blank``: remot-tiny's architecture and tokenizer with random weights, ready to be trained by ``fit``."""
+"""``remot model blank``: remot-tiny's architecture and tokenizer with random weights."""
 
 from pathlib import Path
 

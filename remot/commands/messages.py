@@ -2,23 +2,25 @@
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+NEAREST = "(nearest that exists:"
 #: How alike two words must be for one to be suggested for the other.
-SIMILARITY = 0.7
+SIMILARITY = 0.6
 
 
 def explain(message: str, known_keys: Iterable[str]) -> str:
     """``message`` of the parser, shortened to what the user did, with a suggestion where there is one."""
     text = " ".join(message.split())
+    if NEAREST in text:  # a nested parser has already explained it
+        return _core(text)
     wrong = _wrong_word(text)
-    suggestion = _nearest_key(wrong, known_keys) or _nearest_class(wrong, text)
-    hint = f" (nearest: {suggestion})" if suggestion else ""
-    return _core(text) + hint
+    suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
+    return _core(text) + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
 def _core(text: str) -> str:
@@ -33,7 +35,14 @@ def _core(text: str) -> str:
 
 def _wrong_word(text: str) -> str:
     """The key or name the parser did not understand, "" if the message names none."""
-    for marker in ("nrecognized arguments: --", "Option '", "dot import path string: ", "Key '", 'Key "'):
+    for marker in (
+        "nrecognized arguments: --",
+        "does not accept option '",
+        "Option '",
+        "dot import path string: ",
+        "Key '",
+        'Key "',
+    ):
         _, found, rest = text.partition(marker)
         if found:
             return rest.split()[0].strip("'\",").partition("=")[0]
@@ -41,30 +50,42 @@ def _wrong_word(text: str) -> str:
 
 
 def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
-    known = sorted(set(known_keys))
-    if not wrong or wrong in known:
+    """The key most like ``wrong`` as a whole, else the one most like a section it stands in, else by its last word.
+
+    A file that holds ``wrong`` names it, and the sections it stands in, among the known keys; these are no suggestion.
+    """
+    words = wrong.split(".")
+    itself = [".".join(words[:end]) for end in range(len(words), 0, -1)]
+    known = sorted(set(known_keys) - set(itself))
+    if not wrong:
         return ""
-    whole = difflib.get_close_matches(wrong, known, n=1, cutoff=0.85)
-    if whole:
-        return whole[0]
+    for part in itself:
+        alike = [key for key in known if key.count(".") == part.count(".")]
+        close = difflib.get_close_matches(part, alike, n=1, cutoff=0.85)
+        if close:
+            return close[0]
     by_last = {key.rpartition(".")[2]: key for key in known}
-    last = difflib.get_close_matches(wrong.rpartition(".")[2], by_last, n=1, cutoff=SIMILARITY)
+    last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=SIMILARITY)
     return by_last[last[0]] if last else ""
 
 
-def _nearest_class(wrong: str, text: str) -> str:
+def _nearest_of_class(wrong: str, text: str) -> str:
+    """Nearest setting or, where the name of a class was wrong, nearest class of the type that was expected."""
     _, found, rest = text.partition("Subtypes: [<class '")
     if not found or not wrong:
         return ""
     module, _, name = rest.partition("'")[0].rpartition(".")
-    expected = getattr(importlib.import_module(module), name)
-    names = {one.__name__ for one in _subclasses(expected)}
-    close = difflib.get_close_matches(wrong.rpartition(".")[2], names, n=1, cutoff=SIMILARITY)
-    return close[0] if close else ", ".join(sorted(names))
+    classes = list(_subclasses(getattr(importlib.import_module(module), name)))
+    names = {one.__name__ for one in classes}
+    settings = {setting for one in classes for setting in inspect.signature(one).parameters}
+    wanted = names if "import path" in text else settings
+    close = difflib.get_close_matches(wrong.rpartition(".")[2], wanted, n=1, cutoff=SIMILARITY)
+    return close[0] if close else ", ".join(sorted(wanted))
 
 
 def _subclasses(parent: type) -> Iterator[type]:
-    for child in parent.__subclasses__():
+    children: list[type] = parent.__subclasses__()
+    for child in children:
         if not child.__name__.startswith("_"):
             yield child
         yield from _subclasses(child)
@@ -83,7 +104,7 @@ def keys_of_files(arguments: Iterable[str]) -> set[str]:
     return keys
 
 
-def _flatten(settings: Any, prefix: str = "") -> Iterator[str]:
+def _flatten(settings: object, prefix: str = "") -> Iterator[str]:
     if not isinstance(settings, Mapping):
         return
     for key, value in settings.items():

@@ -2,17 +2,26 @@
 
 import sys
 import time
-import warnings
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from remot.callbacks import CompletionSamples, HeldOutEvaluation, InterruptCheckpoint, PhaseProgressBar, RunSummary
+from remot.callbacks import (
+    RUN_KEY,
+    CompletionSamples,
+    HeldOutEvaluation,
+    InterruptCheckpoint,
+    PhaseProgressBar,
+    RunSummary,
+)
 from remot.commands.messages import explain, keys_of_files
+from remot.commands.quiet import quiet_lightning
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
@@ -26,20 +35,32 @@ LAST = "last"
 class RemotParser(LightningArgumentParser):
     """Parser that raises one sentence instead of printing its usage."""
 
+    #: The command line that is being parsed, whose configuration files hold keys to suggest.
+    arguments: ClassVar[tuple[str, ...]] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Turn the parser's complaint into a sentence with a suggestion.
 
         Raises:
             ConfigError: Always.
         """
-        known = {action.dest for action in self._actions} | keys_of_files(sys.argv[1:])
+        known = set(_keys_of(self)) | keys_of_files(self.arguments)
         raise ConfigError(explain(str(message), known)) from ex
+
+
+def _keys_of(parser: ArgumentParser) -> Iterator[str]:
+    """Keys of ``parser`` and of its subcommands."""
+    for action in parser._actions:
+        yield action.dest
+        if isinstance(action.choices, Mapping):
+            for subparser in action.choices.values():
+                yield from _keys_of(subparser)
 
 
 class RemotCLI(LightningCLI):
     """Adds ``--root``, this library's callbacks, one seed for everything, and one folder per run."""
 
-    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
         parser = RemotParser(**kwargs)
         parser.add_argument("-c", "--config", action=ActionConfigFile, help="Configuration file; later ones win")
@@ -66,29 +87,30 @@ class RemotCLI(LightningCLI):
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
-        if self.subcommand == "fit":
-            folder = checkpoint.parent if checkpoint is not None else runs / _run_name(config)
-            config.checkpoint.dirpath = str(folder)
-            _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
+        name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
+        folder = checkpoint.parent if checkpoint is not None else runs / name
+        config.checkpoint.dirpath = str(folder)
+        _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
 
 
 def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)
     return 0 if isinstance(seed, bool) else seed
 
 
-def _experiment(config: Any) -> str:
+def _experiment(config: Namespace) -> str:
     logger = config.trainer.logger
     init = getattr(logger, "init_args", None)
     return str(getattr(init, "experiment_name", None) or "default")
 
 
-def _run_name(config: Any) -> str:
+def _run_name(config: Namespace) -> str:
     strategy = config.model.strategy
     name = "default" if strategy is None else strategy.class_path.rpartition(".")[2]
     return f"{name}-seed{_plain_seed(config.seed_everything)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _set_logger(config: Any, *, run_name: str, checkpoint: Path | None) -> None:
+def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) -> None:
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return
@@ -100,11 +122,11 @@ def _set_logger(config: Any, *, run_name: str, checkpoint: Path | None) -> None:
 
 def _checkpoint_facts(checkpoint: Path) -> dict[str, Any]:
     try:
-        held = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        held = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         msg = f"the checkpoint {checkpoint} cannot be read: {str(error).splitlines()[0]}"
         raise CheckpointError(msg) from error
-    facts: dict[str, Any] = held.get("remot", {})
+    facts: dict[str, Any] = held.get(RUN_KEY, {})
     return facts
 
 
@@ -119,21 +141,31 @@ def find_checkpoint(wanted: str | None, runs: Path) -> Path | None:
     if wanted == LAST:
         candidates = sorted(runs.glob(f"*/{LAST}.ckpt"), key=lambda path: path.stat().st_mtime)
         if not candidates:
-            msg = f"--ckpt_path last: no run below {runs} has left a checkpoint yet; leave the key out to start a new run"
+            msg = f"--ckpt_path last: no run below {runs} has left a checkpoint; leave the key out to start a new run"
             raise CheckpointError(msg)
         return candidates[-1]
     path = Path(wanted)
     if not path.is_file():
-        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the newest run of the experiment"
+        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
         raise CheckpointError(msg)
     return path
+
+
+def _check_named_checkpoints(args: Sequence[str]) -> None:
+    """Refuse a damaged ``--ckpt_path FILE`` before Lightning reads it, whose error does not name the file."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        path = Path(value or following)
+        if name == "--ckpt_path" and path.is_file():
+            _checkpoint_facts(path)
 
 
 def run_training(args: list[str]) -> None:
     """Parse ``args`` and run the subcommand."""
     quiet_mlflow()
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # lightning 2.6 with torch 2.13+
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the policy has no dropout
+    _check_named_checkpoints(args)
+    RemotParser.arguments = tuple(args)
+    quiet_lightning()
     RemotCLI(
         PostTrainingModule,
         TripletDataModule,

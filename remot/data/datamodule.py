@@ -15,7 +15,7 @@ from remot.data.dataset import Sample, TripletDataset
 from remot.data.embedded import embedded_clips_root
 from remot.data.experts import MotionExpert, default_experts
 from remot.data.loading import OnBadClip, load_clips
-from remot.data.questions import QuestionWriter
+from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.samplers import AddressSampler
 from remot.data.splits import split_by_scene
 from remot.data.triplets import TripletSampler
@@ -44,6 +44,7 @@ class TripletDataModule(LightningDataModule):
         test_fraction: Share of the scenes to test on; 0 for no test.
         binary: Ask about anchor and positive only, two pictures and one answer.
         num_wordings: Wordings to choose from for each attribute.
+        option_order: Shuffle the options of each question, or once for all questions of a prompt.
         max_candidate_frames: Clips with more frames are thinned to this many.
         min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
         on_bad_clip: Stop at a bad clip, or leave it out with a warning.
@@ -64,6 +65,7 @@ class TripletDataModule(LightningDataModule):
         test_fraction: float = 0.2,
         binary: bool = False,  # noqa: FBT001, FBT002 - a setting
         num_wordings: int = 3,
+        option_order: OptionOrder = "question",
         max_candidate_frames: int = 64,
         min_gap_frames: int = 1,
         on_bad_clip: OnBadClip = "raise",
@@ -78,7 +80,7 @@ class TripletDataModule(LightningDataModule):
         self.root = embedded_clips_root() if root is None else Path(root).expanduser()
         self.reader = reader or NativeReader()
         self.sampler = TripletSampler(experts or default_experts(), max_candidate_frames, min_gap_frames)
-        self.writer = QuestionWriter(num_wordings, binary)
+        self.writer = QuestionWriter(num_wordings, binary, option_order)
         self.batch_size = batch_size
         self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
         self.num_val_prompts = num_val_prompts

@@ -1,5 +1,8 @@
 """From a triplet to the text of a prompt, its options in shuffled order and the right letters."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 
 from remot.answers import LETTERS
@@ -9,6 +12,9 @@ from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Question, Slot, Triplet
 
+#: Whether options are shuffled anew for each question, or once for all questions of a prompt.
+OptionOrder = Literal["question", "prompt"]
+
 
 class QuestionWriter:
     """Writes one prompt about all pairs of a triplet.
@@ -17,15 +23,23 @@ class QuestionWriter:
         num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
         binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
             arXiv 2603.00461).
+        option_order: ``question`` shuffles the options of each question, ``prompt`` those of all questions of a prompt
+            alike, which is easier to learn for a model of a million parameters.
     """
 
-    def __init__(self, num_wordings: int = 3, binary: bool = False) -> None:  # noqa: FBT001, FBT002 - a setting
+    def __init__(
+        self,
+        num_wordings: int = 3,
+        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
+        option_order: OptionOrder = "question",
+    ) -> None:
         most = min(len(wordings) for wordings in WORDINGS.values())
         if not 1 <= num_wordings <= most:
             msg = f"num_wordings is {num_wordings}; choose 1 to {most}"
             raise ConfigError(msg)
         self.num_wordings = num_wordings
         self.binary = binary
+        self.option_order: OptionOrder = option_order
 
     @property
     def num_pictures(self) -> int:
@@ -44,7 +58,7 @@ class QuestionWriter:
             generator: Chooses the wording and shuffles the options.
         """
         labels = triplet.labels[:1] if self.binary else triplet.labels
-        slots = tuple(_slot(label, generator) for label in labels)
+        slots = self._slots(labels, generator)
         wording = WORDINGS[labels[0].attribute][generator.integers(self.num_wordings)]
         lines = [wording.format(subject=readable(labels[0].subject)), *map(_pair_line, slots), CLOSING[len(slots)]]
         frames = triplet.frame_indices[: self.num_pictures]
@@ -54,13 +68,20 @@ class QuestionWriter:
             slots=slots,
             domain=triplet.clip.domain,
             scene_id=triplet.clip.scene_id,
-            reasoning=tell_reasoning(triplet.clip, frames, labels[0], picture_size),
+            reasoning=tell_reasoning(triplet.clip, frames, labels, picture_size),
         )
 
+    def _slots(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> tuple[Slot, ...]:
+        shared = _shuffled(labels[0], generator) if self.option_order == "prompt" else None
+        return tuple(_slot(label, _shuffled(label, generator) if shared is None else shared) for label in labels)
 
-def _slot(label: MotionLabel, generator: np.random.Generator) -> Slot:
+
+def _shuffled(label: MotionLabel, generator: np.random.Generator) -> tuple[str, ...]:
     values = ATTRIBUTES[label.attribute].values
-    options = tuple(values[k] for k in generator.permutation(len(values)))
+    return tuple(values[k] for k in generator.permutation(len(values)))
+
+
+def _slot(label: MotionLabel, options: tuple[str, ...]) -> Slot:
     return Slot(label=label, options=options, gold=LETTERS[options.index(label.value)])
 
 

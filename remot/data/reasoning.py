@@ -11,16 +11,32 @@ from remot.structures import Clip, FloatArray, MotionLabel
 NUM_CELLS = 10
 
 
-def tell_reasoning(clip: Clip, frame_indices: Sequence[int], label: MotionLabel, picture_size: tuple[int, int]) -> str:
-    """Observations from which the answer follows, or "" if the annotations do not tell them.
-
-    A turned camera is told from a landmark, a moved thing from its own box, a gripper from its opening in tenths.
+def tell_reasoning(
+    clip: Clip, frame_indices: Sequence[int], labels: Sequence[MotionLabel], picture_size: tuple[int, int]
+) -> str:
+    """What is seen in each picture, as far as the annotations tell it, and what follows for each pair.
 
     Args:
         clip: The annotated clip.
         frame_indices: The frames shown, in order.
-        label: Any of the labels; its attribute and subject say what to look at.
+        labels: The labels asked about, all of one attribute and subject.
         picture_size: Width and height of the pictures the boxes refer to, in pixels.
+
+    Returns:
+        Such as ``the red tower: x3 y5, x7 y5, x3 y5; left, none, right``; only the part after the semicolon if the
+        annotations do not tell where to look.
+    """
+    verdicts = ", ".join(label.value for label in labels)
+    seen = tell_observations(clip, frame_indices, labels[0], picture_size)
+    return f"{seen}; {verdicts}" if seen else verdicts
+
+
+def tell_observations(
+    clip: Clip, frame_indices: Sequence[int], label: MotionLabel, picture_size: tuple[int, int]
+) -> str:
+    """Observations from which the answer follows, or "" if the annotations do not tell them.
+
+    A turned camera is told from a landmark, a moved thing from its own box, a gripper from its opening in tenths.
 
     Returns:
         Such as ``the red tower: x3 y5, x7 y5, x1 y2`` or ``arm opening: 5, 0, 9``.

@@ -78,7 +78,8 @@ class LoRA(Adaptation):
     Args:
         rank: Rank r of the update.
         alpha: The update is scaled by alpha / rank.
-        dropout: Dropout on the adapters' input. Anything but 0 makes the first ratio differ from 1.
+        dropout: Dropout on the adapters' input while training. Anything but 0 makes the first KL differ from 0, and a
+            resumed run differ from an uninterrupted one, as the noise comes from torch's global generator.
         target_modules: Regular expression over module names; None takes every linear layer of the language blocks,
             and those of the vision blocks too where the vision tower is trained.
     """

@@ -42,7 +42,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class TinySizes:
-    """Sizes of a small model. The defaults are remot-tiny's (1.7 M parameters).
+    """Sizes of a small model. The defaults are remot-tiny's (1.8 M parameters).
 
     Args:
         hidden_size: Width of the language model.
@@ -61,7 +61,7 @@ class TinySizes:
     hidden_size: int = 128
     num_layers: int = 4
     num_heads: int = 4
-    num_key_value_heads: int = 1
+    num_key_value_heads: int = 4
     intermediate_size: int = 384
     vision_hidden_size: int = 96
     vision_depth: int = 4

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,16 +27,16 @@ class GRPOObjective(Objective):
         num_completions: Completions G sampled for each prompt.
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
-        reward: What they are scored with.
-        loss: Clip range, KL weight and aggregation.
+        reward: What they are scored with; ReMoT's with its defaults if None.
+        loss: Clip range, KL weight and aggregation; the paper's if None.
         updates_per_rollout: Optimiser updates made from one rollout. With 1 the ratio is exactly 1.
     """
 
     num_completions: int = 8
     max_new_tokens: int = 64
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    reward: Reward = field(default_factory=ReMoTReward)
-    loss: GRPOLoss = field(default_factory=GRPOLoss)
+    reward: Reward | None = None
+    loss: GRPOLoss | None = None
     updates_per_rollout: int = 1
 
     def __post_init__(self) -> None:
@@ -49,10 +50,20 @@ class GRPOObjective(Objective):
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
             raise ConfigError(msg)
 
+    @cached_property
+    def scorer(self) -> Reward:
+        """What completions are scored with."""
+        return self.reward if self.reward is not None else ReMoTReward()
+
+    @cached_property
+    def objective(self) -> GRPOLoss:
+        """The loss to minimise."""
+        return self.loss if self.loss is not None else GRPOLoss()
+
     @property
     def needs_reference(self) -> bool:
         """True unless beta is 0."""
-        return self.loss.needs_reference
+        return self.objective.needs_reference
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
@@ -88,7 +99,7 @@ class GRPOObjective(Objective):
     def _score(self, rollout: Rollout, questions: Sequence[Question]) -> RewardOutput:
         texts = [text for group in rollout.texts for text in group]
         repeated = [question for question in questions for _ in range(self.num_completions)]
-        return self.reward(texts, repeated)
+        return self.scorer(texts, repeated)
 
 
 class _GroupStep:
@@ -109,7 +120,7 @@ class _GroupStep:
         self.encoded = encoded
         self.rollout = rollout
         self.advantages = advantages
-        self.normalizer = objective.loss.normalizer(rollout.completion_mask)
+        self.normalizer = objective.objective.normalizer(rollout.completion_mask)
         self.reference: dict[int, Tensor] = {}
 
     def micro_losses(self, micro_batch_prompts: int) -> Iterator[LossOutput]:
@@ -124,7 +135,7 @@ class _GroupStep:
         temperature = self.objective.sampling.temperature
         logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
         on_policy = self.objective.updates_per_rollout == 1
-        return self.objective.loss(
+        return self.objective.objective(
             logprobs,
             logprobs.detach() if on_policy else self.rollout.logprobs[rows],
             self._reference(rows, encoded),

@@ -16,7 +16,7 @@ from remot.errors import CheckpointError, ConfigError
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
-from remot.models.adapters import Adaptation, FullWeights
+from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
 from remot.models.policy import VLMPolicy
 from remot.strategies.grpo import GRPOObjective
@@ -32,13 +32,13 @@ class PolicySettings:
 
     Args:
         source: Weights and processor.
-        adaptation: All weights, LoRA or QLoRA.
+        adaptation: All weights, LoRA or QLoRA; all weights if None.
         train_vision: Train the vision tower too.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
     """
 
     source: ModelSource = field(default_factory=ModelSource)
-    adaptation: Adaptation = field(default_factory=FullWeights)
+    adaptation: Adaptation | None = None
     train_vision: bool = False
     gradient_checkpointing: bool = False
 
@@ -153,7 +153,7 @@ class PostTrainingModule(lightning.LightningModule):
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(phase, metrics, len(batch))
+        self._report(phase, step, metrics, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
 
@@ -178,8 +178,15 @@ class PostTrainingModule(lightning.LightningModule):
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
 
-    def _report(self, phase: str, metrics: Mapping[str, float], num_prompts: int) -> None:
-        self.log_dict({f"train/{name}": number for name, number in metrics.items()}, batch_size=num_prompts)
+    def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
+        """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
+        scalars = {f"train/{name}": number for name, number in metrics.items()}
+        self.log_dict(scalars, logger=False, batch_size=num_prompts)
+        num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every > 0 and num_batches % every == 0:
+            for logger in self.loggers:
+                logger.log_metrics(scalars, step=step)
         named = {"reward": "reward/total", "kl": "kl", "loss": "loss"}
         self._progress |= {"phase": phase, **{key: metrics[name] for key, name in named.items() if name in metrics}}
 
@@ -232,7 +239,7 @@ class PostTrainingModule(lightning.LightningModule):
         """Refuse a checkpoint of another model or adaptation.
 
         Raises:
-            CheckpointError: If it was made from another base model, or its parameters are not exactly those trained here.
+            CheckpointError: If it was made from another base model, or its parameters are not those trained here.
         """
         base = checkpoint.get("remot", {}).get("base_model", self.base_model)
         if base != self.base_model:
@@ -243,8 +250,8 @@ class PostTrainingModule(lightning.LightningModule):
         differing = set(held) ^ set(wanted) | {n for n in set(held) & set(wanted) if held[n].shape != wanted[n].shape}
         if differing:
             msg = (
-                f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such as "
-                f"{min(differing)}; use the policy settings it was trained with"
+                f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
+                f"as {min(differing)}; use the policy settings it was trained with"
             )
             raise CheckpointError(msg)
 

@@ -23,13 +23,16 @@ class SFTObjective(Objective):
 
     Args:
         loss_on: ``answer`` takes the loss on the letters inside ``<answer>`` only (ReMoT), ``response`` on the
-            reasoning, the tags and the end of turn too.
+            reasoning, the tags and the end of turn too, ``both`` adds up the two means, so that a long reasoning
+            does not drown the few letters.
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
             base model that sees well and answers unsurely, such as remot-tiny.
+        answer_noise_from_step: First optimiser step with noise: a model learns the task sooner without.
     """
 
-    loss_on: Literal["answer", "response"] = "answer"
+    loss_on: Literal["answer", "response", "both"] = "answer"
     answer_noise: float = 0.0
+    answer_noise_from_step: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.answer_noise <= 1:
@@ -46,22 +49,22 @@ class SFTObjective(Objective):
     ) -> PreparedStep:
         """Render and tokenise the responses and encode the pictures."""
         responses = [self.response(question, address) for question in batch.questions]
-        token_ids, target_mask = self.targets(policy, responses)
+        token_ids, *masks = self.targets(policy, responses)
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
-        num_targets = float(target_mask.sum())
+        terms = [(mask, float(mask.sum())) for mask in masks]
 
         def micro_losses() -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
-                yield self._loss(policy, part, token_ids[rows], target_mask[rows], num_targets)
+                yield self._loss(policy, part, token_ids[rows], [(mask[rows], count) for mask, count in terms])
 
         return PreparedStep(num_updates=1, micro_losses=micro_losses)
 
     def response(self, question: Question, address: StepAddress) -> str:
         """The response to learn, with noise on its letters if asked for."""
         letters = question.solution
-        if self.answer_noise > 0:
+        if self.answer_noise > 0 and address.step >= self.answer_noise_from_step:
             noise = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
             letters = "".join(
                 "ABCDEFGH"[noise.integers(len(slot.options))] if noise.random() < self.answer_noise else slot.gold
@@ -69,8 +72,8 @@ class SFTObjective(Objective):
             )
         return render_response(question.reasoning, letters)
 
-    def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids [P, 1, T] and target mask [P, 1, T].
+    def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, ...]:
+        """Token ids [P, 1, T] and a target mask [P, 1, T] for each term of the loss.
 
         Answer tokens are found by the characters they cover, never by tokenising the pieces apart: a tokenizer may
         glue a tag's last symbol to the first letter.
@@ -78,21 +81,25 @@ class SFTObjective(Objective):
         tokenised = [policy.tokenize_response(response) for response in responses]
         longest = max(len(ids) for ids, _ in tokenised)
         token_ids = torch.full((len(responses), 1, longest), policy.pad_token_id)
-        mask = torch.zeros(token_ids.shape, dtype=torch.bool)
+        on_answer, on_response = torch.zeros(2, *token_ids.shape, dtype=torch.bool)
         for row, (response, (ids, offsets)) in enumerate(zip(responses, tokenised, strict=True)):
             token_ids[row, 0, : len(ids)] = torch.tensor(ids)
-            mask[row, 0, : len(ids)] = self._token_mask(response, offsets)
-        return token_ids.to(policy.device), mask.to(policy.device)
-
-    def _token_mask(self, response: str, offsets: Sequence[tuple[int, int]]) -> Tensor:
-        if self.loss_on == "response":
-            return torch.ones(len(offsets), dtype=torch.bool)
-        start, end = answer_char_span(response)
-        return torch.tensor([first < end and last > start for first, last in offsets])
+            on_answer[row, 0, : len(ids)] = _answer_tokens(response, offsets)
+            on_response[row, 0, : len(ids)] = True
+        masks = {"answer": [on_answer], "response": [on_response], "both": [on_answer, on_response]}[self.loss_on]
+        return (token_ids.to(policy.device), *(mask.to(policy.device) for mask in masks))
 
     @staticmethod
     def _loss(
-        policy: VLMPolicy, encoded: EncodedPrompts, token_ids: Tensor, target_mask: Tensor, num_targets: float
+        policy: VLMPolicy, encoded: EncodedPrompts, token_ids: Tensor, terms: Sequence[tuple[Tensor, float]]
     ) -> LossOutput:
         logprobs = policy.completion_logprobs(encoded, token_ids)
-        return sft_loss(logprobs, target_mask, normalizer=num_targets)
+        outputs = [sft_loss(logprobs, mask, normalizer=count) for mask, count in terms]
+        loss = torch.stack([output.loss for output in outputs]).sum()
+        return LossOutput(loss=loss, metrics={"nll": outputs[0].metrics["nll"]})
+
+
+def _answer_tokens(response: str, offsets: Sequence[tuple[int, int]]) -> Tensor:
+    """[T] bool, True for the tokens that cover a letter of the answer."""
+    start, end = answer_char_span(response)
+    return torch.tensor([first < end and last > start for first, last in offsets])

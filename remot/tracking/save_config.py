@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
+from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.tracking.run_log import CONFIG_FILE
 
@@ -41,11 +42,16 @@ class MLflowSaveConfig(SaveConfigCallback):
         super().__init__(parser, config, config_filename, overwrite, multifile, save_to_log_dir=False)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Log the configuration; called on rank zero only."""
+        """Log the configuration; called on rank zero only.
+
+        A test of a trained policy goes on in the run of its training, whose own configuration must stay: it is stored
+        as ``config_test.yaml``.
+        """
+        name = CONFIG_FILE if stage == "fit" else f"config_{TrainerFn(stage).value}.yaml"
         text = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
-                logger.experiment.log_text(logger.run_id, text, CONFIG_FILE)
+                logger.experiment.log_text(logger.run_id, text, name)
                 log_params(logger, self.config.as_dict())
             elif (log_dir := getattr(logger, "log_dir", None)) is not None:
                 Path(log_dir).mkdir(parents=True, exist_ok=True)

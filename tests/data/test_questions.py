@@ -6,11 +6,11 @@ import pytest
 from remot.answers import LETTERS
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
-from remot.data.reasoning import grid_cells, tell_reasoning
+from remot.data.reasoning import grid_cells, tell_observations, tell_reasoning
 from remot.data.templates import CLOSING, WORDINGS
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES
+from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator
 from remot.structures import EffectorTrack, MotionLabel, ObjectTrack
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of
@@ -96,24 +96,36 @@ def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
     hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
     mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
     clip = clip_of(3, objects={"z tower": seen, "b_tower": seen, "a tower": hidden, "a ball": mover})
-    assert tell_reasoning(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == "the b tower: x1 y3, x5 y3, x9 y3"
-    assert tell_reasoning(clip, (2, 0), label("camera_yaw"), (100, 100)) == "the a tower: x9 y3, x1 y3"
+    assert tell_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == "the b tower: x1 y3, x5 y3, x9 y3"
+    assert tell_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == "the a tower: x9 y3, x1 y3"
 
 
 def test_object_and_effector_reasoning():
     track = ObjectTrack(boxes([(10, 35), (50, 35), (np.nan, np.nan)]))
     clip = clip_of(3, objects={"ball": track, "arm": track}, effectors={"arm": EffectorTrack(np.zeros((3, 3)))})
     for attribute, subject in (("object_vertical", "ball"), ("effector_vertical", "arm")):
-        assert tell_reasoning(clip, (0, 1), label(attribute, subject), (100, 100)) == f"the {subject}: x1 y3, x5 y3"
-        assert tell_reasoning(clip, (0, 2), label(attribute, subject), (100, 100)) == ""
+        assert tell_observations(clip, (0, 1), label(attribute, subject), (100, 100)) == f"the {subject}: x1 y3, x5 y3"
+        assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ""
 
 
 def test_gripper_reasoning_tells_tenths():
     clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
-    assert tell_reasoning(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9)) == "left arm opening: 5, 0, 9"
+    assert tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9)) == "left arm opening: 5, 0, 9"
 
 
 def test_no_reasoning_without_annotations():
-    assert tell_reasoning(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9)) == ""
-    assert tell_reasoning(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9)) == ""
-    assert tell_reasoning(clip_of(2), (0, 1), label("camera_yaw"), (9, 9)) == ""
+    assert tell_observations(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9)) == ""
+    assert tell_observations(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9)) == ""
+    assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9)) == ""
+
+
+def test_reasoning_ends_with_the_verdict_on_each_pair():
+    """The verdicts alone are told where the annotations do not say where to look."""
+    clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
+    said = [
+        MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm")
+        for pair, value in zip(PAIRS, ("opened", "none", "closed"), strict=True)
+    ]
+    told = "left arm opening: 1, 9, 9; opened, none, closed"
+    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
+    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "opened, none, closed"

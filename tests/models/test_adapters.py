@@ -138,11 +138,18 @@ def test_qlora_never_packs_weights_for_inference():
 
 @pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU:UserWarning")
 @pytest.mark.parametrize(
-    "optimizer_class", [torch.optim.AdamW, bitsandbytes.optim.AdamW8bit, bitsandbytes.optim.PagedAdamW]
+    ("adaptation", "optimizer_class"),
+    [
+        (FullWeights, torch.optim.AdamW),
+        (FullWeights, bitsandbytes.optim.AdamW8bit),
+        (FullWeights, bitsandbytes.optim.PagedAdamW),
+        (LoRA, bitsandbytes.optim.AdamW8bit),
+        (QLoRA, torch.optim.AdamW),
+        (QLoRA, bitsandbytes.optim.PagedAdamW),
+    ],
 )
-@pytest.mark.parametrize("adaptation", [FullWeights, LoRA, QLoRA])
 def test_optimisers(adaptation, optimizer_class):
-    """Each moves everything trainable and lowers the loss; paged memory itself needs a GPU, the update rule does not."""
+    """Each moves everything trainable and lowers the loss; paging needs a GPU, the update rule does not."""
     policy = make_policy(adaptation=adaptation())
     train(policy, num_steps=1, lr=0.0)
     before = snapshot(policy)
@@ -162,7 +169,7 @@ def test_eight_bit_states_are_really_eight_bit():
 
 
 def test_adapters_that_fit_nowhere():
-    with pytest.raises(ConfigError, match="do not fit the model.*no_such_layer"):
+    with pytest.raises(ConfigError, match=r"do not fit the model.*no_such_layer"):
         make_policy(adaptation=LoRA(target_modules="no_such_layer"))
     with pytest.raises(ConfigError, match="do not fit the model"):
         make_policy(adaptation=LoRA(rank=0))

@@ -167,7 +167,7 @@ def test_banned_tokens_are_placeholders_and_ids_without_a_text(folder):
 
 
 def test_every_end_token_of_the_generation_settings_ends_a_turn(folder):
-    """As Qwen's: <|im_end|> and <|endoftext|> both end a turn; the tokenizer's own comes first and is the one learnt."""
+    """As Qwen's: <|im_end|> and <|endoftext|> both do; the tokenizer's own comes first and is the one learnt."""
     path = folder / "generation_config.json"
     held = json.loads(path.read_text())
     loaded = ModelSource(str(folder)).load()

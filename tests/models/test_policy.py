@@ -29,7 +29,7 @@ class Calls:
         self.count = 0
         module.register_forward_pre_hook(self._one_more)
 
-    def _one_more(self, module, args):
+    def _one_more(self, *_):
         self.count += 1
 
 

@@ -151,6 +151,17 @@ def test_no_noise_is_the_solution():
     assert all(noisy_letters(SFTObjective(), "CAB", prompt_id=f"q{n}") == "CAB" for n in range(50))
 
 
+def test_noise_may_begin_later():
+    """A model learns the task sooner without; from then on the noise is what it would have been."""
+    late, always = SFTObjective(answer_noise=1.0, answer_noise_from_step=4), SFTObjective(answer_noise=1.0)
+
+    def many(objective, step):
+        return [noisy_letters(objective, "ABC", step=step, prompt_id=f"q{n}") for n in range(8)]
+
+    assert many(late, 3) == ["ABC"] * 8
+    assert many(late, 4) == many(always, 4) != ["ABC"] * 8
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
 def test_noise_out_of_range(share):
     with pytest.raises(ConfigError, match="answer_noise"):

@@ -1,0 +1,24 @@
+"""Silences what other libraries say that is no news to the user; each line names who says it and why."""
+
+import logging
+import warnings
+
+_IGNORED_WARNINGS = (
+    ".*args parameter is intended to run from within Python.*",  # lightning: it is, by remot.cli.main(args)
+    ".*isinstance.treespec, LeafSpec.*",  # lightning 2.6 with torch 2.13 and later
+    ".*in eval mode at the start of training.*",  # lightning: the policy has no layer that differs between the modes
+    ".*across ranks is zero.*",  # lightning: a run without a validation split is meant
+    ".*does not have many workers.*",  # lightning: decoding three small pictures is cheap; data.num_workers says more
+    ".*You are using a custom batch sampler .list. for prediction.*",  # lightning: ours holds every prompt once
+    ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5
+    ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
+)
+_ADVERTISEMENT = "litlogger"
+
+
+def quiet_lightning() -> None:
+    """Ignore the warnings listed above, and Lightning's advertisement for a service this library does not use."""
+    for message in _IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: _ADVERTISEMENT not in record.getMessage())

@@ -1,0 +1,245 @@
+"""The command line from end to end: one small run, its comparison, its continuation, and the other subcommands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from remot import __version__
+from remot.callbacks import RUN_KEY
+from remot.cli import main
+from remot.commands.training import find_checkpoint
+from remot.errors import CheckpointError
+from remot.motion import ATTRIBUTES
+from tests.data.handmade import mixed_clips, write_folder
+from tests.tiny import model_folder
+
+QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
+STORE = "sqlite:///mlflow.db"
+#: Lightning rebuilds the loader to predict, and cannot wrap a batch sampler that is a plain list.
+PREDICT = pytest.param("predict", None, marks=pytest.mark.xfail(reason="the data module's batches are a plain list"))
+SMALL = {
+    "model.grpo.num_completions": 2,
+    "model.grpo.max_new_tokens": 4,
+    "model.evaluation.max_new_tokens": 4,
+    "data.batch_size": 2,
+    "data.num_train_prompts_per_epoch": 8,
+    "data.num_val_prompts": 2,
+    "data.num_test_prompts": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A working folder, as a newcomer's: everything a run leaves behind is below it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("workplace"))
+        write_folder(Path("clips"), mixed_clips(4))
+        yield Path.cwd()
+
+
+def remot(command, **settings):
+    """Run a training command on small random weights with the quickstart's other settings."""
+    weights = {"root": "clips", "model.policy.source.pretrained": model_folder()}
+    words = (word for key, value in (SMALL | weights | settings).items() for word in (f"--{key}", str(value)))
+    main([command, "--config", QUICKSTART, *words])
+
+
+def stored_run():
+    """The only run of the store, as MLflow gives it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(STORE)
+    (run,) = client.search_runs([client.get_experiment_by_name("quickstart").experiment_id])
+    return client, run
+
+
+def artifacts(client, run_id, folder=None):
+    return {item.path for item in client.list_artifacts(run_id, folder)}
+
+
+@pytest.fixture(scope="module")
+def fitted(workplace):
+    """Two steps of GRPO."""
+    remot("fit", **{"trainer.max_steps": 2})
+    return workplace
+
+
+@pytest.fixture(scope="module")
+def continued(fitted):  # noqa: ARG001 (it goes on where this one ended)
+    """One step more, as a user prolongs a run; gives the run's state before and the one after."""
+    _, before = stored_run()
+    remot("fit", **{"trainer.max_steps": 3, "ckpt_path": "last"})
+    return before, stored_run()[1]
+
+
+def test_version_and_help(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"remot {__version__}\n"
+    for words in ([], ["--help"], ["-h"]):
+        main(words)
+        out = capsys.readouterr().out
+        for command in ("fit", "validate", "test", "predict", "compare", "data render", "model blank"):
+            assert f"remot {command}" in out
+
+
+@pytest.mark.parametrize("words", [["compare"], ["data", "render"], ["model", "blank"]])
+def test_help_of_own_commands(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--help"])
+    assert stop.value.code == 0
+    assert "usage: remot" in capsys.readouterr().out
+
+
+def test_help_of_fit_lists_the_keys(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"--{key}" in out for key in ("model.strategy", "data.batch_size", "root", "ckpt_path", "held_out"))
+
+
+def test_help_and_import_stay_light():
+    """Neither needs torch, lightning, transformers or mlflow, each of which takes seconds."""
+    heavy = "{'torch', 'lightning', 'transformers', 'mlflow'}"
+    code = f"import sys; from remot.cli import main; main(['--help']); sys.exit(str({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.strip() == "set()"
+
+
+def test_data_render_writes_clips(tmp_path):
+    main(["data", "render", "--out", str(tmp_path / "new"), "--num_clips", "1", "--seed", "5"])
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"synthetic-5-0.json", "synthetic-5-0.mp4"}
+
+
+# -- what a fit leaves behind ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("fitted")
+def test_metrics_before_and_after():
+    _, run = stored_run()
+    for stage in ("base", "final"):
+        for name in ("overall", "partial", "logic", "format"):
+            for key in (f"eval/{stage}/{name}", f"eval/{stage}/{name}_greedy"):
+                assert 0 <= run.data.metrics[key] <= 1, key
+    assert any(f"eval/final/attribute/{name}/partial" in run.data.metrics for name in ATTRIBUTES)
+
+
+@pytest.mark.usefixtures("fitted")
+def test_training_metrics_and_their_steps():
+    client, run = stored_run()
+    parts = ("total", "format", "accuracy", "partial", "exact", "conciseness", "logic", "success", "frac_zero_std")
+    wanted = {f"train/reward/{part}" for part in parts} | {"train/loss", "train/kl", "train/grad_norm"}
+    assert wanted <= set(run.data.metrics)
+    steps = {metric.step for metric in client.get_metric_history(run.info.run_id, "train/loss")}
+    assert {0, 1} <= steps
+
+
+@pytest.mark.usefixtures("fitted")
+def test_metrics_are_those_of_the_page():
+    """Every logged key stands in docs/metrics.md, whose sections give the prefixes."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    for key in stored_run()[1].data.metrics:
+        stage, _, name = key.partition("/")
+        if stage == "train":
+            assert f"`{key}`" in page, key
+        elif stage == "eval":
+            plain = name.partition("/")[2].removesuffix("_greedy")
+            assert f"`{'attribute/NAME/partial' if plain.startswith('attribute/') else plain}`" in page, key
+        else:
+            assert key == "epoch" or stage in {"val", "test"}, key
+
+
+@pytest.mark.usefixtures("fitted")
+def test_tags_and_parameters():
+    _, run = stored_run()
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["remot.strategy"] == "GRPO"
+    assert run.data.tags["remot.base_model"] == model_folder().name
+    assert run.data.tags["remot.adaptation"] == "LoRA"
+    assert run.data.params["seed_everything"] == "0"
+    assert run.data.params["data.batch_size"] == "2"
+    assert run.info.run_name.startswith("GRPO-seed0-")
+
+
+@pytest.mark.usefixtures("fitted")
+def test_artifacts():
+    client, run = stored_run()
+    top = artifacts(client, run.info.run_id)
+    assert {"config.yaml", "final_table.txt", "final_table.json", "samples"} <= top
+    pages = artifacts(client, run.info.run_id, "samples")
+    assert {"samples/held_out_base.html", "samples/held_out_final.html"} <= pages
+    assert any(page.startswith("samples/step_") for page in pages)
+
+
+def test_run_folder_holds_checkpoint_and_adapter(fitted):
+    (checkpoint,) = fitted.glob("runs/quickstart/GRPO-seed0-*/last.ckpt")
+    held = torch.load(checkpoint, weights_only=True)
+    assert held["global_step"] >= 2
+    assert held["remot"]["strategy"] == "GRPO"
+    assert held[RUN_KEY]["mlflow_run_id"] == stored_run()[1].info.run_id
+    assert all("lora_" in name for name in held["state_dict"])
+    assert (checkpoint.parent / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_compare_prints_json(fitted, capsys):
+    main(["compare", "--experiment", "quickstart", "--format", "json"])
+    table = json.loads(capsys.readouterr().out)
+    _, run = stored_run()
+    assert table["experiment"] == "quickstart"
+    (row,) = table["runs"]
+    assert (row["strategy"], row["seed"]) == ("GRPO", 0)
+    assert row["final"]["partial"] == run.data.metrics["eval/final/partial"]
+    assert (fitted / "compare.png").stat().st_size > 0
+
+
+# -- going on ----------------------------------------------------------------------------------------------------
+
+
+def test_continued_run_is_the_same_run(continued, workplace):
+    before, after = continued
+    assert after.info.run_id == before.info.run_id
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+    assert list(workplace.glob("runs/quickstart/*/last-v1.ckpt")) == []
+    assert after.data.metrics["eval/base/partial"] == before.data.metrics["eval/base/partial"]
+
+
+@pytest.mark.usefixtures("continued")
+def test_continued_run_takes_only_the_missing_steps():
+    client, run = stored_run()
+    steps = sorted(metric.step for metric in client.get_metric_history(run.info.run_id, "train/loss"))
+    assert steps == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("continued")
+@pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), PREDICT])
+def test_other_subcommands(command, prefix):
+    """Each goes on in the run of the training and leaves its configuration alone."""
+    from mlflow.artifacts import load_text
+
+    client, before = stored_run()
+    trained_with = load_text(f"{before.info.artifact_uri}/config.yaml")
+    remot(command, ckpt_path="last")
+    _, after = stored_run()
+    if prefix is not None:
+        assert 0 <= after.data.metrics[f"{prefix}/partial"] <= 1
+    assert load_text(f"{after.info.artifact_uri}/config.yaml") == trained_with
+    assert f"config_{command}.yaml" in artifacts(client, after.info.run_id)
+    assert after.data.tags["remot.strategy"] == "GRPO"
+
+
+def test_last_is_the_newest(tmp_path):
+    import os
+
+    for age, name in ((20, "new"), (10, "newest"), (30, "old")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "last.ckpt").touch()
+        os.utime(tmp_path / name / "last.ckpt", (1_000_000 - age, 1_000_000 - age))
+    assert find_checkpoint("last", tmp_path) == tmp_path / "newest" / "last.ckpt"
+    assert find_checkpoint(None, tmp_path) is None
+    with pytest.raises(CheckpointError, match=r"gone\.ckpt does not exist"):
+        find_checkpoint("gone.ckpt", tmp_path)

@@ -1,0 +1,222 @@
+"""Who may import whom, how long things may be, and that importing the library costs nothing.
+
+The rules are those of docs/architecture.md, as tables. They are checked on the syntax tree, so that an import inside a
+function counts as well.
+"""
+
+import ast
+import graphlib
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import remot
+
+PACKAGE = Path(remot.__file__).parent
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+MAX_FILE_LINES = 500
+MAX_FUNCTION_LINES = 60
+
+LEAF = {"structures", "motion", "answers", "errors", "seeding", "_version"}
+
+#: For each part of the library the other parts it may import. Everything may import the leaf, the leaf only itself.
+MAY_IMPORT = {
+    "losses": set(),
+    "rewards": set(),
+    "models": set(),
+    "data": set(),
+    "rollout": {"models"},
+    "evaluation": {"models", "rewards", "rollout"},
+    "tracking": {"evaluation"},
+    "strategies": {"losses", "rewards", "models", "rollout", "evaluation"},
+    "callbacks": {"strategies", "evaluation", "tracking"},
+    "commands": {"callbacks", "strategies", "evaluation", "tracking", "data", "models"},
+    "cli": {"commands"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+#: Where a library with a home may be imported; folders end with a slash.
+HOMES = {
+    "transformers": ("models/",),
+    "peft": ("models/",),
+    "bitsandbytes": ("models/",),
+    "tokenizers": ("models/",),
+    "safetensors": ("models/",),
+    "av": ("data/video.py",),
+    "mlflow": ("tracking/",),
+    "matplotlib": ("tracking/plot.py",),
+    "vizdoom": ("data/record/",),
+    "jsonargparse": ("commands/", "tracking/save_config.py"),
+    "yaml": ("commands/",),
+    "lightning": ("strategies/module.py", "data/datamodule.py", "callbacks/", "tracking/", "commands/"),
+}
+
+#: The only libraries besides the standard one that these parts may import at all.
+ONLY = {"leaf": {"torch", "numpy"}, "losses": {"torch", "numpy"}, "rewards": {"torch", "numpy"}, "rollout": {"torch"}}
+
+
+def imported_names(tree):
+    """Dotted names of everything imported; a relative import has its dots in front."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield from [f"remot.{alias.name}" for alias in node.names] if base == "remot" else [base]
+
+
+def part_of(file):
+    """Part of the library a file belongs to: a folder, a top-level module, or ``leaf``."""
+    part = file.split("/")[0].removesuffix(".py")
+    return "leaf" if part in LEAF else part
+
+
+def internal_violation(file, name):
+    part, target = part_of(file), name.split(".")[1]
+    is_leaf = target in LEAF or target.startswith("__")  # such as remot.__version__
+    return not (is_leaf or target == part or target in MAY_IMPORT.get(part, set()))
+
+
+def external_violation(file, name):
+    library = name.split(".")[0]
+    if library in sys.stdlib_module_names:
+        return False
+    if not file.startswith(HOMES.get(library, file)):
+        return True
+    return library not in ONLY.get(part_of(file), {library})
+
+
+def violations(file, source):
+    """The imports of ``source``, were it the file ``file`` of the library, that break a rule."""
+    broken = []
+    for name in imported_names(ast.parse(source)):
+        if name.startswith("."):
+            broken.append(f"{file} imports {name} by a relative path")
+        elif name.split(".")[0] == "remot":
+            broken += [f"{file} imports {name}"] if internal_violation(file, name) else []
+        elif external_violation(file, name):
+            broken.append(f"{file} imports {name}")
+    return broken
+
+
+def long_functions(file, source):
+    """Functions with more lines than allowed, their docstring not counted."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            found += [f"{file}: {node.name} has {lines} lines"] if lines > MAX_FUNCTION_LINES else []
+    return found
+
+
+# -- the library ---------------------------------------------------------------------------------------------------
+
+
+def test_the_rules_are_about_this_library():
+    """Every part has a rule, the rules have no cycle, and there is something to check."""
+    assert {part_of(file) for file in FILES} == {*MAY_IMPORT, "leaf"}
+    assert {file.removesuffix(".py") for file in FILES} >= LEAF
+    tuple(graphlib.TopologicalSorter(MAY_IMPORT).static_order())
+    assert len(FILES) > 50
+
+
+def test_imports():
+    assert [broken for file in FILES for broken in violations(file, (PACKAGE / file).read_text())] == []
+
+
+def test_sizes():
+    sources = {file: (PACKAGE / file).read_text() for file in FILES}
+    assert [file for file, source in sources.items() if len(source.splitlines()) > MAX_FILE_LINES] == []
+    assert [found for file, source in sources.items() for found in long_functions(file, source)] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_module_can_be_imported(file):
+    name = "remot." + file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    importlib.import_module(name.removesuffix(".__init__"))
+
+
+HEAVY = ("torch", "numpy", "lightning", "transformers", "mlflow", "av", "PIL", "matplotlib", "jsonargparse", "peft")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import remot", "import remot.cli", "import remot.cli; remot.cli.main(['--help'])", "import remot.commands"],
+)
+def test_importing_is_light(code):
+    """A fresh interpreter that has done nothing else has loaded no large library."""
+    report = f"\nimport sys; print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_the_heavy_are_noticed():
+    """The same report after an import that does load one."""
+    report = f"import sys, remot.seeding; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['numpy']"
+
+
+# -- the checker ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("structures.py", "import lightning"),
+        ("motion.py", "import transformers.models"),
+        ("answers.py", "from remot.data import collate"),
+        ("errors.py", "import PIL"),
+        ("losses/grpo.py", "from remot.models.policy import VLMPolicy"),
+        ("losses/grpo.py", "from remot.rewards import Reward"),
+        ("losses/kl.py", "import scipy"),
+        ("rewards/format.py", "def f():\n    from transformers import AutoModel"),
+        ("models/policy.py", "from remot.data.collate import collate_prompts"),
+        ("models/policy.py", "import lightning.pytorch as pl"),
+        ("data/dataset.py", "from remot.rewards import Reward"),
+        ("data/dataset.py", "from remot.models import VLMPolicy"),
+        ("data/render/scene.py", "import av"),
+        ("data/triplets.py", "from remot import strategies"),
+        ("data/triplets.py", "from lightning import LightningDataModule"),
+        ("rollout/generator.py", "from transformers import GenerationConfig"),
+        ("rollout/generator.py", "from remot.strategies import GRPO"),
+        ("strategies/grpo.py", "import lightning"),
+        ("strategies/module.py", "import mlflow"),
+        ("strategies/module.py", "from remot.callbacks import RunSummary"),
+        ("evaluation/scores.py", "from remot.strategies import GRPO"),
+        ("callbacks/summary.py", "import mlflow.entities"),
+        ("cli.py", "from remot.strategies import GRPO"),
+        ("cli.py", "import lightning"),
+        ("data/dataset.py", "from . import collate"),
+        ("data/dataset.py", "from ..models import VLMPolicy"),
+    ],
+)
+def test_a_forbidden_import_is_found(file, source):
+    assert len(violations(file, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("structures.py", "import numpy as np\nfrom torch import Tensor\nfrom remot.errors import AnnotationError"),
+        ("strategies/module.py", "import lightning\nfrom remot.models.policy import VLMPolicy"),
+        ("data/video.py", "import av\nimport av.container"),
+        ("tracking/client.py", "from mlflow import MlflowClient\nimport sqlite3"),
+        ("commands/blank.py", "from remot import __version__\nfrom remot.data.datamodule import TripletDataModule"),
+    ],
+)
+def test_an_allowed_import_is_not(file, source):
+    assert violations(file, source) == []
+
+
+def test_a_long_function_is_found_and_its_docstring_is_not_counted():
+    body = "    x = 1\n" * (MAX_FUNCTION_LINES - 1)
+    docstring = '    """Say.\n' + "    much\n" * 30 + '    """\n'
+    assert long_functions("f.py", f"def f():\n{docstring}{body}") == []
+    assert long_functions("f.py", f"class A:\n  def f(self):\n{body}    x = 2\n") == ["f.py: f has 61 lines"]

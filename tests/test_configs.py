@@ -1,0 +1,220 @@
+"""Every file under ``configs/`` builds what it says and takes a step; every example of the documentation works."""
+
+import json
+import math
+import re
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from lightning.pytorch import LightningDataModule, Trainer
+
+from remot.cli import main
+from remot.commands.training import RemotCLI
+from remot.data.annotations import NativeReader, RealEstate10KReader
+from remot.data.video import write_video
+from remot.strategies import PostTrainingModule
+from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
+from tests.tiny import model_folder
+
+PROJECT = Path(__file__).parents[1]
+CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
+RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+
+
+@dataclass
+class Built:
+    """What the command line built, and the trainer it was handed to."""
+
+    trainer: Trainer
+    module: PostTrainingModule
+    data: LightningDataModule
+
+
+def write_re10k(folder, num_clips, num_frames=8):
+    """RealEstate10K paths of a camera that turns 6 degrees a picture, back and forth, with grey pictures."""
+    folder.mkdir(parents=True)
+    yaw = [6 * min(k, num_frames - k) for k in range(num_frames)]
+    world_to_camera = np.linalg.inv(poses(yaw))[:, :3].reshape(num_frames, 12)
+    for clip in range(num_clips):
+        rows = [f"https://www.youtube.com/watch?v=video{clip:06d}"]
+        for k, matrix in enumerate(world_to_camera):
+            numbers = [0.5, 0.9, 0.5, 0.5, 0, 0, *matrix]
+            rows.append(" ".join([str(100_000 * k), *(f"{number:.9f}" for number in numbers)]))
+        (folder / f"clip{clip}.txt").write_text("\n".join(rows))
+        levels = np.arange(num_frames, dtype=np.uint8)[:, None, None, None] * 10
+        frames = np.ascontiguousarray(np.broadcast_to(levels, (num_frames, SIZE, SIZE, 3)))
+        write_video(folder / f"clip{clip}.mp4", frames, 10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    """A small folder of clips for each annotation format."""
+    folder = tmp_path_factory.mktemp("roots")
+    return {
+        "native": str(write_folder(folder / "native", mixed_clips(4))),
+        "re10k": str(write_re10k(folder / "re10k", 4)),
+    }
+
+
+@pytest.fixture
+def build(monkeypatch, tmp_path, roots):
+    """Runs ``remot fit`` on a file with small random weights; without ``fit`` it stops where training would start."""
+
+    class Stop(Exception):  # noqa: N818
+        """Everything is built."""
+
+    def run(path, *arguments, fit=False):
+        built = []
+
+        def before_fit(cli):
+            built.append(Built(cli.trainer, cli.model, cli.datamodule))
+            if not fit:
+                raise Stop
+
+        monkeypatch.setattr(RemotCLI, "before_fit", before_fit, raising=False)
+        root = roots["re10k" if "re10k" in path.stem else "native"]
+        weights = ["--model.policy.source.pretrained", str(model_folder()), "--model.policy.source.dtype", "float32"]
+        place = ["--trainer.accelerator", "cpu", "--trainer.logger", "false", "--trainer.default_root_dir", tmp_path]
+        command = ["fit", "--config", path, "--root", root, *weights, *place, *arguments]
+        with nullcontext() if fit else pytest.raises(Stop):
+            main([str(word) for word in command])
+        return built[0]
+
+    return run
+
+
+def strategy_named_in(path):
+    named = yaml.safe_load(path.read_text())["model"]["strategy"]
+    return named if isinstance(named, str) else named["class_path"]
+
+
+def test_there_are_configurations():
+    names = {"quickstart", "real_re10k", "remot_tiny_base", "sft", "grpo", "sft_then_grpo", "sft_grpo_alternating"}
+    assert names <= {path.stem for path in CONFIGS}
+    assert {"sft", "grpo", "sft_then_grpo", "sft_grpo_alternating"} == {path.stem for path in RECIPES}
+
+
+@every_config
+def test_header_says_how_to_launch(path):
+    header = path.read_text().split("\nseed_everything")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    assert f"remot fit --config {path.relative_to(PROJECT)}" in header
+
+
+@every_config
+def test_builds_what_it_says(path, build):
+    built = build(path)
+    wanted, module = yaml.safe_load(path.read_text()), built.module
+    module.configure_model()
+    assert module.configure_optimizers() is not None
+    assert module.strategy.name == strategy_named_in(path)
+    assert built.data.batch_size == wanted["data"]["batch_size"]
+    assert built.trainer.max_steps == wanted["trainer"]["max_steps"]
+    assert not built.trainer._accelerator_connector.use_distributed_sampler
+    assert isinstance(built.data.reader, RealEstate10KReader if "re10k" in path.stem else NativeReader)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_hold_the_published_numbers(path, build):
+    """ReMoT: batch 16, 4 rollouts, KL 0.01, weights 3.5 : 3.5 : 1.3 : 1.7 of format, accuracy, conciseness, logic."""
+    built = build(path)
+    grpo = built.module.objectives["GRPO"]
+    named = {reward.name: weight for reward, weight in zip(grpo.reward.rewards, grpo.reward.weights, strict=True)}
+    assert named == {"format": 3.5, "accuracy": 3.5, "conciseness": 1.3, "logic": 1.7}
+    assert (built.data.batch_size, grpo.num_completions, grpo.loss.beta) == (16, 4, 0.01)
+    assert built.module.objectives["SFT"].loss_on == "answer"
+    source = yaml.safe_load(path.read_text())["model"]["policy"]["source"]
+    assert source["pretrained"] == "Qwen/Qwen3-VL-4B-Thinking"
+
+
+@every_config
+def test_takes_a_step(path, build):
+    small = {
+        "trainer.max_steps": 1,
+        "model.grpo.num_completions": 2,
+        "model.grpo.max_new_tokens": 4,
+        "model.evaluation.max_new_tokens": 4,
+        "model.micro_batch_prompts": 1,
+        "data.batch_size": 2,
+        "data.num_train_prompts_per_epoch": 4,
+        "data.num_val_prompts": 2,
+        "data.num_workers": 0,
+        "held_out.enabled": "false",
+        "summary.export": "false",
+    }
+    built = build(path, *(word for key, value in small.items() for word in (f"--{key}", value)), fit=True)
+    assert built.trainer.global_step == 1
+    assert math.isfinite(built.trainer.callback_metrics["train/loss"])
+
+
+# -- examples of the documentation -------------------------------------------------------------------------------
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (PROJECT / page).read_text(), flags=re.DOTALL)
+
+
+def test_documented_clip_is_read(tmp_path):
+    (text,) = blocks("docs/clip_format.md", "json")
+    (tmp_path / "kitchen-7.json").write_text(text)
+    write_video(tmp_path / "kitchen-7.mp4", np.zeros((3, 96, 128, 3), dtype=np.uint8), 10)
+    (clip,) = NativeReader().read(tmp_path)
+    assert (clip.clip_id, clip.scene_id, clip.domain, clip.num_frames) == ("kitchen-7", "kitchen", "manipulation", 3)
+    assert clip.effectors["left arm"].opening is not None
+    assert clip.objects["red tower"].is_landmark
+    assert np.isnan(clip.objects["red ball"].boxes_xyxy[2]).all()
+
+
+def test_documented_clip_shows_what_the_page_says(tmp_path):
+    """The camera turns right, the arm goes up, its gripper opens."""
+    from remot.data.experts import CameraYaw, EffectorVertical, Gripper
+
+    test_documented_clip_is_read(tmp_path)
+    (clip,) = NativeReader().read(tmp_path)
+    told = {
+        expert.attribute.name: expert.label(clip, 0, 2, subject).value
+        for expert, subject in ((CameraYaw(), ""), (EffectorVertical(), "left arm"), (Gripper(), "left arm"))
+    }
+    assert told == {"camera_yaw": "right", "effector_vertical": "up", "gripper": "opened"}
+
+
+def test_library_example_of_the_readme_runs(roots, capsys):
+    (text,) = blocks("README.md", "python")
+    source = f"PolicySettings(source=ModelSource({str(model_folder())!r}), "
+    changed = text.replace("root=None", f"root={roots['native']!r}").replace("PolicySettings(", source)
+    changed = changed.replace("import LoRA", "import LoRA, ModelSource").replace("import lightning\n", "", 1)
+    changed = changed.replace("lightning.Trainer(", "Trainer(logger=False, enable_checkpointing=False, ")
+    exec(compile(f"from lightning.pytorch import Trainer\n{changed}", "README.md", "exec"), {})
+    assert math.isfinite(float(re.search(r"tensor\((.*?)[,)]", capsys.readouterr().out).group(1)))
+
+
+def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
+    """The page's reader, expert and reward are named in its YAML and take a step on a folder in the page's format."""
+    (tmp_path / "my_motion.py").write_text("\n\n".join(blocks("docs/extending.md", "python")))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = {"model": {}, "data": {}}
+    for text in blocks("docs/extending.md", "yaml"):
+        for section, keys in yaml.safe_load(text).items():
+            settings[section] |= keys
+    settings["model"]["grpo"] |= {"num_completions": 2, "max_new_tokens": 4}
+    settings["data"] |= {"batch_size": 2, "num_train_prompts_per_epoch": 4}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(settings))
+    folder = tmp_path / "arms"
+    folder.mkdir()
+    for k in range(4):
+        hand = [[x, 0.0, 1.0] for x in (0, 0.3, 0.3, 0)]
+        (folder / f"{k}.arm").write_text(json.dumps({"t": [0, 0.1, 0.2, 0.3], "hand": hand}))
+        write_video(folder / f"{k}.mp4", np.zeros((4, SIZE, SIZE, 3), dtype=np.uint8), 10)
+    quickstart = PROJECT / "configs" / "quickstart.yaml"
+    small = ["--trainer.max_steps", "1", "--held_out.enabled", "false", "--summary.export", "false"]
+    built = build(quickstart, "--config", tmp_path / "more.yaml", "--root", folder, *small, fit=True)
+    assert "train/reward/mentions" in built.trainer.callback_metrics
+    assert built.data.sampler.experts[0].max_height == 0.05
+    sys.modules.pop("my_motion", None)
