@@ -96,7 +96,17 @@ def strategy_named_in(path):
 
 
 def test_there_are_configurations():
-    names = {"quickstart", "real_re10k", "remot_tiny_base", "sft", "grpo", "sft_then_grpo", "sft_grpo_alternating"}
+    names = {
+        "quickstart",
+        "real_re10k",
+        "1_see",
+        "2_answer",
+        "3_unsure",
+        "sft",
+        "grpo",
+        "sft_then_grpo",
+        "sft_grpo_alternating",
+    }
     assert names <= {path.stem for path in CONFIGS}
     assert {"sft", "grpo", "sft_then_grpo", "sft_grpo_alternating"} == {path.stem for path in RECIPES}
 
@@ -105,7 +115,9 @@ def test_there_are_configurations():
 def test_header_says_how_to_launch(path):
     header = path.read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
-    assert f"remot fit --config {path.relative_to(PROJECT)}" in header
+    own = str(path.relative_to(PROJECT))
+    assert f"remot fit --config {own}" in header
+    assert set(re.findall(r"--config (\S+)", header)) == {own}
 
 
 @every_config

@@ -3,6 +3,7 @@
 from remot.callbacks.clock import StepClock
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint
+from remot.callbacks.predictions import PredictionFile
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
 from remot.callbacks.summary import RUN_KEY, RunSummary
@@ -13,6 +14,7 @@ __all__ = [
     "HeldOutEvaluation",
     "InterruptCheckpoint",
     "PhaseProgressBar",
+    "PredictionFile",
     "RunSummary",
     "StepClock",
 ]

@@ -18,6 +18,7 @@ from remot.callbacks import (
     HeldOutEvaluation,
     InterruptCheckpoint,
     PhaseProgressBar,
+    PredictionFile,
     RunSummary,
 )
 from remot.commands.messages import explain, keys_of_files
@@ -73,6 +74,7 @@ class RemotCLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_plain_seed)
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
+        parser.add_lightning_class_args(PredictionFile, "predictions")
         parser.add_lightning_class_args(CompletionSamples, "samples")
         parser.add_lightning_class_args(HeldOutEvaluation, "held_out")
         parser.add_lightning_class_args(InterruptCheckpoint, "interrupt")

@@ -1,6 +1,5 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from remot.data.embedded import embedded_clips_root
 from remot.data.experts import MotionExpert, default_experts
 from remot.data.loading import OnBadClip, load_clips
 from remot.data.questions import OptionOrder, QuestionWriter
-from remot.data.samplers import AddressSampler
+from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.splits import split_by_scene
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
@@ -176,9 +175,9 @@ class TripletDataModule(LightningDataModule):
         num_prompts = len(self.datasets[split])
         starts = range(0, num_prompts, self.batch_size)
         batches = [list(range(start, min(start + self.batch_size, num_prompts))) for start in starts]
-        return self._loader(split, batches[rank::world_size])
+        return self._loader(split, ListedBatches(batches[rank::world_size]))
 
-    def _loader(self, split: str, batches: Iterable[list[int]]) -> DataLoader[Sample]:
+    def _loader(self, split: str, batches: AddressSampler | ListedBatches) -> DataLoader[Sample]:
         return AddressLoader(
             self.datasets[split],
             batch_sampler=batches,

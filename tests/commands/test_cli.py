@@ -19,8 +19,6 @@ from tests.tiny import model_folder
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
 STORE = "sqlite:///mlflow.db"
-#: Lightning rebuilds the loader to predict, and cannot wrap a batch sampler that is a plain list.
-PREDICT = pytest.param("predict", None, marks=pytest.mark.xfail(reason="the data module's batches are a plain list"))
 SMALL = {
     "model.grpo.num_completions": 2,
     "model.grpo.max_new_tokens": 4,
@@ -216,7 +214,7 @@ def test_continued_run_takes_only_the_missing_steps():
 
 
 @pytest.mark.usefixtures("continued")
-@pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), PREDICT])
+@pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), ("predict", None)])
 def test_other_subcommands(command, prefix):
     """Each goes on in the run of the training and leaves its configuration alone."""
     from mlflow.artifacts import load_text
@@ -230,6 +228,15 @@ def test_other_subcommands(command, prefix):
     assert load_text(f"{after.info.artifact_uri}/config.yaml") == trained_with
     assert f"config_{command}.yaml" in artifacts(client, after.info.run_id)
     assert after.data.tags["remot.strategy"] == "GRPO"
+
+
+@pytest.mark.usefixtures("continued")
+def test_predict_leaves_one_line_an_answer(workplace):
+    remot("predict", ckpt_path="last")
+    (file,) = workplace.glob("runs/quickstart/*/predictions.jsonl")
+    answers = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(answers) == SMALL["data.num_test_prompts"]
+    assert all(answer["prompt_id"].startswith("test/") and len(answer["solution"]) == 3 for answer in answers)
 
 
 def test_last_is_the_newest(tmp_path):

@@ -131,7 +131,9 @@ def test_a_landmark_lies_where_the_poses_put_it(kind, index):
     assert np.abs(seen[:, :2] / seen[:, 2:] - places).max() < 1.5
     assert np.all((track.boxes_xyxy >= 0) & (track.boxes_xyxy <= 128))
     for frame in (0, 9, 19):
-        assert np.abs(centroid(frames[frame], name) - places[frame]).max() < 2.5
+        height = track.boxes_xyxy[frame, 3] - track.boxes_xyxy[frame, 1]
+        sunk = height / 6 if name.endswith("cone") else 0.0  # a triangle's centroid lies below the middle of its box
+        assert np.abs(centroid(frames[frame], name) - places[frame] - [0, sunk]).max() < 2.5
 
 
 @pytest.mark.parametrize("index", INDICES)
