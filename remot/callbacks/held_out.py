@@ -32,11 +32,11 @@ class HeldOutEvaluation(lightning.Callback):
         self.base: BenchmarkScores | None = None
 
     def state_dict(self) -> dict[str, object]:
-        """Nothing: a continued run measures the base model again, which costs seconds."""
+        """Nothing: a continued run logs its final scores beside the base scores that its MLflow run already has."""
         return {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Evaluate the base model; a continued run evaluates the base it started from."""
+        """Evaluate the base model, unless the run continues from a checkpoint."""
         if not self.enabled or trainer.sanity_checking:
             return
         assert isinstance(pl_module, PostTrainingModule)
