@@ -100,6 +100,7 @@ def test_answers_are_balanced(clips):
         assert all(abs(counter[value] - 600) < 5 * 400**0.5 for value in ("left", "none", "right"))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # torch, on machines with one core
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_workers_do_not_change_the_batches(clips, num_workers):
     data = make(clips)
