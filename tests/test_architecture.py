@@ -139,7 +139,8 @@ def test_sizes():
 @pytest.mark.parametrize("file", FILES)
 def test_every_module_can_be_imported(file):
     name = "remot." + file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    importlib.import_module(name.removesuffix(".__init__"))
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    assert module.__doc__
 
 
 HEAVY = ("torch", "numpy", "lightning", "transformers", "mlflow", "av", "PIL", "matplotlib", "jsonargparse", "peft")

@@ -56,14 +56,14 @@ class GRPOObjective(Objective):
         return self.reward if self.reward is not None else ReMoTReward()
 
     @cached_property
-    def objective(self) -> GRPOLoss:
+    def criterion(self) -> GRPOLoss:
         """The loss to minimise."""
         return self.loss if self.loss is not None else GRPOLoss()
 
     @property
     def needs_reference(self) -> bool:
         """True unless beta is 0."""
-        return self.objective.needs_reference
+        return self.criterion.needs_reference
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
@@ -120,7 +120,7 @@ class _GroupStep:
         self.encoded = encoded
         self.rollout = rollout
         self.advantages = advantages
-        self.normalizer = objective.objective.normalizer(rollout.completion_mask)
+        self.normalizer = objective.criterion.normalizer(rollout.completion_mask)
         self.reference: dict[int, Tensor] = {}
 
     def micro_losses(self, micro_batch_prompts: int) -> Iterator[LossOutput]:
@@ -135,7 +135,7 @@ class _GroupStep:
         temperature = self.objective.sampling.temperature
         logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
         on_policy = self.objective.updates_per_rollout == 1
-        return self.objective.objective(
+        return self.objective.criterion(
             logprobs,
             logprobs.detach() if on_policy else self.rollout.logprobs[rows],
             self._reference(rows, encoded),

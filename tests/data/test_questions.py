@@ -129,3 +129,15 @@ def test_reasoning_ends_with_the_verdict_on_each_pair():
     told = "left arm opening: 1, 9, 9; opened, none, closed"
     assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
     assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "opened, none, closed"
+
+
+def test_options_may_be_shuffled_once_for_a_prompt():
+    def orders(option_order):
+        writer = QuestionWriter(option_order=option_order)
+        questions = [writer.write(triplet((1, 0, -1), s), "p", (32, 32), numpy_generator(s)) for s in range(60)]
+        assert all(slot.options["ABC".index(slot.gold)] == slot.label.value for q in questions for slot in q.slots)
+        return [{slot.options for slot in question.slots} for question in questions]
+
+    assert all(len(order) == 1 for order in orders("prompt"))
+    assert len(set().union(*orders("prompt"))) == 6
+    assert any(len(order) == 3 for order in orders("question"))

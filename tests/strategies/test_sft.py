@@ -194,6 +194,19 @@ def test_loss_is_the_mean_over_the_target_tokens_of_the_batch(loss_on):
     assert int(mask.sum()) == 9 if loss_on == "answer" else int(mask.sum()) > 30
 
 
+def test_both_adds_up_the_two_means():
+    policy, batch = make_lora_policy(), make_batch(3)
+    answer, response, both = (
+        totals(SFTObjective(loss_on=loss_on).prepare(policy, batch, ADDRESS, 2), policy)
+        for loss_on in ("answer", "response", "both")
+    )
+    assert_close(both[0], answer[0] + response[0], rtol=1e-5)
+    assert_close(both[1], answer[1], rtol=1e-5)
+    for name, gradient in both[2].items():
+        wanted = answer[2][name] + response[2][name]
+        assert (gradient - wanted).norm() <= 1e-5 * wanted.norm() + 1e-9, name
+
+
 @pytest.mark.parametrize("train_vision", [False, True])
 def test_micro_batches_change_nothing(train_vision):
     policy, batch = make_lora_policy(train_vision=train_vision), make_batch(4)
