@@ -4,6 +4,7 @@ Data, rewards and evaluation render and read answers here and nowhere else. Comp
 plain string search in linear time over a bounded prefix, never a regular expression that can back-track.
 """
 
+import re
 import string
 from dataclasses import dataclass
 
@@ -49,6 +50,15 @@ def answer_char_span(response: str) -> tuple[int, int]:
         msg = "the response has no <answer>…</answer> element to take the loss on"
         raise ValueError(msg)
     return start + len(ANSWER_OPEN), end
+
+
+def letter_char_spans(response: str) -> list[tuple[int, int]]:
+    """Character intervals of the option letters that stand alone in a response of our own.
+
+    >>> letter_char_spans("first up B, second None A")
+    [(9, 10), (24, 25)]
+    """
+    return [match.span() for match in re.finditer(rf"\b[{LETTERS}]\b", response)]
 
 
 def _between(text: str, opening: str, closing: str) -> str | None:

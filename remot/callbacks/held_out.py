@@ -1,6 +1,7 @@
 """Evaluates the policy on held-out scenes before the first and after the last step, and shows what changed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
@@ -31,9 +32,13 @@ class HeldOutEvaluation(lightning.Callback):
         self.num_pages = num_pages
         self.base: BenchmarkScores | None = None
 
-    def state_dict(self) -> dict[str, object]:
-        """Nothing: a continued run logs its final scores beside the base scores that its MLflow run already has."""
-        return {}
+    def state_dict(self) -> dict[str, Any]:
+        """What the base model said, so that a continued run can tell what changed."""
+        return {} if self.base is None else {"base": self.base.as_record()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what the base model said."""
+        self.base = BenchmarkScores.from_record(state_dict["base"]) if "base" in state_dict else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Evaluate the base model, unless the run continues from a checkpoint."""

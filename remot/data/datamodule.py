@@ -38,7 +38,9 @@ class TripletDataModule(LightningDataModule):
         num_val_prompts: Validation prompts.
         num_test_prompts: Test prompts.
         num_workers: Processes that decode; the prompts do not depend on it.
-        seed: Names the split and the prompts.
+        seed: Names the training prompts. The command line sets it from ``seed_everything``.
+        held_out_seed: Names the split and the validation and test prompts: apart from ``seed``, so that runs that
+            differ in their seed are asked the same held-out questions.
         val_fraction: Share of the scenes to validate on; 0 for no validation.
         test_fraction: Share of the scenes to test on; 0 for no test.
         binary: Ask about anchor and positive only, two pictures and one answer.
@@ -60,6 +62,7 @@ class TripletDataModule(LightningDataModule):
         num_test_prompts: int = 256,
         num_workers: int = 0,
         seed: int = 0,
+        held_out_seed: int = 0,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         binary: bool = False,  # noqa: FBT001, FBT002 - a setting
@@ -86,6 +89,7 @@ class TripletDataModule(LightningDataModule):
         self.num_test_prompts = num_test_prompts
         self.num_workers = num_workers
         self.seed = seed
+        self.held_out_seed = held_out_seed
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
@@ -103,15 +107,15 @@ class TripletDataModule(LightningDataModule):
         if self.datasets:
             return
         clips = load_clips(self.reader, self.root, self.on_bad_clip)
-        splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.seed, self._stratum)
+        splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.held_out_seed, self._stratum)
         sizes = {
-            "train": (splits.train, self.num_train_prompts_per_epoch),
-            "val": (splits.val, self.num_val_prompts),
-            "test": (splits.test, self.num_test_prompts),
+            "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),
+            "val": (splits.val, self.num_val_prompts, self.held_out_seed),
+            "test": (splits.test, self.num_test_prompts, self.held_out_seed),
         }
         self.datasets = {
-            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, self.seed)
-            for name, (part, num_prompts) in sizes.items()
+            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, seed)
+            for name, (part, num_prompts, seed) in sizes.items()
             if part
         }
 

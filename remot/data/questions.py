@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.answers import LETTERS
 from remot.data.reasoning import readable, tell_reasoning
-from remot.data.templates import CLOSING, PAIR_LINE, WORDINGS
+from remot.data.templates import CLOSING, ORDINALS, PAIR_LINE, WORDINGS
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Question, Slot, Triplet
@@ -60,7 +60,8 @@ class QuestionWriter:
         labels = triplet.labels[:1] if self.binary else triplet.labels
         slots = self._slots(labels, generator)
         wording = WORDINGS[labels[0].attribute][generator.integers(self.num_wordings)]
-        lines = [wording.format(subject=readable(labels[0].subject)), *map(_pair_line, slots), CLOSING[len(slots)]]
+        pair_lines = map(_pair_line, ORDINALS, slots)
+        lines = [wording.format(subject=readable(labels[0].subject)), *pair_lines, CLOSING[len(slots)]]
         frames = triplet.frame_indices[: self.num_pictures]
         return Question(
             prompt_id=prompt_id,
@@ -68,7 +69,7 @@ class QuestionWriter:
             slots=slots,
             domain=triplet.clip.domain,
             scene_id=triplet.clip.scene_id,
-            reasoning=tell_reasoning(triplet.clip, frames, labels, picture_size),
+            reasoning=tell_reasoning(triplet.clip, frames, slots, picture_size),
         )
 
     def _slots(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> tuple[Slot, ...]:
@@ -85,7 +86,7 @@ def _slot(label: MotionLabel, options: tuple[str, ...]) -> Slot:
     return Slot(label=label, options=options, gold=LETTERS[options.index(label.value)])
 
 
-def _pair_line(slot: Slot) -> str:
+def _pair_line(ordinal: str, slot: Slot) -> str:
     options = ", ".join(f"{letter} {value}" for letter, value in zip(LETTERS, slot.options, strict=False))
     first, second = slot.label.pair
-    return PAIR_LINE.format(first=first, second=second, options=options)
+    return PAIR_LINE.format(ordinal=ordinal, first=first, second=second, options=options)

@@ -5,29 +5,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from remot.data.experts.base import IntArray
-from remot.structures import Clip, FloatArray, MotionLabel
+from remot.data.templates import ORDINALS
+from remot.structures import Clip, FloatArray, MotionLabel, Slot
 
 #: Cells of the grid along each side, so that a place is two digits.
 NUM_CELLS = 10
 
 
 def tell_reasoning(
-    clip: Clip, frame_indices: Sequence[int], labels: Sequence[MotionLabel], picture_size: tuple[int, int]
+    clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], picture_size: tuple[int, int]
 ) -> str:
     """What is seen in each picture, as far as the annotations tell it, and what follows for each pair.
 
     Args:
         clip: The annotated clip.
         frame_indices: The frames shown, in order.
-        labels: The labels asked about, all of one attribute and subject.
+        slots: The questions, all of one attribute and subject.
         picture_size: Width and height of the pictures the boxes refer to, in pixels.
 
     Returns:
-        Such as ``the red tower: x3 y5, x7 y5, x3 y5; left, none, right``; only the part after the semicolon if the
-        annotations do not tell where to look.
+        Such as ``the red tower: x3 y5, x7 y5, x3 y5; first left C, second none C, third right A``; only the part after
+        the semicolon if the annotations do not tell where to look.
     """
-    verdicts = ", ".join(label.value for label in labels)
-    seen = tell_observations(clip, frame_indices, labels[0], picture_size)
+    verdicts = ", ".join(
+        f"{ordinal} {slot.label.value} {slot.gold}" for ordinal, slot in zip(ORDINALS, slots, strict=False)
+    )
+    seen = tell_observations(clip, frame_indices, slots[0].label, picture_size)
     return f"{seen}; {verdicts}" if seen else verdicts
 
 

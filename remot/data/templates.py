@@ -39,8 +39,12 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+#: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
+#: easily than the pair of numbers that follows.
+ORDINALS = ("first", "second", "third")
+
 #: One line for each pair of pictures.
-PAIR_LINE = "{first} to {second}: {options}"
+PAIR_LINE = "{ordinal}, {first} to {second}: {options}"
 
 #: The last line, by number of questions.
 CLOSING = {

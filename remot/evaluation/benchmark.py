@@ -1,7 +1,9 @@
 """Asking a policy held-out questions and judging what it says."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -64,17 +66,38 @@ def answer_batch(
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkScores:
-    """Scores of one policy on one split.
+    """What one policy said on one split.
 
     Args:
-        sampled: Decoded as the settings say.
-        greedy: Decoded greedily.
-        judged: The sampled completions.
+        judged: The completions decoded as the settings say.
+        judged_greedy: The completions decoded greedily.
     """
 
-    sampled: ScoreTable
-    greedy: ScoreTable
-    judged: list[JudgedCompletion]
+    judged: Sequence[JudgedCompletion]
+    judged_greedy: Sequence[JudgedCompletion]
+
+    @cached_property
+    def sampled(self) -> ScoreTable:
+        """Scores decoded as the settings say."""
+        return score_table(self.judged)
+
+    @cached_property
+    def greedy(self) -> ScoreTable:
+        """Scores decoded greedily."""
+        return score_table(self.judged_greedy)
+
+    def as_record(self) -> dict[str, list[dict[str, object]]]:
+        """Plain containers, for a checkpoint."""
+        return {
+            "judged": [asdict(one) for one in self.judged],
+            "judged_greedy": [asdict(one) for one in self.judged_greedy],
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Iterable[Mapping[str, Any]]]) -> "BenchmarkScores":
+        """The scores that :meth:`as_record` wrote."""
+        judged, greedy = ([JudgedCompletion(**one) for one in record[key]] for key in ("judged", "judged_greedy"))
+        return cls(judged, greedy)
 
 
 def run_benchmark(
@@ -99,4 +122,4 @@ def run_benchmark(
         greedy += answer_batch(policy, batch, settings, GREEDY).judged
         if on_batch is not None:
             on_batch(batch, answered)
-    return BenchmarkScores(score_table(sampled), score_table(greedy), sampled)
+    return BenchmarkScores(sampled, greedy)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from remot.answers import answer_char_span, render_response
+from remot.answers import answer_char_span, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.encoding import EncodedPrompts
@@ -23,8 +23,8 @@ class SFTObjective(Objective):
 
     Args:
         loss_on: ``answer`` takes the loss on the letters inside ``<answer>`` only (ReMoT), ``response`` on the
-            reasoning, the tags and the end of turn too, ``both`` adds up the two means, so that a long reasoning
-            does not drown the few letters.
+            reasoning, the tags and the end of turn too, ``both`` adds to that the mean over all option letters, those
+            that stand alone in the reasoning too, so that a long reasoning does not drown the few letters.
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
             base model that sees well and answers unsurely, such as remot-tiny.
         answer_noise_from_step: First optimiser step with noise: a model learns the task sooner without.
@@ -81,12 +81,14 @@ class SFTObjective(Objective):
         tokenised = [policy.tokenize_response(response) for response in responses]
         longest = max(len(ids) for ids, _ in tokenised)
         token_ids = torch.full((len(responses), 1, longest), policy.pad_token_id)
-        on_answer, on_response = torch.zeros(2, *token_ids.shape, dtype=torch.bool)
+        on_answer, on_letters, on_response = torch.zeros(3, *token_ids.shape, dtype=torch.bool)
         for row, (response, (ids, offsets)) in enumerate(zip(responses, tokenised, strict=True)):
             token_ids[row, 0, : len(ids)] = torch.tensor(ids)
-            on_answer[row, 0, : len(ids)] = _answer_tokens(response, offsets)
+            spans = [answer_char_span(response)]
+            on_answer[row, 0, : len(ids)] = _tokens_over(spans, offsets)
+            on_letters[row, 0, : len(ids)] = _tokens_over([*spans, *letter_char_spans(response)], offsets)
             on_response[row, 0, : len(ids)] = True
-        masks = {"answer": [on_answer], "response": [on_response], "both": [on_answer, on_response]}[self.loss_on]
+        masks = {"answer": [on_answer], "response": [on_response], "both": [on_letters, on_response]}[self.loss_on]
         return (token_ids.to(policy.device), *(mask.to(policy.device) for mask in masks))
 
     @staticmethod
@@ -99,7 +101,6 @@ class SFTObjective(Objective):
         return LossOutput(loss=loss, metrics={"nll": outputs[0].metrics["nll"]})
 
 
-def _answer_tokens(response: str, offsets: Sequence[tuple[int, int]]) -> Tensor:
-    """[T] bool, True for the tokens that cover a letter of the answer."""
-    start, end = answer_char_span(response)
-    return torch.tensor([first < end and last > start for first, last in offsets])
+def _tokens_over(spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> Tensor:
+    """[T] bool, True for the tokens that cover a character of any of the spans."""
+    return torch.tensor([any(first < end and last > start for start, end in spans) for first, last in offsets])

@@ -70,8 +70,16 @@ def fitted(workplace):
 def continued(fitted):  # noqa: ARG001 (it goes on where this one ended)
     """One step more, as a user prolongs a run; gives the run's state before and the one after."""
     _, before = stored_run()
+    log_table(before, "")  # so that only a table written by the continued run is there afterwards
     remot("fit", **{"trainer.max_steps": 3, "ckpt_path": "last"})
     return before, stored_run()[1]
+
+
+def log_table(run, text):
+    from mlflow import MlflowClient
+
+    for name in ("final_table.txt", "final_table.json"):
+        MlflowClient(STORE).log_text(run.info.run_id, text, name)
 
 
 def test_version_and_help(capsys):
@@ -204,6 +212,18 @@ def test_continued_run_is_the_same_run(continued, workplace):
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
     assert list(workplace.glob("runs/quickstart/*/last-v1.ckpt")) == []
     assert after.data.metrics["eval/base/partial"] == before.data.metrics["eval/base/partial"]
+
+
+def test_continued_run_tells_the_whole_change(continued):
+    """Its table goes from the base model, which it has not evaluated itself, to what it ended with."""
+    from mlflow.artifacts import load_dict, load_text
+
+    _, after = continued
+    record = load_dict(f"{after.info.artifact_uri}/final_table.json")
+    for column, stage in (("base", "base"), ("trained", "final")):
+        assert record["sampled"]["partial"][column]["mean"] == after.data.metrics[f"eval/{stage}/partial"]
+        assert record["greedy"]["format"][column]["mean"] == after.data.metrics[f"eval/{stage}/format_greedy"]
+    assert "base → trained" in load_text(f"{after.info.artifact_uri}/final_table.txt")
 
 
 @pytest.mark.usefixtures("continued")

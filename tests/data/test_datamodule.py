@@ -112,6 +112,16 @@ def test_evaluation_prompts_are_fixed_and_complete(root):
     assert make(root, val_fraction=0.0).val_dataloader() == []
 
 
+def test_runs_of_any_seed_are_asked_the_same_held_out_questions(root):
+    def texts(split, **seeds):
+        data = make(root, **seeds)
+        return [data.datasets[split][number].question for number in range(3)]
+
+    for split in ("val", "test"):
+        assert texts(split, seed=0) == texts(split, seed=1) != texts(split, held_out_seed=1)
+    assert texts("train", seed=0) != texts("train", seed=1)
+
+
 def test_train_loader_starts_where_the_state_says(root):
     data = make(root)
     assert data.state_dict() == {"next_train_batch": 0}

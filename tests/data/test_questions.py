@@ -12,7 +12,7 @@ from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator
-from remot.structures import EffectorTrack, MotionLabel, ObjectTrack
+from remot.structures import EffectorTrack, MotionLabel, ObjectTrack, Slot
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of
 
 CLIP = camera_clip([0, 20, 40, 0.2, 20.3, 40, 30])
@@ -31,7 +31,7 @@ def test_text_of_a_prompt():
     question = QuestionWriter(num_wordings=1).write(triplet(), "train/0/0", (32, 32), numpy_generator(0))
     first, *lines, last = question.text.split("\n")
     assert first == "Which way did the camera turn, as the viewer sees it?"
-    assert [line.split(":")[0] for line in lines] == ["1 to 2", "1 to 3", "2 to 3"]
+    assert [line.split(":")[0] for line in lines] == ["first, 1 to 2", "second, 1 to 3", "third, 2 to 3"]
     assert last == CLOSING[3]
     assert question.text.isascii()
     assert (question.prompt_id, question.domain, question.scene_id) == ("train/0/0", "hand", "scene")
@@ -123,12 +123,18 @@ def test_reasoning_ends_with_the_verdict_on_each_pair():
     """The verdicts alone are told where the annotations do not say where to look."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [
-        MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm")
-        for pair, value in zip(PAIRS, ("opened", "none", "closed"), strict=True)
+        Slot(MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm"), ("opened", "none", "closed"), letter)
+        for pair, value, letter in zip(PAIRS, ("opened", "none", "closed"), "ABC", strict=True)
     ]
-    told = "left arm opening: 1, 9, 9; opened, none, closed"
-    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
-    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "opened, none, closed"
+    verdicts = "first opened A, second none B, third closed C"
+    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == f"left arm opening: 1, 9, 9; {verdicts}"
+    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == verdicts
+
+
+def test_reasoning_names_the_letters_of_its_question():
+    question = QuestionWriter().write(triplet((1, 0, -1)), "p", (32, 32), numpy_generator(3))
+    a, b, c = question.solution
+    assert question.reasoning.endswith(f"first right {a}, second none {b}, third left {c}")
 
 
 def test_options_may_be_shuffled_once_for_a_prompt():

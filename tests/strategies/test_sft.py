@@ -194,7 +194,16 @@ def test_loss_is_the_mean_over_the_target_tokens_of_the_batch(loss_on):
     assert int(mask.sum()) == 9 if loss_on == "answer" else int(mask.sum()) > 30
 
 
+def test_both_looks_at_the_letters_of_the_reasoning_too():
+    policy, response = make_policy(with_reference=False), render_response("A Bow, first up B, second none A", "BA")
+    ids, on_letters, on_response = SFTObjective(loss_on="both").targets(policy, [response])
+    learnt = [policy.processor.tokenizer.decode(token) for token in ids[on_letters]]
+    assert "".join(learnt).replace(" ", "") == "ABABA"
+    assert int(on_response.sum()) == ids.shape[-1]
+
+
 def test_both_adds_up_the_two_means():
+    """The batch's reasoning holds no option letter, so that the letters are those of the answer."""
     policy, batch = make_lora_policy(), make_batch(3)
     answer, response, both = (
         totals(SFTObjective(loss_on=loss_on).prepare(policy, batch, ADDRESS, 2), policy)

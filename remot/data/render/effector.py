@@ -60,6 +60,8 @@ class Arm:
         base_xy: Where the arm enters the picture.
         elbow_offset: [2] pixels of the elbow from the middle between base and palm.
         colour: Colour of the gripper.
+        web_colour: Colour of the web between its fingers, as wide as the opening: a model of a million parameters
+            learns an amount of colour in minutes, the distance of two bars not in an hour.
         link_colour: Colour of the links.
     """
 
@@ -68,6 +70,7 @@ class Arm:
     base_xy: FloatArray
     elbow_offset: FloatArray
     colour: Colour
+    web_colour: Colour
     link_colour: Colour
 
     def paint(self, canvas: Canvas, centre_xy: FloatArray, opening: float) -> None:
@@ -77,15 +80,22 @@ class Arm:
         for start, end in ((self.base_xy, elbow), (elbow, back + self.direction * 3)):
             paint_bar(canvas, start, end, 4.5, self.link_colour)
         half_span, palm_length = self.gripper.half_span, self.gripper.palm_length
-        self._paint_part(canvas, centre_xy, (-half_span, half_span), (0, palm_length))
+        half_gap, tips = opening * self.gripper.max_gap / 2, 2 * self.gripper.half_reach
+        self._paint_part(canvas, centre_xy, (-half_span, half_span), (0, palm_length), self.colour)
+        self._paint_part(canvas, centre_xy, (-half_gap, half_gap), (palm_length, tips), self.web_colour)
         for side in (-1, 1):
-            inner = side * opening * self.gripper.max_gap / 2
+            inner = side * half_gap
             outer = inner + side * self.gripper.finger_width
             span = (min(inner, outer), max(inner, outer))
-            self._paint_part(canvas, centre_xy, span, (palm_length, 2 * self.gripper.half_reach))
+            self._paint_part(canvas, centre_xy, span, (palm_length, tips), self.colour)
 
     def _paint_part(
-        self, canvas: Canvas, centre_xy: FloatArray, across: tuple[float, float], reach: tuple[float, float]
+        self,
+        canvas: Canvas,
+        centre_xy: FloatArray,
+        across: tuple[float, float],
+        reach: tuple[float, float],
+        colour: Colour,
     ) -> None:
         """Paint the rectangle given across the fingers and from the palm's back to the tips."""
         sideways = np.abs(self.direction[::-1])
@@ -93,7 +103,7 @@ class Arm:
             centre_xy + sideways * across[end] + self.direction * (reach[end] - self.gripper.half_reach)
             for end in (0, 1)
         ]
-        paint_rectangle(canvas, np.minimum(*corners), np.maximum(*corners), self.colour)
+        paint_rectangle(canvas, np.minimum(*corners), np.maximum(*corners), colour)
 
     def boxes_xyxy(self, path_xy: FloatArray) -> FloatArray:
         """[N, 4] pixels around the gripper."""
@@ -138,7 +148,7 @@ def _render(
     free_axis: int,
 ) -> RenderedScene:
     background, colours = tabletop(generator, PICTURE_SIZE), draw_colours(generator)
-    arm = _draw_arm(generator, gripper, direction, colours.pop(), is_dark=float(background.mean()) < 115)
+    arm = _draw_arm(generator, gripper, direction, colours, is_dark=float(background.mean()) < 115)
     lane = float(path_xy[:, 1 - free_axis].mean())
     props = bystanders(generator, colours, free_axis=free_axis, lane=lane)
     frames = []
@@ -156,13 +166,17 @@ def _render(
 
 
 def _draw_arm(
-    generator: np.random.Generator, gripper: Gripper, direction: FloatArray, colour: str, *, is_dark: bool
+    generator: np.random.Generator, gripper: Gripper, direction: FloatArray, colours: list[str], *, is_dark: bool
 ) -> Arm:
-    """An arm that enters the picture behind its fingers, with links that stand out from the background."""
+    """An arm that enters the picture behind its fingers, with links that stand out from the background.
+
+    Takes its own colour and its web's from the end of ``colours``.
+    """
     half, sideways = PICTURE_SIZE / 2, direction[::-1]
     base = half - direction * (half + 8) + sideways * generator.uniform(-0.7, 0.7) * half
     elbow = sideways * generator.uniform(-18, 18)
-    return Arm(gripper, direction, base, elbow, COLOURS[colour], LIGHT if is_dark else DARK)
+    colour, web_colour = COLOURS[colours.pop()], COLOURS[colours.pop()]
+    return Arm(gripper, direction, base, elbow, colour, web_colour, LIGHT if is_dark else DARK)
 
 
 def _to_metres(path_xy: FloatArray) -> FloatArray:
