@@ -98,10 +98,12 @@ def strategy_named_in(path):
 def test_there_are_configurations():
     names = {
         "quickstart",
+        "quickstart_long",
         "real_re10k",
         "1_see",
         "2_answer",
         "3_unsure",
+        "4_biased",
         "sft",
         "grpo",
         "sft_then_grpo",

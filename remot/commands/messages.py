@@ -5,21 +5,35 @@ import importlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import yaml
 
 NEAREST = "(nearest that exists:"
+#: How the parser says that no class has the name given.
+NOT_A_CLASS = "dot import path string: "
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
+#: Types whose subclasses are no suggestion.
+BUILT_IN = (list, dict, tuple, str, int, float, type(None))
 
 
-def explain(message: str, known_keys: Iterable[str]) -> str:
-    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one."""
+def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | None = None) -> str:
+    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one.
+
+    Args:
+        message: What the parser says.
+        known_keys: Keys to suggest.
+        types: Type of each key, for the names of classes.
+    """
     text = " ".join(message.split())
     if NEAREST in text:  # a nested parser has already explained it
         return _core(text)
     wrong = _wrong_word(text)
-    suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
+    if NOT_A_CLASS in text:
+        suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
+    else:
+        suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
     return _core(text) + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
@@ -39,7 +53,7 @@ def _wrong_word(text: str) -> str:
         "nrecognized arguments: --",
         "does not accept option '",
         "Option '",
-        "dot import path string: ",
+        NOT_A_CLASS,
         "Key '",
         'Key "',
     ):
@@ -70,17 +84,37 @@ def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
 
 
 def _nearest_of_class(wrong: str, text: str) -> str:
-    """Nearest setting or, where the name of a class was wrong, nearest class of the type that was expected."""
+    """Nearest setting of the classes that were expected, all of them if none is near, "" if no class was."""
+    settings = {name for one in _expected_classes(text, {}) for name in inspect.signature(one).parameters}
+    return _nearest_or_all(wrong, settings) if wrong else ""
+
+
+def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
+    """Name of the class most like ``wrong``, all names if none is near, "" if no class is known to be expected."""
+    return _nearest_or_all(wrong.rpartition(".")[2], {one.__name__ for one in classes})
+
+
+def _nearest_or_all(wrong: str, names: set[str]) -> str:
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
+    return close[0] if close else ", ".join(sorted(names))
+
+
+def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:
+    """The classes a message says were expected, else those that fit the key it is about."""
     _, found, rest = text.partition("Subtypes: [<class '")
-    if not found or not wrong:
-        return ""
-    module, _, name = rest.partition("'")[0].rpartition(".")
-    classes = list(_subclasses(getattr(importlib.import_module(module), name)))
-    names = {one.__name__ for one in classes}
-    settings = {setting for one in classes for setting in inspect.signature(one).parameters}
-    wanted = names if "import path" in text else settings
-    close = difflib.get_close_matches(wrong.rpartition(".")[2], wanted, n=1, cutoff=SIMILARITY)
-    return close[0] if close else ", ".join(sorted(wanted))
+    if found:
+        module, _, name = rest.partition("'")[0].rpartition(".")
+        return list(_subclasses(getattr(importlib.import_module(module), name)))
+    key = text.partition('key "')[2].partition('"')[0]
+    parents = (one for one in _parts_of(types.get(key)) if isinstance(one, type) and not issubclass(one, BUILT_IN))
+    return [child for parent in parents for child in (parent, *_subclasses(parent)) if not inspect.isabstract(child)]
+
+
+def _parts_of(annotation: object) -> Iterator[object]:
+    """A type and the types it is made of, such as ``list[MotionExpert] | None`` and ``MotionExpert``."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts_of(part)
 
 
 def _subclasses(parent: type) -> Iterator[type]:

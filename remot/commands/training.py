@@ -31,6 +31,8 @@ from remot.tracking import MLflowSaveConfig, quiet_mlflow
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
 LAST = "last"
+#: Settings of the trainer that end a run.
+ENDS = ("max_steps", "max_epochs", "max_time")
 
 
 class RemotParser(LightningArgumentParser):
@@ -46,7 +48,7 @@ class RemotParser(LightningArgumentParser):
             ConfigError: Always.
         """
         known = set(_keys_of(self)) | keys_of_files(self.arguments)
-        raise ConfigError(explain(str(message), known)) from ex
+        raise ConfigError(explain(str(message), known, _types_of(self))) from ex
 
 
 def _keys_of(parser: ArgumentParser) -> Iterator[str]:
@@ -56,6 +58,16 @@ def _keys_of(parser: ArgumentParser) -> Iterator[str]:
         if isinstance(action.choices, Mapping):
             for subparser in action.choices.values():
                 yield from _keys_of(subparser)
+
+
+def _types_of(parser: ArgumentParser) -> dict[str, Any]:
+    """Type of each key of ``parser`` and of its subcommands."""
+    types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    for action in parser._actions:
+        if isinstance(action.choices, Mapping):
+            for subparser in action.choices.values():
+                types |= _types_of(subparser)
+    return types
 
 
 class RemotCLI(LightningCLI):
@@ -86,6 +98,9 @@ class RemotCLI(LightningCLI):
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
         config = self.config[self.subcommand]
         experiment = _experiment(config)
+        if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
+            msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
+            raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
         config.ckpt_path = None if checkpoint is None else str(checkpoint)

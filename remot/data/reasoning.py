@@ -12,10 +12,14 @@ from remot.structures import Clip, FloatArray, MotionLabel, Slot
 NUM_CELLS = 10
 
 
+#: Coordinate of a place that decides each attribute, by the end of its name.
+AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
+
+
 def tell_reasoning(
     clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], picture_size: tuple[int, int]
 ) -> str:
-    """What is seen in each picture, as far as the annotations tell it, and what follows for each pair.
+    """For each pair what is seen in its two pictures, as far as the annotations tell it, what follows, and its letter.
 
     Args:
         clip: The annotated clip.
@@ -24,37 +28,40 @@ def tell_reasoning(
         picture_size: Width and height of the pictures the boxes refer to, in pixels.
 
     Returns:
-        Such as ``the red tower: x3 y5, x7 y5, x3 y5; first left C, second none C, third right A``; only the part after
-        the semicolon if the annotations do not tell where to look.
+        Such as ``the red tower: first x3 x7 left C, second x3 x3 none C, third x7 x3 right A``; verdicts and letters
+        alone if the annotations do not tell where to look.
     """
-    verdicts = ", ".join(
-        f"{ordinal} {slot.label.value} {slot.gold}" for ordinal, slot in zip(ORDINALS, slots, strict=False)
+    what, seen = tell_observations(clip, frame_indices, slots[0].label, picture_size)
+    pairs = ", ".join(
+        " ".join([ordinal, *(seen[picture - 1] for picture in slot.label.pair if seen), slot.label.value, slot.gold])
+        for ordinal, slot in zip(ORDINALS, slots, strict=False)
     )
-    seen = tell_observations(clip, frame_indices, slots[0].label, picture_size)
-    return f"{seen}; {verdicts}" if seen else verdicts
+    return f"{what}: {pairs}" if seen else pairs
 
 
 def tell_observations(
     clip: Clip, frame_indices: Sequence[int], label: MotionLabel, picture_size: tuple[int, int]
-) -> str:
-    """Observations from which the answer follows, or "" if the annotations do not tell them.
+) -> tuple[str, list[str]]:
+    """Observations from which the answer follows, empty if the annotations do not tell them.
 
     A turned camera is told from a landmark, a moved thing from its own box, a gripper from its opening in tenths.
 
     Returns:
-        Such as ``the red tower: x3 y5, x7 y5, x1 y2`` or ``arm opening: 5, 0, 9``.
+        What is looked at, and what is seen in each picture, such as ``("the red tower", ["x3", "x7", "x1"])`` or
+        ``("arm opening", ["5", "0", "9"])``.
     """
     frames = np.asarray(frame_indices, dtype=np.int64)
     if label.attribute == "gripper":
         return _tell_opening(clip, frames, label.subject)
     thing = _landmark(clip, frames) if not label.subject else label.subject
     if thing is None or thing not in clip.objects:
-        return ""
+        return "", []
     boxes = clip.objects[thing].boxes_xyxy[frames]
     if np.isnan(boxes).any():
-        return ""
-    places = ", ".join(f"x{x} y{y}" for x, y in grid_cells(boxes, picture_size))
-    return f"the {readable(thing)}: {places}"
+        return "", []
+    axis = AXES[label.attribute.rpartition("_")[2]]
+    cells = grid_cells(boxes, picture_size)
+    return f"the {readable(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
 
 
 def grid_cells(boxes_xyxy: FloatArray, picture_size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -78,9 +85,9 @@ def _landmark(clip: Clip, frames: IntArray) -> str | None:
     return None
 
 
-def _tell_opening(clip: Clip, frames: IntArray, subject: str) -> str:
+def _tell_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
     effector = clip.effectors.get(subject)
     if effector is None or effector.opening is None:
-        return ""
+        return "", []
     tenths = np.clip(np.floor(NUM_CELLS * effector.opening[frames] + 1e-9), 0, NUM_CELLS - 1).astype(int)
-    return f"{readable(subject)} opening: {', '.join(map(str, tenths))}"
+    return f"{readable(subject)} opening", [str(tenth) for tenth in tenths]

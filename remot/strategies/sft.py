@@ -1,20 +1,20 @@
 """The supervised objective: the likelihood of the right answer, or of the whole response told from the annotations."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from remot.answers import answer_char_span, letter_char_spans, render_response
+from remot.answers import LETTERS, answer_char_span, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
-from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.seeding import numpy_generator
 from remot.strategies.objective import Objective, PreparedStep, StepAddress, micro_slices
-from remot.structures import LossOutput, PromptBatch, Question
+from remot.structures import LossOutput, PromptBatch, Question, Slot
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,27 @@ class SFTObjective(Objective):
 
     Args:
         loss_on: ``answer`` takes the loss on the letters inside ``<answer>`` only (ReMoT), ``response`` on the
-            reasoning, the tags and the end of turn too, ``both`` adds to that the mean over all option letters, those
-            that stand alone in the reasoning too, so that a long reasoning does not drown the few letters.
+            reasoning, the tags and the end of turn too.
+        letter_weight: Adds this many times the mean over all option letters of the response, those that stand alone in
+            the reasoning too, so that a long reasoning does not drown the few letters.
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
             base model that sees well and answers unsurely, such as remot-tiny.
-        answer_noise_from_step: First optimiser step with noise: a model learns the task sooner without.
+        answer_bias: Share of letters replaced by ``A``: the liking for a position that large models are known for
+            (arXiv 2309.03882). For the same purpose; with it greedy answers are wrong too.
     """
 
-    loss_on: Literal["answer", "response", "both"] = "answer"
+    loss_on: Literal["answer", "response"] = "answer"
+    letter_weight: float = 0.0
     answer_noise: float = 0.0
-    answer_noise_from_step: int = 0
+    answer_bias: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.answer_noise <= 1:
-            msg = f"sft.answer_noise is a share in [0, 1], got {self.answer_noise}"
+        shares = (self.answer_noise, self.answer_bias)
+        if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1):
+            msg = f"sft.answer_noise and sft.answer_bias are shares that sum to at most 1, got {shares}"
+            raise ConfigError(msg)
+        if self.letter_weight < 0:
+            msg = f"sft.letter_weight is not negative, got {self.letter_weight}"
             raise ConfigError(msg)
 
     @property
@@ -49,31 +56,37 @@ class SFTObjective(Objective):
     ) -> PreparedStep:
         """Render and tokenise the responses and encode the pictures."""
         responses = [self.response(question, address) for question in batch.questions]
-        token_ids, *masks = self.targets(policy, responses)
+        token_ids, mask, on_letters = self.targets(policy, responses)
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
-        terms = [(mask, float(mask.sum())) for mask in masks]
+        num_targets, num_letters = float(mask.sum()), float(on_letters.sum())
 
         def micro_losses() -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
-                yield self._loss(policy, part, token_ids[rows], [(mask[rows], count) for mask, count in terms])
+                logprobs = policy.completion_logprobs(part, token_ids[rows])
+                output = sft_loss(logprobs, mask[rows], normalizer=num_targets)
+                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
+                yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
         return PreparedStep(num_updates=1, micro_losses=micro_losses)
 
     def response(self, question: Question, address: StepAddress) -> str:
-        """The response to learn, with noise on its letters if asked for."""
-        letters = question.solution
-        if self.answer_noise > 0 and address.step >= self.answer_noise_from_step:
-            noise = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
-            letters = "".join(
-                "ABCDEFGH"[noise.integers(len(slot.options))] if noise.random() < self.answer_noise else slot.gold
-                for slot in question.slots
-            )
+        """The response to learn, with noise and bias on its letters if asked for."""
+        if self.answer_noise + self.answer_bias == 0:
+            return render_response(question.reasoning, question.solution)
+        generator = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
+        letters = "".join(self._letter(slot, generator) for slot in question.slots)
         return render_response(question.reasoning, letters)
 
-    def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, ...]:
-        """Token ids [P, 1, T] and a target mask [P, 1, T] for each term of the loss.
+    def _letter(self, slot: Slot, generator: np.random.Generator) -> str:
+        draw = generator.random()
+        if draw < self.answer_noise:
+            return LETTERS[generator.integers(len(slot.options))]
+        return LETTERS[0] if draw < self.answer_noise + self.answer_bias else slot.gold
+
+    def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids [P, 1, T], mask [P, 1, T] of the targets, and mask [P, 1, T] of all option letters.
 
         Answer tokens are found by the characters they cover, never by tokenising the pieces apart: a tokenizer may
         glue a tag's last symbol to the first letter.
@@ -88,17 +101,8 @@ class SFTObjective(Objective):
             on_answer[row, 0, : len(ids)] = _tokens_over(spans, offsets)
             on_letters[row, 0, : len(ids)] = _tokens_over([*spans, *letter_char_spans(response)], offsets)
             on_response[row, 0, : len(ids)] = True
-        masks = {"answer": [on_answer], "response": [on_response], "both": [on_letters, on_response]}[self.loss_on]
-        return (token_ids.to(policy.device), *(mask.to(policy.device) for mask in masks))
-
-    @staticmethod
-    def _loss(
-        policy: VLMPolicy, encoded: EncodedPrompts, token_ids: Tensor, terms: Sequence[tuple[Tensor, float]]
-    ) -> LossOutput:
-        logprobs = policy.completion_logprobs(encoded, token_ids)
-        outputs = [sft_loss(logprobs, mask, normalizer=count) for mask, count in terms]
-        loss = torch.stack([output.loss for output in outputs]).sum()
-        return LossOutput(loss=loss, metrics={"nll": outputs[0].metrics["nll"]})
+        mask = on_answer if self.loss_on == "answer" else on_response
+        return token_ids.to(policy.device), mask.to(policy.device), on_letters.to(policy.device)
 
 
 def _tokens_over(spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> Tensor:

@@ -73,6 +73,8 @@ def root(tmp_path):
         (["--trainer.max_stepss", "3"], "trainer.max_stepss", "trainer.max_steps)"),
         (["--model.strategy", "SFTT"], "SFTT", "SFT)"),
         (["--model.grpo.reward", "ReMoTRewardd"], "ReMoTRewardd", "ReMoTReward)"),
+        (["--data.experts", "[{class_path: CamraYaw}]"], "CamraYaw", "CameraYaw)"),
+        (["--trainer.callbacks", "[{class_path: LearningRateMonitr}]"], "LearningRateMonitr", "LearningRateMonitor)"),
         (
             ["--model.strategy", "AlternatingSFTGRPO", "--model.strategy.init_args.ksft", "3"],
             "'ksft' is not accepted",
@@ -122,6 +124,12 @@ def test_misspelt_in_a_file(complaint, tmp_path, section, wrong, nearest):
 def test_value_that_does_not_fit(complaint, arguments, told):
     sentence = complaint("fit", "--config", QUICKSTART, "--trainer.logger", "false", *arguments)
     assert all(word in sentence for word in told)
+
+
+def test_run_without_an_end(complaint):
+    sentence = complaint("fit", "--trainer.logger", "false")
+    assert "no end" in sentence
+    assert "trainer.max_steps" in sentence
 
 
 def test_unknown_command(complaint):

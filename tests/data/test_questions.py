@@ -81,7 +81,7 @@ def test_binary_asks_one_pair():
     question = writer.write(triplet(), "p", (32, 32), numpy_generator(0))
     assert writer.num_pictures == 2
     assert len(question.slots) == len(question.solution) == 1
-    assert question.reasoning.count("x") == 2
+    assert question.reasoning == f"the red tower: first x3 x1 right {question.solution}"
 
 
 def test_grid_cells_by_hand():
@@ -96,39 +96,41 @@ def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
     hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
     mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
     clip = clip_of(3, objects={"z tower": seen, "b_tower": seen, "a tower": hidden, "a ball": mover})
-    assert tell_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == "the b tower: x1 y3, x5 y3, x9 y3"
-    assert tell_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == "the a tower: x9 y3, x1 y3"
+    assert tell_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == ("the b tower", ["x1", "x5", "x9"])
+    assert tell_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == ("the a tower", ["x9", "x1"])
 
 
 def test_object_and_effector_reasoning():
     track = ObjectTrack(boxes([(10, 35), (50, 35), (np.nan, np.nan)]))
     clip = clip_of(3, objects={"ball": track, "arm": track}, effectors={"arm": EffectorTrack(np.zeros((3, 3)))})
-    for attribute, subject in (("object_vertical", "ball"), ("effector_vertical", "arm")):
-        assert tell_observations(clip, (0, 1), label(attribute, subject), (100, 100)) == f"the {subject}: x1 y3, x5 y3"
-        assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ""
+    for attribute, subject in (("object_vertical", "ball"), ("effector_horizontal", "arm")):
+        told = {"object_vertical": ["y3", "y3"], "effector_horizontal": ["x1", "x5"]}[attribute]
+        assert tell_observations(clip, (0, 1), label(attribute, subject), (100, 100)) == (f"the {subject}", told)
+        assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ("", [])
 
 
 def test_gripper_reasoning_tells_tenths():
     clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
-    assert tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9)) == "left arm opening: 5, 0, 9"
+    told = tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9))
+    assert told == ("left arm opening", ["5", "0", "9"])
 
 
 def test_no_reasoning_without_annotations():
-    assert tell_observations(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9)) == ""
-    assert tell_observations(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9)) == ""
-    assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9)) == ""
+    assert tell_observations(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9))[1] == []
+    assert tell_observations(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9))[1] == []
+    assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
 
 
-def test_reasoning_ends_with_the_verdict_on_each_pair():
-    """The verdicts alone are told where the annotations do not say where to look."""
+def test_reasoning_tells_each_pair_with_what_is_seen_in_its_pictures():
+    """Verdicts and letters alone are told where the annotations do not say where to look."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [
         Slot(MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm"), ("opened", "none", "closed"), letter)
         for pair, value, letter in zip(PAIRS, ("opened", "none", "closed"), "ABC", strict=True)
     ]
-    verdicts = "first opened A, second none B, third closed C"
-    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == f"left arm opening: 1, 9, 9; {verdicts}"
-    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == verdicts
+    told = "left arm opening: first 1 9 opened A, second 1 9 none B, third 9 9 closed C"
+    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
+    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "first opened A, second none B, third closed C"
 
 
 def test_reasoning_names_the_letters_of_its_question():

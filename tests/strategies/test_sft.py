@@ -20,7 +20,7 @@ LETTERS = ("CAB", "ABB", "CCC", "BAC", "AAA", "BCA")
 
 def learnt_texts(objective, policy, response):
     """The tokens that the loss is taken on, as texts."""
-    ids, mask = objective.targets(policy, [response])
+    ids, mask, _ = objective.targets(policy, [response])
     return [policy.processor.tokenizer.decode([token]) for token in ids[0, 0][mask[0, 0]].tolist()]
 
 
@@ -71,7 +71,7 @@ def test_the_tokenizer_really_glues():
 def test_answer_tokens_are_exactly_those_that_hold_a_letter(letters, reasoning):
     """Glued tokens included, reasoning of several bytes a character before them."""
     policy, response = gluing_policy(), render_response(reasoning, letters)
-    _, mask = SFTObjective().targets(policy, [response])
+    _, mask, _ = SFTObjective().targets(policy, [response])
     *of_response, of_end = mask[0, 0].tolist()
     assert of_response == touches_the_answer(policy.processor.tokenizer, response)
     assert of_end is False
@@ -103,7 +103,7 @@ def test_what_the_template_opened_is_not_learnt():
 def test_shorter_responses_are_padded_and_padding_is_not_learnt():
     policy = make_policy(with_reference=False)
     responses = [render_response("a long way to the answer", "CAB"), render_response("", "B")]
-    ids, mask = SFTObjective(loss_on="response").targets(policy, responses)
+    ids, mask, _ = SFTObjective(loss_on="response").targets(policy, responses)
     lengths = [len(policy.tokenize_response(response)[0]) for response in responses]
     assert ids.shape == mask.shape == (2, 1, max(lengths))
     assert mask.sum(-1)[:, 0].tolist() == lengths
@@ -151,21 +151,22 @@ def test_no_noise_is_the_solution():
     assert all(noisy_letters(SFTObjective(), "CAB", prompt_id=f"q{n}") == "CAB" for n in range(50))
 
 
-def test_noise_may_begin_later():
-    """A model learns the task sooner without; from then on the noise is what it would have been."""
-    late, always = SFTObjective(answer_noise=1.0, answer_noise_from_step=4), SFTObjective(answer_noise=1.0)
-
-    def many(objective, step):
-        return [noisy_letters(objective, "ABC", step=step, prompt_id=f"q{n}") for n in range(8)]
-
-    assert many(late, 3) == ["ABC"] * 8
-    assert many(late, 4) == many(always, 4) != ["ABC"] * 8
+def test_bias_replaces_its_share_by_the_first_letter():
+    """Of 3000 letters "B", 0.4 become A and 0.3 are drawn again: A 0.5, B 0.4, C 0.1, each ± 5 standard deviations."""
+    objective = SFTObjective(answer_noise=0.3, answer_bias=0.4)
+    letters = "".join(noisy_letters(objective, "BBB", prompt_id=f"q{n}") for n in range(1000))
+    for letter, share in zip("ABC", (0.5, 0.4, 0.1), strict=True):
+        assert abs(letters.count(letter) / len(letters) - share) < 5 * 0.0092
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
 def test_noise_out_of_range(share):
     with pytest.raises(ConfigError, match="answer_noise"):
         SFTObjective(answer_noise=share)
+    with pytest.raises(ConfigError, match="sum to at most 1"):
+        SFTObjective(answer_noise=0.6, answer_bias=0.5)
+    with pytest.raises(ConfigError, match="letter_weight"):
+        SFTObjective(letter_weight=-1.0)
 
 
 # -- which loss ----------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_loss_is_the_mean_over_the_target_tokens_of_the_batch(loss_on):
     policy, batch, objective = make_lora_policy(), make_batch(3), SFTObjective(loss_on=loss_on)
     loss, nll, _ = totals(objective.prepare(policy, batch, ADDRESS, 4), policy)
     responses = [objective.response(question, ADDRESS) for question in batch.questions]
-    ids, mask = objective.targets(policy, responses)
+    ids, mask, _ = objective.targets(policy, responses)
     with torch.no_grad():
         logprobs = policy.completion_logprobs(encode(policy, batch), ids)
     assert_close(loss, -logprobs[mask].mean(), rtol=1e-5)
@@ -194,25 +195,29 @@ def test_loss_is_the_mean_over_the_target_tokens_of_the_batch(loss_on):
     assert int(mask.sum()) == 9 if loss_on == "answer" else int(mask.sum()) > 30
 
 
-def test_both_looks_at_the_letters_of_the_reasoning_too():
+def test_letters_of_the_reasoning_count_too():
     policy, response = make_policy(with_reference=False), render_response("A Bow, first up B, second none A", "BA")
-    ids, on_letters, on_response = SFTObjective(loss_on="both").targets(policy, [response])
+    ids, on_response, on_letters = SFTObjective(loss_on="response").targets(policy, [response])
     learnt = [policy.processor.tokenizer.decode(token) for token in ids[on_letters]]
     assert "".join(learnt).replace(" ", "") == "ABABA"
     assert int(on_response.sum()) == ids.shape[-1]
 
 
-def test_both_adds_up_the_two_means():
+def test_letters_weigh_as_much_as_asked_for():
     """The batch's reasoning holds no option letter, so that the letters are those of the answer."""
     policy, batch = make_lora_policy(), make_batch(3)
-    answer, response, both = (
-        totals(SFTObjective(loss_on=loss_on).prepare(policy, batch, ADDRESS, 2), policy)
-        for loss_on in ("answer", "response", "both")
+    answer, response, weighted = (
+        totals(objective.prepare(policy, batch, ADDRESS, 2), policy)
+        for objective in (
+            SFTObjective(loss_on="answer"),
+            SFTObjective(loss_on="response"),
+            SFTObjective(loss_on="response", letter_weight=2.5),
+        )
     )
-    assert_close(both[0], answer[0] + response[0], rtol=1e-5)
-    assert_close(both[1], answer[1], rtol=1e-5)
-    for name, gradient in both[2].items():
-        wanted = answer[2][name] + response[2][name]
+    assert_close(weighted[0], 2.5 * answer[0] + response[0], rtol=1e-5)
+    assert_close(weighted[1], response[1], rtol=1e-5)
+    for name, gradient in weighted[2].items():
+        wanted = 2.5 * answer[2][name] + response[2][name]
         assert (gradient - wanted).norm() <= 1e-5 * wanted.norm() + 1e-9, name
 
 
