@@ -60,8 +60,7 @@ class Arm:
         base_xy: Where the arm enters the picture.
         elbow_offset: [2] pixels of the elbow from the middle between base and palm.
         colour: Colour of the gripper.
-        web_colour: Colour of the web between its fingers, as wide as the opening: a model of a million parameters
-            learns an amount of colour in minutes, the distance of two bars not in an hour.
+        web_colour: Colour of the web between its fingers, so that the opening shows as an amount of colour too.
         link_colour: Colour of the links.
     """
 
