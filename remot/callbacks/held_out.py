@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
-from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text
+from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.structures import PromptBatch
@@ -58,7 +58,7 @@ class HeldOutEvaluation(lightning.Callback):
             return
         greedy = (self.base.greedy, final.greedy)
         table = render_comparison(self.base.sampled, final.sampled, greedy=greedy)
-        Console().print(table)
+        wide_console().print(table)
         log_table(
             trainer.loggers, table_text(table), comparison_record(self.base.sampled, final.sampled, greedy=greedy)
         )

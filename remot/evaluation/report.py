@@ -10,6 +10,9 @@ from rich.text import Text
 
 from remot.evaluation.scores import Estimate, ScoreTable, change_between
 
+#: Width of tables where nothing limits it, in characters.
+NUM_COLUMNS = 120
+
 #: A pair of tables, before and after training.
 TablePair = tuple[ScoreTable, ScoreTable]
 
@@ -37,7 +40,7 @@ def render_comparison(base: ScoreTable, final: ScoreTable, *, greedy: TablePair 
         greedy: The same two decoded greedily; adds rows below.
     """
     table = Table(title="base → trained", caption=_caption(final), title_justify="left", caption_justify="left")
-    table.add_column("metric")
+    table.add_column("metric", overflow="fold")  # never cut: names differ in their ends
     for column in ("base", "trained", "change"):
         table.add_column(column, justify="right", no_wrap=True)
     _add_rows(table, "", (base, final))
@@ -70,7 +73,13 @@ def _label(name: str) -> str:
     return name.removeprefix("attribute/").removesuffix("/partial") if "/" in name else name
 
 
-def table_text(table: Table, *, width: int = 120) -> str:
+def wide_console() -> Console:
+    """A console for tables: as wide as the terminal, and wide enough for them where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=NUM_COLUMNS)
+
+
+def table_text(table: Table, *, width: int = NUM_COLUMNS) -> str:
     """A rich table as plain text without colours, for files."""
     buffer = StringIO()
     Console(file=buffer, width=width, force_terminal=False, color_system=None).print(table)

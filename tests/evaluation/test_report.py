@@ -45,6 +45,14 @@ def test_table_shows_means_intervals_and_change():
     assert "\x1b" not in text
 
 
+def test_names_are_whole_on_a_narrow_terminal():
+    table = score_table([judged("a", 0.5, attribute="effector_horizontal"), judged("b", 1.0, attribute="gripper")])
+    text = table_text(render_comparison(table, table), width=80)
+    cells = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
+    assert "effector_horizontal" in cells
+    assert "…" not in text
+
+
 def test_record_is_strict_json():
     record = json.loads(json.dumps(comparison_record(*tables(), greedy=tables()), allow_nan=False))
     assert record["sampled"]["partial"]["change"]["mean"] == 0.5
