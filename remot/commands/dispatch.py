@@ -17,6 +17,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot data render --out DIR                 render synthetic annotated clips
+  remot data validate DIR                     check annotated clips and name what is wrong
   remot model blank --out DIR                 write remot-tiny's architecture and tokenizer with random weights
 
 remot COMMAND --help says more.
@@ -48,7 +49,13 @@ def _write(text: str) -> None:
 def _run_function(args: list[str]) -> None:
     import jsonargparse
 
-    jsonargparse.auto_cli(_functions(args[0]), args=args[1:], prog=f"remot {args[0]}", as_positional=False)
+    words = [*args[1:2], *(["--root"] if _names_a_folder(args) else []), *args[2:]]
+    jsonargparse.auto_cli(_functions(args[0]), args=words, prog=f"remot {args[0]}", as_positional=False)
+
+
+def _names_a_folder(args: list[str]) -> bool:
+    """True for ``remot data validate DIR``, the short form of ``--root DIR``."""
+    return args[:2] == ["data", "validate"] and len(args) > 2 and not args[2].startswith("-")
 
 
 def _functions(command: str) -> Callable[..., Any] | dict[str, Any]:
@@ -58,8 +65,9 @@ def _functions(command: str) -> Callable[..., Any] | dict[str, Any]:
         return compare_command
     if command == "data":
         from remot.data.render import render_command
+        from remot.data.validation import validate_command
 
-        return {"render": render_command}
+        return {"render": render_command, "validate": validate_command}
     from remot.commands.blank import blank_command
 
     return {"blank": blank_command}

@@ -34,8 +34,9 @@ def load_clips(reader: AnnotationReader, root: Path, on_bad_clip: OnBadClip = "r
         for clip in clips:
             check_media(clip, decode=False)
         return clips
-    errors: list[Exception] = []
-    clips = list(_good_clips(reader, root, errors))
+    found = [result for _, result in read_each(reader, root, decode=False)]
+    clips = [result for result in found if isinstance(result, Clip)]
+    errors = [result for result in found if not isinstance(result, Clip)]
     reasons = "; ".join(str(error) for error in errors[:MAX_NAMED]) or f"there is no {reader.pattern}"
     if not clips:
         msg = f"{root}: no usable clip: {reasons}; repair the files or give another folder"
@@ -45,20 +46,28 @@ def load_clips(reader: AnnotationReader, root: Path, on_bad_clip: OnBadClip = "r
     return clips
 
 
-def _good_clips(reader: AnnotationReader, root: Path, errors: list[Exception]) -> Iterator[Clip]:
-    """The clips that pass every check; what is wrong with the others goes to ``errors``."""
+def read_each(
+    reader: AnnotationReader, root: Path, *, decode: bool
+) -> Iterator[tuple[Path, Clip | AnnotationError | DecodeError]]:
+    """Each annotation file below ``root`` with its clip, or with what is wrong.
+
+    Args:
+        reader: Knows the annotation format; files it leaves out are left out.
+        root: Folder of the annotation files.
+        decode: Decode every annotated picture; False only compares times.
+    """
     taken: set[str] = set()
     for file in sorted(root.rglob(reader.pattern)):
         try:
             clip = reader.read_clip(file, root.resolve())
             if clip is None:
                 continue
-            check_media(clip, decode=False)
+            check_media(clip, decode=decode)
         except (AnnotationError, DecodeError) as error:
-            errors.append(error)
+            yield file, error
             continue
         if clip.clip_id in taken:
-            errors.append(AnnotationError(f"{file}: clip id {clip.clip_id} is taken by another file, rename one"))
+            yield file, AnnotationError(f"{file}: clip id {clip.clip_id} is taken by another file, rename one")
         else:
             taken.add(clip.clip_id)
-            yield clip
+            yield file, clip

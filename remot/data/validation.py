@@ -1,0 +1,132 @@
+"""``remot data validate``: every clip of a folder checked to its last picture, every fault named."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.native import NativeReader
+from remot.data.experts import default_experts
+from remot.data.loading import read_each
+from remot.data.triplets import TripletSampler
+from remot.errors import AnnotationError
+from remot.structures import Clip
+
+
+@dataclass(frozen=True)
+class CheckedClip:
+    """What became of one annotation file.
+
+    Args:
+        file: The file, relative to the folder that is checked.
+        fault: What is wrong, "" if nothing is.
+        num_frames: Annotated frames, 0 for a bad clip.
+        attributes: What triplets of the clip can ask about; empty for a bad clip, or if nothing clearly moves.
+    """
+
+    file: str
+    fault: str
+    num_frames: int = 0
+    attributes: tuple[str, ...] = ()
+
+
+def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) -> Iterator[CheckedClip]:
+    """Check one annotation file after another.
+
+    Args:
+        reader: Knows the annotation format.
+        root: Folder of the annotation files.
+        decode: Decode every annotated picture; False only compares times.
+
+    Raises:
+        AnnotationError: If there is no annotation file.
+    """
+    annotation_files(reader, root)
+    sampler = TripletSampler(default_experts())
+    for file, result in read_each(reader, root, decode=decode):
+        name = str(file.relative_to(root))
+        if isinstance(result, Clip):
+            yield CheckedClip(name, "", result.num_frames, _attributes(sampler, result))
+        else:
+            yield CheckedClip(name, str(result))
+
+
+def annotation_files(reader: AnnotationReader, root: Path) -> list[Path]:
+    """The files ``reader`` reads below ``root``, in order.
+
+    Raises:
+        AnnotationError: If there is none.
+    """
+    files = sorted(root.rglob(reader.pattern))
+    if not files:
+        msg = f"{root}: no {reader.pattern} found, give the folder that holds the annotation files"
+        raise AnnotationError(msg)
+    return files
+
+
+def _attributes(sampler: TripletSampler, clip: Clip) -> tuple[str, ...]:
+    return tuple(sorted({sampler.experts[one.expert_index].attribute.name for one in sampler.askable(clip)}))
+
+
+def validate_command(
+    root: Path,
+    reader: AnnotationReader | None = None,
+    decode: bool = True,  # noqa: FBT001, FBT002 (an option)
+    format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
+) -> None:
+    """Check every clip below a folder: its annotation, its media, and what can be asked about it.
+
+    Ends with exit code 1 if a clip is bad.
+
+    Args:
+        root: Folder of the annotated clips.
+        reader: Annotation format; the native one by default.
+        decode: Decode every annotated picture; false only compares times, which is quick.
+        format: What to write to the standard output.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    reader = reader or NativeReader()
+    checked: list[CheckedClip] = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("checking clips", total=len(annotation_files(reader, root)))
+        for one in check_clips(reader, root, decode=decode):
+            checked.append(one)
+            bar.update(task, advance=1)
+    record = summary(checked)
+    sys.stdout.write(json.dumps(record, indent=2) + "\n" if format == "json" else as_text(record))
+    if record["bad_clips"]:
+        sys.exit(1)
+
+
+def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:
+    """Counts and faults, JSON-ready."""
+    good = [one for one in checked if not one.fault]
+    return {
+        "good_clips": len(good),
+        "bad_clips": len(checked) - len(good),
+        "frames": sum(one.num_frames for one in good),
+        "clips_by_attribute": dict(sorted(Counter(name for one in good for name in one.attributes).items())),
+        "clips_without_a_question": [one.file for one in good if not one.attributes],
+        "faults": {one.file: one.fault for one in checked if one.fault},
+    }
+
+
+def as_text(record: Mapping[str, object]) -> str:
+    """The summary for people: faults first, one a line."""
+    faults, attributes = record["faults"], record["clips_by_attribute"]
+    silent = record["clips_without_a_question"]
+    assert isinstance(faults, dict)
+    assert isinstance(attributes, dict)
+    assert isinstance(silent, list)
+    lines = [f"bad   {fault}" for fault in faults.values()]
+    lines += [f"mute  {file}: nothing clearly moves, so nothing is asked" for file in silent]
+    asked = ", ".join(f"{name} {count}" for name, count in attributes.items()) or "none"
+    lines.append(f"{record['good_clips']} good clips ({record['frames']} frames), {record['bad_clips']} bad")
+    lines.append(f"clips by what can be asked: {asked}")
+    return "\n".join(lines) + "\n"

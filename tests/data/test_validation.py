@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from remot.cli import main
+from remot.data.annotations.native import NativeReader
+from remot.data.validation import check_clips
+from tests.data.handmade import camera_clip, mixed_clips, write_folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Four clips of a camera and four of an arm, all good, and one whose camera never turns."""
+    still = camera_clip([0, 0.1, 0.2], clip_id="still", scene_id="still", domain="navigation")
+    return write_folder(tmp_path / "clips", [*mixed_clips(4), still])
+
+
+def validate(capsys, *words):
+    """Exit code and output."""
+    code = 0
+    try:
+        main(["data", "validate", *map(str, words)])
+    except SystemExit as stop:
+        code = stop.code
+    return code, capsys.readouterr()
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_good_clips_are_counted_by_what_can_be_asked(root, capsys):
+    code, told = validate(capsys, root, "--format", "json")
+    record = json.loads(told.out)
+    assert code == 0
+    assert (record["good_clips"], record["bad_clips"], record["faults"]) == (9, 0, {})
+    assert record["clips_without_a_question"] == ["still.json"]
+    assert set(record["clips_by_attribute"]) == {"camera_yaw", "effector_horizontal"}
+    assert sum(record["clips_by_attribute"].values()) == 8
+
+
+def test_every_bad_clip_is_named_not_only_the_first(root, capsys):
+    cut(root / "arm-2.mp4")
+    file = root / "camera-1.json"
+    content = json.loads(file.read_text())
+    content["camera"]["camera_to_world"].pop()
+    file.write_text(json.dumps(content))
+    code, told = validate(capsys, root)
+    assert code == 1
+    bad = [line for line in told.out.splitlines() if line.startswith("bad ")]
+    assert len(bad) == 2
+    assert "arm-2.mp4" in bad[0]
+    assert "camera_to_world has shape 6x4x4, expected 7x4x4" in bad[1]
+    assert "7 good clips" in told.out
+
+
+def test_damage_inside_a_picture_is_found_by_decoding(root):
+    """The list of times is whole, a picture is not: only decoding tells."""
+    file = root / "arm-2.mp4"
+    content = bytearray(file.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start : start + 400] = bytes(400)
+    file.write_bytes(bytes(content))
+
+    def bad(**settings):
+        return [one.file for one in check_clips(NativeReader(), root, **settings) if one.fault]
+
+    assert bad(decode=True) == ["arm-2.json"]
+    assert bad(decode=False) == []
+
+
+def test_taken_ids_are_named(root, capsys):
+    (root / "more").mkdir()
+    for suffix in ("json", "mp4"):
+        (root / "more" / f"arm-2.{suffix}").write_bytes((root / f"arm-2.{suffix}").read_bytes())
+    code, told = validate(capsys, "--root", root, "--decode", "false")
+    assert code == 1
+    assert "clip id arm-2 is taken by another file" in told.out
+
+
+def test_empty_folder(tmp_path, capsys):
+    code, told = validate(capsys, tmp_path)
+    assert code == 2
+    assert f"{tmp_path}: no *.json found" in told.err
