@@ -17,6 +17,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot data render --out DIR                 render synthetic annotated clips
+  remot data audit --config …                 check labels, letters and splits before a run
   remot model blank --out DIR                 write remot-tiny's architecture and tokenizer with random weights
 
 remot COMMAND --help says more.
@@ -46,6 +47,11 @@ def _write(text: str) -> None:
 
 
 def _run_function(args: list[str]) -> None:
+    if args[:2] == ["data", "audit"]:
+        from remot.commands.audit import run_audit
+
+        run_audit(args[2:])
+        return
     import jsonargparse
 
     jsonargparse.auto_cli(_functions(args[0]), args=args[1:], prog=f"remot {args[0]}", as_positional=False)
@@ -57,9 +63,10 @@ def _functions(command: str) -> Callable[..., Any] | dict[str, Any]:
 
         return compare_command
     if command == "data":
+        from remot.commands.audit import audit_command
         from remot.data.render import render_command
 
-        return {"render": render_command}
+        return {"audit": audit_command, "render": render_command}
     from remot.commands.blank import blank_command
 
     return {"blank": blank_command}
