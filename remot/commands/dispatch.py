@@ -18,6 +18,7 @@ look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot data render --out DIR                 render synthetic annotated clips
   remot data validate DIR                     check annotated clips and name what is wrong
+  remot data audit --config …                 check labels, letters and splits before a run
   remot model blank --out DIR                 write remot-tiny's architecture and tokenizer with random weights
 
 remot COMMAND --help says more.
@@ -47,6 +48,11 @@ def _write(text: str) -> None:
 
 
 def _run_function(args: list[str]) -> None:
+    if args[:2] == ["data", "audit"]:
+        from remot.commands.audit import run_audit
+
+        run_audit(args[2:])
+        return
     import jsonargparse
 
     words = [*args[1:2], *(["--root"] if _names_a_folder(args) else []), *args[2:]]
@@ -64,10 +70,11 @@ def _functions(command: str) -> Callable[..., Any] | dict[str, Any]:
 
         return compare_command
     if command == "data":
+        from remot.commands.audit import audit_command
         from remot.data.render import render_command
         from remot.data.validation import validate_command
 
-        return {"render": render_command, "validate": validate_command}
+        return {"audit": audit_command, "render": render_command, "validate": validate_command}
     from remot.commands.blank import blank_command
 
     return {"blank": blank_command}

@@ -84,13 +84,7 @@ class TripletDataset(Dataset[Sample]):
         triplet = self.triplet(address)
         images = read_frames(triplet.clip, triplet.frame_indices[: self.writer.num_pictures])
         height, width = images[0].shape[-2:]
-        epoch, number = divmod(address, self.num_prompts)
-        question = self.writer.write(
-            triplet,
-            prompt_id=f"{self.split}/{epoch}/{number}",
-            picture_size=(width, height),
-            generator=numpy_generator(self.seed, self.split, address, "question"),
-        )
+        question = self.question(address, triplet, picture_size=(width, height))
         return Sample(images=images, question=question, clip_id=triplet.clip.clip_id)
 
     def triplet(self, address: int) -> Triplet:
@@ -98,6 +92,22 @@ class TripletDataset(Dataset[Sample]):
         generator = numpy_generator(self.seed, self.split, address, "triplet")
         entry, signs = self.index.draw(self.attribute(address), generator)
         return self.sampler.sample(self.clips[entry.clip_index], entry.expert_index, entry.subject, signs, generator)
+
+    def question(self, address: int, triplet: Triplet, picture_size: tuple[int, int]) -> Question:
+        """The text and right letters of a prompt.
+
+        Args:
+            address: Its number.
+            triplet: What :meth:`triplet` gives for ``address``.
+            picture_size: Width and height of the clip's pictures in pixels; only the reasoning depends on it.
+        """
+        epoch, number = divmod(address, self.num_prompts)
+        return self.writer.write(
+            triplet,
+            prompt_id=f"{self.split}/{epoch}/{number}",
+            picture_size=picture_size,
+            generator=numpy_generator(self.seed, self.split, address, "question"),
+        )
 
     def attribute(self, address: int) -> str:
         """The attribute a prompt asks about."""

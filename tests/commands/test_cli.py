@@ -88,11 +88,14 @@ def test_version_and_help(capsys):
     for words in ([], ["--help"], ["-h"]):
         main(words)
         out = capsys.readouterr().out
-        for command in ("fit", "validate", "test", "predict", "compare", "data render", "data validate", "model blank"):
+        commands = ("data render", "data validate", "data audit", "model blank")
+        for command in ("fit", "validate", "test", "predict", "compare", *commands):
             assert f"remot {command}" in out
 
 
-@pytest.mark.parametrize("words", [["compare"], ["data", "render"], ["data", "validate"], ["model", "blank"]])
+@pytest.mark.parametrize(
+    "words", [["compare"], ["data", "render"], ["data", "validate"], ["data", "audit"], ["model", "blank"]]
+)
 def test_help_of_own_commands(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*words, "--help"])

@@ -1,0 +1,87 @@
+"""An audit for people: how far it is, and its table."""
+
+import sys
+from types import TracebackType
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from rich.text import Text
+
+from remot.data.audit import Audit
+
+#: Width of tables that do not go to a terminal.
+_FILE_WIDTH = 120
+
+
+class ProgressBars:
+    """A bar on the standard error for each thing that is done, from the first report on.
+
+    Nothing is shown before it, so that an error in the settings stays the only line.
+    """
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "ProgressBars":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` are done."""
+        if self._progress is None:
+            self._progress = Progress(console=Console(stderr=True))
+            self._progress.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done)
+
+
+def print_table(audit: Audit) -> None:
+    """Write the figures of ``audit`` to the standard output."""
+    title = f"{audit.num_prompts} prompts of the {audit.split} split"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("check", overflow="fold")
+    table.add_column("found", justify="right")
+    for name, figure in _rows(audit):
+        table.add_row(Text(name), Text(figure))
+    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
+
+
+def _rows(audit: Audit) -> list[tuple[str, str]]:
+    rows = [("labels checked against the annotations", str(sum(audit.attributes.values())))]
+    rows += [(f"  {name}", str(count)) for name, count in audit.attributes.items()]
+    rows += [
+        ("wrong labels", str(len(audit.wrong))),
+        ("wrong letters", str(len(audit.letters))),
+        ("prompts whose answers cannot be true together", str(len(audit.impossible))),
+        *_blind_rows(audit),
+        (f"tuples of answers seen, of {audit.num_possible} possible", str(sum(map(bool, audit.tuples.values())))),
+        ("  prompts with each", "  ".join(f"{signs} {count}" for signs, count in audit.tuples.items())),
+    ]
+    rows += [(f"scenes of the {name} split", str(count)) for name, count in audit.scenes.items()]
+    rows += [
+        ("scenes in two splits", str(len(audit.shared_scenes))),
+        (f"same pictures in two splits, of {audit.num_frames} pictures", str(len(audit.duplicates))),
+    ]
+    return rows
+
+
+def _blind_rows(audit: Audit) -> list[tuple[str, str]]:
+    """The best first; the best of several is a little too high."""
+    blind = audit.blind
+    if blind is None:
+        return [("right letters without pictures", "not known: one scene only")]
+    ranked = sorted(blind.by_model, key=lambda name: -blind.by_model[name])
+    return [
+        ("right letters by chance", f"{blind.chance:.3f}"),
+        ("right letters without pictures, best model", f"{blind.by_model[blind.best]:.3f}"),
+        *((f"  {name}", f"{blind.by_model[name]:.3f} ± {blind.standard_errors[name]:.3f}") for name in ranked),
+    ]

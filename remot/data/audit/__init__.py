@@ -1,0 +1,5 @@
+"""Checks of what a run would be trained on: are the labels right, can they be guessed, and do the splits leak."""
+
+from remot.data.audit.report import Audit, audit_data
+
+__all__ = ["Audit", "audit_data"]

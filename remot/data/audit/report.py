@@ -1,0 +1,201 @@
+"""One audit of a data module: its figures, as a record."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from remot.data.audit.blind import BlindScores, score_blind
+from remot.data.audit.leaks import Duplicate, duplicates_across_splits, print_frames, scenes_in_two_splits
+from remot.data.audit.letters import wrong_letters
+from remot.data.audit.truth import Limits, WrongLabel, answer_tuple, possible_tuples, wrong_labels
+from remot.data.datamodule import TripletDataModule
+from remot.data.dataset import TripletDataset
+from remot.errors import ConfigError
+from remot.structures import Question, Triplet
+
+#: Told what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+#: How many of a kind are named in a record.
+MAX_NAMED = 10
+#: Size of the pictures in pixels given to the writer of questions. Only the reasoning depends on it, which is not
+#: audited; the true size would take decoding.
+_PICTURE_SIZE = (1, 1)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Args:
+        split: The split whose prompts were checked.
+        num_prompts: How many.
+        wrong: Labels that the annotations contradict.
+        letters: What is wrong with the letters in the text, one sentence each.
+        impossible: Prompts whose answers cannot be true together.
+        attributes: Labels of each attribute.
+        tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
+        num_possible: Number of tuples that can be true together.
+        blind: Shares of right letters without a picture; None if there are fewer than two scenes.
+        scenes: Number of scenes of each split.
+        shared_scenes: Scenes that are in two splits.
+        num_frames: Pictures compared between splits; plain ones are not.
+        duplicates: Pairs of pictures in two splits that are the same.
+    """
+
+    split: str
+    num_prompts: int
+    wrong: Sequence[WrongLabel]
+    letters: Sequence[str]
+    impossible: Sequence[str]
+    attributes: dict[str, int]
+    tuples: dict[str, int]
+    num_possible: int
+    blind: BlindScores | None
+    scenes: dict[str, int]
+    shared_scenes: Sequence[str]
+    num_frames: int
+    duplicates: Sequence[Duplicate]
+
+    @property
+    def faults(self) -> list[str]:
+        """What makes the data unfit, one clause for each kind, the first of the kind named."""
+        found = []
+        if self.wrong:
+            found.append(f"{len(self.wrong)} labels are wrong, such as {describe(self.wrong[0])}")
+        if self.letters:
+            found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
+        if self.impossible:
+            found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
+        if self.shared_scenes:
+            found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
+        if self.duplicates:
+            places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in _places(self.duplicates[0]))
+            found.append(f"{len(self.duplicates)} pairs of pictures are the same in two splits, such as {places}")
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON-ready values; what is not known is None."""
+        blind = self.blind
+        return {
+            "checked_labels": sum(self.attributes.values()),
+            "wrong_labels": len(self.wrong),
+            "blind_accuracy": None if blind is None else blind.by_model[blind.best],
+            "chance": None if blind is None else blind.chance,
+            "duplicate_frames_across_splits": len(self.duplicates),
+            "answer_tuples": self.tuples,
+            "possible_answer_tuples": self.num_possible,
+            "split": self.split,
+            "num_prompts": self.num_prompts,
+            "labels_by_attribute": self.attributes,
+            "wrong_examples": [_wrong_record(one) for one in self.wrong[:MAX_NAMED]],
+            "wrong_letters": len(self.letters),
+            "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
+            "impossible_answers": len(self.impossible),
+            "blind_models": {} if blind is None else blind.by_model,
+            "blind_standard_errors": {} if blind is None else blind.standard_errors,
+            "num_scenes": self.scenes,
+            "scenes_in_two_splits": list(self.shared_scenes),
+            "compared_frames": self.num_frames,
+            "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
+        }
+
+
+@dataclass
+class _Findings:
+    """What the prompts show, gathered one by one."""
+
+    questions: list[Question] = field(default_factory=list)
+    wrong: list[WrongLabel] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    impossible: list[str] = field(default_factory=list)
+    attributes: Counter[str] = field(default_factory=Counter)
+    tuples: Counter[str] = field(default_factory=Counter)
+
+    def take(self, triplet: Triplet, question: Question, limits: dict[str, list[Limits]]) -> None:
+        """Check one prompt."""
+        self.questions.append(question)
+        self.wrong += wrong_labels(triplet, limits.get(triplet.labels[0].attribute, []))
+        self.letters += wrong_letters(question)
+        self.attributes.update(label.attribute for label in triplet.labels)
+        signs = answer_tuple(slot.label for slot in question.slots)
+        self.tuples[signs] += 1
+        if signs not in possible_tuples(len(signs)):
+            self.impossible.append(f"{question.prompt_id} has {signs}")
+
+
+def audit_data(
+    data: TripletDataModule,
+    num_triplets: int = 2000,
+    split: str = "train",
+    frames_per_clip: int = 4,
+    progress: Progress = lambda *_: None,
+) -> Audit:
+    """Build prompts as a run would, and check them and the splits.
+
+    Args:
+        data: The data module of the run.
+        num_triplets: Prompts to check, from the first one on.
+        split: Where to take them from.
+        frames_per_clip: Pictures of each clip to compare between the splits.
+        progress: Told what is being done and how far it is.
+
+    Raises:
+        ConfigError: If there is no such split or nothing is to be checked.
+        DecodeError: If a picture cannot be decoded.
+    """
+    data.setup()
+    if num_triplets < 1 or split not in data.datasets:
+        msg = f"{num_triplets} triplets of the {split} split: ask for at least 1 of {', '.join(data.datasets)}"
+        raise ConfigError(msg)
+    found = _check_prompts(data.datasets[split], num_triplets, progress)
+    splits = {name: dataset.clips for name, dataset in data.datasets.items()}
+    num_clips = sum(map(len, splits.values()))
+    prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
+    possible = possible_tuples(len(found.questions[0].slots))
+    return Audit(
+        split=split,
+        num_prompts=num_triplets,
+        wrong=found.wrong,
+        letters=found.letters,
+        impossible=found.impossible,
+        attributes=dict(sorted(found.attributes.items())),
+        tuples={signs: found.tuples[signs] for signs in sorted(possible | set(found.tuples))},
+        num_possible=len(possible),
+        blind=score_blind(found.questions, data.seed),
+        scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
+        shared_scenes=scenes_in_two_splits(splits),
+        num_frames=len(prints),
+        duplicates=duplicates_across_splits(prints),
+    )
+
+
+def _check_prompts(dataset: TripletDataset, num_triplets: int, progress: Progress) -> _Findings:
+    limits: dict[str, list[Limits]] = {}
+    for expert in dataset.sampler.experts:
+        limits.setdefault(expert.attribute.name, []).append(Limits.of(expert))
+    found = _Findings()
+    for address in range(num_triplets):
+        triplet = dataset.triplet(address)
+        found.take(triplet, dataset.question(address, triplet, _PICTURE_SIZE), limits)
+        progress("checking labels", address + 1, num_triplets)
+    return found
+
+
+def describe(wrong: WrongLabel) -> str:
+    """A wrong label in words."""
+    first, second = wrong.frames
+    subject = f" of {wrong.subject}" if wrong.subject else ""
+    return (
+        f"clip {wrong.clip_id}, frames {first} to {second}: {wrong.attribute}{subject} is said to be {wrong.said}, "
+        f"should be {wrong.should_be} (measured {wrong.measured:+.3g})"
+    )
+
+
+def _wrong_record(wrong: WrongLabel) -> dict[str, Any]:
+    """A wrong label as JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
+    return asdict(wrong) | {"measured": wrong.measured if wrong.measured == wrong.measured else None}
+
+
+def _places(duplicate: Duplicate) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+    return duplicate.first, duplicate.second

@@ -1,0 +1,524 @@
+"""The audit: the truth worked out by hand, blind models on data that give themselves away, and leaks between splits."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from remot.cli import EXIT_BAD_INPUT, main
+from remot.commands.audit import read_data
+from remot.data.annotations.native import write_clip
+from remot.data.audit import audit_data
+from remot.data.audit.blind import BlindModel, KnownLaw, LettersFromText, MajorityLetter, ValuesFromText, score_blind
+from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
+from remot.data.audit.letters import wrong_letters
+from remot.data.audit.truth import (
+    NOT_ASKED,
+    WORDS,
+    Limits,
+    answer_tuple,
+    camera_turn,
+    expected_value,
+    possible_tuples,
+    rotation_between,
+    wrong_labels,
+)
+from remot.data.experts import CameraYaw, ObjectHorizontal, default_experts
+from remot.data.experts.base import MotionExpert
+from remot.data.questions import QuestionWriter
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES, PAIRS
+from remot.structures import CameraTrack, EffectorTrack, MotionLabel, ObjectTrack, Question, Slot, Triplet
+from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, poses, write_folder
+from tests.helpers import assert_close
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+KEYS = {
+    *("checked_labels", "wrong_labels", "blind_accuracy", "chance"),
+    *("duplicate_frames_across_splits", "answer_tuples"),
+}
+LIMITS = {expert.attribute.name: Limits.of(expert) for expert in default_experts()}
+
+
+def label(attribute, value="none", subject="", pair=(1, 2)):
+    return MotionLabel(pair, attribute, value, magnitude=0.0, unit="", subject=subject)
+
+
+def expected(clip, attribute, subject="", frames=(0, 1), limits=None):
+    return expected_value(clip, label(attribute, subject=subject), frames, limits or LIMITS[attribute])
+
+
+def arm(places, opening=None):
+    track = EffectorTrack(np.array(places, dtype=float), None if opening is None else np.array(opening, dtype=float))
+    return clip_of(len(places), effectors={"arm": track})
+
+
+def ball(centres, **others):
+    return clip_of(len(centres), objects={"ball": ObjectTrack(boxes(centres))}, **others)
+
+
+# -- the truth -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("yaw", "value"),
+    [(20, "right"), (-20, "left"), (0.5, "none"), (-0.5, "none"), (5, NOT_ASKED), (60, NOT_ASKED), (50, "right")],
+)
+def test_yaw(yaw, value):
+    """The camera looks along z; turned right it looks towards +x."""
+    assert expected(camera_clip([0, yaw]), "camera_yaw") == value
+
+
+@pytest.mark.parametrize(("pitch", "value"), [(20, "up"), (-20, "down"), (0.5, "none"), (5, NOT_ASKED)])
+def test_pitch(pitch, value):
+    """Upwards is -y."""
+    assert expected(camera_clip([0, 0], [0, pitch]), "camera_pitch") == value
+
+
+def test_a_turn_about_another_axis_is_not_asked():
+    tilted = camera_clip([0, 20], [0, 7])
+    rolled = clip_of(2, camera=CameraTrack(poses([0, 20], roll_degrees=[0, 7])))
+    assert expected(tilted, "camera_yaw") == expected(rolled, "camera_yaw") == NOT_ASKED
+    assert expected(camera_clip([0, 20], [0, 5]), "camera_yaw") == "right"
+
+
+def test_turns_and_angles_are_those_of_scipy():
+    """Intrinsic turns about y (to the right), x (upwards), z; composed by scipy, from a camera that is askew itself."""
+    start = Rotation.from_euler("YXZ", [130, -50, 20], degrees=True)
+    for yaw, pitch, roll in ((30, 10, 0), (-40, 20, 15), (5, -60, -80), (0, 0, 3)):
+        turn = Rotation.from_euler("YXZ", [yaw, pitch, roll], degrees=True)
+        first, second = np.eye(4), np.eye(4)
+        first[:3, :3], second[:3, :3] = start.as_matrix(), (start * turn).as_matrix()
+        assert_close(np.array(camera_turn(first, second)), np.array([yaw, pitch, roll]), rtol=1e-9, atol=1e-9)
+        assert_close(rotation_between(first, second), math.degrees(turn.magnitude()), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("place", "horizontal", "vertical"),
+    [
+        ((0.3, 0, 0), "right", "none"),
+        ((-0.3, 0.1, 0), "left", NOT_ASKED),
+        ((0.01, -0.3, 5), "none", "up"),
+        ((0, 0.3, 0), "none", "down"),
+    ],
+)
+def test_effector(place, horizontal, vertical):
+    """Metres in viewer axes: x to the right, y downwards; away from the viewer is not asked."""
+    clip = arm([(0, 0, 0), place])
+    assert expected(clip, "effector_horizontal", "arm") == horizontal
+    assert expected(clip, "effector_vertical", "arm") == vertical
+    assert expected(clip, "effector_vertical", "other") == NOT_ASKED
+
+
+@pytest.mark.parametrize(("opening", "value"), [(0.9, "opened"), (0.1, "closed"), (0.52, "none"), (0.6, NOT_ASKED)])
+def test_gripper(opening, value):
+    clip = arm([(0, 0, 0)] * 2, [0.5, opening])
+    assert expected(clip, "gripper", "arm") == value
+    assert expected(arm([(0, 0, 0)] * 2), "gripper", "arm") == NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("centre", "horizontal", "vertical"),
+    [((80, 52), "right", "none"), ((20, 20), "left", "up"), ((51, 80), "none", "down"), ((60, 40), *2 * [NOT_ASKED])],
+)
+def test_object(centre, horizontal, vertical):
+    """Pixels, y downwards, from (50, 50)."""
+    clip = ball([(50, 50), centre])
+    assert expected(clip, "object_horizontal", "ball") == horizontal
+    assert expected(clip, "object_vertical", "ball") == vertical
+
+
+def test_an_object_is_not_asked_about():
+    """Unseen, before a moving camera, as a landmark, as the box of an effector; before a resting camera it is."""
+    moved = [(50, 50), (90, 50)]
+    hidden = ball([(50, 50), (math.nan, math.nan)])
+    turned = ball(moved, camera=CameraTrack(poses([0, 2])))
+    carried = ball(moved, camera=CameraTrack(poses([0, 0], places=[(0, 0, 0), (0.1, 0, 0)])))
+    landmark = clip_of(2, objects={"ball": ObjectTrack(boxes(moved), is_landmark=True)})
+    effector = ball(moved, effectors={"ball": EffectorTrack(np.zeros((2, 3)))})
+    for clip in (hidden, turned, carried, landmark, effector):
+        assert expected(clip, "object_horizontal", "ball") == NOT_ASKED
+    assert expected(ball(moved, camera=CameraTrack(poses([9, 9]))), "object_horizontal", "ball") == "right"
+
+
+def test_limits_are_the_experts_numbers():
+    assert Limits.of(CameraYaw(2, 12, 40, 5)) == Limits(2, 12, 40, max_other_degrees=5)
+    assert Limits.of(ObjectHorizontal(1, 9)) == Limits(1, 9, math.inf, math.inf, 0.5, 0.01)
+
+
+def test_there_is_a_word_for_every_value():
+    """The audit's own list is checked here, where an error in either shows."""
+    assert {name: WORDS[name] for name in WORDS} == {a.name: (a.positive, a.negative) for a in ATTRIBUTES.values()}
+
+
+def yaw_triplet(*values):
+    """From 0 to 20 to -20 degrees: right, left, left."""
+    labels = tuple(label("camera_yaw", value, pair=pair) for value, pair in zip(values, PAIRS, strict=True))
+    return Triplet(camera_clip([0, 20, -20]), (0, 1, 2), labels)
+
+
+def test_a_wrong_label_is_found_and_named():
+    assert wrong_labels(yaw_triplet("right", "left", "left"), [LIMITS["camera_yaw"]]) == []
+    (wrong,) = wrong_labels(yaw_triplet("right", "right", "left"), [LIMITS["camera_yaw"]])
+    assert (wrong.clip_id, wrong.frames, wrong.pair) == ("camera", (0, 2), (1, 3))
+    assert (wrong.said, wrong.should_be) == ("right", "left")
+    assert_close(wrong.measured, -20.0)
+    (wrong,) = wrong_labels(yaw_triplet("none", "left", "left"), [LIMITS["camera_yaw"]])
+    assert (wrong.pair, wrong.should_be) == ((1, 2), "right")
+
+
+def test_one_expert_that_agrees_is_enough():
+    strict = Limits(still=1, salient_min=30)
+    assert len(wrong_labels(yaw_triplet("right", "left", "left"), [strict])) == 2
+    assert wrong_labels(yaw_triplet("right", "left", "left"), [strict, LIMITS["camera_yaw"]]) == []
+
+
+def test_possible_answers():
+    """Found by enumeration here and by derivation in the library."""
+    signs = {1: "+", 0: "0", -1: "-"}
+    assert possible_tuples(3) == {"".join(signs[one] for one in triple) for triple in CONSISTENT_TRIPLES}
+    assert len(possible_tuples(3)) == 13
+    assert possible_tuples(1) == {"+", "0", "-"}
+    assert answer_tuple(yaw_triplet("right", "none", "left").labels) == "+0-"
+
+
+def test_letters_are_read_back_from_the_text():
+    question = QuestionWriter().write(yaw_triplet("right", "left", "left"), "p", (9, 9), np.random.default_rng(0))
+    assert wrong_letters(question) == []
+    first, *rest = question.slots
+    other = next(letter for letter in "ABC" if letter != first.gold)
+    (fault,) = wrong_letters(replace(question, slots=(replace(first, gold=other), *rest)))
+    assert f"the letter {other} is not right" in fault
+    (fault,) = wrong_letters(replace(question, text=question.text.replace("1 to 2", "2 to 1")))
+    assert "another pair" in fault
+    (fault,) = wrong_letters(replace(question, text=question.text.replace("second, ", "second ").replace("1 to 3", "")))
+    assert "2 questions, 3 are answered" in fault
+    (fault,) = wrong_letters(replace(question, text=question.text.replace("none", "up", 1).replace("right", "up", 1)))
+    assert "not 3 different ones" in fault
+
+
+# -- guessing without pictures -------------------------------------------------------------------------------------
+
+
+def toy(count, values_of, options_of=None, subject_of=lambda _: "ball", seed=0):
+    """Prompts, each of a scene of its own, whose values and options are as told and at random where not."""
+    generator = np.random.default_rng(seed)
+    values = ATTRIBUTES["object_horizontal"].values
+    questions = []
+    for k in range(count):
+        subject = subject_of(k)
+        slots, lines = [], [f"Which way did the {subject} move?"]
+        for pair, value in zip(PAIRS, values_of(k, generator), strict=True):
+            shuffled = tuple(generator.permutation(values).tolist())
+            options = shuffled if options_of is None else options_of(value)
+            slots.append(Slot(label("object_horizontal", value, subject, pair), options, "ABC"[options.index(value)]))
+            lines.append(f"{pair[0]} to {pair[1]}: A {options[0]}, B {options[1]}, C {options[2]}")
+        questions.append(Question(f"p{k}", "\n".join(lines), tuple(slots), "d", scene_id=f"s{k}"))
+    return questions
+
+
+def anything(_, generator):
+    return generator.choice(ATTRIBUTES["object_horizontal"].values, 3).tolist()
+
+
+def right_first(value):
+    """The right option always has the letter B."""
+    others = [one for one in ATTRIBUTES["object_horizontal"].values if one != value]
+    return (others[0], value, others[1])
+
+
+SHUFFLED = toy(1000, anything)
+SUBJECTS = {0: ("left", "none", "right"), 1: ("right", "right", "none")}
+LEAKS = {
+    "majority_letter": (MajorityLetter, toy(40, anything, right_first)),
+    "letters_from_text": (LettersFromText, toy(40, anything, right_first)),
+    "values_from_text": (
+        ValuesFromText,
+        toy(40, lambda k, _: SUBJECTS[k % 2], subject_of=lambda k: ("ball", "cube")[k % 2]),
+    ),
+    "known_law": (KnownLaw, toy(40, lambda *_: ("right", "left", "left"))),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_blind_model_knows_everything_about_leaky_data(name):
+    kind, questions = LEAKS[name]
+    assert issubclass(kind, BlindModel)
+    scores = score_blind(questions)
+    assert scores.by_model[name] == 1.0
+    assert scores.standard_errors[name] == 0.0
+    model = kind()
+    model.fit(questions[:20])
+    assert model.answers(questions[20:]) == [question.solution for question in questions[20:]]
+
+
+def test_letters_follow_from_the_order_of_the_options():
+    """Options in either of two orders, the right one last in the first order and first in the other."""
+    orders = [("left", "none", "right"), ("right", "left", "none")]
+    questions = toy(200, lambda *_: ("right",) * 3, lambda _: orders[0])
+    questions[1::2] = toy(200, lambda *_: ("right",) * 3, lambda _: orders[1])[1::2]
+    scores = score_blind(questions)
+    assert scores.by_model["letters_from_text"] == 1.0
+    assert scores.by_model["majority_letter"] < 0.7
+
+
+def test_blind_models_are_at_chance_on_shuffled_data():
+    """3000 letters: one standard error is sqrt(1/3 2/3 / 3000) = 0.0086; four of them are the margin."""
+    scores = score_blind(SHUFFLED)
+    assert_close(scores.chance, 1 / 3)
+    assert set(scores.by_model) == set(LEAKS)
+    for name, share in scores.by_model.items():
+        assert abs(share - 1 / 3) < 0.035, name
+        assert_close(scores.standard_errors[name], 0.0086, rtol=1e-2, atol=1e-3)
+    assert scores.by_model[scores.best] == max(scores.by_model.values())
+
+
+def test_halves_share_no_scene():
+    """The letter of a scene is told by its subject, and each scene has its own: known to whoever saw the scene."""
+    answers = [tuple(one) for one in np.random.default_rng(5).choice(["left", "right", "none"], (30, 3)).tolist()]
+    questions = toy(600, lambda k, _: answers[k // 20], subject_of=lambda k: f"thing{k // 20}")
+    together = [replace(question, scene_id=f"s{k // 20}") for k, question in enumerate(questions)]
+    assert score_blind(questions).by_model["values_from_text"] == 1.0
+    assert score_blind(together).by_model["values_from_text"] < 0.6
+
+
+def test_one_scene_cannot_be_halved():
+    assert score_blind([replace(question, scene_id="s") for question in SHUFFLED[:9]]) is None
+
+
+# -- leaks ---------------------------------------------------------------------------------------------------------
+
+
+def textured(seed, num_frames=4, size=64):
+    """Pictures [N, size, size, 3] of 8 x 8 squares in shades of one colour, other ones in each frame."""
+    shades = np.random.default_rng(seed).uniform(0.2, 1, (num_frames, 8, 8, 1))
+    squares = (shades * (240, 200, 160)).astype(np.uint8)
+    return squares.repeat(size // 8, 1).repeat(size // 8, 2)
+
+
+def written(folder, name, frames, crf=23, scene=None):
+    folder.mkdir(exist_ok=True)
+    clip = arm_clip([0.0] * len(frames), clip_id=name, scene_id=scene or name)
+    write_clip(clip, np.ascontiguousarray(frames), folder, fps=10, source="test", licence="Apache-2.0", crf=crf)
+    return replace(clip, media=folder / f"{name}.mp4")
+
+
+def duplicates(train, test):
+    return duplicates_across_splits(print_frames({"train": [train], "test": [test]}))
+
+
+def test_a_frame_copied_into_another_split_is_found(tmp_path):
+    """Smaller and coded with more loss, so that not a single pixel needs to be the same."""
+    original = textured(0)
+    other = textured(1, size=48)
+    other[2] = textured(0, size=48)[1]
+    train = written(tmp_path, "train", original)
+    (found,) = duplicates(train, written(tmp_path, "copy", other, crf=30))
+    assert (found.first, found.second) == (("train", "train", 1), ("test", "copy", 2))
+    assert 0 < found.grey_levels < 6
+    assert duplicates(train, written(tmp_path, "new", textured(1))) == []
+
+
+def test_equal_frames_within_a_split_do_not_count(tmp_path):
+    still = np.repeat(textured(0, 1), 4, axis=0)
+    clips = [written(tmp_path, "a", still), written(tmp_path, "b", still)]
+    prints = print_frames({"train": clips, "test": [written(tmp_path, "c", textured(1))]})
+    assert len(prints) == 12
+    assert duplicates_across_splits(prints) == []
+
+
+def test_plain_pictures_do_not_count(tmp_path):
+    """A small thing at another place before the same background is another picture; black is none at all."""
+    black = np.zeros((4, 64, 64, 3), np.uint8)
+    assert print_frames({"train": [written(tmp_path, "black", black)]}) == []
+    left, right = np.full((2, 4, 64, 64, 3), 90, np.uint8)
+    left[:, 20:36, 4:20], right[:, 20:36, 40:56] = (250, 40, 40), (250, 40, 40)
+    assert duplicates(written(tmp_path, "left", left), written(tmp_path, "right", right)) == []
+
+
+def test_the_same_shape_in_other_colours_is_another_picture(tmp_path):
+    train = textured(0)
+    assert duplicates(written(tmp_path, "a", train), written(tmp_path, "b", train[..., ::-1])) == []
+
+
+def test_progress_counts_clips(tmp_path):
+    told = []
+    print_frames({"train": [written(tmp_path, name, textured(0)) for name in "ab"]}, 2, told.append)
+    assert told == [1, 2]
+
+
+def test_a_scene_in_two_splits_is_found():
+    one, other = (arm_clip([0, 1], clip_id=name, scene_id="kitchen") for name in "ab")
+    third = arm_clip([0, 1], scene_id="cellar")
+    assert scenes_in_two_splits({"train": [one, third], "test": [other]}) == ["kitchen"]
+    assert scenes_in_two_splits({"train": [one, other], "test": [third]}) == []
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("audit") / "clips", mixed_clips(6))
+
+
+def run(clips, *words, config=QUICKSTART):
+    """Prints JSON; gives the exit status."""
+    words = ("--num_triplets", "40", "--root", str(clips), *words)
+    try:
+        main(["data", "audit", "--config", str(config), "--format", "json", *words])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_the_command_prints_the_figures(clips, capsys):
+    """40 prompts of three labels."""
+    assert run(clips) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert set(figures) > KEYS
+    assert (figures["checked_labels"], figures["wrong_labels"]) == (120, 0)
+    assert figures["duplicate_frames_across_splits"] == 0
+    assert_close(figures["chance"], 1 / 3)
+    assert figures["blind_accuracy"] == max(figures["blind_models"].values())
+    assert (len(figures["answer_tuples"]), sum(figures["answer_tuples"].values())) == (13, 40)
+    assert sum(figures["labels_by_attribute"].values()) == 120
+    assert set(figures["num_scenes"]) == {"train", "val", "test"}
+    assert sum(figures["num_scenes"].values()) == 12
+
+
+def test_a_corrupted_label_fails_the_command(clips, capsys, monkeypatch):
+    """An expert that mistakes left for right."""
+    measure = CameraYaw.measure
+    mirrored = lambda self, clip, frames: {name: -one for name, one in measure(self, clip, frames).items()}  # noqa: E731
+    monkeypatch.setattr(CameraYaw, "measure", mirrored)
+    assert run(clips) == 1
+    out, err = capsys.readouterr()
+    figures = json.loads(out)
+    assert figures["wrong_labels"] > 0
+    assert {one["attribute"] for one in figures["wrong_examples"]} == {"camera_yaw"}
+    assert {one["said"] for one in figures["wrong_examples"]} <= {"left", "right"}
+    assert all(one["said"] != one["should_be"] for one in figures["wrong_examples"])
+    assert err.splitlines()[-1].startswith(f"remot: {figures['wrong_labels']} labels are wrong, such as clip camera-")
+
+
+def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
+    """Labels with a word that is no answer; whatever else reads labels is kept from stumbling over it."""
+    monkeypatch.setattr(MotionExpert, "label", lambda self, *frames: label(self.attribute.name, "?", pair=frames[-1]))
+    monkeypatch.setattr(QuestionWriter, "_slots", lambda _, labels, __: tuple(Slot(x, ("?",), "A") for x in labels))
+    monkeypatch.setattr("remot.data.audit.report.score_blind", lambda *_: None)
+    monkeypatch.setattr("remot.data.questions.tell_reasoning", lambda *_: "")
+    assert run(clips) == 1
+    out, err = capsys.readouterr()
+    figures = json.loads(out)
+    assert (figures["impossible_answers"], figures["answer_tuples"]["???"]) == (40, 40)
+    assert figures["blind_accuracy"] is None
+    assert "the answers of 40 prompts cannot be true together" in err
+
+
+def test_a_leak_fails_the_command(tmp_path, capsys):
+    """Two scenes of three, each a split of its own, show the same pictures."""
+    for k in range(3):
+        clip = arm_clip([0.0, 0.3, 0.6, 0.0], clip_id=f"clip-{k}", scene_id=f"s{k}")
+        write_clip(clip, textured(min(k, 1)), tmp_path, fps=10, source="test", licence="Apache-2.0")
+    assert run(tmp_path) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["duplicate_frames_across_splits"] == 4
+    assert "4 pairs of pictures are the same in two splits, such as " in err
+
+
+def test_the_table_is_for_people(clips, capsys):
+    main(["data", "audit", "--config", str(QUICKSTART), "--root", str(clips), "--num_triplets", "8"])
+    out, err = capsys.readouterr()
+    assert "8 prompts of the train split" in out
+    assert "wrong labels" in out
+    assert "right letters by chance" in out
+    assert "checking labels" in err
+
+
+def test_prompts_are_those_of_the_run(clips, monkeypatch):
+    """Text, letters and names of the prompts that the training loader gives."""
+    seen = []
+    monkeypatch.setattr("remot.data.audit.report.wrong_letters", lambda question: seen.append(question) or [])
+    data = read_data(QUICKSTART, str(clips), seed=3)
+    audit_data(data, data.batch_size)
+    batch = next(iter(data.train_dataloader()))
+    keys = [(question.prompt_id, question.text, question.solution) for question in batch.questions]
+    assert [(question.prompt_id, question.text, question.solution) for question in seen] == keys
+
+
+def test_another_split_and_another_seed(clips, capsys):
+    tuples = []
+    for words in ((), ("--seed", "7"), ("--split", "test")):
+        assert run(clips, *words) == 0
+        tuples.append(json.loads(capsys.readouterr().out)["answer_tuples"])
+    assert tuples[0] != tuples[1]
+    assert tuples[0] != tuples[2]
+
+
+def config_file(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_the_configuration_is_that_of_a_run(tmp_path):
+    """Experts by name, the seed and the folder as `remot fit` takes them; what is not about data is passed over."""
+    text = (
+        "seed_everything: 5\nroot: somewhere\nmodel: {no: thing}\ntrainer: {}\n"
+        "data:\n  binary: true\n  experts:\n  - class_path: CameraYaw\n    init_args: {still: 2}\n"
+    )
+    data = read_data(config_file(tmp_path, text))
+    assert (data.seed, str(data.root), data.writer.binary) == (5, "somewhere", True)
+    (expert,) = data.sampler.experts
+    assert isinstance(expert, CameraYaw)
+    assert expert.still == 2
+    assert read_data(config_file(tmp_path, text), "elsewhere", 6).seed == 6
+    assert read_data(config_file(tmp_path, "seed_everything: true")).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("data: {bath_size: 8}", "batch_size"),
+        ("data: {batch_size: many}", "batch_size"),
+        ("data: {experts: [{class_path: CameraYow}]}", "CameraYaw"),
+        ("data: 3", "no mapping with a data section"),
+        ("- 1", "no mapping with a data section"),
+        ("data: {", "cannot be read"),
+    ],
+)
+def test_a_bad_configuration_is_told_in_one_sentence(tmp_path, text, sentence, capsys, clips):
+    file = config_file(tmp_path, text)
+    with pytest.raises(ConfigError, match=sentence):
+        read_data(file)
+    assert run(clips, config=file) == EXIT_BAD_INPUT
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("--num_triplets", "0"), ("--num_triples", "9"), ("--config", "gone.yaml")])
+def test_a_bad_command_line_is_told_in_one_sentence(words, clips, capsys):
+    assert run(clips, *words) == EXIT_BAD_INPUT
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["data", "audit", "--help"])
+    assert stop.value.code == 0
+    assert "--num_triplets" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["data", "--help"])
+    assert "audit" in capsys.readouterr().out
+
+
+def test_random_state_is_left_alone(clips):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    audit_data(read_data(QUICKSTART, str(clips)), 4)
+    assert torch.equal(before, torch.get_rng_state())
