@@ -98,6 +98,7 @@ def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
     clip = clip_of(3, objects={"z tower": seen, "b_tower": seen, "a tower": hidden, "a ball": mover})
     assert tell_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == ("the b tower", ["x1", "x5", "x9"])
     assert tell_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == ("the a tower", ["x9", "x1"])
+    assert tell_observations(clip, (0, 1), label("camera_pitch"), (100, 100)) == ("the b tower", ["y3", "y3"])
 
 
 def test_object_and_effector_reasoning():
