@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -98,9 +98,9 @@ def validate_command(
         for one in check_clips(reader, root, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
-    record = summary(checked)
-    sys.stdout.write(json.dumps(record, indent=2) + "\n" if format == "json" else as_text(record))
-    if record["bad_clips"]:
+    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
+    sys.stdout.write(told)
+    if any(one.fault for one in checked):
         sys.exit(1)
 
 
@@ -111,22 +111,24 @@ def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:
         "good_clips": len(good),
         "bad_clips": len(checked) - len(good),
         "frames": sum(one.num_frames for one in good),
-        "clips_by_attribute": dict(sorted(Counter(name for one in good for name in one.attributes).items())),
+        "clips_by_attribute": clips_by_attribute(checked),
         "clips_without_a_question": [one.file for one in good if not one.attributes],
         "faults": {one.file: one.fault for one in checked if one.fault},
     }
 
 
-def as_text(record: Mapping[str, object]) -> str:
-    """The summary for people: faults first, one a line."""
-    faults, attributes = record["faults"], record["clips_by_attribute"]
-    silent = record["clips_without_a_question"]
-    assert isinstance(faults, dict)
-    assert isinstance(attributes, dict)
-    assert isinstance(silent, list)
-    lines = [f"bad   {fault}" for fault in faults.values()]
-    lines += [f"mute  {file}: nothing clearly moves, so nothing is asked" for file in silent]
-    asked = ", ".join(f"{name} {count}" for name, count in attributes.items()) or "none"
-    lines.append(f"{record['good_clips']} good clips ({record['frames']} frames), {record['bad_clips']} bad")
+def as_text(checked: Sequence[CheckedClip]) -> str:
+    """The same for people: faults first, one a line."""
+    good = [one for one in checked if not one.fault]
+    lines = [f"bad   {one.fault}" for one in checked if one.fault]
+    lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
+    num_frames = sum(one.num_frames for one in good)
+    lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
+    asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"
     lines.append(f"clips by what can be asked: {asked}")
     return "\n".join(lines) + "\n"
+
+
+def clips_by_attribute(checked: Sequence[CheckedClip]) -> dict[str, int]:
+    """How many clips can be asked about each attribute, by name."""
+    return dict(sorted(Counter(name for one in checked for name in one.attributes).items()))
