@@ -1,6 +1,5 @@
 """An audit for people: how far it is, and its table."""
 
-import sys
 from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
@@ -10,9 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remot.data.audit import Audit
-
-#: Width of tables that do not go to a terminal.
-_FILE_WIDTH = 120
+from remot.evaluation import wide_console
 
 
 class ProgressBars:
@@ -52,7 +49,7 @@ def print_table(audit: Audit) -> None:
     table.add_column("found", justify="right")
     for name, figure in _rows(audit):
         table.add_row(Text(name), Text(figure))
-    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
+    wide_console().print(table)
 
 
 def _rows(audit: Audit) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from remot.data.annotations.native import NativeReader
 from remot.data.experts import default_experts
 from remot.data.loading import read_each
 from remot.data.triplets import TripletSampler
-from remot.errors import AnnotationError
 from remot.structures import Clip
 
 
@@ -41,11 +40,7 @@ def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) ->
         reader: Knows the annotation format.
         root: Folder of the annotation files.
         decode: Decode every annotated picture; False only compares times.
-
-    Raises:
-        AnnotationError: If there is no annotation file.
     """
-    annotation_files(reader, root)
     sampler = TripletSampler(default_experts())
     for file, result in read_each(reader, root, decode=decode):
         name = str(file.relative_to(root))
@@ -53,19 +48,6 @@ def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) ->
             yield CheckedClip(name, "", result.num_frames, _attributes(sampler, result))
         else:
             yield CheckedClip(name, str(result))
-
-
-def annotation_files(reader: AnnotationReader, root: Path) -> list[Path]:
-    """The files ``reader`` reads below ``root``, in order.
-
-    Raises:
-        AnnotationError: If there is none.
-    """
-    files = sorted(root.rglob(reader.pattern))
-    if not files:
-        msg = f"{root}: no {reader.pattern} found, give the folder that holds the annotation files"
-        raise AnnotationError(msg)
-    return files
 
 
 def _attributes(sampler: TripletSampler, clip: Clip) -> tuple[str, ...]:
@@ -94,7 +76,7 @@ def validate_command(
     reader = reader or NativeReader()
     checked: list[CheckedClip] = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("checking clips", total=len(annotation_files(reader, root)))
+        task = bar.add_task("checking clips", total=len(reader.files(root)))
         for one in check_clips(reader, root, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)

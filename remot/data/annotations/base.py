@@ -37,18 +37,26 @@ class AnnotationReader(ABC):
             AnnotationError: If the file is malformed or does not fit its media.
         """
 
+    def files(self, root: Path) -> list[Path]:
+        """The annotation files below ``root``, in order.
+
+        Raises:
+            AnnotationError: If there is none.
+        """
+        found = sorted(root.rglob(self.pattern))
+        if not found:
+            msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
+            raise AnnotationError(msg)
+        return found
+
     def read(self, root: Path) -> Iterator[Clip]:
         """All clips below ``root`` in the order of their file names.
 
         Raises:
             AnnotationError: If there is no annotation file, one is malformed, or two clips share an id.
         """
-        files = sorted(root.rglob(self.pattern))
-        if not files:
-            msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
-            raise AnnotationError(msg)
         sources: dict[str, Path] = {}
-        for file in files:
+        for file in self.files(root):
             clip = self.read_clip(file, root.resolve())
             if clip is None:
                 continue
