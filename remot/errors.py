@@ -5,7 +5,16 @@ Everything that derives from :class:`RemotError` reaches the terminal as one sen
 
 
 class RemotError(Exception):
-    """Base of every error that the command line prints as one sentence."""
+    """Base of every error that the command line prints as one sentence.
+
+    Args:
+        message: The sentence.
+        reason: The kind of fault in a word or two, by which reports count faults.
+    """
+
+    def __init__(self, message: str, *, reason: str = "malformed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ConfigError(RemotError):
@@ -18,6 +27,9 @@ class AnnotationError(RemotError):
 
 class DecodeError(RemotError):
     """A video or image cannot be decoded, or does not hold the frame asked for."""
+
+    def __init__(self, message: str, *, reason: str = "media") -> None:
+        super().__init__(message, reason=reason)
 
 
 class EmptySplitError(RemotError):

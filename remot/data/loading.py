@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.video import check_media
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip
@@ -29,15 +29,15 @@ def load_clips(reader: AnnotationReader, root: Path, on_bad_clip: OnBadClip = "r
         AnnotationError: If an annotation is malformed, or no clip is left.
         DecodeError: If a clip's media do not fit its annotation.
     """
-    if on_bad_clip == "raise":
-        clips = list(reader.read(root))
-        for clip in clips:
-            check_media(clip, decode=False)
-        return clips
-    found = [result for _, result in read_each(reader, root, decode=False)]
-    clips = [result for result in found if isinstance(result, Clip)]
-    errors = [result for result in found if not isinstance(result, Clip)]
-    reasons = "; ".join(str(error) for error in errors[:MAX_NAMED]) or f"there is no {reader.pattern}"
+    clips, errors = [], []
+    for _, result in read_each(reader, root, decode=False):
+        if isinstance(result, Clip):
+            clips.append(result)
+        elif on_bad_clip == "raise":
+            raise result
+        else:
+            errors.append(result)
+    reasons = "; ".join(str(error) for error in errors[:MAX_NAMED]) or "nothing is annotated"
     if not clips:
         msg = f"{root}: no usable clip: {reasons}; repair the files or give another folder"
         raise AnnotationError(msg)
@@ -48,26 +48,30 @@ def load_clips(reader: AnnotationReader, root: Path, on_bad_clip: OnBadClip = "r
 
 def read_each(
     reader: AnnotationReader, root: Path, *, decode: bool
-) -> Iterator[tuple[Path, Clip | AnnotationError | DecodeError]]:
-    """Each annotation file below ``root`` with its clip, or with what is wrong.
+) -> Iterator[tuple[ClipSource, Clip | AnnotationError | DecodeError]]:
+    """Each source below ``root`` with its clip, or with what is wrong.
 
     Args:
-        reader: Knows the annotation format; files it leaves out are left out.
+        reader: Knows the annotation format; clips it leaves out are left out.
         root: Folder of the annotation files.
         decode: Decode every annotated picture; False only compares times.
+
+    Raises:
+        AnnotationError: If there is no source at all.
     """
-    taken: set[str] = set()
-    for file in sorted(root.rglob(reader.pattern)):
+    taken: dict[str, ClipSource] = {}
+    for source in reader.sources(root):
         try:
-            clip = reader.read_clip(file, root.resolve())
+            clip = reader.read_source(source, root.resolve())
             if clip is None:
                 continue
             check_media(clip, decode=decode)
         except (AnnotationError, DecodeError) as error:
-            yield file, error
+            yield source, error
             continue
         if clip.clip_id in taken:
-            yield file, AnnotationError(f"{file}: clip id {clip.clip_id} is taken by another file, rename one")
+            msg = f"{source}: clip id {clip.clip_id} is taken by {taken[clip.clip_id]}, rename one of them"
+            yield source, AnnotationError(msg, reason="duplicate id")
         else:
-            taken.add(clip.clip_id)
-            yield file, clip
+            taken[clip.clip_id] = source
+            yield source, clip

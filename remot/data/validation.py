@@ -42,8 +42,8 @@ def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) ->
         decode: Decode every annotated picture; False only compares times.
     """
     sampler = TripletSampler(default_experts())
-    for file, result in read_each(reader, root, decode=decode):
-        name = str(file.relative_to(root))
+    for source, result in read_each(reader, root, decode=decode):
+        name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
         if isinstance(result, Clip):
             yield CheckedClip(name, "", result.num_frames, _attributes(sampler, result))
         else:
@@ -76,7 +76,7 @@ def validate_command(
     reader = reader or NativeReader()
     checked: list[CheckedClip] = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("checking clips", total=len(reader.files(root)))
+        task = bar.add_task("checking clips", total=len(reader.sources(root)))
         for one in check_clips(reader, root, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)

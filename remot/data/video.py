@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from remot.errors import DecodeError
-from remot.structures import Clip, FloatArray
+from remot.structures import Clip, FloatArray, PictureStore
 
 #: Videos up to this length are decoded from the start; longer ones are entered at a keyframe.
 MAX_SEQUENTIAL_FRAMES = 300
@@ -54,7 +54,7 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     """Pictures of annotated frames, in the order asked for, duplicates included.
 
     Args:
-        clip: Where to look: a video (by presentation time) or a folder of pictures (by name order).
+        clip: Where to look, see :data:`remot.structures.Media`.
         frame_indices: Indices into the clip's annotated frames, each in [0, N).
 
     Returns:
@@ -69,6 +69,13 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
                 f"{clip.media}: clip {clip.clip_id} has frames 0 to {clip.num_frames - 1}, frame {index} was asked for"
             )
             raise DecodeError(msg)
+    if isinstance(clip.media, PictureStore):
+        return clip.media.read(frame_indices)
+    if isinstance(clip.media, tuple):
+        return [_read_picture(clip.media[index]) for index in frame_indices]
+    if clip.media is None:
+        msg = f"clip {clip.clip_id} is annotated without pictures, so none can be shown; give the folder that has them"
+        raise DecodeError(msg)
     if clip.media.is_dir():
         return _read_pictures(clip.media, frame_indices)
     times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
@@ -95,7 +102,7 @@ def probe(media: Path) -> VideoInfo:
 
 
 def check_media(clip: Clip, *, decode: bool = True) -> None:
-    """Verify that a clip's media can deliver every annotated frame.
+    """Verify that a clip's media can deliver every annotated frame; a clip without media is left alone.
 
     Args:
         clip: The clip to check.
@@ -104,12 +111,16 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     Raises:
         DecodeError: Naming the file and what it lacks.
     """
-    if decode:
+    if decode and clip.media is not None:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
-    elif clip.media.is_dir():
+    elif isinstance(clip.media, PictureStore):
+        clip.media.check(clip.num_frames)
+    elif isinstance(clip.media, tuple):
+        _require_files(clip.media)
+    elif clip.media is not None and clip.media.is_dir():
         _pictures_of(clip.media, clip.num_frames)
-    else:
+    elif clip.media is not None:
         listed = probe(clip.media)
         tolerance = _half_interval(listed.pts_seconds)
         for time in clip.frame_times_in_media:
@@ -269,6 +280,13 @@ def _pictures_of(folder: Path, num_frames: int) -> list[Path]:
         msg = f"{folder}: the folder holds {len(pictures)} pictures, {num_frames} are needed"
         raise DecodeError(msg)
     return pictures
+
+
+def _require_files(pictures: Sequence[Path]) -> None:
+    for picture in pictures:
+        if not picture.is_file():
+            msg = f"{picture}: the picture is missing"
+            raise DecodeError(msg)
 
 
 def _read_pictures(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:

@@ -4,6 +4,7 @@ import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,10 +17,71 @@ from remot.structures import Clip, FloatArray
 MAX_ANNOTATION_BYTES = 64 * 2**20
 
 
+@dataclass(frozen=True)
+class ClipSource:
+    """Where one clip is described.
+
+    Args:
+        file: The annotation file, or the folder of several.
+        key: Which clip of the file, such as an episode's number; "" if it describes one clip only.
+    """
+
+    file: Path
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}" if self.key else str(self.file)
+
+
 class AnnotationReader(ABC):
     """Turns annotation files into clips.
 
-    A source needs a pattern for its files and a way to read one of them.
+    A format needs a way to list its clips without reading them whole, and a way to read one of them. Formats with one
+    file for each clip derive from :class:`FileReader` instead.
+    """
+
+    @abstractmethod
+    def sources(self, root: Path) -> list[ClipSource]:
+        """Where each clip below ``root`` is described, in a stable order.
+
+        Raises:
+            AnnotationError: If there is none, or the list itself cannot be read.
+        """
+
+    @abstractmethod
+    def read_source(self, source: ClipSource, root: Path) -> Clip | None:
+        """One clip, or None to leave it out.
+
+        Args:
+            source: One of :meth:`sources`.
+            root: The resolved folder that every media path must stay in.
+
+        Raises:
+            AnnotationError: If the annotation is malformed or does not fit its media.
+        """
+
+    def read(self, root: Path) -> Iterator[Clip]:
+        """All clips below ``root`` in order.
+
+        Raises:
+            AnnotationError: If there is no annotation, one is malformed, or two clips share an id.
+        """
+        taken: dict[str, ClipSource] = {}
+        for source in self.sources(root):
+            clip = self.read_source(source, root.resolve())
+            if clip is None:
+                continue
+            if clip.clip_id in taken:
+                msg = f"{source}: clip id {clip.clip_id} is taken by {taken[clip.clip_id]}, rename one of them"
+                raise AnnotationError(msg, reason="duplicate id")
+            taken[clip.clip_id] = source
+            yield clip
+
+
+class FileReader(AnnotationReader):
+    """Reads formats with one annotation file for each clip.
+
+    A format needs a pattern for its files and a way to read one of them.
     """
 
     #: Glob pattern of the annotation files below the root.
@@ -37,7 +99,7 @@ class AnnotationReader(ABC):
             AnnotationError: If the file is malformed or does not fit its media.
         """
 
-    def files(self, root: Path) -> list[Path]:
+    def sources(self, root: Path) -> list[ClipSource]:
         """The annotation files below ``root``, in order.
 
         Raises:
@@ -46,25 +108,12 @@ class AnnotationReader(ABC):
         found = sorted(root.rglob(self.pattern))
         if not found:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
-            raise AnnotationError(msg)
-        return found
+            raise AnnotationError(msg, reason="missing")
+        return [ClipSource(file) for file in found]
 
-    def read(self, root: Path) -> Iterator[Clip]:
-        """All clips below ``root`` in the order of their file names.
-
-        Raises:
-            AnnotationError: If there is no annotation file, one is malformed, or two clips share an id.
-        """
-        sources: dict[str, Path] = {}
-        for file in self.files(root):
-            clip = self.read_clip(file, root.resolve())
-            if clip is None:
-                continue
-            if clip.clip_id in sources:
-                msg = f"{file}: clip id {clip.clip_id} is taken by {sources[clip.clip_id]}, rename one of them"
-                raise AnnotationError(msg)
-            sources[clip.clip_id] = file
-            yield clip
+    def read_source(self, source: ClipSource, root: Path) -> Clip | None:
+        """The clip of one file."""
+        return self.read_clip(source.file, root)
 
 
 def read_text(file: Path) -> str:
@@ -76,7 +125,7 @@ def read_text(file: Path) -> str:
     try:
         if file.stat().st_size > MAX_ANNOTATION_BYTES:
             msg = f"{file}: longer than {MAX_ANNOTATION_BYTES} bytes, split it"
-            raise AnnotationError(msg)
+            raise AnnotationError(msg, reason="too large")
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{file}: cannot be read as text ({error})"
@@ -166,7 +215,7 @@ def require_numbers(where: str, value: object, *, num_axes: int | None = None, f
     numbers: FloatArray = array.astype(np.float64)
     if finite and not np.isfinite(numbers).all():
         msg = f"{where}: holds NaN or infinity, give finite numbers"
-        raise AnnotationError(msg)
+        raise AnnotationError(msg, reason="not finite")
     return numbers
 
 
@@ -183,8 +232,8 @@ def media_inside(file: Path, root: Path, name: str) -> Path:
         raise AnnotationError(msg) from error
     if not media.is_relative_to(root.resolve()):
         msg = f"{file}: media {name!r:.80} leads outside {root}, keep media below the data folder"
-        raise AnnotationError(msg)
+        raise AnnotationError(msg, reason="outside root")
     if not media.exists():
         msg = f"{file}: media {name!r:.80} does not exist, put it beside the annotation file"
-        raise AnnotationError(msg)
+        raise AnnotationError(msg, reason="missing media")
     return media

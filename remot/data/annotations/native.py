@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.annotations.base import (
-    AnnotationReader,
+    FileReader,
     check_keys,
     media_inside,
     read_json_object,
@@ -42,7 +42,7 @@ SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 INVISIBLE = [float("nan")] * 4
 
 
-class NativeReader(AnnotationReader):
+class NativeReader(FileReader):
     """Reads the native clip format."""
 
     pattern: ClassVar[str] = "*.json"
@@ -64,7 +64,7 @@ class NativeReader(AnnotationReader):
             if where in str(error):
                 raise
             msg = f"{file}: {error}"
-            raise AnnotationError(msg) from error
+            raise AnnotationError(msg, reason=error.reason) from error
 
 
 def _clip_from(content: dict[str, Any], where: str, media: Path) -> Clip:

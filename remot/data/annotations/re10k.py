@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.annotations.base import AnnotationReader, media_inside, read_text
+from remot.data.annotations.base import FileReader, media_inside, read_text
 from remot.data.video import VideoInfo, probe
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -28,7 +28,7 @@ VIDEO_ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{6,20})")
 _logger = logging.getLogger(__name__)
 
 
-class RealEstate10KReader(AnnotationReader):
+class RealEstate10KReader(FileReader):
     """Reads ``<id>.txt`` + ``<id>.mp4`` pairs. See the module for the source's conventions.
 
     Args:
@@ -65,12 +65,12 @@ class RealEstate10KReader(AnnotationReader):
                 domain="re10k",
                 media=media,
                 pts_seconds=pts_seconds,
-                camera=CameraTrack(_camera_to_world(rows), _intrinsics(rows[0], video)),
+                camera=CameraTrack(_camera_to_world(rows), _intrinsics(rows[0], video), is_metric=False),
                 media_pts_seconds=video.pts_seconds,
             )
         except AnnotationError as error:
             msg = f"{file}: {error}"
-            raise AnnotationError(msg) from error
+            raise AnnotationError(msg, reason=error.reason) from error
 
     def _has_gap(self, file: Path, pts_seconds: FloatArray) -> bool:
         gap_seconds = float(np.diff(pts_seconds, prepend=0.0).max())
@@ -113,10 +113,10 @@ def _probe(media: Path, file: Path, num_rows: int) -> VideoInfo:
         video = probe(media)
     except DecodeError as error:
         msg = f"{file}: its video cannot be read, fetch it again ({error})"
-        raise AnnotationError(msg) from error
+        raise AnnotationError(msg, reason="media") from error
     if video.num_frames != num_rows:
         msg = f"{file}: {num_rows} poses but {video.num_frames} pictures in {media.name}, cut the video to the rows"
-        raise AnnotationError(msg)
+        raise AnnotationError(msg, reason="media")
     return video
 
 

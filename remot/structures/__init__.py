@@ -1,0 +1,37 @@
+"""The frozen records that travel between the layers. Each checks itself and prints its shapes, not its numbers."""
+
+from remot.structures.clip import (
+    AgentTrack,
+    CameraTrack,
+    Clip,
+    EffectorTrack,
+    Event,
+    FloatArray,
+    LayoutBox,
+    Media,
+    ObjectTrack,
+    PictureStore,
+)
+from remot.structures.prompt import MotionLabel, PromptBatch, Question, Slot, Triplet
+from remot.structures.training import LossOutput, RewardOutput, Rollout
+
+__all__ = [
+    "AgentTrack",
+    "CameraTrack",
+    "Clip",
+    "EffectorTrack",
+    "Event",
+    "FloatArray",
+    "LayoutBox",
+    "LossOutput",
+    "Media",
+    "MotionLabel",
+    "ObjectTrack",
+    "PictureStore",
+    "PromptBatch",
+    "Question",
+    "RewardOutput",
+    "Rollout",
+    "Slot",
+    "Triplet",
+]

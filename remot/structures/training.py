@@ -1,0 +1,76 @@
+"""What training passes on: completions, their rewards, and losses.
+
+Notation: P prompts, G completions of each prompt, T tokens of the longest completion, B completions in one list.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """G completions for each of P prompts.
+
+    Args:
+        token_ids: [P, G, T] int64, end-of-turn token included, padded.
+        completion_mask: [P, G, T] bool, True where the token is part of the completion.
+        logprobs: [P, G, T] float32 log-probabilities the sampler drew them with, 0 where masked.
+        texts: Decoded completions without special tokens, [P][G].
+        finished: [P, G] bool, True if the completion ended by itself.
+    """
+
+    token_ids: Tensor
+    completion_mask: Tensor
+    logprobs: Tensor
+    texts: Sequence[Sequence[str]]
+    finished: Tensor
+
+    def __post_init__(self) -> None:
+        if not self.token_ids.shape == self.completion_mask.shape == self.logprobs.shape or self.token_ids.ndim != 3:
+            msg = f"rollout shapes differ: {self.token_ids.shape}, {self.completion_mask.shape}, {self.logprobs.shape}"
+            raise ValueError(msg)
+
+    @property
+    def num_tokens(self) -> Tensor:
+        """[P, G] length of each completion."""
+        return self.completion_mask.sum(-1)
+
+    def __repr__(self) -> str:
+        return f"Rollout(shape={tuple(self.token_ids.shape)})"
+
+
+@dataclass(frozen=True, eq=False)
+class RewardOutput:
+    """Scores of a flat list of completions.
+
+    Args:
+        total: [B] float32, the number the advantage is computed from.
+        parts: Named [B] float32 components, each logged as a metric; NaN marks "not applicable".
+        success: [B] bool, True where the answer is right altogether.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    success: Tensor
+
+    def __post_init__(self) -> None:
+        for name, part in {"success": self.success, **self.parts}.items():
+            if part.shape != self.total.shape:
+                msg = f"reward part {name} has shape {tuple(part.shape)}, the total {tuple(self.total.shape)}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class LossOutput:
+    """A scalar loss with gradient and detached numbers to log."""
+
+    loss: Tensor
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.loss.ndim != 0 or not torch.is_floating_point(self.loss):
+            msg = f"a loss is a floating-point scalar, this one has shape {tuple(self.loss.shape)}"
+            raise ValueError(msg)
