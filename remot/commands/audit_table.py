@@ -1,5 +1,6 @@
 """An audit for people: how far it is, and its table."""
 
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
@@ -9,7 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from remot.data.audit import Audit
+from remot.data.audit.built import BUILT
 from remot.evaluation import wide_console
+
+#: Tuples of answers that are listed.
+MAX_TUPLES = 16
 
 
 class ProgressBars:
@@ -53,22 +58,44 @@ def print_table(audit: Audit) -> None:
 
 
 def _rows(audit: Audit) -> list[tuple[str, str]]:
-    rows = [("labels checked against the annotations", str(sum(audit.attributes.values())))]
-    rows += [(f"  {name}", str(count)) for name, count in audit.attributes.items()]
-    rows += [
-        ("wrong labels", str(len(audit.wrong))),
-        ("wrong letters", str(len(audit.letters))),
-        ("prompts whose answers cannot be true together", str(len(audit.impossible))),
-        *_blind_rows(audit),
-        (f"tuples of answers seen, of {audit.num_possible} possible", str(sum(map(bool, audit.tuples.values())))),
-        ("  prompts with each", "  ".join(f"{signs} {count}" for signs, count in audit.tuples.items())),
-    ]
+    rows = [*(_label_rows(audit) if audit.attributes else []), *_blind_rows(audit), *_tuple_rows(audit)]
+    if not audit.attributes:
+        return [("labels checked against the annotations", "none: there are no annotations"), *rows]
     rows += [(f"scenes of the {name} split", str(count)) for name, count in audit.scenes.items()]
     rows += [
         ("scenes in two splits", str(len(audit.shared_scenes))),
         (f"same pictures in two splits, of {audit.num_frames} pictures", str(len(audit.duplicates))),
     ]
     return rows
+
+
+def _label_rows(audit: Audit) -> list[tuple[str, str]]:
+    rows = [("labels checked against the annotations", str(sum(audit.attributes.values())))]
+    rows += [(f"  {name}", str(count)) for name, count in audit.attributes.items()]
+    rows += [
+        ("wrong labels", str(len(audit.wrong))),
+        ("wrong letters", str(len(audit.letters))),
+        ("prompts whose answers cannot be true together", str(len(audit.impossible))),
+    ]
+    return [*rows, ("wrong pictures", str(len(audit.pictures)))] if audit.split == BUILT else rows
+
+
+def _tuple_rows(audit: Audit) -> list[tuple[str, str]]:
+    """The most frequent tuples, in order where all fit."""
+    seen = {answers: count for answers, count in audit.tuples.items() if count}
+    of_possible = f", of {audit.num_possible} possible" if audit.num_possible else ""
+    frequent = sorted(seen, key=lambda answers: -seen[answers])[:MAX_TUPLES]
+    listed = audit.tuples if len(audit.tuples) <= MAX_TUPLES else {answers: seen[answers] for answers in frequent}
+    return [
+        (f"tuples of answers seen{of_possible}", str(len(seen))),
+        ("  prompts with each" if listed is audit.tuples else "  the most frequent", _counted(listed)),
+    ]
+
+
+def _counted(tuples: Mapping[str, int]) -> str:
+    """Short tuples side by side, long ones below each other."""
+    between = "  " if all(len(answers) <= 3 for answers in tuples) else "\n"
+    return between.join(f"{answers} {count}" for answers, count in tuples.items())
 
 
 def _blind_rows(audit: Audit) -> list[tuple[str, str]]:

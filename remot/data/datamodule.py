@@ -16,7 +16,7 @@ from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
 from remot.data.formats import QuestionFormat
 from remot.data.index import BalanceBy
-from remot.data.loading import OnBadClip, load_clips
+from remot.data.loading import Loaded, OnBadClip, load_clips
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.samplers import AddressSampler, ListedBatches
@@ -112,6 +112,7 @@ class TripletDataModule(LightningDataModule):
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
         self.datasets: dict[str, TripletDataset] = {}
+        self.loaded = Loaded([], [])
         self._restored_batch = 0
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
@@ -124,7 +125,8 @@ class TripletDataModule(LightningDataModule):
         """
         if self.datasets:
             return
-        clips = self.exclusions.remaining(load_clips(self.reader, self.root, self.on_bad_clip))
+        self.loaded = load_clips(self.reader, self.root, self.on_bad_clip)
+        clips = self.exclusions.remaining(self.loaded.clips)
         splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.held_out_seed, self._stratum)
         sizes = {
             "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),

@@ -87,6 +87,14 @@ class TripletDataset(Dataset[Sample]):
 
     def __getitem__(self, address: int) -> Sample:
         triplet = self.triplet(address)
+        return self.sample(address, triplet)
+
+    def sample(self, address: int, triplet: Triplet) -> Sample:
+        """The prompt ``address`` about ``triplet``, which is what :meth:`triplet` gives for it.
+
+        Raises:
+            DecodeError: If a picture cannot be decoded.
+        """
         pictures = read_pictures(triplet, self.writer.num_pictures(triplet))
         question = self.question(address, triplet, picture_size=pictures.decoded_size)
         return Sample(images=pictures.shown, question=question, clip_id=triplet.clip.clip_id)

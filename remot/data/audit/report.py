@@ -44,6 +44,7 @@ class Audit:
         shared_scenes: Scenes that are in two splits.
         num_frames: Pictures compared between splits; plain ones are not.
         duplicates: Pairs of pictures in two splits that are the same.
+        pictures: Built pictures that are not what the source shows, one sentence each.
     """
 
     split: str
@@ -59,6 +60,7 @@ class Audit:
     shared_scenes: Sequence[str]
     num_frames: int
     duplicates: Sequence[Duplicate]
+    pictures: Sequence[str] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -70,6 +72,8 @@ class Audit:
             found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
         if self.impossible:
             found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
+        if self.pictures:
+            found.append(f"{len(self.pictures)} pictures are wrong, such as {self.pictures[0]}")
         if self.shared_scenes:
             found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
         if self.duplicates:
@@ -95,6 +99,7 @@ class Audit:
             "wrong_letters": len(self.letters),
             "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
             "impossible_answers": len(self.impossible),
+            "wrong_pictures": len(self.pictures),
             "blind_models": {} if blind is None else blind.by_model,
             "blind_standard_errors": {} if blind is None else blind.standard_errors,
             "num_scenes": self.scenes,
@@ -122,6 +127,7 @@ class Findings:
     attributes: Counter[str] = field(default_factory=Counter)
     tuples: Counter[str] = field(default_factory=Counter)
     possible: set[str] = field(default_factory=set)
+    pictures: list[str] = field(default_factory=list)
 
     def take(self, triplet: Triplet, question: Question) -> None:
         """Check one prompt."""
@@ -210,6 +216,7 @@ def audit_of(
         shared_scenes=scenes_in_two_splits(splits),
         num_frames=len(prints),
         duplicates=duplicates_across_splits(prints),
+        pictures=found.pictures,
     )
 
 

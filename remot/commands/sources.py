@@ -1,0 +1,87 @@
+"""Data modules for commands that need no training run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from remot.commands.own import OwnParser, instantiated
+from remot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from remot.data.datamodule import TripletDataModule
+
+#: Endings of the same configuration from the command line, by option.
+_OVERRIDES = ("root", "on_bad_clip")
+
+
+def read_data(
+    config: Path | None, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
+) -> "TripletDataModule":
+    """The data module a configuration file describes.
+
+    Args:
+        config: Configuration of a run, in YAML; None for the defaults.
+        root: Folder of clips, instead of the file's.
+        seed: Seed of the training prompts, instead of the file's.
+        on_bad_clip: What to do about bad clips, instead of the file's choice.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or value of its data section does not fit.
+    """
+    return data_from(data_section(config, root, seed, on_bad_clip))
+
+
+def data_from(section: dict[str, Any]) -> "TripletDataModule":
+    """The data module with the settings of a ``data`` section.
+
+    Raises:
+        ConfigError: If a key or value does not fit.
+    """
+    from remot.commands.quiet import quiet_lightning
+    from remot.data.datamodule import TripletDataModule
+
+    quiet_lightning()
+    parser = OwnParser(prog="remot data")
+    parser.add_class_arguments(TripletDataModule, "data")
+    data: TripletDataModule = instantiated(parser, parser.parse_object({"data": section})).data
+    return data
+
+
+def data_section(
+    config: Path | None, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
+) -> dict[str, Any]:
+    """The data section, completed as ``remot fit`` does from ``root`` and ``seed_everything``.
+
+    Raises:
+        ConfigError: If the file cannot be read or holds no such section.
+    """
+    content = _read_config(config)
+    section = content.get("data") or {}
+    if not isinstance(section, dict):
+        msg = f"the configuration {config} has a data section that is no mapping; see configs/quickstart.yaml"
+        raise ConfigError(msg)
+    completed = dict(section)
+    chosen_root = content.get("root") if root is None else root
+    chosen_seed = content.get("seed_everything") if seed is None else seed
+    if chosen_root is not None:
+        completed["root"] = chosen_root
+    if chosen_seed is not None:  # true and false leave the choice of the seed open, which `remot fit` takes as 0
+        completed["seed"] = 0 if isinstance(chosen_seed, bool) else chosen_seed
+    if on_bad_clip is not None:
+        completed["on_bad_clip"] = on_bad_clip
+    return completed
+
+
+def _read_config(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"the configuration {config} cannot be read: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    if not isinstance(content, dict):
+        msg = f"the configuration {config} is no mapping with a data section that is one; see configs/quickstart.yaml"
+        raise ConfigError(msg)
+    return content

@@ -1,0 +1,42 @@
+"""Why things are not asked about, in numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from remot.data.annotations.base import ClipSource
+from remot.data.experts import AMBIGUOUS, Expert
+from remot.errors import RemotError
+from remot.structures import Clip
+
+#: Frames of a clip whose pairs are counted, spread over it.
+MAX_FRAMES = 32
+
+
+def faults_by_reason(faults: Iterable[tuple[ClipSource, RemotError]]) -> dict[str, int]:
+    """How many clips are bad for each reason."""
+    return dict(sorted(Counter(error.reason for _, error in faults).items()))
+
+
+def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[str, dict[str, int]]:
+    """For each attribute how many pairs of frames are asked about, and why others are not.
+
+    Pairs of up to :data:`MAX_FRAMES` frames of each clip: ``none`` and ``moved`` are asked about; ``unclear`` lie
+    between the thresholds or beyond the largest motion; ``not_measurable`` are not annotated, or something else moved.
+    """
+    counts: dict[str, Counter[str]] = {expert.attribute.name: Counter() for expert in experts}
+    for clip in clips:
+        frames = np.unique(np.linspace(0, clip.num_frames - 1, MAX_FRAMES).astype(np.int64))
+        earlier = np.triu_indices(len(frames), k=1)
+        for expert in experts:
+            for verdicts in expert.judge(clip, frames).values():
+                codes, unknown = verdicts.codes[earlier], np.isnan(verdicts.magnitudes[earlier])
+                unclear = (codes == AMBIGUOUS) & ~unknown
+                counts[expert.attribute.name].update(
+                    none=int((codes == 0).sum()),
+                    moved=int(((codes != 0) & (codes != AMBIGUOUS)).sum()),
+                    unclear=int(unclear.sum()),
+                    not_measurable=int(unknown.sum()),
+                )
+    return {name: dict(counted) for name, counted in counts.items()}

@@ -1,0 +1,7 @@
+"""Contact sheets of built prompts, for people to look at."""
+
+from remot.data.sheets.choose import SheetRow, choose_rows
+from remot.data.sheets.page import html_sheet
+from remot.data.sheets.picture import png_sheet
+
+__all__ = ["SheetRow", "choose_rows", "html_sheet", "png_sheet"]

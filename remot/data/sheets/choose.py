@@ -1,0 +1,96 @@
+"""Which prompts to show, and what is written beside their pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remot.data.records import BuiltFrame, BuiltPrompt
+from remot.errors import ConfigError
+from remot.seeding import numpy_generator
+from remot.structures import MaskOf, MotionLabel
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One prompt of a sheet.
+
+    Args:
+        title: Which prompt it is.
+        pictures: Files of its pictures.
+        captions: Where each picture comes from.
+        labels: The truth about each pair, with its size.
+        text: The question.
+        gold: The right answer.
+    """
+
+    title: str
+    pictures: tuple[Path, ...]
+    captions: tuple[str, ...]
+    labels: tuple[str, ...]
+    text: str
+    gold: str
+
+
+def choose_rows(
+    folder: Path, prompts: Sequence[BuiltPrompt], num_rows: int, domain: str | None = None, attribute: str | None = None
+) -> list[SheetRow]:
+    """Prompts drawn at random, the same ones every time, sorted by attribute.
+
+    Args:
+        folder: Folder of the built prompts.
+        prompts: All of them.
+        num_rows: How many to show at most.
+        domain: Show this domain only.
+        attribute: Show this attribute only.
+
+    Raises:
+        ConfigError: If there is none of that kind.
+    """
+    fitting = [
+        prompt
+        for prompt in prompts
+        if domain in {None, prompt.question.domain} and attribute in {None, prompt.labels[0].attribute}
+    ]
+    if not fitting:
+        domains = sorted({prompt.question.domain for prompt in prompts})
+        attributes = sorted({prompt.labels[0].attribute for prompt in prompts})
+        msg = f"{folder} holds no such prompt; it has the domains {', '.join(domains)} and the attributes "
+        raise ConfigError(msg + ", ".join(attributes))
+    order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
+    chosen = sorted((fitting[k] for k in order), key=lambda prompt: prompt.labels[0].attribute)
+    return [_row(folder, prompt) for prompt in chosen]
+
+
+def _row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
+    question = prompt.question
+    inside = folder.resolve()
+    pictures = tuple((inside / name).resolve() for name in prompt.images)
+    for picture, name in zip(pictures, prompt.images, strict=True):
+        if not picture.is_relative_to(inside):
+            msg = f"{folder}: the picture {name!r:.80} of {question.prompt_id} leads outside the folder"
+            raise ConfigError(msg)
+    return SheetRow(
+        title=f"{question.prompt_id}  clip {prompt.clip_id}  {prompt.negative}, {question.format}",
+        pictures=pictures,
+        captions=tuple(_caption(number, frame) for number, frame in enumerate(prompt.frames[: len(pictures)], 1)),
+        labels=tuple(_label_text(label) for label in prompt.labels),
+        text=question.text,
+        gold=question.solution,
+    )
+
+
+def _caption(number: int, frame: BuiltFrame) -> str:
+    shown = (
+        ""
+        if frame.transform is None
+        else ", mask"
+        if isinstance(frame.transform, MaskOf)
+        else f", {frame.transform.kind}"
+    )
+    return f"{number}: frame {frame.index}, {frame.pts_seconds:.2f} s{shown}"
+
+
+def _label_text(label: MotionLabel) -> str:
+    subject = f" of {label.subject}" if label.subject else ""
+    first, second = label.pair
+    return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"
