@@ -20,6 +20,8 @@ _logger = logging.getLogger(__name__)
 
 FRAME_RATE = 10.0
 NUM_COLUMNS = 17
+#: For one second somebody may still be partly in the picture where the boxes stop.
+NUM_LINGERING = 10
 #: For each class that can be asked about, what questions call it and what a viewer could take for it.
 KINDS = {
     "Car": ("car", ("Car", "Van")),
@@ -134,7 +136,7 @@ class KITTITrackingReader(SequenceReader):
             )
             found += [
                 (noun, replace(track, rows=rows[track.rows]))
-                for track in nearest_tracks(sightings, self.min_distance_ratio)
+                for track in nearest_tracks(sightings, self.min_distance_ratio, NUM_LINGERING)
             ]
         return found
 

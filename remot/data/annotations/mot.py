@@ -45,6 +45,7 @@ STATIC_SEQUENCES = frozenset(
 DETECTOR = re.compile(r"-(?:DPM|FRCNN|SDP)$")
 SAME_PICTURES = re.compile(r"MOT1[67]-(\d\d)$")
 MAX_FRAMES = 1_000_000
+MAX_LINGER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class MOTReader(SequenceReader):
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
     ``min_height_ratio`` times as high as any other and stands lowest in the picture. See
     :mod:`remot.data.annotations.nearest` for why. People that are never asked about, such as flagged ones, count as
-    others.
+    others, and so does everybody for ``linger_seconds`` before the first and after the last box.
 
     Args:
         classes: Classes to ask about; pedestrians (1) by default. The flag counts for pedestrians only, because the
@@ -81,6 +82,7 @@ class MOTReader(SequenceReader):
         min_visibility: Smallest visible share of a box that is asked about; what is outside the picture is not visible.
         min_height_ratio: How many times as high as the next box the nearest one must be.
         min_height_pixels: Smallest height that is asked about.
+        linger_seconds: How long somebody may still be partly in the picture where the boxes stop.
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
             benchmark's tables call static. Others are left out.
         assume_static: Take the camera of every sequence to stand still.
@@ -94,6 +96,7 @@ class MOTReader(SequenceReader):
         min_visibility: float = 0.5,
         min_height_ratio: float = 1.2,
         min_height_pixels: float = 40.0,
+        linger_seconds: float = 0.5,
         static_camera: list[str] | None = None,
         assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
@@ -102,12 +105,16 @@ class MOTReader(SequenceReader):
         if unknown := sorted(set(self.classes) - set(NOUNS)):
             msg = f"MOTReader: class {unknown[0]} has no name that a question could use; choose among {sorted(NOUNS)}"
             raise ConfigError(msg)
-        if min_height_ratio < 1:
-            msg = f"MOTReader: min_height_ratio is {min_height_ratio}; choose at least 1, or nobody is the nearest"
+        if min_height_ratio < 1 or not 0 <= linger_seconds <= MAX_LINGER_SECONDS:
+            msg = (
+                f"MOTReader: min_height_ratio is {min_height_ratio} and linger_seconds {linger_seconds}; "
+                f"choose a ratio of at least 1 and 0 to {MAX_LINGER_SECONDS:g} seconds"
+            )
             raise ConfigError(msg)
         self.min_visibility = min_visibility
         self.min_height_ratio = min_height_ratio
         self.min_height_pixels = min_height_pixels
+        self.linger_seconds = linger_seconds
         self.static_camera = static_camera
         self.assume_static = assume_static
 
@@ -153,6 +160,7 @@ class MOTReader(SequenceReader):
         """Nouns and tracks with rows of ``sequence``."""
         heights = sequence.boxes_xyxy[:, 3] - sequence.boxes_xyxy[:, 1]
         clear = (sequence.visible >= self.min_visibility) & (heights >= self.min_height_pixels)
+        num_lingering = round(self.linger_seconds * sequence.frame_rate)
         found: list[tuple[str, NearestTrack]] = []
         for one in self.classes:
             alike = PERSON_LIKE if one == PEDESTRIAN else (one,)
@@ -169,7 +177,7 @@ class MOTReader(SequenceReader):
             )
             found += [
                 (NOUNS[one], replace(track, rows=rows[track.rows]))
-                for track in nearest_tracks(sightings, self.min_height_ratio)
+                for track in nearest_tracks(sightings, self.min_height_ratio, num_lingering)
             ]
         return found
 
