@@ -11,6 +11,8 @@ from remot.structures import CameraTrack, FloatArray
 
 EARTH_RADIUS_METRES = 6_378_137.0
 NUM_OXTS_COLUMNS = 30
+#: The calibration is given with eight digits.
+MAX_SKEW = 1e-3
 #: Names of the matrices in the tracking benchmark and, where they differ, in the object benchmark.
 MATRICES = {
     "P2": (("P2",), (3, 4)),
@@ -43,6 +45,10 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
         @ _homogeneous(matrices["camera_from_velodyne"])
         @ _homogeneous(matrices["velodyne_from_imu"])
     )
+    turn = camera_from_imu[:3, :3]
+    if np.abs(turn @ turn.T - np.eye(3)).max() > MAX_SKEW or np.linalg.det(turn) < 0:
+        msg = f"{calib}: R_rect, Tr_velo_cam and Tr_imu_velo are together no rigid motion, fetch the file again"
+        raise AnnotationError(msg, reason="pose")
     world_from_camera = _world_from_imu(oxts) @ np.linalg.inv(camera_from_imu)
     poses = np.linalg.inv(world_from_camera[0]) @ world_from_camera
     return CameraTrack(poses, matrices["P2"][:, :3].copy())
