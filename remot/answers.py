@@ -1,5 +1,7 @@
 """The one answer contract: ``<think>…</think><answer>CAB</answer>``, one option letter per question, in order.
 
+Questions that ask for numbers are answered with these, separated by commas: ``<answer>12.5, 0, -30</answer>``.
+
 Data, rewards and evaluation render and read answers here and nowhere else. Completions are hostile text: reading is
 plain string search in linear time over a bounded prefix, never a regular expression that can back-track.
 """
@@ -99,3 +101,19 @@ def parse_response(completion: str) -> ParsedAnswer:
         think_end = text.translate(_ASCII_TO_LOWER).find(THINK_CLOSE)
         answer = "" if think_end < 0 else text[think_end + len(THINK_CLOSE) :]
     return ParsedAnswer(reasoning=reasoning, answer=answer.strip().upper(), well_formed=_is_well_formed(completion))
+
+
+#: Longest text that is read as one number.
+MAX_NUMBER_CHARS = 32
+_NUMBER = re.compile(r"([+-]?[0-9]{1,6}(?:\.[0-9]{1,6})?) {0,2}[A-Z%°]{0,12}", re.IGNORECASE)
+
+
+def parse_number(text: str) -> float | None:
+    """The number ``text`` consists of, a unit after it allowed; None for anything else.
+
+    >>> parse_number("-12.5 degrees")
+    -12.5
+    """
+    text = text.strip()
+    match = _NUMBER.fullmatch(text) if len(text) <= MAX_NUMBER_CHARS else None
+    return None if match is None else float(match[1])

@@ -1,85 +1,39 @@
 """The motion vocabulary and its algebra: which values an attribute has, their opposites, and what follows from what.
 
-Every attribute here is an *order relation*: frame ``j`` lies to one side of frame ``i`` (sign +1), to the other
-(sign -1), or in the same place (sign 0). Three frames can therefore only stand in one of 13 weak orderings, and two
-of the three pairwise answers can force the third. That is all that logical consistency means in this library.
+Each value of an attribute has a *code*: 0 for no motion, and for a motion the negative of the code of its opposite.
+Most attributes are *order relations*: frame ``j`` lies to one side of frame ``i`` (code +1), to the other (-1), or in
+the same place (0). Three frames can therefore only stand in one of 13 weak orderings, and two of the three pairwise
+answers can force the third. That is all that logical consistency means in this library.
 """
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from typing import Literal
+from typing import Literal, TypeVar
 
-Sign = Literal[-1, 0, 1]
-SignTriple = tuple[Sign, Sign, Sign]
+import numpy as np
+from numpy.typing import NDArray
+
+#: What a value says in arithmetic.
+Code = int
+#: Codes of the pairs (1, 2), (1, 3) and (2, 3).
+Pattern = tuple[Code, Code, Code]
 
 #: The pairs asked about a triplet of pictures, 1-based as in the questions.
 PAIRS: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (2, 3))
 
 NONE = "none"
-SIGNS: tuple[Sign, ...] = (-1, 0, 1)
+SIGNS: tuple[Code, ...] = (-1, 0, 1)
 
 
-@dataclass(frozen=True)
-class Attribute:
-    """A kind of motion and the words for its two directions.
-
-    Args:
-        name: The key used in labels, configurations and reports, such as ``camera_yaw``.
-        positive: The value of sign +1.
-        negative: The value of sign -1.
-        unit: The unit of its magnitude.
-    """
-
-    name: str
-    positive: str
-    negative: str
-    unit: str
-
-    @property
-    def values(self) -> tuple[str, str, str]:
-        """The three possible answers: positive, negative and none."""
-        return (self.positive, self.negative, NONE)
-
-    def value_of(self, sign: Sign) -> str:
-        """Word for ``sign``."""
-        return {1: self.positive, -1: self.negative, 0: NONE}[sign]
-
-    def sign_of(self, value: str) -> Sign:
-        """Sign of the word ``value``.
-
-        Raises:
-            ValueError: If ``value`` is none of this attribute's values.
-        """
-        signs: dict[str, Sign] = {self.positive: 1, self.negative: -1, NONE: 0}
-        if value not in signs:
-            msg = f"{self.name} has no value {value!r}; it has {', '.join(self.values)}"
-            raise ValueError(msg)
-        return signs[value]
+def opposite(code: Code) -> Code:
+    """Code of the same motion seen backwards in time."""
+    return -code
 
 
-#: Signs follow the terms of someone looking at the pictures; see docs/conventions.md for each one.
-ATTRIBUTES: dict[str, Attribute] = {
-    attribute.name: attribute
-    for attribute in (
-        Attribute("camera_yaw", "right", "left", "degrees"),
-        Attribute("camera_pitch", "up", "down", "degrees"),
-        Attribute("effector_horizontal", "right", "left", "metres"),
-        Attribute("effector_vertical", "up", "down", "metres"),
-        Attribute("gripper", "opened", "closed", "opening"),
-        Attribute("object_horizontal", "right", "left", "pixels"),
-        Attribute("object_vertical", "up", "down", "pixels"),
-    )
-}
-
-
-def opposite(sign: Sign) -> Sign:
-    """Sign of the same motion seen backwards in time."""
-    flipped: dict[Sign, Sign] = {1: -1, -1: 1, 0: 0}
-    return flipped[sign]
-
-
-def compose(first: Sign, second: Sign) -> Sign | None:
+def compose(first: Code, second: Code) -> Code | None:
     """Sign of i→k that follows from the signs of i→j and j→k, or None where nothing follows."""
     if first == 0:
         return second
@@ -88,7 +42,7 @@ def compose(first: Sign, second: Sign) -> Sign | None:
     return None
 
 
-def _derivations(signs: SignTriple) -> Iterator[tuple[Sign | None, Sign]]:
+def _derivations(signs: Pattern) -> Iterator[tuple[Code | None, Code]]:
     """Each relation as (what the other two force it to be, what it is)."""
     one_two, one_three, two_three = signs
     yield compose(one_two, two_three), one_three
@@ -96,8 +50,8 @@ def _derivations(signs: SignTriple) -> Iterator[tuple[Sign | None, Sign]]:
     yield compose(opposite(one_two), one_three), two_three
 
 
-def consistency(signs: Sequence[Sign | None]) -> Literal[-1, 0, 1]:
-    """Whether three answers (1→2, 1→3, 2→3) can be true together.
+def consistency(signs: Sequence[Code | None]) -> Literal[-1, 0, 1]:
+    """Whether three signs (1→2, 1→3, 2→3) of an order can be true together.
 
     Returns:
         +1 if they can, -1 if two of them force the third to be something else, 0 where an answer is missing (None)
@@ -107,12 +61,214 @@ def consistency(signs: Sequence[Sign | None]) -> Literal[-1, 0, 1]:
     if len(signs) != len(PAIRS) or any(sign is None for sign in signs):
         return 0
     one_two, one_three, two_three = signs
-    triple: SignTriple = (one_two, one_three, two_three)  # type: ignore[assignment]
+    triple: Pattern = (one_two, one_three, two_three)  # type: ignore[assignment]
     contradicted = any(forced is not None and forced != given for forced, given in _derivations(triple))
     return -1 if contradicted else 1
 
 
 #: The 13 sign triples that three frames can really have.
-CONSISTENT_TRIPLES: tuple[SignTriple, ...] = tuple(
+CONSISTENT_TRIPLES: tuple[Pattern, ...] = tuple(
     triple for triple in product(SIGNS, SIGNS, SIGNS) if consistency(triple) == 1
 )
+
+
+@dataclass(frozen=True)
+class Attribute(ABC):
+    """A kind of motion.
+
+    Args:
+        name: The key used in labels, configurations and reports, such as ``camera_yaw``.
+        unit: The unit of its magnitude.
+    """
+
+    name: str
+    unit: str
+
+    @property
+    @abstractmethod
+    def codes(self) -> Mapping[str, Code]:
+        """The possible answers, in a fixed order, with their codes."""
+
+    @property
+    @abstractmethod
+    def patterns(self) -> Mapping[Pattern, float]:
+        """The codes three pictures can have, each with its share in a balanced data set.
+
+        The shares make all answers to each question equally frequent.
+        """
+
+    @abstractmethod
+    def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
+        """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if that cannot be told."""
+
+    @property
+    def answers_are_codes(self) -> bool:
+        """True if each code of a pattern is the answer to a question of its own."""
+        return True
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The possible answers in a fixed order."""
+        return tuple(self.codes)
+
+    def value_of(self, code: Code) -> str:
+        """Word for ``code``."""
+        return {of: word for word, of in self.codes.items()}[code]
+
+    def code_of(self, value: str) -> Code:
+        """Code of the word ``value``.
+
+        Raises:
+            ValueError: If ``value`` is none of this attribute's values.
+        """
+        if value not in self.codes:
+            msg = f"{self.name} has no value {value!r}; it has {', '.join(self.values)}"
+            raise ValueError(msg)
+        return self.codes[value]
+
+
+@dataclass(frozen=True)
+class Order(Attribute):
+    """A motion one way, the other way, or not at all.
+
+    Args:
+        positive: The value of code +1.
+        negative: The value of code -1.
+    """
+
+    positive: str
+    negative: str
+
+    @property
+    def codes(self) -> Mapping[str, Code]:
+        """Positive, negative and none."""
+        return {self.positive: 1, self.negative: -1, NONE: 0}
+
+    @property
+    def patterns(self) -> Mapping[Pattern, float]:
+        """The 13 orders; none more frequent than 1 in 9, the least that is possible with balanced answers.
+
+        Three zeros have 1/9, each triple with one zero 1/9 and each without 1/27.
+        """
+        return _ORDER_SHARES
+
+    def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
+        """See :func:`consistency`."""
+        return consistency(codes)
+
+
+_ORDER_SHARES: dict[Pattern, float] = {triple: 1 / 9 if 0 in triple else 1 / 27 for triple in CONSISTENT_TRIPLES}
+
+#: Factor of the vertical sign in the code of a motion in the plane.
+_VERTICAL = 3
+
+
+@dataclass(frozen=True)
+class Plane(Attribute):
+    """A motion to one of four corners, or none: two orders at once, horizontal and vertical.
+
+    The code is the horizontal sign (right +1) plus three times the vertical one (up +1). A motion along one axis only
+    has no value: it is not asked about.
+    """
+
+    @property
+    def codes(self) -> Mapping[str, Code]:
+        """The four corners and none."""
+        corners = {f"{v_word}_{h_word}": plane_code(h, v) for v_word, v in _HEIGHTS for h_word, h in _SIDES}
+        return corners | {NONE: 0}
+
+    @cached_property
+    def patterns(self) -> Mapping[Pattern, float]:
+        """The 49 pairs of orders with zeros in the same places.
+
+        Each of the five answers has 1/5 of every question: three zeros 1/25, one zero 12 times 1/25, the rest equal.
+        """
+        possible = [
+            _in_plane(sides, heights)
+            for sides, heights in product(CONSISTENT_TRIPLES, CONSISTENT_TRIPLES)
+            if [side == 0 for side in sides] == [height == 0 for height in heights]
+        ]
+        num_without_zero = sum(0 not in pattern for pattern in possible)
+        return {pattern: 1 / 25 if 0 in pattern else 12 / 25 / num_without_zero for pattern in possible}
+
+    def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
+        """Consistent if both axes are, contradictory if one is."""
+        known = [_axes_of(code) for code in codes if code is not None]
+        if len(known) != len(PAIRS):
+            return 0
+        return -1 if any(consistency(signs) == -1 for signs in zip(*known, strict=True)) else 1
+
+
+_SIDES = (("right", 1), ("left", -1))
+_HEIGHTS = (("upper", 1), ("lower", -1))
+
+
+def _in_plane(sides: Pattern, heights: Pattern) -> Pattern:
+    first, second, third = (plane_code(side, height) for side, height in zip(sides, heights, strict=True))
+    return first, second, third
+
+
+_Codes = TypeVar("_Codes", int, NDArray[np.int8])
+
+
+def plane_code(horizontal: _Codes, vertical: _Codes) -> _Codes:
+    """Code of a motion with these signs (right +1, up +1), both zero or neither."""
+    return horizontal + _VERTICAL * vertical
+
+
+def _axes_of(code: Code) -> tuple[Code, Code]:
+    """Horizontal and vertical sign of a code in the plane."""
+    vertical = 0 if code == 0 else 1 if code > 0 else -1
+    return code - _VERTICAL * vertical, vertical
+
+
+@dataclass(frozen=True)
+class WhichFrame(Attribute):
+    """To which of the first two pictures the third belongs, which is a mask: one question, no composition.
+
+    Codes are between *pictures* here, not answers: 1 where their masks differ, 0 where they are the same.
+    """
+
+    @property
+    def codes(self) -> Mapping[str, Code]:
+        """First, second, or neither."""
+        return {"first": 1, "second": -1, "neither": 0}
+
+    @property
+    def answers_are_codes(self) -> bool:
+        """False: the three codes together are one answer."""
+        return False
+
+    @property
+    def patterns(self) -> Mapping[Pattern, float]:
+        """The mask is that of the first picture, of the second, or of a third one."""
+        return {(1, 0, 1): 1 / 3, (1, 1, 0): 1 / 3, (1, 1, 1): 1 / 3}
+
+    def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:  # noqa: ARG002
+        """Nothing follows from a single answer."""
+        return 0
+
+
+#: Signs follow the terms of someone looking at the pictures; see docs/conventions.md for each one.
+ATTRIBUTES: dict[str, Attribute] = {
+    attribute.name: attribute
+    for attribute in (
+        Order("camera_yaw", "degrees", "right", "left"),
+        Order("camera_pitch", "degrees", "up", "down"),
+        Order("camera_roll", "degrees", "clockwise", "counterclockwise"),
+        Order("camera_forward", "metres", "forward", "backward"),
+        Order("camera_sideways", "metres", "right", "left"),
+        Order("camera_height", "metres", "up", "down"),
+        Order("effector_horizontal", "metres", "right", "left"),
+        Order("effector_vertical", "metres", "up", "down"),
+        Order("effector_depth", "metres", "forward", "backward"),
+        Plane("effector_composite", "metres"),
+        Order("gripper", "opening", "opened", "closed"),
+        Order("agent_turn", "degrees", "right", "left"),
+        Order("agent_advance", "metres", "forward", "backward"),
+        Order("object_horizontal", "pixels", "right", "left"),
+        Order("object_vertical", "pixels", "up", "down"),
+        Order("object_depth", "metres", "approaching", "receding"),
+        WhichFrame("mask_frame", "overlap"),
+    )
+}

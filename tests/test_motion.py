@@ -44,13 +44,59 @@ def test_opposite_reverses_time(given):
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES.values(), ids=lambda attribute: attribute.name)
-def test_values_and_signs_are_one_to_one(attribute):
-    assert [attribute.sign_of(value) for value in attribute.values] == [1, -1, 0]
-    assert [attribute.value_of(sign) for sign in (1, -1, 0)] == list(attribute.values)
-    assert attribute.value_of(0) == NONE
+def test_values_and_codes_are_one_to_one(attribute):
+    codes = [attribute.code_of(value) for value in attribute.values]
+    assert [attribute.value_of(code) for code in codes] == list(attribute.values)
+    assert len(set(codes)) == len(codes)
     assert ATTRIBUTES[attribute.name] is attribute
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES.values(), ids=lambda attribute: attribute.name)
+def test_the_opposite_of_a_value_has_the_negative_code(attribute):
+    opposites = ["left right", "up down", "clockwise counterclockwise", "forward backward", "opened closed"]
+    opposites += ["approaching receding", "upper_left lower_right", "upper_right lower_left"]
+    known = dict(pair.split() for pair in opposites)
+    found = [(value, known[value]) for value in attribute.values if value in known]
+    assert found or attribute.name == "mask_frame"
+    assert all(attribute.code_of(value) == -attribute.code_of(other) for value, other in found)
+    assert attribute.name == "mask_frame" or attribute.value_of(0) == NONE
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES.values(), ids=lambda attribute: attribute.name)
+def test_shares_of_the_patterns_make_every_answer_equally_frequent(attribute):
+    assert sum(attribute.patterns.values()) == pytest.approx(1)
+    if attribute.answers_are_codes:
+        for slot in range(3):
+            for code in attribute.codes.values():
+                share = sum(weight for pattern, weight in attribute.patterns.items() if pattern[slot] == code)
+                assert share == pytest.approx(1 / len(attribute.values))
+
+
+def test_patterns_in_the_plane_by_brute_force():
+    """Three frames anywhere on a 3 x 3 grid; a step along one axis only has no answer."""
+    words = {(1, 1): "upper_right", (-1, 1): "upper_left", (1, -1): "lower_right", (-1, -1): "lower_left"}
+    composite, found = ATTRIBUTES["effector_composite"], set()
+    for places in product(product(range(3), range(3)), repeat=3):
+        steps = [
+            (sign(places[j - 1][0] - places[i - 1][0]), sign(places[j - 1][1] - places[i - 1][1])) for i, j in PAIRS
+        ]
+        if all((side == 0) == (height == 0) for side, height in steps):
+            found.add(tuple(composite.code_of(words.get(step, NONE)) for step in steps))
+    assert set(composite.patterns) == found
+    assert len(found) == 49
+    for codes in product(composite.codes.values(), repeat=3):
+        assert composite.consistency(codes) == (1 if codes in found else -1)
+
+
+def test_consistency_in_the_plane():
+    code = ATTRIBUTES["effector_composite"].code_of
+    consistency_of = ATTRIBUTES["effector_composite"].consistency
+    assert consistency_of([code("upper_right"), code("upper_right"), code("upper_left")]) == 1
+    assert consistency_of([code("upper_right"), code("lower_right"), code("upper_left")]) == -1
+    assert consistency_of([code("upper_right"), None, code("upper_left")]) == 0
+    assert ATTRIBUTES["mask_frame"].consistency([1]) == 0
 
 
 def test_unknown_value_is_named_in_the_error():
     with pytest.raises(ValueError, match=r"camera_yaw has no value 'up'"):
-        ATTRIBUTES["camera_yaw"].sign_of("up")
+        ATTRIBUTES["camera_yaw"].code_of("up")

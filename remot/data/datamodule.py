@@ -12,8 +12,12 @@ from remot.data.annotations.native import NativeReader
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.embedded import embedded_clips_root
-from remot.data.experts import MotionExpert, default_experts
+from remot.data.exclusion import Exclusions
+from remot.data.experts import Expert, default_experts
+from remot.data.formats import QuestionFormat
+from remot.data.index import BalanceBy
 from remot.data.loading import OnBadClip, load_clips
+from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.splits import split_by_scene
@@ -49,13 +53,18 @@ class TripletDataModule(LightningDataModule):
         max_candidate_frames: Clips with more frames are thinned to this many.
         min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
         on_bad_clip: Stop at a bad clip, or leave it out with a warning.
+        negatives: Ways to find or make the third picture, all used; other frames of the clip by default.
+        formats: Ways to ask, all used; multiple choice by default.
+        wordings: File of the questions' texts; None for the English ones that come with the library.
+        balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
+        exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
         self,
         root: str | None = None,
         reader: AnnotationReader | None = None,
-        experts: list[MotionExpert] | None = None,
+        experts: list[Expert] | None = None,
         batch_size: int = 8,
         num_train_prompts_per_epoch: int = 1024,
         num_val_prompts: int = 128,
@@ -71,6 +80,11 @@ class TripletDataModule(LightningDataModule):
         max_candidate_frames: int = 64,
         min_gap_frames: int = 1,
         on_bad_clip: OnBadClip = "raise",
+        negatives: list[Negative] | None = None,
+        formats: list[QuestionFormat] | None = None,
+        wordings: Path | None = None,
+        balance_by: BalanceBy = "attribute",
+        exclude: Path | None = None,
     ) -> None:
         super().__init__()
         if not 1 <= batch_size <= num_train_prompts_per_epoch:
@@ -81,8 +95,12 @@ class TripletDataModule(LightningDataModule):
             raise ConfigError(msg)
         self.root = embedded_clips_root() if root is None else Path(root).expanduser()
         self.reader = reader or NativeReader()
-        self.sampler = TripletSampler(experts or default_experts(), max_candidate_frames, min_gap_frames)
-        self.writer = QuestionWriter(num_wordings, binary, option_order)
+        self.sampler = TripletSampler(
+            experts or default_experts(), max_candidate_frames, min_gap_frames, negatives=negatives
+        )
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings)
+        self.balance_by: BalanceBy = balance_by
+        self.exclusions = Exclusions.read(exclude)
         self.batch_size = batch_size
         self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
         self.num_val_prompts = num_val_prompts
@@ -106,7 +124,7 @@ class TripletDataModule(LightningDataModule):
         """
         if self.datasets:
             return
-        clips = load_clips(self.reader, self.root, self.on_bad_clip)
+        clips = self.exclusions.remaining(load_clips(self.reader, self.root, self.on_bad_clip))
         splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.held_out_seed, self._stratum)
         sizes = {
             "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),
@@ -114,7 +132,7 @@ class TripletDataModule(LightningDataModule):
             "test": (splits.test, self.num_test_prompts, self.held_out_seed),
         }
         self.datasets = {
-            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, seed)
+            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, seed, self.balance_by)
             for name, (part, num_prompts, seed) in sizes.items()
             if part
         }

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from remot.data.index import TripletIndex
+from remot.data.index import BalanceBy, TripletIndex
 from remot.data.questions import QuestionWriter
+from remot.data.shown import read_pictures
 from remot.data.triplets import TripletSampler
-from remot.data.video import read_frames
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Question, Triplet
+
+#: Triplets drawn for a prompt until a format can ask about one.
+MAX_DRAWS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class TripletDataset(Dataset[Sample]):
         split: Name of the split, part of every prompt's name and random stream.
         num_prompts: Prompts in an epoch.
         seed: Names the random streams.
+        balance_by: Over what answers are balanced, see :class:`remot.data.index.TripletIndex`.
 
     Raises:
         EmptySplitError: If no triplet can be built from ``clips``.
@@ -59,6 +63,7 @@ class TripletDataset(Dataset[Sample]):
         split: str,
         num_prompts: int,
         seed: int = 0,
+        balance_by: BalanceBy = "attribute",
     ) -> None:
         if num_prompts < 1:
             msg = f"the {split} split is asked for {num_prompts} prompts; ask for at least 1"
@@ -69,7 +74,7 @@ class TripletDataset(Dataset[Sample]):
         self.split = split
         self.num_prompts = num_prompts
         self.seed = seed
-        self.index = TripletIndex(self.clips, sampler)
+        self.index = TripletIndex(self.clips, sampler, balance_by)
         if not self.index.attributes:
             msg = (
                 f"no triplet can be built from the {len(self.clips)} clips of the {split} split: no three frames are "
@@ -82,19 +87,31 @@ class TripletDataset(Dataset[Sample]):
 
     def __getitem__(self, address: int) -> Sample:
         triplet = self.triplet(address)
-        images = read_frames(triplet.clip, triplet.frame_indices[: self.writer.num_pictures])
-        height, width = images[0].shape[-2:]
-        question = self.question(address, triplet, picture_size=(width, height))
-        return Sample(images=images, question=question, clip_id=triplet.clip.clip_id)
+        pictures = read_pictures(triplet, self.writer.num_pictures(triplet))
+        question = self.question(address, triplet, picture_size=pictures.decoded_size)
+        return Sample(images=pictures.shown, question=question, clip_id=triplet.clip.clip_id)
 
     def triplet(self, address: int) -> Triplet:
-        """The frames and labels behind a prompt, without decoding anything."""
+        """The frames and labels behind a prompt; decodes nothing unless a negative looks at pictures.
+
+        Raises:
+            ConfigError: If none of the formats can ask about what is drawn.
+        """
         generator = numpy_generator(self.seed, self.split, address, "triplet")
-        entry, signs = self.index.draw(self.attribute(address), generator)
-        return self.sampler.sample(self.clips[entry.clip_index], entry.expert_index, entry.subject, signs, generator)
+        for _ in range(MAX_DRAWS):
+            entry, pattern = self.index.draw(self.attribute(address), generator)
+            place = entry.expert_index, entry.subject, pattern
+            triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
+            if self.writer.fits(triplet):
+                return triplet
+        msg = (
+            f"no question of the formats {', '.join(one.name for one in self.writer.formats)} can be asked about "
+            f"{self.attribute(address)} in {MAX_DRAWS} tries; add a format or leave the expert out"
+        )
+        raise ConfigError(msg)
 
     def question(self, address: int, triplet: Triplet, picture_size: tuple[int, int]) -> Question:
-        """The text and right letters of a prompt.
+        """The text and right answers of a prompt.
 
         Args:
             address: Its number.
@@ -102,11 +119,13 @@ class TripletDataset(Dataset[Sample]):
             picture_size: Width and height of the clip's pictures in pixels; only the reasoning depends on it.
         """
         epoch, number = divmod(address, self.num_prompts)
+        label = triplet.labels[0]
         return self.writer.write(
             triplet,
             prompt_id=f"{self.split}/{epoch}/{number}",
             picture_size=picture_size,
             generator=numpy_generator(self.seed, self.split, address, "question"),
+            values=self.index.values(label.attribute, label.subject),
         )
 
     def attribute(self, address: int) -> str:

@@ -1,21 +1,43 @@
 """Which clips can answer which pattern, so that a whole data set is balanced and not only each clip."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from remot.data.triplets import SIGN_TRIPLE_WEIGHTS, TripletSampler
-from remot.motion import SignTriple
-from remot.structures import Clip
+from remot.data.triplets import TripletSampler
+from remot.motion import ATTRIBUTES, Pattern
+from remot.structures import Clip, FloatArray
+
+#: Over what answers are balanced: all questions about an attribute, or those about one subject.
+BalanceBy = Literal["attribute", "subject"]
+
+#: Rounds of balancing, and the gap between two rounds at which it ends.
+_ROUNDS, _GAP = 1000, 1e-9
 
 
 class Entry(NamedTuple):
-    """One subject of one clip under one expert."""
+    """One subject of one clip under one expert and one negative."""
 
     clip_index: int
     expert_index: int
     subject: str
+    negative_index: int = 0
+
+
+class _Group:
+    """What is balanced together: the subjects that show each pattern of answers.
+
+    Args:
+        owners: For each pattern the subjects that show it.
+        shares: Share of each pattern where all are available.
+    """
+
+    def __init__(self, owners: dict[Pattern, list[Entry]], shares: Mapping[Pattern, float]) -> None:
+        self.owners = owners
+        self.patterns = sorted(owners)
+        self.shares = balanced_shares(self.patterns, np.array([shares[pattern] for pattern in self.patterns]))
+        self.num_entries = len({entry for entries in owners.values() for entry in entries})
 
 
 class TripletIndex:
@@ -28,31 +50,90 @@ class TripletIndex:
     Args:
         clips: The clips of one split.
         sampler: Tells what can be asked about each.
+        balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
+            that knowing who is asked about tells nothing; it needs enough clips of every subject.
     """
 
-    def __init__(self, clips: Sequence[Clip], sampler: TripletSampler) -> None:
-        self._entries: dict[str, dict[SignTriple, list[Entry]]] = {}
+    def __init__(self, clips: Sequence[Clip], sampler: TripletSampler, balance_by: BalanceBy = "attribute") -> None:
+        self.balance_by: BalanceBy = balance_by
+        owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
         for clip_index, clip in enumerate(clips):
-            for askable in sampler.askable(clip):
-                entry = Entry(clip_index, askable.expert_index, askable.subject)
-                by_triple = self._entries.setdefault(sampler.experts[entry.expert_index].attribute.name, {})
-                for triple in askable.sign_triples:
-                    by_triple.setdefault(triple, []).append(entry)
+            for one in sampler.askable(clip):
+                entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)
+                by_group = owners.setdefault(sampler.experts[one.expert_index].attribute.name, {})
+                by_pattern = by_group.setdefault(self._group_key(one.subject), {})
+                for pattern in one.patterns:
+                    by_pattern.setdefault(pattern, []).append(entry)
+        self._groups = {
+            name: {key: _Group(of_group, ATTRIBUTES[name].patterns) for key, of_group in sorted(by_group.items())}
+            for name, by_group in owners.items()
+        }
+
+    def _group_key(self, subject: str) -> str:
+        return subject if self.balance_by == "subject" else ""
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attributes that can be asked about, in alphabetical order."""
-        return tuple(sorted(self._entries))
+        return tuple(sorted(self._groups))
 
-    def entries(self, attribute: str) -> dict[SignTriple, list[Entry]]:
+    def entries(self, attribute: str) -> dict[Pattern, list[Entry]]:
         """For each available pattern of ``attribute`` the subjects that show it."""
-        return self._entries[attribute]
+        merged: dict[Pattern, list[Entry]] = {}
+        for group in self._groups[attribute].values():
+            for pattern, entries in group.owners.items():
+                merged.setdefault(pattern, []).extend(entries)
+        return merged
 
-    def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, SignTriple]:
-        """A pattern of answers by its weight among the available ones, then a subject uniformly among its owners."""
-        by_triple = self._entries[attribute]
-        triples = sorted(by_triple)
-        weights = np.array([SIGN_TRIPLE_WEIGHTS[triple] for triple in triples])
-        triple = triples[generator.choice(len(triples), p=weights / weights.sum())]
-        owners = by_triple[triple]
-        return owners[generator.integers(len(owners))], triple
+    def values(self, attribute: str, subject: str) -> tuple[str, ...]:
+        """The answers that occur among the questions balanced together with those about ``subject``.
+
+        An answer that is never right, such as "none" for a camera that never rests, is no fair option: whoever knows
+        that would guess better than by chance.
+        """
+        known = ATTRIBUTES[attribute]
+        group = self._groups[attribute][self._group_key(subject)]
+        if not known.answers_are_codes:
+            return known.values
+        occurring = {code for pattern in group.patterns for code in pattern}
+        return tuple(value for value, code in known.codes.items() if code in occurring)
+
+    def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
+        """A pattern of answers by its share, then a subject uniformly among its owners."""
+        groups = list(self._groups[attribute].values())
+        group = groups[0] if len(groups) == 1 else groups[_by_size(groups, generator)]
+        pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
+        owners = group.owners[pattern]
+        return owners[generator.integers(len(owners))], pattern
+
+
+def _by_size(groups: Sequence[_Group], generator: np.random.Generator) -> int:
+    sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
+    return int(generator.choice(len(groups), p=sizes / sizes.sum()))
+
+
+def balanced_shares(patterns: Sequence[Pattern], shares: FloatArray) -> FloatArray:
+    """Shares of the available patterns under which all answers that occur in a place are equally frequent there.
+
+    Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
+    balance all places, the result is a compromise.
+
+    Args:
+        patterns: [M] codes of the three pairs.
+        shares: [M] shares where every pattern is available.
+
+    Returns:
+        [M] shares that sum to 1.
+    """
+    fitted: FloatArray = shares / shares.sum()
+    codes = np.array(patterns)
+    for _ in range(_ROUNDS):
+        before = fitted
+        for place in range(codes.shape[1]):
+            occurring, answer = np.unique(codes[:, place], return_inverse=True)
+            totals = np.bincount(answer, weights=fitted, minlength=len(occurring))
+            fitted = fitted / (totals[answer] * len(occurring))
+        if np.abs(fitted - before).max() < _GAP:
+            break
+    normalised: FloatArray = fitted / fitted.sum()
+    return normalised

@@ -1,19 +1,19 @@
-"""From a triplet to the text of a prompt, its options in shuffled order and the right letters."""
+"""From a triplet to the text of a prompt and its right answers."""
 
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 
-from remot.answers import LETTERS
-from remot.data.reasoning import readable, tell_reasoning
-from remot.data.templates import CLOSING, ORDINALS, PAIR_LINE, WORDINGS
+from remot.data.formats import Asked, MultipleChoice, QuestionFormat
+from remot.data.formats.choice import OptionOrder
+from remot.data.reasoning import tell_reasoning, tell_verdicts
+from remot.data.templates import read_wordings
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Question, Slot, Triplet
 
-#: Whether options are shuffled anew for each question, or once for all questions of a prompt.
-OptionOrder = Literal["question", "prompt"]
+__all__ = ["OptionOrder", "QuestionWriter"]
 
 
 class QuestionWriter:
@@ -23,8 +23,9 @@ class QuestionWriter:
         num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
         binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
             arXiv 2603.00461).
-        option_order: ``question`` shuffles the options of each question, ``prompt`` those of all questions of a prompt
-            alike, which is easier to learn for a model of a million parameters.
+        option_order: Of the default format, see :class:`remot.data.formats.MultipleChoice`.
+        formats: Ways to ask, each as often where several fit; multiple choice by default.
+        wordings: File of the texts; None for the English ones that come with the library.
     """
 
     def __init__(
@@ -32,22 +33,32 @@ class QuestionWriter:
         num_wordings: int = 3,
         binary: bool = False,  # noqa: FBT001, FBT002 - a setting
         option_order: OptionOrder = "question",
+        formats: Sequence[QuestionFormat] | None = None,
+        wordings: Path | None = None,
     ) -> None:
-        most = min(len(wordings) for wordings in WORDINGS.values())
-        if not 1 <= num_wordings <= most:
-            msg = f"num_wordings is {num_wordings}; choose 1 to {most}"
+        self.wordings = read_wordings(wordings)
+        if not 1 <= num_wordings <= self.wordings.num_wordings:
+            msg = f"num_wordings is {num_wordings}; choose 1 to {self.wordings.num_wordings}"
             raise ConfigError(msg)
         self.num_wordings = num_wordings
         self.binary = binary
-        self.option_order: OptionOrder = option_order
+        self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
 
-    @property
-    def num_pictures(self) -> int:
-        """Pictures shown with each prompt."""
-        return 2 if self.binary else 3
+    def num_pictures(self, triplet: Triplet) -> int:
+        """Pictures shown with the prompt: two for a single pair, unless the third is what the question is about."""
+        return 2 if self.binary and len(triplet.labels) > 1 else 3
+
+    def fits(self, triplet: Triplet) -> bool:
+        """Whether one of the formats can ask about ``triplet``."""
+        return any(one.fits(self._labels(triplet)) for one in self.formats)
 
     def write(
-        self, triplet: Triplet, prompt_id: str, picture_size: tuple[int, int], generator: np.random.Generator
+        self,
+        triplet: Triplet,
+        prompt_id: str,
+        picture_size: tuple[int, int],
+        generator: np.random.Generator,
+        values: Sequence[str] | None = None,
     ) -> Question:
         """The prompt for ``triplet``.
 
@@ -55,38 +66,34 @@ class QuestionWriter:
             triplet: Frames and labels.
             prompt_id: Unique, stable name.
             picture_size: Width and height of the clip's pictures in pixels, for the reasoning.
-            generator: Chooses the wording and shuffles the options.
+            generator: Chooses format and wording and shuffles the options.
+            values: Answers that occur in the data set; all of the attribute's by default.
         """
-        labels = triplet.labels[:1] if self.binary else triplet.labels
-        slots = self._slots(labels, generator)
-        wording = WORDINGS[labels[0].attribute][generator.integers(self.num_wordings)]
-        pair_lines = map(_pair_line, ORDINALS, slots)
-        lines = [wording.format(subject=readable(labels[0].subject)), *pair_lines, CLOSING[len(slots)]]
-        frames = triplet.frame_indices[: self.num_pictures]
+        labels = self._labels(triplet)
+        chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
+        asked = Asked(labels, chosen, self.wordings, self.num_wordings)
+        one = self._choose_format(labels, generator)
+        written = one.write(asked, generator)
         return Question(
             prompt_id=prompt_id,
-            text="\n".join(lines),
-            slots=slots,
+            text="\n".join(written.lines),
+            slots=written.slots,
             domain=triplet.clip.domain,
             scene_id=triplet.clip.scene_id,
-            reasoning=tell_reasoning(triplet.clip, frames, slots, picture_size),
+            reasoning=self._reasoning(triplet, written.slots, picture_size),
+            format=one.name,
         )
 
-    def _slots(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> tuple[Slot, ...]:
-        shared = _shuffled(labels[0], generator) if self.option_order == "prompt" else None
-        return tuple(_slot(label, _shuffled(label, generator) if shared is None else shared) for label in labels)
+    def _reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
+        """What is seen is told only of pictures that are shown as they are annotated."""
+        if any(transform is not None for transform in triplet.transforms):
+            return tell_verdicts(slots)
+        shown = triplet.frame_indices[: self.num_pictures(triplet)]
+        return tell_reasoning(triplet.clip, shown, slots, picture_size)
 
+    def _labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
+        return triplet.labels[:1] if self.binary else triplet.labels
 
-def _shuffled(label: MotionLabel, generator: np.random.Generator) -> tuple[str, ...]:
-    values = ATTRIBUTES[label.attribute].values
-    return tuple(values[k] for k in generator.permutation(len(values)))
-
-
-def _slot(label: MotionLabel, options: tuple[str, ...]) -> Slot:
-    return Slot(label=label, options=options, gold=LETTERS[options.index(label.value)])
-
-
-def _pair_line(ordinal: str, slot: Slot) -> str:
-    options = ", ".join(f"{letter} {value}" for letter, value in zip(LETTERS, slot.options, strict=False))
-    first, second = slot.label.pair
-    return PAIR_LINE.format(ordinal=ordinal, first=first, second=second, options=options)
+    def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:
+        fitting = [one for one in self.formats if one.fits(labels)]
+        return fitting[0] if len(self.formats) == 1 else fitting[generator.integers(len(fitting))]

@@ -6,13 +6,14 @@ import numpy as np
 
 from remot.data.experts.base import IntArray
 from remot.data.templates import ORDINALS
+from remot.motion import PAIRS
 from remot.structures import Clip, FloatArray, MotionLabel, Slot
 
 #: Cells of the grid along each side, so that a place is two digits.
 NUM_CELLS = 10
 
 
-#: Coordinate of a place that decides each attribute, by the end of its name.
+#: Coordinate of a place that decides each attribute, by the end of its name; the others are not told from one.
 AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
 
 
@@ -32,11 +33,23 @@ def tell_reasoning(
         alone if the annotations do not tell where to look.
     """
     what, seen = tell_observations(clip, frame_indices, slots[0].label, picture_size)
-    pairs = ", ".join(
-        " ".join([ordinal, *(seen[picture - 1] for picture in slot.label.pair if seen), slot.label.value, slot.gold])
-        for ordinal, slot in zip(ORDINALS, slots, strict=False)
+    told = tell_verdicts(slots, seen)
+    return f"{what}: {told}" if seen else told
+
+
+def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
+    """For each pair what is ``seen`` in its pictures, if anything, the verdict, and the answer."""
+    return ", ".join(
+        " ".join(
+            [
+                ORDINALS[PAIRS.index(slot.label.pair)],
+                *(seen[picture - 1] for picture in slot.label.pair if seen),
+                readable(slot.label.value),
+                slot.gold,
+            ]
+        )
+        for slot in slots
     )
-    return f"{what}: {pairs}" if seen else pairs
 
 
 def tell_observations(
@@ -59,7 +72,9 @@ def tell_observations(
     boxes = clip.objects[thing].boxes_xyxy[frames]
     if np.isnan(boxes).any():
         return "", []
-    axis = AXES[label.attribute.rpartition("_")[2]]
+    axis = AXES.get(label.attribute.rpartition("_")[2])
+    if axis is None:
+        return "", []
     cells = grid_cells(boxes, picture_size)
     return f"the {readable(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
 

@@ -1,43 +1,16 @@
-"""The words of the questions, in plain ASCII. ``{subject}`` is the thing asked about, without an article."""
+"""The words of the questions. Wordings are data, one file for each language; what the answer contract needs is code."""
 
-#: Wordings by attribute; the first is the plainest and the only one used with ``num_wordings=1``.
-WORDINGS: dict[str, tuple[str, ...]] = {
-    "camera_yaw": (
-        "Which way did the camera turn, as the viewer sees it?",
-        "Seen by the viewer, did the camera turn to the left or to the right?",
-        "How did the viewing direction swing sideways, from the viewer's point of view?",
-    ),
-    "camera_pitch": (
-        "Which way did the camera tilt, as the viewer sees it?",
-        "Seen by the viewer, did the camera tilt up or down?",
-        "How did the viewing direction change in height, from the viewer's point of view?",
-    ),
-    "effector_horizontal": (
-        "Which way did the {subject} move sideways, as the viewer sees it?",
-        "Seen by the viewer, did the {subject} go to the left or to the right?",
-        "To which side did the {subject} travel, from the viewer's point of view?",
-    ),
-    "effector_vertical": (
-        "Which way did the {subject} move in height, as the viewer sees it?",
-        "Seen by the viewer, did the {subject} go up or down?",
-        "Was the {subject} raised or lowered, from the viewer's point of view?",
-    ),
-    "gripper": (
-        "What did the gripper of the {subject} do?",
-        "Did the gripper of the {subject} open or close?",
-        "How did the gap of the {subject}'s gripper change?",
-    ),
-    "object_horizontal": (
-        "Which way did the {subject} move sideways, as the viewer sees it?",
-        "Seen by the viewer, did the {subject} go to the left or to the right?",
-        "To which side did the {subject} travel, from the viewer's point of view?",
-    ),
-    "object_vertical": (
-        "Which way did the {subject} move in height, as the viewer sees it?",
-        "Seen by the viewer, did the {subject} go up or down?",
-        "Did the {subject} rise or sink, from the viewer's point of view?",
-    ),
-}
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
 
 #: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
 #: easily than the pair of numbers that follows.
@@ -51,3 +24,92 @@ CLOSING = {
     1: "Think, then answer with one letter: <think>...</think><answer>...</answer>",
     3: "Think, then answer with three letters: <think>...</think><answer>...</answer>",
 }
+#: The same where claims are called T or F.
+CLAIM_CLOSING = {
+    1: "Think, then answer with T or F: <think>...</think><answer>...</answer>",
+    3: "Think, then answer with three letters, each T or F: <think>...</think><answer>...</answer>",
+}
+#: The same where numbers are asked for.
+NUMBER_CLOSING = {
+    1: "Think, then answer with one number: <think>...</think><answer>...</answer>",
+    3: "Think, then answer with three numbers: <think>...</think><answer>..., ..., ...</answer>",
+}
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Texts by attribute, each in several wordings; ``{subject}`` stands for the thing asked about.
+
+    Args:
+        choose: Questions with options.
+        claims: Headings of lists of claims.
+        claim: Claims, by attribute and claimed answer.
+        amount: Questions for a signed number.
+        most: Questions for the pair with the largest motion.
+    """
+
+    choose: Mapping[str, tuple[str, ...]]
+    claims: tuple[str, ...]
+    claim: Mapping[str, Mapping[str, tuple[str, ...]]]
+    amount: Mapping[str, tuple[str, ...]]
+    most: Mapping[str, tuple[str, ...]]
+
+    @property
+    def num_wordings(self) -> int:
+        """The number of wordings that every question with options has."""
+        return min(len(wordings) for wordings in self.choose.values())
+
+
+@cache
+def read_wordings(file: Path | None = None) -> Wordings:
+    """The wordings in a YAML file.
+
+    Args:
+        file: Such a file; None for the English ones that come with the library.
+
+    Raises:
+        ConfigError: If it cannot be read, lacks a section or an attribute, or holds an unknown one.
+    """
+    file = Path(str(files("remot") / "assets" / "wordings" / "english.yaml")) if file is None else file
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"the wordings {file} cannot be read: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    sections = {field.name for field in fields(Wordings)}
+    if not isinstance(content, dict) or content.keys() != sections:
+        msg = f"the wordings {file} must have the sections {', '.join(sorted(sections))} and no other"
+        raise ConfigError(msg)
+    choose = _by_attribute(file, content, "choose", set(ATTRIBUTES))
+    claim = {name: _claims(file, name, content["claim"]) for name in ATTRIBUTES}
+    amount, most = (_by_attribute(file, content, section, set()) for section in ("amount", "most"))
+    return Wordings(choose, _texts(file, "claims", content["claims"]), claim, amount, most)
+
+
+def _by_attribute(file: Path, content: Mapping[str, Any], section: str, needed: set[str]) -> dict[str, tuple[str, ...]]:
+    found = content[section] if isinstance(content[section], dict) else {}
+    if wrong := sorted(needed - found.keys()) + sorted(found.keys() - ATTRIBUTES.keys()):
+        msg = f"{file}: {section} must hold every attribute and nothing else; look at {wrong[0]}"
+        raise ConfigError(msg)
+    return {name: _texts(file, f"{section}: {name}", texts) for name, texts in found.items()}
+
+
+def _claims(file: Path, name: str, section: object) -> dict[str, tuple[str, ...]]:
+    found = section.get(name) if isinstance(section, dict) else None
+    if not isinstance(found, dict) or set(found) != set(ATTRIBUTES[name].values):
+        msg = f"{file}: claim: {name} must hold texts for {', '.join(ATTRIBUTES[name].values)} and nothing else"
+        raise ConfigError(msg)
+    return {value: _texts(file, f"claim: {name}: {value}", texts) for value, texts in found.items()}
+
+
+def _texts(file: Path, where: str, texts: object) -> tuple[str, ...]:
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+        msg = f"{file}: {where} must be a list of texts"
+        raise ConfigError(msg)
+    for text in texts:
+        try:
+            text.format(subject="")
+        except (KeyError, IndexError, ValueError) as error:
+            msg = f"{file}: {where}: {text!r} may hold {{subject}} and no other braces"
+            raise ConfigError(msg) from error
+    return tuple(texts)

@@ -119,7 +119,7 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     elif isinstance(clip.media, tuple):
         _require_files(clip.media)
     elif clip.media is not None and clip.media.is_dir():
-        _pictures_of(clip.media, clip.num_frames)
+        list_pictures(clip.media, clip.num_frames)
     elif clip.media is not None:
         listed = probe(clip.media)
         tolerance = _half_interval(listed.pts_seconds)
@@ -273,7 +273,7 @@ def _no_picture(media: Path, time: float, nearest: float) -> DecodeError:
     )
 
 
-def _pictures_of(folder: Path, num_frames: int) -> list[Path]:
+def list_pictures(folder: Path, num_frames: int) -> list[Path]:
     """The pictures of ``folder`` in name order, of which at least ``num_frames`` must exist."""
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if len(pictures) < num_frames:
@@ -290,7 +290,7 @@ def _require_files(pictures: Sequence[Path]) -> None:
 
 
 def _read_pictures(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
-    pictures = _pictures_of(folder, max(frame_indices, default=-1) + 1)
+    pictures = list_pictures(folder, max(frame_indices, default=-1) + 1)
     return [_read_picture(pictures[index]) for index in frame_indices]
 
 

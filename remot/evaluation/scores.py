@@ -10,7 +10,7 @@ import numpy as np
 
 from remot.answers import parse_response
 from remot.errors import EmptySplitError
-from remot.rewards.functional import exact_match, format_ok, logic_score, official_partial, predicted_signs
+from remot.rewards.functional import all_right, format_ok, logic_score, predicted_codes, share_right
 from remot.seeding import numpy_generator
 from remot.structures import FloatArray, Question
 
@@ -112,7 +112,7 @@ def attribute_of(question: Question) -> str:
 def judge(completion: str, question: Question, *, num_tokens: int = 0) -> JudgedCompletion:
     """Score one completion; never raises, whatever the completion says."""
     parsed = parse_response(completion)
-    has_logic = any(predicted_signs(parsed.answer, question).values())
+    has_logic = any(predicted_codes(parsed.answer, question).values())
     return JudgedCompletion(
         prompt_id=question.prompt_id,
         scene_id=question.scene_id,
@@ -121,8 +121,8 @@ def judge(completion: str, question: Question, *, num_tokens: int = 0) -> Judged
         solution=question.solution,
         answer=parsed.answer,
         completion=completion,
-        partial=official_partial(parsed.answer, question.solution),
-        overall=float(exact_match(parsed.answer, question.solution)),
+        partial=share_right(parsed.answer, question, strict_length=False),
+        overall=float(all_right(parsed.answer, question)),
         logic=logic_score(parsed.answer, question) if has_logic else float("nan"),
         format=float(format_ok(parsed, question)),
         num_tokens=num_tokens,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from remot.answers import parse_response
-from remot.rewards.functional import option_of
-from remot.structures import Question
+from remot.rewards.functional import answers_of, is_right, option_of
+from remot.structures import Question, Slot
 
 #: Shown per completion; more is cut, with a note.
 MAX_SHOWN_CHARS = 4000
@@ -105,17 +105,22 @@ def _completions_html(sample: SampleRecord) -> str:
 
 def _verdict_html(completion: str, question: Question) -> str:
     """One coloured mark per slot, then what was said beyond the last slot."""
-    answer = parse_response(completion).answer
+    given = answers_of(parse_response(completion).answer, question)
     marks = []
-    for i, slot in enumerate(question.slots):
-        letter = answer[i : i + 1]
-        value = option_of(letter, slot) or ("no answer" if not letter else "no such option")
-        kind = "right" if letter == slot.gold else "wrong"
-        marks.append(f'<span class="slot {kind}">{_safe(f"{letter} {value}".strip())}</span>')
-    rest = answer[len(question.slots) :]
+    for place, slot in enumerate(question.slots):
+        said = given[place] if place < len(given) else ""
+        kind = "right" if is_right(said, slot) else "wrong"
+        marks.append(f'<span class="slot {kind}">{_safe(f"{said.strip()[:20]} {_meaning(said, slot)}".strip())}</span>')
+    rest = given[len(question.slots) :]
     if rest:
-        marks.append(f'<span class="slot wrong">+{len(rest)} more: {_safe(rest[:20])}</span>')
+        marks.append(f'<span class="slot wrong">+{len(rest)} more: {_safe("".join(rest)[:20])}</span>')
     return f"<div>{''.join(marks)}</div>"
+
+
+def _meaning(said: str, slot: Slot) -> str:
+    if not said:
+        return "no answer"
+    return slot.label.unit if slot.tolerance is not None else option_of(said, slot) or "no such option"
 
 
 def _rewards_html(rewards: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from remot.rewards.functional import (
     official_partial,
     option_of,
     partial_accuracy,
-    predicted_signs,
+    predicted_codes,
 )
 from remot.rewards.logic import LogicReward
 
@@ -31,5 +31,5 @@ __all__ = [
     "official_partial",
     "option_of",
     "partial_accuracy",
-    "predicted_signs",
+    "predicted_codes",
 ]

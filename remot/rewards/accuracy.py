@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from remot.answers import ParsedAnswer
 from remot.errors import ConfigError
 from remot.rewards.base import PointwiseReward
-from remot.rewards.functional import exact_match, partial_accuracy
+from remot.rewards.functional import all_right, share_right
 from remot.structures import Question
 
 
 class AccuracyReward(PointwiseReward):
-    """``partial_weight`` · share of right letters + ``exact_weight`` · [all letters right].
+    """``partial_weight`` · share of right answers + ``exact_weight`` · [all right].
 
     Part of R_task in ReMoT (arXiv 2603.00461, section "Reward"). Whether the paper's accuracy is partial or exact is
     not published: the equal mix is a reconstruction, set one weight to 0 for either extreme.
@@ -34,7 +34,7 @@ class AccuracyReward(PointwiseReward):
 
     def score(self, parsed: ParsedAnswer, question: Question) -> Mapping[str, float]:
         """Parts ``accuracy``, ``partial`` and ``exact``."""
-        partial = partial_accuracy(parsed.answer, question.solution, strict_length=self.strict_length)
-        exact = float(exact_match(parsed.answer, question.solution))
+        partial = share_right(parsed.answer, question, strict_length=self.strict_length)
+        exact = float(all_right(parsed.answer, question))
         total = self.partial_weight * partial + self.exact_weight * exact
         return {self.name: total, "partial": partial, "exact": exact}

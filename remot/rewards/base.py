@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from remot.answers import ParsedAnswer, parse_response
-from remot.rewards.functional import exact_match
+from remot.rewards.functional import all_right
 from remot.structures import Question, RewardOutput
 
 
@@ -51,5 +51,5 @@ class PointwiseReward(Reward):
         rows = [self.score(parsed, question) for parsed, question in zip(answers, questions, strict=True)]
         keys = rows[0] if rows else (self.name,)
         parts = {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in keys}
-        successes = [exact_match(parsed.answer, q.solution) for parsed, q in zip(answers, questions, strict=True)]
+        successes = [all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
         return RewardOutput(total=parts[self.name], parts=parts, success=torch.tensor(successes, dtype=torch.bool))

@@ -6,9 +6,12 @@ in: nothing here raises on a prediction, and everything is linear in its length.
 
 from collections.abc import Mapping, Sequence
 
-from remot.answers import LETTERS, ParsedAnswer
-from remot.motion import ATTRIBUTES, PAIRS, Sign, consistency
+from remot.answers import ParsedAnswer, parse_number
+from remot.motion import ATTRIBUTES, PAIRS, Code
 from remot.structures import Question, Slot
+
+#: Slack of a tolerance for numbers that are not exact in binary.
+_ROUNDING = 1e-9
 
 #: What a composition group has in common: attribute and subject of its labels.
 GroupKey = tuple[str, str]
@@ -42,55 +45,101 @@ def partial_accuracy(prediction: str, gold: str, *, strict_length: bool = True) 
     return official_partial(prediction, gold)
 
 
+def share_right(prediction: str, question: Question, *, strict_length: bool = True) -> float:
+    """Share of right answers in [0, 1]: letters by :func:`partial_accuracy`, numbers by their tolerance.
+
+    Args:
+        prediction: Answer text.
+        question: What was asked.
+        strict_length: True gives 0 to a prediction that does not have one answer per question.
+    """
+    if not question.asks_numbers:
+        return partial_accuracy(prediction, question.solution, strict_length=strict_length)
+    given = answers_of(prediction, question)
+    if strict_length and len(given) != len(question.slots):
+        return 0.0
+    return sum(map(is_right, given, question.slots)) / max(1, len(question.slots))
+
+
+def all_right(prediction: str, question: Question) -> bool:
+    """True if every answer is right and nothing else was said."""
+    if question.asks_numbers:
+        return share_right(prediction, question) == 1.0
+    return exact_match(prediction, question.solution)
+
+
+def answers_of(prediction: str, question: Question) -> list[str]:
+    """The single answers in ``prediction``: its letters, or what stands between commas, one more than asked at most."""
+    if question.asks_numbers:
+        return prediction.split(",", len(question.slots)) if prediction else []
+    return list(prediction)
+
+
+def is_right(answer: str, slot: Slot) -> bool:
+    """Whether a single answer is the right letter, or near enough to the right number."""
+    if slot.tolerance is None:
+        return answer == slot.gold
+    number = parse_number(answer)
+    return number is not None and abs(number - float(slot.gold)) <= slot.tolerance + _ROUNDING
+
+
 def option_of(letter: str, slot: Slot) -> str | None:
-    """The value behind ``letter`` in ``slot``, or None if the slot has no such letter."""
-    return dict(zip(LETTERS, slot.options, strict=False)).get(letter)
+    """The option behind ``letter`` in ``slot``, or None if the slot has no such letter."""
+    return dict(zip(slot.letters, slot.options, strict=False)).get(letter)
 
 
 def format_ok(parsed: ParsedAnswer, question: Question) -> bool:
-    """True if the completion is well formed and answers each question with one of its own option letters."""
-    if not parsed.well_formed or len(parsed.answer) != len(question.slots):
+    """True if the completion is well formed and answers each question with one of its own letters, or a number."""
+    if not parsed.well_formed:
+        return False
+    if question.asks_numbers:
+        given = answers_of(parsed.answer, question)
+        return len(given) == len(question.slots) and all(parse_number(text) is not None for text in given)
+    if len(parsed.answer) != len(question.slots):
         return False
     pairs = zip(parsed.answer, question.slots, strict=True)
     return all(option_of(letter, slot) is not None for letter, slot in pairs)
 
 
-def _sign_of(letter: str, slot: Slot) -> Sign | None:
+def _code_of(letter: str, slot: Slot) -> Code | None:
+    """Code of the value that ``letter`` stands for; None if it stands for none, as true and false do."""
     value, attribute = option_of(letter, slot), ATTRIBUTES.get(slot.label.attribute)
     if value is None or attribute is None or value not in attribute.values:
         return None
-    return attribute.sign_of(value)
+    return attribute.code_of(value)
 
 
-def predicted_signs(prediction: str, question: Question) -> dict[GroupKey, tuple[Sign | None, ...]]:
-    """The signs that ``prediction`` claims, by (attribute, subject).
+def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple[Code | None, ...]]:
+    """The codes that ``prediction`` claims, by (attribute, subject).
 
     Returns:
-        For each group of slots that asks about each of :data:`remot.motion.PAIRS` exactly once, the signs in the order
+        For each group of slots that asks about each of :data:`remot.motion.PAIRS` exactly once, the codes in the order
         of the pairs, None where a letter is no option; for any other group the empty tuple. A prediction whose length
-        is not the number of slots cannot be told apart into answers: all its signs are None.
+        is not the number of slots cannot be told apart into answers: all its codes are None.
     """
     letters = prediction if len(prediction) == len(question.slots) else " " * len(question.slots)
-    groups: dict[GroupKey, list[tuple[tuple[int, int], Sign | None]]] = {}
+    groups: dict[GroupKey, list[tuple[tuple[int, int], Code | None]]] = {}
     for letter, slot in zip(letters, question.slots, strict=True):
         key = (slot.label.attribute, slot.label.subject)
-        groups.setdefault(key, []).append((slot.label.pair, _sign_of(letter, slot)))
+        groups.setdefault(key, []).append((slot.label.pair, _code_of(letter, slot)))
     return {key: _in_pair_order(answers) for key, answers in groups.items()}
 
 
-def _in_pair_order(answers: Sequence[tuple[tuple[int, int], Sign | None]]) -> tuple[Sign | None, ...]:
+def _in_pair_order(answers: Sequence[tuple[tuple[int, int], Code | None]]) -> tuple[Code | None, ...]:
     if sorted(pair for pair, _ in answers) != sorted(PAIRS):
         return ()
-    by_pair: Mapping[tuple[int, int], Sign | None] = dict(answers)
+    by_pair: Mapping[tuple[int, int], Code | None] = dict(answers)
     return tuple(by_pair[pair] for pair in PAIRS)
 
 
 def logic_score(prediction: str, question: Question) -> float:
-    """Mean of :func:`remot.motion.consistency` over the groups of a prompt, in [-1, 1]; 0 without any slot.
+    """Mean of :meth:`remot.motion.Attribute.consistency` over the groups of a prompt, in [-1, 1]; 0 without any slot.
 
     +1 where the three answers of a group can be true together, -1 where they contradict each other, 0 where a letter
     is missing or invalid or the group does not ask about all three pairs. Truth plays no part in it.
     (ReMoT, arXiv 2603.00461, R_logic; reconstruction.)
     """
-    verdicts = [consistency(signs) for signs in predicted_signs(prediction, question).values()]
-    return sum(verdicts) / max(1, len(verdicts))
+    predicted = predicted_codes(prediction, question)
+    known = {key: codes for key, codes in predicted.items() if key[0] in ATTRIBUTES}
+    verdicts = [ATTRIBUTES[attribute].consistency(codes) for (attribute, _), codes in known.items()]
+    return sum(verdicts) / max(1, len(predicted))

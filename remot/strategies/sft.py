@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from remot.answers import LETTERS, answer_char_span, letter_char_spans, render_response
+from remot.answers import answer_char_span, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
@@ -72,8 +72,8 @@ class SFTObjective(Objective):
         return PreparedStep(num_updates=1, micro_losses=micro_losses)
 
     def response(self, question: Question, address: StepAddress) -> str:
-        """The response to learn, with noise and bias on its letters if asked for."""
-        if self.answer_noise + self.answer_bias == 0:
+        """The response to learn, with noise and bias on its letters if asked for; numbers are left as they are."""
+        if self.answer_noise + self.answer_bias == 0 or question.asks_numbers:
             return render_response(question.reasoning, question.solution)
         generator = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
         letters = "".join(self._letter(slot, generator) for slot in question.slots)
@@ -82,8 +82,8 @@ class SFTObjective(Objective):
     def _letter(self, slot: Slot, generator: np.random.Generator) -> str:
         draw = generator.random()
         if draw < self.answer_noise:
-            return LETTERS[generator.integers(len(slot.options))]
-        return LETTERS[0] if draw < self.answer_noise + self.answer_bias else slot.gold
+            return slot.letters[generator.integers(len(slot.options))]
+        return slot.letters[0] if draw < self.answer_noise + self.answer_bias else slot.gold
 
     def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids [P, 1, T], mask [P, 1, T] of the targets, and mask [P, 1, T] of all option letters.

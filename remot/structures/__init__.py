@@ -12,7 +12,16 @@ from remot.structures.clip import (
     ObjectTrack,
     PictureStore,
 )
-from remot.structures.prompt import MotionLabel, PromptBatch, Question, Slot, Triplet
+from remot.structures.prompt import (
+    MaskOf,
+    MotionLabel,
+    PictureTransform,
+    PromptBatch,
+    Question,
+    Slot,
+    Triplet,
+    Warp,
+)
 from remot.structures.training import LossOutput, RewardOutput, Rollout
 
 __all__ = [
@@ -24,14 +33,17 @@ __all__ = [
     "FloatArray",
     "LayoutBox",
     "LossOutput",
+    "MaskOf",
     "Media",
     "MotionLabel",
     "ObjectTrack",
     "PictureStore",
+    "PictureTransform",
     "PromptBatch",
     "Question",
     "RewardOutput",
     "Rollout",
     "Slot",
     "Triplet",
+    "Warp",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from remot.answers import LETTERS
 from remot.structures.clip import Clip
 
 
@@ -29,36 +30,74 @@ class MotionLabel:
     subject: str = ""
 
 
+@dataclass(frozen=True)
+class Warp:
+    """A plane perspective map of a picture, which a camera that only turns, zooms or shifts its window causes.
+
+    Args:
+        kind: How it came about, such as ``mirror``.
+        matrix: Nine numbers in row order that take places in the shown picture, (x, y, 1) in pixels with the origin at
+            the outer top left corner, to those in the decoded picture.
+        size: Width and height of the shown picture in pixels.
+    """
+
+    kind: str
+    matrix: tuple[float, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MaskOf:
+    """An object alone: white where it is, black elsewhere.
+
+    Args:
+        subject: Name of the object.
+    """
+
+    subject: str
+
+
+#: What is done to a decoded picture before it is shown.
+PictureTransform = Warp | MaskOf
+
+
 @dataclass(frozen=True, eq=False)
 class Triplet:
     """Anchor, positive and negative frame of one clip with the labels of all three pairs.
 
     Args:
         clip: The source.
-        frame_indices: Three different annotated frames, in the order the pictures are shown.
-        labels: One label for each of :data:`remot.motion.PAIRS`.
-        negative: How the negative was made, such as ``retrieval``.
+        frame_indices: Annotated frames in the order the pictures are shown; three different ones, unless one of them
+            is shown transformed.
+        labels: One label for each of :data:`remot.motion.PAIRS`, or one only for attributes that compare two pictures.
+        negative: How the third picture was found or made, such as ``retrieval``.
+        transforms: What is done to each picture, None for nothing.
     """
 
     clip: Clip
     frame_indices: tuple[int, int, int]
-    labels: tuple[MotionLabel, MotionLabel, MotionLabel]
+    labels: tuple[MotionLabel, ...]
     negative: str = "retrieval"
+    transforms: tuple[PictureTransform | None, ...] = (None, None, None)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One multiple-choice question of a prompt.
+    """One question of a prompt, answered with a letter or a number.
 
     Args:
         label: The truth behind it.
-        options: Values in the order of their letters.
-        gold: The right letter.
+        options: Answers in the order of their letters: values, pairs of pictures, or true and false; none for a number.
+        gold: The right letter or number.
+        letters: The options' letters.
+        tolerance: Largest distance from the right number that counts as right; None for a question with letters.
     """
 
     label: MotionLabel
     options: tuple[str, ...]
     gold: str
+    letters: str = LETTERS
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +107,11 @@ class Question:
     Args:
         prompt_id: Unique and stable; addresses the rollout noise.
         text: What the user says after the pictures.
-        slots: The questions asked, in the order of the answer's letters.
+        slots: The questions asked, in the order of the answer; all of one kind.
         domain: Domain of the clip, for reports.
         scene_id: Scene of the clip, for intervals that respect that prompts of one scene are alike.
         reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
+        format: How it is asked, such as ``multiple_choice``.
     """
 
     prompt_id: str
@@ -80,11 +120,17 @@ class Question:
     domain: str
     scene_id: str
     reasoning: str = ""
+    format: str = "multiple_choice"
+
+    @property
+    def asks_numbers(self) -> bool:
+        """True if the answers are numbers, not letters."""
+        return any(slot.tolerance is not None for slot in self.slots)
 
     @property
     def solution(self) -> str:
-        """The right letters in order."""
-        return "".join(slot.gold for slot in self.slots)
+        """The right letters in order, or the right numbers separated by commas."""
+        return (", " if self.asks_numbers else "").join(slot.gold for slot in self.slots)
 
 
 class PromptBatch:

@@ -17,22 +17,16 @@ from remot.data.audit import audit_data
 from remot.data.audit.blind import BlindModel, KnownLaw, LettersFromText, MajorityLetter, ValuesFromText, score_blind
 from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
 from remot.data.audit.letters import wrong_letters
-from remot.data.audit.truth import (
-    NOT_ASKED,
-    WORDS,
-    Limits,
-    answer_tuple,
-    camera_turn,
-    expected_value,
-    possible_tuples,
-    rotation_between,
-    wrong_labels,
-)
+from remot.data.audit.measures import ShownPair, camera_turn, rotation_between
+from remot.data.audit.truth import NOT_ASKED, Limits, expected_value, wrong_labels
+from remot.data.audit.tuples import CORNERS, WORDS, answer_tuple, possible_tuples
+from remot.data.audit.views import seen_as
 from remot.data.experts import CameraYaw, ObjectHorizontal, default_experts
 from remot.data.experts.base import MotionExpert
 from remot.data.questions import QuestionWriter
+from remot.data.templates import read_wordings
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES, PAIRS
+from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES, PAIRS, Order
 from remot.structures import CameraTrack, EffectorTrack, MotionLabel, ObjectTrack, Question, Slot, Triplet
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, poses, write_folder
 from tests.helpers import assert_close
@@ -50,7 +44,8 @@ def label(attribute, value="none", subject="", pair=(1, 2)):
 
 
 def expected(clip, attribute, subject="", frames=(0, 1), limits=None):
-    return expected_value(clip, label(attribute, subject=subject), frames, limits or LIMITS[attribute])
+    first, second = (seen_as(clip, frame, None) for frame in frames)
+    return expected_value(attribute, ShownPair(clip, frames, (first, second), subject), limits or LIMITS[attribute])
 
 
 def arm(places, opening=None):
@@ -153,12 +148,18 @@ def test_limits_are_the_experts_numbers():
 
 def test_there_is_a_word_for_every_value():
     """The audit's own list is checked here, where an error in either shows."""
-    assert {name: WORDS[name] for name in WORDS} == {a.name: (a.positive, a.negative) for a in ATTRIBUTES.values()}
+    orders = [attribute for attribute in ATTRIBUTES.values() if isinstance(attribute, Order)]
+    assert {name: WORDS[name] for name in WORDS} == {a.name: (a.positive, a.negative) for a in orders}
+    assert set(CORNERS.values()) == set(ATTRIBUTES["effector_composite"].values) - {"none"}
 
 
 def yaw_triplet(*values):
     """From 0 to 20 to -20 degrees: right, left, left."""
-    labels = tuple(label("camera_yaw", value, pair=pair) for value, pair in zip(values, PAIRS, strict=True))
+    sizes = {(1, 2): 20.0, (1, 3): 20.0, (2, 3): 40.0}
+    labels = tuple(
+        MotionLabel(pair, "camera_yaw", value, sizes[pair], "degrees")
+        for value, pair in zip(values, PAIRS, strict=True)
+    )
     return Triplet(camera_clip([0, 20, -20]), (0, 1, 2), labels)
 
 
@@ -181,24 +182,32 @@ def test_one_expert_that_agrees_is_enough():
 def test_possible_answers():
     """Found by enumeration here and by derivation in the library."""
     signs = {1: "+", 0: "0", -1: "-"}
-    assert possible_tuples(3) == {"".join(signs[one] for one in triple) for triple in CONSISTENT_TRIPLES}
-    assert len(possible_tuples(3)) == 13
-    assert possible_tuples(1) == {"+", "0", "-"}
+    yaw = possible_tuples("camera_yaw", 3)
+    assert yaw == {"".join(signs[one] for one in triple) for triple in CONSISTENT_TRIPLES}
+    assert len(yaw) == 13
+    assert possible_tuples("camera_yaw", 1) == {"+", "0", "-"}
+    assert len(possible_tuples("effector_composite", 3)) == len(ATTRIBUTES["effector_composite"].patterns)
+    assert possible_tuples("mask_frame", 1) == {"1", "2", "0"}
     assert answer_tuple(yaw_triplet("right", "none", "left").labels) == "+0-"
 
 
 def test_letters_are_read_back_from_the_text():
-    question = QuestionWriter().write(yaw_triplet("right", "left", "left"), "p", (9, 9), np.random.default_rng(0))
-    assert wrong_letters(question) == []
+    triplet, wordings = yaw_triplet("right", "left", "left"), read_wordings()
+    question = QuestionWriter().write(triplet, "p", (9, 9), np.random.default_rng(0))
+    assert wrong_letters(question, triplet, wordings) == []
     first, *rest = question.slots
     other = next(letter for letter in "ABC" if letter != first.gold)
-    (fault,) = wrong_letters(replace(question, slots=(replace(first, gold=other), *rest)))
+    (fault,) = wrong_letters(replace(question, slots=(replace(first, gold=other), *rest)), triplet, wordings)
     assert f"the letter {other} is not right" in fault
-    (fault,) = wrong_letters(replace(question, text=question.text.replace("1 to 2", "2 to 1")))
+    (fault,) = wrong_letters(replace(question, text=question.text.replace("1 to 2", "2 to 1")), triplet, wordings)
     assert "another pair" in fault
-    (fault,) = wrong_letters(replace(question, text=question.text.replace("second, ", "second ").replace("1 to 3", "")))
+    (fault,) = wrong_letters(
+        replace(question, text=question.text.replace("second, ", "second ").replace("1 to 3", "")), triplet, wordings
+    )
     assert "2 questions, 3 are answered" in fault
-    (fault,) = wrong_letters(replace(question, text=question.text.replace("none", "up", 1).replace("right", "up", 1)))
+    (fault,) = wrong_letters(
+        replace(question, text=question.text.replace("none", "up", 1).replace("right", "up", 1)), triplet, wordings
+    )
     assert "not 3 different ones" in fault
 
 
@@ -409,8 +418,9 @@ def test_a_corrupted_label_fails_the_command(clips, capsys, monkeypatch):
 
 def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     """Labels with a word that is no answer; whatever else reads labels is kept from stumbling over it."""
-    monkeypatch.setattr(MotionExpert, "label", lambda self, *frames: label(self.attribute.name, "?", pair=frames[-1]))
-    monkeypatch.setattr(QuestionWriter, "_slots", lambda _, labels, __: tuple(Slot(x, ("?",), "A") for x in labels))
+    unknown = lambda self, *_: tuple(label(self.attribute.name, "?", pair=pair) for pair in PAIRS)  # noqa: E731
+    monkeypatch.setattr(MotionExpert, "labels", unknown)
+    monkeypatch.setattr("remot.data.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
     monkeypatch.setattr("remot.data.audit.report.score_blind", lambda *_: None)
     monkeypatch.setattr("remot.data.questions.tell_reasoning", lambda *_: "")
     assert run(clips) == 1
@@ -444,7 +454,7 @@ def test_the_table_is_for_people(clips, capsys):
 def test_prompts_are_those_of_the_run(clips, monkeypatch):
     """Text, letters and names of the prompts that the training loader gives."""
     seen = []
-    monkeypatch.setattr("remot.data.audit.report.wrong_letters", lambda question: seen.append(question) or [])
+    monkeypatch.setattr("remot.data.audit.report.wrong_letters", lambda question, *_: seen.append(question) or [])
     data = read_data(QUICKSTART, str(clips), seed=3)
     audit_data(data, data.batch_size)
     batch = next(iter(data.train_dataloader()))

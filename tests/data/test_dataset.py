@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from remot.data import dataset as dataset_module
+from remot.data import shown
 from remot.data.annotations.native import NativeReader
 from remot.data.collate import collate_prompts
 from remot.data.dataset import TripletDataset
@@ -76,7 +76,7 @@ def test_a_prompt_is_fetched_once(clips, monkeypatch):
         calls.append(tuple(frame_indices))
         return [torch.zeros(3, 8, 8, dtype=torch.uint8)] * len(frame_indices)
 
-    monkeypatch.setattr(dataset_module, "read_frames", counting)
+    monkeypatch.setattr(shown, "read_frames", counting)
     data = make(clips)
     assert data[4].clip_id
     assert calls == [data.triplet(4).frame_indices]

@@ -13,7 +13,7 @@ from remot.rewards import (
     official_partial,
     option_of,
     partial_accuracy,
-    predicted_signs,
+    predicted_codes,
 )
 from tests.helpers import hostile_text, join_questions, make_question, make_slot, respond
 
@@ -89,7 +89,7 @@ def test_logic_does_not_depend_on_the_order_of_options_or_slots():
         make_slot("B", (1, 3), options=("right", "left", "none")),
     )
     question = type(make_question())("q", "?", slots, "d", "s")
-    assert predicted_signs("ACB", question) == {("camera_yaw", ""): (1, -1, -1)}
+    assert predicted_codes("ACB", question) == {("camera_yaw", ""): (1, -1, -1)}
     assert logic_score("ACB", question) == 1
     assert logic_score("CCB", question) == -1  # 2→3 right
 
@@ -102,7 +102,7 @@ def test_logic_is_the_mean_over_attributes_and_subjects():
     )
     question = join_questions(left, right, make_question())
     assert logic_score("ABB" + "ABA" + "CCC", question) == pytest.approx(1 / 3)
-    assert len(predicted_signs("ABBABACCC", question)) == 3
+    assert len(predicted_codes("ABBABACCC", question)) == 3
 
 
 @pytest.mark.parametrize("prediction", ["", "AB", "ABBB", "ABD", "A?B", "abb", " ABB"])
@@ -114,7 +114,7 @@ def test_logic_is_silent_about_missing_or_invalid_letters(prediction):
 def test_logic_needs_exactly_the_three_pairs(pairs):
     question = make_question("A" * len(pairs), pairs=pairs)
     assert logic_score("A" * len(pairs), question) == 0
-    assert set(predicted_signs("A" * len(pairs), question).values()) == {()}
+    assert set(predicted_codes("A" * len(pairs), question).values()) == {()}
 
 
 def test_logic_of_values_it_does_not_know_is_zero():

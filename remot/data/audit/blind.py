@@ -9,7 +9,6 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from remot.answers import LETTERS
 from remot.seeding import numpy_generator
 from remot.structures import FloatArray, Question, Slot
 
@@ -167,38 +166,50 @@ def features(text: str) -> list[str]:
 def score_blind(questions: Sequence[Question], seed: int = 0) -> BlindScores | None:
     """Fit every blind model to each half of the scenes and score it on the other half.
 
-    Halves are divided by scene and not by prompt, since prompts of one scene are alike.
+    Halves are divided by scene and not by prompt, since prompts of one scene are alike. Each format and number of
+    questions has models of its own. Questions for numbers are left out: they have no chance level.
 
     Args:
-        questions: Prompts with their right letters, all with the same number of slots.
+        questions: Prompts with their right letters.
         seed: Names the halves.
 
     Returns:
         The scores, or None if there are fewer than two scenes.
     """
-    scenes = sorted({question.scene_id for question in questions})
+    lettered = [question for question in questions if not question.asks_numbers]
+    scenes = sorted({question.scene_id for question in lettered})
     if len(scenes) < 2:
         return None
     order = numpy_generator(seed, "audit", "halves").permutation(len(scenes))
     chosen = {scenes[k] for k in order[: len(scenes) // 2]}
-    halves = [[q for q in questions if (q.scene_id in chosen) == first] for first in (True, False)]
-    models: list[BlindModel] = [MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()]
     by_model, errors = {}, {}
-    for model in models:
-        hits = _hits(model, halves)
-        by_model[model.name], errors[model.name] = _share_with_error(hits)
-    options = [1 / len(slot.options) for question in questions for slot in question.slots]
-    return BlindScores(by_model, errors, chance=float(np.mean(options)))
+    for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
+        hits: dict[str, list[bool]] = defaultdict(list)
+        for kind in _kinds(lettered):
+            halves = [[q for q in kind if (q.scene_id in chosen) == first] for first in (True, False)]
+            _collect_hits(model, halves, hits)
+        if hits:
+            by_model[model.name], errors[model.name] = _share_with_error(hits)
+    options = [1 / len(slot.options) for question in lettered for slot in question.slots]
+    return BlindScores(by_model, errors, chance=float(np.mean(options))) if by_model else None
 
 
-def _hits(model: BlindModel, halves: Sequence[Sequence[Question]]) -> dict[str, list[bool]]:
-    """For each scene whether each letter was right."""
-    hits: dict[str, list[bool]] = defaultdict(list)
+def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
+    """Questions of one format and number of slots together."""
+    kinds: dict[tuple[str, int], list[Question]] = defaultdict(list)
+    for question in questions:
+        kinds[question.format, len(question.slots)].append(question)
+    return list(kinds.values())
+
+
+def _collect_hits(model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[bool]]) -> None:
+    """Add for each scene whether each letter was right; nothing if a half is empty."""
+    if not all(halves):
+        return
     for fitted, scored in (halves, halves[::-1]):
         model.fit(fitted)
         for question, letters in zip(scored, model.answers(scored), strict=True):
             hits[question.scene_id] += [a == b for a, b in zip(letters, question.solution, strict=True)]
-    return hits
 
 
 def _share_with_error(hits: dict[str, list[bool]]) -> tuple[float, float]:
@@ -222,6 +233,6 @@ def _attribute(question: Question) -> str:
 def _letters(slots: Sequence[Slot], values: Sequence[str]) -> str:
     """Letters of ``values``; a value that is no option gets the first letter."""
     return "".join(
-        LETTERS[slot.options.index(value) if value in slot.options else 0]
+        slot.letters[slot.options.index(value) if value in slot.options else 0]
         for slot, value in zip(slots, values, strict=True)
     )

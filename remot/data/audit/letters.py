@@ -1,29 +1,113 @@
-"""Whether the letters of a prompt, as a model reads them, say what its labels say."""
+"""Whether the right answers of a prompt, as a model reads it, say what its labels say."""
 
 import re
+from collections.abc import Callable
 
-from remot.structures import Question, Slot
+from remot.data.audit.tuples import NO_MOTION, WORDS
+from remot.data.templates import Wordings
+from remot.structures import MotionLabel, Question, Slot, Triplet
 
 #: ``first, 1 to 2: A right, B none, C left``, read back from the text.
 _PAIR_LINE = re.compile(r"(\d) to (\d): (.+)$")
+#: Numbers are rounded when they are written; this is the coarsest rounding.
+_ROUNDING = 0.5
+
+Check = Callable[[Question, Triplet, Wordings], list[str]]
 
 
-def wrong_letters(question: Question) -> list[str]:
-    """What is wrong with the letters of ``question``, one sentence for each slot that is."""
-    lines = [found for line in question.text.splitlines() if (found := _PAIR_LINE.search(line))]
+def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
+    """What is wrong with the answers of ``question``, one sentence for each that is.
+
+    Args:
+        question: The text and its right answers.
+        triplet: What it is about.
+        wordings: The texts it was written with.
+    """
+    faults = CHECKS[question.format](question, triplet, wordings)
+    return [f"{question.prompt_id}: {fault}" for fault in faults if fault]
+
+
+def _pairs(question: Question) -> list[re.Match[str]]:
+    return [found for line in question.text.splitlines() if (found := _PAIR_LINE.search(line))]
+
+
+def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[str]:
+    """The fault of each line about a pair and its slot."""
+    lines = _pairs(question)
     if len(lines) != len(question.slots):
-        return [f"{question.prompt_id}: the text asks {len(lines)} questions, {len(question.slots)} are answered"]
-    pairs = zip(lines, question.slots, strict=True)
-    return [f"{question.prompt_id}: {fault}" for line, slot in pairs if (fault := _fault(line, slot))]
+        return [f"the text asks {len(lines)} questions, {len(question.slots)} are answered"]
+    return [
+        f"the line {line[0]!r} is about another pair than {slot.label.pair}"
+        if (int(line[1]), int(line[2])) != slot.label.pair
+        else fault_of(line[3], slot)
+        for line, slot in zip(lines, question.slots, strict=True)
+    ]
 
 
-def _fault(line: re.Match[str], slot: Slot) -> str:
-    """What is wrong with one slot, "" if nothing is."""
-    options = dict(option.split(" ", 1) for option in line[3].split(", ") if " " in option)
-    if (int(line[1]), int(line[2])) != slot.label.pair:
-        return f"the line {line[0]!r} is about another pair than {slot.label.pair}"
+def _check_choice(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
+    if not _pairs(question):
+        (line,), (slot,) = (line for line in question.text.splitlines() if line.startswith("A ")), question.slots
+        return [_option_fault(line, slot, slot.label.value)]
+    return _by_pair(question, lambda text, slot: _option_fault(text, slot, slot.label.value))
+
+
+def _option_fault(text: str, slot: Slot, value: str) -> str:
+    """What is wrong with a list of options, "" if nothing is."""
+    options = dict(option.split(" ", 1) for option in text.split(", ") if " " in option)
     if len(set(options.values())) != len(slot.options):
-        return f"the options of {line[0]!r} are not {len(slot.options)} different ones"
-    if options.get(slot.gold) != slot.label.value:
-        return f"in {line[0]!r} the letter {slot.gold} is not {slot.label.value}"
+        return f"the options of {text!r} are not {len(slot.options)} different ones"
+    if options.get(slot.gold) != value.replace("_", " "):
+        return f"in {text!r} the letter {slot.gold} is not {value}"
     return ""
+
+
+def _check_claims(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
+    return _by_pair(question, lambda text, slot: _claim_fault(text, slot, wordings))
+
+
+def _claim_fault(text: str, slot: Slot, wordings: Wordings) -> str:
+    subject = slot.label.subject.replace("_", " ")
+    claimed = [
+        value
+        for value, claims in wordings.claim[slot.label.attribute].items()
+        if text in [claim.format(subject=subject) for claim in claims]
+    ]
+    if claimed != [slot.label.value if slot.gold == "T" else claimed[0] if claimed else ""]:
+        return f"{text!r} is not {slot.gold}: it was {slot.label.value}"
+    if slot.gold not in {"T", "F"} or (slot.gold == "F" and claimed[0] == slot.label.value):
+        return f"{text!r} is not {slot.gold}: it was {slot.label.value}"
+    return ""
+
+
+def _check_numbers(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
+    return _by_pair(question, _number_fault)
+
+
+def _number_fault(text: str, slot: Slot) -> str:
+    number, label = float(slot.gold), slot.label
+    if label.unit not in text:
+        return f"{text!r} does not name {label.unit}"
+    if label.value == NO_MOTION:
+        return "" if number == 0 else f"{slot.gold} {label.unit} is not none"
+    sign = 1 if label.value == WORDS[label.attribute][0] else -1
+    off = abs(number - sign * label.magnitude)
+    rounding = _ROUNDING if label.unit in {"degrees", "pixels"} else 0.051
+    return "" if off <= rounding else f"{slot.gold} {label.unit} is not {label.value} by {label.magnitude:.3g}"
+
+
+def _check_comparison(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
+    (slot,) = question.slots
+    most: MotionLabel = max(triplet.labels, key=lambda label: label.magnitude)
+    lines = [line for line in question.text.splitlines() if line.startswith("A ")]
+    if len(lines) != 1:
+        return [f"the text has {len(lines)} lines of options"]
+    return [_option_fault(lines[0], slot, f"{most.pair[0]} to {most.pair[1]}")]
+
+
+#: How each format is read back.
+CHECKS: dict[str, Check] = {
+    "multiple_choice": _check_choice,
+    "true_false": _check_claims,
+    "fill_in": _check_numbers,
+    "comparative": _check_comparison,
+}

@@ -1,18 +1,21 @@
 """One audit of a data module: its figures, as a record."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from remot.data.audit.blind import BlindScores, score_blind
 from remot.data.audit.leaks import Duplicate, duplicates_across_splits, print_frames, scenes_in_two_splits
 from remot.data.audit.letters import wrong_letters
-from remot.data.audit.truth import Limits, WrongLabel, answer_tuple, possible_tuples, wrong_labels
+from remot.data.audit.truth import Limits, WrongLabel, wrong_labels
+from remot.data.audit.tuples import answer_tuple, possible_tuples
 from remot.data.datamodule import TripletDataModule
 from remot.data.dataset import TripletDataset
+from remot.data.experts import Expert
+from remot.data.templates import Wordings
 from remot.errors import ConfigError
-from remot.structures import Question, Triplet
+from remot.structures import Clip, Question, Triplet
 
 #: Told what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -102,26 +105,45 @@ class Audit:
 
 
 @dataclass
-class _Findings:
-    """What the prompts show, gathered one by one."""
+class Findings:
+    """What the prompts show, gathered one by one.
 
+    Args:
+        limits: Settings of the experts, by attribute.
+        wordings: The texts the prompts were written with.
+    """
+
+    limits: Mapping[str, Sequence[Limits]]
+    wordings: Wordings
     questions: list[Question] = field(default_factory=list)
     wrong: list[WrongLabel] = field(default_factory=list)
     letters: list[str] = field(default_factory=list)
     impossible: list[str] = field(default_factory=list)
     attributes: Counter[str] = field(default_factory=Counter)
     tuples: Counter[str] = field(default_factory=Counter)
+    possible: set[str] = field(default_factory=set)
 
-    def take(self, triplet: Triplet, question: Question, limits: dict[str, list[Limits]]) -> None:
+    def take(self, triplet: Triplet, question: Question) -> None:
         """Check one prompt."""
         self.questions.append(question)
-        self.wrong += wrong_labels(triplet, limits.get(triplet.labels[0].attribute, []))
-        self.letters += wrong_letters(question)
+        attribute = triplet.labels[0].attribute
+        self.wrong += wrong_labels(triplet, self.limits.get(attribute, []))
+        self.letters += wrong_letters(question, triplet, self.wordings)
         self.attributes.update(label.attribute for label in triplet.labels)
-        signs = answer_tuple(slot.label for slot in question.slots)
-        self.tuples[signs] += 1
-        if signs not in possible_tuples(len(signs)):
-            self.impossible.append(f"{question.prompt_id} has {signs}")
+        asked = triplet.labels if question.format == "comparative" else [slot.label for slot in question.slots]
+        answers, possible = answer_tuple(asked), possible_tuples(attribute, len(asked))
+        self.tuples[answers] += 1
+        self.possible |= possible
+        if answers not in possible:
+            self.impossible.append(f"{question.prompt_id} has {answers}")
+
+
+def limits_of(experts: Sequence[Expert]) -> dict[str, list[Limits]]:
+    """The settings of ``experts``, by attribute."""
+    limits: dict[str, list[Limits]] = {}
+    for expert in experts:
+        limits.setdefault(expert.attribute.name, []).append(Limits.of(expert))
+    return limits
 
 
 def audit_data(
@@ -149,20 +171,41 @@ def audit_data(
         msg = f"{num_triplets} triplets of the {split} split: ask for at least 1 of {', '.join(data.datasets)}"
         raise ConfigError(msg)
     found = _check_prompts(data.datasets[split], num_triplets, progress)
-    splits = {name: dataset.clips for name, dataset in data.datasets.items()}
+    return audit_of(
+        found, split, {name: one.clips for name, one in data.datasets.items()}, data.seed, frames_per_clip, progress
+    )
+
+
+def audit_of(
+    found: Findings,
+    split: str,
+    splits: Mapping[str, Sequence[Clip]],
+    seed: int,
+    frames_per_clip: int = 4,
+    progress: Progress = lambda *_: None,
+) -> Audit:
+    """The figures of prompts that have been checked, and of the splits.
+
+    Args:
+        found: What the prompts show.
+        split: The split they are of.
+        splits: Clips of each split.
+        seed: Names the halves that blind models are fitted to.
+        frames_per_clip: Pictures of each clip to compare between the splits.
+        progress: Told what is being done and how far it is.
+    """
     num_clips = sum(map(len, splits.values()))
     prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
-    possible = possible_tuples(len(found.questions[0].slots))
     return Audit(
         split=split,
-        num_prompts=num_triplets,
+        num_prompts=len(found.questions),
         wrong=found.wrong,
         letters=found.letters,
         impossible=found.impossible,
         attributes=dict(sorted(found.attributes.items())),
-        tuples={signs: found.tuples[signs] for signs in sorted(possible | set(found.tuples))},
-        num_possible=len(possible),
-        blind=score_blind(found.questions, data.seed),
+        tuples={answers: found.tuples[answers] for answers in sorted(found.possible | set(found.tuples))},
+        num_possible=len(found.possible),
+        blind=score_blind(found.questions, seed),
         scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
         shared_scenes=scenes_in_two_splits(splits),
         num_frames=len(prints),
@@ -170,14 +213,11 @@ def audit_data(
     )
 
 
-def _check_prompts(dataset: TripletDataset, num_triplets: int, progress: Progress) -> _Findings:
-    limits: dict[str, list[Limits]] = {}
-    for expert in dataset.sampler.experts:
-        limits.setdefault(expert.attribute.name, []).append(Limits.of(expert))
-    found = _Findings()
+def _check_prompts(dataset: TripletDataset, num_triplets: int, progress: Progress) -> Findings:
+    found = Findings(limits_of(dataset.sampler.experts), dataset.writer.wordings)
     for address in range(num_triplets):
         triplet = dataset.triplet(address)
-        found.take(triplet, dataset.question(address, triplet, _PICTURE_SIZE), limits)
+        found.take(triplet, dataset.question(address, triplet, _PICTURE_SIZE))
         progress("checking labels", address + 1, num_triplets)
     return found
 

@@ -2,28 +2,97 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import ConfigError
-from remot.motion import Attribute, Sign
-from remot.structures import Clip, FloatArray, MotionLabel
+from remot.motion import PAIRS, Attribute, Code
+from remot.structures import Clip, FloatArray, MotionLabel, PictureTransform
+
+Frames = tuple[int, int, int]
 
 IntArray = NDArray[np.int64]
-SignMatrix = NDArray[np.int8]
+CodeMatrix = NDArray[np.int8]
 
-#: Entry of a sign matrix for a pair of frames that must not be asked about.
-AMBIGUOUS = 2
+#: Entry of a code matrix for a pair of frames that must not be asked about.
+AMBIGUOUS = 127
 
 #: Thresholds reach this much further, so that a motion of exactly a threshold's size is on its near side whatever the
 #: rounding.
 _SLACK = 1e-9
 
 
-class MotionExpert(ABC):
-    """Tells one attribute of the motion between any two frames of a clip.
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What an expert says about one subject at K frames.
+
+    Args:
+        codes: [K, K] codes of the attribute's values, entry (i, j) from frame i to frame j; :data:`AMBIGUOUS` where no
+            question may be asked.
+        magnitudes: [K, K] sizes of the motion in the attribute's unit, signed for an order; NaN where not measurable.
+    """
+
+    codes: CodeMatrix
+    magnitudes: FloatArray
+
+
+class Expert(ABC):
+    """Judges one attribute of the motion between any two frames of a clip."""
+
+    attribute: ClassVar[Attribute]
+    #: False if the third picture shows something else than a frame, so that a frame may be used twice.
+    compares_pictures: ClassVar[bool] = True
+
+    def third_transform(self, subject: str) -> PictureTransform | None:  # noqa: ARG002
+        """What the third picture shows of its frame, None for the frame itself."""
+        return None
+
+    @abstractmethod
+    def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
+        """Verdicts for every subject of ``clip`` ("" is the camera or the agent) about annotated frames [K].
+
+        What is said of a pair must depend on the two frames of that pair only.
+        """
+
+    def labels(self, clip: Clip, frames: Frames, subject: str) -> tuple[MotionLabel, ...] | None:
+        """One label for each of :data:`remot.motion.PAIRS`, or None if one of them must not be asked about."""
+        verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
+        if verdicts is None:
+            return None
+        found = [self._label_of(verdicts, pair, subject) for pair in PAIRS]
+        labels = tuple(label for label in found if label is not None)
+        return labels if len(labels) == len(PAIRS) else None
+
+    def label(self, clip: Clip, i: int, j: int, subject: str, pair: tuple[int, int] = (1, 2)) -> MotionLabel | None:
+        """The motion from annotated frame ``i`` to ``j``, or None if it is ambiguous or not measurable.
+
+        Args:
+            clip: The annotated clip.
+            i: Earlier picture's frame.
+            j: Later picture's frame.
+            subject: A key of :meth:`judge`.
+            pair: Picture numbers to write into the label.
+        """
+        verdicts = self.judge(clip, np.array([i, j], dtype=np.int64)).get(subject)
+        if verdicts is None or verdicts.codes[0, 1] == AMBIGUOUS:
+            return None
+        return self._named(int(verdicts.codes[0, 1]), float(verdicts.magnitudes[0, 1]), pair, subject)
+
+    def _label_of(self, verdicts: Verdicts, pair: tuple[int, int], subject: str) -> MotionLabel | None:
+        place = pair[0] - 1, pair[1] - 1
+        code = int(verdicts.codes[place])
+        return None if code == AMBIGUOUS else self._named(code, float(verdicts.magnitudes[place]), pair, subject)
+
+    def _named(self, code: Code, magnitude: float, pair: tuple[int, int], subject: str) -> MotionLabel:
+        value, unit = self.attribute.value_of(code), self.attribute.unit
+        return MotionLabel(pair, self.attribute.name, value, abs(magnitude), unit, subject)
+
+
+class MotionExpert(Expert):
+    """Judges a motion that has one direction, its opposite, or none.
 
     A magnitude of at most ``still`` is no motion, one in ``[salient_min, salient_max]`` is a motion, and anything else
     is ambiguous: two careful people could answer differently, so no question is made of it.
@@ -33,8 +102,6 @@ class MotionExpert(ABC):
         salient_min: Smallest magnitude that counts as a motion.
         salient_max: Largest magnitude that is asked about.
     """
-
-    attribute: ClassVar[Attribute]
 
     def __init__(self, still: float, salient_min: float, salient_max: float = float("inf")) -> None:
         if not 0 <= still < salient_min <= salient_max:
@@ -60,47 +127,19 @@ class MotionExpert(ABC):
             j lies from frame i. NaN marks pairs that cannot be measured.
         """
 
-    def signs(self, clip: Clip, frame_indices: IntArray) -> dict[str, SignMatrix]:
-        """Signs [K, K] in -1, 0, +1 for every subject, with :data:`AMBIGUOUS` where no question may be asked.
+    def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
+        """Codes -1, 0 and +1. A pair whose readings forwards and backwards do not mirror each other is ambiguous."""
+        measured = self.measure(clip, frame_indices)
+        return {subject: Verdicts(self._classify(values), values) for subject, values in measured.items()}
 
-        A pair is also ambiguous if its two readings, forwards and backwards, do not mirror each other.
-        """
-        return {subject: self._classify(m) for subject, m in self.measure(clip, frame_indices).items()}
-
-    def label(self, clip: Clip, i: int, j: int, subject: str, pair: tuple[int, int] = (1, 2)) -> MotionLabel | None:
-        """The motion from annotated frame ``i`` to ``j``, or None if it is ambiguous or not measurable.
-
-        Args:
-            clip: The annotated clip.
-            i: Earlier picture's frame.
-            j: Later picture's frame.
-            subject: A key of :meth:`measure`.
-            pair: Picture numbers to write into the label.
-        """
-        magnitudes = self.measure(clip, np.array([i, j], dtype=np.int64)).get(subject)
-        if magnitudes is None:
-            return None
-        sign = int(self._classify(magnitudes)[0, 1])
-        if sign == AMBIGUOUS:
-            return None
-        directions: dict[int, Sign] = {-1: -1, 0: 0, 1: 1}
-        return MotionLabel(
-            pair=pair,
-            attribute=self.attribute.name,
-            value=self.attribute.value_of(directions[sign]),
-            magnitude=abs(float(magnitudes[0, 1])),
-            unit=self.attribute.unit,
-            subject=subject,
-        )
-
-    def _classify(self, magnitudes: FloatArray) -> SignMatrix:
+    def _classify(self, magnitudes: FloatArray) -> CodeMatrix:
         size = np.abs(magnitudes)
         directed = (size >= self.salient_min - _SLACK) & (size <= self.salient_max + _SLACK)
-        signs = np.full(magnitudes.shape, AMBIGUOUS, dtype=np.int8)
-        signs[size <= self.still + _SLACK] = 0
-        signs[directed] = np.sign(magnitudes[directed]).astype(np.int8)
-        signs[signs != -signs.T] = AMBIGUOUS
-        return signs
+        codes = np.full(magnitudes.shape, AMBIGUOUS, dtype=np.int8)
+        codes[size <= self.still + _SLACK] = 0
+        codes[directed] = np.sign(magnitudes[directed]).astype(np.int8)
+        codes[codes != -codes.T] = AMBIGUOUS
+        return codes
 
 
 def differences(values: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
-"""Which way the camera turned between two frames, from its poses."""
+"""Which way the camera turned and moved between two frames, from its poses."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def rotation_degrees(relative: FloatArray) -> FloatArray:
 
 
 class _CameraTurn(MotionExpert):
-    """Shared by yaw and pitch.
+    """Shared by yaw, pitch and roll.
 
     Args:
         still: Largest turn in degrees that counts as none.
@@ -46,6 +46,9 @@ class _CameraTurn(MotionExpert):
         salient_max: Largest turn in degrees that is asked about.
         max_other_degrees: Largest turn about each of the other two axes; beyond it the pair is not asked about.
     """
+
+    #: Which of yaw, pitch and roll is asked about.
+    turn: ClassVar[int]
 
     def __init__(
         self,
@@ -57,16 +60,12 @@ class _CameraTurn(MotionExpert):
         super().__init__(still, salient_min, salient_max)
         self.max_other_degrees = max_other_degrees
 
-    @abstractmethod
-    def _choose(self, yaw: FloatArray, pitch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The asked turn and the other one."""
-
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         if clip.camera is None:
             return {}
-        yaw, pitch, roll = turn_degrees(relative_rotations(clip.camera, frame_indices))
-        asked, other = self._choose(yaw, pitch)
-        clean = (np.abs(other) <= self.max_other_degrees) & (np.abs(roll) <= self.max_other_degrees)
+        turns = list(turn_degrees(relative_rotations(clip.camera, frame_indices)))
+        asked = turns.pop(self.turn)
+        clean = np.max(np.abs(turns), axis=0) <= self.max_other_degrees
         return {"": np.where(clean, asked, np.nan)}
 
 
@@ -74,15 +73,84 @@ class CameraYaw(_CameraTurn):
     """Camera turned right (positive) or left, as the person holding it would say."""
 
     attribute = ATTRIBUTES["camera_yaw"]
-
-    def _choose(self, yaw: FloatArray, pitch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return yaw, pitch
+    turn = 0
 
 
 class CameraPitch(_CameraTurn):
     """Camera tilted up (positive) or down, as the person holding it would say."""
 
     attribute = ATTRIBUTES["camera_pitch"]
+    turn = 1
 
-    def _choose(self, yaw: FloatArray, pitch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return pitch, yaw
+
+class CameraRoll(_CameraTurn):
+    """Camera rolled clockwise (positive) or counterclockwise, as the person behind it would say.
+
+    The picture then turns the other way: a camera rolled clockwise shows the horizon tipped counterclockwise.
+    """
+
+    attribute = ATTRIBUTES["camera_roll"]
+    turn = 2
+
+
+class _CameraMove(MotionExpert):
+    """Shared by the three directions, told in the axes of the first of the two pictures.
+
+    Nothing is asked where the unit of the poses is not known to be the metre, nor between pictures whose viewing
+    directions differ much, because "forward" then means two things.
+
+    Args:
+        still: Largest displacement in metres that counts as none.
+        salient_min: Smallest displacement in metres that is asked about.
+        salient_max: Largest displacement in metres that is asked about.
+        max_turn_degrees: Largest total rotation between the two pictures.
+    """
+
+    axis: ClassVar[int]
+    direction: ClassVar[int]
+
+    def __init__(
+        self,
+        still: float = 0.02,
+        salient_min: float = 0.2,
+        salient_max: float = float("inf"),
+        max_turn_degrees: float = 20.0,
+    ) -> None:
+        super().__init__(still, salient_min, salient_max)
+        self.max_turn_degrees = max_turn_degrees
+
+    def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
+        if clip.camera is None or not clip.camera.is_metric:
+            return {}
+        moved = self.direction * displacements(clip.camera, frame_indices)[..., self.axis]
+        turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
+        return {"": np.where(turned <= self.max_turn_degrees, moved, np.nan)}
+
+
+def displacements(camera: CameraTrack, frame_indices: IntArray) -> FloatArray:
+    """Ways [K, K, 3] from camera i to camera j in the axes of camera i, in the unit of the poses."""
+    places = camera.camera_to_world[frame_indices, :3, 3]
+    rotations = camera.camera_to_world[frame_indices, :3, :3]
+    ways: FloatArray = np.einsum("iab,ija->ijb", rotations, places[None] - places[:, None])
+    return ways
+
+
+class CameraForward(_CameraMove):
+    """Camera moved forward (positive) or backward along its viewing direction."""
+
+    attribute = ATTRIBUTES["camera_forward"]
+    axis, direction = 2, 1
+
+
+class CameraSideways(_CameraMove):
+    """Camera moved to its right (positive) or left without regard to turns."""
+
+    attribute = ATTRIBUTES["camera_sideways"]
+    axis, direction = 0, 1
+
+
+class CameraHeight(_CameraMove):
+    """Camera moved up (positive) or down in the picture's terms, where y points down."""
+
+    attribute = ATTRIBUTES["camera_height"]
+    axis, direction = 1, -1

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from remot.data.experts.base import IntArray, MotionExpert, differences
-from remot.motion import ATTRIBUTES
+import numpy as np
+
+from remot.data.experts.base import AMBIGUOUS, Expert, IntArray, MotionExpert, Verdicts, differences
+from remot.motion import ATTRIBUTES, plane_code
 from remot.structures import Clip, FloatArray
 
 
@@ -42,6 +44,47 @@ class EffectorVertical(_EffectorMove):
 
     attribute = ATTRIBUTES["effector_vertical"]
     axis, direction = 1, -1
+
+
+class EffectorDepth(_EffectorMove):
+    """Effector moved forward, away from the viewer (positive), or backward, towards the viewer."""
+
+    attribute = ATTRIBUTES["effector_depth"]
+    axis, direction = 2, 1
+
+
+class EffectorComposite(Expert):
+    """Effector moved towards one of the four corners, as the viewer sees it.
+
+    Both its sideways and its vertical displacement have to be still, or both salient; a motion along one of them only
+    is not asked about.
+
+    Args:
+        still: Largest displacement along each axis in metres that counts as none.
+        salient_min: Smallest displacement along each axis in metres that is asked about.
+        salient_max: Largest displacement along each axis in metres that is asked about.
+    """
+
+    attribute = ATTRIBUTES["effector_composite"]
+
+    def __init__(self, still: float = 0.02, salient_min: float = 0.2, salient_max: float = float("inf")) -> None:
+        self.still, self.salient_min, self.salient_max = still, salient_min, salient_max
+        self._sideways = EffectorHorizontal(still, salient_min, salient_max)
+        self._upward = EffectorVertical(still, salient_min, salient_max)
+
+    def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
+        """Verdicts whose magnitude is the length of the way in the picture's plane."""
+        sideways, upward = (expert.judge(clip, frame_indices) for expert in (self._sideways, self._upward))
+        return {name: _in_plane(sideways[name], upward[name]) for name in clip.effectors}
+
+
+def _in_plane(sideways: Verdicts, upward: Verdicts) -> Verdicts:
+    """Codes of :class:`remot.motion.Plane` from those of its axes."""
+    clear = (sideways.codes != AMBIGUOUS) & (upward.codes != AMBIGUOUS)
+    together = clear & ((sideways.codes == 0) == (upward.codes == 0))
+    codes = np.full(sideways.codes.shape, AMBIGUOUS, dtype=np.int8)
+    codes[together] = plane_code(sideways.codes[together], upward.codes[together])
+    return Verdicts(codes, np.hypot(sideways.magnitudes, upward.magnitudes))
 
 
 class Gripper(MotionExpert):

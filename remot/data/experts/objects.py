@@ -1,4 +1,4 @@
-"""Which way an object moved in the picture while the camera stood still."""
+"""Which way an object moved: in the picture while the camera stood still, and nearer to it or farther away."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -80,3 +80,26 @@ class ObjectVertical(_ObjectMove):
 
     attribute = ATTRIBUTES["object_vertical"]
     axis, direction = 1, -1
+
+
+class ObjectDepth(MotionExpert):
+    """Object came nearer to the camera (positive) or went farther away, whichever of the two moved.
+
+    Args:
+        still: Largest change of the distance in metres that counts as none.
+        salient_min: Smallest change of the distance in metres that is asked about.
+        salient_max: Largest change of the distance in metres that is asked about.
+    """
+
+    attribute = ATTRIBUTES["object_depth"]
+
+    def __init__(self, still: float = 0.05, salient_min: float = 0.5, salient_max: float = float("inf")) -> None:
+        super().__init__(still, salient_min, salient_max)
+
+    def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
+        """Decrease of the distance along the optical axis, for objects whose distance is annotated."""
+        return {
+            name: -differences(track.depths_metres[frame_indices])
+            for name, track in clip.objects.items()
+            if track.depths_metres is not None and name not in clip.effectors
+        }

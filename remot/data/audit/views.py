@@ -1,0 +1,71 @@
+"""Annotations of a picture that was seen through a warp, worked out from where its pixels come from.
+
+Nothing is shared with the code that makes such pictures: a warp is taken as the nine numbers it is stored as.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from remot.structures import Clip, FloatArray, Warp
+
+
+@dataclass(frozen=True)
+class SeenAs:
+    """How a picture is seen.
+
+    Args:
+        pose: Camera-to-world [4, 4] of the camera that would take the picture shown, None without poses.
+        mirrored: True if left and right are exchanged.
+    """
+
+    pose: FloatArray | None
+    mirrored: bool = False
+
+
+def seen_as(clip: Clip, frame: int, transform: object) -> SeenAs:
+    """Pose and handedness of the picture shown for one frame."""
+    pose = None if clip.camera is None else clip.camera.camera_to_world[frame]
+    if not isinstance(transform, Warp):
+        return SeenAs(pose)
+    matrix = np.array(transform.matrix).reshape(3, 3)
+    mirrored = bool(np.linalg.det(matrix) < 0)
+    if pose is None:
+        return SeenAs(None, mirrored)
+    if mirrored:
+        return SeenAs(mirrored_pose(pose), mirrored=True)
+    assert clip.camera is not None
+    if clip.camera.intrinsics is None:
+        return SeenAs(None)
+    turned = pose.copy()
+    turned[:3, :3] = pose[:3, :3] @ looking_through(matrix, transform.size, clip.camera.intrinsics)
+    return SeenAs(turned)
+
+
+def looking_through(matrix: FloatArray, size: tuple[int, int], intrinsics: FloatArray) -> FloatArray:
+    """Axes [3, 3] (right, down, ahead in the columns) of the view a picture gives, in those of its camera.
+
+    Ahead is where the middle of the shown picture looks, and right where the pixels to the right of it lie.
+    """
+    middle, step = np.array([size[0] / 2, size[1] / 2]), np.array([1.0, 0.0])
+    ahead = _ray(middle, matrix, intrinsics)
+    beside = _ray(middle + step, matrix, intrinsics) - _ray(middle - step, matrix, intrinsics)
+    right = beside - (beside @ ahead) * ahead
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(ahead, right), ahead], axis=1)
+
+
+def _ray(place: FloatArray, matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:
+    """Unit direction, in the camera's axes, that a place of the shown picture shows."""
+    x, y, w = matrix @ [place[0], place[1], 1.0]
+    ray = np.linalg.solve(intrinsics, [x / w, y / w, 1.0])
+    unit: FloatArray = ray / np.linalg.norm(ray)
+    return unit
+
+
+def mirrored_pose(pose: FloatArray) -> FloatArray:
+    """The pose seen in a mirror that exchanges the world's and the camera's x: every entry with one x changes sign."""
+    changed = np.ones((4, 4))
+    changed[0, 1:] = changed[1:, 0] = -1
+    mirrored: FloatArray = pose * changed
+    return mirrored

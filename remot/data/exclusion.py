@@ -1,0 +1,51 @@
+"""Clips that must not be used, such as those an external benchmark asks about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from remot.data.annotations.base import read_text
+from remot.errors import AnnotationError
+from remot.structures import Clip
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Names of clips and scenes to leave out.
+
+    Args:
+        names: Names, in which ``*`` stands for anything.
+        file: Where they are listed, for messages.
+    """
+
+    names: tuple[str, ...] = ()
+    file: Path | None = None
+
+    @classmethod
+    def read(cls, file: Path | None) -> "Exclusions":
+        """The names in a text file, one a line; blank lines and lines that begin with ``#`` are passed over.
+
+        Raises:
+            AnnotationError: If the file cannot be read.
+        """
+        if file is None:
+            return cls()
+        lines = (line.strip() for line in read_text(file).splitlines())
+        return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
+
+    def excludes(self, clip: Clip) -> bool:
+        """Whether the clip's own name or that of its scene is listed."""
+        return any(fnmatchcase(name, pattern) for name in (clip.clip_id, clip.scene_id) for pattern in self.names)
+
+    def remaining(self, clips: Sequence[Clip]) -> list[Clip]:
+        """The clips that are not left out.
+
+        Raises:
+            AnnotationError: If none is left.
+        """
+        left = [clip for clip in clips if not self.excludes(clip)]
+        if clips and not left:
+            msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
+            raise AnnotationError(msg)
+        return left

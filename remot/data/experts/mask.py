@@ -1,0 +1,71 @@
+"""To which of two pictures a mask belongs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from remot.data.experts.base import AMBIGUOUS, Expert, Frames, IntArray, Verdicts
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
+from remot.structures import Clip, FloatArray, MaskOf, MotionLabel
+
+
+class MaskFrame(Expert):
+    """The third picture is the mask of an object at the moment of the first picture, of the second, or of neither.
+
+    These are the "masked frame" questions of ReMoT (arXiv 2603.00461; ``Grounding`` in its tables).
+    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference.
+
+    Args:
+        max_overlap: Largest intersection over union of two boxes that counts as different.
+    """
+
+    attribute = ATTRIBUTES["mask_frame"]
+    compares_pictures = False
+
+    def __init__(self, max_overlap: float = 0.5) -> None:
+        if not 0 <= max_overlap < 1:
+            msg = f"MaskFrame: max_overlap is {max_overlap}; choose a share from 0 to below 1"
+            raise ConfigError(msg)
+        self.max_overlap = max_overlap
+
+    def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
+        """Codes 0 for a frame and itself, 1 for clearly different places; the magnitude is the overlap."""
+        found = {}
+        for name, track in clip.objects.items():
+            if track.is_landmark:
+                continue
+            overlaps = box_overlaps(track.boxes_xyxy[frame_indices])
+            codes = np.full(overlaps.shape, AMBIGUOUS, dtype=np.int8)
+            codes[overlaps <= self.max_overlap] = 1
+            same = frame_indices[:, None] == frame_indices[None, :]
+            codes[same & ~np.isnan(overlaps)] = 0
+            found[name] = Verdicts(codes, overlaps)
+        return found
+
+    def third_transform(self, subject: str) -> MaskOf:
+        """The mask of the subject."""
+        return MaskOf(subject)
+
+    def labels(self, clip: Clip, frames: Frames, subject: str) -> tuple[MotionLabel, ...] | None:
+        """One label, about the first two pictures; its magnitude is their overlap."""
+        verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
+        if verdicts is None:
+            return None
+        pattern = tuple(int(verdicts.codes[i, j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+        answers = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
+        if pattern not in answers:
+            return None
+        overlap = float(verdicts.magnitudes[0, 1])
+        return (MotionLabel((1, 2), self.attribute.name, answers[pattern], overlap, self.attribute.unit, subject),)
+
+
+def box_overlaps(boxes_xyxy: FloatArray) -> FloatArray:
+    """Intersection over union [K, K] of boxes [K, 4]; NaN where one is not visible."""
+    low = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])
+    high = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    areas = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(-1)
+    union = areas[:, None] + areas[None, :] - shared
+    overlaps: FloatArray = np.divide(shared, union, out=np.full_like(shared, np.nan), where=union > 0)
+    return overlaps

@@ -1,0 +1,57 @@
+"""Multiple choice: the answers as lettered options, in shuffled order."""
+
+from typing import Literal
+
+import numpy as np
+
+from remot.answers import LETTERS
+from remot.data.formats.base import Asked, QuestionFormat, Written, pair_line
+from remot.data.templates import CLOSING
+from remot.motion import ATTRIBUTES
+from remot.structures import MotionLabel, Slot
+
+#: Whether options are shuffled anew for each question, or once for all questions of a prompt.
+OptionOrder = Literal["question", "prompt"]
+
+
+class MultipleChoice(QuestionFormat):
+    """One line of options for each pair of pictures.
+
+    Args:
+        option_order: ``question`` shuffles the options of each question, ``prompt`` those of all questions of a prompt
+            alike, which is easier to learn for a model of a million parameters.
+    """
+
+    name = "multiple_choice"
+
+    def __init__(self, option_order: OptionOrder = "question") -> None:
+        self.option_order: OptionOrder = option_order
+
+    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+        """Options, then the wording: the order in which the generator is used."""
+        shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else None
+        slots = tuple(
+            _slot(label, _shuffled(asked.values, generator) if shared is None else shared) for label in asked.labels
+        )
+        question = asked.text(asked.wordings.choose[asked.attribute], generator)
+        lines = [pair_line(place, slot.label, options_text(slot)) for place, slot in enumerate(slots)]
+        if not ATTRIBUTES[asked.attribute].answers_are_codes:
+            lines = [options_text(slot) for slot in slots]  # the question is about all pictures, not about a pair
+        return Written((question, *lines, CLOSING[len(slots)]), slots)
+
+
+def options_text(slot: Slot) -> str:
+    """Such as ``A left, B none, C right``."""
+    return ", ".join(f"{letter} {_words(value)}" for letter, value in zip(slot.letters, slot.options, strict=False))
+
+
+def _words(value: str) -> str:
+    return value.replace("_", " ")
+
+
+def _shuffled(values: tuple[str, ...], generator: np.random.Generator) -> tuple[str, ...]:
+    return tuple(values[k] for k in generator.permutation(len(values)))
+
+
+def _slot(label: MotionLabel, options: tuple[str, ...]) -> Slot:
+    return Slot(label=label, options=options, gold=LETTERS[options.index(label.value)])

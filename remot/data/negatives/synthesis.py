@@ -1,0 +1,269 @@
+"""Negatives made from pictures of the clip, with every label worked out anew from the changed annotations.
+
+A picture taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
+but what comes in at the border. That border is cut away by looking through a narrower window, and so that the window
+does not tell which picture is made, all three pictures are seen through one: anchor and positive through a window
+turned to one side, the negative through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released pictures are
+shifted crops).
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from remot.data.experts.base import IntArray
+from remot.data.negatives.base import Case, Negative, View
+from remot.data.video import read_frames
+from remot.data.warping import warped_corners
+from remot.errors import ConfigError
+from remot.seeding import numpy_generator
+from remot.structures import CameraTrack, Clip, FloatArray, Warp
+
+Axis = Literal["yaw", "pitch", "roll"]
+_T = TypeVar("_T")
+
+#: Share of the largest possible turn by which anchor and positive are turned to one side.
+_ASIDE = 0.8
+#: Largest turn that is looked for, in degrees.
+_MAX_TURN_DEGREES = 45.0
+
+
+class Window(NamedTuple):
+    """What a narrower picture is cut from.
+
+    Args:
+        intrinsics: [3, 3] of the decoded picture.
+        size: Width and height of the decoded picture in pixels.
+        shown: Width and height of the narrower picture in pixels.
+    """
+
+    intrinsics: FloatArray
+    size: tuple[int, int]
+    shown: tuple[int, int]
+
+
+class _SyntheticView(Negative):
+    """Shared by turned and shifted windows.
+
+    Args:
+        axis: What the window is turned about: ``yaw``, ``pitch`` or ``roll``.
+        zoom: How many times narrower than the picture the window is, above 1; the room that is left is what it can
+            turn in.
+        views_per_frame: Turned windows for each frame.
+        max_frames: Frames of a clip that are used at most.
+    """
+
+    def __init__(self, axis: Axis = "yaw", zoom: float = 1.6, views_per_frame: int = 3, max_frames: int = 24) -> None:
+        if not 1 < zoom <= 8 or views_per_frame < 1 or max_frames < 2:
+            msg = (
+                f"{type(self).__name__}: zoom is {zoom}, views_per_frame {views_per_frame} and max_frames {max_frames};"
+                " choose a zoom above 1 and at most 8, at least 1 view and at least 2 frames"
+            )
+            raise ConfigError(msg)
+        self.axis: Axis = axis
+        self.zoom = zoom
+        self.views_per_frame = views_per_frame
+        self.max_frames = max_frames
+
+    @abstractmethod
+    def matrix(self, degrees: float, window: Window) -> FloatArray:
+        """[3, 3] map from shown to decoded pixels of a window turned by ``degrees``.
+
+        Args:
+            degrees: Turn about the axis: right, up or clockwise.
+            window: What it is cut from.
+        """
+
+    @abstractmethod
+    def rotation(self, degrees: float, window: Window) -> FloatArray:
+        """[3, 3] axes of the window's camera in those of the camera, for the same arguments."""
+
+    def view(self, clip: Clip, frames: IntArray) -> View | None:
+        """Anchor and positive through one window, the negative through others; None without intrinsics or room."""
+        if clip.camera is None or clip.camera.intrinsics is None or clip.media is None:
+            return None
+        generator = numpy_generator(0, self.name, self.axis, clip.clip_id)
+        frames = _thinned(frames, self.max_frames, generator)
+        height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
+        shown = round(width / self.zoom), round(height / self.zoom)
+        window = Window(clip.camera.intrinsics, (width, height), shown)
+        largest = _largest_turn(lambda degrees: self.matrix(degrees, window), window)
+        if largest < 1e-3:
+            return None
+        aside = _ASIDE * largest * (1 if generator.integers(2) else -1)
+        turns = generator.uniform(-largest, largest, (len(frames), self.views_per_frame))
+        turns[:, 0] = aside  # nothing turned must stay possible
+        degrees = np.concatenate([np.full(len(frames), aside), turns.ravel()])
+        source_frames = np.concatenate([frames, np.repeat(frames, self.views_per_frame)])
+        warps = tuple(Warp(self.name, _numbers(self.matrix(turn, window)), shown) for turn in degrees)
+        rotations = np.stack([self.rotation(turn, window) for turn in degrees])
+        return View(
+            _turned_clip(clip, source_frames, rotations),
+            np.arange(len(degrees), dtype=np.int64),
+            source_frames,
+            warps,
+            (_third_only(len(frames), len(degrees)),),
+        )
+
+
+class RotatedView(_SyntheticView):
+    """Windows through which a camera that turned in place would look: exact for a pinhole camera."""
+
+    name = "rotated_view"
+
+    def matrix(self, degrees: float, window: Window) -> FloatArray:
+        """K R K'⁻¹."""
+        own = window.intrinsics.copy()
+        own[:2, 2] -= (np.array(window.size) - np.array(window.shown)) / 2
+        turned: FloatArray = window.intrinsics @ axis_rotation(self.axis, degrees) @ np.linalg.inv(own)
+        return turned
+
+    def rotation(self, degrees: float, window: Window) -> FloatArray:  # noqa: ARG002 - a turn is what it is
+        """R."""
+        return axis_rotation(self.axis, degrees)
+
+
+class ShiftedCrop(_SyntheticView):
+    """Windows shifted in the picture by fractions of a pixel, labelled by where their middle looks.
+
+    What a turned camera would show differs by the perspective only, which is small for small turns; this is what the
+    released ReMoT pictures are.
+    """
+
+    name = "shifted_crop"
+
+    def __init__(
+        self, axis: Literal["yaw", "pitch"] = "yaw", zoom: float = 1.6, views_per_frame: int = 3, max_frames: int = 24
+    ) -> None:
+        super().__init__(axis, zoom, views_per_frame, max_frames)
+
+    def matrix(self, degrees: float, window: Window) -> FloatArray:
+        """A translation: the window's middle goes to where the camera sees the direction ``degrees`` aside."""
+        ahead = window.intrinsics @ axis_rotation(self.axis, degrees)[:, 2]
+        unturned = (np.array(window.size) - np.array(window.shown)) / 2
+        shifted = np.eye(3)
+        shifted[:2, 2] = unturned + ahead[:2] / ahead[2] - window.intrinsics[:2, 2]
+        return shifted
+
+    def rotation(self, degrees: float, window: Window) -> FloatArray:
+        """The turn that brings the optical axis to the window's middle."""
+        middle = self.matrix(degrees, window) @ np.array([window.shown[0] / 2, window.shown[1] / 2, 1.0])
+        x, y, z = np.linalg.inv(window.intrinsics) @ middle
+        if self.axis == "yaw":
+            return axis_rotation("yaw", float(np.degrees(np.arctan2(x, z))))
+        return axis_rotation("pitch", float(np.degrees(np.arctan2(-y, z))))
+
+
+class Mirror(Negative):
+    """All three pictures in a mirror: left becomes right in what is seen, in the answers and in the names of things."""
+
+    name = "mirror"
+
+    def view(self, clip: Clip, frames: IntArray) -> View | None:
+        """All candidates, mirrored; None for a clip without pictures."""
+        if clip.media is None:
+            return None
+        height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
+        matrix = (-1.0, 0.0, float(width), 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+        warp = Warp(self.name, matrix, (width, height))
+        return View(mirrored_clip(clip, width), frames, frames, (warp,) * len(frames))
+
+
+def mirrored_clip(clip: Clip, width: int) -> Clip:
+    """The annotations of a clip seen in a mirror.
+
+    Args:
+        clip: The clip.
+        width: Width of its pictures in pixels.
+    """
+    flip = np.array([-1.0, 1.0, 1.0])
+    camera = clip.camera
+    if camera is not None:
+        world = np.diag([-1.0, 1.0, 1.0, 1.0])
+        camera = CameraTrack(world @ camera.camera_to_world @ world, None, camera.is_metric)
+    agent = clip.agent
+    if agent is not None:
+        places = agent.positions_metres * np.array([-1.0, 1.0])
+        agent = replace(agent, positions_metres=places, headings_degrees=180.0 - agent.headings_degrees)
+    return replace(
+        clip,
+        camera=camera,
+        agent=agent,
+        effectors=_renamed(clip.effectors, lambda track: replace(track, positions=track.positions * flip)),
+        objects=_renamed(
+            clip.objects, lambda track: replace(track, boxes_xyxy=_mirrored_boxes(track.boxes_xyxy, width), masks=None)
+        ),
+    )
+
+
+def _renamed(tracks: Mapping[str, _T], change: Callable[[_T], _T]) -> dict[str, _T]:
+    return {other_side(name): change(track) for name, track in tracks.items()}
+
+
+def _mirrored_boxes(boxes_xyxy: FloatArray, width: int) -> FloatArray:
+    left, top, right, bottom = boxes_xyxy.T
+    return np.stack([width - right, top, width - left, bottom], axis=1)
+
+
+def other_side(name: str) -> str:
+    """``name`` with left and right exchanged, as whole words joined by spaces or underscores.
+
+    >>> other_side("left_arm")
+    'right_arm'
+    """
+    swapped = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+    return "_".join(" ".join(swapped.get(word, word) for word in part.split(" ")) for part in name.split("_"))
+
+
+def axis_rotation(axis: Axis, degrees: float) -> FloatArray:
+    """[3, 3] rotation to the right, up, or clockwise, in OpenCV axes: new axes in the columns."""
+    angle = np.radians(degrees)
+    c, s = float(np.cos(angle)), float(np.sin(angle))
+    if axis == "yaw":
+        return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    if axis == "pitch":
+        return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def _largest_turn(matrix: Callable[[float], FloatArray], window: Window) -> float:
+    """Largest turn in degrees, to either side, whose window stays within the picture."""
+
+    def fits(degrees: float) -> bool:
+        corners = np.concatenate([warped_corners(matrix(side * degrees), window.shown) for side in (-1, 1)])
+        return bool(np.all(corners >= 0) and np.all(corners <= np.array(window.size)))
+
+    low, high = 0.0, _MAX_TURN_DEGREES
+    if not fits(low):
+        return 0.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _thinned(frames: IntArray, most: int, generator: np.random.Generator) -> IntArray:
+    return frames if len(frames) <= most else np.sort(generator.choice(frames, most, replace=False))
+
+
+def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> Clip:
+    """A clip of M frames that holds what the turned cameras [M, 3, 3] are annotated with, and nothing else."""
+    assert clip.camera is not None
+    poses = clip.camera.camera_to_world[source_frames].copy()
+    poses[:, :3, :3] = poses[:, :3, :3] @ rotations
+    camera = CameraTrack(poses, None, clip.camera.is_metric)
+    times = np.arange(len(source_frames), dtype=np.float64)
+    return Clip(clip.clip_id, clip.scene_id, clip.domain, None, times, camera=camera)
+
+
+def _third_only(num_real: int, num_pictures: int) -> Case:
+    """The first ``num_real`` pictures are for the first two places, the others for the third."""
+    real = np.arange(num_pictures) < num_real
+    return Case(np.outer(real, real), np.outer(real, ~real), np.outer(real, ~real))
+
+
+def _numbers(matrix: FloatArray) -> tuple[float, ...]:
+    return tuple(float(number) for number in (matrix / matrix[2, 2]).ravel())
