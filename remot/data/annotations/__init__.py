@@ -9,6 +9,7 @@ from remot.data.annotations.mot import MOTReader
 from remot.data.annotations.native import NativeReader, write_clip
 from remot.data.annotations.otb import OTBReader
 from remot.data.annotations.re10k import RealEstate10KReader
+from remot.data.annotations.remot_jsonl import ReleasedPrompt, ReleasedSlot, parse_record
 
 __all__ = [
     "AnnotationReader",
@@ -23,5 +24,8 @@ __all__ = [
     "NativeReader",
     "OTBReader",
     "RealEstate10KReader",
+    "ReleasedPrompt",
+    "ReleasedSlot",
+    "parse_record",
     "write_clip",
 ]

@@ -55,8 +55,8 @@ class CharadesSTAReader(AnnotationReader):
     clip has the times of its pictures, without it no media and the single time 0.
 
     Args:
-        beyond_duration: What to do with an event that ends after its video, as every sixth of the test set does:
-            ``clamp`` cuts it there and logs it, ``refuse`` stops. An event that starts after its video is refused.
+        beyond_duration: What to do with an event that ends after its video, as 562 of the test set's 3720 do: ``clamp``
+            cuts it there and logs it, ``refuse`` calls the clip bad. An event that starts after its video is refused.
     """
 
     def __init__(self, beyond_duration: BeyondDuration = "clamp") -> None:
