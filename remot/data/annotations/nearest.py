@@ -1,0 +1,131 @@
+"""How a question can point at one of several people or cars: by being the nearest.
+
+A track number means nothing to a viewer, and a place such as "at the far left" changes from picture to picture. What a
+viewer can tell in every picture alone is which person stands out as the nearest. So a track is asked about in those
+pictures only in which it clearly does, and is called "nearest person" there, or "person" if nobody else is annotated.
+The pictures need not follow each other: in each of them the name means the same track.
+
+Annotators drop a person who leaves the picture or goes behind another before the last bit of him is gone. So whoever is
+dropped counts as being there for a while longer, and whoever appears for a while before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.errors import AnnotationError
+from remot.structures import FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """Every annotated appearance of what a viewer calls by one noun, those that are never asked about included.
+
+    Args:
+        where: File, for errors.
+        frames: [R] picture numbers.
+        tracks: [R] track numbers.
+        nearness: [R] larger is nearer, positive; twice as near is twice as large.
+        lowest: [R] largest where it stands lowest in the picture, or zeros if that does not matter.
+        askable: [R] whether this appearance is seen well enough to be asked about.
+    """
+
+    where: str
+    frames: IntArray
+    tracks: IntArray
+    nearness: FloatArray
+    lowest: FloatArray
+    askable: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        order = np.lexsort((self.tracks, self.frames))
+        frames, tracks = self.frames[order], self.tracks[order]
+        same = (np.diff(frames) == 0) & (np.diff(tracks) == 0)
+        if same.any():
+            k = int(np.flatnonzero(same)[0])
+            msg = f"{self.where}: track {tracks[k]} has two boxes in frame {frames[k]}, keep one of them"
+            raise AnnotationError(msg, reason="duplicate id")
+
+
+@dataclass(frozen=True, eq=False)
+class NearestTrack:
+    """One track and the pictures in which it is the nearest.
+
+    Args:
+        track: Its number.
+        rows: [K] rows of the sightings, in the order of their pictures.
+        is_alone: True if nothing else of its kind is annotated in any of these pictures.
+    """
+
+    track: int
+    rows: IntArray
+    is_alone: bool
+
+    def name(self, noun: str) -> str:
+        """What questions call it, such as ``nearest person``."""
+        return noun if self.is_alone else f"nearest {noun}"
+
+
+def nearest_tracks(
+    sightings: Sightings, min_ratio: float, num_lingering: int, min_frames: int = 3
+) -> list[NearestTrack]:
+    """The tracks that are clearly the nearest in at least ``min_frames`` pictures, by track number.
+
+    Args:
+        sightings: All appearances of one kind of thing.
+        min_ratio: How many times as near as the next one it must be.
+        num_lingering: For how many pictures before its first and after its last box of a stretch a track still counts
+            as being there, with that box.
+        min_frames: Fewest pictures worth a clip.
+    """
+    found: dict[int, list[tuple[int, bool]]] = {}
+    for row, is_alone in _nearest_rows(_with_lingering(sightings, num_lingering), min_ratio):
+        found.setdefault(int(sightings.tracks[row]), []).append((row, is_alone))
+    return [
+        NearestTrack(track, np.array([row for row, _ in rows], dtype=np.int64), all(alone for _, alone in rows))
+        for track, rows in sorted(found.items())
+        if len(rows) >= min_frames
+    ]
+
+
+def _with_lingering(sightings: Sightings, num_lingering: int) -> Sightings:
+    """The sightings, and after them copies that are never asked about, in pictures next to those of a track."""
+    placed = {
+        pair: row for row, pair in enumerate(zip(sightings.tracks.tolist(), sightings.frames.tolist(), strict=True))
+    }
+    ghosts: dict[tuple[int, int], int] = {}
+    for (track, frame), row in placed.items():
+        for step in (1, -1):
+            for away in range(1, num_lingering + 1):
+                pair = track, frame + step * away
+                if pair in placed:
+                    break
+                ghosts.setdefault(pair, row)
+    rows = np.array([*range(len(sightings.frames)), *ghosts.values()], dtype=np.int64)
+    return Sightings(
+        where=sightings.where,
+        frames=np.concatenate([sightings.frames, np.array([frame for _, frame in ghosts], dtype=np.int64)]),
+        tracks=sightings.tracks[rows],
+        nearness=sightings.nearness[rows],
+        lowest=sightings.lowest[rows],
+        askable=sightings.askable[rows] & (np.arange(len(rows)) < len(sightings.frames)),
+    )
+
+
+def _nearest_rows(sightings: Sightings, min_ratio: float) -> Iterator[tuple[int, bool]]:
+    """The row of the nearest one of each picture that has one, and whether it is the only one."""
+    order = np.argsort(sightings.frames, kind="stable")
+    edges = np.flatnonzero(np.diff(sightings.frames[order])) + 1
+    for rows in np.split(order, edges) if len(order) else []:
+        first = int(rows[np.argmax(sightings.nearness[rows])])
+        others = rows[rows != first]
+        is_nearest = bool(
+            np.all(sightings.nearness[first] >= min_ratio * sightings.nearness[others])
+            and np.all(sightings.lowest[first] >= sightings.lowest[others])
+        )
+        if is_nearest and sightings.askable[first]:
+            yield first, len(others) == 0
