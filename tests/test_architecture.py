@@ -57,7 +57,7 @@ HOMES = {
     "miniworld": ("data/record/",),
     "gymnasium": ("data/record/",),
     "jsonargparse": ("commands/", "tracking/save_config.py"),
-    "yaml": ("commands/",),
+    "yaml": ("commands/", "data/annotations/"),
     "lightning": ("strategies/module.py", "data/datamodule.py", "callbacks/", "tracking/", "commands/"),
 }
 
