@@ -9,9 +9,11 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from remot.errors import AnnotationError
 from tests.data.handmade import SIZE, poses
 
 INTRINSICS = np.array([[30.0, 0, 16], [0, 32, 15], [0, 0, 1]])
@@ -244,3 +246,23 @@ def write_tables(tables, root):
 def write_nuscenes(shot, root):
     write_pictures(shot, root, lambda k: f"samples/CAM_FRONT/a_{k}.png")
     return write_tables(nuscenes_tables(shot), root)
+
+
+def the_clip(reader, root):
+    """The only clip below ``root``."""
+    (clip,) = reader.read(root)
+    return clip
+
+
+def refused(reader, root):
+    """The error that stops ``reader``, as its reason and its sentence."""
+    with pytest.raises(AnnotationError) as caught:
+        list(reader.read(root))
+    return caught.value.reason, str(caught.value)
+
+
+def replace_in(file, old, new):
+    """Spoil a text file; the spoilt part must have been there."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
