@@ -17,7 +17,7 @@ from remot.data.annotations.base import (
     require_numbers,
     require_object,
 )
-from remot.data.annotations.sequences import times_of, video_beside
+from remot.data.annotations.tracked import times_of, video_beside
 from remot.errors import AnnotationError
 from remot.structures import Clip, Event
 

@@ -17,7 +17,7 @@ from remot.data.annotations.base import (
     require_text,
 )
 from remot.data.annotations.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
-from remot.data.annotations.sequences import camera_stands_still, ini_number, pictures_in, read_ini_section
+from remot.data.annotations.tracked import camera_stands_still, ini_number, pictures_in, read_ini_section
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
 

@@ -12,7 +12,7 @@ from remot.data.annotations.base import read_text
 from remot.data.annotations.kitti_oxts import camera_of
 from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
-from remot.data.annotations.sequences import SequenceReader, pictures_in
+from remot.data.annotations.tracked import TrackedReader, pictures_in
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
 
@@ -46,7 +46,7 @@ class _Labels:
     places_metres: FloatArray  # [R, 3] in camera axes
 
 
-class KITTITrackingReader(SequenceReader):
+class KITTITrackingReader(TrackedReader):
     """Reads ``label_02/0000.txt`` with ``image_02/0000/*.png``, ``calib/0000.txt`` and ``oxts/0000.txt``.
 
     The source's conventions: rows ``frame, track, class, truncated, occluded, alpha, left, top, right, bottom, height,

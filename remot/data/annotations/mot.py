@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from remot.data.annotations.base import media_inside
 from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
 from remot.data.annotations.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
-from remot.data.annotations.sequences import (
-    SequenceReader,
+from remot.data.annotations.tracked import (
+    TrackedReader,
     camera_stands_still,
     ini_number,
     pictures_in,
@@ -63,7 +63,7 @@ class _Sequence:
     visible: FloatArray  # [R] share of the box that is inside the picture and not hidden
 
 
-class MOTReader(SequenceReader):
+class MOTReader(TrackedReader):
     """Reads ``<sequence>/gt/gt.txt`` with ``<sequence>/seqinfo.ini`` and the pictures.
 
     The source's conventions: rows ``frame, id, left, top, width, height, flag, class, visibility`` (MOT16 and later) or

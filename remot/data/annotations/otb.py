@@ -9,7 +9,7 @@ import numpy as np
 
 from remot.data.annotations.base import FileReader
 from remot.data.annotations.number_rows import read_number_rows, xyxy_from_xywh
-from remot.data.annotations.sequences import camera_stands_still, pictures_in
+from remot.data.annotations.tracked import camera_stands_still, pictures_in
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
 
