@@ -1,7 +1,18 @@
 """Readers: a folder of annotated clips in some format in, :class:`~remot.structures.Clip` records out."""
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, FileReader
+from remot.data.annotations.lerobot import LeRobotReader
+from remot.data.annotations.lerobot_effectors import LeRobotEffector
 from remot.data.annotations.native import NativeReader, write_clip
 from remot.data.annotations.re10k import RealEstate10KReader
 
-__all__ = ["AnnotationReader", "ClipSource", "FileReader", "NativeReader", "RealEstate10KReader", "write_clip"]
+__all__ = [
+    "AnnotationReader",
+    "ClipSource",
+    "FileReader",
+    "LeRobotEffector",
+    "LeRobotReader",
+    "NativeReader",
+    "RealEstate10KReader",
+    "write_clip",
+]
