@@ -1,5 +1,7 @@
 """Readers: a folder of annotated clips in some format in, :class:`~remot.structures.Clip` records out."""
 
+from remot.data.annotations.agibot import AgiBotReader
+from remot.data.annotations.aloha import AlohaReader
 from remot.data.annotations.base import AnnotationReader, ClipSource, FileReader
 from remot.data.annotations.lerobot import LeRobotReader
 from remot.data.annotations.lerobot_effectors import LeRobotEffector
@@ -7,6 +9,8 @@ from remot.data.annotations.native import NativeReader, write_clip
 from remot.data.annotations.re10k import RealEstate10KReader
 
 __all__ = [
+    "AgiBotReader",
+    "AlohaReader",
     "AnnotationReader",
     "ClipSource",
     "FileReader",
