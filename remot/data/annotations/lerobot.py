@@ -40,7 +40,7 @@ class LeRobotReader(AnnotationReader):
         domain: Name of the data in reports.
 
     Raises:
-        ConfigError: If there is no effector, or one wants poses and there is no ``poses_file``.
+        ConfigError: If there is no effector, one of them is unusable, or wants poses and there is no ``poses_file``.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class LeRobotReader(AnnotationReader):
         if not effectors:
             msg = "LeRobotReader: effectors is empty, say which columns hold positions or openings"
             raise ConfigError(msg)
+        for name, effector in effectors.items():
+            effector.check(name)
         if poses_file is None and any(effector.poses for effector in effectors.values()):
             msg = "LeRobotReader: an effector has poses, so set poses_file to the files that hold them"
             raise ConfigError(msg)

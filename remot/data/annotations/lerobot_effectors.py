@@ -27,9 +27,6 @@ class LeRobotEffector:
         axes: How the positions' axes lie for the viewer, see :mod:`remot.data.annotations.axes`.
         metres_per_unit: Length of the unit of the positions.
         poses: Array of the reader's ``poses_file`` with poses [N, 4, 4] or positions [N, 3], instead of ``positions``.
-
-    Raises:
-        ConfigError: If it names neither positions nor an opening, or the axes or the range are unusable.
     """
 
     positions: str | None = None
@@ -41,14 +38,22 @@ class LeRobotEffector:
     metres_per_unit: float = 1.0
     poses: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self, name: str) -> None:
+        """Refuse what cannot be meant; called by the reader, since a parser of configurations hides who complains.
+
+        Args:
+            name: The effector's name, for errors.
+
+        Raises:
+            ConfigError: If it names neither positions nor an opening, or the axes or the range are unusable.
+        """
         axes_matrix(self.axes)
         check_opening_range(self.opening_range)
         if self.positions is None and self.opening is None and self.poses is None:
-            msg = "LeRobotEffector: name the feature that holds its positions, its opening, or both"
+            msg = f"effector {name!r}: name the feature that holds its positions, its opening, or both"
             raise ConfigError(msg)
         if self.positions is not None and self.poses is not None:
-            msg = f"LeRobotEffector: positions {self.positions!r} and poses {self.poses!r} are both given, keep one"
+            msg = f"effector {name!r}: positions {self.positions!r} and poses {self.poses!r} are both given, keep one"
             raise ConfigError(msg)
 
 

@@ -459,9 +459,13 @@ def test_settings_that_say_nothing_are_refused():
     with pytest.raises(ConfigError, match="effectors is empty"):
         LeRobotReader({})
     with pytest.raises(ConfigError, match="name the feature"):
-        LeRobotEffector()
+        LeRobotReader({"arm": LeRobotEffector()})
     with pytest.raises(ConfigError, match="keep one"):
-        LeRobotEffector(positions="a", poses="b")
+        LeRobotReader({"arm": LeRobotEffector(positions="a", poses="b")})
+    with pytest.raises(ConfigError, match="mirrors"):
+        LeRobotReader({"arm": LeRobotEffector(positions="a", axes="y,-z,x")})
+    with pytest.raises(ConfigError, match="two numbers"):
+        LeRobotReader({"arm": LeRobotEffector(opening="a", opening_range=(1, 1))})
     with pytest.raises(ConfigError, match="set poses_file"):
         LeRobotReader({"arm": FK})
 
