@@ -39,7 +39,7 @@ class LeRobotEffector:
     poses: str | None = None
 
     def check(self, name: str) -> None:
-        """Refuse what cannot be meant; called by the reader, since a parser of configurations hides who complains.
+        """Refuse what cannot be meant; called by the reader, which knows the name.
 
         Args:
             name: The effector's name, for errors.

@@ -40,12 +40,8 @@ def test_effectors_are_told_in_yaml(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [(("position_columns", "positon_columns"), "positon_columns"), (('"?,-z,?"', '"?,-w,?"'), "three of x, y, z")],
-)
-def test_a_misspelt_effector_is_refused(tmp_path, change, message):
+def test_a_misspelt_effector_is_refused(tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text((FOLDER / "lerobot.yaml").read_text().replace(*change))
-    with pytest.raises(ConfigError, match=message):
+    file.write_text((FOLDER / "lerobot.yaml").read_text().replace("position_columns", "positon_columns"))
+    with pytest.raises(ConfigError, match="positon_columns"):
         read_data(file)
