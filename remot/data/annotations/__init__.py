@@ -1,33 +1,59 @@
 """Readers: a folder of annotated clips in some format in, :class:`~remot.structures.Clip` records out."""
 
-from remot.data.annotations.base import AnnotationReader, CharadesSTAReader, ClipSource, FileReader, from, import, remot.data.annotations.charades_sta
-from remot.data.annotations.colmap import COLMAPReader, cut, from, import, remot.data.annotations.cutting
-from remot.data.annotations.euroc import EuRoCReader, KITTIOdometryReader, from, import, remot.data.annotations.kitti
-from remot.data.annotations.got10k import GOT10kListReader, GOT10kReader, KITTITrackingReader, from, import, remot.data.annotations.kitti_tracking
-from remot.data.annotations.layout import LayoutReader, MOTReader, from, import, remot.data.annotations.mot
-from remot.data.annotations.native import NativeReader, NerfstudioReader, OTBReader, from, import, remot.data.annotations.nerfstudio, remot.data.annotations.otb, write_clip
-from remot.data.annotations.nuscenes import NuScenesReader, RealEstate10KReader, from, import, remot.data.annotations.re10k
-from remot.data.annotations.re10k import RealEstate10KReader, ReleasedPrompt, ReleasedSlot, from, import, parse_record, remot.data.annotations.remot_jsonl
-from remot.data.annotations.rgbd import ScanNetReader, SequenceReader, SevenScenesReader, from, import, remot.data.annotations.sequences
+from remot.data.annotations.agibot import AgiBotReader
+from remot.data.annotations.aloha import AlohaReader
+from remot.data.annotations.base import AnnotationReader, ClipSource, FileReader
+from remot.data.annotations.charades_sta import CharadesSTAReader
+from remot.data.annotations.colmap import COLMAPReader
+from remot.data.annotations.cutting import cut
+from remot.data.annotations.euroc import EuRoCReader
+from remot.data.annotations.game_log import GameLogReader
+from remot.data.annotations.got10k import GOT10kListReader, GOT10kReader
+from remot.data.annotations.kitti import KITTIOdometryReader
+from remot.data.annotations.kitti_tracking import KITTITrackingReader
+from remot.data.annotations.layout import LayoutReader
+from remot.data.annotations.lerobot import LeRobotReader
+from remot.data.annotations.lerobot_effectors import LeRobotEffector
+from remot.data.annotations.mot import MOTReader
+from remot.data.annotations.native import NativeReader, write_clip
+from remot.data.annotations.native_masks import write_masks
+from remot.data.annotations.native_writer import write_annotation, write_clip
+from remot.data.annotations.nerfstudio import NerfstudioReader
+from remot.data.annotations.nuscenes import NuScenesReader
+from remot.data.annotations.otb import OTBReader
+from remot.data.annotations.re10k import RealEstate10KReader
+from remot.data.annotations.remot_jsonl import ReleasedPrompt, ReleasedSlot, parse_record
+from remot.data.annotations.rgbd import ScanNetReader, SevenScenesReader
+from remot.data.annotations.rlds import BridgeReader, DroidReader, RLDSEffector, RLDSReader
+from remot.data.annotations.sequences import SequenceReader
 from remot.data.annotations.tum import TUMReader
 
 __all__ = [
+    "AgiBotReader",
+    "AlohaReader",
     "AnnotationReader",
+    "BridgeReader",
     "COLMAPReader",
     "CharadesSTAReader",
     "ClipSource",
+    "DroidReader",
     "EuRoCReader",
     "FileReader",
     "GOT10kListReader",
     "GOT10kReader",
+    "GameLogReader",
     "KITTIOdometryReader",
     "KITTITrackingReader",
     "LayoutReader",
+    "LeRobotEffector",
+    "LeRobotReader",
     "MOTReader",
     "NativeReader",
     "NerfstudioReader",
     "NuScenesReader",
     "OTBReader",
+    "RLDSEffector",
+    "RLDSReader",
     "RealEstate10KReader",
     "ReleasedPrompt",
     "ReleasedSlot",
@@ -36,18 +62,8 @@ __all__ = [
     "SevenScenesReader",
     "TUMReader",
     "cut",
-    "from",
-    "import",
     "parse_record",
-    "remot.data.annotations.charades_sta",
-    "remot.data.annotations.cutting",
-    "remot.data.annotations.kitti",
-    "remot.data.annotations.kitti_tracking",
-    "remot.data.annotations.mot",
-    "remot.data.annotations.nerfstudio",
-    "remot.data.annotations.otb",
-    "remot.data.annotations.re10k",
-    "remot.data.annotations.remot_jsonl",
-    "remot.data.annotations.sequences",
+    "write_annotation",
     "write_clip",
+    "write_masks",
 ]

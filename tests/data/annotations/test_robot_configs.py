@@ -1,0 +1,47 @@
+"""The fragments for robots' data describe what they say."""
+
+from pathlib import Path
+
+import pytest
+
+from remot.commands.audit import read_data
+from remot.data import annotations
+from remot.data.annotations import LeRobotEffector, LeRobotReader
+from remot.errors import ConfigError
+
+FOLDER = Path(__file__).parents[3] / "configs" / "data"
+READERS = {
+    "lerobot": annotations.LeRobotReader,
+    "aloha": annotations.AlohaReader,
+    "agibot": annotations.AgiBotReader,
+    "bridge": annotations.BridgeReader,
+    "droid": annotations.DroidReader,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_fragments_are_read(name, tmp_path):
+    file = FOLDER / f"{name}.yaml"
+    data = read_data(file, str(tmp_path))
+    assert type(data.reader) is READERS[name]
+    assert data.root == tmp_path
+    assert data.sampler.experts
+    assert f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in file.read_text()
+
+
+def test_effectors_are_told_in_yaml(tmp_path):
+    file = tmp_path / "c.yaml"
+    text = (FOLDER / "lerobot.yaml").read_text()
+    file.write_text(text.replace("opening_range: null", "opening_range: [0.1, 0.9]").replace("[gripper]", "[6, jaw]"))
+    reader = read_data(file).reader
+    assert isinstance(reader, LeRobotReader)
+    assert reader.effectors["robot gripper"] == LeRobotEffector(
+        "observation.state", ["x", "y", "z"], "observation.state", [6, "jaw"], (0.1, 0.9), "?,-z,?"
+    )
+
+
+def test_a_misspelt_effector_is_refused(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text((FOLDER / "lerobot.yaml").read_text().replace("position_columns", "positon_columns"))
+    with pytest.raises(ConfigError, match="positon_columns"):
+        read_data(file)
