@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from remot.data.annotations.native import write_clip
+from remot.data.annotations.native_writer import write_clip
 from remot.data.render.profile import level_profile
 from remot.errors import ConfigError
 from remot.seeding import derive_seed, numpy_generator
