@@ -177,7 +177,7 @@ def blocks(page, language):
 
 
 def test_documented_clip_is_read(tmp_path):
-    (text,) = blocks("docs/clip_format.md", "json")
+    text = blocks("docs/clip_format.md", "json")[0]
     (tmp_path / "kitchen-7.json").write_text(text)
     write_video(tmp_path / "kitchen-7.mp4", np.zeros((3, 96, 128, 3), dtype=np.uint8), 10)
     (clip,) = NativeReader().read(tmp_path)

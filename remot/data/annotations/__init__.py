@@ -15,7 +15,7 @@ from remot.data.annotations.layout import LayoutReader
 from remot.data.annotations.lerobot import LeRobotReader
 from remot.data.annotations.lerobot_effectors import LeRobotEffector
 from remot.data.annotations.mot import MOTReader
-from remot.data.annotations.native import NativeReader, write_clip
+from remot.data.annotations.native import NativeReader
 from remot.data.annotations.native_masks import write_masks
 from remot.data.annotations.native_writer import write_annotation, write_clip
 from remot.data.annotations.nerfstudio import NerfstudioReader

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from remot.data.annotations.native import write_clip
+from remot.data.annotations.native_writer import write_clip
+from remot.data.record.common import required
 from remot.data.render.profile import level_profile
-from remot.errors import ConfigError
 from remot.seeding import derive_seed, numpy_generator
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -35,6 +35,8 @@ MAX_TURN_DEGREES = 26.0
 LEVEL_GAP_DEGREES = 15.0
 MAX_WALK_FRAMES = 30
 NUM_HEADINGS = 12
+CAMERA_VARIABLES = ("CAMERA_POSITION_X", "CAMERA_POSITION_Y", "CAMERA_POSITION_Z", "CAMERA_ANGLE")
+PLAYER_VARIABLES = ("POSITION_X", "POSITION_Y", "POSITION_Z", "ANGLE")
 MAPS = ("MAP01", "MAP02", "MAP07", "MAP11")
 CRF = 30
 #: Exponent that lifts the dark pictures of the game.
@@ -82,9 +84,9 @@ def record_clip(seed: int, index: int, game_map: str) -> tuple[Clip, NDArray[np.
     """
     generator = numpy_generator(seed, "vizdoom", game_map, index)
     offsets = level_profile(generator, NUM_FRAMES, -MAX_TURN_DEGREES, MAX_TURN_DEGREES, LEVEL_GAP_DEGREES)
-    with _game(game_map, derive_seed(seed, "vizdoom", index) % 2**31) as game:
-        _walk(game, generator)
-        _face_something(game)
+    with running_game(game_map, derive_seed(seed, "vizdoom", index) % 2**31) as game:
+        walk(game, generator)
+        face_something(game)
         views = _turn(game, offsets)
     name = f"doom-{seed}-{index}"
     clip = Clip(
@@ -98,10 +100,10 @@ def record_clip(seed: int, index: int, game_map: str) -> tuple[Clip, NDArray[np.
     return clip, np.stack([view.picture for view in views])
 
 
-def intrinsics() -> FloatArray:
-    """Pinhole matrix [3, 3] of the recorded pictures."""
-    focal = WIDTH / 2  # 90 degrees across a 4:3 picture
-    return np.array([[focal, 0, WIDTH / 2], [0, PIXEL_ASPECT * focal, HEIGHT / 2], [0, 0, 1]])
+def intrinsics(width: int = WIDTH, height: int = HEIGHT) -> FloatArray:
+    """Pinhole matrix [3, 3] of 4:3 pictures."""
+    focal = width / 2  # 90 degrees across a 4:3 picture
+    return np.array([[focal, 0, width / 2], [0, PIXEL_ASPECT * focal, height / 2], [0, 0, 1]])
 
 
 def pose(position: FloatArray, heading_degrees: float) -> FloatArray:
@@ -121,13 +123,20 @@ def pose(position: FloatArray, heading_degrees: float) -> FloatArray:
 
 
 @contextmanager
-def _game(game_map: str, seed: int) -> Iterator[Any]:
-    """A running game without window; it writes its own files to a folder that is thrown away."""
-    try:
+def running_game(game_map: str, seed: int, *, annotated: bool = False) -> Iterator[Any]:
+    """A running game without window; it writes its own files to a folder that is thrown away.
+
+    Args:
+        game_map: Name of the map.
+        seed: Of the engine's own random choices.
+        annotated: Let the engine tell what is visible where, let monsters notice the player, name the player's place
+            and heading after the camera's, and take shooting as a third action.
+
+    Raises:
+        ConfigError: If the simulator is not installed.
+    """
+    with required("recording game clips", 'pip install "remot[sim]"'):
         import vizdoom
-    except ImportError as error:
-        msg = "recording game clips needs ViZDoom, install remot[sim]"
-        raise ConfigError(msg) from error
     game = vizdoom.DoomGame()
     game.set_doom_game_path(str(Path(vizdoom.__file__).parent / "freedoom2.wad"))
     game.set_doom_map(game_map)
@@ -136,10 +145,11 @@ def _game(game_map: str, seed: int) -> Iterator[Any]:
     game.set_depth_buffer_enabled(True)
     for name in ("hud", "weapon", "crosshair", "messages", "screen_flashes", "decals", "particles"):
         getattr(game, f"set_render_{name}")(False)  # noqa: FBT003
-    variables = ("CAMERA_POSITION_X", "CAMERA_POSITION_Y", "CAMERA_POSITION_Z", "CAMERA_ANGLE")
+    game.set_labels_buffer_enabled(annotated)
+    variables = CAMERA_VARIABLES + (PLAYER_VARIABLES if annotated else ())
     game.set_available_game_variables([getattr(vizdoom.GameVariable, name) for name in variables])
-    buttons = (vizdoom.Button.MOVE_FORWARD_BACKWARD_DELTA, vizdoom.Button.TURN_LEFT_RIGHT_DELTA)
-    game.set_available_buttons(list(buttons))
+    buttons = [vizdoom.Button.MOVE_FORWARD_BACKWARD_DELTA, vizdoom.Button.TURN_LEFT_RIGHT_DELTA]
+    game.set_available_buttons([*buttons, vizdoom.Button.ATTACK] if annotated else buttons)
     game.set_window_visible(False)
     game.set_seed(seed)
     game.set_episode_start_time(START_TIC)
@@ -149,20 +159,21 @@ def _game(game_map: str, seed: int) -> Iterator[Any]:
         game.init()
         try:
             game.send_game_command("god")
-            game.send_game_command("notarget")
+            if not annotated:
+                game.send_game_command("notarget")
             yield game
         finally:
             game.close()
 
 
-def _walk(game: Any, generator: np.random.Generator) -> None:  # noqa: ANN401
+def walk(game: Any, generator: np.random.Generator) -> None:  # noqa: ANN401
     """Walk some way from the start of the map, so that clips of one map differ."""
     game.make_action([0, float(generator.uniform(-90, 90))], TICS_PER_FRAME)
     game.make_action([10, 0], TICS_PER_FRAME * int(generator.integers(0, MAX_WALK_FRAMES)))
     game.make_action([0, 0], TICS_PER_SECOND)
 
 
-def _face_something(game: Any) -> None:  # noqa: ANN401
+def face_something(game: Any) -> None:  # noqa: ANN401
     """Look all around and face where the picture varies most and reaches far, so that no clip stares at a wall."""
     scores = []
     for _ in range(NUM_HEADINGS):
@@ -181,11 +192,11 @@ def _turn(game: Any, offsets_degrees: FloatArray) -> list[View]:  # noqa: ANN401
         game.make_action([0, 0], TICS_PER_FRAME - 1)
         state = game.get_state()
         x, y, z, heading = (float(value) for value in state.game_variables)
-        views.append(View(_picture(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
+        views.append(View(brightened(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
     return views
 
 
-def _picture(screen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def brightened(screen: NDArray[np.uint8], width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
     """The screen, smaller and brighter."""
-    small = np.asarray(Image.fromarray(screen).resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    small = np.asarray(Image.fromarray(screen).resize((width, height), Image.Resampling.BOX))
     return np.asarray(255 * (small / 255) ** BRIGHTENING + 0.5).astype(np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.native import write_clip
+from remot.data.annotations.native_writer import write_clip
 from remot.data.render.camera import render_camera_scene
 from remot.data.render.effector import render_effector_scene, render_gripper_scene
 from remot.data.render.objects import render_object_scene

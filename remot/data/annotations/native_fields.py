@@ -1,0 +1,197 @@
+"""The parts of a clip in the native format, each from its JSON value to its record."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
+from remot.data.video import PICTURE_SUFFIXES
+from remot.errors import AnnotationError
+from remot.structures import AgentTrack, CameraTrack, EffectorTrack, Event, FloatArray, LayoutBox, ObjectTrack
+
+#: Largest grey value of a mask: that of a picture with 16 bits.
+MAX_MASK_VALUE = 65_535
+#: How far the axes of a layout box may be from unit vectors at right angles.
+AXES_TOLERANCE = 1e-3
+
+
+def camera_from(where: str, value: object) -> CameraTrack:
+    """A camera; a pose is 16 numbers in row order or four rows of four.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("camera_to_world",), ("intrinsics", "is_metric"))
+    poses = require_numbers(f"{where}: camera_to_world", content["camera_to_world"])
+    if poses.ndim == 2 and poses.shape[1] == 16:
+        poses = poses.reshape(-1, 4, 4)
+    intrinsics, is_metric = content.get("intrinsics"), _bool_from(where, content, "is_metric", default=True)
+    if intrinsics is None:
+        return CameraTrack(poses, None, is_metric)
+    return CameraTrack(poses, _array(f"{where}: intrinsics", intrinsics, (3, 3)), is_metric)
+
+
+def effector_from(where: str, value: object) -> EffectorTrack:
+    """An effector; ``null`` is a coordinate that is not known.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("positions",), ("opening",))
+    opening = content.get("opening")
+    return EffectorTrack(
+        numbers_or_unknown(f"{where}: positions", content["positions"]),
+        None if opening is None else require_numbers(f"{where}: opening", opening),
+    )
+
+
+def object_from(where: str, value: object, file: Path, root: Path, num_frames: int) -> ObjectTrack:
+    """An object; ``null`` is a box of an object that is not visible, or a depth that is not known.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks"))
+    depths, masks = content.get("depths_metres"), content.get("masks")
+    pictures, mask_value = (
+        (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
+    )
+    return ObjectTrack(
+        boxes_xyxy=_boxes_from(f"{where}: boxes_xyxy", content["boxes_xyxy"]),
+        is_landmark=_bool_from(where, content, "is_landmark", default=False),
+        depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
+        masks=pictures,
+        mask_value=mask_value,
+    )
+
+
+def agent_from(where: str, value: object) -> AgentTrack:
+    """Who acts.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("positions_metres", "headings_degrees"))
+    return AgentTrack(
+        *(require_numbers(f"{where}: {key}", content[key]) for key in ("positions_metres", "headings_degrees"))
+    )
+
+
+def event_from(where: str, value: object) -> Event:
+    """Something that happens.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("text", "start_seconds", "end_seconds"))
+    start, end = (float(_array(f"{where}: {key}", content[key], ())) for key in ("start_seconds", "end_seconds"))
+    return Event(require_text(where, content, "text"), start, end)
+
+
+def layout_box_from(where: str, value: object) -> LayoutBox:
+    """A box of the scene; without ``axes`` its sides are parallel to the world's.
+
+    Raises:
+        AnnotationError: Naming the key at fault.
+    """
+    content = require_object(where, value)
+    check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes",))
+    size = _array(f"{where}: size_metres", content["size_metres"], (3,))
+    axes = _array(f"{where}: axes", content.get("axes", np.eye(3).tolist()), (3, 3))
+    if (size < 0).any() or np.abs(axes @ axes.T - np.eye(3)).max() > AXES_TOLERANCE:
+        msg = f"{where}: size_metres must not be negative and the rows of axes must be unit vectors at right angles"
+        raise AnnotationError(msg)
+    centre = _array(f"{where}: centre_metres", content["centre_metres"], (3,))
+    return LayoutBox(require_text(where, content, "name"), centre, size, axes)
+
+
+def paths_from(where: str, file: Path, root: Path, names: list[Any]) -> tuple[Path, ...]:
+    """Existing files beside ``file``, refused if one leads outside ``root``.
+
+    Raises:
+        AnnotationError: Naming the first that is at fault.
+    """
+    if not names or not all(isinstance(name, str) and name for name in names):
+        msg = f"{where}: expected one path for each annotated frame, as texts"
+        raise AnnotationError(msg)
+    return tuple(media_inside(file, root, name) for name in names)
+
+
+def numbers_or_unknown(where: str, rows: object) -> FloatArray:
+    """[R, C] numbers, NaN where ``rows`` holds ``null``.
+
+    Raises:
+        AnnotationError: If ``rows`` is ragged, holds something else, or a literal NaN or infinity.
+    """
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        msg = f"{where}: expected lists of numbers of equal length, null for what is not known"
+        raise AnnotationError(msg)
+    known = [[0.0 if number is None else number for number in row] for row in rows]
+    numbers = require_numbers(where, known, num_axes=2)
+    numbers[np.array([[number is None for number in row] for row in rows])] = np.nan
+    return numbers
+
+
+def _boxes_from(where: str, rows: object) -> FloatArray:
+    """[N, 4], a row of NaN for each ``null``."""
+    if not isinstance(rows, list):
+        msg = f"{where}: expected a list of boxes, null where the object is not visible"
+        raise AnnotationError(msg)
+    visible = [row for row in rows if row is not None]
+    boxes = np.full((len(rows), 4), np.nan)
+    if visible:
+        boxes[[row is not None for row in rows]] = _array(where, visible, (len(visible), 4))
+    return boxes
+
+
+def _masks_from(
+    where: str, value: object, file: Path, root: Path, num_frames: int
+) -> tuple[Path | tuple[Path, ...], int]:
+    content = require_object(where, value)
+    check_keys(where, content, ("media", "value"))
+    media, mask_value = content["media"], content["value"]
+    if isinstance(mask_value, bool) or not isinstance(mask_value, int) or not 0 <= mask_value <= MAX_MASK_VALUE:
+        msg = f"{where}: value must be a whole number from 0 to {MAX_MASK_VALUE}, found {mask_value!r:.40}"
+        raise AnnotationError(msg)
+    if isinstance(media, list):
+        pictures = paths_from(f"{where}: media", file, root, media)
+        found: Path | tuple[Path, ...] = pictures
+        num_pictures = len(pictures)
+    else:
+        found = media_inside(file, root, require_text(where, content, "media"))
+        num_pictures = _num_pictures(where, found)
+    if num_pictures < num_frames or (isinstance(found, tuple) and num_pictures != num_frames):
+        msg = f"{where}: {num_pictures} pictures for {num_frames} annotated frames, give one for each"
+        raise AnnotationError(msg, reason="unsynchronised")
+    return found, mask_value
+
+
+def _num_pictures(where: str, folder: Path) -> int:
+    if not folder.is_dir():
+        msg = f"{where}: {folder.name} is no folder, give a folder of pictures or a list with one for each frame"
+        raise AnnotationError(msg, reason="media")
+    return sum(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir())
+
+
+def _bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
+    value = content.get(key, default)
+    if not isinstance(value, bool):
+        msg = f"{where}: {key} must be true or false, found {value!r:.40}"
+        raise AnnotationError(msg)
+    return value
+
+
+def _array(where: str, value: object, shape: tuple[int, ...]) -> FloatArray:
+    """Finite numbers of exactly ``shape``."""
+    array = require_numbers(where, value)
+    if array.shape != shape:
+        wanted = "x".join(map(str, shape)) if shape else "one number"
+        msg = f"{where}: has shape {array.shape}, expected {wanted}"
+        raise AnnotationError(msg, reason="shape")
+    return array
