@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from remot.data.video import list_pictures, read_frames
+from remot.data.picture_files import pictures_of
+from remot.data.video import read_frames
 from remot.data.warping import warp_picture
 from remot.errors import DecodeError
 from remot.structures import Clip, MaskOf, ObjectTrack, PictureTransform, Triplet, Warp
@@ -92,4 +93,4 @@ def _read_mask(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor
 
 
 def _mask_file(folder: Path, frame: int) -> Path:
-    return list_pictures(folder, frame + 1)[frame]
+    return pictures_of(folder, frame + 1)[frame]

@@ -1,34 +1,46 @@
 """Exact pictures of annotated frames, and videos that hold them. The only module that knows the codec library.
 
-Times are presentation times counted from a video's first picture, so that time 0 is always that picture.
+Times are presentation times counted from a video's first picture, so that time 0 is always that picture. What is read,
+and what "exact" means for each kind of file, is told in ``docs/media.md``.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
-import torch
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from remot.data.matching import MAX_REORDER_FRAMES, Matcher, no_picture
+from remot.data.picture_files import (
+    MAX_PICTURE_PIXELS,
+    pictures_of,
+    read_folder,
+    read_picture,
+    require_files,
+    to_tensor,
+    too_large,
+)
 from remot.errors import DecodeError
 from remot.structures import Clip, FloatArray, PictureStore
 
-#: Videos up to this length are decoded from the start; longer ones are entered at a keyframe.
+#: Where a file does not list its keyframes, wanted pictures that lie further apart are reached by seeking.
 MAX_SEQUENTIAL_FRAMES = 300
-#: Distance of the keyframe search from the first time wanted, in frame intervals.
-SEEK_MARGIN_FRAMES = 2
-#: Pictures held in memory while a clip is checked.
+#: Where it does list them, a keyframe this many pictures ahead is jumped to.
+MIN_JUMP_FRAMES = 3
+#: Containers that store the time of every picture, so that it is the same wherever the file is entered.
+ENTERABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+#: Pictures of a folder or archive held in memory while it is checked.
 CHECKED_AT_ONCE = 128
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +49,11 @@ class VideoInfo:
 
     Args:
         num_frames: Number of pictures.
-        width: Pixels.
-        height: Pixels.
+        width: Pixels, as stored.
+        height: Pixels, as stored.
         duration_seconds: From the first picture to the end of the last one.
         pts_seconds: [num_frames] presentation times, the first of them 0.
+        tolerance_seconds: How far from a picture's time it is still found, half of the usual interval.
     """
 
     num_frames: int
@@ -48,10 +61,13 @@ class VideoInfo:
     height: int
     duration_seconds: float
     pts_seconds: FloatArray
+    tolerance_seconds: float
 
 
 def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     """Pictures of annotated frames, in the order asked for, duplicates included.
+
+    A video is opened once, whatever the number of frames.
 
     Args:
         clip: Where to look, see :data:`remot.structures.Media`.
@@ -72,14 +88,17 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     if isinstance(clip.media, PictureStore):
         return clip.media.read(frame_indices)
     if isinstance(clip.media, tuple):
-        return [_read_picture(clip.media[index]) for index in frame_indices]
+        return [read_picture(clip.media[index]) for index in frame_indices]
     if clip.media is None:
         msg = f"clip {clip.clip_id} is annotated without pictures, so none can be shown; give the folder that has them"
         raise DecodeError(msg)
     if clip.media.is_dir():
-        return _read_pictures(clip.media, frame_indices)
+        return read_folder(clip.media, frame_indices)
     times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
-    pictures = _read_times(clip.media, sorted(set(times)))
+    pictures = {
+        time: to_tensor(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+        for time, frame in _frames_at(clip.media, sorted(set(times)))
+    }
     return [pictures[time] for time in times]
 
 
@@ -90,15 +109,18 @@ def probe(media: Path) -> VideoInfo:
         DecodeError: If ``media`` is no readable video.
     """
     with _opened(media) as (container, stream):
-        packets = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
-        if not packets or stream.time_base is None:
-            msg = f"{media}: the video holds no timed picture, re-encode it"
-            raise DecodeError(msg)
-        packets.sort()
-        unit, first = float(stream.time_base), packets[0][0]
-        pts_seconds = np.array([(pts - first) * unit for pts, _ in packets])
-        end_seconds = (packets[-1][0] + packets[-1][1] - first) * unit
-        return VideoInfo(len(packets), stream.width, stream.height, float(end_seconds), pts_seconds)
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None and packet.size]
+        shown = sorted((packet.pts or 0, packet.duration or 0) for packet in packets if not packet.is_discard)
+        unit, tolerance = float(stream.time_base or 0), _tolerance_seconds(stream)
+        width, height = stream.width, stream.height
+    if shown and (not packets[0].is_keyframe or packets[0].pts != shown[0][0]):
+        shown = _from_first_picture(media, shown)
+    if not shown or not unit:
+        msg = f"{media}: the video holds no timed picture, re-encode it"
+        raise DecodeError(msg)
+    pts_seconds = np.array([(pts - shown[0][0]) * unit for pts, _ in shown])
+    end_seconds = (shown[-1][0] + shown[-1][1] - shown[0][0]) * unit
+    return VideoInfo(len(shown), width, height, float(end_seconds), pts_seconds, tolerance)
 
 
 def check_media(clip: Clip, *, decode: bool = True) -> None:
@@ -111,21 +133,24 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     Raises:
         DecodeError: Naming the file and what it lacks.
     """
-    if decode and clip.media is not None:
+    media, times = clip.media, clip.frame_times_in_media
+    if media is None:
+        return
+    if isinstance(media, Path) and not media.is_dir():
+        if decode:
+            for _ in _frames_at(media, sorted(set(times.tolist()))):
+                pass
+        else:
+            _require_times(media, times)
+    elif decode:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
-    elif isinstance(clip.media, PictureStore):
-        clip.media.check(clip.num_frames)
-    elif isinstance(clip.media, tuple):
-        _require_files(clip.media)
-    elif clip.media is not None and clip.media.is_dir():
-        list_pictures(clip.media, clip.num_frames)
-    elif clip.media is not None:
-        listed = probe(clip.media)
-        tolerance = _half_interval(listed.pts_seconds)
-        for time in clip.frame_times_in_media:
-            if np.abs(listed.pts_seconds - time).min() > tolerance:
-                raise _no_picture(clip.media, float(time), float(listed.pts_seconds[-1]))
+    elif isinstance(media, PictureStore):
+        media.check(clip.num_frames)
+    elif isinstance(media, tuple):
+        require_files(media)
+    else:
+        pictures_of(media, clip.num_frames)
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], fps: float, *, crf: int = 23) -> None:
@@ -160,149 +185,146 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: float, *, crf: int =
 @contextmanager
 def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its picture stream; whatever the codec library raises inside becomes a DecodeError."""
+    limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
     try:
-        with av.open(str(media)) as container:
-            if not container.streams.video:
-                msg = f"{media}: the file holds no video stream"
-                raise DecodeError(msg)
-            stream = container.streams.video[0]
+        with av.open(str(media), options=limit) as container:
+            stream = _picture_stream(media, container)
+            if stream.width * stream.height > MAX_PICTURE_PIXELS:
+                raise too_large(media, stream.width, stream.height)
+            stream.codec_context.options = limit
             stream.thread_type = "NONE"
             yield container, stream
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         msg = f"{media}: the video cannot be decoded, it may be missing or cut short ({error})"
         raise DecodeError(msg) from error
 
 
+def _picture_stream(media: Path, container: InputContainer) -> VideoStream:
+    """The first video stream that is not a cover picture."""
+    for stream in container.streams.video:
+        disposition = getattr(stream, "disposition", None)  # older codec libraries do not tell
+        if disposition is None or not disposition & type(disposition).attached_pic:
+            return stream
+    msg = f"{media}: the file holds no video stream"
+    raise DecodeError(msg)
+
+
 @dataclass
-class _Matcher:
-    """Gives each wanted time the nearest of the pictures that come by in presentation order.
+class _Walk:
+    """Goes through a video's pictures, leaving out stretches in which none is wanted.
 
     Args:
-        media: Named in errors.
-        wanted: Times in seconds, increasing.
-        tolerance: Largest distance between a wanted time and its picture.
+        container: The open file.
+        stream: Its picture stream.
+        may_jump: False to decode everything from the start.
     """
 
-    media: Path
-    wanted: Sequence[float]
-    tolerance: float
-    found: dict[float, Tensor] = field(default_factory=dict)
-    _previous: tuple[float, VideoFrame] | None = None
+    container: InputContainer
+    stream: VideoStream
+    may_jump: bool
+    _tried: int | None = None
 
-    def offer(self, time: float, frame: VideoFrame) -> bool:
-        """Take the picture shown at ``time``; returns True once every wanted time has its picture."""
-        before = len(self.found)
-        for target in self.wanted[before:]:
-            if target > time:
-                break
-            nearer = self._previous is not None and target - self._previous[0] < time - target
-            self._assign(target, *(self._previous if nearer and self._previous else (time, frame)))
-        self._previous = (time, frame)
-        return len(self.found) == len(self.wanted)
+    def __post_init__(self) -> None:
+        self._unit = float(self.stream.time_base or Fraction(1, 90_000))
+        self._interval = _interval_seconds(self.stream) / self._unit
+        self._index: Any = getattr(self.stream, "index_entries", ())  # older codec libraries do not tell
+        self.may_jump = self.may_jump and self.container.format.name in ENTERABLE_FORMATS
 
-    def finish(self) -> None:
-        """Give what is left the last picture, if that is near enough."""
-        for target in self.wanted[len(self.found) :]:
-            if self._previous is None:
-                raise _no_picture(self.media, target, 0.0)
-            self._assign(target, *self._previous)
+    def pictures(self, matcher: Matcher[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
+        """Pictures with their times in seconds, among them all that ``matcher`` has to see."""
+        first: int | None = None
+        decoded = self._timed()
+        while (timed := next(decoded, None)) is not None:
+            pts, frame = timed
+            first = pts if first is None else first
+            yield (pts - first) * self._unit, frame
+            if self.may_jump and matcher.num_settled < len(matcher.wanted):
+                target = first + round(matcher.wanted[matcher.num_settled] / self._unit)
+                if self._tried != target and self._is_worth_it(pts, target):
+                    self._tried = target
+                    decoded = self._entered(target)
 
-    def _assign(self, target: float, time: float, frame: VideoFrame) -> None:
-        if abs(target - time) > self.tolerance:
-            raise _no_picture(self.media, target, time)
-        if frame.is_corrupt:
-            msg = f"{self.media}: the picture at {time:.3f} s is damaged, the file may be cut short"
-            raise DecodeError(msg)
-        self.found[target] = _to_tensor(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+    def _timed(self) -> Iterator[tuple[int, VideoFrame]]:
+        for frame in self.container.decode(self.stream):
+            if frame.pts is not None:
+                yield frame.pts, frame
 
+    def _is_worth_it(self, pts: int, target: int) -> bool:
+        if len(self._index) < 2:
+            return target - pts > MAX_SEQUENTIAL_FRAMES * self._interval
+        place = self._index.search_timestamp(target)
+        return bool(place >= 0 and self._index[place].timestamp - pts >= MIN_JUMP_FRAMES * self._interval)
 
-def _read_times(media: Path, wanted: Sequence[float]) -> dict[float, Tensor]:
-    if not wanted:
-        return {}
-    with _opened(media) as (container, stream):
-        interval = 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
-        matcher = _Matcher(media, wanted, interval * 0.501)
-        num_frames = stream.frames or round(float(container.duration or 0) / av.time_base / interval)
-        if num_frames > MAX_SEQUENTIAL_FRAMES:
-            pictures = _from_keyframe(container, stream, wanted[0] - SEEK_MARGIN_FRAMES * interval)
-        else:
-            pictures = _from_start(container, stream)
-        if not any(matcher.offer(time, frame) for time, frame in pictures):
-            matcher.finish()
-        return matcher.found
+    def _entered(self, target: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Pictures from a keyframe at or before ``target`` on, as close to it as the file allows.
 
-
-def _from_start(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
-    """Every picture with its time in seconds."""
-    first: float | None = None
-    for frame in container.decode(stream):
-        if frame.time is not None:
-            first = frame.time if first is None else first
-            yield frame.time - first, frame
+        The file's list of keyframes is not trusted: it may name one that is shown later than ``target``, or a picture
+        from which a decoder recovers only gradually. Then the one before it is tried, in the end the file's first.
+        """
+        start = target
+        while True:
+            self.container.seek(start, stream=self.stream, backward=True)
+            decoded = self._timed()
+            entry = next(decoded, None)
+            place = self._index.search_timestamp(start) if len(self._index) else 0
+            if entry is not None and (place <= 0 or (entry[1].key_frame and entry[0] <= target)):
+                return chain([entry], decoded)
+            if place <= 0:
+                return decoded
+            start = self._index[place].timestamp - 1
 
 
-def _from_keyframe(
-    container: InputContainer, stream: VideoStream, start_seconds: float
-) -> Iterator[tuple[float, VideoFrame]]:
-    """Pictures from the last keyframe before ``start_seconds`` on, or from the start if the file cannot be entered."""
-    opening = next(container.decode(stream), None)
-    first = (opening.time if opening else None) or 0.0
-    _seek(container, stream, max(start_seconds, 0.0) + first)
-    pictures = ((frame.time - first, frame) for frame in container.decode(stream) if frame.time is not None)
-    entry = next(pictures, None)
-    if entry is not None and entry[0] <= max(start_seconds, 0.0):
-        yield entry
-        yield from pictures
-    else:
-        _seek(container, stream, 0.0)
-        yield from _from_start(container, stream)
+def _frames_at(media: Path, wanted: Sequence[float]) -> Iterator[tuple[float, VideoFrame]]:
+    """Each of the increasing times ``wanted`` with the picture shown then.
 
-
-def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:
-    container.seek(int(seconds / float(stream.time_base or Fraction(1, 90_000))), stream=stream, backward=True)
-
-
-def _half_interval(pts_seconds: FloatArray) -> float:
-    return float(np.median(np.diff(pts_seconds))) * 0.501 if len(pts_seconds) > 1 else 0.02
-
-
-def _no_picture(media: Path, time: float, nearest: float) -> DecodeError:
-    return DecodeError(
-        f"{media}: there is no picture at {time:.3f} s (nearest or last at {nearest:.3f} s), "
-        "the file may be cut short or the annotated times belong to another video"
-    )
-
-
-def list_pictures(folder: Path, num_frames: int) -> list[Path]:
-    """The pictures of ``folder`` in name order, of which at least ``num_frames`` must exist."""
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    if len(pictures) < num_frames:
-        msg = f"{folder}: the folder holds {len(pictures)} pictures, {num_frames} are needed"
+    What is not found by jumping from keyframe to keyframe is looked for once more without.
+    """
+    if not np.isfinite(wanted).all():
+        msg = f"{media}: a picture is wanted at a time that is not finite, repair the annotated times"
         raise DecodeError(msg)
-    return pictures
-
-
-def _require_files(pictures: Sequence[Path]) -> None:
-    for picture in pictures:
-        if not picture.is_file():
-            msg = f"{picture}: the picture is missing"
-            raise DecodeError(msg)
-
-
-def _read_pictures(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
-    pictures = list_pictures(folder, max(frame_indices, default=-1) + 1)
-    return [_read_picture(pictures[index]) for index in frame_indices]
-
-
-def _read_picture(path: Path) -> Tensor:
+    num_found = 0
     try:
-        with Image.open(path) as picture:
-            return _to_tensor(np.asarray(picture.convert("RGB")))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        msg = f"{path}: the picture cannot be decoded ({error})"
-        raise DecodeError(msg) from error
+        for found in _decoded(media, wanted, may_jump=True):
+            num_found += 1
+            yield found
+    except DecodeError:
+        yield from _decoded(media, wanted[num_found:], may_jump=False)
 
 
-def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
-    """[H, W, 3] array to [3, H, W] tensor."""
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+def _decoded(media: Path, wanted: Sequence[float], *, may_jump: bool) -> Iterator[tuple[float, VideoFrame]]:
+    if not wanted:
+        return
+    with _opened(media) as (container, stream):
+        # AVI stores no presentation times, and those that the codec library works out may come out of order.
+        patience = MAX_REORDER_FRAMES if container.format.name == "avi" else 1
+        exact = 0.501 * float(stream.time_base or 0)
+        matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact, patience)
+        for time, frame in _Walk(container, stream, may_jump).pictures(matcher):
+            yield from matcher.offer(time, frame)
+            if matcher.num_settled == len(wanted):
+                return
+        yield from matcher.finish()
+
+
+def _from_first_picture(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leaves out what precedes the first picture that can be decoded, such as the rest of a group that was cut off."""
+    with _opened(media) as (container, stream):
+        first = next((frame.pts for frame in container.decode(stream) if frame.pts is not None), None)
+    return [] if first is None else [packet for packet in shown if packet[0] >= first]
+
+
+def _interval_seconds(stream: VideoStream) -> float:
+    return 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
+
+
+def _tolerance_seconds(stream: VideoStream) -> float:
+    return 0.501 * max(_interval_seconds(stream), float(stream.time_base or 0))
+
+
+def _require_times(media: Path, times: FloatArray) -> None:
+    listed = probe(media)
+    after = np.searchsorted(listed.pts_seconds, times).clip(1, max(listed.num_frames - 1, 1))
+    neighbours = listed.pts_seconds[np.stack([after - 1, after.clip(max=listed.num_frames - 1)])]
+    far = ~(np.abs(neighbours - times).min(axis=0) <= listed.tolerance_seconds)
+    if far.any():
+        raise no_picture(media, float(times[far][0]), float(listed.pts_seconds[-1]))
