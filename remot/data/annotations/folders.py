@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from remot.data.annotations.base import media_inside, read_text
-from remot.data.video import PICTURE_SUFFIXES
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import FloatArray
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
-from remot.data.video import PICTURE_SUFFIXES
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.structures import AgentTrack, CameraTrack, EffectorTrack, Event, FloatArray, LayoutBox, ObjectTrack
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from remot.data.video import PICTURE_SUFFIXES
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.structures import Clip, Media
 

@@ -17,7 +17,7 @@ from remot.data.annotations.base import ClipSource, read_json_object, require_nu
 from remot.data.annotations.folders import check_fps, is_file, number_order, picture_size, pictures_at, sequence_id
 from remot.data.annotations.poses import OPENGL_TO_OPENCV
 from remot.data.annotations.sequences import SequenceReader, sources_of
-from remot.data.video import PICTURE_SUFFIXES
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 

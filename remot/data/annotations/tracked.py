@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
-from remot.data.video import PICTURE_SUFFIXES, probe
+from remot.data.picture_files import PICTURE_SUFFIXES
+from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip, FloatArray
 

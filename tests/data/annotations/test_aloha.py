@@ -108,7 +108,7 @@ def test_simulated_episodes_are_told_apart_and_folders_name_clips(tmp_path):
     (tmp_path / "cube").mkdir()
     write_episode(tmp_path / "cube", sim=True)
     write_episode(tmp_path)
-    told = [(clip.clip_id, clip.domain) for clip in load_clips(AlohaReader(), tmp_path)]
+    told = [(clip.clip_id, clip.domain) for clip in load_clips(AlohaReader(), tmp_path).clips]
     assert told == [("cube-episode_0", "aloha-sim"), ("episode_0", "aloha")]
 
 

@@ -99,7 +99,7 @@ def write_list(root, entries):
 
 def test_a_list_has_boxes_and_no_pictures(tmp_path):
     write_list(tmp_path, [ENTRY, {**ENTRY, "path": "x/GOT-10k_Val_000011/", "object": "boar"}])
-    first, second = load_clips(GOT10kListReader(), tmp_path)
+    first, second = load_clips(GOT10kListReader(), tmp_path).clips
     assert (first.clip_id, second.clip_id, first.media) == ("GOT-10k_Val_000010", "GOT-10k_Val_000011", None)
     assert_close(first.objects["sloth"].boxes_xyxy, [[0.1, 0.0, 0.8, 0.5]] * 8)
     assert first.pts_seconds.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -109,7 +109,7 @@ def test_a_list_has_boxes_and_no_pictures(tmp_path):
 def test_nothing_is_asked_about_the_motion_in_a_list(tmp_path):
     """From one edge of the picture to the other is a way of 0.9 units, and any motion takes pixels."""
     write_list(tmp_path, [{**ENTRY, "gt": [[0, 0, 0.1, 0.1], [0.9, 0.9, 1, 1], [0, 0, 0.1, 0.1]]}])
-    (clip,) = load_clips(GOT10kListReader(), tmp_path)
+    (clip,) = load_clips(GOT10kListReader(), tmp_path).clips
     assert TripletSampler([ObjectHorizontal(), ObjectVertical()]).askable(clip) == []
 
 

@@ -66,7 +66,7 @@ def camera(root, poses, calib=CALIB):
 
 def test_boxes_depths_and_times(tmp_path):
     write(tmp_path)
-    (clip,) = load_clips(KITTITrackingReader(), tmp_path)
+    (clip,) = load_clips(KITTITrackingReader(), tmp_path).clips
     track = clip.objects["car"]
     assert_close(track.boxes_xyxy, [[100, 100, 160, 150], [140, 100, 200, 150], [180, 100, 240, 150]])
     assert_close(track.depths_metres, [10, 11, 12])

@@ -234,7 +234,7 @@ def test_v3_episodes_of_one_mp4_have_their_own_pictures_and_rows(tmp_path):
         assert clip.pts_seconds[0] == 0
     assert levels(clips[2], 20, [3, 0]) == [9, 6]
     assert [clip.events[0].text for clip in clips] == ["lift", "drop", "lift"]
-    assert len(load_clips(reader(), tmp_path)) == 3
+    assert len(load_clips(reader(), tmp_path).clips) == 3
 
 
 def test_v3_lengths_must_fit_the_rows_and_the_stretch_of_video(tmp_path):

@@ -80,7 +80,7 @@ def clips(shot, tmp_path_factory):
 
 
 def signs(expert, clip):
-    return expert.signs(clip, np.arange(clip.num_frames))[""]
+    return expert.judge(clip, np.arange(clip.num_frames))[""].codes
 
 
 def test_the_native_labels_are_those_of_the_angles(native):

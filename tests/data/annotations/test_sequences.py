@@ -118,10 +118,10 @@ def test_what_cannot_be_cut_is_refused(tmp_path):
 
 def test_long_recordings_are_cut_by_the_reader(tmp_path):
     write_slambook(shot_of(range(0, 50, 5)), tmp_path)
-    clips = load_clips(TUMReader(fps=10, max_clip_frames=4), tmp_path)
+    clips = load_clips(TUMReader(fps=10, max_clip_frames=4), tmp_path).clips
     assert [clip.clip_id for clip in clips] == ["office-0000", "office-0001", "office-0002"]
     assert {clip.scene_id for clip in clips} == {"office"}
-    whole = load_clips(TUMReader(fps=10), tmp_path)[0]
+    whole = load_clips(TUMReader(fps=10), tmp_path).clips[0]
     joined = np.concatenate([clip.camera.camera_to_world for clip in clips])
     assert_close(joined, whole.camera.camera_to_world)
     grey = [int(picture[0, 0, 0]) for clip in clips for picture in read_frames(clip, range(clip.num_frames))]
@@ -131,7 +131,7 @@ def test_long_recordings_are_cut_by_the_reader(tmp_path):
 
 def test_short_recordings_keep_their_name(tmp_path):
     write_slambook(shot_of(range(4)), tmp_path)
-    assert [clip.clip_id for clip in load_clips(TUMReader(max_clip_frames=4), tmp_path)] == ["office"]
+    assert [clip.clip_id for clip in load_clips(TUMReader(max_clip_frames=4), tmp_path).clips] == ["office"]
 
 
 def test_parts_in_any_order(tmp_path):
@@ -158,7 +158,7 @@ def test_a_clip_that_does_not_check_is_named_with_its_file(tmp_path):
     folder = write_slambook(shot_of(range(4)), tmp_path)
     (folder / "groundtruth.txt").write_text("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n" * 2)
     with pytest.raises(AnnotationError, match=r"groundtruth\.txt: .*increase"):
-        load_clips(TUMReader(), tmp_path)
+        load_clips(TUMReader(), tmp_path).clips
 
 
 @pytest.mark.parametrize("most", [0, 3, -1])
