@@ -61,7 +61,7 @@ def data_section(
     if not isinstance(section, dict):
         msg = f"the configuration {config} has a data section that is no mapping; see configs/quickstart.yaml"
         raise ConfigError(msg)
-    completed = dict(section)
+    completed = {"require_splits": False} | section  # a single recording can be looked at; training asks for more
     chosen_root = content.get("root") if root is None else root
     chosen_seed = content.get("seed_everything") if seed is None else seed
     if chosen_root is not None:

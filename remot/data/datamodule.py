@@ -58,6 +58,7 @@ class TripletDataModule(LightningDataModule):
         wordings: File of the questions' texts; None for the English ones that come with the library.
         balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
         exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
+        require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
@@ -85,6 +86,7 @@ class TripletDataModule(LightningDataModule):
         wordings: Path | None = None,
         balance_by: BalanceBy = "attribute",
         exclude: Path | None = None,
+        require_splits: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         super().__init__()
         if not 1 <= batch_size <= num_train_prompts_per_epoch:
@@ -101,6 +103,7 @@ class TripletDataModule(LightningDataModule):
         self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings)
         self.balance_by: BalanceBy = balance_by
         self.exclusions = Exclusions.read(exclude)
+        self.require_splits = require_splits
         self.batch_size = batch_size
         self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
         self.num_val_prompts = num_val_prompts
@@ -127,7 +130,8 @@ class TripletDataModule(LightningDataModule):
             return
         self.loaded = load_clips(self.reader, self.root, self.on_bad_clip)
         clips = self.exclusions.remaining(self.loaded.clips)
-        splits = split_by_scene(clips, self.val_fraction, self.test_fraction, self.held_out_seed, self._stratum)
+        fractions = self.val_fraction, self.test_fraction
+        splits = split_by_scene(clips, *fractions, self.held_out_seed, self._stratum, required=self.require_splits)
         sizes = {
             "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),
             "val": (splits.val, self.num_val_prompts, self.held_out_seed),

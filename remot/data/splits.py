@@ -28,6 +28,8 @@ def split_by_scene(
     test_fraction: float = 0.1,
     seed: int = 0,
     stratum_of: Callable[[Clip], Hashable] = domain_of,
+    *,
+    required: bool = True,
 ) -> Splits:
     """Divide the scenes of each stratum in the same proportions.
 
@@ -40,10 +42,11 @@ def split_by_scene(
         test_fraction: Share of the scenes to test on; 0 for none.
         seed: Names the shuffle.
         stratum_of: What is to be represented alike in every split.
+        required: Refuse to leave a wanted split empty. False allows it, where there are too few scenes.
 
     Raises:
         ConfigError: If the fractions leave nothing to train on.
-        EmptySplitError: If a wanted split would hold no clip.
+        EmptySplitError: If a wanted split would hold no clip and is required.
     """
     fractions = {"val": val_fraction, "test": test_fraction, "train": 1 - val_fraction - test_fraction}
     if min(val_fraction, test_fraction) < 0 or fractions["train"] <= 0:
@@ -60,7 +63,7 @@ def split_by_scene(
             split_of[scene] = "val" if place < end_val else "test" if place < end_test else "train"
     parts = {name: tuple(clip for clip in clips if split_of[clip.scene_id] == name) for name in fractions}
     for name, fraction in fractions.items():
-        if fraction > 0 and not parts[name]:
+        if required and fraction > 0 and not parts[name]:
             msg = (
                 f"the {name} split is empty: {len(clips)} clips of {len(split_of)} scenes, divided by val_fraction="
                 f"{val_fraction} and test_fraction={test_fraction}; add scenes or change the fractions (0 for no split)"

@@ -158,7 +158,7 @@ def test_a_clip_that_does_not_check_is_named_with_its_file(tmp_path):
     folder = write_slambook(shot_of(range(4)), tmp_path)
     (folder / "groundtruth.txt").write_text("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n" * 2)
     with pytest.raises(AnnotationError, match=r"groundtruth\.txt: .*increase"):
-        load_clips(TUMReader(), tmp_path).clips
+        load_clips(TUMReader(), tmp_path)
 
 
 @pytest.mark.parametrize("most", [0, 3, -1])
