@@ -107,16 +107,12 @@ def _images(where: str, images: object) -> tuple[str, ...]:
 
 def _slots(lines: Sequence[str]) -> Iterator[ReleasedSlot]:
     """Questions whose options end their line, and questions followed by a line for each option."""
-    number = 0
-    while number < len(lines):
-        listed = _listed_options(lines, number + 1)
-        inline = _inline_options(lines[number])
+    for number, line in enumerate(lines):
+        inline = _inline_options(line)
         if inline is not None:
             yield inline
-        elif len(listed) > 1:
-            yield ReleasedSlot(lines[number].strip(), tuple(listed))
-            number += len(listed)
-        number += 1
+        elif len(listed := _listed_options(lines, number + 1)) > 1:
+            yield ReleasedSlot(line.strip(), tuple(listed))
 
 
 def _listed_options(lines: Sequence[str], first: int) -> list[tuple[str, str]]:

@@ -141,14 +141,24 @@ def test_names_of_the_object_benchmark_are_understood(tmp_path):
 
 
 def test_the_nearest_is_told_from_the_ground(tmp_path):
-    """A car at (6, 8) is 10 m away, so one at (0, 9) is not far enough behind or before it to be told apart."""
+    """A car at (6, 8) is 10 m away, so one at (0, 11) is not far enough behind it, though in depth it is."""
     beside = [label(k, 8, left=400.0, place=(6.0, 1.5, 8.0)) for k in range(3)]
     far = [label(k, 7, place=(0.0, 1.5, 13.0)) for k in range(3)]
-    near = [label(k, 7, place=(0.0, 1.5, 9.0)) for k in range(3)]
+    near = [label(k, 7, place=(0.0, 1.5, 11.0)) for k in range(3)]
     write(tmp_path / "a", far + beside)
     assert [(clip.clip_id, *clip.objects) for clip in read(tmp_path / "a")] == [("kitti-0000-car-8", "nearest car")]
     write(tmp_path / "b", near + beside)
     assert read(tmp_path / "b") == []
+
+
+def test_poses_and_pictures_belong_to_the_frames_that_are_kept(tmp_path):
+    """In frame 0 the car is hidden. The camera is k squared metres ahead in frame k."""
+    labels = [label(k, 7, occluded=2 if k == 0 else 0) for k in range(4)]
+    write(tmp_path, labels, poses=[oxts(longitude=k**2 / DEGREE_METRES) for k in range(4)], num=4)
+    (clip,) = read(tmp_path)
+    assert_close(clip.camera.camera_to_world[:, 2, 3], [1, 4, 9], rtol=1e-5)
+    assert_close(clip.pts_seconds, [0.1, 0.2, 0.3])
+    assert levels(read_frames(clip, [0, 1, 2])) == [1, 2, 3]
 
 
 def test_a_van_stands_in_the_way_of_the_nearest_car(tmp_path):
@@ -205,6 +215,7 @@ def test_without_poses_a_sequence_is_left_out(tmp_path, caplog):
         ({"calib": CALIB.replace("Tr_velo_cam 0", "Tr_velo_cam")}, "Tr_velo_cam must hold 12 finite numbers", "pose"),
         ({"calib": CALIB.replace("R_rect 1", "R_rect nan")}, "R_rect must hold 9 finite numbers", "pose"),
         ({"calib": CALIB.replace("R_rect 1", "R_rect 2")}, "are together no rigid motion", "pose"),
+        ({"calib": CALIB.replace("Tr_imu_velo 1", "Tr_imu_velo -1")}, "are together no rigid motion", "pose"),
         ({"calib": CALIB.replace("P2: 700", "P2: 0")}, "P2 is no projection", "pose"),
         ({"calib": "P2: 1\n"}, "P2 must hold 12", "pose"),
     ],

@@ -87,6 +87,12 @@ def test_flagged_people_are_not_asked_about_but_stand_in_the_way(tmp_path):
     assert read(tmp_path / "b") == []
 
 
+@pytest.mark.parametrize(("row", "name"), [(mot15, "TUD-Campus"), (mot17, "MOT16-02")])
+def test_flagged_pedestrians_are_not_asked_about(tmp_path, row, name):
+    write(tmp_path, [row(k, 4, 100, 200, flag=0) for k in (1, 2, 3)], name)
+    assert read(tmp_path) == []
+
+
 def test_hidden_people_are_not_asked_about(tmp_path):
     write(tmp_path, [mot17(k, 4, 100, 200, visible=0.4) for k in (1, 2, 3)], "MOT20-01")
     assert read(tmp_path) == []
