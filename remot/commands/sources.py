@@ -1,5 +1,6 @@
 """Data modules for commands that need no training run."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def data_from(section: dict[str, Any]) -> "TripletDataModule":
     quiet_lightning()
     parser = OwnParser(prog="remot data")
     parser.add_class_arguments(TripletDataModule, "data")
-    data: TripletDataModule = instantiated(parser, parser.parse_object({"data": section})).data
+    data: TripletDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
     return data
 
 

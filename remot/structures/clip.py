@@ -167,6 +167,8 @@ class Clip:
         agent: Who acts, if known.
         events: Things that happen in stretches of the clip.
         layout: Boxes around the scene's objects.
+        camera_moves: True if the camera moves in a way that ``camera`` does not tell; then nothing is asked about
+            motion in the picture, which could be the camera's.
     """
 
     clip_id: str
@@ -181,6 +183,7 @@ class Clip:
     agent: AgentTrack | None = None
     events: tuple[Event, ...] = ()
     layout: tuple[LayoutBox, ...] = ()
+    camera_moves: bool = False
 
     def __post_init__(self) -> None:
         where, n = f"clip {self.clip_id}", self.num_frames

@@ -149,6 +149,8 @@ def _is_allowed(attribute: str, pair: ShownPair, limits: Limits) -> bool:
             return False
         if attribute == "object_depth":
             return True
+        if pair.clip.camera_moves and pair.clip.camera is None:
+            return False
         return not track.is_landmark and (first is None or second is None or _rests(first, second, limits))
     if attribute == "agent_advance":
         return abs(agent_measure("agent_turn", pair)) <= limits.max_turn_degrees + TOLERANCE_DEGREES

@@ -46,7 +46,7 @@ class _ObjectMove(MotionExpert):
         movers = {
             name: track for name, track in clip.objects.items() if not track.is_landmark and name not in clip.effectors
         }
-        if not movers:
+        if not movers or (clip.camera_moves and clip.camera is None):
             return {}
         still = self._camera_still(clip, frame_indices)
         return {
