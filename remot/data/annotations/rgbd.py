@@ -18,7 +18,6 @@ from remot.data.annotations.base import ClipSource
 from remot.data.annotations.folders import (
     check_fps,
     number_matrix,
-    number_order,
     picture_names,
     pictures_at,
     sequence_id,
@@ -171,7 +170,7 @@ class ScanNetReader(_NumberedReader):
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
         pictures = {Path(name).stem: name for name in picture_names(folder / "color")}
-        files = sorted((folder / "pose").glob("*.txt"), key=lambda file: number_order(file.name))
+        files = sorted((folder / "pose").glob("*.txt"))
         return {
             _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files
         }

@@ -105,6 +105,15 @@ def test_intrinsics_of_frames(tmp_path):
     assert the_clip(NerfstudioReader(), tmp_path).camera.intrinsics is None
 
 
+def test_intrinsics_of_frames_count_before_those_of_the_file(tmp_path):
+    def wider(content):
+        for frame in content["frames"]:
+            frame["fl_x"] = 40.0
+
+    garden(tmp_path, change=wider)
+    assert_close(the_clip(NerfstudioReader(), tmp_path).camera.intrinsics[0, 0], 40.0)
+
+
 @pytest.mark.parametrize("others", [{}, {"camera_angle_x": 0}, {"fl_x": -1.0}, {"camera_angle_x": 9}])
 def test_unknown_intrinsics(tmp_path, others):
     garden(tmp_path, change=lambda content: without_intrinsics(content, **others))
