@@ -66,7 +66,7 @@ class RLDSReader(AnnotationReader):
         camera: Feature with the pictures, such as ``steps/observation/image_0``.
         effector: Where the gripper is described.
         fps: Steps a second.
-        name: Name of the gripper in questions.
+        name: Name of the arm in questions.
         instruction: Feature with the instruction.
         scene: Feature with the file an episode was taken from; a record without it is a scene of its own.
         domain: Name of the data in reports.
@@ -80,7 +80,7 @@ class RLDSReader(AnnotationReader):
         camera: str,
         effector: RLDSEffector,
         fps: float,
-        name: str = "robot gripper",
+        name: str = "robot arm",
         instruction: str = "steps/language_instruction",
         scene: str = "episode_metadata/file_path",
         domain: str = "rlds",

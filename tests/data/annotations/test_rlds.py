@@ -61,7 +61,7 @@ def levels(clip, indices=None):
 def test_bridge_knows_up_and_the_opening(tmp_path):
     """From z = 0.1 to 0.2 is up: y falls by 0.1. The camera's side is not known, so x and z are not."""
     (clip,) = read(write_records(tmp_path, record()))
-    track = clip.effectors["robot gripper"]
+    track = clip.effectors["robot arm"]
     assert_close(track.positions, [[NAN, -0.1, NAN], [NAN, -0.15, NAN], [NAN, -0.2, NAN]], rtol=1e-5)
     assert_close(track.opening, [1, 0.5, 0.1], rtol=1e-5)
     assert_close(clip.pts_seconds, [0, 0.2, 0.4])
@@ -72,7 +72,7 @@ def test_bridge_knows_up_and_the_opening(tmp_path):
 
 def test_axes_can_be_told(tmp_path):
     (clip,) = read(write_records(tmp_path, record()), BridgeReader(axes="-y,-z,x"))
-    moved = clip.effectors["robot gripper"].positions[2] - clip.effectors["robot gripper"].positions[0]
+    moved = clip.effectors["robot arm"].positions[2] - clip.effectors["robot arm"].positions[0]
     assert_close(moved, [-0.4, -0.1, 0.2], rtol=1e-5)
 
 
@@ -90,9 +90,9 @@ def droid_record(camera="exterior_image_1_left"):
 def test_droid_counts_the_gripper_the_other_way_round(tmp_path):
     write_records(tmp_path, droid_record(), name="r2d2_faceblur-train.tfrecord-00000-of-02048")
     (clip,) = read(tmp_path, DroidReader())
-    assert_close(clip.effectors["robot gripper"].opening, [1, 0.75, 0])
-    assert_close(clip.effectors["robot gripper"].positions[:, 1], [-0.1, -0.15, -0.2], rtol=1e-5)
-    assert np.isnan(clip.effectors["robot gripper"].positions[:, [0, 2]]).all()
+    assert_close(clip.effectors["robot arm"].opening, [1, 0.75, 0])
+    assert_close(clip.effectors["robot arm"].positions[:, 1], [-0.1, -0.15, -0.2], rtol=1e-5)
+    assert np.isnan(clip.effectors["robot arm"].positions[:, [0, 2]]).all()
     assert_close(clip.pts_seconds, [0, 1 / 15, 2 / 15])
     assert clip.events == ()
     assert clip.scene_id == clip.clip_id == "r2d2_faceblur-train-00000-of-02048-0"
@@ -101,8 +101,8 @@ def test_droid_counts_the_gripper_the_other_way_round(tmp_path):
 def test_nothing_is_known_with_a_camera_that_moves_with_the_gripper(tmp_path):
     write_records(tmp_path, droid_record("wrist_image_left"))
     (clip,) = read(tmp_path, DroidReader("wrist_image_left"))
-    assert np.isnan(clip.effectors["robot gripper"].positions).all()
-    assert clip.effectors["robot gripper"].opening is not None
+    assert np.isnan(clip.effectors["robot arm"].positions).all()
+    assert clip.effectors["robot arm"].opening is not None
 
 
 def test_records_of_one_source_file_are_one_scene(tmp_path):

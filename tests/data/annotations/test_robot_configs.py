@@ -35,7 +35,7 @@ def test_effectors_are_told_in_yaml(tmp_path):
     file.write_text(text.replace("opening_range: null", "opening_range: [0.1, 0.9]").replace("[gripper]", "[6, jaw]"))
     reader = read_data(file).reader
     assert isinstance(reader, LeRobotReader)
-    assert reader.effectors["robot gripper"] == LeRobotEffector(
+    assert reader.effectors["robot arm"] == LeRobotEffector(
         "observation.state", ["x", "y", "z"], "observation.state", [6, "jaw"], (0.1, 0.9), "?,-z,?"
     )
 
