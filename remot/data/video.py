@@ -27,8 +27,8 @@ from remot.data.picture_files import (
     read_folder,
     read_picture,
     require_files,
+    require_size,
     to_tensor,
-    too_large,
 )
 from remot.errors import DecodeError
 from remot.structures import Clip, FloatArray, PictureStore
@@ -189,8 +189,7 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(str(media), options=limit) as container:
             stream = _picture_stream(media, container)
-            if stream.width * stream.height > MAX_PICTURE_PIXELS:
-                raise too_large(media, stream.width, stream.height)
+            require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
             stream.thread_type = "NONE"
             yield container, stream
