@@ -249,8 +249,8 @@ def count_decoded(monkeypatch):
     """Grows by one for each picture that the library decodes."""
     seen, walk = [], video._Walk._timed
 
-    def counting(self):
-        for timed in walk(self):
+    def counting(self, packets):
+        for timed in walk(self, packets):
             seen.append(timed[0])
             yield timed
 
@@ -263,6 +263,26 @@ def test_nothing_is_decoded_beyond_an_exact_time(recorded, monkeypatch):
     decoded = count_decoded(monkeypatch)
     read_frames(clip_of(path, times), [5])
     assert len(decoded) == 6
+
+
+def test_pictures_that_no_other_needs_are_left_out(recorded, monkeypatch):
+    """Of one group with B-frames the last picture needs fewer than all; without a mark in the codec it needs all."""
+    path, times, _ = recorded("one_group.mp4")
+    assert len(times) == NUM
+    decoded = count_decoded(monkeypatch)
+    read_frames(clip_of(path, times), [NUM - 1])
+    num_needed = len(decoded)
+    monkeypatch.setattr(video, "CODECS_WITH_UNUSED_PICTURES", frozenset())
+    read_frames(clip_of(path, times), [NUM - 1])
+    assert num_needed < len(decoded) - num_needed == NUM
+
+
+def test_what_is_not_found_by_leaving_out_pictures_is_looked_for_again(recorded, monkeypatch):
+    """With a seek that lands behind what is wanted, the picture still comes, from the start."""
+    path, times, pictures = recorded("b_frames.mp4")
+    monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
+    monkeypatch.setattr(video._Walk, "_entered", lambda self, _: iter(()))
+    require_exact(path, times, pictures, [[NUM - 1], [3, 20]])
 
 
 @pytest.mark.parametrize("time_seconds", [float("nan"), float("inf"), -1.0, 1e300])
