@@ -46,6 +46,16 @@ class Matcher(Generic[FrameT]):
     _nearest: dict[int, tuple[float, FrameT]] = field(default_factory=dict)
     _latest: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_REORDER_FRAMES))
 
+    @property
+    def next_wanted(self) -> float:
+        """The first time that has no picture yet."""
+        return self.wanted[self.num_settled]
+
+    def is_near(self, time: float) -> bool:
+        """Whether a picture shown at ``time`` could be that of a wanted time."""
+        place = bisect_left(self.wanted, time - self.tolerance)
+        return place < len(self.wanted) and self.wanted[place] <= time + self.tolerance
+
     def offer(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
         """Take the picture shown at ``time``; gives the wanted times that are decided now, with their pictures."""
         self._latest.append(time)
@@ -71,7 +81,7 @@ class Matcher(Generic[FrameT]):
         return num_later >= self.patience or self._distance(place) <= self.exact
 
     def _settle(self) -> tuple[float, FrameT]:
-        target = self.wanted[self.num_settled]
+        target = self.next_wanted
         if self.num_settled not in self._nearest:
             raise no_picture(self.media, target, max(self._latest, default=0.0))
         time, frame = self._nearest.pop(self.num_settled)

@@ -29,10 +29,16 @@ PICTURE_ERRORS = (
 )
 
 
-def too_large(media: Path, width: int, height: int) -> DecodeError:
-    """The error for pictures of absurd size."""
-    msg = f"{media}: pictures of {width} x {height} pixels exceed the {MAX_PICTURE_PIXELS} allowed, scale them down"
-    return DecodeError(msg, reason="too large")
+def require_size(media: Path, width: int, height: int) -> None:
+    """Refuse pictures of absurd size.
+
+    Raises:
+        DecodeError: If they have more than :data:`MAX_PICTURE_PIXELS` or none.
+    """
+    if not 0 < width * height <= MAX_PICTURE_PIXELS:
+        known = f"{width} x {height}" if width and height else "too many or no"
+        msg = f"{media}: its pictures have {known} pixels, {MAX_PICTURE_PIXELS} are allowed, scale them down"
+        raise DecodeError(msg, reason="too large")
 
 
 def pictures_of(folder: Path, num_frames: int) -> list[Path]:
@@ -77,8 +83,7 @@ def read_picture(path: Path) -> Tensor:
     """
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PICTURE_PIXELS:
-                raise too_large(path, picture.width, picture.height)
+            require_size(path, picture.width, picture.height)
             if picture.mode == "F":
                 msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
                 raise DecodeError(msg)

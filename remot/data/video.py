@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ from remot.data.picture_files import (
     read_folder,
     read_picture,
     require_files,
+    require_size,
     to_tensor,
-    too_large,
 )
 from remot.errors import DecodeError
 from remot.structures import Clip, FloatArray, PictureStore
@@ -39,6 +40,8 @@ MAX_SEQUENTIAL_FRAMES = 300
 MIN_JUMP_FRAMES = 3
 #: Containers that store the time of every picture, so that it is the same wherever the file is entered.
 ENTERABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+#: Codecs that mark the pictures which no other picture is predicted from.
+CODECS_WITH_UNUSED_PICTURES = frozenset({"h264"})
 #: Pictures of a folder or archive held in memory while it is checked.
 CHECKED_AT_ONCE = 128
 
@@ -113,7 +116,7 @@ def probe(media: Path) -> VideoInfo:
         shown = sorted((packet.pts or 0, packet.duration or 0) for packet in packets if not packet.is_discard)
         unit, tolerance = float(stream.time_base or 0), _tolerance_seconds(stream)
         width, height = stream.width, stream.height
-    if shown and (not packets[0].is_keyframe or packets[0].pts != shown[0][0]):
+    if shown and _shown_first(packets) != shown[0][0]:
         shown = _from_first_picture(media, shown)
     if not shown or not unit:
         msg = f"{media}: the video holds no timed picture, re-encode it"
@@ -189,8 +192,7 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(str(media), options=limit) as container:
             stream = _picture_stream(media, container)
-            if stream.width * stream.height > MAX_PICTURE_PIXELS:
-                raise too_large(media, stream.width, stream.height)
+            require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
             stream.thread_type = "NONE"
             yield container, stream
@@ -211,43 +213,68 @@ def _picture_stream(media: Path, container: InputContainer) -> VideoStream:
 
 @dataclass
 class _Walk:
-    """Goes through a video's pictures, leaving out stretches in which none is wanted.
+    """Goes through a video's pictures, leaving out what is neither wanted nor needed by what is.
 
     Args:
         container: The open file.
         stream: Its picture stream.
-        may_jump: False to decode everything from the start.
+        matcher: Knows what is wanted.
+        may_skip: False to decode everything from the start.
     """
 
     container: InputContainer
     stream: VideoStream
-    may_jump: bool
-    _tried: int | None = None
+    matcher: Matcher[VideoFrame]
+    may_skip: bool
 
     def __post_init__(self) -> None:
         self._unit = float(self.stream.time_base or Fraction(1, 90_000))
         self._interval = _interval_seconds(self.stream) / self._unit
         self._index: Any = getattr(self.stream, "index_entries", ())  # older codec libraries do not tell
-        self.may_jump = self.may_jump and self.container.format.name in ENTERABLE_FORMATS
+        self.may_skip = self.may_skip and self.container.format.name in ENTERABLE_FORMATS
+        self._skips_unused = self.may_skip and self.stream.codec_context.name in CODECS_WITH_UNUSED_PICTURES
+        self._first: int | None = None
+        self._tried = -1
 
-    def pictures(self, matcher: Matcher[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
-        """Pictures with their times in seconds, among them all that ``matcher`` has to see."""
-        first: int | None = None
-        decoded = self._timed()
-        while (timed := next(decoded, None)) is not None:
+    def pictures(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Pictures with their times in seconds, among them all that the matcher has to see."""
+        packets = self.container.demux(self.stream)
+        opening = list(islice(packets, MAX_REORDER_FRAMES + 1))
+        self._first = pts = _shown_first(opening)
+        decoded = self._timed(chain(opening, packets))
+        while True:
+            if pts is not None and self._should_jump(pts):
+                decoded = self._entered(self._target())
+            timed = next(decoded, None)
+            if timed is None:
+                return
             pts, frame = timed
-            first = pts if first is None else first
-            yield (pts - first) * self._unit, frame
-            if self.may_jump and matcher.num_settled < len(matcher.wanted):
-                target = first + round(matcher.wanted[matcher.num_settled] / self._unit)
-                if self._tried != target and self._is_worth_it(pts, target):
-                    self._tried = target
-                    decoded = self._entered(target)
+            self._first = pts if self._first is None else self._first
+            yield (pts - self._first) * self._unit, frame
 
-    def _timed(self) -> Iterator[tuple[int, VideoFrame]]:
-        for frame in self.container.decode(self.stream):
-            if frame.pts is not None:
-                yield frame.pts, frame
+    def _timed(self, packets: "Iterator[Packet[VideoStream]]") -> Iterator[tuple[int, VideoFrame]]:
+        """Pictures with their times on the stream's clock; of those that no other picture needs only the wanted."""
+        context = self.stream.codec_context
+        for packet in packets:
+            if self._skips_unused:
+                is_unused = packet.pts is not None and self._first is not None and not self._is_wanted(packet.pts)
+                context.skip_frame = "NONREF" if is_unused else "DEFAULT"
+            for frame in packet.decode():
+                if frame.pts is not None:
+                    yield frame.pts, frame
+
+    def _is_wanted(self, pts: int) -> bool:
+        return self.matcher.is_near((pts - (self._first or 0)) * self._unit)
+
+    def _target(self) -> int:
+        return (self._first or 0) + round(self.matcher.next_wanted / self._unit)
+
+    def _should_jump(self, pts: int) -> bool:
+        """Whether the next wanted picture is better reached from a keyframe; asked for once for each of them."""
+        if not self.may_skip or self._tried == self.matcher.num_settled or not self._is_worth_it(pts, self._target()):
+            return False
+        self._tried = self.matcher.num_settled
+        return True
 
     def _is_worth_it(self, pts: int, target: int) -> bool:
         if len(self._index) < 2:
@@ -264,7 +291,7 @@ class _Walk:
         start = target
         while True:
             self.container.seek(start, stream=self.stream, backward=True)
-            decoded = self._timed()
+            decoded = self._timed(self.container.demux(self.stream))
             entry = next(decoded, None)
             place = self._index.search_timestamp(start) if len(self._index) else 0
             if entry is not None and (place <= 0 or (entry[1].key_frame and entry[0] <= target)):
@@ -277,21 +304,21 @@ class _Walk:
 def _frames_at(media: Path, wanted: Sequence[float]) -> Iterator[tuple[float, VideoFrame]]:
     """Each of the increasing times ``wanted`` with the picture shown then.
 
-    What is not found by jumping from keyframe to keyframe is looked for once more without.
+    What is not found by leaving out pictures is looked for once more without.
     """
     if not np.isfinite(wanted).all():
         msg = f"{media}: a picture is wanted at a time that is not finite, repair the annotated times"
         raise DecodeError(msg)
     num_found = 0
     try:
-        for found in _decoded(media, wanted, may_jump=True):
+        for found in _decoded(media, wanted, may_skip=True):
             num_found += 1
             yield found
     except DecodeError:
-        yield from _decoded(media, wanted[num_found:], may_jump=False)
+        yield from _decoded(media, wanted[num_found:], may_skip=False)
 
 
-def _decoded(media: Path, wanted: Sequence[float], *, may_jump: bool) -> Iterator[tuple[float, VideoFrame]]:
+def _decoded(media: Path, wanted: Sequence[float], *, may_skip: bool) -> Iterator[tuple[float, VideoFrame]]:
     if not wanted:
         return
     with _opened(media) as (container, stream):
@@ -299,11 +326,18 @@ def _decoded(media: Path, wanted: Sequence[float], *, may_jump: bool) -> Iterato
         patience = MAX_REORDER_FRAMES if container.format.name == "avi" else 1
         exact = 0.501 * float(stream.time_base or 0)
         matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact, patience)
-        for time, frame in _Walk(container, stream, may_jump).pictures(matcher):
+        for time, frame in _Walk(container, stream, matcher, may_skip).pictures():
             yield from matcher.offer(time, frame)
             if matcher.num_settled == len(wanted):
                 return
         yield from matcher.finish()
+
+
+def _shown_first(packets: "Sequence[Packet[VideoStream]]") -> int | None:
+    """Time of the first picture if the first of ``packets`` is sure to hold it, None if only decoding can tell."""
+    if not packets or packets[0].pts is None or packets[0].is_discard or not packets[0].is_keyframe:
+        return None
+    return None if any(packet.pts is not None and packet.pts < packets[0].pts for packet in packets) else packets[0].pts
 
 
 def _from_first_picture(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:

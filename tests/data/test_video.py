@@ -1,5 +1,7 @@
 """Frames are the exact ones; what cannot be delivered is refused with the file's name."""
 
+import resource
+import struct
 from pathlib import Path
 
 import av
@@ -8,7 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from remot.data import video
+from remot.data import picture_files, video
+from remot.data.annotations.native import NativeReader
+from remot.data.dataset import TripletDataset
+from remot.data.embedded import embedded_clips_root
+from remot.data.experts import default_experts
+from remot.data.questions import QuestionWriter
+from remot.data.triplets import TripletSampler
 from remot.data.video import check_media, probe, read_frames, write_video
 from remot.errors import DecodeError
 from remot.structures import Clip
@@ -162,6 +170,61 @@ def test_what_is_no_video_is_refused(tmp_path, content):
     for use in (probe, lambda media: read_frames(make_clip(media, 2), [0])):
         with pytest.raises(DecodeError, match=r"x\.mp4"):
             use(tmp_path / "x.mp4")
+
+
+@pytest.mark.parametrize("use", [probe, lambda media: read_frames(make_clip(media, 2), [0])])
+def test_absurd_sizes_are_refused_before_they_are_decoded(tmp_path, monkeypatch, use):
+    """A file of 56 bytes whose header says that its pictures have 20000 x 20000 pixels."""
+    path = tmp_path / "bomb.gif"
+    Image.new("P", (8, 8)).save(path, save_all=True, append_images=[Image.new("P", (8, 8), 1)], duration=100)
+    content = bytearray(path.read_bytes())
+    content[6:10] = struct.pack("<HH", 20_000, 20_000)
+    path.write_bytes(content)
+    before = peak_bytes()
+    with pytest.raises(DecodeError, match=r"bomb\.gif: its pictures have .* pixels, \d+ are allowed"):
+        use(path)
+    assert peak_bytes() - before < 2**28
+    write_video(tmp_path / "fine.mp4", grey_frames(3), FPS)
+    monkeypatch.setattr(picture_files, "MAX_PICTURE_PIXELS", 32 * 32 - 1)
+    with pytest.raises(DecodeError, match=r"fine\.mp4: its pictures have 32 x 32 pixels, 1023 are allowed"):
+        use(tmp_path / "fine.mp4")
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.parametrize("indices", [[0], [3, 0, 3, 19], range(20)])
+def test_a_video_is_opened_once(clip, monkeypatch, indices):
+    opened = count_opens(monkeypatch)
+    read_frames(clip, indices)
+    assert opened == [str(clip.media)]
+
+
+def test_a_prompt_opens_its_video_once(monkeypatch):
+    """With the clips that come with the library and everything between an address and its pictures."""
+    clips = [NativeReader().read_source(source, embedded_clips_root()) for source in embedded_sources()[:7]]
+    data = TripletDataset(clips, TripletSampler(default_experts()), QuestionWriter(), "train", num_prompts=20)
+    opened = count_opens(monkeypatch)
+    for address in range(12):
+        assert len(data[address].images) == 3
+        assert opened.pop() == str(data.triplet(address).clip.media)
+        assert not opened
+
+
+def embedded_sources():
+    return NativeReader().sources(embedded_clips_root())
+
+
+def count_opens(monkeypatch):
+    opened, open_file = [], av.open
+
+    def counting(file, *arguments, **options):
+        opened.append(file)
+        return open_file(file, *arguments, **options)
+
+    monkeypatch.setattr(video.av, "open", counting)
+    return opened
 
 
 def test_a_missing_file_is_refused(tmp_path):
