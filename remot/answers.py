@@ -55,12 +55,12 @@ def answer_char_span(response: str) -> tuple[int, int]:
 
 
 def letter_char_spans(response: str) -> list[tuple[int, int]]:
-    """Character intervals of the option letters that stand alone in a response of our own.
+    """Character intervals of the option letters, T for true among them, that stand alone in a response of our own.
 
     >>> letter_char_spans("first up B, second None A")
     [(9, 10), (24, 25)]
     """
-    return [match.span() for match in re.finditer(rf"\b[{LETTERS}]\b", response)]
+    return [match.span() for match in re.finditer(rf"\b[{LETTERS}T]\b", response)]
 
 
 def _between(text: str, opening: str, closing: str) -> str | None:
@@ -105,11 +105,13 @@ def parse_response(completion: str) -> ParsedAnswer:
 
 #: Longest text that is read as one number.
 MAX_NUMBER_CHARS = 32
-_NUMBER = re.compile(r"([+-]?[0-9]{1,6}(?:\.[0-9]{1,6})?) {0,2}[A-Z%°]{0,12}", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})) {0,2}[A-Z%°]{0,12}", re.IGNORECASE)
 
 
 def parse_number(text: str) -> float | None:
     """The number ``text`` consists of, a unit after it allowed; None for anything else.
+
+    Digits are 0 to 9, with a point if need be; there are no exponents, and at most six digits before the point.
 
     >>> parse_number("-12.5 degrees")
     -12.5

@@ -111,6 +111,10 @@ class Attribute(ABC):
         """The possible answers in a fixed order."""
         return tuple(self.codes)
 
+    def answers(self, pattern: Pattern) -> tuple[str, ...]:
+        """The right answers, one for each question, about three pictures with the codes ``pattern``."""
+        return tuple(self.value_of(code) for code in pattern)
+
     def value_of(self, code: Code) -> str:
         """Word for ``code``."""
         return {of: word for word, of in self.codes.items()}[code]
@@ -242,12 +246,18 @@ class WhichFrame(Attribute):
     @property
     def patterns(self) -> Mapping[Pattern, float]:
         """The mask is that of the first picture, of the second, or of a third one."""
-        return {(1, 0, 1): 1 / 3, (1, 1, 0): 1 / 3, (1, 1, 1): 1 / 3}
+        return dict.fromkeys(_MASK_ANSWERS, 1 / 3)
+
+    def answers(self, pattern: Pattern) -> tuple[str, ...]:
+        """The single answer."""
+        return (_MASK_ANSWERS[pattern],)
 
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:  # noqa: ARG002
         """Nothing follows from a single answer."""
         return 0
 
+
+_MASK_ANSWERS: dict[Pattern, str] = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
 
 #: Signs follow the terms of someone looking at the pictures; see docs/conventions.md for each one.
 ATTRIBUTES: dict[str, Attribute] = {

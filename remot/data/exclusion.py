@@ -9,6 +9,9 @@ from remot.data.annotations.base import read_text
 from remot.errors import AnnotationError
 from remot.structures import Clip
 
+#: Begins text files of some editors; it is no part of the first name.
+_BYTE_ORDER_MARK = "\ufeff"
+
 
 @dataclass(frozen=True)
 class Exclusions:
@@ -31,12 +34,14 @@ class Exclusions:
         """
         if file is None:
             return cls()
-        lines = (line.strip() for line in read_text(file).splitlines())
+        lines = (line.strip() for line in read_text(file).removeprefix(_BYTE_ORDER_MARK).splitlines())
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
     def excludes(self, clip: Clip) -> bool:
         """Whether the clip's own name or that of its scene is listed."""
-        return any(fnmatchcase(name, pattern) for name in (clip.clip_id, clip.scene_id) for pattern in self.names)
+        return any(
+            fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names
+        )
 
     def remaining(self, clips: Sequence[Clip]) -> list[Clip]:
         """The clips that are not left out.
@@ -49,3 +54,8 @@ class Exclusions:
             msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
             raise AnnotationError(msg)
         return left
+
+
+def _pattern_of(listed: str) -> str:
+    """A listed name for :mod:`fnmatch`, in which brackets and question marks stand for themselves."""
+    return listed.replace("[", "[[]").replace("?", "[?]")

@@ -1,12 +1,12 @@
 """Which clips can answer which pattern, so that a whole data set is balanced and not only each clip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from remot.data.triplets import TripletSampler
-from remot.motion import ATTRIBUTES, Pattern
+from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 
 #: Over what answers are balanced: all questions about an attribute, or those about one subject.
@@ -26,17 +26,19 @@ class Entry(NamedTuple):
 
 
 class _Group:
-    """What is balanced together: the subjects that show each pattern of answers.
+    """What is balanced together: the subjects that show each pattern of codes.
 
     Args:
         owners: For each pattern the subjects that show it.
-        shares: Share of each pattern where all are available.
+        attribute: What is asked about them.
     """
 
-    def __init__(self, owners: dict[Pattern, list[Entry]], shares: Mapping[Pattern, float]) -> None:
+    def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute) -> None:
         self.owners = owners
         self.patterns = sorted(owners)
-        self.shares = balanced_shares(self.patterns, np.array([shares[pattern] for pattern in self.patterns]))
+        self.answers = [attribute.answers(pattern) for pattern in self.patterns]
+        shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
+        self.shares = balanced_shares(self.answers, shares)
         self.num_entries = len({entry for entries in owners.values() for entry in entries})
 
 
@@ -65,7 +67,7 @@ class TripletIndex:
                 for pattern in one.patterns:
                     by_pattern.setdefault(pattern, []).append(entry)
         self._groups = {
-            name: {key: _Group(of_group, ATTRIBUTES[name].patterns) for key, of_group in sorted(by_group.items())}
+            name: {key: _Group(of_group, ATTRIBUTES[name]) for key, of_group in sorted(by_group.items())}
             for name, by_group in owners.items()
         }
 
@@ -91,12 +93,9 @@ class TripletIndex:
         An answer that is never right, such as "none" for a camera that never rests, is no fair option: whoever knows
         that would guess better than by chance.
         """
-        known = ATTRIBUTES[attribute]
         group = self._groups[attribute][self._group_key(subject)]
-        if not known.answers_are_codes:
-            return known.values
-        occurring = {code for pattern in group.patterns for code in pattern}
-        return tuple(value for value, code in known.codes.items() if code in occurring)
+        occurring = {value for answers in group.answers for value in answers}
+        return tuple(value for value in ATTRIBUTES[attribute].values if value in occurring)
 
     def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
         """A pattern of answers by its share, then a subject uniformly among its owners."""
@@ -112,25 +111,25 @@ def _by_size(groups: Sequence[_Group], generator: np.random.Generator) -> int:
     return int(generator.choice(len(groups), p=sizes / sizes.sum()))
 
 
-def balanced_shares(patterns: Sequence[Pattern], shares: FloatArray) -> FloatArray:
+def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
     """Shares of the available patterns under which all answers that occur in a place are equally frequent there.
 
     Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
     balance all places, the result is a compromise.
 
     Args:
-        patterns: [M] codes of the three pairs.
+        answers: [M, Q] of each pattern the answers to its Q questions.
         shares: [M] shares where every pattern is available.
 
     Returns:
         [M] shares that sum to 1.
     """
     fitted: FloatArray = shares / shares.sum()
-    codes = np.array(patterns)
+    given = np.array(answers)
     for _ in range(_ROUNDS):
         before = fitted
-        for place in range(codes.shape[1]):
-            occurring, answer = np.unique(codes[:, place], return_inverse=True)
+        for place in range(given.shape[1]):
+            occurring, answer = np.unique(given[:, place], return_inverse=True)
             totals = np.bincount(answer, weights=fitted, minlength=len(occurring))
             fitted = fitted / (totals[answer] * len(occurring))
         if np.abs(fitted - before).max() < _GAP:

@@ -1,6 +1,6 @@
 """The words of the questions. Wordings are data, one file for each language; what the answer contract needs is code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES
+from remot.motion import ATTRIBUTES, Order
 
 #: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
 #: easily than the pair of numbers that follows.
@@ -80,22 +80,26 @@ def read_wordings(file: Path | None = None) -> Wordings:
     if not isinstance(content, dict) or content.keys() != sections:
         msg = f"the wordings {file} must have the sections {', '.join(sorted(sections))} and no other"
         raise ConfigError(msg)
-    choose = _by_attribute(file, content, "choose", set(ATTRIBUTES))
-    claim = {name: _claims(file, name, content["claim"]) for name in ATTRIBUTES}
-    amount, most = (_by_attribute(file, content, section, set()) for section in ("amount", "most"))
+    orders = [name for name, attribute in ATTRIBUTES.items() if isinstance(attribute, Order)]
+    choose, amount, most = (
+        {name: _texts(file, f"{section}: {name}", texts) for name, texts in _section(file, content, section, needed)}
+        for section, needed in (("choose", ATTRIBUTES), ("amount", orders), ("most", orders))
+    )
+    claim = {name: _claims(file, name, found) for name, found in _section(file, content, "claim", ATTRIBUTES)}
     return Wordings(choose, _texts(file, "claims", content["claims"]), claim, amount, most)
 
 
-def _by_attribute(file: Path, content: Mapping[str, Any], section: str, needed: set[str]) -> dict[str, tuple[str, ...]]:
+def _section(file: Path, content: Mapping[str, Any], section: str, needed: Iterable[str]) -> list[tuple[str, object]]:
+    """What a section holds for each attribute, which has to be ``needed`` exactly."""
     found = content[section] if isinstance(content[section], dict) else {}
-    if wrong := sorted(needed - found.keys()) + sorted(found.keys() - ATTRIBUTES.keys()):
-        msg = f"{file}: {section} must hold every attribute and nothing else; look at {wrong[0]}"
+    if wrong := sorted(map(str, set(needed) ^ found.keys())):
+        kinds = "attribute" if section in {"choose", "claim"} else "attribute that is measured along one line"
+        msg = f"{file}: {section} must hold every {kinds} and nothing else; look at {wrong[0]}"
         raise ConfigError(msg)
-    return {name: _texts(file, f"{section}: {name}", texts) for name, texts in found.items()}
+    return list(found.items())
 
 
-def _claims(file: Path, name: str, section: object) -> dict[str, tuple[str, ...]]:
-    found = section.get(name) if isinstance(section, dict) else None
+def _claims(file: Path, name: str, found: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(found, dict) or set(found) != set(ATTRIBUTES[name].values):
         msg = f"{file}: claim: {name} must hold texts for {', '.join(ATTRIBUTES[name].values)} and nothing else"
         raise ConfigError(msg)
@@ -103,13 +107,14 @@ def _claims(file: Path, name: str, section: object) -> dict[str, tuple[str, ...]
 
 
 def _texts(file: Path, where: str, texts: object) -> tuple[str, ...]:
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         msg = f"{file}: {where} must be a list of texts"
         raise ConfigError(msg)
     for text in texts:
-        try:
-            text.format(subject="")
-        except (KeyError, IndexError, ValueError) as error:
+        if set("{}") & set(text.replace("{subject}", "")):
             msg = f"{file}: {where}: {text!r} may hold {{subject}} and no other braces"
-            raise ConfigError(msg) from error
+            raise ConfigError(msg)
+        if len(text.splitlines()) > 1:
+            msg = f"{file}: {where}: {text!r} must be a single line, since the lines of a prompt are told apart"
+            raise ConfigError(msg)
     return tuple(texts)

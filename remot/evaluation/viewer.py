@@ -118,7 +118,7 @@ def _verdict_html(completion: str, question: Question) -> str:
 
 
 def _meaning(said: str, slot: Slot) -> str:
-    if not said:
+    if not said.strip():
         return "no answer"
     return slot.label.unit if slot.tolerance is not None else option_of(said, slot) or "no such option"
 

@@ -102,7 +102,7 @@ def format_ok(parsed: ParsedAnswer, question: Question) -> bool:
 
 
 def _code_of(letter: str, slot: Slot) -> Code | None:
-    """Code of the value that ``letter`` stands for; None if it stands for none, as true and false do."""
+    """Code of the value that ``letter`` stands for; None if it stands for none."""
     value, attribute = option_of(letter, slot), ATTRIBUTES.get(slot.label.attribute)
     if value is None or attribute is None or value not in attribute.values:
         return None
@@ -113,16 +113,24 @@ def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple
     """The codes that ``prediction`` claims, by (attribute, subject).
 
     Returns:
-        For each group of slots that asks about each of :data:`remot.motion.PAIRS` exactly once, the codes in the order
-        of the pairs, None where a letter is no option; for any other group the empty tuple. A prediction whose length
-        is not the number of slots cannot be told apart into answers: all its codes are None.
+        For each group of slots that asks about each of :data:`remot.motion.PAIRS` exactly once and offers the
+        attribute's values, the codes in the order of the pairs, None where a letter is no option; for any other group,
+        such as claims and numbers, the empty tuple. A prediction whose length is not the number of slots cannot be told
+        apart into answers: all its codes are None.
     """
     letters = prediction if len(prediction) == len(question.slots) else " " * len(question.slots)
     groups: dict[GroupKey, list[tuple[tuple[int, int], Code | None]]] = {}
+    untold = {(slot.label.attribute, slot.label.subject) for slot in question.slots if not _offers_values(slot)}
     for letter, slot in zip(letters, question.slots, strict=True):
         key = (slot.label.attribute, slot.label.subject)
         groups.setdefault(key, []).append((slot.label.pair, _code_of(letter, slot)))
-    return {key: _in_pair_order(answers) for key, answers in groups.items()}
+    return {key: () if key in untold else _in_pair_order(answers) for key, answers in groups.items()}
+
+
+def _offers_values(slot: Slot) -> bool:
+    """Whether a letter says what happened; true, false, a pair of pictures or a number do not."""
+    attribute = ATTRIBUTES.get(slot.label.attribute)
+    return attribute is not None and not set(slot.options).isdisjoint(attribute.values)
 
 
 def _in_pair_order(answers: Sequence[tuple[tuple[int, int], Code | None]]) -> tuple[Code | None, ...]:

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Callable
 
-from remot.data.audit.tuples import NO_MOTION, WORDS
+from remot.data.audit.tuples import MASK_FRAME, NO_MOTION, WORDS
 from remot.data.templates import Wordings
-from remot.structures import MotionLabel, Question, Slot, Triplet
+from remot.structures import Question, Slot, Triplet
 
 #: ``first, 1 to 2: A right, B none, C left``, read back from the text.
 _PAIR_LINE = re.compile(r"(\d) to (\d): (.+)$")
-#: Numbers are rounded when they are written; this is the coarsest rounding.
-_ROUNDING = 0.5
+#: Numbers are rounded when they are written: half a unit of the last digit.
+_ROUNDING = {"degrees": 0.5, "pixels": 0.5, "metres": 0.005, "opening": 0.05}
+_SLACK = 1e-6
 
 Check = Callable[[Question, Triplet, Wordings], list[str]]
 
@@ -22,8 +23,12 @@ def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> l
         question: The text and its right answers.
         triplet: What it is about.
         wordings: The texts it was written with.
+
+    Returns:
+        The sentences; none for a format of somebody else's making, which cannot be read back.
     """
-    faults = CHECKS[question.format](question, triplet, wordings)
+    check = CHECKS.get(question.format)
+    faults = [] if check is None else check(question, triplet, wordings)
     return [f"{question.prompt_id}: {fault}" for fault in faults if fault]
 
 
@@ -45,9 +50,8 @@ def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[s
 
 
 def _check_choice(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
-    if not _pairs(question):
-        (line,), (slot,) = (line for line in question.text.splitlines() if line.startswith("A ")), question.slots
-        return [_option_fault(line, slot, slot.label.value)]
+    if triplet.labels[0].attribute == MASK_FRAME:
+        return _check_options(question, question.slots[0].label.value)
     return _by_pair(question, lambda text, slot: _option_fault(text, slot, slot.label.value))
 
 
@@ -58,10 +62,25 @@ def _option_fault(text: str, slot: Slot, value: str) -> str:
         return f"the options of {text!r} are not {len(slot.options)} different ones"
     if options.get(slot.gold) != value.replace("_", " "):
         return f"in {text!r} the letter {slot.gold} is not {value}"
+    if options != {"ABCDEFGH"[place]: one.replace("_", " ") for place, one in enumerate(slot.options)}:
+        return f"{text!r} lists other options than {', '.join(slot.options)}"
     return ""
 
 
-def _check_claims(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
+def _check_options(question: Question, value: str) -> list[str]:
+    """The fault of the single line of options, below the question."""
+    lines = [line for line in question.text.splitlines()[1:] if line.startswith("A ")]
+    if len(lines) != 1 or len(question.slots) != 1:
+        return [f"the text has {len(lines)} lines of options, {len(question.slots)} are answered"]
+    return [_option_fault(lines[0], question.slots[0], value)]
+
+
+def _check_claims(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
+    if triplet.labels[0].attribute == MASK_FRAME:
+        claims = question.text.splitlines()[1:-1]
+        if len(claims) != 1 or len(question.slots) != 1:
+            return [f"the text makes {len(claims)} claims, {len(question.slots)} are answered"]
+        return [_claim_fault(claims[0], question.slots[0], wordings)]
     return _by_pair(question, lambda text, slot: _claim_fault(text, slot, wordings))
 
 
@@ -91,17 +110,16 @@ def _number_fault(text: str, slot: Slot) -> str:
         return "" if number == 0 else f"{slot.gold} {label.unit} is not none"
     sign = 1 if label.value == WORDS[label.attribute][0] else -1
     off = abs(number - sign * label.magnitude)
-    rounding = _ROUNDING if label.unit in {"degrees", "pixels"} else 0.051
-    return "" if off <= rounding else f"{slot.gold} {label.unit} is not {label.value} by {label.magnitude:.3g}"
+    if off > _ROUNDING[label.unit] + _SLACK:
+        return f"{slot.gold} {label.unit} is not {label.value} by {label.magnitude:.3g}"
+    return ""
 
 
 def _check_comparison(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
-    (slot,) = question.slots
-    most: MotionLabel = max(triplet.labels, key=lambda label: label.magnitude)
-    lines = [line for line in question.text.splitlines() if line.startswith("A ")]
-    if len(lines) != 1:
-        return [f"the text has {len(lines)} lines of options"]
-    return [_option_fault(lines[0], slot, f"{most.pair[0]} to {most.pair[1]}")]
+    second, most = sorted(triplet.labels, key=lambda label: label.magnitude)[-2:]
+    if second.magnitude == most.magnitude or NO_MOTION in {label.value for label in triplet.labels}:
+        return [f"no motion is the largest of {', '.join(f'{label.magnitude:.3g}' for label in triplet.labels)}"]
+    return _check_options(question, f"{most.pair[0]} to {most.pair[1]}")
 
 
 #: How each format is read back.

@@ -11,6 +11,7 @@ from remot.data.audit.tuples import COMPOSITE
 from remot.data.audit.views import SeenAs, seen_as
 from remot.structures import Clip, FloatArray, MotionLabel, Triplet
 
+_MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
 #: Attributes measured as turns of the camera.
 TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
@@ -51,8 +52,8 @@ def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
 def _unmirrored(subject: str) -> str:
     """The name a thing has outside the mirror: whole words ``left`` and ``right`` exchanged."""
     return re.sub(
-        r"(?<![A-Za-z])([Ll])eft(?![A-Za-z])|(?<![A-Za-z])([Rr])ight(?![A-Za-z])",
-        lambda found: {"L": "Right", "l": "right", "R": "Left", "r": "left"}[found[1] or found[2]],
+        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight)(?![^\W\d_])",
+        lambda found: _MIRRORED[found[1]],
         subject,
     )
 
@@ -117,13 +118,13 @@ def _effector_measure(attribute: str, pair: ShownPair) -> float:
 
 
 def overlap(boxes_xyxy: FloatArray) -> float:
-    """Share of what two boxes [2, 4] cover that both cover, in pixels; NaN if one is not visible."""
-    if np.isnan(boxes_xyxy).any():
+    """Share of what two boxes [2, 4] cover that both cover, in pixels; NaN if one is not visible or too small."""
+    if np.isnan(boxes_xyxy).any() or (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min() < 1:
         return math.nan
     (l1, t1, r1, b1), (l2, t2, r2, b2) = boxes_xyxy.tolist()
     both = max(0.0, min(r1, r2) - max(l1, l2)) * max(0.0, min(b1, b2) - max(t1, t2))
     either = (r1 - l1) * (b1 - t1) + (r2 - l2) * (b2 - t2) - both
-    return both / either if either > 0 else math.nan
+    return float(both / either)
 
 
 def camera_turn(pose_first: FloatArray, pose_second: FloatArray) -> tuple[float, float, float]:

@@ -183,7 +183,7 @@ def wrong_masks(triplet: Triplet, limits: Sequence[Limits]) -> list[WrongLabel]:
     )
     distinct = [i != j for i, j in ((a, b), (a, c), (b, c))]
     should_be = "first" if c == a else "second" if c == b else "neither"
-    shown = triplet.transforms == (None, None, MaskOf(label.subject))
+    shown = triplet.transforms == (None, None, MaskOf(label.subject)) and track is not None and not track.is_landmark
     clear = any(
         all(share <= one.max_overlap + TOLERANCE for share, apart in zip(overlaps, distinct, strict=True) if apart)
         for one in limits

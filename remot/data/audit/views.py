@@ -9,6 +9,9 @@ import numpy as np
 
 from remot.structures import Clip, FloatArray, Warp
 
+#: Kind of the windows that are shifted and not turned; what they show is taken for a turn all the same.
+SHIFTED = "shifted_crop"
+
 
 @dataclass(frozen=True)
 class SeenAs:
@@ -38,8 +41,26 @@ def seen_as(clip: Clip, frame: int, transform: object) -> SeenAs:
     if clip.camera.intrinsics is None:
         return SeenAs(None)
     turned = pose.copy()
-    turned[:3, :3] = pose[:3, :3] @ looking_through(matrix, transform.size, clip.camera.intrinsics)
+    turned[:3, :3] = pose[:3, :3] @ _axes(matrix, transform, clip.camera.intrinsics)
     return SeenAs(turned)
+
+
+def _axes(matrix: FloatArray, warp: Warp, intrinsics: FloatArray) -> FloatArray:
+    """Axes [3, 3] of the camera that would take the picture shown, in those of the one that took the decoded one."""
+    if warp.kind == SHIFTED:
+        return looking_through(matrix, warp.size, intrinsics)
+    return turn_behind(matrix, intrinsics)
+
+
+def turn_behind(matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:
+    """Axes [3, 3] of a pinhole camera whose pictures ``matrix`` takes to those of the camera with ``intrinsics``.
+
+    Without the intrinsics the map is the turn times the inverse of the other camera's intrinsics. The one is
+    orthogonal and the other upper triangular with positive diagonal; no matrix can be divided so in two ways.
+    """
+    orthogonal, triangular = np.linalg.qr(np.linalg.solve(intrinsics, matrix))
+    axes: FloatArray = orthogonal * np.sign(np.diag(triangular))
+    return axes
 
 
 def looking_through(matrix: FloatArray, size: tuple[int, int], intrinsics: FloatArray) -> FloatArray:

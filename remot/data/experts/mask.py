@@ -9,12 +9,16 @@ from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray, MaskOf, MotionLabel
 
+#: Smallest width and height of a box in which there is something to see.
+_MIN_SIDE_PIXELS = 1.0
+
 
 class MaskFrame(Expert):
     """The third picture is the mask of an object at the moment of the first picture, of the second, or of neither.
 
     These are the "masked frame" questions of ReMoT (arXiv 2603.00461; ``Grounding`` in its tables).
-    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference.
+    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference. An
+    object less than a pixel wide or high has no mask to show and counts as not visible.
 
     Args:
         max_overlap: Largest intersection over union of two boxes that counts as different.
@@ -52,20 +56,20 @@ class MaskFrame(Expert):
         verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
         if verdicts is None:
             return None
-        pattern = tuple(int(verdicts.codes[i, j]) for i, j in ((0, 1), (0, 2), (1, 2)))
-        answers = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
-        if pattern not in answers:
+        pattern = int(verdicts.codes[0, 1]), int(verdicts.codes[0, 2]), int(verdicts.codes[1, 2])
+        if pattern not in self.attribute.patterns:
             return None
-        overlap = float(verdicts.magnitudes[0, 1])
-        return (MotionLabel((1, 2), self.attribute.name, answers[pattern], overlap, self.attribute.unit, subject),)
+        (answer,), overlap = self.attribute.answers(pattern), float(verdicts.magnitudes[0, 1])
+        return (MotionLabel((1, 2), self.attribute.name, answer, overlap, self.attribute.unit, subject),)
 
 
 def box_overlaps(boxes_xyxy: FloatArray) -> FloatArray:
-    """Intersection over union [K, K] of boxes [K, 4]; NaN where one is not visible."""
+    """Intersection over union [K, K] of boxes [K, 4]; NaN where one is not visible or smaller than a pixel."""
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    boxes_xyxy = np.where((sides >= _MIN_SIDE_PIXELS).all(1, keepdims=True), boxes_xyxy, np.nan)
     low = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])
     high = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
-    areas = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(-1)
-    union = areas[:, None] + areas[None, :] - shared
-    overlaps: FloatArray = np.divide(shared, union, out=np.full_like(shared, np.nan), where=union > 0)
+    areas = sides.prod(-1)
+    overlaps: FloatArray = shared / (areas[:, None] + areas[None, :] - shared)
     return overlaps

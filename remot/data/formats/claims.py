@@ -4,6 +4,7 @@ import numpy as np
 
 from remot.data.formats.base import Asked, QuestionFormat, Written, pair_line
 from remot.data.templates import CLAIM_CLOSING
+from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Slot
 
 TRUE, FALSE = "true", "false"
@@ -21,7 +22,8 @@ class TrueFalse(QuestionFormat):
         for place, label in enumerate(asked.labels):
             claimed = _claimed(label, asked.values, generator)
             claim = asked.text(asked.wordings.claim[asked.attribute][claimed], generator)
-            lines.append(pair_line(place, label, claim))
+            about_a_pair = ATTRIBUTES[asked.attribute].answers_are_codes
+            lines.append(pair_line(place, label, claim) if about_a_pair else claim)
             slots.append(Slot(label, (TRUE, FALSE), LETTERS[claimed != label.value], LETTERS))
         heading = asked.text(asked.wordings.claims, generator)
         return Written((heading, *lines, CLAIM_CLOSING[len(slots)]), tuple(slots))

@@ -1,5 +1,6 @@
 """Fill in the blank: a signed number with its unit, right within a tolerance."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,7 +28,8 @@ class FillIn(QuestionFormat):
 
     def __init__(self, relative_tolerance: float = 0.25, absolute_tolerance: Mapping[str, float] | None = None) -> None:
         absolute = {**ABSOLUTE, **(absolute_tolerance or {})}
-        if relative_tolerance < 0 or min(absolute.values()) < 0 or absolute.keys() != ABSOLUTE.keys():
+        sizes = (relative_tolerance, *absolute.values())
+        if absolute.keys() != ABSOLUTE.keys() or not all(0 <= size < math.inf for size in sizes):
             msg = f"FillIn: tolerances must be at least 0, for the units {', '.join(ABSOLUTE)}"
             raise ConfigError(msg)
         self.relative_tolerance = relative_tolerance
@@ -46,6 +48,7 @@ class FillIn(QuestionFormat):
 
     def _slot(self, label: MotionLabel) -> Slot:
         amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
-        gold = f"{amount:.{DECIMALS[label.unit]}f}"
+        decimals = DECIMALS[label.unit]
+        gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
         tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
         return Slot(label, (), gold, "", tolerance)

