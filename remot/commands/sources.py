@@ -12,9 +12,6 @@ from remot.errors import ConfigError
 if TYPE_CHECKING:
     from remot.data.datamodule import TripletDataModule
 
-#: Endings of the same configuration from the command line, by option.
-_OVERRIDES = ("root", "on_bad_clip")
-
 
 def read_data(
     config: Path | None, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
@@ -60,9 +57,11 @@ def data_section(
     content = _read_config(config)
     section = content.get("data") or {}
     if not isinstance(section, dict):
-        msg = f"the configuration {config} has a data section that is no mapping; see configs/quickstart.yaml"
+        msg = f"the configuration {config} is no mapping with a data section that is one; see configs/quickstart.yaml"
         raise ConfigError(msg)
-    completed = {"require_splits": False} | section  # a single recording can be looked at; training asks for more
+    completed: dict[str, Any] = {
+        "require_splits": False
+    } | section  # a single recording can be looked at; training asks for more
     chosen_root = content.get("root") if root is None else root
     chosen_seed = content.get("seed_everything") if seed is None else seed
     if chosen_root is not None:
