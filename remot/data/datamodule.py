@@ -9,6 +9,9 @@ from torch.utils.data import DataLoader
 
 from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native import NativeReader
+from remot.data.bars import counting_bar
+from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, StoredClips, report_faults, take_stock
+from remot.data.catalogue_file import MIN_KEPT_CLIPS, catalogue_path, load_catalogue, save_catalogue
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.embedded import embedded_clips_root
@@ -16,14 +19,14 @@ from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
 from remot.data.formats import QuestionFormat
 from remot.data.index import BalanceBy
-from remot.data.loading import Loaded, OnBadClip, load_clips
+from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.splits import split_by_scene
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
-from remot.structures import Clip, PromptBatch
+from remot.structures import PromptBatch
 
 
 class TripletDataModule(LightningDataModule):
@@ -115,7 +118,7 @@ class TripletDataModule(LightningDataModule):
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
         self.datasets: dict[str, TripletDataset] = {}
-        self.loaded = Loaded([], [])
+        self.catalogue = Catalogue(())
         self._restored_batch = 0
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
@@ -128,25 +131,43 @@ class TripletDataModule(LightningDataModule):
         """
         if self.datasets:
             return
-        self.loaded = load_clips(self.reader, self.root, self.on_bad_clip)
-        clips = self.exclusions.remaining(self.loaded.clips)
+        store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
+        self.catalogue = self._catalogue(store)
+        entries = self.exclusions.remaining(self.catalogue.entries)
         fractions = self.val_fraction, self.test_fraction
-        splits = split_by_scene(clips, *fractions, self.held_out_seed, self._stratum, required=self.require_splits)
+        splits = split_by_scene(entries, *fractions, self.held_out_seed, self._stratum, required=self.require_splits)
         sizes = {
             "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),
             "val": (splits.val, self.num_val_prompts, self.held_out_seed),
             "test": (splits.test, self.num_test_prompts, self.held_out_seed),
         }
         self.datasets = {
-            name: TripletDataset(part, self.sampler, self.writer, name, num_prompts, seed, self.balance_by)
+            name: self._dataset(name, StoredClips(store, part), num_prompts, seed)
             for name, (part, num_prompts, seed) in sizes.items()
             if part
         }
 
-    def _stratum(self, clip: Clip) -> tuple[str, ...]:
+    def _catalogue(self, store: ClipStore) -> Catalogue:
+        """What can be asked about each clip: found now, or kept from the last time where there are many clips."""
+        kept = len(store.sources) >= MIN_KEPT_CLIPS
+        file = catalogue_path(self.reader, self.root, store.sources, self.sampler, self.on_bad_clip) if kept else None
+        catalogue = load_catalogue(file) if file else None
+        if catalogue is None:
+            with counting_bar("reading clips", shown=kept) as progress:
+                catalogue = take_stock(store, self.sampler, self.on_bad_clip, progress)
+            if file:
+                save_catalogue(catalogue, file)
+        report_faults(catalogue, self.root)
+        return catalogue
+
+    def _dataset(self, name: str, clips: StoredClips, num_prompts: int, seed: int) -> TripletDataset:
+        askables = [entry.askables for entry in clips.entries]
+        return TripletDataset(clips, self.sampler, self.writer, name, num_prompts, seed, self.balance_by, askables)
+
+    def _stratum(self, entry: ClipEntry) -> tuple[str, ...]:
         """Domain and askable attributes, so that every split asks about the same things."""
         experts = self.sampler.experts
-        return clip.domain, *sorted({experts[a.expert_index].attribute.name for a in self.sampler.askable(clip)})
+        return entry.domain, *sorted({experts[one.expert_index].attribute.name for one in entry.askables})
 
     @property
     def next_train_batch(self) -> int:

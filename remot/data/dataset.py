@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from remot.data.index import BalanceBy, TripletIndex
 from remot.data.questions import QuestionWriter
 from remot.data.shown import read_pictures
-from remot.data.triplets import TripletSampler
+from remot.data.triplets import Askable, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Question, Triplet
@@ -50,6 +50,7 @@ class TripletDataset(Dataset[Sample]):
         num_prompts: Prompts in an epoch.
         seed: Names the random streams.
         balance_by: Over what answers are balanced, see :class:`remot.data.index.TripletIndex`.
+        askables: What can be asked about each clip, if that is known already.
 
     Raises:
         EmptySplitError: If no triplet can be built from ``clips``.
@@ -64,17 +65,18 @@ class TripletDataset(Dataset[Sample]):
         num_prompts: int,
         seed: int = 0,
         balance_by: BalanceBy = "attribute",
+        askables: Sequence[Sequence[Askable]] | None = None,
     ) -> None:
         if num_prompts < 1:
             msg = f"the {split} split is asked for {num_prompts} prompts; ask for at least 1"
             raise ConfigError(msg)
-        self.clips = tuple(clips)
+        self.clips = clips
         self.sampler = sampler
         self.writer = writer
         self.split = split
         self.num_prompts = num_prompts
         self.seed = seed
-        self.index = TripletIndex(self.clips, sampler, balance_by)
+        self.index = TripletIndex(self.clips, sampler, balance_by, askables)
         if not self.index.attributes:
             msg = (
                 f"no triplet can be built from the {len(self.clips)} clips of the {split} split: no three frames are "

@@ -4,10 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
 from remot.errors import AnnotationError
-from remot.structures import Clip
+
+
+class Named(Protocol):
+    """A clip, or what is known of it."""
+
+    @property
+    def clip_id(self) -> str:
+        """Its name."""
+
+    @property
+    def scene_id(self) -> str:
+        """Its scene."""
+
+
+_Clip = TypeVar("_Clip", bound=Named)
 
 #: Begins text files of some editors; it is no part of the first name.
 _BYTE_ORDER_MARK = "\ufeff"
@@ -37,13 +52,13 @@ class Exclusions:
         lines = (line.strip() for line in read_text(file).removeprefix(_BYTE_ORDER_MARK).splitlines())
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
-    def excludes(self, clip: Clip) -> bool:
+    def excludes(self, clip: Named) -> bool:
         """Whether the clip's own name or that of its scene is listed."""
         return any(
             fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names
         )
 
-    def remaining(self, clips: Sequence[Clip]) -> list[Clip]:
+    def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
         """The clips that are not left out.
 
         Raises:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from remot.data.triplets import TripletSampler
+from remot.data.triplets import Askable, TripletSampler
 from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 
@@ -54,13 +54,21 @@ class TripletIndex:
         sampler: Tells what can be asked about each.
         balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
             that knowing who is asked about tells nothing; it needs enough clips of every subject.
+        askables: What can be asked about each clip, if that is known already.
     """
 
-    def __init__(self, clips: Sequence[Clip], sampler: TripletSampler, balance_by: BalanceBy = "attribute") -> None:
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        sampler: TripletSampler,
+        balance_by: BalanceBy = "attribute",
+        askables: Sequence[Sequence[Askable]] | None = None,
+    ) -> None:
         self.balance_by: BalanceBy = balance_by
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
-        for clip_index, clip in enumerate(clips):
-            for one in sampler.askable(clip):
+        found = map(sampler.askable, clips) if askables is None else askables
+        for clip_index, of_clip in enumerate(found):
+            for one in of_clip:
                 entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)
                 by_group = owners.setdefault(sampler.experts[one.expert_index].attribute.name, {})
                 by_pattern = by_group.setdefault(self._group_key(one.subject), {})

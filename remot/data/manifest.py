@@ -43,11 +43,11 @@ def manifest_of(
         "counts": counts_of(prompts),
         "clips": {name: len(dataset.clips) for name, dataset in data.datasets.items()},
         "refused": {
-            "bad_clips": len(data.loaded.faults),
-            "bad_clips_by_reason": faults_by_reason(data.loaded.faults),
-            "bad_clips_named": {str(source): str(error) for source, error in data.loaded.faults[:MAX_NAMED]},
-            "left_out_by_the_reader": data.loaded.num_left_out,
-            "excluded_clips": len(data.loaded.clips) - len(clips),
+            "bad_clips": len(data.catalogue.faults),
+            "bad_clips_by_reason": faults_by_reason(data.catalogue.faults),
+            "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
+            "left_out_by_the_reader": data.catalogue.num_left_out,
+            "excluded_clips": len(data.catalogue.entries) - len(clips),
             "pairs_of_frames": pairs_by_verdict(clips, data.sampler.experts),
         },
     }

@@ -5,18 +5,17 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource
+from remot.data.catalogue import Fault
 from remot.data.experts import AMBIGUOUS, Expert
-from remot.errors import RemotError
 from remot.structures import Clip
 
 #: Frames of a clip whose pairs are counted, spread over it.
 MAX_FRAMES = 32
 
 
-def faults_by_reason(faults: Iterable[tuple[ClipSource, RemotError]]) -> dict[str, int]:
+def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
     """How many clips are bad for each reason."""
-    return dict(sorted(Counter(error.reason for _, error in faults).items()))
+    return dict(sorted(Counter(fault.reason for fault in faults).items()))
 
 
 def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[str, dict[str, int]]:

@@ -2,35 +2,50 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip
+
+
+class InScene(Protocol):
+    """A clip, or what is known of it."""
+
+    @property
+    def scene_id(self) -> str:
+        """Its scene."""
+
+    @property
+    def domain(self) -> str:
+        """Its domain."""
+
+
+_Clip = TypeVar("_Clip", bound=InScene)
 
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Generic[_Clip]):
     """Clips of each split, in the order they were given."""
 
-    train: tuple[Clip, ...]
-    val: tuple[Clip, ...]
-    test: tuple[Clip, ...]
+    train: tuple[_Clip, ...]
+    val: tuple[_Clip, ...]
+    test: tuple[_Clip, ...]
 
 
-def domain_of(clip: Clip) -> Hashable:
+def domain_of(clip: InScene) -> Hashable:
     """The plainest stratum."""
     return clip.domain
 
 
 def split_by_scene(
-    clips: Sequence[Clip],
+    clips: Sequence[_Clip],
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
-    stratum_of: Callable[[Clip], Hashable] = domain_of,
+    stratum_of: Callable[[_Clip], Hashable] = domain_of,
     *,
     required: bool = True,
-) -> Splits:
+) -> Splits[_Clip]:
     """Divide the scenes of each stratum in the same proportions.
 
     A stratum of three scenes or more gives every wanted split at least one. A scene belongs to the stratum of its
@@ -72,7 +87,7 @@ def split_by_scene(
     return Splits(**parts)
 
 
-def _strata(clips: Sequence[Clip], stratum_of: Callable[[Clip], Hashable]) -> list[list[str]]:
+def _strata(clips: Sequence[_Clip], stratum_of: Callable[[_Clip], Hashable]) -> list[list[str]]:
     """The sorted scenes of each stratum, strata in the order in which they first occur."""
     stratum_of_scene: dict[str, Hashable] = {}
     for clip in clips:
