@@ -39,7 +39,20 @@ class _Group:
         self.answers = [attribute.answers(pattern) for pattern in self.patterns]
         shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
         self.shares = balanced_shares(self.answers, shares)
+        self._by_negative = {pattern: _by_negative(entries) for pattern, entries in owners.items()}
         self.num_entries = len({entry for entries in owners.values() for entry in entries})
+
+    def draw_negative(self, pattern: Pattern, generator: np.random.Generator) -> list[Entry]:
+        """The subjects that show a pattern with one negative: each as often, however many subjects it has."""
+        kinds = self._by_negative[pattern]
+        return kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
+
+
+def _by_negative(entries: Sequence[Entry]) -> list[list[Entry]]:
+    kinds: dict[int, list[Entry]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.negative_index, []).append(entry)
+    return [kinds[index] for index in sorted(kinds)]
 
 
 class TripletIndex:
@@ -106,11 +119,11 @@ class TripletIndex:
         return tuple(value for value in ATTRIBUTES[attribute].values if value in occurring)
 
     def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
-        """A pattern of answers by its share, then a subject uniformly among its owners."""
+        """A pattern of answers by its share, a negative that allows it, and a subject uniformly among its owners."""
         groups = list(self._groups[attribute].values())
         group = groups[0] if len(groups) == 1 else groups[_by_size(groups, generator)]
         pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
-        owners = group.owners[pattern]
+        owners = group.draw_negative(pattern, generator)
         return owners[generator.integers(len(owners))], pattern
 
 

@@ -2,8 +2,8 @@
 
 A picture taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
 but what comes in at the border. That border is cut away by looking through a narrower window, and so that the window
-does not tell which picture is made, all three pictures are seen through one: anchor and positive through a window
-turned to one side, the negative through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released pictures are
+does not tell which picture is made, all three pictures are seen through one: two of them through a window turned to
+one side, one through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released pictures are
 shifted crops).
 """
 
@@ -30,7 +30,7 @@ _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left
 #: Between letters and what is none.
 _WORDS = re.compile(r"([^\W\d_]+)")
 
-#: Share of the largest possible turn by which anchor and positive are turned to one side.
+#: Share of the largest possible turn by which two of the pictures are turned to one side.
 _ASIDE = 0.8
 #: Largest turn that is looked for, in degrees.
 _MAX_TURN_DEGREES = 45.0
@@ -87,7 +87,7 @@ class _SyntheticView(Negative):
         """[3, 3] axes of the window's camera in those of the camera, for the same arguments."""
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
-        """Anchor and positive through one window, the negative through others; None without intrinsics or room."""
+        """Two pictures through one window, one through another; None without intrinsics or room."""
         if clip.camera is None or not _sees_through(clip.camera.intrinsics) or clip.media is None:
             return None
         assert clip.camera.intrinsics is not None
@@ -111,7 +111,7 @@ class _SyntheticView(Negative):
             np.arange(len(degrees), dtype=np.int64),
             source_frames,
             warps,
-            (_third_only(len(frames), len(degrees)),),
+            _one_turned(len(frames), len(degrees)),
         )
 
 
@@ -282,10 +282,14 @@ def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> 
     return Clip(clip.clip_id, clip.scene_id, clip.domain, None, times, camera=camera)
 
 
-def _third_only(num_real: int, num_pictures: int) -> Case:
-    """The first ``num_real`` pictures are for the first two places, the others for the third."""
+def _one_turned(num_real: int, num_pictures: int) -> tuple[Case, Case, Case]:
+    """One of the three places is for the pictures behind the first ``num_real``, the other two for these.
+
+    Any place, not only the third: else the answer about the first two would tell that they are not turned.
+    """
     real = np.arange(num_pictures) < num_real
-    return Case(np.outer(real, real), np.outer(real, ~real), np.outer(real, ~real))
+    both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)
+    return Case(both, out, out), Case(out, both, back), Case(back, back, both)
 
 
 def _numbers(matrix: FloatArray) -> tuple[float, ...]:
