@@ -14,6 +14,7 @@ import numpy as np
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.lerobot_effectors import LeRobotEffector, track_of
 from remot.data.annotations.lerobot_folder import Episode, LeRobotFolder, open_folder
+from remot.data.annotations.lerobot_robots import effectors_of
 from remot.data.annotations.lerobot_rows import EpisodeRows, RowFiles
 from remot.data.annotations.side_poses import read_positions
 from remot.data.video import VideoInfo, probe
@@ -33,7 +34,8 @@ class LeRobotReader(AnnotationReader):
     own, since the format does not say which episodes show the same place.
 
     Args:
-        effectors: Hands and grippers by the name used in questions, such as ``left arm``.
+        effectors: Hands and grippers by the name used in questions, such as ``left arm``; None for those of a known
+            robot, see :mod:`remot.data.annotations.lerobot_robots`.
         video_key: Which camera; None takes the only one that has files.
         poses_file: Archive of poses for each episode, relative to the data set's folder, such as
             ``fk/episode_{episode:06d}.npz``; see :class:`LeRobotEffector`.
@@ -45,20 +47,20 @@ class LeRobotReader(AnnotationReader):
 
     def __init__(
         self,
-        effectors: dict[str, LeRobotEffector],
+        effectors: dict[str, LeRobotEffector] | None = None,
         video_key: str | None = None,
         poses_file: str | None = None,
         domain: str = "lerobot",
     ) -> None:
-        if not effectors:
+        if effectors is not None and not effectors:
             msg = "LeRobotReader: effectors is empty, say which columns hold positions or openings"
             raise ConfigError(msg)
-        for name, effector in effectors.items():
+        for name, effector in (effectors or {}).items():
             effector.check(name)
-        if poses_file is None and any(effector.poses for effector in effectors.values()):
+        if poses_file is None and any(effector.poses for effector in (effectors or {}).values()):
             msg = "LeRobotReader: an effector has poses, so set poses_file to the files that hold them"
             raise ConfigError(msg)
-        self.effectors = dict(effectors)
+        self.effectors = effectors
         self.video_key = video_key
         self.poses_file = poses_file
         self.domain = domain
@@ -131,7 +133,9 @@ class LeRobotReader(AnnotationReader):
         return f"{place}-episode_{episode.index:06d}" if place else f"episode_{episode.index:06d}"
 
     def _read_rows(self, folder: LeRobotFolder, episode: Episode, where: str) -> EpisodeRows:
-        features = [name for e in self.effectors.values() for name in (e.positions, e.opening) if name is not None]
+        features = [
+            name for e in self._effectors(folder).values() for name in (e.positions, e.opening) if name is not None
+        ]
         for feature in features:
             folder.column_names(feature)  # names the features there are, if this is not one of them
         file = folder.data_file(episode)
@@ -195,12 +199,16 @@ class LeRobotReader(AnnotationReader):
                 raise AnnotationError(msg, reason="media") from error
         return self._probed[1]
 
+    def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
+        return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors
+
     def _tracks(self, folder: LeRobotFolder, episode: Episode, rows: EpisodeRows) -> dict[str, EffectorTrack]:
-        arrays = {name: effector.poses for name, effector in self.effectors.items() if effector.poses is not None}
+        effectors = self._effectors(folder)
+        arrays = {name: effector.poses for name, effector in effectors.items() if effector.poses is not None}
         poses = {}
         if self.poses_file is not None and arrays:
             poses = read_positions(_poses_path(folder, self.poses_file, episode), arrays, episode.num_frames)
-        return {name: track_of(folder, name, e, rows, poses.get(name)) for name, e in self.effectors.items()}
+        return {name: track_of(folder, name, e, rows, poses.get(name)) for name, e in effectors.items()}
 
 
 def _poses_path(folder: LeRobotFolder, template: str, episode: Episode) -> Path:

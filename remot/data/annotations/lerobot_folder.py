@@ -70,6 +70,7 @@ class LeRobotFolder:
         video_paths: Templates of the videos' paths, the stated one first.
         episodes: By number.
         tasks: Texts of the tasks by number; empty if there is no such list.
+        robot_type: Name of the robot, "" if it is not told.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class LeRobotFolder:
     video_paths: tuple[str, ...]
     episodes: Mapping[int, Episode]
     tasks: Mapping[int, str]
+    robot_type: str = ""
 
     @property
     def info_file(self) -> Path:
@@ -161,6 +163,7 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         video_paths=_templates(info, "video_path", V3_VIDEO if is_v3 else V2_VIDEO),
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
         tasks=_tasks(folder, is_v3=is_v3),
+        robot_type=str(info.get("robot_type") or ""),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.data.annotations import parquet as parquet_module
 from remot.data.annotations.lerobot_folder import fill_template
+from remot.data.annotations.lerobot_robots import KNOWN_ROBOTS, effectors_of
 from remot.data.loading import load_clips
 from remot.data.video import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
@@ -478,3 +479,14 @@ def test_a_template_is_filled_like_format():
 def test_clips_travel_to_other_processes(tmp_path):
     (clip,) = read(write_v2(tmp_path))
     assert levels(pickle.loads(pickle.dumps(clip)), 30) == [0, 1, 2]
+
+
+def test_columns_of_a_known_robot_need_no_setting():
+    """1 open to 0 closed for one of them, radians of bend for the other."""
+    g1, gr1 = KNOWN_ROBOTS["Unitree_G1_Inspire"], KNOWN_ROBOTS["GR1ArmsOnly"]
+    assert g1["left arm"].opening_columns[:2] == ["kLeftHandPinky", "kLeftHandRing"]
+    assert (g1["right arm"].opening_range, g1["right arm"].positions) == (None, None)
+    assert (gr1["right arm"].opening_columns, gr1["right arm"].opening_range) == ([29, 30, 31, 32], (1.5, 0.0))
+    with pytest.raises(ConfigError, match=r"robot_type is 'so100'.*set data\.reader\.init_args\.effectors"):
+        effectors_of("info.json", "so100")
+    LeRobotReader()

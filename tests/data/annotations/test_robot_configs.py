@@ -29,9 +29,18 @@ def test_fragments_are_read(name, tmp_path):
     assert f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in file.read_text()
 
 
+def with_the_example():
+    """The fragment with the effectors that its comment shows in place of null."""
+    text = (FOLDER / "lerobot.yaml").read_text()
+    lines = text.partition("for example\n#\n")[2].partition("#\n# with")[0].splitlines()
+    example = "\n".join(line.removeprefix("# ").removeprefix("#") for line in lines)
+    assert "effectors: null" in text
+    return text.replace("      effectors: null # those of a known robot", example)
+
+
 def test_effectors_are_told_in_yaml(tmp_path):
     file = tmp_path / "c.yaml"
-    text = (FOLDER / "lerobot.yaml").read_text()
+    text = with_the_example()
     file.write_text(text.replace("opening_range: null", "opening_range: [0.1, 0.9]").replace("[gripper]", "[6, jaw]"))
     reader = read_data(file).reader
     assert isinstance(reader, LeRobotReader)
@@ -42,6 +51,6 @@ def test_effectors_are_told_in_yaml(tmp_path):
 
 def test_a_misspelt_effector_is_refused(tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text((FOLDER / "lerobot.yaml").read_text().replace("position_columns", "positon_columns"))
+    file.write_text(with_the_example().replace("position_columns", "positon_columns"))
     with pytest.raises(ConfigError, match="positon_columns"):
         read_data(file)
