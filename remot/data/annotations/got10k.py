@@ -16,8 +16,10 @@ from remot.data.annotations.base import (
     require_object,
     require_text,
 )
+from remot.data.annotations.notices import Notices
 from remot.data.annotations.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
-from remot.data.annotations.tracked import camera_stands_still, ini_number, pictures_in, read_ini_section
+from remot.data.annotations.still_cameras import StillCameras
+from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
 
@@ -33,11 +35,11 @@ class GOT10kReader(FileReader):
     at worst one pixel off. ``absence.label`` has 1 where the object is not in the picture, ``cover.label`` how many
     eighths of it are visible; both may be missing. ``meta_info.ini`` names the object and the rate, 10 Hz.
 
-    The cameras of GOT-10k mostly move, and no pose is known. So nothing is read unless the camera is vouched for, clip
-    by clip or for all.
+    The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the pictures unless
+    the camera is vouched for, sequence by sequence or for all.
 
     Args:
-        static_camera: Sequences whose camera stands still, such as ``GOT-10k_Val_000010``. Others are left out.
+        static_camera: Sequences whose camera stands still, such as ``GOT-10k_Val_000010``.
         assume_static: Take the camera of every sequence to stand still.
         min_cover: Fewest visible eighths of an object that is asked about.
     """
@@ -53,19 +55,27 @@ class GOT10kReader(FileReader):
         if not 0 <= min_cover <= MAX_COVER:
             msg = f"GOT10kReader: min_cover is {min_cover}; choose 0 to {MAX_COVER} eighths"
             raise ConfigError(msg)
-        self.static_camera = static_camera
-        self.assume_static = assume_static
+        self.still_cameras = StillCameras(static_camera or (), (), assume_static)
         self.min_cover = min_cover
+        self._notices = Notices()
 
-    def read_clip(self, file: Path, root: Path) -> Clip | None:
-        """The clip of one sequence; None if its camera may move, with a log message.
+    def sources(self, root: Path) -> list[ClipSource]:
+        """The sequences, in order; a log message says how many cameras are not known to stand still.
+
+        Raises:
+            AnnotationError: If there is none.
+        """
+        found = super().sources(root)
+        self._notices.tell(self.still_cameras.about_others([source.file.resolve().parent.name for source in found]))
+        return found
+
+    def read_clip(self, file: Path, root: Path) -> Clip:
+        """The clip of one sequence.
 
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
         sequence = file.resolve().parent.name
-        if not camera_stands_still(sequence, self.static_camera, (), assume_static=self.assume_static):
-            return None
         ini = file.with_name("meta_info.ini")
         values = read_ini_section(ini, "METAINFO")
         pictures = pictures_in(file, root, ".")
@@ -80,6 +90,7 @@ class GOT10kReader(FileReader):
             media=pictures,
             pts_seconds=np.arange(len(pictures)) / ini_number(ini, values, "anno_fps", 1000),
             objects={require_text(str(ini), {"object_class": "", **values}, "object_class"): ObjectTrack(boxes_xyxy)},
+            camera_moves=not self.still_cameras.hold(sequence),
         )
 
     def _boxes(self, file: Path) -> FloatArray:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from remot.data.annotations.base import read_text
 from remot.data.annotations.kitti_oxts import camera_of
 from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
+from remot.data.annotations.notices import listed
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
 from remot.data.annotations.tracked import TrackedReader, pictures_in
 from remot.errors import AnnotationError, ConfigError
@@ -57,8 +58,8 @@ class KITTITrackingReader(TrackedReader):
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind on the ground. See
     :mod:`remot.data.annotations.nearest` for why.
 
-    The camera rides on a car. Sequences without oxts are left out: without poses the camera would be taken to stand
-    still, and its own motion for the objects'.
+    The camera rides on a car. Where there is no oxts file its motion is not known, so nothing is asked about motion in
+    the pictures; distances stay.
 
     Args:
         classes: Classes to ask about; Car, Pedestrian and Cyclist by default.
@@ -91,20 +92,25 @@ class KITTITrackingReader(TrackedReader):
         self.min_distance_ratio = min_distance_ratio
         self.min_height_pixels = min_height_pixels
 
+    def notice(self, files: list[Path]) -> str:
+        """How many sequences lack the motion of their camera."""
+        if not (lacking := [file.stem for file in files if not _oxts_of(file).exists()]):
+            return ""
+        return (
+            f"{len(lacking)} of {len(files)} sequences have no file in oxts that tells how their camera moves, so "
+            f"nothing is asked about that nor about motion in their pictures: {listed(lacking)}"
+        )
+
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number.
 
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
-        base, name = file.resolve().parent.parent, file.stem
-        oxts = base / "oxts" / f"{name}.txt"
-        if not oxts.exists():
-            _logger.warning("%s: left out, without oxts/%s.txt the motion of its camera is not known", file, name)
-            return {}
+        name, oxts = file.stem, _oxts_of(file)
         pictures = pictures_in(file, root, f"../image_02/{name}")
-        camera = camera_of(base / "calib" / f"{name}.txt", oxts)
-        if len(camera.camera_to_world) != len(pictures):
+        camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
+        if camera is not None and len(camera.camera_to_world) != len(pictures):
             msg = f"{file}: {len(pictures)} pictures but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = _read_labels(file, len(pictures))
@@ -141,13 +147,17 @@ class KITTITrackingReader(TrackedReader):
         return found
 
 
+def _oxts_of(file: Path) -> Path:
+    return file.resolve().parent.parent / "oxts" / f"{file.stem}.txt"
+
+
 def _clip(
     clip_id: str,
     sequence: str,
     track: NearestTrack,
     noun: str,
     labels: _Labels,
-    camera: CameraTrack,
+    camera: CameraTrack | None,
     pictures: tuple[Path, ...],
 ) -> Clip:
     frames = labels.frames[track.rows]
@@ -158,8 +168,9 @@ def _clip(
         domain="kitti_tracking",
         media=tuple(pictures[frame] for frame in frames),
         pts_seconds=frames / FRAME_RATE,
-        camera=replace(camera, camera_to_world=camera.camera_to_world[frames]),
+        camera=None if camera is None else replace(camera, camera_to_world=camera.camera_to_world[frames]),
         objects={track.name(noun): seen},
+        camera_moves=camera is None,
     )
 
 

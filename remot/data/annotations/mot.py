@@ -2,30 +2,23 @@
 
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from remot.data.annotations.base import media_inside
-from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
-from remot.data.annotations.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
+from remot.data.annotations.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
+from remot.data.annotations.nearest import NearestTrack, Sightings, nearest_tracks
+from remot.data.annotations.still_cameras import StillCameras, known_sequence
 from remot.data.annotations.tracked import (
     TrackedReader,
-    camera_stands_still,
-    ini_number,
-    pictures_in,
-    read_ini_section,
-    times_of,
 )
-from remot.errors import AnnotationError, ConfigError
-from remot.structures import Clip, FloatArray, ObjectTrack
+from remot.errors import ConfigError
+from remot.structures import Clip, ObjectTrack
 
 _logger = logging.getLogger(__name__)
 
-PEDESTRIAN = 1
 #: What questions call the classes of MOT16 and later that can be asked about.
 NOUNS = {PEDESTRIAN: "person", 3: "car", 4: "bicycle", 5: "motorbike"}
 #: Classes that a viewer takes for a person too: on a vehicle, static, distractor (such as a mannequin), reflection.
@@ -43,24 +36,8 @@ STATIC_SEQUENCES = frozenset(
 )
 #: MOT17 holds every sequence three times, once for each detector, with the same annotation.
 DETECTOR = re.compile(r"-(?:DPM|FRCNN|SDP)$")
-SAME_PICTURES = re.compile(r"MOT1[67]-(\d\d)$")
-MAX_FRAMES = 1_000_000
+SAME_PICTURES = re.compile(r"MOT1[67]-(\d\d)(?!\d)")
 MAX_LINGER_SECONDS = 60.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Sequence:
-    """One ``gt.txt`` with its ``seqinfo.ini``: R boxes in N frames."""
-
-    name: str
-    frame_rate: float
-    num_frames: int
-    frames: IntArray  # [R] counted from 0
-    tracks: IntArray  # [R]
-    classes: IntArray  # [R]
-    boxes_xyxy: FloatArray  # [R, 4]
-    is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
-    visible: FloatArray  # [R] share of the box that is inside the picture and not hidden
 
 
 class MOTReader(TrackedReader):
@@ -69,7 +46,9 @@ class MOTReader(TrackedReader):
     The source's conventions: rows ``frame, id, left, top, width, height, flag, class, visibility`` (MOT16 and later) or
     ``frame, id, left, top, width, height, flag, X, Y, Z`` (MOT15: people only); frames and pixels are counted from 1;
     boxes go around the whole body, hidden parts and parts outside the picture included. Flag 0 marks what the benchmark
-    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a video ``<sequence>.mp4`` in the same folder.
+    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single
+    video, ``<sequence>.mp4``, in the same folder. A folder that holds a sequence's name among other words is taken for
+    that sequence.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
     ``min_height_ratio`` times as high as any other and stands lowest in the picture. See
@@ -84,7 +63,7 @@ class MOTReader(TrackedReader):
         min_height_pixels: Smallest height that is asked about.
         linger_seconds: How long somebody may still be partly in the picture where the boxes stop.
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
-            benchmark's tables call static. Others are left out.
+            benchmark's tables call static. Nothing is asked about motion in the pictures of others.
         assume_static: Take the camera of every sequence to stand still.
     """
 
@@ -115,8 +94,7 @@ class MOTReader(TrackedReader):
         self.min_height_ratio = min_height_ratio
         self.min_height_pixels = min_height_pixels
         self.linger_seconds = linger_seconds
-        self.static_camera = static_camera
-        self.assume_static = assume_static
+        self.still_cameras = StillCameras(static_camera, STATIC_SEQUENCES, assume_static)
 
     def files(self, root: Path) -> list[Path]:
         """The annotations, of MOT17's three copies of a sequence the first."""
@@ -128,35 +106,37 @@ class MOTReader(TrackedReader):
                 _logger.info("%s: left out, it repeats %s", file, first)
         return list(kept.values())
 
+    def notice(self, files: list[Path]) -> str:
+        """How many cameras are not known to stand still."""
+        return self.still_cameras.about_others([_bare_name(file) for file in files])
+
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number.
 
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
-        name = file.parent.parent.resolve().name
-        bare = DETECTOR.sub("", name)
-        if not camera_stands_still(bare, self.static_camera, STATIC_SEQUENCES, assume_static=self.assume_static):
-            return {}
-        sequence = _read(file, name)
-        media, media_times = _media(file, root, sequence)
+        name, bare = file.parent.parent.resolve().name, _bare_name(file)
+        sequence = read_mot_sequence(file)
+        media, media_times = mot_media(file, root, sequence)
         clips = {}
         for noun, track in self._nearest(file, sequence):
             frames = sequence.frames[track.rows]
             clips[f"{noun} {track.track}"] = Clip(
                 clip_id=f"{name}-{noun}-{track.track}",
-                scene_id=SAME_PICTURES.sub(r"MOT16/17-\1", bare),
+                scene_id=_scene_of(bare),
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
                 pts_seconds=frames / sequence.frame_rate,
                 objects={track.name(noun): ObjectTrack(sequence.boxes_xyxy[track.rows])},
                 media_pts_seconds=None if media_times is None else media_times[frames],
+                camera_moves=not self.still_cameras.hold(bare),
             )
         if not clips:
             _logger.warning("%s: left out, nobody is clearly the nearest in three frames", file)
         return clips
 
-    def _nearest(self, file: Path, sequence: _Sequence) -> list[tuple[str, NearestTrack]]:
+    def _nearest(self, file: Path, sequence: MOTSequence) -> list[tuple[str, NearestTrack]]:
         """Nouns and tracks with rows of ``sequence``."""
         heights = sequence.boxes_xyxy[:, 3] - sequence.boxes_xyxy[:, 1]
         clear = (sequence.visible >= self.min_visibility) & (heights >= self.min_height_pixels)
@@ -182,44 +162,12 @@ class MOTReader(TrackedReader):
         return found
 
 
-def _read(file: Path, name: str) -> _Sequence:
-    ini = file.parent.parent / "seqinfo.ini"
-    values = read_ini_section(ini, "Sequence")
-    num_frames = int(ini_number(ini, values, "seqLength", MAX_FRAMES))
-    size = np.array([ini_number(ini, values, "imWidth"), ini_number(ini, values, "imHeight")])
-    rows = read_number_rows(file, (9, 10))
-    is_mot15 = rows.shape[1] == 10
-    boxes_xyxy = xyxy_from_xywh(str(file), rows[:, 2:6], first_pixel=1)
-    area = np.prod(rows[:, 4:6], axis=1)
-    inside = np.clip(np.minimum(boxes_xyxy[:, 2:], size) - np.maximum(boxes_xyxy[:, :2], 0), 0, None)
-    visible = np.prod(inside, axis=1) / area
-    return _Sequence(
-        name=name,
-        frame_rate=ini_number(ini, values, "frameRate", 1000),
-        num_frames=num_frames,
-        frames=whole_numbers(str(file), "frame", rows[:, 0], 1, num_frames) - 1,
-        tracks=whole_numbers(str(file), "id", rows[:, 1], 0, 10**9),
-        classes=np.full(len(rows), PEDESTRIAN) if is_mot15 else whole_numbers(str(file), "class", rows[:, 7], 1, 99),
-        boxes_xyxy=boxes_xyxy,
-        is_active=rows[:, 6] != 0,
-        visible=visible if is_mot15 else np.minimum(visible, rows[:, 8]),
-    )
+def _bare_name(file: Path) -> str:
+    """Name of a sequence without that of a detector."""
+    return DETECTOR.sub("", file.parent.parent.resolve().name)
 
 
-def _media(file: Path, root: Path, sequence: _Sequence) -> tuple[Path | tuple[Path, ...], FloatArray | None]:
-    """Pictures of all frames, or a video and the times of its pictures."""
-    found: Path | tuple[Path, ...]
-    times: FloatArray | None = None
-    ini = file.parent.parent / "seqinfo.ini"
-    folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
-    if (ini.parent / f"{sequence.name}.mp4").exists() and not (ini.parent / folder).is_dir():
-        video = media_inside(ini, root, f"{sequence.name}.mp4")
-        times = times_of(file, video)
-        found, num_found = video, len(times)
-    else:
-        found = pictures_in(ini, root, folder)
-        num_found = len(found)
-    if num_found != sequence.num_frames:
-        msg = f"{file}: {num_found} pictures but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
-        raise AnnotationError(msg, reason="unsynchronised")
-    return found, times
+def _scene_of(bare: str) -> str:
+    """One scene for all copies of the same pictures."""
+    shared = SAME_PICTURES.search(bare)
+    return f"MOT16/17-{shared[1]}" if shared else known_sequence(bare, STATIC_SEQUENCES) or bare

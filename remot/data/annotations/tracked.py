@@ -1,22 +1,20 @@
-"""What readers of tracking data sets share: several clips of one sequence, pictures, and cameras that stand still."""
+"""What readers of tracking data sets share: several clips of one sequence, pictures and small files beside them."""
 
 import configparser
-import logging
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
+from remot.data.annotations.notices import Notices
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip, FloatArray
-
-_logger = logging.getLogger(__name__)
 
 #: Names that become part of a path.
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -33,6 +31,7 @@ class TrackedReader(AnnotationReader):
 
     def __init__(self) -> None:
         self._last: tuple[Path, dict[str, Clip]] | None = None
+        self._notices = Notices()
 
     @abstractmethod
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
@@ -45,6 +44,10 @@ class TrackedReader(AnnotationReader):
         Raises:
             AnnotationError: If the annotation is malformed or does not fit its media.
         """
+
+    def notice(self, files: list[Path]) -> str:  # noqa: ARG002 - most formats have none
+        """What is to be logged about all sequences together, such as how many cameras move; empty for nothing."""
+        return ""
 
     def files(self, root: Path) -> list[Path]:
         """The files that each describe one sequence, in order."""
@@ -60,6 +63,7 @@ class TrackedReader(AnnotationReader):
         if not files:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the sequences"
             raise AnnotationError(msg, reason="missing")
+        self._notices.tell(self.notice(files))
         return [ClipSource(file, key) for file in files for key in self._keys(file, root.resolve())]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
@@ -77,28 +81,6 @@ class TrackedReader(AnnotationReader):
             self._last = None
             self._last = file, self.read_sequence(file, root)
         return self._last[1]
-
-
-def camera_stands_still(
-    sequence: str, static_camera: Collection[str] | None, known: Collection[str], *, assume_static: bool
-) -> bool:
-    """Whether the camera that filmed ``sequence`` is known to stand still; if it is not, a log message says so.
-
-    A question about a motion in the picture needs that: without poses nobody can tell "the object moved" from "the
-    camera moved".
-
-    Args:
-        sequence: Its name.
-        static_camera: Names that the user vouches for; None for ``known``.
-        known: Names that the reader vouches for.
-        assume_static: The user vouches for all sequences.
-    """
-    if assume_static or sequence in (known if static_camera is None else static_camera):
-        return True
-    _logger.warning(
-        "%s: left out, its camera is not known to stand still; name it in static_camera if it does", sequence
-    )
-    return False
 
 
 def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:

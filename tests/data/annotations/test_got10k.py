@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import GOT10kListReader, GOT10kReader
-from remot.data.experts import ObjectHorizontal, ObjectVertical
+from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
 from remot.data.loading import load_clips
 from remot.data.triplets import TripletSampler
 from remot.data.video import read_frames
@@ -55,9 +55,16 @@ def test_absent_and_hidden_objects_are_invisible(tmp_path):
 
 def test_cameras_are_taken_to_move(tmp_path, caplog):
     write(tmp_path)
-    assert read(tmp_path, assume_static=False) == []
-    assert "GOT-10k_Val_000001: left out, its camera is not known to stand still" in caplog.text
-    assert len(read(tmp_path, assume_static=False, static_camera=["GOT-10k_Val_000001"])) == 1
+    (clip,) = read(tmp_path, assume_static=False)
+    assert ObjectHorizontal().label(clip, 0, 2, "sloth") is None
+    assert MaskFrame().judge(clip, np.array([0, 2]))["sloth"].codes.tolist() == [[0, 1], [1, 0]]
+    told = "1 of 1 sequences have a camera that is not known to stand still"
+    assert told in caplog.text
+    assert "static_camera: GOT-10k_Val_000001" in caplog.text
+    (clip,) = read(tmp_path, assume_static=False, static_camera=["GOT-10k_Val_000001"])
+    assert ObjectHorizontal().label(clip, 0, 2, "sloth").value == "right"
+    assert read(tmp_path, assume_static=False, static_camera=["GOT-10k_Val_0000"])[0].camera_moves
+    assert caplog.text.count(told) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from remot.data.annotations import KITTITrackingReader
 from remot.data.annotations.kitti_oxts import camera_of
-from remot.data.experts import CameraPitch, CameraYaw, ObjectHorizontal
+from remot.data.experts import CameraPitch, CameraYaw, MaskFrame, ObjectDepth, ObjectHorizontal
 from remot.data.loading import load_clips
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
@@ -187,10 +187,23 @@ def test_badly_seen_objects_are_left_out(tmp_path, changes, setting):
     assert len(read(tmp_path, **setting)) == 1
 
 
-def test_without_poses_a_sequence_is_left_out(tmp_path, caplog):
-    write(tmp_path, poses=[])
-    assert read(tmp_path) == []
-    assert "the motion of its camera is not known" in caplog.text
+def test_without_poses_distances_and_masks_are_asked_about(tmp_path, caplog):
+    base = write(tmp_path, poses=[])
+    (base / "calib" / "0000.txt").unlink()  # nothing is left to calibrate
+    (clip,) = read(tmp_path)
+    assert clip.camera is None
+    assert ObjectHorizontal().label(clip, 0, 2, "car") is None
+    assert CameraYaw().label(clip, 0, 2, "") is None
+    assert ObjectDepth().label(clip, 0, 2, "car").value == "receding"
+    assert MaskFrame().judge(clip, np.array([0, 2]))["car"].codes.tolist() == [[0, 1], [1, 0]]
+    assert "1 of 1 sequences have no file in oxts" in caplog.text
+    assert "0000" in caplog.text
+
+
+def test_with_poses_nothing_is_said_about_the_camera(tmp_path, caplog):
+    write(tmp_path)
+    assert not read(tmp_path)[0].camera_moves
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

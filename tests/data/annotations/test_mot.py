@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import MOTReader
-from remot.data.experts import ObjectHorizontal, ObjectVertical
+from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
 from remot.data.loading import load_clips
 from remot.data.video import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
@@ -120,17 +120,47 @@ def test_cars_have_their_own_nearest(tmp_path):
     assert len({clip.clip_id for clip in read(tmp_path, classes=[1, 3])}) == 2
 
 
-def test_moving_cameras_are_left_out(tmp_path, caplog):
+def test_of_moving_cameras_only_masks_are_asked_about(tmp_path, caplog):
     write(tmp_path, WALK, "ETH-Bahnhof")
-    assert read(tmp_path) == []
-    assert "ETH-Bahnhof: left out, its camera is not known to stand still" in caplog.text
-    assert len(read(tmp_path, static_camera=["ETH-Bahnhof"])) == 1
-    assert len(read(tmp_path, assume_static=True)) == 1
+    (clip,) = read(tmp_path)
+    assert clip.camera_moves
+    assert ObjectHorizontal().label(clip, 0, 2, "person") is None
+    assert MaskFrame().judge(clip, np.array([0, 2]))["person"].codes.tolist() == [[0, 1], [1, 0]]
+    told = "1 of 1 sequences have a camera that is not known to stand still"
+    assert told in caplog.text
+    assert "static_camera: ETH-Bahnhof" in caplog.text
+    for settings in ({"static_camera": ["ETH-Bahnhof"]}, {"assume_static": True}):
+        (clip,) = read(tmp_path, **settings)
+        assert ObjectHorizontal().label(clip, 0, 2, "person").value == "right"
+    assert caplog.text.count(told) == 1
 
 
 def test_own_names_replace_the_table(tmp_path):
     write(tmp_path, WALK)
-    assert read(tmp_path, static_camera=["another"]) == []
+    assert not read(tmp_path)[0].camera_moves
+    assert read(tmp_path, static_camera=["another"])[0].camera_moves
+
+
+def test_cameras_are_told_once_however_often_the_clips_are_listed(tmp_path, caplog):
+    write(tmp_path, WALK, "ETH-Bahnhof")
+    reader = MOTReader()
+    assert [len(reader.sources(tmp_path)) for _ in range(3)] == [1, 1, 1]
+    assert caplog.text.count("not known to stand still") == 1
+
+
+def test_renamed_folders_are_recognised(tmp_path):
+    """The video keeps the name that the folder lost."""
+    folder = write(tmp_path, WALK, "street_tud-campus_v2", pictures=False)
+    write_video(folder / "TUD-Campus.mp4", np.zeros((3, 48, 64, 3), dtype=np.uint8), 25)
+    (clip,) = read(tmp_path)
+    assert (clip.clip_id, clip.scene_id, clip.camera_moves) == ("street_tud-campus_v2-person-4", "TUD-Campus", False)
+    assert clip.media.name == "TUD-Campus.mp4"
+    write(tmp_path / "b", WALK, "my MOT17-02-DPM")
+    write(tmp_path / "b", WALK, "MOT16-020")
+    assert [(clip.scene_id, clip.camera_moves) for clip in read(tmp_path / "b")] == [
+        ("MOT16-020", True),
+        ("MOT16/17-02", False),
+    ]
 
 
 def test_copies_of_mot17_are_read_once_and_share_the_scene_of_mot16(tmp_path):

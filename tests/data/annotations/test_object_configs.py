@@ -26,16 +26,15 @@ def test_sections_parse(name, tmp_path):
     assert (data.root, data.seed) == (tmp_path, 0)
 
 
-def test_kitti_asks_about_distances(tmp_path):
-    from remot.data.experts import CameraYaw, ObjectDepth, ObjectHorizontal
-
-    data = read_data(CONFIGS / "kitti_tracking.yaml", str(tmp_path))
-    assert [type(expert) for expert in data.sampler.experts] == [ObjectDepth, ObjectHorizontal, CameraYaw]
+#: Sources of which triplets are built.
+MOVING = ("mot", "otb", "got10k", "kitti_tracking")
 
 
 @every_source
 def test_headers_say_how_to_launch(name):
     header = (CONFIGS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
-    assert f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in header
+    build = f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT"
+    check = f"remot data validate --root DIR --reader remot.data.annotations.{READERS[name].__name__}"
+    assert f"#   {build if name in MOVING else check}" in header.splitlines()
     assert "Below DIR:" in header

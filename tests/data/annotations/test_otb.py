@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import OTBReader
-from remot.data.experts import ObjectHorizontal
+from remot.data.experts import MaskFrame, ObjectHorizontal
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.pictures import levels, write_pictures
@@ -75,17 +75,54 @@ def test_several_objects_of_one_sequence(tmp_path):
     ]
 
 
-def test_moving_cameras_are_left_out(tmp_path, caplog):
-    write(tmp_path, ["5,5,9,9"] * 2, "Dudek")
-    assert read(tmp_path) == []
-    assert "Dudek: left out, its camera is not known to stand still" in caplog.text
-    assert list(read(tmp_path, static_camera=["Dudek"])[0].objects) == ["man's face"]
+WAY = ["5,5,9,9", "95,5,9,9"]
 
 
-def test_nameless_objects_are_left_out(tmp_path, caplog):
-    write(tmp_path, ["5,5,9,9"] * 2, "Singer1")
-    assert read(tmp_path, assume_static=True) == []
-    assert "add Singer1 to names" in caplog.text
+def test_of_moving_cameras_only_masks_are_asked_about(tmp_path, caplog):
+    write(tmp_path, WAY, "Dudek")
+    (clip,) = read(tmp_path)
+    assert ObjectHorizontal().label(clip, 0, 1, "man's face") is None
+    assert MaskFrame().judge(clip, np.arange(2))["man's face"].codes.tolist() == [[0, 1], [1, 0]]
+    assert "1 of 1 sequences have a camera that is not known to stand still" in caplog.text
+    assert "static_camera: Dudek" in caplog.text
+    (clip,) = read(tmp_path, static_camera=["Dudek"])
+    assert ObjectHorizontal().label(clip, 0, 1, "man's face").value == "right"
+
+
+def test_of_nameless_objects_only_masks_are_asked_about(tmp_path, caplog):
+    """Even where the camera stands still: nobody could tell whose motion is asked about."""
+    write(tmp_path, WAY, "Singer1")
+    (clip,) = read(tmp_path, assume_static=True)
+    assert ObjectHorizontal().label(clip, 0, 1, "tracked object") is None
+    assert MaskFrame().judge(clip, np.arange(2))["tracked object"].codes.tolist() == [[0, 1], [1, 0]]
+    assert "1 of 1 objects have no name" in caplog.text
+    assert "add to names: Singer1" in caplog.text
+    (clip,) = read(tmp_path, assume_static=True, names={"Singer1": "singer"})
+    assert ObjectHorizontal().label(clip, 0, 1, "singer").value == "right"
+
+
+@pytest.mark.parametrize("folder", ["otb_crossing", "Crossing_1", "CROSSING", "my crossing (copy)"])
+def test_renamed_folders_are_recognised(tmp_path, folder):
+    write(tmp_path, WAY, folder)
+    (clip,) = read(tmp_path)
+    assert (clip.clip_id, clip.scene_id, clip.camera_moves, *clip.objects) == (folder, "Crossing", False, NAME)
+    assert read(tmp_path, static_camera=[])[0].camera_moves
+    assert not read(tmp_path, static_camera=["Crossing"])[0].camera_moves
+    assert list(read(tmp_path, names={"Crossing": "walker"})[0].objects) == ["walker"]
+    assert list(read(tmp_path, names={"Crossing": "walker", folder: "man"})[0].objects) == ["man"]
+
+
+@pytest.mark.parametrize("folder", ["Crossings", "OtbCrossing", "TUD-Cross"])
+def test_other_folders_are_not(tmp_path, folder):
+    write(tmp_path, WAY, folder)
+    (clip,) = read(tmp_path)
+    assert (clip.scene_id, clip.camera_moves, *clip.objects) == (folder, True, "tracked object")
+
+
+def test_a_renamed_david_2_is_no_david(tmp_path):
+    """David's rows start at its 300th picture."""
+    write(tmp_path, WAY, "david_2")
+    assert len(read(tmp_path)[0].media) == 2
 
 
 @pytest.mark.parametrize(
