@@ -326,7 +326,7 @@ def test_composite_thresholds():
     clip = arm_of((0, 0, 1), (0.5, -0.1, 1))
     assert EffectorComposite(salient_min=0.1).label(clip, 0, 1, "arm").value == "upper_right"
     assert EffectorComposite(salient_min=0.1, salient_max=0.4).label(clip, 0, 1, "arm") is None
-    with pytest.raises(ConfigError, match="still=1"):
+    with pytest.raises(ConfigError, match="EffectorComposite: still=1"):
         EffectorComposite(still=1)
 
 
