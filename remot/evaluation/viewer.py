@@ -113,7 +113,7 @@ def _verdict_html(completion: str, question: Question) -> str:
         marks.append(f'<span class="slot {kind}">{_safe(f"{said.strip()[:20]} {_meaning(said, slot)}".strip())}</span>')
     rest = given[len(question.slots) :]
     if rest:
-        marks.append(f'<span class="slot wrong">+{len(rest)} more: {_safe("".join(rest)[:20])}</span>')
+        marks.append(f'<span class="slot wrong">+{len(rest)} more: {_safe("".join(rest).strip()[:20])}</span>')
     return f"<div>{''.join(marks)}</div>"
 
 

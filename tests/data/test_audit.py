@@ -20,15 +20,28 @@ from remot.data.audit.letters import wrong_letters
 from remot.data.audit.measures import ShownPair, camera_turn, rotation_between
 from remot.data.audit.truth import NOT_ASKED, Limits, expected_value, wrong_labels
 from remot.data.audit.tuples import CORNERS, WORDS, answer_tuple, possible_tuples
-from remot.data.audit.views import seen_as
+from remot.data.audit.views import looking_through, seen_as, turn_behind
 from remot.data.experts import CameraYaw, ObjectHorizontal, default_experts
 from remot.data.experts.base import MotionExpert
+from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
 from remot.data.questions import QuestionWriter
 from remot.data.templates import read_wordings
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES, PAIRS, Order
-from remot.structures import CameraTrack, EffectorTrack, MotionLabel, ObjectTrack, Question, Slot, Triplet
+from remot.structures import (
+    AgentTrack,
+    CameraTrack,
+    EffectorTrack,
+    MaskOf,
+    MotionLabel,
+    ObjectTrack,
+    Question,
+    Slot,
+    Triplet,
+    Warp,
+)
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, poses, write_folder
+from tests.data.worlds import all_experts
 from tests.helpers import assert_close
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
@@ -209,6 +222,256 @@ def test_letters_are_read_back_from_the_text():
         replace(question, text=question.text.replace("none", "up", 1).replace("right", "up", 1)), triplet, wordings
     )
     assert "not 3 different ones" in fault
+
+
+# -- the other attributes, and other formats -----------------------------------------------------------------------
+
+
+ALL_LIMITS = {one.attribute.name: Limits.of(one) for one in all_experts()}
+
+
+def expected_of(attribute, clip, subject="", frames=(0, 1)):
+    return expected(clip, attribute, subject, frames, ALL_LIMITS[attribute])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "pose", "value"),
+    [
+        ("camera_roll", {"roll_degrees": [0, 20]}, "clockwise"),
+        ("camera_roll", {"roll_degrees": [0, -20]}, "counterclockwise"),
+        ("camera_roll", {"roll_degrees": [0, 0.5]}, "none"),
+        ("camera_roll", {"roll_degrees": [0, 20], "pitch_degrees": [0, 9]}, NOT_ASKED),
+        ("camera_forward", {"places": [(0, 0, 0), (0, 0, 1)]}, "forward"),
+        ("camera_forward", {"places": [(0, 0, 0), (0, 0, -1)]}, "backward"),
+        ("camera_forward", {"places": [(0, 0, 0), (1, 1, 0)]}, "none"),
+        ("camera_forward", {"places": [(0, 0, 0), (0, 0, 1)], "pitch_degrees": [0, 30]}, NOT_ASKED),
+        ("camera_sideways", {"places": [(0, 0, 0), (1, 0, 0)]}, "right"),
+        ("camera_sideways", {"places": [(0, 0, 0), (-1, 0, 0)]}, "left"),
+        ("camera_height", {"places": [(0, 0, 0), (0, -1, 0)]}, "up"),
+        ("camera_height", {"places": [(0, 0, 0), (0, 1, 0)]}, "down"),
+        ("camera_height", {"places": [(0, 0, 0), (0, 0.1, 0)]}, NOT_ASKED),
+    ],
+)
+def test_the_camera_rolls_and_moves(attribute, pose, value):
+    """Metres in the first camera's axes, y down; clockwise as its holder sees it, whose right hand sinks."""
+    clip = clip_of(2, camera=CameraTrack(poses([0, 0], **pose)))
+    assert expected_of(attribute, clip) == value
+
+
+def test_without_the_metre_no_way_is_asked():
+    track = CameraTrack(poses([0, 0], places=[(0, 0, 0), (0, 0, 1)]), None, False)
+    assert expected_of("camera_forward", clip_of(2, camera=track)) == NOT_ASKED
+    assert expected_of("camera_forward", clip_of(2)) == NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("step", "depth", "corner"),
+    [
+        ((0.3, -0.3, 0.3), "forward", "upper_right"),
+        ((-0.3, -0.3, -0.3), "backward", "upper_left"),
+        ((0.3, 0.3, 0), "none", "lower_right"),
+        ((-0.3, 0.3, 0.1), NOT_ASKED, "lower_left"),
+        ((0, 0, 0.3), "forward", "none"),
+        ((0.3, 0, 0), "none", NOT_ASKED),
+        ((0.1, 0.3, 0), "none", NOT_ASKED),
+    ],
+)
+def test_effector_in_depth_and_in_the_plane(step, depth, corner):
+    clip = arm([(0, 0, 1), np.add((0, 0, 1), step)])
+    assert expected_of("effector_depth", clip, "arm") == depth
+    assert expected_of("effector_composite", clip, "arm") == corner
+
+
+@pytest.mark.parametrize(
+    ("headings", "place", "turn", "advance"),
+    [
+        ((90, 60), (0, 1), "right", "forward"),
+        ((90, 120), (0, -1), "left", "backward"),
+        ((10, 350), (1, 0), "right", "forward"),
+        ((90, 90), (1, 0), "none", "none"),
+        ((0, 60), (1, 0), "left", NOT_ASKED),
+        ((0, 5), (0.3, 0), NOT_ASKED, NOT_ASKED),
+    ],
+)
+def test_agent(headings, place, turn, advance):
+    """Counter-clockwise from east; north is y."""
+    track = AgentTrack(np.array([(0, 0), place], dtype=float), np.array(headings, dtype=float))
+    clip = clip_of(2, agent=track)
+    assert expected_of("agent_turn", clip) == turn
+    assert expected_of("agent_advance", clip) == advance
+    assert expected_of("agent_turn", clip_of(2)) == expected_of("agent_advance", clip_of(2)) == NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("after", "value"), [(2.0, "approaching"), (4.0, "receding"), (3.01, "none"), (3.2, NOT_ASKED)]
+)
+def test_object_depth(after, value):
+    track = ObjectTrack(boxes([(50, 50)] * 2), is_landmark=True, depths_metres=np.array([3.0, after]))
+    assert expected_of("object_depth", clip_of(2, objects={"ball": track}), "ball") == value
+    assert expected_of("object_depth", ball([(50, 50)] * 2), "ball") == NOT_ASKED
+
+
+def mask_triplet(frames, value, xs=(10, 20, 30, 10.5)):
+    """Boxes 4 wide: those at 10 and 10.5 overlap by 3.5 of 4.5."""
+    said = MotionLabel((1, 2), "mask_frame", value, 0.0, "overlap", "ball")
+    clip = clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    return Triplet(clip, frames, (said,), transforms=(None, None, MaskOf("ball")))
+
+
+@pytest.mark.parametrize(
+    ("frames", "value", "should_be"),
+    [
+        ((0, 1, 0), "first", None),
+        ((0, 1, 1), "second", None),
+        ((0, 1, 2), "neither", None),
+        ((0, 1, 0), "second", "first"),
+        ((0, 1, 1), "first", "second"),
+        ((0, 1, 2), "first", "neither"),
+        ((0, 3, 0), "first", NOT_ASKED),
+        ((0, 1, 3), "neither", NOT_ASKED),
+        ((0, 0, 1), "neither", "neither"),
+    ],
+)
+def test_masks(frames, value, should_be):
+    wrong = wrong_labels(mask_triplet(frames, value), [ALL_LIMITS["mask_frame"]])
+    assert [one.should_be for one in wrong] == ([] if should_be is None else [should_be])
+
+
+def test_a_thin_box_has_no_mask():
+    triplet = mask_triplet((0, 1, 0), "first")
+    thin = ObjectTrack(np.array([(10, 18, 10.5, 22), (20, 18, 24, 22), (0, 0, 9, 9), (0, 0, 9, 9)]))
+    assert wrong_labels(
+        replace(triplet, clip=replace(triplet.clip, objects={"ball": thin})), [ALL_LIMITS["mask_frame"]]
+    )
+
+
+def test_a_wrong_size_is_a_wrong_label():
+    triplet = yaw_triplet("right", "left", "left")
+    first, *rest = triplet.labels
+    for magnitude, count in ((20.05, 0), (20.2, 1), (40.0, 1)):
+        changed = replace(triplet, labels=(replace(first, magnitude=magnitude), *rest))
+        assert len(wrong_labels(changed, [LIMITS["camera_yaw"]])) == count
+
+
+def test_the_turn_behind_a_window():
+    """K R K'^-1 for any other camera K', with scipy's turns, up to any scale."""
+    intrinsics = np.array([[70.0, 0, 50], [0, 72, 30], [0, 0, 1]])
+    other = np.array([[90.0, 0, 20], [0, 65, 44], [0, 0, 1]])
+    for angles in ((10, 0, 0), (-10, 0, 0), (0, 12, 0), (0, 0, 30), (5, -8, 20), (0, 0, 0)):
+        turn = Rotation.from_euler("YXZ", angles, degrees=True).as_matrix()
+        found = turn_behind(3.7 * intrinsics @ turn @ np.linalg.inv(other), intrinsics)
+        np.testing.assert_allclose(found, turn, atol=1e-12)
+
+
+def test_where_a_shifted_window_looks():
+    """A focal length of 100; the middle (50, 30) of the window comes from (70, 50), 20 right of and 10 below the
+    principal point."""
+    intrinsics = np.array([[100.0, 0, 50], [0, 100, 40], [0, 0, 1]])
+    axes = looking_through(np.array([[1, 0, 20], [0, 1, 20], [0, 0, 1.0]]), (100, 60), intrinsics)
+    np.testing.assert_allclose(axes[:, 2], np.array([0.2, 0.1, 1]) / np.linalg.norm([0.2, 0.1, 1]), atol=1e-6)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
+    assert np.linalg.det(axes) == pytest.approx(1)
+    assert axes[0, 0] > 0.9
+    assert axes[1, 1] > 0.9
+
+
+def test_a_picture_through_a_window_without_intrinsics_tells_nothing():
+    clip = camera_clip([0, 20])
+    window = Warp("rotated_view", (1, 0, 5, 0, 1, 5, 0, 0, 1), (20, 20))
+    assert seen_as(clip, 0, window).pose is None
+    assert seen_as(clip, 0, None).pose is not None
+    mirrored = seen_as(clip, 1, Warp("mirror", (-1, 0, 32, 0, 1, 0, 0, 0, 1), (32, 32)))
+    assert mirrored.mirrored
+    np.testing.assert_allclose(mirrored.pose, poses([-20])[0], atol=1e-12)
+
+
+def asked(form, triplet, seed=0):
+    return QuestionWriter(num_wordings=2, formats=[form]).write(triplet, "p", (9, 9), np.random.default_rng(seed))
+
+
+def fault_of(question, triplet):
+    (fault,) = wrong_letters(question, triplet, read_wordings())
+    return fault
+
+
+def test_claims_are_read_back_from_the_text():
+    triplet = yaw_triplet("right", "left", "left")
+    question = asked(TrueFalse(), triplet)
+    first, *rest = question.slots
+    other = replace(first, gold="F" if first.gold == "T" else "T")
+    assert f"is not {other.gold}: it was right" in fault_of(replace(question, slots=(other, *rest)), triplet)
+    lie = replace(question, slots=(replace(first, gold="X"), *rest))
+    assert "is not X: it was right" in fault_of(lie, triplet)
+    lines = question.text.split("\n")
+    lines[1] = "first, 1 to 2: the camera sang"
+    assert "'the camera sang' is not" in fault_of(replace(question, text="\n".join(lines)), triplet)
+
+
+def test_numbers_are_read_back_from_the_text():
+    triplet = yaw_triplet("right", "left", "left")
+    question = asked(FillIn(), triplet)
+    assert [slot.gold for slot in question.slots] == ["20", "-20", "-40"]
+    first, *rest = question.slots
+    for gold in ("21", "-20", "0"):
+        wrong = replace(question, slots=(replace(first, gold=gold), *rest))
+        assert f"{gold} degrees is not right by 20" in fault_of(wrong, triplet)
+    wordless = replace(question, text=question.text.replace("... degrees", "... turns", 1))
+    assert "'... turns' does not name degrees" in fault_of(wordless, triplet)
+    still = replace(first, label=replace(first.label, value="none"), gold="3")
+    assert "3 degrees is not none" in fault_of(replace(question, slots=(still, *rest)), triplet)
+
+
+def test_rounding_of_metres_is_a_hundredth():
+    said = MotionLabel((1, 2), "camera_forward", "forward", 1.236, "metres")
+    triplet = Triplet(clip_of(3), (0, 1, 2), tuple(replace(said, pair=pair) for pair in PAIRS))
+    question = asked(FillIn(), triplet)
+    assert wrong_letters(question, triplet, read_wordings()) == []
+    first, *rest = question.slots
+    assert "1.25 metres is not forward by 1.24" in fault_of(
+        replace(question, slots=(replace(first, gold="1.25"), *rest)), triplet
+    )
+
+
+def test_the_largest_is_read_back_from_the_text():
+    triplet = yaw_triplet("right", "left", "left")
+    question = asked(Comparative(), triplet)
+    (slot,) = question.slots
+    other = replace(slot, gold=next(letter for letter in "ABC" if letter != slot.gold))
+    assert "is not 2 to 3" in fault_of(replace(question, slots=(other,)), triplet)
+    equal = replace(triplet, labels=tuple(replace(one, magnitude=40.0) for one in triplet.labels))
+    assert "no motion is the largest" in fault_of(question, equal)
+    assert "0 lines of options" in fault_of(replace(question, text="nothing"), triplet)
+
+
+def test_a_mask_is_read_back_from_the_text():
+    triplet = mask_triplet((0, 1, 0), "first")
+    question = asked(MultipleChoice(), triplet)
+    assert wrong_letters(question, triplet, read_wordings()) == []
+    other = replace(question.slots[0], gold=next(letter for letter in "ABC" if letter != question.slots[0].gold))
+    assert "is not first" in fault_of(replace(question, slots=(other,)), triplet)
+    claim = asked(TrueFalse(), triplet)
+    assert wrong_letters(claim, triplet, read_wordings()) == []
+    lie = replace(claim.slots[0], gold="F" if claim.slots[0].gold == "T" else "T")
+    assert "it was first" in fault_of(replace(claim, slots=(lie,)), triplet)
+    assert "makes 0 claims" in fault_of(replace(claim, text="only a line"), triplet)
+
+
+def test_options_of_the_text_are_those_that_letters_are_read_by():
+    """Two wrong options of the slot exchanged: the right letter stands, but a wrong answer would mean another."""
+    triplet = yaw_triplet("right", "left", "left")
+    question = asked(MultipleChoice(), triplet)
+    first, *rest = question.slots
+    wrong = [one for one in first.options if one != "right"]
+    swapped = tuple({wrong[0]: wrong[1], wrong[1]: wrong[0]}.get(one, one) for one in first.options)
+    assert "lists other options than" in fault_of(
+        replace(question, slots=(replace(first, options=swapped), *rest)), triplet
+    )
+
+
+def test_a_format_of_somebody_else_is_not_read_back():
+    triplet = yaw_triplet("right", "left", "left")
+    question = replace(asked(MultipleChoice(), triplet), format="essay", text="Tell me.")
+    assert wrong_letters(question, triplet, read_wordings()) == []
 
 
 # -- guessing without pictures -------------------------------------------------------------------------------------

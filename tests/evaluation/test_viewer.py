@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from PIL import Image
 
 from remot.evaluation import SampleRecord, completions_html
+from remot.motion import PAIRS
+from remot.structures import MotionLabel, Question, Slot
 from tests.helpers import hostile_text, make_question, respond
 
 ATTACK = "</pre><script>alert(1)</script><img src=http://x onerror=alert(1)>'\"&"
@@ -109,3 +111,64 @@ def test_wrong_pictures_and_rewards_are_named():
 
 def test_no_samples_is_a_page():
     assert "No samples" in completions_html([], "empty")
+
+
+def numeric():
+    golds = (("right", "20"), ("none", "0"), ("left", "-30"))
+    slots = tuple(
+        Slot(MotionLabel(pair, "camera_yaw", value, abs(float(gold)), "degrees"), (), gold, "", 5.0)
+        for pair, (value, gold) in zip(PAIRS, golds, strict=True)
+    )
+    return Question("q", "?", slots, "test", "s", format="fill_in")
+
+
+def claims():
+    slots = tuple(
+        Slot(MotionLabel(pair, "camera_yaw", "right", 20.0, "degrees"), ("true", "false"), gold, "TF")
+        for pair, gold in zip(PAIRS, "TFT", strict=True)
+    )
+    return Question("q", "?", slots, "test", "s", format="true_false")
+
+
+def marks(page):
+    return re.findall(r'slot (right|wrong|gold)">([^<]*)', page)
+
+
+def test_numbers_are_marked_within_their_tolerance():
+    page = page_of(respond("24, 5.5, -30"), question=numeric())
+    assert marks(page) == [
+        ("gold", "1→2 20 right"),
+        ("gold", "1→3 0 none"),
+        ("gold", "2→3 -30 left"),
+        ("right", "24 degrees"),
+        ("wrong", "5.5 degrees"),
+        ("right", "-30 degrees"),
+    ]
+
+
+def test_missing_and_surplus_numbers_are_marked():
+    missing = marks(page_of(respond("20,"), question=numeric()))[3:]
+    assert missing == [("right", "20 degrees"), ("wrong", "no answer"), ("wrong", "no answer")]
+    surplus = marks(page_of(respond("20, 0, -30, 4, 5"), question=numeric()))[3:]
+    assert surplus[3] == ("wrong", "+1 more: 4, 5")
+    (long,) = marks(page_of(respond("x" * 5000), question=numeric()))[3:4]
+    assert long == ("wrong", "X" * 20 + " degrees")
+
+
+def test_claims_are_marked():
+    assert marks(page_of(respond("TTX"), question=claims())) == [
+        ("gold", "1→2 T right"),
+        ("gold", "1→3 F right"),
+        ("gold", "2→3 T right"),
+        ("right", "T true"),
+        ("wrong", "T true"),
+        ("wrong", "X no such option"),
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(hostile_text)
+def test_hostile_text_stays_text_among_numbers(completion):
+    for question in (numeric(), claims()):
+        skeleton = [tag for tag, _ in tags_of(page_of(respond(completion), question=question)) if tag != "span"]
+        assert skeleton == [tag for tag, _ in tags_of(page_of(respond("1"), question=question)) if tag != "span"]

@@ -1,3 +1,4 @@
+import time
 from itertools import product
 
 import pytest
@@ -5,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remot.answers import parse_response
-from remot.motion import CONSISTENT_TRIPLES
+from remot.evaluation import judge
+from remot.motion import CONSISTENT_TRIPLES, PAIRS
 from remot.rewards import (
+    AccuracyReward,
+    FormatReward,
+    LogicReward,
     exact_match,
     format_ok,
     logic_score,
@@ -15,6 +20,8 @@ from remot.rewards import (
     partial_accuracy,
     predicted_codes,
 )
+from remot.rewards.functional import all_right, answers_of, is_right, share_right
+from remot.structures import MotionLabel, Question, Slot
 from tests.helpers import hostile_text, join_questions, make_question, make_slot, respond
 
 LETTER = {1: "A", -1: "B", 0: "C"}
@@ -136,3 +143,146 @@ def test_scores_survive_any_prediction_and_stay_in_range(prediction):
     assert 0 <= strict <= official <= 1
     assert -1 <= logic_score(prediction, question) <= 1
     assert exact_match(prediction, question.solution) == (strict == 1)
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def numbers(*golds, tolerance=5.0):
+    """A question for as many numbers, each right within 5 degrees."""
+    slots = tuple(
+        Slot(MotionLabel(pair, "camera_yaw", "right", abs(float(gold)), "degrees"), (), gold, "", tolerance)
+        for pair, gold in zip(PAIRS, golds, strict=False)
+    )
+    return Question("q", "?", slots, "test", "s", format="fill_in")
+
+
+def claims(solution="TFT"):
+    slots = tuple(
+        Slot(MotionLabel(pair, "camera_yaw", "right", 20.0, "degrees"), ("true", "false"), gold, "TF")
+        for pair, gold in zip(PAIRS, solution, strict=False)
+    )
+    return Question("q", "?", slots, "test", "s", format="true_false")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "share", "official"),
+    [
+        ("20, 0, -30", 1, 1),
+        ("20,0,-30", 1, 1),
+        ("25 DEGREES, -5, -25", 1, 1),  # at the edge of 5
+        ("25.1, -5, -25", 2 / 3, 2 / 3),
+        ("-20, 0, 30", 1 / 3, 1 / 3),
+        ("20, 0", 0, 2 / 3),
+        ("20, 0, -30, 7", 0, 1),
+        ("20, 0, -30,", 0, 1),
+        ("20; 0; -30", 0, 0),
+        (",,", 0, 0),
+        ("", 0, 0),
+        ("ABC", 0, 0),
+        ("1e1, NaN, inf", 0, 0),
+    ],
+)
+def test_numbers_by_hand(prediction, share, official):
+    question = numbers("20", "0", "-30")
+    assert share_right(prediction, question) == pytest.approx(share)
+    assert share_right(prediction, question, strict_length=False) == pytest.approx(official)
+    assert all_right(prediction, question) == (share == 1)
+
+
+def test_tolerances_are_not_spoilt_by_rounding():
+    """0.8 - 0.7 is a hair more than 0.1 in binary."""
+    slot = numbers("0.70", tolerance=0.1).slots[0]
+    assert abs(0.8 - 0.7) > 0.1
+    assert is_right("0.8", slot)
+    assert not is_right("0.8001", slot)
+
+
+@pytest.mark.parametrize(
+    ("completion", "ok"),
+    [
+        (respond("20, 0, -30"), True),
+        (respond("999999, .5, 3 degrees"), True),  # wrong, but well formed
+        (respond("20, 0"), False),
+        (respond("20, 0, -30, 1"), False),
+        (respond("20, 0, x"), False),
+        (respond("ABC"), False),
+        (respond(""), False),
+        ("20, 0, -30", False),
+    ],
+)
+def test_format_of_numbers(completion, ok):
+    assert format_ok(parse_response(completion), numbers("20", "0", "-30")) is ok
+
+
+def test_a_single_number():
+    assert all_right("20", numbers("20"))
+    assert not all_right("20, 20", numbers("20"))
+    assert share_right("20, 20", numbers("20"), strict_length=False) == 1
+
+
+def test_no_more_answers_are_read_than_asked_and_one():
+    """What follows the last answer is one rest, however much there is of it."""
+    assert answers_of("1, 2, 3, 4, 5", numbers("1", "2", "3")) == ["1", " 2", " 3", " 4, 5"]
+    assert answers_of("", numbers("1")) == []
+    assert answers_of("TFX", claims()) == ["T", "F", "X"]
+
+
+def test_rewards_of_numbers_and_claims():
+    for question, right, half in (
+        (numbers("20", "0", "-30"), "20, 0, -30", "20, 0, 30"),
+        (claims(), "TFT", "TFF"),
+    ):
+        accuracy = AccuracyReward()
+        assert accuracy.score(parse_response(respond(right)), question)["accuracy"] == 1
+        assert accuracy.score(parse_response(respond(half)), question)["accuracy"] == pytest.approx(1 / 3)
+        assert FormatReward().score(parse_response(respond(right)), question)["format"] == 1
+        assert LogicReward().score(parse_response(respond(right)), question)["logic"] == 0
+
+
+@pytest.mark.parametrize(
+    ("letters", "ok"), [("TFT", True), ("tft", True), ("TFA", False), ("TF", False), ("TRUE", False), ("T,F,T", False)]
+)
+def test_format_of_claims(letters, ok):
+    assert format_ok(parse_response(respond(letters)), claims()) is ok
+
+
+def test_what_cannot_be_told_has_no_logic():
+    """Claims, numbers and a comparison do not say a value of each pair: judged they have none, and letters do."""
+    options = ("1 to 3", "1 to 2", "2 to 3")
+    slot = Slot(make_slot("A", (1, 3)).label, options, "A")
+    comparison = Question("q", "?", (slot,), "d", "s", format="comparative")
+    for question, answer in ((claims(), "TFT"), (numbers("20", "0", "-30"), "20, 0, -30"), (comparison, "A")):
+        assert predicted_codes(answer, question) == {("camera_yaw", ""): ()}
+        judged = judge(respond(answer), question)
+        assert judged.logic != judged.logic
+        assert (judged.partial, judged.overall, judged.format) == (1, 1, 1)
+    assert judge(respond("ABB"), make_question()).logic == 1
+    assert judge(respond("ZZZ"), make_question()).logic == 0
+
+
+def test_two_answers_that_occur_have_logic_too():
+    """A data set without rest offers right and left only; right, left, right cannot be."""
+    slots = tuple(make_slot("A", pair, options=("right", "left")) for pair in PAIRS)
+    question = Question("q", "?", slots, "d", "s")
+    assert logic_score("ABA", question) == -1
+    assert logic_score("AAB", question) == 1
+
+
+@given(prediction=st.one_of(hostile_text, st.text(alphabet="0123456789.,-+e TF", max_size=30)))
+@settings(deadline=None, database=None, derandomize=True, max_examples=300)
+def test_numbers_and_claims_survive_any_prediction(prediction):
+    for question in (numbers("20", "0", "-30"), claims()):
+        strict, official = share_right(prediction, question), share_right(prediction, question, strict_length=False)
+        assert 0 <= strict <= official <= 1
+        assert all_right(prediction, question) == (strict == 1)
+        judged = judge(prediction, question)
+        assert 0 <= judged.partial <= 1
+        assert judged.logic != judged.logic
+
+
+def test_a_long_prediction_takes_no_time():
+    started = time.perf_counter()
+    for piece in ("1,", ",", "9", "T"):
+        judge(respond(piece * 100_000), numbers("20", "0", "-30"))
+    assert time.perf_counter() - started < 2

@@ -1,6 +1,7 @@
 """The supervised objective: which tokens are learnt, from which responses, with which loss."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from remot.answers import answer_char_span, render_response
 from remot.errors import ConfigError
 from remot.models.tiny import THINK_TOKENS, build_tokenizer
+from remot.motion import PAIRS
 from remot.strategies import SFTObjective
 from remot.strategies.objective import StepAddress
+from remot.structures import MotionLabel, Question, Slot
 from tests.helpers import assert_close, make_question
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy
 
@@ -167,6 +170,50 @@ def test_noise_out_of_range(share):
         SFTObjective(answer_noise=0.6, answer_bias=0.5)
     with pytest.raises(ConfigError, match="letter_weight"):
         SFTObjective(letter_weight=-1.0)
+
+
+def asked_for(letters, solution, tolerance=None):
+    slots = tuple(
+        Slot(MotionLabel(pair, "camera_yaw", "right", 20.0, "degrees"), tuple(letters), gold, letters, tolerance)
+        for pair, gold in zip(PAIRS, solution, strict=True)
+    )
+    return Question("q", "?", slots, "test", "s", reasoning="it turned")
+
+
+@pytest.mark.parametrize("objective", [SFTObjective(answer_noise=1.0), SFTObjective(answer_bias=1.0)])
+def test_numbers_are_left_as_they_are(objective):
+    """There is no letter to replace one by."""
+    question = asked_for("", ("20", "0", "-30"), 5.0)
+    for step in range(20):
+        response = objective.response(question, StepAddress(0, step))
+        assert response == "<think>it turned</think><answer>20, 0, -30</answer>"
+
+
+def test_noise_and_bias_on_claims_stay_among_their_letters():
+    noisy = {
+        letter
+        for step in range(40)
+        for letter in re.findall(
+            "[TF]+", SFTObjective(answer_noise=1.0).response(asked_for("TF", "TFT"), StepAddress(0, step))
+        )
+        for letter in letter
+    }
+    assert noisy == {"T", "F"}
+    biased = SFTObjective(answer_bias=1.0).response(asked_for("TF", "TFT"), ADDRESS)
+    assert biased.endswith("<answer>TTT</answer>")
+
+
+def test_the_loss_on_numbers_is_on_all_their_characters():
+    policy = make_policy(with_reference=False)
+    response = SFTObjective().response(asked_for("", ("20", "0", "-30"), 5.0), ADDRESS)
+    assert "".join(learnt_texts(SFTObjective(), policy, response)) == "20, 0, -30"
+
+
+def test_letters_of_claims_weigh_in_the_reasoning_too():
+    policy, response = make_policy(with_reference=False), render_response("first left T, second none F", "TF")
+    ids, _, on_letters = SFTObjective(loss_on="response").targets(policy, [response])
+    learnt = [policy.processor.tokenizer.decode(token) for token in ids[on_letters]]
+    assert "".join(learnt).replace(" ", "") == "TFTF"
 
 
 # -- which loss ----------------------------------------------------------------------------------------------------

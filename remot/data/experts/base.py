@@ -104,12 +104,7 @@ class MotionExpert(Expert):
     """
 
     def __init__(self, still: float, salient_min: float, salient_max: float = float("inf")) -> None:
-        if not 0 <= still < salient_min <= salient_max:
-            msg = (
-                f"{type(self).__name__}: still={still}, salient_min={salient_min}, salient_max={salient_max}; "
-                "choose 0 <= still < salient_min <= salient_max"
-            )
-            raise ConfigError(msg)
+        require_order(type(self).__name__, still, salient_min, salient_max)
         self.still = still
         self.salient_min = salient_min
         self.salient_max = salient_max
@@ -140,6 +135,20 @@ class MotionExpert(Expert):
         codes[directed] = np.sign(magnitudes[directed]).astype(np.int8)
         codes[codes != -codes.T] = AMBIGUOUS
         return codes
+
+
+def require_order(name: str, still: float, salient_min: float, salient_max: float) -> None:
+    """Check the thresholds of the expert ``name``.
+
+    Raises:
+        ConfigError: If they are not in order.
+    """
+    if not 0 <= still < salient_min <= salient_max:
+        msg = (
+            f"{name}: still={still}, salient_min={salient_min}, salient_max={salient_max}; "
+            "choose 0 <= still < salient_min <= salient_max"
+        )
+        raise ConfigError(msg)
 
 
 def differences(values: FloatArray) -> FloatArray:

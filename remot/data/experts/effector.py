@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.experts.base import AMBIGUOUS, Expert, IntArray, MotionExpert, Verdicts, differences
+from remot.data.experts.base import AMBIGUOUS, Expert, IntArray, MotionExpert, Verdicts, differences, require_order
 from remot.motion import ATTRIBUTES, plane_code
 from remot.structures import Clip, FloatArray
 
 
 class _EffectorMove(MotionExpert):
-    """Shared by the two directions.
+    """Shared by the three directions.
 
     Args:
         still: Largest displacement in metres that counts as none.
@@ -68,6 +68,7 @@ class EffectorComposite(Expert):
     attribute = ATTRIBUTES["effector_composite"]
 
     def __init__(self, still: float = 0.02, salient_min: float = 0.2, salient_max: float = float("inf")) -> None:
+        require_order(type(self).__name__, still, salient_min, salient_max)
         self.still, self.salient_min, self.salient_max = still, salient_min, salient_max
         self._sideways = EffectorHorizontal(still, salient_min, salient_max)
         self._upward = EffectorVertical(still, salient_min, salient_max)
