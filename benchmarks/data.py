@@ -1,7 +1,7 @@
 """How fast pictures are decoded, prompts are made and an index is built, beside the alternatives, in one run.
 
-Run ``python benchmarks/data.py``. The column of torchcodec needs ``torchcodec`` and FFmpeg; without them it is left out,
-and the output says so. All files it makes lie in a temporary folder.
+Run ``python benchmarks/data.py``. The rows of torchcodec need ``torchcodec`` and FFmpeg; without them they are left
+out, and the output says so. All files it makes lie in a temporary folder.
 """
 
 import argparse
