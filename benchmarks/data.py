@@ -1,7 +1,7 @@
 """How fast pictures are decoded, prompts are made and an index is built, beside the alternatives, in one run.
 
-Run ``python benchmarks/data.py``. The column of torchcodec needs ``torchcodec`` and FFmpeg; without them it is left out,
-and the output says so. All files it makes lie in a temporary folder.
+Run ``python benchmarks/data.py``. The rows of torchcodec need ``torchcodec`` and FFmpeg; without them they are left
+out, and the output says so. All files it makes lie in a temporary folder.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -105,24 +105,28 @@ def machine() -> dict[str, Any]:
 def compare_decoders(root: Path, folder: Path, num_triplets: int, repeats: int) -> list[dict[str, Any]]:
     """Milliseconds for each triplet, by kind of video, size and decoder."""
     decoders = {"remot": read_frames, "av, all until the last": decode_until} | torchcodec_decoders()
-    print(
-        f"\nthree random frames, ms per triplet: median (least to most) of {repeats} repeats, {num_triplets} triplets each"
-    )
+    print(f"\nthree random frames, milliseconds for a triplet: median (least to most) of {repeats} repeats of ")
+    print(f"{num_triplets} triplets; processor time as a multiple of remot's, median over the pairs of one repeat")
     rows = []
     for kind, triplets in kinds_of_videos(root, folder, num_triplets).items():
         reference = [decode_all(clip, indices) for clip, indices in triplets]
-        for size in (None, SIZE):
+        for size in ("native", SIZE):
             taken = interleaved(decoders, triplets, size, repeats)
             for name, decoder in decoders.items():
                 gap = max(map(largest_difference, reference, [decoder(*triplet) for triplet in triplets]))
-                rows.append(
-                    row := {"video": kind, "size": size or "native", "decoder": name, "gap": gap, "ms": taken[name]}
-                )
-                ratio = statistics.median(a / b for a, b in zip(taken[name], taken["remot"], strict=True))
-                print(
-                    f"{kind:30} {row['size']!s:>6}  {name:26} {summary(taken[name])}  {ratio:5.2f} x remot  max difference {gap}"
-                )
+                pairs = zip(taken[name]["processor"], taken["remot"]["processor"], strict=True)
+                row = {"video": kind, "size": size, "decoder": name, "largest_difference": gap} | taken[name]
+                rows.append(row | {"times_remot": statistics.median(a / b for a, b in pairs)})
+                print_decoder(rows[-1])
     return rows
+
+
+def print_decoder(row: dict[str, Any]) -> None:
+    """One line."""
+    named = f"{row['video']:26} {row['size']!s:>6}  {row['decoder']:26}"
+    print(
+        f"{named} {summary(row['wall']):28} {row['times_remot']:5.2f}  largest difference {row['largest_difference']}"
+    )
 
 
 def kinds_of_videos(root: Path, folder: Path, num_triplets: int) -> dict[str, list[Triplet]]:
@@ -211,23 +215,27 @@ def torchcodec_decoders() -> dict[str, Decoder]:
 
 
 def interleaved(
-    decoders: dict[str, Decoder], triplets: list[Triplet], size: int | None, repeats: int
-) -> dict[str, list[float]]:
-    """Milliseconds for each triplet in each repeat; the decoders take turns, so that all see the same machine."""
-    taken: dict[str, list[float]] = {name: [] for name in decoders}
+    decoders: dict[str, Decoder], triplets: list[Triplet], size: int | str, repeats: int
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds for a triplet in each repeat, by the clock on the wall and of the processor.
+
+    The decoders take turns, so that all see the same machine.
+    """
+    taken: dict[str, dict[str, list[float]]] = {name: {"wall": [], "processor": []} for name in decoders}
     for repeat in range(repeats + 1):
         for name, decoder in decoders.items():
-            start = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             for clip, indices in triplets:
                 resized(decoder(clip, indices), size)
             if repeat:  # the first round warms caches
-                taken[name].append((time.perf_counter() - start) / len(triplets) * 1e3)
+                taken[name]["wall"].append((time.perf_counter() - wall) / len(triplets) * 1e3)
+                taken[name]["processor"].append((time.process_time() - processor) / len(triplets) * 1e3)
     return taken
 
 
-def resized(pictures: list[Tensor], size: int | None) -> list[Tensor]:
-    """Pictures of ``size`` x ``size`` pixels; as they are if that is what they have, or with None."""
-    if size is None or pictures[0].shape[-2:] == (size, size):
+def resized(pictures: list[Tensor], size: int | str) -> list[Tensor]:
+    """Pictures of ``size`` x ``size`` pixels; as they are if that is what they have, or with "native"."""
+    if not isinstance(size, int) or pictures[0].shape[-2:] == (size, size):
         return pictures
     scaled = interpolate(torch.stack(pictures), (size, size), mode="bilinear", antialias=True)
     return list(scaled)

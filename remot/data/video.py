@@ -17,6 +17,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
@@ -39,7 +40,7 @@ MAX_SEQUENTIAL_FRAMES = 300
 #: Where it does list them, a keyframe this many pictures ahead is jumped to.
 MIN_JUMP_FRAMES = 3
 #: Containers that store the time of every picture, so that it is the same wherever the file is entered.
-ENTERABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+ENTERABLE_FORMATS = frozenset({"mov", "matroska", "avi"})
 #: Codecs that mark the pictures which no other picture is predicted from.
 CODECS_WITH_UNUSED_PICTURES = frozenset({"h264"})
 #: Pictures of a folder or archive held in memory while it is checked.
@@ -98,8 +99,9 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     if clip.media.is_dir():
         return read_folder(clip.media, frame_indices)
     times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
+    to_rgb = VideoReformatter()  # one for all pictures, since setting it up takes longer than using it
     pictures = {
-        time: to_tensor(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+        time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
         for time, frame in _frames_at(clip.media, sorted(set(times)))
     }
     return [pictures[time] for time in times]
@@ -190,7 +192,7 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its picture stream; whatever the codec library raises inside becomes a DecodeError."""
     limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
     try:
-        with av.open(str(media), options=limit) as container:
+        with av.open(str(media), format=_format_of(media), options=limit) as container:
             stream = _picture_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
@@ -199,6 +201,12 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         msg = f"{media}: the video cannot be decoded, it may be missing or cut short ({error})"
         raise DecodeError(msg) from error
+
+
+def _format_of(media: Path) -> str | None:
+    """The container where its first bytes leave no doubt, which spares the codec library asking all it knows."""
+    with media.open("rb") as file:
+        return "mov" if file.read(8)[4:] == b"ftyp" else None
 
 
 def _picture_stream(media: Path, container: InputContainer) -> VideoStream:
@@ -231,7 +239,7 @@ class _Walk:
         self._unit = float(self.stream.time_base or Fraction(1, 90_000))
         self._interval = _interval_seconds(self.stream) / self._unit
         self._index: Any = getattr(self.stream, "index_entries", ())  # older codec libraries do not tell
-        self.may_skip = self.may_skip and self.container.format.name in ENTERABLE_FORMATS
+        self.may_skip = self.may_skip and not ENTERABLE_FORMATS.isdisjoint(self.container.format.name.split(","))
         self._skips_unused = self.may_skip and self.stream.codec_context.name in CODECS_WITH_UNUSED_PICTURES
         self._first: int | None = None
         self._tried = -1
