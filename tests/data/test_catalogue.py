@@ -172,3 +172,21 @@ def test_only_the_last_clips_are_held(folder, monkeypatch):
     store.get(3)
     store.get(0)
     assert len(read) == 5
+
+
+def test_a_clip_that_is_asked_for_again_stays(folder, monkeypatch):
+    monkeypatch.setattr("remot.data.catalogue.MAX_HELD_CLIPS", 2)
+    reader, read = counting_reader()
+    store = store_of(folder, reader)
+    for place in (0, 1, 0, 2, 0):
+        store.get(place)
+    assert len(read) == 3
+
+
+def test_clips_that_the_reader_leaves_out_are_counted(folder):
+    reader = NativeReader()
+    original = reader.read_clip
+    reader.read_clip = lambda file, root: None if file.name.startswith("camera") else original(file, root)
+    found = take_stock(store_of(folder, reader), TripletSampler(default_experts()))
+    assert found.num_left_out == len(list(folder.glob("camera-*.json"))) > 0
+    assert len(found.entries) == len(list(folder.glob("arm-*.json")))
