@@ -60,9 +60,9 @@ def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str,
     """Write recordings one by one in a process that draws nothing.
 
     On a processor with AVX-512, x264 was seen to give other bytes for the same pictures after software rendering
-    (Mesa's llvmpipe) had run in its process, and never with ``mbtree=0`` or ``asm=avx2``: its look-ahead along motion is
-    at fault. A process that draws nothing nearly always writes the same video for the same pictures. Annotations and
-    masks are the same for the same seed in any case.
+    (Mesa's llvmpipe) had run in its process, and never with ``mbtree=0`` or ``asm=avx2``: its look-ahead along motion
+    is at fault. A process that draws nothing nearly always writes the same video for the same pictures. Annotations
+    and masks are the same for the same seed in any case.
 
     Args:
         recordings: What to write; each is made when the one before is written.
