@@ -39,6 +39,8 @@ from remot.structures import Clip, FloatArray, PictureStore
 MAX_SEQUENTIAL_FRAMES = 300
 #: Where it does list them, a keyframe this many pictures ahead is jumped to.
 MIN_JUMP_FRAMES = 3
+#: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
+TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
 #: Containers that store the time of every picture, so that it is the same wherever the file is entered.
 ENTERABLE_FORMATS = frozenset({"mov", "matroska", "avi"})
 #: Codecs that mark the pictures which no other picture is predicted from.
@@ -192,7 +194,9 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its picture stream; whatever the codec library raises inside becomes a DecodeError."""
     limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
     try:
-        with av.open(str(media), format=_format_of(media), options=limit) as container:
+        container_format = _format_of(media)
+        early = limit if container_format or TAKES_OPTIONS_ALWAYS else {}
+        with av.open(str(media), format=container_format, options=early) as container:
             stream = _picture_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
