@@ -334,10 +334,8 @@ def _decoded(media: Path, wanted: Sequence[float], *, may_skip: bool) -> Iterato
     if not wanted:
         return
     with _opened(media) as (container, stream):
-        # AVI stores no presentation times, and those that the codec library works out may come out of order.
-        patience = MAX_REORDER_FRAMES if container.format.name == "avi" else 1
         exact = 0.501 * float(stream.time_base or 0)
-        matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact, patience)
+        matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact)
         for time, frame in _Walk(container, stream, matcher, may_skip).pictures():
             yield from matcher.offer(time, frame)
             if matcher.num_settled == len(wanted):

@@ -176,6 +176,27 @@ def test_an_edit_list_of_two_stretches(tmp_path):
     require_exact(path, times, pictures, [[index] for index in range(30)] + [[29, 3, 16], range(30)])
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.usefixtures("entering")
+def test_a_file_cut_out_of_open_groups(recorded, suffix):
+    """It begins with pictures that need what was cut off. They decode to nothing, and time 0 is the first that does."""
+    whole = recorded("hevc_open.mp4")[0]
+    path = whole.with_name(f"cut.{suffix}")
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream, num_keyframes = target.add_stream_from_template(source.streams.video[0]), 0
+        for packet in source.demux(video=0):
+            num_keyframes += packet.is_keyframe
+            if num_keyframes > 1 and packet.pts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    times, pictures = sequential_decode(path)
+    with av.open(str(path)) as container:
+        assert sum(packet.size > 0 for packet in container.demux(video=0)) > len(pictures)
+    assert_close(probe(path).pts_seconds, times)
+    require_exact(path, times, pictures, [[index] for index in range(len(times))] + [range(len(times))])
+    assert number_of(pictures[0]) == NUM - len(pictures)
+
+
 @pytest.mark.usefixtures("entering")
 def test_the_first_of_several_streams_is_read(tmp_path):
     path, pictures = tmp_path / "two.mp4", numbered_pictures(NUM)
