@@ -531,3 +531,17 @@ def test_a_missing_file_is_told(tmp_path):
 def test_a_name_with_braces_is_left_alone():
     labels = tuple(replace(label, subject="{cup}") for label in labels_of("gripper"))
     assert "{cup}" in ask(MultipleChoice(), labels).text
+
+
+@pytest.mark.parametrize(("form", "section"), [(TrueFalse(), "claims"), (FillIn(), "amount"), (Comparative(), "most")])
+def test_every_wording_is_used_and_no_more_than_asked_for(form, section):
+    """In 60 prompts; the first one only where a single wording is asked for."""
+    held = getattr(WORDINGS, section)
+    texts = held if section == "claims" else held["camera_yaw"]
+    labels = labels_of("camera_yaw")
+    assert {ask(form, labels, seed, num_wordings=3).text.split("\n")[0] for seed in range(60)} == set(texts)
+    plain = [ask(form, labels, seed, num_wordings=1) for seed in range(60)]
+    assert {question.text.split("\n")[0] for question in plain} == {texts[0]}
+    if form.name == "true_false":
+        claims = {claim for question in plain for _, claim in lines_of(question)[1]}
+        assert claims == {held[0] for held in WORDINGS.claim["camera_yaw"].values()}
