@@ -77,7 +77,10 @@ def _label_rows(audit: Audit) -> list[tuple[str, str]]:
         ("wrong letters", str(len(audit.letters))),
         ("prompts whose answers cannot be true together", str(len(audit.impossible))),
     ]
-    return [*rows, ("wrong pictures", str(len(audit.pictures)))] if audit.split == BUILT else rows
+    if audit.split != BUILT:
+        return rows
+    compared = f"wrong pictures, of {audit.num_pictures} compared with the source"
+    return [*rows, ("wrong facts about clips", str(len(audit.facts))), (compared, str(len(audit.pictures)))]
 
 
 def _tuple_rows(audit: Audit) -> list[tuple[str, str]]:
