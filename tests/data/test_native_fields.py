@@ -229,7 +229,7 @@ FAULTS = [
     ({"agent": AGENT | {"headings_degrees": [0]}}, "agent headings_degrees has shape 1", "shape", False),
     ({"agent": AGENT | {"positions_metres": [[0, 0, 0]] * 2}}, "agent positions_metres has shape", "shape", True),
     ({"agent": AGENT | {"headings_degrees": [0, NAN]}}, "headings_degrees: holds NaN", "not finite", False),
-    ({"agent": {"positions_metres": []}}, "'headings_degrees' is missing", "malformed", True),
+    ({"agent": {"positions_metres": [[0, 0]] * 2}}, "'headings_degrees' is missing", "malformed", True),
     ({"agent": AGENT | {"heading_degrees": []}}, "did you mean 'headings_degrees'", "malformed", True),
     ({"events": {}}, "events: expected a list", "malformed", True),
     ({"events": [EVENT, {"text": "x"}]}, "event 1: key 'end_seconds' is missing", "malformed", True),
