@@ -100,12 +100,7 @@ class TripletDataModule(LightningDataModule):
         images_root: Path | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= batch_size <= num_train_prompts_per_epoch:
-            msg = (
-                f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_train_prompts_per_epoch}; "
-                "choose a batch of at least 1 and no more than an epoch"
-            )
-            raise ConfigError(msg)
+        _require_batch(batch_size, num_train_prompts_per_epoch)
         self.root = embedded_clips_root() if root is None else Path(root).expanduser()
         self.reader = reader or NativeReader()
         self.sampler = TripletSampler(
@@ -242,6 +237,15 @@ class TripletDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_use_one_thread,
         )
+
+
+def _require_batch(batch_size: int, num_prompts: int) -> None:
+    if not 1 <= batch_size <= num_prompts:
+        msg = (
+            f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
+            "choose a batch of at least 1 and no more than an epoch"
+        )
+        raise ConfigError(msg)
 
 
 class AddressLoader(DataLoader[Sample]):
