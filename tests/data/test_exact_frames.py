@@ -284,10 +284,11 @@ def count_decoded(monkeypatch):
     return seen
 
 
-def test_nothing_is_decoded_beyond_an_exact_time(recorded, monkeypatch):
+@pytest.mark.parametrize("rounding_seconds", [-1e-6, 0.0, 1e-6])
+def test_nothing_is_decoded_beyond_an_exact_time(recorded, monkeypatch, rounding_seconds):
     path, times, _ = recorded("plain.mp4")
     decoded = count_decoded(monkeypatch)
-    read_frames(clip_of(path, times), [5])
+    read_frames(clip_of(path, times + rounding_seconds), [5])
     assert len(decoded) == 6
 
 
@@ -326,6 +327,24 @@ def test_what_is_not_found_by_leaving_out_pictures_is_looked_for_again(recorded,
     monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
     monkeypatch.setattr(video._Walk, "_entered", lambda *_: iter(()))
     require_exact(path, times, pictures, [[NUM - 1], [3, 20]])
+
+
+def test_pictures_that_grow_beyond_the_limit_are_refused(tmp_path, monkeypatch):
+    """The header tells the size of the first picture only."""
+    pictures = numbered_pictures(10)
+    small = encode(tmp_path / "small.ts", pictures)
+    larger = encode(
+        tmp_path / "larger.ts", pictures.repeat(2, axis=1).repeat(2, axis=2), pts=100 * np.arange(10) + 1000
+    )
+    path = tmp_path / "grows.ts"
+    path.write_bytes(small.read_bytes() + larger.read_bytes())
+    times, decoded = sequential_decode(path)
+    assert [tuple(decoded[place].shape[1:]) for place in (0, 5, 15)] == [(48, 64), (48, 64), (96, 128)]
+    require_exact(path, times, decoded, [range(len(times))])
+    monkeypatch.setattr(video, "MAX_PICTURE_PIXELS", 48 * 64)
+    require_exact(path, times, decoded, [range(6)])
+    with pytest.raises(DecodeError, match=r"grows\.ts"):
+        read_frames(clip_of(path, times), [15])
 
 
 @pytest.mark.parametrize("time_seconds", [float("nan"), float("inf"), -1.0, 1e300])
