@@ -284,10 +284,11 @@ def count_decoded(monkeypatch):
     return seen
 
 
-def test_nothing_is_decoded_beyond_an_exact_time(recorded, monkeypatch):
+@pytest.mark.parametrize("rounding_seconds", [-1e-6, 0.0, 1e-6])
+def test_nothing_is_decoded_beyond_an_exact_time(recorded, monkeypatch, rounding_seconds):
     path, times, _ = recorded("plain.mp4")
     decoded = count_decoded(monkeypatch)
-    read_frames(clip_of(path, times), [5])
+    read_frames(clip_of(path, times + rounding_seconds), [5])
     assert len(decoded) == 6
 
 
@@ -326,6 +327,26 @@ def test_what_is_not_found_by_leaving_out_pictures_is_looked_for_again(recorded,
     monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
     monkeypatch.setattr(video._Walk, "_entered", lambda *_: iter(()))
     require_exact(path, times, pictures, [[NUM - 1], [3, 20]])
+
+
+def test_pictures_that_grow_beyond_the_limit_are_refused(tmp_path, monkeypatch):
+    """The header tells the size of the first picture only; from the sixth on they are twice as wide and high."""
+    small = numbered_pictures(10)
+    path = encode(tmp_path / "grows.avi", small[:5], "mjpeg", pix_fmt="yuvj420p")
+    large = encode(tmp_path / "large.avi", small.repeat(2, axis=1).repeat(2, axis=2), "mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(path)) as first, av.open(str(large)) as second, av.open(str(tmp_path / "both.avi"), "w") as target:
+        stream = target.add_stream_from_template(first.streams.video[0])
+        packets = [packet for source in (first, second) for packet in source.demux(video=0) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            target.mux(packet)
+    times, decoded = sequential_decode(tmp_path / "both.avi")
+    assert [tuple(picture.shape[1:]) for picture in decoded] == [(48, 64)] * 5 + [(96, 128)] * 10
+    require_exact(tmp_path / "both.avi", times, decoded, [range(15)])
+    monkeypatch.setattr(video, "MAX_PICTURE_PIXELS", 48 * 64)
+    require_exact(tmp_path / "both.avi", times, decoded, [range(5)])
+    with pytest.raises(DecodeError, match=r"both\.avi"):
+        read_frames(clip_of(tmp_path / "both.avi", times), [12])
 
 
 @pytest.mark.parametrize("time_seconds", [float("nan"), float("inf"), -1.0, 1e300])
