@@ -337,6 +337,13 @@ def test_masks(frames, value, should_be):
     assert [one.should_be for one in wrong] == ([] if should_be is None else [should_be])
 
 
+def test_the_same_picture_twice_is_a_fault():
+    """Though its size, the overlap of a box with itself, is right."""
+    triplet = mask_triplet((0, 0, 1), "neither")
+    (said,) = triplet.labels
+    assert wrong_labels(replace(triplet, labels=(replace(said, magnitude=1.0),)), [ALL_LIMITS["mask_frame"]])
+
+
 def test_a_thin_box_has_no_mask():
     triplet = mask_triplet((0, 1, 0), "first")
     thin = ObjectTrack(np.array([(10, 18, 10.5, 22), (20, 18, 24, 22), (0, 0, 9, 9), (0, 0, 9, 9)]))
