@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+from scipy.spatial.transform import Rotation
+
 from remot.commands.sources import data_from
 from remot.data.annotations.native import write_annotation
 from remot.data.build import build
 from remot.data.built_folder import MANIFEST, RECORDS, sha256_of
 from tests.data.handmade import mixed_clips, write_folder
-from tests.data.worlds import all_experts, moving_camera, tabletop, with_pictures
+from tests.data.worlds import all_experts, moving_camera, photograph, tabletop, with_pictures
 
 #: Small numbers for every test; a split may stay empty.
 SMALL = {
@@ -34,11 +36,17 @@ def plain_root(folder, num_scenes=5):
 
 
 def varied_root(folder, num_scenes=3):
-    """Clips that every expert and every negative can be used on, with pictures in files."""
+    """Clips that every expert and every negative can be used on, with pictures in files.
+
+    Each clip looks at the world from another side, so that no two share a picture.
+    """
     folder.mkdir(parents=True)
     for number in range(num_scenes):
-        for clip in (moving_camera(f"camera-{number}"), tabletop(f"table-{number}")):
-            write_annotation(with_pictures(clip, folder / "media"), folder, source="test", licence="Apache-2.0")
+        for kind, clip in enumerate((moving_camera(f"camera-{number}"), tabletop(f"table-{number}"))):
+            side = Rotation.from_euler("yx", [50 * (2 * number + kind), 9 * number], degrees=True).as_matrix()
+            pictures = [photograph(side @ pose[:3, :3]) for pose in clip.camera.camera_to_world]
+            shown = with_pictures(clip, folder / "media", pictures)
+            write_annotation(shown, folder, source="test", licence="Apache-2.0")
     return folder
 
 
