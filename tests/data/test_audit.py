@@ -397,8 +397,8 @@ def asked(form, triplet, seed=0):
 
 
 def fault_of(question, triplet):
-    (fault,) = wrong_letters(question, triplet, read_wordings())
-    return fault
+    faults = wrong_letters(question, triplet, read_wordings())
+    return "; ".join(faults)
 
 
 def test_claims_are_read_back_from_the_text():
