@@ -566,8 +566,14 @@ def test_halves_share_no_scene():
     assert score_blind(together).by_model["values_from_text"] < 0.6
 
 
-def test_one_scene_cannot_be_halved():
-    assert score_blind([replace(question, scene_id="s") for question in SHUFFLED[:9]]) is None
+def test_one_scene_is_halved_by_prompt():
+    """Then what holds in that scene alone is found as well: here that things go right, left and left."""
+    lawful = toy(40, lambda *_: ("right", "left", "left"))
+    scores = score_blind([replace(question, scene_id="s") for question in lawful])
+    assert (scores.halved_by, scores.by_model["known_law"]) == ("prompt", 1.0)
+    assert score_blind(lawful).halved_by == "scene"
+    assert score_blind(lawful[:1]) is None
+    assert score_blind([]) is None
 
 
 # -- leaks ---------------------------------------------------------------------------------------------------------

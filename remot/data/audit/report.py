@@ -39,7 +39,7 @@ class Audit:
         attributes: Labels of each attribute.
         tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
         num_possible: Number of tuples that can be true together.
-        blind: Shares of right letters without a picture; None if there are fewer than two scenes.
+        blind: Shares of right letters without a picture; None if there are fewer than two prompts with letters.
         scenes: Number of scenes of each split.
         shared_scenes: Scenes that are in two splits.
         num_frames: Pictures compared between splits; plain ones are not.
@@ -109,6 +109,7 @@ class Audit:
             "wrong_pictures": len(self.pictures),
             "compared_pictures": self.num_pictures,
             "blind_models": {} if blind is None else blind.by_model,
+            "blind_halved_by": None if blind is None else blind.halved_by,
             "blind_standard_errors": {} if blind is None else blind.standard_errors,
             "num_scenes": self.scenes,
             "scenes_in_two_splits": list(self.shared_scenes),
