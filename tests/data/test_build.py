@@ -115,7 +115,22 @@ def test_progress_counts_every_prompt(root, tmp_path, monkeypatch):
 
 ODD_IDS = (
     *("a", "A", "..", ".", "a/b", "a\\b", "/etc/passwd", "con", "CON", "con.png", "lpt1", "nul", "a.b", "a b", "a%2Fb"),
-    *("Küche", "ku\u0308che", "küche", "厨房", "🎥", "x" * 300, "x" * 301, "-", "~", "a~0", "a\nb", "a\x00b", "a:b", "a*?"),
+    *(
+        "Küche",
+        "ku\u0308che",
+        "küche",
+        "厨房",
+        "🎥",
+        "x" * 300,
+        "x" * 301,
+        "-",
+        "~",
+        "a~0",
+        "a\nb",
+        "a\x00b",
+        "a:b",
+        "a*?",
+    ),
     *("kitchen-7", "trailing ", "trailing.", "%", "%2E", "...", "a//b", "C:\\x"),
 )
 

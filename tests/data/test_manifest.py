@@ -15,7 +15,17 @@ from remot.data.manifest import Counts, json_ready
 from remot.data.record_lines import from_record
 from remot.data.video import write_video
 from remot.errors import AnnotationError, ConfigError, DecodeError, RemotError
-from tests.data.builds import SMALL, VARIED, built, lines_of, pictures_of, plain_root, seal_folder, varied_root, write_lines
+from tests.data.builds import (
+    SMALL,
+    VARIED,
+    built,
+    lines_of,
+    pictures_of,
+    plain_root,
+    seal_folder,
+    varied_root,
+    write_lines,
+)
 from tests.data.handmade import SIZE
 
 
@@ -44,9 +54,13 @@ def test_settings_and_seeds_are_kept(root, tmp_path):
     assert manifest["seeds"] == {"train": 5, "val": 3, "test": 3}
     assert manifest["data"]["seed"] == 5
     assert manifest["root"] == str(root.resolve())
-    assert {"expert": "CameraYaw", "still": 1, "salient_min": 10, "salient_max": 50, "max_other_degrees": 6} in manifest[
-        "experts"
-    ]
+    assert {
+        "expert": "CameraYaw",
+        "still": 1,
+        "salient_min": 10,
+        "salient_max": 50,
+        "max_other_degrees": 6,
+    } in manifest["experts"]
 
 
 def test_counts_are_those_of_the_lines(tmp_path):

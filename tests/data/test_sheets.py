@@ -162,9 +162,13 @@ def test_filters(folder):
     assert len(rows_of(folder, 100, domain="hand")) == 40
 
 
-@pytest.mark.parametrize("filters", [{"domain": "sea"}, {"attribute": "smell"}, {"domain": "sea", "attribute": "gripper"}])
+@pytest.mark.parametrize(
+    "filters", [{"domain": "sea"}, {"attribute": "smell"}, {"domain": "sea", "attribute": "gripper"}]
+)
 def test_a_filter_that_fits_nothing_says_what_there_is(folder, filters):
-    with pytest.raises(ConfigError, match=r"holds no such prompt; it has the domains hand and the attributes .*gripper"):
+    with pytest.raises(
+        ConfigError, match=r"holds no such prompt; it has the domains hand and the attributes .*gripper"
+    ):
         rows_of(folder, **filters)
 
 
