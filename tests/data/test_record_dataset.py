@@ -155,7 +155,7 @@ def test_a_resumed_run_sees_what_it_would_have_seen(made, tmp_path):
 def test_splits_that_are_wanted_must_be_there(folder):
     records = [one for one in lines_of(folder) if one["remot"]["split"] != "val"]
     write_lines(folder, records)
-    with pytest.raises(EmptySplitError, match="holds no prompt of the val split; set data.val_fraction to 0"):
+    with pytest.raises(EmptySplitError, match=r"holds no prompt of the val split; set data\.val_fraction to 0"):
         module(folder, require_splits=True)
     assert set(module(folder).recorded) == {"train", "test"}
     assert module(folder).val_dataloader() == []
@@ -297,7 +297,7 @@ def test_the_longest_end_that_exists_counts(tmp_path):
 @pytest.mark.parametrize("path", ["/x/../../c.png", "..", "a/../../../etc/passwd", "a\0b"])
 def test_paths_upwards_are_refused(tmp_path, path):
     (tmp_path / "c.png").touch()
-    with pytest.raises(AnnotationError, match="line 1: the picture .* leads outside"):
+    with pytest.raises(AnnotationError, match=r"line 1: the picture .* leads outside"):
         find_below("line 1", path, tmp_path)
 
 
