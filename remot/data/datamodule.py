@@ -120,8 +120,7 @@ class TripletDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
-        self.records = None if records is None else records.expanduser()
-        self.images_root = None if images_root is None else images_root.expanduser()
+        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
         self.datasets: dict[str, TripletDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
         self.catalogue = Catalogue(())

@@ -239,7 +239,7 @@ def test_all_excluded_is_an_error(root, tmp_path):
         TripletDataModule(str(root), exclude=listed).setup()
 
 
-def test_what_the_manifest_keeps_builds_the_same_again(made, tmp_path):
+def test_what_the_manifest_keeps_builds_the_same_again(made):
     folder, manifest = made
     again = data_from(manifest["data"])
     again.setup()

@@ -17,8 +17,10 @@ def line(number, answers, subject="left gripper", **more):
     options = [("Opened", "No movement", "Closed"), ("Closed", "Opened", "No movement")][number % 2]
     listed = ", ".join(f"{letter}: {option}" for letter, option in zip("ABC", options, strict=True))
     text = ["Look at the three images."]
-    for pair in ((1, 2), (1, 3), (2, 3)):
-        text.append(f"Please select whether the {subject} moved from Image {pair[0]} to Image {pair[1]}? {listed}.")
+    text += [
+        f"Please select whether the {subject} moved from Image {one} to Image {two}? {listed}."
+        for one, two in ((1, 2), (1, 3), (2, 3))
+    ]
     letters = "".join("ABC"[options.index(answer)] for answer in answers)
     images = [f"/data/them/frames/{number:03d}_{k}.png" for k in range(3)]
     record = {"id": f"p{number}", "images": images, "solution": f"<answer>{letters}</answer>"}
