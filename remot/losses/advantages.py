@@ -123,7 +123,7 @@ def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
 
 
 def leave_one_out_advantages(rewards: Tensor) -> AdvantageOutput:
-    """r_i − mean of the other rewards of the group (RLOO, arXiv 2402.14740): G/(G − 1) times r_i − group mean.
+    """Each reward minus the mean of the others of its group (RLOO, arXiv 2402.14740): G/(G − 1) times r_i − group mean.
 
     Args:
         rewards: [P, G].

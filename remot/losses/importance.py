@@ -84,13 +84,15 @@ class ImportanceCorrection(ABC):
 
 
 class TruncatedImportance(ImportanceCorrection):
-    """min(w, C): truncated importance sampling (TIS; Yao et al., "Your efficient RL framework secretly brings you
-    off-policy RL training", 2025, at the level of tokens with C = 2; TRL offers the level of sequences too).
+    """Weight min(w, C): truncated importance sampling (TIS).
+
+    Yao et al., "Your efficient RL framework secretly brings you off-policy RL training", 2025: at the level of tokens.
+    TRL offers the level of sequences too. C = 2 as in verl.
 
     Args:
         limit: C, at least 1.
         level: ``token`` or ``sequence``.
-    """  # noqa: D205
+    """
 
     def __init__(self, limit: float = 2.0, level: Level = "token") -> None:
         super().__init__(level)
@@ -105,7 +107,7 @@ class TruncatedImportance(ImportanceCorrection):
 
 
 class MaskedImportance(ImportanceCorrection):
-    """w inside [low, high] and 0 outside, where the two engines disagree too much to learn anything.
+    """Weight w inside [low, high] and 0 outside, where the two engines disagree too much to learn anything.
 
     IcePop (Ling team, "Small leak can sink a great ship", 2025) does it at the level of tokens with 0.5 and 5; masked
     importance sampling (MIS; Liu et al., "When speed kills stability", 2025) at that of sequences, from above only:

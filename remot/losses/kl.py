@@ -66,7 +66,7 @@ class K1(KL):
     """:func:`kl_k1`. As a term of a loss its gradient is ∇log π, whose expectation on-policy is 0: it does not pull."""
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """Log π − log π_ref."""
+        """The log-ratio."""
         return kl_k1(logprobs, ref_logprobs)
 
 
