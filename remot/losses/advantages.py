@@ -47,7 +47,8 @@ def _all_equal(rewards: Tensor) -> Tensor:
 def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
     """``advantages`` with what is told about the rewards of each group."""
     equal = _all_equal(rewards)
-    std = torch.where(equal, 0.0, rewards.std(-1, correction=int(unbiased)))
+    deviations = rewards.std(-1, correction=int(unbiased)) if len(rewards) else rewards.new_zeros(0)
+    std = torch.where(equal, 0.0, deviations)
     frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
     return AdvantageOutput(advantages, mean=rewards.mean(-1), std=std, frac_zero_std=frac_zero_std)
 

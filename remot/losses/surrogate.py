@@ -106,7 +106,7 @@ def weighted_log_likelihood(logprobs: Tensor, ratio: Tensor, advantages: Tensor,
 
 def soft_gate(ratio: Tensor, advantages: Tensor, temperature_positive: float, temperature_negative: float) -> Tensor:
     """(4/τ)·σ(τ(ρ − 1))·A, with a τ for each sign of A (SAPO, arXiv 2511.20347): slope A at ρ = 1, flat far from it."""
-    temperature = torch.where(advantages > 0, temperature_positive, temperature_negative)
+    temperature = torch.full_like(advantages, temperature_negative).masked_fill(advantages > 0, temperature_positive)
     return torch.sigmoid(temperature * (ratio - 1)) * (4 / temperature) * advantages
 
 
