@@ -1,5 +1,6 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.structures import PromptBatch
+
+#: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
+MAX_REDRAWS = 100
 
 
 class TripletDataModule(LightningDataModule):
@@ -213,6 +217,28 @@ class TripletDataModule(LightningDataModule):
     ) -> PromptBatch:
         """Leave pictures on the CPU, where they are turned into what the policy takes."""
         return batch
+
+    def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
+        """Training prompts besides those of the loader, for objectives that draw some of a step again.
+
+        They are a function of (seed, step, attempt, process), so a resumed run is given the same ones.
+
+        Args:
+            step: Optimiser step.
+            attempt: Which draw of this step, from 1.
+            num_prompts: How many, at most :attr:`batch_size`.
+
+        Raises:
+            ValueError: If more prompts or attempts are asked for than have addresses of their own.
+        """
+        if not (1 <= attempt <= MAX_REDRAWS and num_prompts <= self.batch_size):
+            msg = f"attempt {attempt} of {MAX_REDRAWS} asks for {num_prompts} prompts, a batch has {self.batch_size}"
+            raise ValueError(msg)
+        rank, world_size = self._place()
+        place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
+        drawn = copy.copy(self.datasets["train"])  # the same clips, under a name with random streams of its own
+        drawn.split = "redrawn"
+        return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""

@@ -15,6 +15,7 @@ from remot.rewards.functional import (
     predicted_codes,
 )
 from remot.rewards.logic import LogicReward
+from remot.rewards.overlong import SoftOverlongReward
 
 __all__ = [
     "AccuracyReward",
@@ -25,6 +26,7 @@ __all__ = [
     "PointwiseReward",
     "ReMoTReward",
     "Reward",
+    "SoftOverlongReward",
     "exact_match",
     "format_ok",
     "logic_score",

@@ -31,6 +31,21 @@ class Reward(ABC):
             Totals, parts and successes, each [B].
         """
 
+    def rate(
+        self,
+        completions: Sequence[str],
+        questions: Sequence[Question],
+        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that look at it
+    ) -> RewardOutput:
+        """As :meth:`__call__`, for callers that know how many tokens each of the B completions has.
+
+        Args:
+            completions: B texts.
+            questions: B questions.
+            num_tokens: B numbers of tokens, the end of turn included.
+        """
+        return self(completions, questions)
+
 
 class PointwiseReward(Reward):
     """A reward that looks at one completion at a time: subclasses say in :meth:`score` what it is worth."""
