@@ -57,7 +57,7 @@ class LocalisationReward(ReferenceReward):
         self.name = name
 
     def score(self, completion: str, reference: Reference) -> Mapping[str, float] | None:
-        """Parts: the total, ``overlap`` and ``count`` (NaN unless stretches are matched); not applicable without any."""
+        """Parts: the total, ``overlap`` and ``count`` (NaN unless matched); not applicable without intervals."""
         if not reference.intervals:
             return None
         spans = spans_of_answer(first_element(completion, "answer") or "", self.max_spans)

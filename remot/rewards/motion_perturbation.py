@@ -10,8 +10,8 @@ from remot.structures import Reference
 class MotionPerturbationReward(ReferenceReward):
     """Mean over told objects of 0.5·[direction changed] + 0.3·[speed changed] + 0.2·[scale changed].
 
-    Compared with the answer to the same prompt with the video frozen at one frame, the reference's first counterpart; an
-    object that is not told of there counts 1. Motion-o (arXiv 2603.18856). As released this reward is 0 for every
+    Compared with the answer to the same prompt with the video frozen at one frame, the reference's first counterpart;
+    an object that is not told of there counts 1. Motion-o (arXiv 2603.18856). As released this reward is 0 for every
     completion, because the trainer hands the frozen answer over after the rewards were called. Here it is part of the
     reference, so it has to be there before the call, and without it the reward is not applicable instead of 0.
 

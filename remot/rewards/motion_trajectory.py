@@ -14,9 +14,9 @@ class MotionTrajectoryReward(ReferenceReward):
     """Mean over objects of 0.4 · direction + 0.3 · speed + 0.3 · scale of their ``<motion …/>`` tags.
 
     R_traj of Motion-o (arXiv 2603.18856) as in version 3 of its code, where a neighbour counts half in all three. An
-    object counts if the reasoning sees it at two or more annotated times: ``<obj>…</obj><box>…</box>at<t>…</t>s`` within
-    2 seconds of a time of its track and under the same name. The right motion is that between the first and the last of
-    these times. 0 for an object without a tag; ``fallback`` if two sightings match but no object has two times.
+    object counts if the reasoning sees it at two or more annotated times: ``<obj>…</obj><box>…</box>at<t>…</t>s``
+    within 2 seconds of a time of its track and under the same name. The right motion is that between the first and the
+    last of these times. 0 for an object without a tag; ``fallback`` if two sightings match but no object has two times.
 
     Differences: a sighting is matched to the nearest time of its own object's track, there to the nearest of all
     frames; tags in the older free form are not read, nor given the quarter for speed and scale they get there.

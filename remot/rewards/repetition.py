@@ -7,7 +7,7 @@ from remot.structures import Reference
 
 
 class RepetitionReward(ReferenceReward):
-    """−``penalty`` · (1 − different / all n-grams), words in lower case (public Open-R1 and TRL code; arXiv 2502.03373).
+    """−``penalty`` · (1 − different / all n-grams), words in lower case (arXiv 2502.03373, Open-R1).
 
     Args:
         ngram_words: Words of an n-gram; 3 as published.

@@ -22,9 +22,9 @@ CONTENTS: Mapping[Content, Callable[[str], bool]] = {
 
 
 class TaggedFormatReward(ReferenceReward):
-    """1 if the completion is the elements ``tags`` in order with white space between and the last holds what it should.
+    r"""1 if the completion is the elements ``tags`` with white space between and the last holds what it should.
 
-    As published, each system's ``fullmatch`` of ``<think>.*?</think>\\s*<answer>.*?</answer>``, which lets anything
+    As published, each system's ``fullmatch`` of ``<think>.*?</think>\s*<answer>.*?</answer>``, which lets anything
     stand inside an element: VideoChat-R1 (arXiv 2504.06958; outer white space allowed), SpaceR (arXiv 2504.01805; not
     allowed, so a map has to lie inside think), Temporal-RLT (arXiv 2506.01908), Video-STR (arXiv 2510.10976; the
     pattern is not published).

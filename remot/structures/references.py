@@ -7,6 +7,7 @@ serves a line of ``remot score`` and a question of a training run, so a reward d
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from remot.errors import AnnotationError
@@ -40,7 +41,7 @@ class BoxTrack:
             msg = f"track {self.name!r:.60} has {len(times)} times and {len(self.boxes)} boxes"
             raise AnnotationError(msg, reason="unsynchronised")
         _check_finite(f"times of track {self.name!r:.60}", times)
-        if any(after <= before for before, after in zip(times, times[1:], strict=False)):
+        if any(after <= before for before, after in pairwise(times)):
             msg = f"times of track {self.name!r:.60} do not increase"
             raise AnnotationError(msg, reason="times")
         _check_boxes(f"track {self.name!r:.60}", self.boxes)

@@ -25,54 +25,12 @@ _PREFIXES = (
     "Best option:",
 )
 _PLAIN_WORD = re.compile(r"[a-z0-9]+")
-#: Words that carry no event; for the lexical judge.
-STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "of",
-        "off",
-        "on",
-        "onto",
-        "or",
-        "out",
-        "over",
-        "she",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "this",
-        "to",
-        "up",
-        "was",
-        "were",
-        "while",
-        "who",
-        "with",
-    ]
+_STOP = (
+    "a an and are as at by for from had has have he her his in into is it its of off on onto or out over she that the "
+    "their them then there they this to up was were while who with"
 )
+#: Words that carry no event; for the lexical judge.
+STOP_WORDS = frozenset(_STOP.split())
 
 
 def rouge_mean(predicted: str, gold: str, *, use_stemmer: bool = True) -> float:

@@ -54,7 +54,7 @@ def motion_tags(text: str) -> dict[str, MotionTag]:
 
 def sightings(text: str) -> list[Sighting]:
     """``<obj>man</obj><box>[x0, y0, x1, y1]</box>at<t>3.2</t>s``, in order; of several boxes the first counts."""
-    found = []
+    found: list[Sighting] = []
     position = text.find("<obj>")
     while position >= 0 and len(found) < MAX_TAGS:
         following = text.find("<obj>", position + 5)

@@ -1,9 +1,7 @@
 """Elements such as ``<answer>…</answer>`` and the order they stand in. Tags are literal: lower case, no attributes."""
 
 from collections.abc import Iterator, Sequence
-
-#: Most elements of one kind that are looked at.
-MAX_ELEMENTS = 64
+from itertools import pairwise
 
 
 def elements(text: str, tag: str) -> Iterator[str]:
@@ -50,7 +48,7 @@ def is_sequence(text: str, tags: Sequence[str], *, once: bool = False) -> bool:
     if once and any(text.count(f"<{slash}{tag}>") != 1 for tag in tags for slash in ("", "/")):
         return False
     position = len(tags[0]) + 2
-    for before, after in zip(tags, tags[1:], strict=False):
+    for before, after in pairwise(tags):
         position = _after_joint(text, f"</{before}>", f"<{after}>", position)
         if position < 0:
             return False

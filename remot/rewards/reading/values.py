@@ -11,43 +11,11 @@ MAX_JSON_CHARS = 16_384
 _NUMBER = re.compile(r"[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
 _WORD = re.compile(r"\w+")
 #: Number words of SpaceR in the order it looks for them; the first that occurs anywhere in the text counts.
-_NUMBER_WORDS = {
-    **{
-        word: value
-        for value, word in enumerate(
-            [
-                "one",
-                "two",
-                "three",
-                "four",
-                "five",
-                "six",
-                "seven",
-                "eight",
-                "nine",
-                "ten",
-                "eleven",
-                "twelve",
-                "thirteen",
-                "fourteen",
-                "fifteen",
-                "sixteen",
-                "seventeen",
-                "eighteen",
-                "nineteen",
-                "twenty",
-            ],
-            1,
-        )
-    },
-    **{
-        word: 10 * value
-        for value, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 3)
-    },
-    "zero": 0,
-    "a": 1,
-    "an": 1,
-}
+_ORDER = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety zero a an"
+)
+_NUMBER_WORDS = dict(zip(_ORDER.split(), (*range(1, 21), *range(30, 100, 10), 0, 1, 1), strict=True))
 #: Words that are looked at: an answer is not an essay.
 _MAX_WORDS = 2000
 
@@ -92,8 +60,8 @@ def is_number(value: object) -> bool:
 def first_number(text: str) -> float | None:
     """The number SpaceR reads: a number word if there is one, else the first unsigned digits; None without any.
 
-    Words are looked for in the order one to twenty, thirty to ninety, zero, a, an; so "zero or one" is 1. A minus sign is
-    not read.
+    Words are looked for in the order one to twenty, thirty to ninety, zero, a, an; so "zero or one" is 1. A minus sign
+    is not read.
 
     >>> first_number("about 3.5 m"), first_number("a chair and 4 tables")
     (3.5, 1.0)
