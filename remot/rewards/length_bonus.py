@@ -40,10 +40,9 @@ class LengthBonusReward(Reward):
         name: str = "length_bonus",
     ) -> None:
         if not 0 <= shortest <= longest or unit not in LENGTHS:
-            msg = (
-                f"a length bonus needs 0 <= shortest <= longest in {' or '.join(LENGTHS)}; got {shortest}, {longest}, "
-            )
-            raise ConfigError(msg + repr(unit))
+            units = " or ".join(LENGTHS)
+            msg = f"a length bonus needs 0 <= shortest <= longest in {units}; got {shortest}, {longest}, {unit!r}"
+            raise ConfigError(msg)
         self.reward = reward
         self.shortest = shortest
         self.longest = longest

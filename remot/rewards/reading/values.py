@@ -12,8 +12,8 @@ _NUMBER = re.compile(r"[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
 _WORD = re.compile(r"\w+")
 #: Number words of SpaceR in the order it looks for them; the first that occurs anywhere in the text counts.
 _ORDER = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty thirty forty fifty sixty seventy eighty ninety zero a an"
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety zero a an"
 )
 _NUMBER_WORDS = dict(zip(_ORDER.split(), (*range(1, 21), *range(30, 100, 10), 0, 1, 1), strict=True))
 #: Words that are looked at: an answer is not an essay.
