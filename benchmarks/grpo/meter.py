@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grpo.memory import forget_peak, resident_bytes
 from torch import nn
+
+from grpo.memory import forget_peak, resident_bytes
 
 MEBIBYTE = 1 << 20
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import lightning
 import torch
-from grpo.memory import STARTED
-from grpo.meter import Meter
-from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, IterableDataset
 
 import remot.strategies.grpo
+from grpo.memory import STARTED
+from grpo.meter import Meter
+from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, ModelSource
 from remot.rewards import Reward

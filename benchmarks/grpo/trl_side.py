@@ -6,6 +6,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
 from grpo.memory import STARTED
 from grpo.meter import Meter
 from grpo.point import (
@@ -20,10 +25,6 @@ from grpo.point import (
     question,
     rewards,
 )
-from peft import LoraConfig
-from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
 
 #: remot's own default; the regular expression is matched against whole names of modules.
 LANGUAGE_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from remot.commands.audit import read_data
+from remot.commands.sources import read_data
 from remot.data import annotations
 from tests.data.annotations import layouts
 from tests.data.annotations.layouts import shot_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from remot.commands.audit import read_data
+from remot.commands.sources import read_data
 from remot.data import annotations
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "data"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from remot.commands.audit import read_data
+from remot.commands.sources import read_data
 from remot.data import annotations
 from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.errors import ConfigError
