@@ -98,7 +98,7 @@ def test_gdpo_by_hand():
 
 
 def test_gdpo_tells_apart_what_a_sum_hides():
-    """A completion that alone has the first reward ties in the sum with one that has the second, as half the group has.
+    """One completion alone has the first reward, half of the group has the second: in the sum they tie.
 
     Standardised one by one, the rarer reward is worth more.
     """
