@@ -29,7 +29,7 @@ class LengthReward(FirstLetterReward):
 
     name = "length"
 
-    def __call__(self, completions, questions):
+    def __call__(self, completions, questions):  # noqa: ARG002
         total = torch.tensor([float(len(text) % 5) for text in completions])
         return RewardOutput(total, {"length": total}, total > 2)
 
@@ -64,9 +64,8 @@ def small(objective):
 def test_header_says_how_to_launch(path):
     header = path.read_text().split("\nmodel:")[0].splitlines()
     assert all(line.startswith("#") for line in header)
-    assert (
-        header[-1] == f"#   remot fit --config configs/grpo.yaml --config configs/losses/{path.name} --root YOUR_CLIPS"
-    )
+    launch = "#   remot fit --config configs/grpo.yaml --config configs/losses/{} --root YOUR_CLIPS"
+    assert header[-1] == launch.format(path.name)
     assert re.search(r"arXiv \d{4}\.\d{5}|TIS|IcePop|TRL", header[0] + header[1])
 
 
@@ -79,10 +78,9 @@ def test_builds_what_it_says(path):
         assert (built is None) is (wanted is None)
         if wanted is not None:
             assert f"remot.losses.{type(built).__name__}" == wanted["class_path"]
-            held = {name: value for name, value in wanted.get("init_args", {}).items() if name in vars(built)}
-            assert {name: vars(built)[name] for name in held if name != "kl"} == {
-                k: v for k, v in held.items() if k != "kl"
-            }
+            said_of_it = {name: value for name, value in wanted.get("init_args", {}).items() if name != "kl"}
+            held = {name: vars(built).get(name, value) for name, value in said_of_it.items()}
+            assert held == said_of_it
     assert objective.updates_per_rollout == said.get("updates_per_rollout", 1)
     assert objective.num_completions == said.get("num_completions", 4)
 
@@ -133,7 +131,7 @@ def test_micro_batches_change_nothing(path):
     policy, batch = make_lora_policy(), make_batch(4)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
     objective = replace(small(objective_of(path)), mask_truncated=True)
-    address = replace(ADDRESS, more_prompts=lambda step, attempt, num: make_batch(num, seed=attempt))
+    address = replace(ADDRESS, more_prompts=DrawnAgain().redraw)
     updates = [update(objective.prepare(policy, batch, address, size), policy) for size in (4, 3, 1)]
     assert any(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:
