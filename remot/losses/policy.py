@@ -59,7 +59,7 @@ def penalised(
     loss = policy_loss = -reduce(objective)
     metrics = {
         "policy_loss": policy_loss.item(),
-        "clip_fraction": average(surrogate.is_clipped.to(objective.dtype)).item(),
+        "clip_fraction": average(surrogate.is_clipped.to(surrogate.ratio.dtype)).item(),
         "ratio_mean": average(surrogate.ratio.detach()).item(),
     }
     if distance is not None:

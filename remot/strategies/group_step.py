@@ -8,10 +8,10 @@ from torch import Tensor
 
 from remot.losses import ImportanceCorrection, PolicyLoss, masked_mean
 from remot.losses.aggregate import token_count
+from remot.losses.processes import is_distributed, mean_over_processes
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.strategies.objective import micro_slices
-from remot.strategies.processes import is_distributed, mean_over_processes
 from remot.structures import LossOutput, Rollout
 
 

@@ -98,7 +98,7 @@ def test_gdpo_by_hand():
 
 
 def test_gdpo_tells_apart_what_a_sum_hides():
-    """A completion that alone has the first reward ties in the sum with one that has the second, as half the group has.
+    """One completion alone has the first reward, half of the group has the second: in the sum they tie.
 
     Standardised one by one, the rarer reward is worth more.
     """
@@ -113,7 +113,7 @@ def test_gdpo_tells_apart_what_a_sum_hides():
 
 
 def test_gdpo_leaves_out_what_does_not_apply():
-    """NaN is in no mean and adds nothing: (NaN, 0, 1) is (0, −1, 1)/sqrt(2); alone it teaches nothing."""
+    """NaN is in no mean and adds nothing: (NaN, 0, 1) is (0, −1, 1)/sqrt(2). A reward known once teaches nothing."""
     terms = torch.tensor([[[NAN, 0, 1]], [[NAN, NAN, 5]]], dtype=torch.float64)
     output = gdpo_advantages(torch.zeros(1, 3, dtype=torch.float64), terms, [1.0, 1.0], eps=1e-12)
     assert_close(output.advantages, [[0, -1, 1]])  # of (0, −1, 1)/sqrt(2), deviation sqrt(½)
