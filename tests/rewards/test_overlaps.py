@@ -237,8 +237,10 @@ def test_numbers_in_answers():
     [
         ("exact", " B ", "B", 1), ("exact", "b", "B", 0), ("exact", "B.", "B", 0), ("exact", "", "", 0),
         ("case_insensitive", "High  Quality.", "high quality", 1), ("case_insensitive", "high", "low", 0),
-        ("letter", "The answer is B", "B", 1), ("letter", "The best answer is: (C) up", "C", 1), ("letter", "b", "B", 0),
-        ("letter", "Best option: B", "B", 1), ("letter", "Green", "G", 1), ("letter", "H", "H", 0), ("letter", "", "", 0),
+        ("letter", "The answer is B", "B", 1), ("letter", "The best answer is: (C) up", "C", 1),
+        ("letter", "b", "B", 0),
+                ("letter", "Best option: B", "B", 1),
+        ("letter", "Green", "G", 1), ("letter", "H", "H", 0), ("letter", "", "", 0),
     ],
 )  # fmt: skip
 def test_answers(comparison, answer, gold, worth):

@@ -114,7 +114,8 @@ def test_what_is_no_json(text):
 
 def test_json_numbers_are_floats_however_long():
     value = json_value("[1, " + "9" * 5000 + ", -0.5]")
-    assert value[0] == 1.0 and isinstance(value[0], float)
+    assert value[0] == 1.0
+    assert isinstance(value[0], float)
     assert math.isinf(value[1])
 
 
@@ -291,7 +292,8 @@ def test_motion_tags():
 def test_sightings():
     text = (
         "<obj>Man</obj><box>[0, 1, 2, 3]</box>at<t>3.25</t>s, <obj>dog</obj><box>[0,1,2]</box>at<t>1</t>s "
-        "<obj>cat</obj><box>[1,1,2,2]</box><box>[9,9,9,9]</box>at<t>4</t>s <obj>ant</obj><box>[1,1,2,2]</box>at<t>x</t>s "
+        "<obj>cat</obj><box>[1,1,2,2]</box><box>[9,9,9,9]</box>at<t>4</t>s "
+        "<obj>ant</obj><box>[1,1,2,2]</box>at<t>x</t>s"
         "<obj>fly</obj> sat <box>[1,1,2,2]</box>at<t>1</t>s <obj>bee</obj><box>[1,1,2,2]</box>at<t>1</t>"
     )
     assert sightings(text) == [Sighting("man", 3.25, (0, 1, 2, 3)), Sighting("cat", 4, (1, 1, 2, 2))]

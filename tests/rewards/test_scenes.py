@@ -142,7 +142,7 @@ def test_the_right_graph_is_worth_one(gold):
 
 
 def test_edges_by_hand():
-    """Three objects; one distance of 4 for 5, one edge missing, all directions right: distances (0.8 + 1) / 3, angles 2/3.
+    """Three objects; a distance of 4 for 5, one edge missing, directions right: distances (0.8 + 1) / 3, angles 2/3.
 
     With one direction off by 90 degrees the angles are |1 + i| / 3.
     """
@@ -218,15 +218,15 @@ def test_a_large_object_has_to_move_two_percent_of_its_diagonal():
 
 @pytest.mark.parametrize(
     ("across", "seconds", "speed"),
-    [(0.9, 1, "stationary"), (1, 1, "slow"), (4.9, 1, "slow"), (5, 1, "moderate"), (14.9, 1, "moderate"), (15, 1, "fast"),
-     (15, 2, "moderate"), (15, 0, "stationary")],
+    [(0.9, 1, "stationary"), (1, 1, "slow"), (4.9, 1, "slow"), (5, 1, "moderate"), (14.9, 1, "moderate"),
+     (15, 1, "fast"), (15, 2, "moderate"), (15, 0, "stationary")],
 )  # fmt: skip
 def test_speed_in_diagonals_a_second(across, seconds, speed):
     assert speed_of(START, moved(across, 0), seconds) == speed
 
 
-@pytest.mark.parametrize(("scale", "word"), [(1.0, "stable"), (1.07, "stable"), (1.08, "approaching"), (0.92, "receding"),
-                                             (0.93, "stable"), (0.0, "stable")])  # fmt: skip
+@pytest.mark.parametrize(("scale", "word"), [(1.0, "stable"), (1.07, "stable"), (1.08, "approaching"),
+                                             (0.92, "receding"), (0.93, "stable"), (0.0, "stable")])  # fmt: skip
 def test_change_of_size(scale, word):
     """exp(0.15 / 2) = 1.0779, exp(−0.15 / 2) = 0.9277."""
     assert scale_of(START, moved(0, 0, scale)) == word

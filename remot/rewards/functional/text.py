@@ -26,8 +26,8 @@ _PREFIXES = (
 )
 _PLAIN_WORD = re.compile(r"[a-z0-9]+")
 _STOP = (
-    "a an and are as at by for from had has have he her his in into is it its of off on onto or out over she that the "
-    "their them then there they this to up was were while who with"
+    "a an and are as at by for from had has have he her him his in into is it its of off on onto or out over she that "
+    "the their them then there they this to up was were while who with"
 )
 #: Words that carry no event; for the lexical judge.
 STOP_WORDS = frozenset(_STOP.split())
