@@ -102,11 +102,11 @@ def test_long_texts_take_no_time(measure, library, text):
 
 
 @pytest.mark.parametrize(("measure", "module"), [("rouge", "rouge_score.rouge_scorer"), ("words", "jiwer")])
-def test_a_missing_library_is_told_when_the_reward_is_built(monkeypatch, measure, module):
+def test_a_missing_library_is_told(monkeypatch, measure, module):
     monkeypatch.setitem(sys.modules, module, None)
     text_module._rouge.cache_clear()
     with pytest.raises(ConfigError, match=r"pip install 'remot\[rewards\]'"):
-        TextOverlapReward(measure)
+        totals(TextOverlapReward(measure), say("a"), reference=Reference(answer="a"))
 
 
 # -- letters and words ---------------------------------------------------------------------------------------------
