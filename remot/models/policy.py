@@ -166,39 +166,49 @@ class VLMPolicy(nn.Module):
         """``allowed`` as the kernel takes it: bool for SDPA, a number to add to the scores for eager attention."""
         return allowed if self.source.attention == "sdpa" else additive_mask(allowed, dtype)
 
-    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, Cache]":
+    def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
         """Compute the prompts once.
+
+        Args:
+            encoded: P prompts.
+            room: Columns to keep free in the cache for :meth:`decode_step`.
 
         Returns:
             The last real hidden state of each prompt [P, H] and the key-value cache with L columns.
         """
+        from remot.models.cache import roomy_cache
+
         prompts = encoded.prompts
         allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
         with self._pass(with_gradient=False) as model:
-            output = self._run(model, encoded, None, allowed, position_ids=prompts.position_ids, use_cache=True)
+            cache = roomy_cache(model.config.get_text_config().num_hidden_layers, room)
+            settings = {"position_ids": prompts.position_ids, "past_key_values": cache, "use_cache": True}
+            output = self._run(model, encoded, None, allowed, **settings)
         last = prompts.prompt_lengths - 1
         rows = torch.arange(len(last), device=last.device)
-        return output.last_hidden_state[rows, last], output.past_key_values
+        return output.last_hidden_state[rows, last], cache
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, key_mask: Tensor, cache: "Cache") -> Tensor:
-        """Hidden state [B, H] after one more token of each of B sequences, inside :meth:`evaluating`.
+    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor, cache: "Cache") -> Tensor:
+        """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
+
+        The completions of a prompt stay in its row and share its keys and values, which are read once for all of them.
 
         Args:
-            token_ids: [B].
-            position: [B] rotary position of the token.
-            key_mask: [B, columns] bool, True for cache columns (this token's included) that may be looked at.
+            token_ids: [P, G].
+            position: [P] rotary position of the tokens.
+            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may look at.
             cache: Key-value cache, extended in place.
         """
-        embeds = self.core.get_input_embeddings()(token_ids[:, None])
+        embeds = self.core.get_input_embeddings()(token_ids)
         output = self.core.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=self._attention_mask(key_mask[:, None, None, :], embeds.dtype),
-            position_ids=position[None, :, None].expand(3, -1, 1),
+            attention_mask=self._attention_mask(allowed[:, None], embeds.dtype),
+            position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
             past_key_values=cache,
             use_cache=True,
         )
         hidden: Tensor = output.last_hidden_state
-        return hidden[:, -1]
+        return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""

@@ -39,6 +39,21 @@ def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens:
     return ((structure & key_is_real[:, None, :]) | itself)[:, None]
 
 
+def decode_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> Tensor:
+    """Bool mask [P, G, L + T*G] of a decode loop, True for columns that completion g may look at.
+
+    Behind the prompt stand the first tokens of all G completions, then their second tokens, and so on.
+
+    Args:
+        prompt_mask: [P, L] bool, True for real prompt tokens.
+        num_completions: G.
+        num_tokens: T.
+    """
+    own = torch.eye(num_completions, dtype=torch.bool, device=prompt_mask.device).repeat(1, num_tokens)  # [G, T*G]
+    shape = (len(prompt_mask), num_completions, -1)
+    return torch.cat([prompt_mask[:, None].expand(shape), own[None].expand(shape)], dim=-1)
+
+
 def packed_position_ids(
     prompt_positions: Tensor, next_position: Tensor, num_completions: int, num_tokens: int
 ) -> Tensor:

@@ -31,6 +31,7 @@ from remot.rewards.motion_perturbation import MotionPerturbationReward
 from remot.rewards.motion_trajectory import MotionTrajectoryReward
 from remot.rewards.number_accuracy import NumberReward
 from remot.rewards.operation_pool import OperationPool
+from remot.rewards.overlong import SoftOverlongReward
 from remot.rewards.per_task import PerTaskReward
 from remot.rewards.repetition import RepetitionReward
 from remot.rewards.scene_graph import SceneGraphReward
@@ -74,6 +75,7 @@ __all__ = [
     "Reward",
     "SceneGraphReward",
     "ShuffledFramesReward",
+    "SoftOverlongReward",
     "TaggedFormatReward",
     "TemporalIoUReward",
     "TemporalRLTReward",

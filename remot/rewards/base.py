@@ -32,6 +32,21 @@ class Reward(ABC):
             Totals, parts and successes, each [B].
         """
 
+    def rate(
+        self,
+        completions: Sequence[str],
+        questions: Sequence[Question],
+        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that look at it
+    ) -> RewardOutput:
+        """As :meth:`__call__`, for callers that know how many tokens each of the B completions has.
+
+        Args:
+            completions: B texts.
+            questions: B questions.
+            num_tokens: B numbers of tokens, the end of turn included.
+        """
+        return self(completions, questions)
+
 
 def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> None:
     """Refuse lists of different lengths.

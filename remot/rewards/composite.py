@@ -40,17 +40,26 @@ class CompositeReward(Reward):
 
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score a flat list of B completions; see :meth:`Reward.__call__`."""
-        outputs = [reward(completions, questions) for reward in self.rewards]
-        total = torch.zeros(len(completions))
-        success = torch.ones(len(completions), dtype=torch.bool)
-        applicable = torch.zeros(len(completions), dtype=torch.bool)
+        return self._sum([reward(completions, questions) for reward in self.rewards], len(completions))
+
+    def rate(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
+    ) -> RewardOutput:
+        """As :meth:`__call__`, with the number of tokens for the terms that look at it."""
+        return self._sum([reward.rate(completions, questions, num_tokens) for reward in self.rewards], len(completions))
+
+    def _sum(self, outputs: Sequence[RewardOutput], num_completions: int) -> RewardOutput:
+        total = torch.zeros(num_completions)
+        success = torch.ones(num_completions, dtype=torch.bool)
+        applicable = torch.zeros(num_completions, dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
             success = success & (output.success | output.total.isnan())
             applicable = applicable | ~output.total.isnan()
             parts |= output.parts
-        return RewardOutput(total=total, parts=parts, success=success & applicable)
+        terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
+        return RewardOutput(total=total, parts=parts, success=success & applicable, weighted_terms=terms)
 
 
 class ReMoTReward(CompositeReward):

@@ -1,4 +1,4 @@
-"""Sampling G completions for each prompt: prefill once, fork the key-value cache, decode them together.
+"""Sampling G completions for each prompt: prefill once, decode them together in the prompt's row.
 
 Notation: P prompts, G completions, B = P*G rows, L prompt columns, T tokens.
 """
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
+from remot.models.prefix import decode_mask
 from remot.rollout.sampling import SamplingSettings, draw, uniform_noise
 from remot.structures import Rollout
 
@@ -56,18 +57,18 @@ def generate(
 
 
 class _Decoder:
-    """State of one decode loop: the forked cache, the column mask and the positions of B rows."""
+    """State of one decode loop: P rows of one prompt and its G completions each, in a cache that is never forked."""
 
     def __init__(self, policy: VLMPolicy, encoded: EncodedPrompts, num_completions: int, max_new_tokens: int) -> None:
         self.policy = policy
         self.max_new_tokens = max_new_tokens
+        self.num_completions = num_completions
         prompts = encoded.prompts
-        hidden, self.cache = policy.prefill(encoded)
+        num_steps = max_new_tokens - 1  # nothing follows the last token
+        hidden, self.cache = policy.prefill(encoded, room=num_steps * num_completions)
         self.hidden = hidden.repeat_interleave(num_completions, dim=0)  # [B, H]
-        self.cache.batch_repeat_interleave(num_completions)
-        generated = torch.ones(len(prompts), max_new_tokens, dtype=torch.bool, device=hidden.device)
-        self.key_mask = torch.cat([prompts.prompt_mask, generated], dim=1).repeat_interleave(num_completions, dim=0)
-        self.next_position = prompts.next_position.repeat_interleave(num_completions, dim=0)
+        self.allowed = decode_mask(prompts.prompt_mask, num_completions, num_steps)
+        self.next_position = prompts.next_position
         self.num_columns = prompts.input_ids.shape[1]
         self.eos = torch.tensor(policy.eos_token_ids, device=hidden.device)
 
@@ -86,8 +87,9 @@ class _Decoder:
         return torch.stack(tokens, dim=1), torch.stack(logprobs, dim=1)
 
     def _advance(self, drawn: Tensor, t: int) -> None:
-        key_mask = self.key_mask[:, : self.num_columns + t + 1]
-        self.hidden = self.policy.decode_step(drawn, self.next_position + t, key_mask, self.cache)
+        tokens = drawn.view(-1, self.num_completions)
+        allowed = self.allowed[..., : self.num_columns + (t + 1) * self.num_completions]
+        self.hidden = self.policy.decode_step(tokens, self.next_position + t, allowed, self.cache).flatten(0, 1)
 
 
 def _as_rollout(policy: VLMPolicy, tokens: Tensor, logprobs: Tensor, num_prompts: int, num_completions: int) -> Rollout:

@@ -158,7 +158,7 @@ def test_decoding_stops_when_all_have_ended():
 
 
 def test_prompts_are_prefilled_once_for_the_group():
-    """One pass over P prompts, then one step a token for P * G rows; the last token needs no step."""
+    """One pass over P prompts, then one step a token for all G of a row; the last token needs no step."""
     policy, batch = talkative(end=-60.0), make_batch(2)
     shapes = []
     policy.core.model.language_model.register_forward_pre_hook(
@@ -168,7 +168,7 @@ def test_prompts_are_prefilled_once_for_the_group():
     assert rollout.token_ids.shape == (2, 3, 4)
     assert not rollout.finished.any()
     length = policy.process(batch).input_ids.shape[1]
-    assert shapes == [(2, length), (6, 1), (6, 1), (6, 1)]
+    assert shapes == [(2, length), (2, 3), (2, 3), (2, 3)]
 
 
 def test_rollout_leaves_mode_and_gradients_alone_and_does_not_depend_on_them():

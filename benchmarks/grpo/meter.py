@@ -1,0 +1,100 @@
+"""Counting and timing what happens inside a training step, in the process that runs it."""
+
+import ctypes
+import functools
+import gc
+import resource
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from grpo.memory import forget_peak, resident_bytes
+from torch import nn
+
+MEBIBYTE = 1 << 20
+
+
+class Meter:
+    """Seconds of each phase, calls and pictures, step by step. The first step warms up and is left out of medians.
+
+    Args:
+        started: File to make when the first step begins, for whoever looks from outside.
+    """
+
+    def __init__(self, started: Path) -> None:
+        self.baseline_bytes = 0
+        self._started = started
+        self.losses: list[float] = []
+        self._ends: list[float] = []
+        self._phases: list[dict[str, float]] = []
+        self._current: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+
+    def start(self) -> None:
+        """The model is loaded and the first step is next: what is held now is what peaks are counted above."""
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        forget_peak()
+        self.baseline_bytes = resident_bytes("self")
+        self._started.touch()
+        self._ends.append(time.perf_counter())
+
+    def end_step(self) -> None:
+        """One optimiser step is done, the fetching of its data included."""
+        self._ends.append(time.perf_counter())
+        self._phases.append(dict(self._current))
+        self._current.clear()
+
+    def timed(self, phase: str | Callable[..., str | None], function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, its seconds added to a phase, which may depend on the arguments; None is not counted."""
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it is
+            name = phase if isinstance(phase, str) else phase(*args, **kwargs)
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                if name is not None:
+                    self._current[name] += time.perf_counter() - started
+
+        return wrapped
+
+    def count_pictures(self, vision_towers: Sequence[nn.Module], image_processor: object) -> None:
+        """Count the pictures that go through the vision towers and through the image processor."""
+
+        def through_tower(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            grid = kwargs["grid_thw"] if "grid_thw" in kwargs else args[1]
+            self._counts["encoded"] += len(grid)
+
+        for tower in vision_towers:
+            tower.register_forward_pre_hook(through_tower, with_kwargs=True)
+        inner = image_processor.preprocess  # type: ignore[attr-defined]
+
+        def preprocess(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the original
+            features = inner(*args, **kwargs)
+            self._counts["preprocessed"] += len(features["image_grid_thw"])
+            return features
+
+        image_processor.preprocess = preprocess  # type: ignore[attr-defined]
+
+    def summary(self, pictures_per_step: int) -> dict[str, Any]:
+        """Medians over the timed steps, counts per picture over all of them, peak memory above the loaded model."""
+        seconds = [end - start for start, end in zip(self._ends, self._ends[1:], strict=False)]
+        timed = self._phases[1:]
+        names = sorted({name for step in timed for name in step})
+        pictures = pictures_per_step * len(seconds)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {
+            "step_seconds": statistics.median(seconds[1:]),
+            "all_step_seconds": [round(second, 4) for second in seconds],
+            "phase_seconds": {name: statistics.median(step.get(name, 0.0) for step in timed) for name in names},
+            "vision_passes": self._counts["encoded"] / pictures,
+            "preprocessing_runs": self._counts["preprocessed"] / pictures,
+            "loaded_mib": self.baseline_bytes / MEBIBYTE,
+            "peak_mib": (peak - self.baseline_bytes) / MEBIBYTE,
+            "losses": self.losses,
+        }

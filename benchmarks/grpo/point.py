@@ -1,0 +1,105 @@
+"""What is compared: the points of the grid, the model, the prompts and the reward, alike for both libraries."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+Setting = Literal["lora", "full"]
+NUM_IMAGES = 3
+BETA = 0.01
+LEARNING_RATE = 1e-6
+LORA_RANK = 16
+LORA_ALPHA = 32.0
+#: TRL's default of ``per_device_train_batch_size``; a larger group is spread over several backward passes there.
+TRL_ROWS = 8
+QUESTION = (
+    "From picture {0} to picture 2, which way did the camera turn? A: right B: left C: none. Then compare picture 2 "
+    "and picture 3 in the same way, and picture 1 and picture 3. Answer with three letters."
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid.
+
+    Args:
+        setting: ``lora`` trains adapters of the language model, ``full`` every weight, the vision tower's too.
+        num_completions: G.
+        side_pixels: Side of the square pictures.
+        num_tokens: New tokens of every completion; no completion ends before.
+        checkpointing: Gradient checkpointing: ``default`` leaves each library its own default.
+        num_repeats: Timed steps after the one that warms up.
+        num_threads: Of torch.
+        seed: Of weights, pictures and noise.
+    """
+
+    setting: Setting = "lora"
+    num_completions: int = 8
+    side_pixels: int = 448
+    num_tokens: int = 64
+    checkpointing: Literal["default", "on", "off"] = "default"
+    num_repeats: int = 3
+    num_threads: int = 1
+    seed: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that are run, the one that warms up included."""
+        return self.num_repeats + 1
+
+    @property
+    def name(self) -> str:
+        """As ``--points`` takes it."""
+        return f"{self.setting}:{self.num_completions}:{self.side_pixels}:{self.num_tokens}"
+
+    def to_json(self) -> str:
+        """For the command line of a process of its own."""
+        return json.dumps(asdict(self))
+
+
+def grid() -> list[str]:
+    """Names of all points, those of the default setting first."""
+    axes = product(("lora", "full"), (4, 8, 16), (224, 448), (32, 128))
+    return [":".join(map(str, values)) for values in axes]
+
+
+def parse_point(name: str, **settings: object) -> Point:
+    """A point from its name, such as ``lora:8:448:64``."""
+    setting, *numbers = name.split(":")
+    if setting not in ("lora", "full") or len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        msg = f"a point is setting:G:side:tokens, such as lora:8:448:64, with the setting lora or full, not {name!r}"
+        raise SystemExit(msg)
+    return Point(setting, *map(int, numbers), **settings)  # type: ignore[arg-type]
+
+
+def question(step: int) -> str:
+    """The text of a step's prompt."""
+    return QUESTION.format(1 + step % 2)
+
+
+def pictures(point: Point, step: int) -> list[np.ndarray]:
+    """The pictures of a step's prompt, uint8 [side, side, 3]."""
+    generator = np.random.default_rng((point.seed, step))
+    shape = (point.side_pixels, point.side_pixels, 3)
+    return [generator.integers(0, 256, shape, dtype=np.uint8) for _ in range(NUM_IMAGES)]
+
+
+def rewards(completions: Sequence[str]) -> list[float]:
+    """Something cheap that differs between completions, so that advantages are not all zero."""
+    return [len(set(text)) / 100 for text in completions]
+
+
+def write_model(folder: Path, point: Point) -> None:
+    """Random weights of a small Qwen3-VL with grouped keys, and its processor, for pictures of this size."""
+    from remot.models.tiny import TinySizes, write_model_folder
+
+    sizes = TinySizes(
+        hidden_size=256, num_layers=6, num_heads=4, num_key_value_heads=2, intermediate_size=768,
+        vision_hidden_size=192, vision_depth=4, vision_heads=4, picture_pixels=point.side_pixels,
+    )  # fmt: skip
+    write_model_folder(folder, [question(0), question(1)] * 2, sizes=sizes, seed=point.seed)

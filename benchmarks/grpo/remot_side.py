@@ -1,0 +1,120 @@
+"""The step of this library: its Lightning module with the GRPO strategy, as a configuration would build it."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from grpo.memory import STARTED
+from grpo.meter import Meter
+from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader, IterableDataset
+
+import remot.strategies.grpo
+from remot.losses import GRPOLoss
+from remot.models import FullWeights, LoRA, ModelSource
+from remot.rewards import Reward
+from remot.strategies import GRPO, GRPOObjective, PolicySettings, PostTrainingModule
+from remot.structures import MotionLabel, PromptBatch, Question, RewardOutput, Slot
+
+
+class SharedReward(Reward):
+    """The reward both libraries use."""
+
+    name = "varied"
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:  # noqa: ARG002
+        """As :func:`grpo.point.rewards`."""
+        total = torch.tensor(rewards(completions))
+        return RewardOutput(total=total, parts={}, success=total > 1)
+
+
+class Prompts(IterableDataset):
+    """One prompt a step."""
+
+    def __init__(self, point: Point) -> None:
+        self.point = point
+
+    def __iter__(self) -> Iterator[PromptBatch]:
+        label = MotionLabel((1, 2), "camera_yaw", "left", 1.0, "degrees")
+        slot = Slot(label, ("right", "left", "none"), "B")
+        for step in range(self.point.num_steps):
+            images = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures(self.point, step)]
+            asked = Question(f"prompt-{step}", question(step), (slot,), "benchmark", "scene")
+            yield PromptBatch([images], [asked], [f"clip-{step}"])
+
+
+class Measuring(Callback):
+    """Puts the meter into the loaded policy and keeps completions from ending."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """The policy is loaded; nothing has been run yet."""
+        assert isinstance(pl_module, PostTrainingModule)
+        policy, meter = pl_module.loaded_policy, self.meter
+        policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf
+        models = [model for model in (policy.core, policy.reference) if model is not None]
+        meter.count_pictures([model.model.visual for model in models], policy.processor.image_processor)
+        instrument: Any = policy
+        instrument.process = meter.timed("rollout", policy.process)
+        instrument.encode = meter.timed(_encoding, policy.encode)
+        instrument.completion_logprobs = meter.timed(_scoring, policy.completion_logprobs)
+        remot.strategies.grpo.generate = meter.timed("rollout", remot.strategies.grpo.generate)
+        pl_module.manual_backward = meter.timed("policy", pl_module.manual_backward)  # type: ignore[method-assign]
+        meter.start()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """One step is done."""
+        self.meter.end_step()
+        self.meter.losses.append(float(trainer.callback_metrics["train/loss"]))
+
+
+def _encoding(*_: object, use_reference: bool = False) -> str:
+    if use_reference:
+        return "reference"
+    return "policy" if torch.is_grad_enabled() else "rollout"
+
+
+def _scoring(*_: object, use_reference: bool = False, **__: object) -> str:
+    return "reference" if use_reference else "policy"
+
+
+def run(point: Point, folder: Path) -> dict[str, Any]:
+    """Measure some steps of this library."""
+    meter = Meter(folder.parent / STARTED)
+    lora = point.setting == "lora"
+    checkpointing = {} if point.checkpointing == "default" else {"gradient_checkpointing": point.checkpointing == "on"}
+    module = PostTrainingModule(
+        policy=PolicySettings(
+            source=ModelSource(str(folder)),
+            adaptation=LoRA(LORA_RANK, LORA_ALPHA) if lora else FullWeights(),
+            train_vision=not lora,
+            **checkpointing,
+        ),
+        strategy=GRPO(),
+        grpo=GRPOObjective(
+            num_completions=point.num_completions,
+            max_new_tokens=point.num_tokens,
+            reward=SharedReward(),
+            loss=GRPOLoss(beta=BETA),
+        ),
+        optimizer=partial(torch.optim.AdamW, lr=LEARNING_RATE),
+        seed=point.seed,
+    )
+    trainer = lightning.Trainer(
+        max_steps=point.num_steps,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Measuring(meter)],
+    )
+    trainer.fit(module, DataLoader(Prompts(point), batch_size=None))
+    return meter.summary(NUM_IMAGES)
