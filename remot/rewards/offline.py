@@ -128,13 +128,13 @@ def _field(where: str, read: Callable[[Any], Any], value: object) -> Any:  # noq
     try:
         return read(value)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        msg = f"{where} does not have its layout ({type(error).__name__}: {error}), see docs/rewards.md"
+        msg = f"{where}: not the layout of this key ({type(error).__name__}: {error}), see docs/rewards.md"
         raise AnnotationError(msg) from error
 
 
 def _object(where: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        msg = f"{where} has to be a JSON object, not {type(value).__name__}"
+        msg = f"{where}: a JSON object is needed, not {type(value).__name__}"
         raise AnnotationError(msg)
     return value
 
@@ -144,7 +144,7 @@ def _check_keys(where: str, held: Mapping[str, Any], known: Sequence[str]) -> No
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            msg = f"{where} has the unknown key {key!r:.60}, {hint}"
+            msg = f"{where}: unknown key {key!r:.60}, {hint}"
             raise AnnotationError(msg)
 
 
@@ -222,7 +222,7 @@ def _letter_slots(value: object) -> tuple[Slot, ...]:
     solution = _text(value).strip().removeprefix(ANSWER_OPEN).removesuffix(ANSWER_CLOSE).strip().upper()
     letters = "TF" if set(solution) <= set("TF") else LETTERS
     if not solution or not set(solution) <= set(letters):
-        msg = f"letters {letters[0]} to {letters[-1]} are needed, not {solution!r:.40}"
+        msg = f"option letters are needed, such as CAB or TF, not {solution!r:.40}"
         raise ValueError(msg)
     label = MotionLabel((1, 2), "", "", float("nan"), "")
     return tuple(Slot(label, tuple(letters), letter, letters) for letter in solution)

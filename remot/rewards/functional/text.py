@@ -12,6 +12,8 @@ from remot.errors import ConfigError
 MAX_ROUGE_WORDS = 256
 #: Words of each text that the word error rate looks at.
 MAX_WER_WORDS = 4096
+#: Letters of a word that ROUGE compares.
+_MAX_STEM_CHARS = 64
 
 _LETTER = re.compile(r"[A-G]")
 _PREFIXES = (
@@ -26,8 +28,8 @@ _PREFIXES = (
 )
 _PLAIN_WORD = re.compile(r"[a-z0-9]+")
 _STOP = (
-    "a an and are as at by for from had has have he her his in into is it its of off on onto or out over she that the "
-    "their them then there they this to up was were while who with"
+    "a an and are as at by for from had has have he her him his in into is it its of off on onto or out over she that "
+    "the their them then there they this to up was were while who with"
 )
 #: Words that carry no event; for the lexical judge.
 STOP_WORDS = frozenset(_STOP.split())
@@ -44,7 +46,7 @@ def rouge_mean(predicted: str, gold: str, *, use_stemmer: bool = True) -> float:
     Raises:
         ConfigError: If ``rouge-score`` is not installed.
     """
-    scores = _rouge(use_stemmer).score(_first_words(gold, MAX_ROUGE_WORDS), _first_words(predicted, MAX_ROUGE_WORDS))
+    scores = _rouge(use_stemmer).score(gold, predicted)
     return sum(float(score.fmeasure) for score in scores.values()) / len(scores)
 
 
@@ -55,7 +57,22 @@ def _rouge(use_stemmer: bool) -> Any:  # noqa: ANN401, FBT001 (a class of a libr
     except ImportError as error:
         msg = "ROUGE needs the rouge-score package: pip install 'remot[rewards]'"
         raise ConfigError(msg) from error
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=use_stemmer)
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_RougeWords(use_stemmer=use_stemmer))
+
+
+class _RougeWords:
+    """The library's own tokenizer, but bounded, and with stems that are remembered, which takes half of its time."""
+
+    def __init__(self, *, use_stemmer: bool) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        default = DefaultTokenizer(use_stemmer)
+        self._stem = lru_cache(maxsize=65_536)(lambda word: default.tokenize(word)[0])
+
+    def tokenize(self, text: str) -> list[str]:
+        """Runs of letters and digits, stemmed if they are words."""
+        found = zip(_PLAIN_WORD.finditer(text.lower()), range(MAX_ROUGE_WORDS), strict=False)
+        return [self._stem(word[0][:_MAX_STEM_CHARS]) for word, _ in found]
 
 
 def word_accuracy(predicted: str, gold: str) -> float:
