@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "tracking": {"evaluation"},
     "strategies": {"losses", "rewards", "models", "rollout", "evaluation"},
     "callbacks": {"strategies", "evaluation", "tracking"},
-    "commands": {"callbacks", "strategies", "evaluation", "tracking", "data", "models"},
+    "commands": {"callbacks", "strategies", "evaluation", "rewards", "tracking", "data", "models"},
     "cli": {"commands"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -51,6 +51,8 @@ HOMES = {
     "h5py": ("data/annotations/", "data/pictures.py"),
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),
+    "rouge_score": ("rewards/functional/text.py",),
+    "jiwer": ("rewards/functional/text.py",),
     "vizdoom": ("data/record/",),
     "mujoco": ("data/record/",),
     "gym_aloha": ("data/record/",),
@@ -62,7 +64,12 @@ HOMES = {
 }
 
 #: The only libraries besides the standard one that these parts may import at all.
-ONLY = {"leaf": {"torch", "numpy"}, "losses": {"torch", "numpy"}, "rewards": {"torch", "numpy"}, "rollout": {"torch"}}
+ONLY = {
+    "leaf": {"torch", "numpy"},
+    "losses": {"torch", "numpy"},
+    "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
+    "rollout": {"torch"},
+}
 
 
 def imported_names(tree):

@@ -2,14 +2,20 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from remot.commands.audit_table import ProgressBars, print_table
-from remot.commands.sources import data_from, read_data
+from remot.commands.sources import data_from, data_section
 from remot.errors import ConfigError
 
+if TYPE_CHECKING:
+    from remot.data.audit import Audit
+
 EXIT_UNFIT = 1
+#: Prompts of a run that are checked.
+NUM_TRIPLETS = 2000
 
 
 def audit_command(
@@ -25,28 +31,29 @@ def audit_command(
 
     Args:
         folder: Prompts that `remot data build` wrote, or a file of the public ReMoT layout.
-        config: Configuration of a run, if no folder is given; its data section, root and seed_everything are read.
+        config: Configuration of a run; its data section, root and seed_everything are read. With a folder they are
+            used instead of what the folder says it was built with.
         root: Folder of annotated clips, instead of the configuration's or the one the folder was built from.
         seed: Seed of the training prompts, instead of the configuration's.
         num_triplets: How many prompts to check; 2000 of a run, all of a folder by default.
         split: Split of a run to take the prompts from.
         format: What to write to the standard output.
     """
-    from remot.data.audit import audit_built, audit_data, audit_released
-    from remot.data.manifest import read_manifest
-
+    if num_triplets is not None and num_triplets < 1:
+        msg = f"--num_triplets {num_triplets}: ask for at least 1"
+        raise ConfigError(msg)
+    if folder is None and config is None:
+        msg = "nothing to audit: give a folder of built prompts, or --config"
+        raise ConfigError(msg)
+    section = None if config is None else data_section(config, root, seed)
+    if folder is None and section is not None and section.get("records"):
+        folder, section = Path(section["records"]).expanduser(), None
     with ProgressBars() as bars:
-        if folder is None:
-            if config is None:
-                msg = "nothing to audit: give a folder of built prompts, or --config"
-                raise ConfigError(msg)
-            audit = audit_data(read_data(config, root, seed), num_triplets or 2000, split, progress=bars.show)
-        elif folder.is_file():
-            audit = audit_released(folder, num_triplets)
-        else:
-            section = dict(read_manifest(folder)["data"])
-            data = data_from(section if root is None else section | {"root": root})
-            audit = audit_built(folder, data, num_triplets, progress=bars.show)
+        audit = (
+            _audit_run(section or {}, num_triplets or NUM_TRIPLETS, split, bars)
+            if folder is None
+            else _audit_prompts(folder, section, root, num_triplets, bars)
+        )
     if format == "json":
         sys.stdout.write(json.dumps(audit.record(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     else:
@@ -54,3 +61,63 @@ def audit_command(
     if audit.faults:
         sys.stderr.write(f"remot: {'; '.join(audit.faults)}\n")
         sys.exit(EXIT_UNFIT)
+
+
+def _audit_run(section: dict[str, Any], num_triplets: int, split: str, bars: ProgressBars) -> "Audit":
+    from remot.data.audit import audit_data
+
+    return audit_data(data_from(section), num_triplets, split, progress=bars.show)
+
+
+def _audit_prompts(
+    path: Path, section: dict[str, Any] | None, root: str | None, num_triplets: int | None, bars: ProgressBars
+) -> "Audit":
+    """A folder, or a file: that of a folder, or a published one."""
+    from remot.data.audit import audit_built, audit_released
+    from remot.data.built_folder import RECORDS, read_manifest
+
+    if path.is_file() and path.name != RECORDS:
+        return audit_released(path, num_triplets)
+    folder = path.parent if path.is_file() else path
+    manifest = read_manifest(folder)
+    if section is None:
+        section = _section_of(folder, manifest, root)
+    return audit_built(folder, data_from(section), num_triplets, progress=bars.show)
+
+
+def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """The settings a folder was built with. They may come from anybody: only this library's classes are loaded.
+
+    Raises:
+        ConfigError: If they name others.
+    """
+    section = manifest.get("data")
+    if not isinstance(section, dict):
+        msg = f"{folder} does not say with which settings it was built; give them with --config"
+        raise ConfigError(msg)
+    for name in _class_paths({key: section.get(key) for key in ("reader", "experts", "negatives", "formats")}):
+        if "." in name and not name.startswith("remot."):
+            msg = (
+                f"{folder} was built with {name!r:.80}, which is only loaded for a configuration: give it with --config"
+            )
+            raise ConfigError(msg)
+    if root is not None:
+        return {**section, "root": root}
+    noted = manifest.get("root")
+    return {**section, "root": noted} if section.get("root") is not None and isinstance(noted, str) else section
+
+
+def _class_paths(value: object, key: str = "class_path") -> Iterator[str]:
+    """Names of classes among settings: texts, and what stands under ``class_path``."""
+    if isinstance(value, str) and key == "class_path":
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _class_paths(one, key)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _class_paths(one, "class_path" if name in {"class_path", *_SECTIONS} else name)
+
+
+#: Settings that are classes.
+_SECTIONS = ("reader", "experts", "negatives", "formats")

@@ -13,6 +13,8 @@ from remot.data.audit import Audit
 from remot.data.audit.built import BUILT
 from remot.evaluation import wide_console
 
+#: Said of a figure that could not be had from other scenes.
+_HALVED = {"scene": "", "prompt": " (one scene only)"}
 #: Tuples of answers that are listed.
 MAX_TUPLES = 16
 
@@ -77,7 +79,10 @@ def _label_rows(audit: Audit) -> list[tuple[str, str]]:
         ("wrong letters", str(len(audit.letters))),
         ("prompts whose answers cannot be true together", str(len(audit.impossible))),
     ]
-    return [*rows, ("wrong pictures", str(len(audit.pictures)))] if audit.split == BUILT else rows
+    if audit.split != BUILT:
+        return rows
+    compared = f"wrong pictures, of {audit.num_pictures} compared with the source"
+    return [*rows, ("wrong facts about clips", str(len(audit.facts))), (compared, str(len(audit.pictures)))]
 
 
 def _tuple_rows(audit: Audit) -> list[tuple[str, str]]:
@@ -102,10 +107,10 @@ def _blind_rows(audit: Audit) -> list[tuple[str, str]]:
     """The best first; the best of several is a little too high."""
     blind = audit.blind
     if blind is None:
-        return [("right letters without pictures", "not known: one scene only")]
+        return [("right letters without pictures", "not known: no two prompts with letters")]
     ranked = sorted(blind.by_model, key=lambda name: -blind.by_model[name])
     return [
         ("right letters by chance", f"{blind.chance:.3f}"),
-        ("right letters without pictures, best model", f"{blind.by_model[blind.best]:.3f}"),
+        (f"right letters without pictures, best model{_HALVED[blind.halved_by]}", f"{blind.by_model[blind.best]:.3f}"),
         *((f"  {name}", f"{blind.by_model[name]:.3f} ± {blind.standard_errors[name]:.3f}") for name in ranked),
     ]

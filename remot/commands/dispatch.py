@@ -1,13 +1,50 @@
 """Chooses the subcommand. Training commands go to Lightning's command line, the others are plain functions."""
 
 import difflib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
 
 from remot.errors import ConfigError
 
-OWN_COMMANDS = ("compare", "data", "model")
-#: Options that the first word after a command stands for.
-POSITIONALS = {("data", "audit"): "folder", ("data", "show"): "folder", ("data", "validate"): "root"}
+TRAINING = ("fit", "validate", "test", "predict")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A command that is a plain function.
+
+    Args:
+        place: Module and name of the function, which is imported when it is needed.
+        positional: The option that a first word without dashes stands for; "" for none.
+    """
+
+    place: str
+    positional: str = ""
+
+    def load(self) -> Callable[..., None]:
+        """The function."""
+        module, _, name = self.place.partition(":")
+        function: Callable[..., None] = getattr(import_module(module), name)
+        return function
+
+
+#: Commands by their first word, and by their second word where there is one.
+COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
+    "compare": Own("remot.tracking:compare_command"),
+    "data": {
+        "build": Own("remot.commands.build:build_command"),
+        "show": Own("remot.commands.show:show_command", "folder"),
+        "audit": Own("remot.commands.audit:audit_command", "folder"),
+        "validate": Own("remot.commands.validate:validate_command", "root"),
+        "schema": Own("remot.commands.schema:schema_command"),
+        "render": Own("remot.data.render:render_command"),
+    },
+    "record": {name: Own(f"remot.commands.record:{name}_command", "out") for name in ("vizdoom", "aloha", "miniworld")},
+    "model": {"blank": Own("remot.commands.blank:blank_command")},
+}
 
 HELP = """\
 usage: remot COMMAND …
@@ -23,8 +60,12 @@ look at results and data:
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write triplets, their pictures and a manifest
   remot data show DIR                         contact sheet of built triplets
-  remot data audit DIR|--config …             check labels, answers and splits
+  remot data audit DIR|FILE|--config …        check labels, answers and splits
+  remot data schema                           print the JSON Schema of the clip format
+
+make clips and models:
   remot data render --out DIR                 render synthetic annotated clips
+  remot record vizdoom --out DIR              record annotated clips of a game (also: aloha, miniworld)
   remot model blank --out DIR                 write remot-tiny's architecture and tokenizer with random weights
 
 remot COMMAND --help says more.
@@ -32,71 +73,49 @@ remot COMMAND --help says more.
 
 
 def run(args: list[str]) -> None:
-    """Run the command named by the first argument."""
+    """Run the command named by the first argument.
+
+    Raises:
+        ConfigError: If there is no such command.
+    """
     if not args or args[0] in {"-h", "--help"}:
-        _write(HELP)
+        sys.stdout.write(HELP)
     elif args[0] == "--version":
         from remot import __version__
 
-        _write(f"remot {__version__}\n")
-    elif args[0] in OWN_COMMANDS:
-        _run_function(args)
-    else:
+        sys.stdout.write(f"remot {__version__}\n")
+    elif args[0] in COMMANDS:
+        _run_own(args[0], args[1:])
+    elif args[0] in TRAINING or args[0].startswith("-"):
         from remot.commands.training import run_training
 
         run_training(args)
+    else:
+        _refuse("remot", args[0], (*TRAINING, *COMMANDS))
 
 
-def _write(text: str) -> None:
-    import sys
-
-    sys.stdout.write(text)
-
-
-def _run_function(args: list[str]) -> None:
+def _run_own(name: str, args: list[str]) -> None:
     from remot.commands.own import run_function
 
-    name, rest = args[0], args[1:]
-    commands = _functions(name)
-    if not isinstance(commands, dict):
-        run_function(commands, rest, f"remot {name}")
-        return
-    if not rest or rest[0] in {"-h", "--help"}:
-        _write(_overview(name, commands))
-        return
-    if rest[0] not in commands:
-        near = difflib.get_close_matches(rest[0], commands, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(commands)}"
-        msg = f"remot {name} has no command {rest[0]!r}, {hint}"
-        raise ConfigError(msg)
-    function = commands[rest[0]]
-    run_function(function, rest[1:], f"remot {name} {rest[0]}", POSITIONALS.get((name, rest[0]), ""))
+    chosen, prog = COMMANDS[name], f"remot {name}"
+    if isinstance(chosen, Mapping):
+        if not args or args[0] in {"-h", "--help"}:
+            sys.stdout.write(_overview(prog, chosen))
+            return
+        if args[0] not in chosen:
+            _refuse(prog, args[0], chosen)
+        chosen, prog, args = chosen[args[0]], f"{prog} {args[0]}", args[1:]
+    run_function(chosen.load(), args, prog, chosen.positional)
 
 
-def _overview(name: str, commands: dict[str, Callable[..., None]]) -> str:
-    lines = [f"  {command:10} {(function.__doc__ or '').splitlines()[0]}" for command, function in commands.items()]
-    return "\n".join([f"usage: remot {name} COMMAND …", "", *lines, "", f"remot {name} COMMAND --help says more.", ""])
+def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+    msg = f"{prog} has no command {word!r:.80}, {hint}"
+    raise ConfigError(msg)
 
 
-def _functions(command: str) -> Callable[..., None] | dict[str, Callable[..., None]]:
-    if command == "compare":
-        from remot.tracking import compare_command
-
-        return compare_command
-    if command == "data":
-        from remot.commands.audit import audit_command
-        from remot.commands.build import build_command
-        from remot.commands.show import show_command
-        from remot.data.render import render_command
-        from remot.data.validation import validate_command
-
-        return {
-            "build": build_command,
-            "show": show_command,
-            "audit": audit_command,
-            "validate": validate_command,
-            "render": render_command,
-        }
-    from remot.commands.blank import blank_command
-
-    return {"blank": blank_command}
+def _overview(prog: str, commands: Mapping[str, Own]) -> str:
+    lines = [f"  {name:10} {(own.load().__doc__ or '').splitlines()[0]}" for name, own in commands.items()]
+    return "\n".join([f"usage: {prog} COMMAND …", "", *lines, "", f"{prog} COMMAND --help says more.", ""])

@@ -33,7 +33,7 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
     """
     if positional and args and not args[0].startswith("-"):
         args = [f"--{positional}", *args]
-    parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0])
+    parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))))
 

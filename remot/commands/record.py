@@ -17,7 +17,7 @@ def vizdoom_command(out: Path, num_clips: int = 8, seed: int = 0, motion: Litera
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips, the maps taking turns.
-        seed: Of all choices; the same seed gives the same files.
+        seed: Of all choices; the same seed gives the same clips.
         motion: A player who walks, turns and stands among monsters, or one who only turns, with the camera alone
             annotated, as in the clips that come with the library.
     """
@@ -37,7 +37,7 @@ def aloha_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips; arms that move about and a cube that is picked up take turns.
-        seed: Of all choices; the same seed gives the same files.
+        seed: Of all choices; the same seed gives the same clips.
     """
     from remot.data.record.aloha import LICENCE, SOURCE, record_arms
 
@@ -51,7 +51,7 @@ def miniworld_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips, each of a room of its own.
-        seed: Of all choices; the same seed gives the same files.
+        seed: Of all choices; the same seed gives the same clips.
     """
     from remot.data.record.miniworld import LICENCE, SOURCE, record_room
 
@@ -72,10 +72,10 @@ def _require_some(num_clips: int) -> None:
 def _record(
     record: "Callable[[int, int], Recording]", out: Path, num_clips: int, seed: int, rights: tuple[str, str]
 ) -> None:
-    from remot.data.record.common import write_recording
+    from remot.data.record.common import write_recordings
 
-    folder = out.resolve()
-    for index in range(num_clips):
-        write_recording(record(seed, index), folder, source=rights[0], licence=rights[1])
-        sys.stderr.write(f"\rrecorded {index + 1} of {num_clips} clips")
+    recordings = (record(seed, index) for index in range(num_clips))
+    written = write_recordings(recordings, out.resolve(), source=rights[0], licence=rights[1])
+    for number, _ in enumerate(written, start=1):
+        sys.stderr.write(f"\rrecorded {number} of {num_clips} clips")
     sys.stderr.write("\n")

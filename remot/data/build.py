@@ -3,68 +3,24 @@
 The prompts are those of the data module, address by address: what is built is what training on the fly would see.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import numpy as np
-from PIL import Image
-from torch import Tensor
-
+from remot.data.built_folder import MANIFEST, RECORDS
+from remot.data.built_pictures import PictureFolder, names_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.dataset import TripletDataset
-from remot.data.manifest import MANIFEST, RECORDS, manifest_of
+from remot.data.manifest import Counts, json_ready, manifest_of
 from remot.data.records import BuiltPrompt, built_prompt, to_line
 from remot.errors import ConfigError
-from remot.structures import PictureTransform, Triplet
 
-FRAMES = "frames"
-#: Longest name of a folder of pictures; longer ones end in a hash.
-_MAX_NAME = 100
+#: Prompts whose triplets are chosen before their pictures are decoded, clip by clip.
+AT_ONCE = 4096
 
 #: Told what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass
-class PictureFolder:
-    """Writes each picture once, under a name that says where it comes from.
-
-    Args:
-        root: Folder of the built prompts.
-    """
-
-    root: Path
-    written: set[str] = field(default_factory=set)
-
-    def add(self, triplet: Triplet, images: Sequence[Tensor]) -> list[str]:
-        """Paths relative to the root of a prompt's pictures, written if they are new."""
-        shown = zip(triplet.frame_indices, triplet.transforms, images, strict=False)
-        names = []
-        for index, transform, image in shown:
-            names.append(picture_name(triplet.clip.clip_id, index, transform))
-            if names[-1] not in self.written:
-                self._write(names[-1], image)
-        return names
-
-    def _write(self, name: str, image: Tensor) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(path, compress_level=1)
-        self.written.add(name)
-
-
-def picture_name(clip_id: str, index: int, transform: PictureTransform | None) -> str:
-    """Such as ``frames/kitchen-7/000012.png``; a transformed picture has a hash of its transform behind the number."""
-    folder = quote(clip_id, safe="").replace(".", "%2E")  # no dots, so that no name leads elsewhere
-    if len(folder) > _MAX_NAME:
-        folder = f"{folder[:_MAX_NAME]}-{hashlib.sha256(clip_id.encode()).hexdigest()[:12]}"
-    marked = "" if transform is None else f"-{hashlib.sha256(repr(transform).encode()).hexdigest()[:12]}"
-    return f"{FRAMES}/{folder}/{index:06d}{marked}.png"
 
 
 def build(
@@ -87,39 +43,75 @@ def build(
         The manifest.
 
     Raises:
-        ConfigError: If the folder holds something, or nothing is to be built.
+        ConfigError: If the folder holds something or cannot be written to, or nothing is to be built.
         RemotError: If the data cannot be used.
     """
+    _require_usable(data, out, num_triplets)
+    settings = json_ready(settings)
+    data.setup()
+    sizes = prompts_by_split(data, num_triplets)
+    try:
+        return _write(data, out, sizes, settings, progress)
+    except OSError as error:
+        msg = f"{out}: cannot be written ({error}); empty it and build again"
+        raise ConfigError(msg) from error
+
+
+def _require_usable(data: TripletDataModule, out: Path, num_triplets: int) -> None:
     if num_triplets < 1:
         msg = f"{num_triplets} triplets: ask for at least 1"
         raise ConfigError(msg)
-    if out.exists() and any(out.iterdir()):
+    data.require_clips("nothing can be built from them")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} is not empty; give a new folder, or empty this one first"
         raise ConfigError(msg)
-    data.setup()
+    if out.resolve().is_relative_to(data.root.resolve()):
+        msg = f"{out} lies inside the folder of the clips, {data.root}, where it would be taken for one; choose another"
+        raise ConfigError(msg)
+
+
+def _write(
+    data: TripletDataModule, out: Path, sizes: dict[str, int], settings: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
-    sizes = prompts_by_split(data, num_triplets)
-    prompts: list[BuiltPrompt] = []
+    counts, pictures, total = Counts(), PictureFolder(out), sum(sizes.values())
     partial = out / f"{RECORDS}.partial"
     with partial.open("w", encoding="utf-8") as file:
-        for prompt in _built_prompts(data, PictureFolder(out), sizes):
-            prompts.append(prompt)
+        for prompt in _built_prompts(data, pictures, sizes, lambda done: progress("building triplets", done, total)):
+            counts.add(prompt)
             file.write(to_line(prompt) + "\n")
-            progress("building triplets", len(prompts), sum(sizes.values()))
     partial.rename(out / RECORDS)
-    manifest = manifest_of(data, prompts, out, settings)
+    manifest = manifest_of(data, counts.record(pictures.num_pictures), out, settings)
     (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     return manifest
 
 
-def _built_prompts(data: TripletDataModule, folder: PictureFolder, sizes: dict[str, int]) -> Iterator[BuiltPrompt]:
+def _built_prompts(
+    data: TripletDataModule, pictures: PictureFolder, sizes: dict[str, int], progress: Callable[[int], None]
+) -> Iterator[BuiltPrompt]:
+    done = 0
     for split, size in sizes.items():
-        dataset: TripletDataset = data.datasets[split]
-        for address in range(size):
-            triplet = dataset.triplet(address)
-            sample = dataset.sample(address, triplet)
-            names = folder.add(triplet, sample.images)
-            yield built_prompt(triplet, sample.question, names, split, dataset.seed)
+        for start in range(0, size, AT_ONCE):
+            addresses = range(start, min(start + AT_ONCE, size))
+            yield from _some_prompts(data.datasets[split], addresses, pictures, _from(done, progress))
+            done += len(addresses)
+
+
+def _from(start: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    """``progress`` for counts that begin after ``start``."""
+    return lambda done: progress(start + done)
+
+
+def _some_prompts(
+    dataset: TripletDataset, addresses: range, pictures: PictureFolder, progress: Callable[[int], None]
+) -> Iterator[BuiltPrompt]:
+    """Prompts in the order of their addresses, their pictures written in the order of the clips."""
+    triplets = [dataset.triplet(address) for address in addresses]
+    shown = [dataset.writer.num_pictures(triplet) for triplet in triplets]
+    pictures.add(zip(triplets, shown, strict=True), progress)
+    for address, triplet, num_pictures in zip(addresses, triplets, shown, strict=True):
+        question = dataset.question(address, triplet, pictures.decoded_size(triplet))
+        yield built_prompt(triplet, question, names_of(triplet, num_pictures), dataset.split, dataset.seed)
 
 
 def prompts_by_split(data: TripletDataModule, num_triplets: int) -> dict[str, int]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from remot._version import __version__
 from remot.data.annotations.base import AnnotationReader, ClipSource
-from remot.data.catalogue import Catalogue, ClipEntry, Fault
+from remot.data.bars import counting_bar
+from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, take_stock
 from remot.data.loading import OnBadClip
 from remot.data.triplets import Askable, TripletSampler
 
@@ -121,3 +122,22 @@ def _entry_from(held: list[Any], patterns: dict[tuple[tuple[int, ...], ...], Any
         triples = tuple(map(tuple, codes))
         found.append(Askable(expert_index, subject, patterns.setdefault(triples, triples), negative_index))
     return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(found))
+
+
+def catalogue_of(store: ClipStore, sampler: TripletSampler, on_bad_clip: OnBadClip) -> Catalogue:
+    """What can be asked about each clip: found now, or kept from the last time where there are many clips.
+
+    Raises:
+        AnnotationError: If an annotation is malformed and that is to be an error, or no clip is left.
+        DecodeError: If a clip's media do not fit its annotation and that is to be an error.
+    """
+    kept = len(store.sources) >= MIN_KEPT_CLIPS
+    file = catalogue_path(store.reader, store.root, store.sources, sampler, on_bad_clip) if kept else None
+    catalogue = load_catalogue(file) if file else None
+    if catalogue is None:
+        with counting_bar("reading clips", shown=kept) as progress:
+            catalogue = take_stock(store, sampler, on_bad_clip, progress)
+        if file:
+            save_catalogue(catalogue, file)
+    report_faults(catalogue, store.root)
+    return catalogue

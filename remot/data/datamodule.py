@@ -1,5 +1,7 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,11 @@ from torch.utils.data import DataLoader
 
 from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native import NativeReader
-from remot.data.bars import counting_bar
-from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, StoredClips, report_faults, take_stock
-from remot.data.catalogue_file import MIN_KEPT_CLIPS, catalogue_path, load_catalogue, save_catalogue
+from remot.data.catalogue import Catalogue, ClipStore
+from remot.data.catalogue_file import catalogue_of
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
+from remot.data.datasets import SplitSettings, datasets_of_clips, datasets_of_records
 from remot.data.embedded import embedded_clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
@@ -22,11 +24,14 @@ from remot.data.index import BalanceBy
 from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
+from remot.data.record_dataset import RecordDataset
 from remot.data.samplers import AddressSampler, ListedBatches
-from remot.data.splits import split_by_scene
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.structures import PromptBatch
+
+#: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
+MAX_REDRAWS = 100
 
 
 class TripletDataModule(LightningDataModule):
@@ -62,6 +67,11 @@ class TripletDataModule(LightningDataModule):
         balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
         exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
+        records: Finished prompts to use instead of clips: a folder that ``remot data build`` wrote, with the splits it
+            has, or a file in the public ReMoT layout, divided by prompts. The settings that say what to ask do nothing
+            then; ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
+        images_root: Folder of the records' pictures, if it is not the one they lie in. Of the paths in a published
+            file the longest end that exists below it counts.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
@@ -90,14 +100,11 @@ class TripletDataModule(LightningDataModule):
         balance_by: BalanceBy = "attribute",
         exclude: Path | None = None,
         require_splits: bool = True,  # noqa: FBT001, FBT002 - a setting
+        records: Path | None = None,
+        images_root: Path | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= batch_size <= num_train_prompts_per_epoch:
-            msg = (
-                f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_train_prompts_per_epoch}; "
-                "choose a batch of at least 1 and no more than an epoch"
-            )
-            raise ConfigError(msg)
+        _require_batch(batch_size, num_train_prompts_per_epoch)
         self.root = embedded_clips_root() if root is None else Path(root).expanduser()
         self.reader = reader or NativeReader()
         self.sampler = TripletSampler(
@@ -117,7 +124,9 @@ class TripletDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
+        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
         self.datasets: dict[str, TripletDataset] = {}
+        self.recorded: dict[str, RecordDataset] = {}
         self.catalogue = Catalogue(())
         self._restored_batch = 0
 
@@ -129,45 +138,41 @@ class TripletDataModule(LightningDataModule):
             DecodeError: If media are missing or too short.
             EmptySplitError: If a wanted split has no clip or no triplet.
         """
-        if self.datasets:
+        if self.prompts:
+            return
+        settings = SplitSettings(
+            self.val_fraction,
+            self.test_fraction,
+            {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts},
+            self.seed,
+            self.held_out_seed,
+            self.require_splits,
+        )
+        if self.records is not None:
+            self.recorded = datasets_of_records(self.records, self.images_root, settings)
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
-        self.catalogue = self._catalogue(store)
+        self.catalogue = catalogue_of(store, self.sampler, self.on_bad_clip)
         entries = self.exclusions.remaining(self.catalogue.entries)
-        fractions = self.val_fraction, self.test_fraction
-        splits = split_by_scene(entries, *fractions, self.held_out_seed, self._stratum, required=self.require_splits)
-        sizes = {
-            "train": (splits.train, self.num_train_prompts_per_epoch, self.seed),
-            "val": (splits.val, self.num_val_prompts, self.held_out_seed),
-            "test": (splits.test, self.num_test_prompts, self.held_out_seed),
-        }
-        self.datasets = {
-            name: self._dataset(name, StoredClips(store, part), num_prompts, seed)
-            for name, (part, num_prompts, seed) in sizes.items()
-            if part
-        }
+        self.datasets = datasets_of_clips(store, entries, self.sampler, self.writer, settings, self.balance_by)
 
-    def _catalogue(self, store: ClipStore) -> Catalogue:
-        """What can be asked about each clip: found now, or kept from the last time where there are many clips."""
-        kept = len(store.sources) >= MIN_KEPT_CLIPS
-        file = catalogue_path(self.reader, self.root, store.sources, self.sampler, self.on_bad_clip) if kept else None
-        catalogue = load_catalogue(file) if file else None
-        if catalogue is None:
-            with counting_bar("reading clips", shown=kept) as progress:
-                catalogue = take_stock(store, self.sampler, self.on_bad_clip, progress)
-            if file:
-                save_catalogue(catalogue, file)
-        report_faults(catalogue, self.root)
-        return catalogue
+    @property
+    def prompts(self) -> Mapping[str, TripletDataset | RecordDataset]:
+        """The prompts of each split, once :meth:`setup` has been called."""
+        return self.recorded or self.datasets
 
-    def _dataset(self, name: str, clips: StoredClips, num_prompts: int, seed: int) -> TripletDataset:
-        askables = [entry.askables for entry in clips.entries]
-        return TripletDataset(clips, self.sampler, self.writer, name, num_prompts, seed, self.balance_by, askables)
+    def require_clips(self, otherwise: str) -> None:
+        """Refuse finished prompts where clips are needed.
 
-    def _stratum(self, entry: ClipEntry) -> tuple[str, ...]:
-        """Domain and askable attributes, so that every split asks about the same things."""
-        experts = self.sampler.experts
-        return entry.domain, *sorted({experts[one.expert_index].attribute.name for one in entry.askables})
+        Args:
+            otherwise: What follows from there being no clips.
+
+        Raises:
+            ConfigError: If :attr:`records` are set.
+        """
+        if self.records is not None:
+            msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
+            raise ConfigError(msg)
 
     @property
     def next_train_batch(self) -> int:
@@ -213,28 +218,59 @@ class TripletDataModule(LightningDataModule):
         """Leave pictures on the CPU, where they are turned into what the policy takes."""
         return batch
 
+    def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
+        """Training prompts besides those of the loader, for objectives that draw some of a step again.
+
+        They are a function of (seed, step, attempt, process), so a resumed run is given the same ones.
+
+        Args:
+            step: Optimiser step.
+            attempt: Which draw of this step, from 1.
+            num_prompts: How many, at most :attr:`batch_size`.
+
+        Raises:
+            ValueError: If more prompts or attempts are asked for than have addresses of their own.
+        """
+        if not (1 <= attempt <= MAX_REDRAWS and num_prompts <= self.batch_size):
+            msg = f"attempt {attempt} of {MAX_REDRAWS} asks for {num_prompts} prompts, a batch has {self.batch_size}"
+            raise ValueError(msg)
+        rank, world_size = self._place()
+        place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
+        drawn = copy.copy(self.datasets["train"])  # the same clips, under a name with random streams of its own
+        drawn.split = "redrawn"
+        return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
+
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _evaluation_loader(self, split: str) -> DataLoader[Sample] | list[DataLoader[Sample]]:
-        if split not in self.datasets:
+        if split not in self.prompts:
             return []
         rank, world_size = self._place()
-        num_prompts = len(self.datasets[split])
+        num_prompts = len(self.prompts[split])
         starts = range(0, num_prompts, self.batch_size)
         batches = [list(range(start, min(start + self.batch_size, num_prompts))) for start in starts]
         return self._loader(split, ListedBatches(batches[rank::world_size]))
 
     def _loader(self, split: str, batches: AddressSampler | ListedBatches) -> DataLoader[Sample]:
         return AddressLoader(
-            self.datasets[split],
+            self.prompts[split],
             batch_sampler=batches,
             collate_fn=collate_prompts,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_use_one_thread,
         )
+
+
+def _require_batch(batch_size: int, num_prompts: int) -> None:
+    if not 1 <= batch_size <= num_prompts:
+        msg = (
+            f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
+            "choose a batch of at least 1 and no more than an epoch"
+        )
+        raise ConfigError(msg)
 
 
 class AddressLoader(DataLoader[Sample]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from remot.data.formats import QuestionFormat
 from remot.data.index import BalanceBy, TripletIndex
 from remot.data.questions import QuestionWriter
 from remot.data.shown import read_pictures
@@ -14,7 +15,7 @@ from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Question, Triplet
 
-#: Triplets drawn for a prompt until a format can ask about one.
+#: Triplets drawn for a prompt until the format wished for can ask about one.
 MAX_DRAWS = 200
 
 
@@ -108,12 +109,16 @@ class TripletDataset(Dataset[Sample]):
             ConfigError: If none of the formats can ask about what is drawn.
         """
         generator = numpy_generator(self.seed, self.split, address, "triplet")
+        fallback: Triplet | None = None
         for _ in range(MAX_DRAWS):
             entry, pattern = self.index.draw(self.attribute(address), generator)
             place = entry.expert_index, entry.subject, pattern
             triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self.writer.fits(triplet):
+            if self.writer.grants(self._wish(address), triplet):
                 return triplet
+            fallback = fallback or (triplet if self.writer.fits(triplet) else None)
+        if fallback is not None:
+            return fallback
         msg = (
             f"no question of the formats {', '.join(one.name for one in self.writer.formats)} can be asked about "
             f"{self.attribute(address)} in {MAX_DRAWS} tries; add a format or leave the expert out"
@@ -136,7 +141,11 @@ class TripletDataset(Dataset[Sample]):
             picture_size=picture_size,
             generator=numpy_generator(self.seed, self.split, address, "question"),
             values=self.index.values(label.attribute, label.subject),
+            wish=self._wish(address),
         )
+
+    def _wish(self, address: int) -> QuestionFormat:
+        return self.writer.wish(numpy_generator(self.seed, self.split, address, "format"))
 
     def attribute(self, address: int) -> str:
         """The attribute a prompt asks about."""

@@ -96,6 +96,7 @@ def read_each(
             clip = reader.read_source(source, root.resolve())
             if clip is None:
                 continue
+            _require_names(source, clip)
             check_media(clip, decode=decode)
         except (AnnotationError, DecodeError) as error:
             yield source, error
@@ -106,3 +107,15 @@ def read_each(
         else:
             taken[clip.clip_id] = source
             yield source, clip
+
+
+def _require_names(source: ClipSource, clip: Clip) -> None:
+    """Refuse names that cannot be written to a file, which JSON can hold all the same.
+
+    Raises:
+        AnnotationError: If one holds a lone surrogate.
+    """
+    for name in (clip.clip_id, clip.scene_id, clip.domain, *clip.objects, *clip.effectors):
+        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            msg = f"{source}: the name {ascii(name)[:80]} holds half of a character (a lone surrogate), rename it"
+            raise AnnotationError(msg)

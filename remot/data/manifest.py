@@ -1,32 +1,30 @@
 """What a folder of built prompts says about itself."""
 
-import hashlib
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from remot._version import __version__
-from remot.data.annotations.base import read_json_object
+from remot.data.annotations.base import MAX_ANNOTATION_BYTES
+from remot.data.built_folder import FORMAT, RECORDS, sha256_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.records import BuiltPrompt
 from remot.data.refusals import faults_by_reason, pairs_by_verdict
-from remot.errors import AnnotationError, ConfigError
+from remot.errors import ConfigError
 
-MANIFEST, RECORDS = "manifest.json", "triplets.jsonl"
-FORMAT = "remot-triplets/1"
 #: How many faults and files are named; the numbers count all.
 MAX_NAMED = 1000
 
 
-def manifest_of(
-    data: TripletDataModule, prompts: Sequence[BuiltPrompt], out: Path, settings: dict[str, Any]
-) -> dict[str, Any]:
+def manifest_of(data: TripletDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready.
 
     Args:
         data: Whose prompts.
-        prompts: What was built.
+        counts: How many prompts of each kind were built, see :class:`Counts`.
         out: Folder of ``triplets.jsonl``.
         settings: The configuration's data section.
     """
@@ -35,12 +33,12 @@ def manifest_of(
         "format": FORMAT,
         "remot_version": __version__,
         "data": settings,
-        "root": str(data.root),
+        "root": str(data.root.resolve()),
         "seeds": {name: dataset.seed for name, dataset in data.datasets.items()},
         "sources": _sources(data),
         "experts": [_thresholds(expert) for expert in data.sampler.experts],
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
-        "counts": counts_of(prompts),
+        "counts": counts,
         "clips": {name: len(dataset.clips) for name, dataset in data.datasets.items()},
         "refused": {
             "bad_clips": len(data.catalogue.faults),
@@ -56,7 +54,7 @@ def manifest_of(
 def _sources(data: TripletDataModule) -> dict[str, Any]:
     sources = data.reader.sources(data.root)
     files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
-    named = {_relative(file, data.root): sha256_of(file) for file in files[:MAX_NAMED]}
+    named = {_relative(file, data.root): _hash_unless_large(file) for file in files[:MAX_NAMED]}
     return {"reader": type(data.reader).__name__, "clips": len(sources), "files": len(files), "sha256": named}
 
 
@@ -64,54 +62,67 @@ def _relative(file: Path, root: Path) -> str:
     return str(file.relative_to(root)) if file.is_relative_to(root) else file.name
 
 
+def _hash_unless_large(file: Path) -> str | None:
+    """Hash of an annotation file; None for containers of pictures, which would take hours to read."""
+    return sha256_of(file) if file.stat().st_size <= MAX_ANNOTATION_BYTES else None
+
+
 def _thresholds(expert: object) -> dict[str, Any]:
     public = {name: value for name, value in vars(expert).items() if not name.startswith("_")}
     numbers = {name: value for name, value in public.items() if isinstance(value, int | float)}
-    finite = {name: value if abs(value) != float("inf") else None for name, value in numbers.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
     return {"expert": type(expert).__name__, **finite}
 
 
-def counts_of(prompts: Iterable[BuiltPrompt]) -> dict[str, Any]:
-    """How many prompts of each kind."""
-    kinds: dict[str, Counter[str]] = {
-        name: Counter() for name in ("split", "domain", "attribute", "answer", "negative", "format")
-    }
-    pictures: set[str] = set()
-    for prompt in prompts:
+@dataclass
+class Counts:
+    """How many prompts of each kind there are, counted one by one."""
+
+    kinds: dict[str, Counter[str]] = field(
+        default_factory=lambda: {
+            name: Counter() for name in ("split", "domain", "attribute", "answer", "negative", "format")
+        }
+    )
+
+    def add(self, prompt: BuiltPrompt) -> None:
+        """Count one prompt."""
         question = prompt.question
-        kinds["split"][prompt.split] += 1
-        kinds["domain"][question.domain] += 1
-        kinds["attribute"][prompt.labels[0].attribute] += 1
-        kinds["answer"].update(f"{label.attribute} {label.value}" for label in prompt.labels)
-        kinds["negative"][prompt.negative] += 1
-        kinds["format"][question.format] += 1
-        pictures.update(prompt.images)
-    counted = {f"by_{name}": dict(sorted(counter.items())) for name, counter in kinds.items()}
-    return {"triplets": kinds["split"].total(), "pictures": len(pictures), **counted}
+        self.kinds["split"][prompt.split] += 1
+        self.kinds["domain"][question.domain] += 1
+        self.kinds["attribute"][prompt.labels[0].attribute] += 1
+        self.kinds["answer"].update(f"{label.attribute} {label.value}" for label in prompt.labels)
+        self.kinds["negative"][prompt.negative] += 1
+        self.kinds["format"][question.format] += 1
+
+    def record(self, num_pictures: int) -> dict[str, Any]:
+        """The counts, JSON-ready.
+
+        Args:
+            num_pictures: Pictures that the prompts show, each counted once.
+        """
+        counted = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
+        return {"triplets": self.kinds["split"].total(), "pictures": num_pictures, **counted}
 
 
-def sha256_of(file: Path) -> str:
-    """Hash of a file's content."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder of built prompts, whose prompts must be the ones it was written for.
+def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON can hold them and the configuration's parser reads them back.
 
     Raises:
-        ConfigError: If the folder holds no built prompts.
-        AnnotationError: If the manifest is malformed or the prompts have been changed.
+        ConfigError: If one is neither text, number, list nor mapping.
     """
-    if not (folder / MANIFEST).is_file() or not (folder / RECORDS).is_file():
-        msg = f"{folder} holds no {RECORDS} with its {MANIFEST}; give a folder that `remot data build` wrote"
-        raise ConfigError(msg)
-    manifest = read_json_object(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        msg = f"{folder / MANIFEST}: format is {manifest.get('format')!r:.40}, this version reads {FORMAT!r}"
-        raise AnnotationError(msg)
-    noted = manifest.get("sha256")
-    if not isinstance(noted, dict) or noted.get(RECORDS) != sha256_of(folder / RECORDS):
-        msg = f"{folder / RECORDS} is not the file its manifest was written for; build it again"
-        raise AnnotationError(msg)
-    return manifest
+    return {str(key): _json_value(str(key), value) for key, value in settings.items()}
+
+
+def _json_value(key: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return json_ready(value)
+    if isinstance(value, list | tuple):
+        return [_json_value(key, one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{'-' if value < 0 else ''}.inf" if math.isinf(value) else ".nan"  # as YAML writes them
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    msg = f"data: {key} is a {type(value).__name__}, which a manifest cannot hold; put it in quotes"
+    raise ConfigError(msg)

@@ -33,15 +33,12 @@ class Matcher(Generic[FrameT]):
         wanted: Times in seconds, increasing.
         tolerance: Largest distance between a wanted time and its picture.
         exact: Distance within which no other picture can be nearer, half a tick of the video's clock.
-        patience: How many later pictures must have come by until the nearest so far is taken; more than 1 where
-            pictures come out of order.
     """
 
     media: Path
     wanted: Sequence[float]
     tolerance: float
     exact: float
-    patience: int
     num_settled: int = 0
     _nearest: dict[int, tuple[float, FrameT]] = field(default_factory=dict)
     _latest: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_REORDER_FRAMES))
@@ -78,7 +75,7 @@ class Matcher(Generic[FrameT]):
         num_later = sum(time >= self.wanted[place] for time in self._latest)
         if place not in self._nearest:
             return num_later == MAX_REORDER_FRAMES
-        return num_later >= self.patience or self._distance(place) <= self.exact
+        return num_later > 0 or self._distance(place) <= self.exact
 
     def _settle(self) -> tuple[float, FrameT]:
         target = self.next_wanted

@@ -24,7 +24,7 @@ class QuestionWriter:
         binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
             arXiv 2603.00461).
         option_order: Of the default format, see :class:`remot.data.formats.MultipleChoice`.
-        formats: Ways to ask, each as often where several fit; multiple choice by default.
+        formats: Ways to ask, each wished for as often; multiple choice by default.
         wordings: File of the texts; None for the English ones that come with the library.
     """
 
@@ -52,6 +52,18 @@ class QuestionWriter:
         """Whether one of the formats can ask about ``triplet``."""
         return any(one.fits(self._labels(triplet)) for one in self.formats)
 
+    def wish(self, generator: np.random.Generator) -> QuestionFormat:
+        """The format a prompt should have, drawn before there is a triplet.
+
+        Drawn after it, a format that fits some answers only would take these away from the others, whose answers could
+        then be guessed.
+        """
+        return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
+
+    def grants(self, wish: QuestionFormat, triplet: Triplet) -> bool:
+        """Whether ``triplet`` can be asked about in the way that is wished for."""
+        return wish.fits(self._labels(triplet))
+
     def write(
         self,
         triplet: Triplet,
@@ -59,6 +71,7 @@ class QuestionWriter:
         picture_size: tuple[int, int],
         generator: np.random.Generator,
         values: Sequence[str] | None = None,
+        wish: QuestionFormat | None = None,
     ) -> Question:
         """The prompt for ``triplet``.
 
@@ -68,11 +81,12 @@ class QuestionWriter:
             picture_size: Width and height of the clip's pictures in pixels, for the reasoning.
             generator: Chooses format and wording and shuffles the options.
             values: Answers that occur in the data set; all of the attribute's by default.
+            wish: The format to use if it fits; any that fits by default.
         """
         labels = self._labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
         asked = Asked(labels, chosen, self.wordings, self.num_wordings)
-        one = self._choose_format(labels, generator)
+        one = wish if wish is not None and wish.fits(labels) else self._choose_format(labels, generator)
         written = one.write(asked, generator)
         return Question(
             prompt_id=prompt_id,

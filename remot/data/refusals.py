@@ -11,6 +11,8 @@ from remot.structures import Clip
 
 #: Frames of a clip whose pairs are counted, spread over it.
 MAX_FRAMES = 32
+#: What becomes of a pair.
+VERDICTS = ("none", "moved", "unclear", "not_measurable")
 
 
 def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
@@ -24,18 +26,19 @@ def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[s
     Pairs of up to :data:`MAX_FRAMES` frames of each clip: ``none`` and ``moved`` are asked about; ``unclear`` lie
     between the thresholds or beyond the largest motion; ``not_measurable`` are not annotated, or something else moved.
     """
-    counts: dict[str, Counter[str]] = {expert.attribute.name: Counter() for expert in experts}
+    counts = {expert.attribute.name: dict.fromkeys(VERDICTS, 0) for expert in experts}
     for clip in clips:
         frames = np.unique(np.linspace(0, clip.num_frames - 1, MAX_FRAMES).astype(np.int64))
         earlier = np.triu_indices(len(frames), k=1)
         for expert in experts:
             for verdicts in expert.judge(clip, frames).values():
                 codes, unknown = verdicts.codes[earlier], np.isnan(verdicts.magnitudes[earlier])
-                unclear = (codes == AMBIGUOUS) & ~unknown
-                counts[expert.attribute.name].update(
-                    none=int((codes == 0).sum()),
-                    moved=int(((codes != 0) & (codes != AMBIGUOUS)).sum()),
-                    unclear=int(unclear.sum()),
-                    not_measurable=int(unknown.sum()),
+                of_kind = (
+                    codes == 0,
+                    (codes != 0) & (codes != AMBIGUOUS),
+                    (codes == AMBIGUOUS) & ~unknown,
+                    unknown,
                 )
-    return {name: dict(counted) for name, counted in counts.items()}
+                for name, pairs in zip(VERDICTS, of_kind, strict=True):
+                    counts[expert.attribute.name][name] += int(pairs.sum())
+    return counts

@@ -23,6 +23,10 @@ class InScene(Protocol):
 _Clip = TypeVar("_Clip", bound=InScene)
 
 
+#: Scenes that a stratum needs to be divided by itself.
+MIN_SCENES = 3
+
+
 @dataclass(frozen=True)
 class Splits(Generic[_Clip]):
     """Clips of each split, in the order they were given."""
@@ -48,8 +52,8 @@ def split_by_scene(
 ) -> Splits[_Clip]:
     """Divide the scenes of each stratum in the same proportions.
 
-    A stratum of three scenes or more gives every wanted split at least one. A scene belongs to the stratum of its
-    first clip.
+    A stratum of three scenes or more gives every wanted split at least one; smaller ones are divided together. A scene
+    belongs to the stratum of its first clip.
 
     Args:
         clips: All clips.
@@ -88,7 +92,7 @@ def split_by_scene(
 
 
 def _strata(clips: Sequence[_Clip], stratum_of: Callable[[_Clip], Hashable]) -> list[list[str]]:
-    """The sorted scenes of each stratum, strata in the order in which they first occur."""
+    """The sorted scenes of each stratum, strata in the order in which they first occur, the small ones as one."""
     stratum_of_scene: dict[str, Hashable] = {}
     for clip in clips:
         if clip.scene_id not in stratum_of_scene:
@@ -96,9 +100,11 @@ def _strata(clips: Sequence[_Clip], stratum_of: Callable[[_Clip], Hashable]) -> 
     strata: dict[Hashable, list[str]] = {}
     for scene, stratum in stratum_of_scene.items():
         strata.setdefault(stratum, []).append(scene)
-    return [sorted(scenes) for scenes in strata.values()]
+    large = [sorted(scenes) for scenes in strata.values() if len(scenes) >= MIN_SCENES]
+    small = sorted(scene for scenes in strata.values() if len(scenes) < MIN_SCENES for scene in scenes)
+    return [*large, small] if small else large
 
 
 def _share(fraction: float, num_scenes: int) -> int:
-    smallest = 1 if fraction > 0 and num_scenes >= 3 else 0
+    smallest = 1 if fraction > 0 and num_scenes >= MIN_SCENES else 0
     return max(smallest, round(fraction * num_scenes))

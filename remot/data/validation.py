@@ -1,15 +1,11 @@
 """``remot data validate``: every clip of a folder checked to its last picture, every fault named."""
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from remot.data.annotations.base import AnnotationReader
-from remot.data.annotations.native import NativeReader
 from remot.data.experts import default_experts
 from remot.data.loading import read_each
 from remot.data.triplets import TripletSampler
@@ -33,15 +29,18 @@ class CheckedClip:
     attributes: tuple[str, ...] = ()
 
 
-def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) -> Iterator[CheckedClip]:
+def check_clips(
+    reader: AnnotationReader, root: Path, sampler: TripletSampler | None = None, *, decode: bool = True
+) -> Iterator[CheckedClip]:
     """Check one annotation file after another.
 
     Args:
         reader: Knows the annotation format.
         root: Folder of the annotation files.
+        sampler: Tells what can be asked about a clip; with the default experts if None.
         decode: Decode every annotated picture; False only compares times.
     """
-    sampler = TripletSampler(default_experts())
+    sampler = sampler or TripletSampler(default_experts())
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
         if isinstance(result, Clip):
@@ -52,38 +51,6 @@ def check_clips(reader: AnnotationReader, root: Path, *, decode: bool = True) ->
 
 def _attributes(sampler: TripletSampler, clip: Clip) -> tuple[str, ...]:
     return tuple(sorted({sampler.experts[one.expert_index].attribute.name for one in sampler.askable(clip)}))
-
-
-def validate_command(
-    root: Path,
-    reader: AnnotationReader | None = None,
-    decode: bool = True,  # noqa: FBT001, FBT002 (an option)
-    format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
-) -> None:
-    """Check every clip below a folder: its annotation, its media, and what can be asked about it.
-
-    Ends with exit code 1 if a clip is bad.
-
-    Args:
-        root: Folder of the annotated clips.
-        reader: Annotation format; the native one by default.
-        decode: Decode every annotated picture; false only compares times, which is quick.
-        format: What to write to the standard output.
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    reader = reader or NativeReader()
-    checked: list[CheckedClip] = []
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("checking clips", total=len(reader.sources(root)))
-        for one in check_clips(reader, root, decode=decode):
-            checked.append(one)
-            bar.update(task, advance=1)
-    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
-    sys.stdout.write(told)
-    if any(one.fault for one in checked):
-        sys.exit(1)
 
 
 def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:

@@ -39,6 +39,8 @@ from remot.structures import Clip, FloatArray, PictureStore
 MAX_SEQUENTIAL_FRAMES = 300
 #: Where it does list them, a keyframe this many pictures ahead is jumped to.
 MIN_JUMP_FRAMES = 3
+#: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
+TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
 #: Containers that store the time of every picture, so that it is the same wherever the file is entered.
 ENTERABLE_FORMATS = frozenset({"mov", "matroska", "avi"})
 #: Codecs that mark the pictures which no other picture is predicted from.
@@ -192,7 +194,9 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its picture stream; whatever the codec library raises inside becomes a DecodeError."""
     limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
     try:
-        with av.open(str(media), format=_format_of(media), options=limit) as container:
+        container_format = _format_of(media)
+        early = limit if container_format or TAKES_OPTIONS_ALWAYS else {}
+        with av.open(str(media), format=container_format, options=early) as container:
             stream = _picture_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
@@ -330,10 +334,8 @@ def _decoded(media: Path, wanted: Sequence[float], *, may_skip: bool) -> Iterato
     if not wanted:
         return
     with _opened(media) as (container, stream):
-        # AVI stores no presentation times, and those that the codec library works out may come out of order.
-        patience = MAX_REORDER_FRAMES if container.format.name == "avi" else 1
         exact = 0.501 * float(stream.time_base or 0)
-        matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact, patience)
+        matcher: Matcher[VideoFrame] = Matcher(media, wanted, _tolerance_seconds(stream), exact)
         for time, frame in _Walk(container, stream, matcher, may_skip).pictures():
             yield from matcher.offer(time, frame)
             if matcher.num_settled == len(wanted):

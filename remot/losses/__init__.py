@@ -2,23 +2,67 @@
 
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
-from remot.losses.grpo import GRPOLoss, clipped_surrogate, grpo_loss
-from remot.losses.kl import kl_k1, kl_k2, kl_k3
+from remot.losses.estimators import (
+    Advantages,
+    BatchStdAdvantages,
+    GDPOAdvantages,
+    GlobalAdvantages,
+    GroupAdvantages,
+    LeaveOneOutAdvantages,
+    MeanOnlyAdvantages,
+)
+from remot.losses.grpo import BNPOLoss, ClippedLoss, DAPOLoss, DrGRPOLoss, GRPOLoss, grpo_loss
+from remot.losses.importance import ImportanceCorrection, MaskedImportance, TruncatedImportance, importance_ratio
+from remot.losses.kl import K1, K2, K3, KL, K3WithK2Gradient, RatioCorrectedK3, kl_k1, kl_k2, kl_k3
+from remot.losses.policy import PolicyLoss
+from remot.losses.sequence import GMPOLoss, GSPOLoss, LUSPOLoss
 from remot.losses.sft import sft_loss
+from remot.losses.surrogate import clipped_surrogate, dual_clipped, sequence_ratio
+from remot.losses.weighted import CISPOLoss, SAPOLoss, ScaleRLCISPOLoss
 
 __all__ = [
+    "K1",
+    "K2",
+    "K3",
+    "KL",
     "AdvantageOutput",
+    "Advantages",
     "Aggregation",
+    "BNPOLoss",
+    "BatchStdAdvantages",
+    "CISPOLoss",
+    "ClippedLoss",
+    "DAPOLoss",
+    "DrGRPOLoss",
+    "GDPOAdvantages",
+    "GMPOLoss",
     "GRPOLoss",
+    "GSPOLoss",
+    "GlobalAdvantages",
+    "GroupAdvantages",
+    "ImportanceCorrection",
+    "K3WithK2Gradient",
+    "LUSPOLoss",
+    "LeaveOneOutAdvantages",
+    "MaskedImportance",
+    "MeanOnlyAdvantages",
+    "PolicyLoss",
+    "RatioCorrectedK3",
+    "SAPOLoss",
+    "ScaleRLCISPOLoss",
+    "TruncatedImportance",
     "aggregate",
     "clipped_surrogate",
+    "dual_clipped",
     "group_advantages",
     "grpo_loss",
+    "importance_ratio",
     "kl_k1",
     "kl_k2",
     "kl_k3",
     "masked_mean",
     "normalizer_of",
     "sequence_mean",
+    "sequence_ratio",
     "sft_loss",
 ]

@@ -1,6 +1,7 @@
 """How much better a completion is than the others of its prompt."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +39,32 @@ def _require_groups(rewards: Tensor) -> None:
         raise ValueError(msg)
 
 
+def _all_equal(rewards: Tensor) -> Tensor:
+    """[P] True for groups whose rewards are all equal: rounding must not make a difference of them."""
+    return rewards.amax(-1) == rewards.amin(-1)
+
+
+def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
+    """``advantages`` with what is told about the rewards of each group."""
+    equal = _all_equal(rewards)
+    deviations = rewards.std(-1, correction=int(unbiased)) if len(rewards) else rewards.new_zeros(0)
+    std = torch.where(equal, 0.0, deviations)
+    frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
+    return AdvantageOutput(advantages, mean=rewards.mean(-1), std=std, frac_zero_std=frac_zero_std)
+
+
+def _centred(rewards: Tensor) -> Tensor:
+    """Rewards [P, G] minus the mean of their group; exactly 0 where all are equal."""
+    return torch.where(_all_equal(rewards)[:, None], 0.0, rewards - rewards.mean(-1, keepdim=True))
+
+
+def _batch_std(values: Tensor, *, unbiased: bool) -> Tensor:
+    """Scalar deviation over the whole batch, exactly 0 where all are equal."""
+    if values.numel() == 0 or values.amax() == values.amin():
+        return values.new_zeros(())
+    return values.std(correction=int(unbiased))
+
+
 def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = True) -> AdvantageOutput:
     """(r − mean) / (std + eps) within each group (GRPO, arXiv 2402.03300, section 4.1.2; ReMoT, arXiv 2603.00461).
 
@@ -57,9 +84,124 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = Tru
         ValueError: If a reward is NaN or infinite.
     """
     _require_groups(rewards)
-    mean = rewards.mean(-1)  # [P]
-    equal = rewards.amax(-1) == rewards.amin(-1)  # [P]
-    std = torch.where(equal, 0.0, rewards.std(-1, correction=int(unbiased)))
-    centred = torch.where(equal[:, None], 0.0, rewards - mean[:, None])
-    frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
-    return AdvantageOutput(centred / (std + eps)[:, None], mean=mean, std=std, frac_zero_std=frac_zero_std)
+    centred = _centred(rewards)
+    described = _described(centred, rewards, unbiased=unbiased)
+    return replace(described, advantages=centred / (described.std + eps)[:, None])
+
+
+def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = True) -> AdvantageOutput:
+    """(r − group mean) / (batch std + eps): one scale for all groups (Lite PPO, arXiv 2508.08221).
+
+    A group with little to choose is not blown up to the size of the others. The deviation is that of all rewards of
+    the batch, as in TRL's ``scale_rewards: batch``.
+
+    Args:
+        rewards: [P, G].
+        eps: Added to the deviation; the paper has none, TRL 1e-4.
+        unbiased: True divides by P·G − 1, False by P·G.
+
+    Raises:
+        ConfigError: If G < 2.
+        ValueError: If a reward is NaN or infinite.
+    """
+    _require_groups(rewards)
+    advantages = _centred(rewards) / (_batch_std(rewards, unbiased=unbiased) + eps)
+    return _described(advantages, rewards, unbiased=unbiased)
+
+
+def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
+    """R − group mean (Dr. GRPO, arXiv 2503.20783): groups that are nearly all right or all wrong weigh no more.
+
+    Args:
+        rewards: [P, G].
+
+    Raises:
+        ConfigError: If G < 2.
+        ValueError: If a reward is NaN or infinite.
+    """
+    _require_groups(rewards)
+    return _described(_centred(rewards), rewards, unbiased=True)
+
+
+def leave_one_out_advantages(rewards: Tensor) -> AdvantageOutput:
+    """Each reward minus the mean of the others of its group (RLOO, arXiv 2402.14740): G/(G − 1) times r_i − group mean.
+
+    Args:
+        rewards: [P, G].
+
+    Raises:
+        ConfigError: If G < 2.
+        ValueError: If a reward is NaN or infinite.
+    """
+    _require_groups(rewards)
+    num_completions = rewards.shape[1]
+    others = (rewards.sum(-1, keepdim=True) - rewards) / (num_completions - 1)
+    advantages = torch.where(_all_equal(rewards)[:, None], 0.0, rewards - others)
+    return _described(advantages, rewards, unbiased=True)
+
+
+def global_advantages(
+    rewards: Tensor, eps: float = 1e-8, *, group_baseline: bool = False, unbiased: bool = True
+) -> AdvantageOutput:
+    """(x − batch mean) / (batch std + eps) over all completions of the batch (REINFORCE++, arXiv 2501.03262).
+
+    Args:
+        rewards: [P, G].
+        eps: Added to the deviation.
+        group_baseline: x is r − group mean (REINFORCE++-baseline) instead of r. Without it a group of equal rewards
+            has an advantage too, against the other groups.
+        unbiased: True divides by P·G − 1, False by P·G.
+
+    Raises:
+        ConfigError: If G < 2.
+        ValueError: If a reward is NaN or infinite.
+    """
+    _require_groups(rewards)
+    values = _centred(rewards) if group_baseline else rewards
+    std = _batch_std(values, unbiased=unbiased)
+    # A group without differences stays at exactly 0, whatever rounding has left of the mean of all the others.
+    centred = values if group_baseline else torch.where(std == 0, 0.0, values - values.mean())
+    return _described(centred / (std + eps), rewards, unbiased=unbiased)
+
+
+def gdpo_advantages(
+    rewards: Tensor, terms: Tensor, weights: Sequence[float], eps: float = 1e-4, *, unbiased: bool = True
+) -> AdvantageOutput:
+    """Each reward standardised within its group, then summed, then standardised over the batch (GDPO, 2601.05242).
+
+    A = (S − batch mean of S) / (batch std of S + eps) with S = Σ_k w_k (r_k − mean_group) / (std_group + eps). Sums of
+    rewards hide which reward a completion earned; standardised one by one they do not.
+
+    Args:
+        rewards: [P, G] totals, for the statistics that are reported.
+        terms: [K, P, G] rewards without their weights; NaN for one that does not apply to a completion, which is left
+            out of the statistics of its group and adds 0.
+        weights: w_k.
+        eps: Added to the deviations.
+        unbiased: True divides by n − 1, False by n.
+
+    Raises:
+        ConfigError: If G < 2.
+        ValueError: If a total is NaN or infinite, or shapes do not fit.
+    """
+    _require_groups(rewards)
+    if terms.ndim != 3 or terms.shape[1:] != rewards.shape or len(terms) != len(weights):
+        msg = f"terms {tuple(terms.shape)} and {len(weights)} weights do not fit rewards {tuple(rewards.shape)}"
+        raise ValueError(msg)
+    standardised = [w * _nan_z_score(term, eps, unbiased=unbiased) for w, term in zip(weights, terms, strict=True)]
+    total = torch.stack(standardised).sum(0)
+    std = _batch_std(total, unbiased=unbiased)
+    centred = torch.where(std == 0, 0.0, total - total.mean())
+    return _described(centred / (std + eps), rewards, unbiased=unbiased)
+
+
+def _nan_z_score(term: Tensor, eps: float, *, unbiased: bool) -> Tensor:
+    """(r − mean) / (std + eps) of each group [P, G] over what applies; 0 elsewhere and for groups of equal rewards."""
+    applies = ~term.isnan()
+    count = applies.sum(-1, keepdim=True)
+    filled = torch.where(applies, term, 0.0)
+    differences = torch.where(applies, term - filled.sum(-1, keepdim=True) / count.clamp(min=1), 0.0)
+    std = (differences.square().sum(-1, keepdim=True) / (count - int(unbiased)).clamp(min=1)).sqrt()
+    lowest = torch.where(applies, term, torch.inf).amin(-1, keepdim=True)
+    highest = torch.where(applies, term, -torch.inf).amax(-1, keepdim=True)
+    return torch.where(lowest < highest, differences / (std + eps), 0.0)

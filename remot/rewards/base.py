@@ -1,13 +1,14 @@
 """What a reward is: completions and their questions in, totals and named parts out."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from remot.answers import ParsedAnswer, parse_response
+from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
 from remot.rewards.functional import all_right
-from remot.structures import Question, RewardOutput
+from remot.structures import Question, Reference, RewardOutput, reference_of
 
 
 class Reward(ABC):
@@ -31,6 +32,32 @@ class Reward(ABC):
             Totals, parts and successes, each [B].
         """
 
+    def rate(
+        self,
+        completions: Sequence[str],
+        questions: Sequence[Question],
+        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that look at it
+    ) -> RewardOutput:
+        """As :meth:`__call__`, for callers that know how many tokens each of the B completions has.
+
+        Args:
+            completions: B texts.
+            questions: B questions.
+            num_tokens: B numbers of tokens, the end of turn included.
+        """
+        return self(completions, questions)
+
+
+def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> None:
+    """Refuse lists of different lengths.
+
+    Raises:
+        ValueError: If there is not one question for each completion.
+    """
+    if len(completions) != len(questions):
+        msg = f"{len(completions)} completions but {len(questions)} questions; repeat the question per completion"
+        raise ValueError(msg)
+
 
 class PointwiseReward(Reward):
     """A reward that looks at one completion at a time: subclasses say in :meth:`score` what it is worth."""
@@ -43,13 +70,63 @@ class PointwiseReward(Reward):
         """
 
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
-        """Score a flat list of B completions; one succeeds if its answer is exactly the solution."""
-        if len(completions) != len(questions):
-            msg = f"{len(completions)} completions but {len(questions)} questions; repeat the question per completion"
-            raise ValueError(msg)
+        """Score a flat list of B completions; one succeeds if its answer is exactly the solution.
+
+        A question without slots has no solution, so nothing about it can fail here.
+        """
+        check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]
         rows = [self.score(parsed, question) for parsed, question in zip(answers, questions, strict=True)]
         keys = rows[0] if rows else (self.name,)
         parts = {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in keys}
-        successes = [all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
+        successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
         return RewardOutput(total=parts[self.name], parts=parts, success=torch.tensor(successes, dtype=torch.bool))
+
+
+class ReferenceReward(Reward):
+    """A reward that compares one completion at a time with the reference of its question.
+
+    A question without slots and without a reference has nothing to compare with; see
+    :func:`remot.structures.reference_of`.
+
+    Attributes:
+        name: Metric key; the total's part.
+        extra_parts: Names of further parts that :meth:`score` tells of.
+        success_at: Total from which a completion succeeds; None for a reward that has no say in that.
+    """
+
+    extra_parts: tuple[str, ...] = ()
+    success_at: float | None = 1.0
+
+    @abstractmethod
+    def score(self, completion: str, reference: Reference) -> float | Mapping[str, float] | None:
+        """The total, or all parts with the total under :attr:`name`; None where the reward is not applicable.
+
+        Must not raise, whatever the completion says.
+
+        Args:
+            completion: The text, cut off after ``MAX_COMPLETION_CHARS`` characters.
+            reference: What to compare it with.
+        """
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+        """Score a flat list of B completions; NaN where the reward is not applicable, which is no success."""
+        check_lengths(completions, questions)
+        keys = (self.name, *self.extra_parts)
+        rows = [
+            self._row(self.score(text[:MAX_COMPLETION_CHARS], reference_of(question)), keys)
+            for text, question in zip(completions, questions, strict=True)
+        ]
+        table = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(keys))
+        parts = {key: table[:, column] for column, key in enumerate(keys)}
+        total = parts[self.name]
+        # A hair below the threshold is float32's doing.
+        success = ~total.isnan() if self.success_at is None else total >= self.success_at - 1e-6
+        return RewardOutput(total=total, parts=parts, success=success)
+
+    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float]:
+        if scored is None:
+            return [math.nan] * len(keys)
+        if isinstance(scored, Mapping):
+            return [scored[key] for key in keys]
+        return [scored]

@@ -16,8 +16,9 @@ from remot.structures import Question, RewardOutput
 class CompositeReward(Reward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
-    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum. A completion
-    succeeds if every reward says so.
+    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
+    whether it succeeds. A completion succeeds if every other reward says so, and there is one. Where no reward is
+    applicable the total is 0.
 
     Args:
         rewards: The terms R_k, all with different names.
@@ -39,15 +40,26 @@ class CompositeReward(Reward):
 
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score a flat list of B completions; see :meth:`Reward.__call__`."""
-        outputs = [reward(completions, questions) for reward in self.rewards]
-        total = torch.zeros(len(completions))
-        success = torch.ones(len(completions), dtype=torch.bool)
+        return self._sum([reward(completions, questions) for reward in self.rewards], len(completions))
+
+    def rate(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
+    ) -> RewardOutput:
+        """As :meth:`__call__`, with the number of tokens for the terms that look at it."""
+        return self._sum([reward.rate(completions, questions, num_tokens) for reward in self.rewards], len(completions))
+
+    def _sum(self, outputs: Sequence[RewardOutput], num_completions: int) -> RewardOutput:
+        total = torch.zeros(num_completions)
+        success = torch.ones(num_completions, dtype=torch.bool)
+        applicable = torch.zeros(num_completions, dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
-            success = success & output.success
+            success = success & (output.success | output.total.isnan())
+            applicable = applicable | ~output.total.isnan()
             parts |= output.parts
-        return RewardOutput(total=total, parts=parts, success=success)
+        terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
+        return RewardOutput(total=total, parts=parts, success=success & applicable, weighted_terms=terms)
 
 
 class ReMoTReward(CompositeReward):

@@ -1,7 +1,6 @@
 """The reinforced objective: sample a group of completions for each prompt, score them, prefer the better ones."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,35 +8,46 @@ import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
-from remot.losses import GRPOLoss, group_advantages
-from remot.models.encoding import EncodedPrompts, ProcessedPrompts
+from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
-from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
-from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress, micro_slices
-from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout
+from remot.strategies.draws import Draw, DrawSettings, draw_groups
+from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
+from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
+from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.structures import PromptBatch, Question, RewardOutput, Rollout
 
 
 @dataclass(frozen=True)
 class GRPOObjective(Objective):
-    """Group-relative policy optimisation (arXiv 2402.03300) with a KL term to the reference policy.
+    """Group-relative policy optimisation (arXiv 2402.03300) with a KL term to the reference policy, and its family.
 
     Args:
         num_completions: Completions G sampled for each prompt.
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with; ReMoT's with its defaults if None.
-        loss: Clip range, KL weight and aggregation; the paper's if None.
+        loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
         updates_per_rollout: Optimiser updates made from one rollout. With 1 the ratio is exactly 1.
+        advantages: How completions are compared; z-scores within the group if None.
+        mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
+            They still count in the mean of their group, and as sequences of a ``sequence_mean``.
+        dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
+        correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
+            takes them as they are.
     """
 
     num_completions: int = 8
     max_new_tokens: int = 64
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     reward: Reward | None = None
-    loss: GRPOLoss | None = None
+    loss: GRPOLoss | PolicyLoss | None = None
     updates_per_rollout: int = 1
+    advantages: Advantages | None = None
+    mask_truncated: bool = False
+    dynamic_sampling: DynamicSampling | None = None
+    correction: ImportanceCorrection | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -56,9 +66,14 @@ class GRPOObjective(Objective):
         return self.reward if self.reward is not None else ReMoTReward()
 
     @cached_property
-    def criterion(self) -> GRPOLoss:
+    def criterion(self) -> PolicyLoss:
         """The loss to minimise."""
         return self.loss if self.loss is not None else GRPOLoss()
+
+    @cached_property
+    def comparison(self) -> Advantages:
+        """How completions are compared."""
+        return self.advantages if self.advantages is not None else GroupAdvantages()
 
     @property
     def needs_reference(self) -> bool:
@@ -68,95 +83,74 @@ class GRPOObjective(Objective):
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
     ) -> PreparedStep:
-        """Encode the prompts once, sample, score, and compare within each group."""
-        started = time.perf_counter()
-        prompts = policy.process(batch)
-        with torch.no_grad():
-            encoded = policy.encode(prompts)
-        rollout = generate(
-            policy,
-            encoded,
-            num_completions=self.num_completions,
-            max_new_tokens=self.max_new_tokens,
-            sampling=self.sampling,
-            address=RolloutAddress(address.seed, address.step, tuple(q.prompt_id for q in batch.questions)),
-        )
-        rollout_seconds = time.perf_counter() - started
-        scores = self._score(rollout, batch.questions)
-        group = group_advantages(scores.total.view(len(batch), self.num_completions))
-        group_step = _GroupStep(self, policy, prompts, encoded, rollout, group.advantages.to(policy.device))
+        """Encode the prompts once, sample, score, and compare within each group.
+
+        Raises:
+            ConfigError: If prompts are to be drawn again and there is nowhere to get them.
+        """
+        settings = DrawSettings(self.num_completions, self.max_new_tokens, self.sampling, self.scorer)
+        first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
+        selection = self._select(policy, first, address, settings)
+        group_step = self._group_step(policy, selection)
         return PreparedStep(
             num_updates=self.updates_per_rollout,
             micro_losses=lambda: group_step.micro_losses(micro_batch_prompts),
             metrics={
                 **reward_metrics(scores),
-                "reward/frac_zero_std": float(group.frac_zero_std),
-                **rollout_metrics(rollout, rollout_seconds),
+                "reward/frac_zero_std": _frac_equal(first.rewards),
+                **rollout_metrics(first.rollout, first.seconds),
+                **self._extra_metrics(selection),
             },
-            samples=_samples(batch.questions, rollout, scores, self.num_completions),
+            samples=_samples(batch.questions, first.rollout, scores, self.num_completions),
         )
 
-    def _score(self, rollout: Rollout, questions: Sequence[Question]) -> RewardOutput:
-        texts = [text for group in rollout.texts for text in group]
-        repeated = [question for question in questions for _ in range(self.num_completions)]
-        return self.scorer(texts, repeated)
-
-
-class _GroupStep:
-    """Losses of one rollout, micro-batch by micro-batch; reference log-probabilities are computed once."""
-
-    def __init__(
-        self,
-        objective: GRPOObjective,
-        policy: VLMPolicy,
-        prompts: ProcessedPrompts,
-        encoded: EncodedPrompts,
-        rollout: Rollout,
-        advantages: Tensor,
-    ) -> None:
-        self.objective = objective
-        self.policy = policy
-        self.prompts = prompts
-        self.encoded = encoded
-        self.rollout = rollout
-        self.advantages = advantages
-        self.normalizer = objective.criterion.normalizer(rollout.completion_mask)
-        self.reference: dict[int, Tensor] = {}
-
-    def micro_losses(self, micro_batch_prompts: int) -> Iterator[LossOutput]:
-        """Yields losses that add up to the loss of the batch."""
-        for rows in micro_slices(len(self.prompts), micro_batch_prompts):
-            yield self._loss(rows)
-
-    def _loss(self, rows: slice) -> LossOutput:
-        trained = self.policy.train_vision
-        encoded = self.policy.encode(self.prompts.select(rows)) if trained else self.encoded.select(rows)
-        token_ids = self.rollout.token_ids[rows]
-        temperature = self.objective.sampling.temperature
-        logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
-        on_policy = self.objective.updates_per_rollout == 1
-        return self.objective.criterion(
-            logprobs,
-            logprobs.detach() if on_policy else self.rollout.logprobs[rows],
-            self._reference(rows, encoded),
-            self.advantages[rows],
-            self.rollout.completion_mask[rows],
-            normalizer=self.normalizer,
-        )
-
-    def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
-        if not self.objective.needs_reference:
-            return None
-        if rows.start not in self.reference:
-            if self.policy.train_vision:
-                encoded = self.policy.encode(encoded.prompts, use_reference=True)
-            self.reference[rows.start] = self.policy.completion_logprobs(
-                encoded,
-                self.rollout.token_ids[rows],
-                temperature=self.objective.sampling.temperature,
-                use_reference=True,
+    def _select(self, policy: VLMPolicy, first: Draw, address: StepAddress, settings: DrawSettings) -> Selection:
+        """The groups to train on; all that were drawn unless dynamic sampling is on."""
+        dynamic, more_prompts = self.dynamic_sampling, address.more_prompts
+        if dynamic is None:
+            everything = torch.ones(len(first.batch), dtype=torch.bool)
+            return Selection(first, everything, 0, len(first.batch), first.seconds)
+        if dynamic.max_redraws > 0 and more_prompts is None:
+            msg = (
+                "grpo.dynamic_sampling draws prompts again, and the data module has no redraw(step, attempt, "
+                "num_prompts); set max_redraws to 0 to leave groups without a difference out"
             )
-        return self.reference[rows.start]
+            raise ConfigError(msg)
+
+        def draw_more(attempt: int, num_prompts: int) -> Draw:
+            assert more_prompts is not None
+            batch = more_prompts(address.step, attempt, num_prompts)
+            return draw_groups(policy, batch, address.seed, address.step, settings)[0]
+
+        return select_groups(policy, first, draw_more, dynamic)
+
+    def _group_step(self, policy: VLMPolicy, selection: Selection) -> GroupStep:
+        draw, is_kept = selection.draw, selection.is_kept
+        compared = self.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)
+        return GroupStep(
+            LossSettings(self.criterion, self.correction, self.sampling.temperature, self.updates_per_rollout == 1),
+            policy,
+            draw.encoded,
+            draw.rollout,
+            spread(compared.advantages, is_kept).to(policy.device),
+            is_kept,
+            trained_tokens(draw.rollout, is_kept, mask_truncated=self.mask_truncated),
+        )
+
+    def _extra_metrics(self, selection: Selection) -> dict[str, float]:
+        """Of what is off by default; the metrics of a plain run stay those of a plain run."""
+        metrics: dict[str, float] = {}
+        if self.mask_truncated:
+            metrics["completion/frac_masked"] = 1 - float(selection.draw.rollout.finished.float().mean())
+        if self.dynamic_sampling is not None:
+            metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
+        return metrics
+
+
+def _frac_equal(rewards: Tensor) -> float:
+    """Share of groups [P, G] whose rewards are all equal."""
+    equal = rewards.amax(-1) == rewards.amin(-1)
+    return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
 
 
 def reward_metrics(scores: RewardOutput) -> dict[str, float]:

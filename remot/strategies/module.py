@@ -146,9 +146,9 @@ class PostTrainingModule(lightning.LightningModule):
         started = time.perf_counter()
         step = self.global_step
         phase = self.strategy.phase(step)
-        prepared = self.objectives[phase].prepare(
-            self.loaded_policy, batch, StepAddress(self.seed, step), self.micro_batch_prompts
-        )
+        more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
+        address = StepAddress(self.seed, step, more_prompts)
+        prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics = dict(prepared.metrics)
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)

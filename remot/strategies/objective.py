@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from remot.models.policy import VLMPolicy
 from remot.structures import LossOutput, PromptBatch, Question
 
+#: More prompts for a step: its number, which attempt this is (from 1), and how many, to a batch of that many prompts.
+#: The same arguments give the same prompts, so that a resumed run draws what it would have drawn.
+PromptSource = Callable[[int, int, int], PromptBatch]
+
 
 @dataclass(frozen=True)
 class StepAddress:
@@ -15,10 +19,12 @@ class StepAddress:
     Args:
         seed: Of the run.
         step: Optimiser step, counted from 0.
+        more_prompts: Where an objective that draws prompts again gets them; None if there is no such place.
     """
 
     seed: int
     step: int
+    more_prompts: PromptSource | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,15 +22,29 @@ from remot.structures.prompt import (
     Triplet,
     Warp,
 )
+from remot.structures.references import (
+    Box,
+    BoxTrack,
+    Interval,
+    Point,
+    Reference,
+    ReferencedQuestion,
+    ScoredTask,
+    reference_of,
+    task_of,
+)
 from remot.structures.training import LossOutput, RewardOutput, Rollout
 
 __all__ = [
     "AgentTrack",
+    "Box",
+    "BoxTrack",
     "CameraTrack",
     "Clip",
     "EffectorTrack",
     "Event",
     "FloatArray",
+    "Interval",
     "LayoutBox",
     "LossOutput",
     "MaskOf",
@@ -39,11 +53,17 @@ __all__ = [
     "ObjectTrack",
     "PictureStore",
     "PictureTransform",
+    "Point",
     "PromptBatch",
     "Question",
+    "Reference",
+    "ReferencedQuestion",
     "RewardOutput",
     "Rollout",
+    "ScoredTask",
     "Slot",
     "Triplet",
     "Warp",
+    "reference_of",
+    "task_of",
 ]

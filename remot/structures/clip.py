@@ -190,7 +190,7 @@ class Clip:
         _require_shape(where, "pts_seconds", self.pts_seconds, (None,))
         if n < 1 or not np.all(np.isfinite(self.pts_seconds)) or np.any(np.diff(self.pts_seconds) <= 0):
             msg = f"{where}: pts_seconds must hold at least one time, all finite and strictly increasing"
-            raise AnnotationError(msg, reason="times")
+            raise AnnotationError(msg, reason="times" if n else "zero length")
         if self.media_pts_seconds is not None:
             _require_shape(where, "media_pts_seconds", self.media_pts_seconds, (n,))
         if isinstance(self.media, tuple) and len(self.media) != n:

@@ -50,14 +50,18 @@ class RewardOutput:
         total: [B] float32, the number the advantage is computed from.
         parts: Named [B] float32 components, each logged as a metric; NaN marks "not applicable".
         success: [B] bool, True where the answer is right altogether.
+        weighted_terms: The sum behind ``total``: weights and [B] rewards, NaN where one does not apply. Empty if
+            ``total`` is no sum.
     """
 
     total: Tensor
     parts: Mapping[str, Tensor]
     success: Tensor
+    weighted_terms: Sequence[tuple[float, Tensor]] = ()
 
     def __post_init__(self) -> None:
-        for name, part in {"success": self.success, **self.parts}.items():
+        terms = {f"term {k}": term for k, (_, term) in enumerate(self.weighted_terms)}
+        for name, part in {"success": self.success, **self.parts, **terms}.items():
             if part.shape != self.total.shape:
                 msg = f"reward part {name} has shape {tuple(part.shape)}, the total {tuple(self.total.shape)}"
                 raise ValueError(msg)

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from remot.data import catalogue_file, datamodule
+from remot.data import catalogue_file
 from remot.data.annotations.native import NativeReader
 from remot.data.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, take_stock
 from remot.data.catalogue_file import catalogue_path, load_catalogue, save_catalogue
@@ -33,7 +33,7 @@ def folder(source, tmp_path, monkeypatch):
         (copy / file.name).write_bytes(file.read_bytes())
         os.utime(copy / file.name, ns=(10**18, 10**18))
     monkeypatch.setenv("REMOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(datamodule, "MIN_KEPT_CLIPS", 2)
+    monkeypatch.setattr(catalogue_file, "MIN_KEPT_CLIPS", 2)
     return copy
 
 
@@ -68,12 +68,13 @@ def path_of(folder, sampler=None, on_bad_clip="raise"):
 def test_the_second_time_only_the_clips_asked_about_are_read(folder, monkeypatch):
     first = prompts(folder)
     assert len(list((folder.parent / "cache").glob("catalogue-*.json"))) == 1
-    monkeypatch.setattr(datamodule, "take_stock", lambda *_: pytest.fail("the clips were read again"))
+    monkeypatch.setattr(catalogue_file, "take_stock", lambda *_: pytest.fail("the clips were read again"))
     assert prompts(folder) == first
 
 
 def test_small_data_sets_leave_nothing_behind(folder, monkeypatch):
-    monkeypatch.setattr(datamodule, "MIN_KEPT_CLIPS", catalogue_file.MIN_KEPT_CLIPS)
+    monkeypatch.undo()
+    monkeypatch.setenv("REMOT_CACHE", str(folder.parent / "cache"))
     prompts(folder)
     assert not (folder.parent / "cache").exists()
 
@@ -137,7 +138,7 @@ def test_bad_clips_are_counted_with_their_reason_and_kept(folder, monkeypatch):
         with pytest.warns(UserWarning, match="2 bad clips are left out"):
             data.setup()
         assert sorted(fault.reason for fault in data.catalogue.faults) == ["missing media", "pose"]
-        monkeypatch.setattr(datamodule, "take_stock", lambda *_: pytest.fail("the clips were read again"))
+        monkeypatch.setattr(catalogue_file, "take_stock", lambda *_: pytest.fail("the clips were read again"))
 
 
 def test_clips_are_read_when_asked_for_and_held(folder):

@@ -223,3 +223,10 @@ def test_settings_come_from_a_configuration_file():
 def test_a_batch_larger_than_an_epoch():
     with pytest.raises(ConfigError, match="batch_size is 9 and num_train_prompts_per_epoch 8"):
         TripletDataModule(batch_size=9, num_train_prompts_per_epoch=8)
+
+
+def test_scenes_that_are_alone_in_their_stratum_are_divided_together():
+    """Five clips of five kinds would else all be for training."""
+    clips = [arm_clip([0, 1], clip_id=f"clip-{k}", scene_id=f"scene-{k}", domain=f"domain-{k}") for k in range(5)]
+    splits = split_by_scene(clips, val_fraction=0.2, test_fraction=0.2)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [3, 1, 1]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from remot.data.embedded import embedded_clips_root
 from remot.data.video import check_media, read_frames
 from remot.errors import AnnotationError
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, LayoutBox, ObjectTrack, PictureStore
+from tests.data.handmade import clip_of
 from tests.helpers import assert_close
 
 NAN = float("nan")
@@ -229,7 +231,7 @@ FAULTS = [
     ({"agent": AGENT | {"headings_degrees": [0]}}, "agent headings_degrees has shape 1", "shape", False),
     ({"agent": AGENT | {"positions_metres": [[0, 0, 0]] * 2}}, "agent positions_metres has shape", "shape", True),
     ({"agent": AGENT | {"headings_degrees": [0, NAN]}}, "headings_degrees: holds NaN", "not finite", False),
-    ({"agent": {"positions_metres": []}}, "'headings_degrees' is missing", "malformed", True),
+    ({"agent": {"positions_metres": [[0, 0]] * 2}}, "'headings_degrees' is missing", "malformed", True),
     ({"agent": AGENT | {"heading_degrees": []}}, "did you mean 'headings_degrees'", "malformed", True),
     ({"events": {}}, "events: expected a list", "malformed", True),
     ({"events": [EVENT, {"text": "x"}]}, "event 1: key 'end_seconds' is missing", "malformed", True),
@@ -268,3 +270,14 @@ def test_embedded_clips_are_the_same_byte_for_byte_when_written_again(tmp_path):
         content = json.loads(before)
         write_annotation(clip, folder, source=content["source"], licence=content["licence"])
         assert file.read_bytes() == before
+
+
+def test_a_camera_that_moves_unseen_survives_the_round_trip(tmp_path):
+    clip = replace(clip_of(2, clip_id="walk"), camera_moves=True)
+    write_clip(clip, np.zeros((2, 16, 16, 3), np.uint8), tmp_path, fps=10, source="test", licence="CC0-1.0")
+    (read,) = NativeReader().read(tmp_path)
+    assert read.camera_moves
+    file = tmp_path / "walk.json"
+    file.write_text(file.read_text().replace('"camera_moves":true', '"camera_moves":1'))
+    with pytest.raises(AnnotationError, match="camera_moves must be true or false, found 1"):
+        list(NativeReader().read(tmp_path))

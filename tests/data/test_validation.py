@@ -55,11 +55,12 @@ def test_every_bad_clip_is_named_not_only_the_first(root, capsys):
 
 
 def test_damage_inside_a_picture_is_found_by_decoding(root):
-    """The list of times is whole, a picture is not: only decoding tells."""
+    """The list of times and the first picture are whole, a later picture is not: only decoding tells."""
     file = root / "arm-2.mp4"
     content = bytearray(file.read_bytes())
-    start = content.index(b"mdat") + 4
-    content[start : start + 400] = bytes(400)
+    start = content.index(b"mdat") - 4
+    end = start + int.from_bytes(content[start : start + 4], "big")
+    content[end - 30 : end] = b"\xff" * 30
     file.write_bytes(bytes(content))
 
     def bad(**settings):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from remot.losses import kl_k1, kl_k2, kl_k3
+from remot.errors import ConfigError
+from remot.losses import K1, K2, K3, K3WithK2Gradient, RatioCorrectedK3, kl_k1, kl_k2, kl_k3
 from tests.helpers import assert_close
 
 LN2 = math.log(2)
@@ -52,3 +53,63 @@ def test_gradient_of_k3_pulls_towards_the_reference():
     policy = logs(0.5, 0.25).requires_grad_()
     kl_k3(policy, logs(0.25, 0.5)).sum().backward()
     assert_close(policy.grad, [0.5, -1])
+
+
+# -- as terms of a loss ----------------------------------------------------------------------------------------------
+
+
+def test_terms_are_the_estimators():
+    policy, ref, old = logs(0.5, 0.25), logs(0.25, 0.5), logs(0.25, 0.25)
+    assert_close(K1()(policy, ref, old), kl_k1(policy, ref))
+    assert_close(K2()(policy, ref, old), kl_k2(policy, ref))
+    assert_close(K3()(policy, ref, old), kl_k3(policy, ref))
+    assert_close(K3WithK2Gradient()(policy, ref, old), kl_k3(policy, ref))
+    assert_close(RatioCorrectedK3()(policy, ref, old), [2 * (LN2 - 0.5), 1 - LN2])  # ρ = 2 and 1
+
+
+@pytest.mark.parametrize(("term", "expected"), [(K1(), [1, 1]), (K2(), [LN2, -LN2]), (K3WithK2Gradient(), [LN2, -LN2])])
+def test_gradients_by_hand(term, expected):
+    """By log π: of k1 1, of k2 log(π/π_ref) = ±ln 2, and the same of k3 with the gradient of k2."""
+    policy = logs(0.5, 0.25).requires_grad_()
+    term(policy, logs(0.25, 0.5), policy.detach()).sum().backward()
+    assert_close(policy.grad, expected)
+
+
+def test_gradient_of_the_corrected_estimate():
+    """ρ·log(π/π_ref) = 2·ln 2 and 1·(−ln 2): through the ratio and the estimate together."""
+    policy = logs(0.5, 0.25).requires_grad_()
+    RatioCorrectedK3()(policy, logs(0.25, 0.5), logs(0.25, 0.25)).sum().backward()
+    assert_close(policy.grad, [2 * LN2, -LN2])
+
+
+def test_the_corrected_estimate_is_unbiased_for_tokens_of_the_old_policy():
+    """Value and gradient, summed over the vocabulary with the old probabilities; plain k3 is not."""
+    logits = torch.tensor([0.3, -0.8, 1.1], dtype=torch.float64).requires_grad_()
+    ref, old = logs(0.2, 0.3, 0.5), logs(0.6, 0.3, 0.1)
+    policy = logits.log_softmax(0)
+    divergence = (policy.exp() * (policy - ref)).sum()
+    (true_gradient,) = torch.autograd.grad(divergence, logits, retain_graph=True)
+    for term, is_unbiased in ((RatioCorrectedK3(), True), (K3(), False)):
+        estimate = (old.exp() * term(policy, ref, old)).sum()
+        (gradient,) = torch.autograd.grad(estimate, logits, retain_graph=True)
+        assert torch.allclose(estimate, divergence) is is_unbiased
+        assert torch.allclose(gradient, true_gradient) is is_unbiased
+
+
+@pytest.mark.parametrize("term", [K1, K2, K3, K3WithK2Gradient, RatioCorrectedK3])
+def test_bounds(term):
+    """Estimates beyond the bound stop at it and pull no more; those inside are as they were."""
+    policy = torch.tensor([-5.0, -1.0], dtype=torch.float64).requires_grad_()
+    ref, old = torch.tensor([0.0, -0.9], dtype=torch.float64), policy.detach()
+    values = term(bound=2.0)(policy, ref, old)
+    values.sum().backward()
+    assert values[0].abs().item() == 2.0
+    assert policy.grad[0].item() == 0
+    assert_close(values[1], term()(policy, ref, old)[1])
+    assert policy.grad[1].item() != 0
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan])
+def test_bounds_are_above_zero(bound):
+    with pytest.raises(ConfigError, match="above 0"):
+        K3(bound=bound)

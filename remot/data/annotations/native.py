@@ -31,6 +31,7 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.native_fields import (
     agent_from,
+    bool_from,
     camera_from,
     effector_from,
     event_from,
@@ -45,7 +46,7 @@ from remot.structures import Clip, Media
 __all__ = ["FORMAT", "OPTIONAL_KEYS", "REQUIRED_KEYS", "NativeReader", "write_annotation", "write_clip"]
 
 REQUIRED_KEYS = ("format", "id", "scene", "domain", "media", "pts_seconds")
-TRACK_KEYS = ("camera", "effectors", "objects", "agent", "events", "layout")
+TRACK_KEYS = ("camera", "camera_moves", "effectors", "objects", "agent", "events", "layout")
 OPTIONAL_KEYS = (*TRACK_KEYS, "media_pts_seconds", "source", "licence")
 
 
@@ -112,6 +113,7 @@ def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: in
         },
         "agent": None if agent is None else agent_from(f"{file}: agent", agent),
         "events": tuple(event_from(f"{file}: event {k}", value) for k, value in enumerate(events)),
+        "camera_moves": bool_from(str(file), content, "camera_moves", default=False),
         "layout": tuple(layout_box_from(f"{file}: layout {k}", value) for k, value in enumerate(layout)),
     }
 

@@ -27,7 +27,7 @@ def camera_from(where: str, value: object) -> CameraTrack:
     poses = require_numbers(f"{where}: camera_to_world", content["camera_to_world"])
     if poses.ndim == 2 and poses.shape[1] == 16:
         poses = poses.reshape(-1, 4, 4)
-    intrinsics, is_metric = content.get("intrinsics"), _bool_from(where, content, "is_metric", default=True)
+    intrinsics, is_metric = content.get("intrinsics"), bool_from(where, content, "is_metric", default=True)
     if intrinsics is None:
         return CameraTrack(poses, None, is_metric)
     return CameraTrack(poses, _array(f"{where}: intrinsics", intrinsics, (3, 3)), is_metric)
@@ -62,7 +62,7 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
     )
     return ObjectTrack(
         boxes_xyxy=_boxes_from(f"{where}: boxes_xyxy", content["boxes_xyxy"]),
-        is_landmark=_bool_from(where, content, "is_landmark", default=False),
+        is_landmark=bool_from(where, content, "is_landmark", default=False),
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
@@ -179,7 +179,12 @@ def _num_pictures(where: str, folder: Path) -> int:
     return sum(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir())
 
 
-def _bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
+def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
+    """The true or false under ``key``.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
     value = content.get(key, default)
     if not isinstance(value, bool):
         msg = f"{where}: {key} must be true or false, found {value!r:.40}"

@@ -110,6 +110,8 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
             content["camera"]["intrinsics"] = _rounded(clip.camera.intrinsics, 4)
         if not clip.camera.is_metric:
             content["camera"]["is_metric"] = False
+    if clip.camera_moves:
+        content["camera_moves"] = True
     masks = MaskFolders(clip, folder)
     content["effectors"] = {name: _effector_content(track) for name, track in clip.effectors.items()}
     content["objects"] = {name: _object_content(track, masks) for name, track in clip.objects.items()}

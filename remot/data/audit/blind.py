@@ -5,13 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from remot.seeding import numpy_generator
 from remot.structures import FloatArray, Question, Slot
 
+HalvedBy = Literal["scene", "prompt"]
 _Choice = TypeVar("_Choice", bound=Hashable)
 
 
@@ -20,14 +21,16 @@ class BlindScores:
     """Shares of right letters without a picture.
 
     Args:
-        by_model: Share of right letters of each blind model, on scenes it was not fitted to.
-        standard_errors: Standard error of each share, over scenes.
+        by_model: Share of right letters of each blind model, on scenes or prompts it was not fitted to.
+        standard_errors: Standard error of each share.
         chance: Mean of 1 / number of options.
+        halved_by: What the halves were divided by, which is also the unit of the standard errors.
     """
 
     by_model: dict[str, float]
     standard_errors: dict[str, float]
     chance: float
+    halved_by: HalvedBy = "scene"
 
     @property
     def best(self) -> str:
@@ -166,32 +169,32 @@ def features(text: str) -> list[str]:
 def score_blind(questions: Sequence[Question], seed: int = 0) -> BlindScores | None:
     """Fit every blind model to each half of the scenes and score it on the other half.
 
-    Halves are divided by scene and not by prompt, since prompts of one scene are alike. Each format and number of
-    questions has models of its own. Questions for numbers are left out: they have no chance level.
+    Halves are divided by scene, since prompts of one scene are alike; where there is one scene only, by prompt, which
+    also finds what is true of that scene alone. Each format and number of questions has models of its own. Questions
+    for numbers are left out: they have no chance level.
 
     Args:
         questions: Prompts with their right letters.
         seed: Names the halves.
 
     Returns:
-        The scores, or None if there are fewer than two scenes.
+        The scores, or None if there are fewer than two prompts with letters.
     """
     lettered = [question for question in questions if not question.asks_numbers]
-    scenes = sorted({question.scene_id for question in lettered})
-    if len(scenes) < 2:
-        return None
-    order = numpy_generator(seed, "audit", "halves").permutation(len(scenes))
-    chosen = {scenes[k] for k in order[: len(scenes) // 2]}
+    unit: HalvedBy = "scene" if len({question.scene_id for question in lettered}) > 1 else "prompt"
+    names = sorted({_unit_of(question, unit) for question in lettered})
+    order = numpy_generator(seed, "audit", "halves").permutation(len(names))
+    chosen = {names[k] for k in order[: len(names) // 2]}
     by_model, errors = {}, {}
     for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
         hits: dict[str, list[bool]] = defaultdict(list)
         for kind in _kinds(lettered):
-            halves = [[q for q in kind if (q.scene_id in chosen) == first] for first in (True, False)]
-            _collect_hits(model, halves, hits)
+            halves = [[q for q in kind if (_unit_of(q, unit) in chosen) == first] for first in (True, False)]
+            _collect_hits(model, halves, hits, unit)
         if hits:
             by_model[model.name], errors[model.name] = _share_with_error(hits)
     options = [1 / len(slot.options) for question in lettered for slot in question.slots]
-    return BlindScores(by_model, errors, chance=float(np.mean(options))) if by_model else None
+    return BlindScores(by_model, errors, float(np.mean(options)), unit) if by_model else None
 
 
 def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
@@ -202,18 +205,24 @@ def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
     return list(kinds.values())
 
 
-def _collect_hits(model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[bool]]) -> None:
-    """Add for each scene whether each letter was right; nothing if a half is empty."""
+def _unit_of(question: Question, unit: HalvedBy) -> str:
+    return question.scene_id if unit == "scene" else question.prompt_id
+
+
+def _collect_hits(
+    model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[bool]], unit: HalvedBy
+) -> None:
+    """Add for each unit whether each letter was right; nothing if a half is empty."""
     if not all(halves):
         return
     for fitted, scored in (halves, halves[::-1]):
         model.fit(fitted)
         for question, letters in zip(scored, model.answers(scored), strict=True):
-            hits[question.scene_id] += [a == b for a, b in zip(letters, question.solution, strict=True)]
+            hits[_unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
 
 
 def _share_with_error(hits: dict[str, list[bool]]) -> tuple[float, float]:
-    """Share of True and its standard error, scenes taken as the independent units."""
+    """Share of True and its standard error, the keys taken as the independent units."""
     total = sum(len(of_scene) for of_scene in hits.values())
     share = sum(sum(of_scene) for of_scene in hits.values()) / total
     surplus = np.array([sum(of_scene) - share * len(of_scene) for of_scene in hits.values()])

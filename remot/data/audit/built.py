@@ -5,22 +5,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import torch
 
 from remot.data.audit.report import Audit, Findings, Progress, audit_of, limits_of
-from remot.data.build import picture_name
+from remot.data.built_folder import RECORDS
+from remot.data.built_pictures import names_of
 from remot.data.datamodule import TripletDataModule
-from remot.data.manifest import RECORDS
-from remot.data.records import BuiltPrompt, from_record, read_lines
+from remot.data.picture_files import read_picture
+from remot.data.record_lines import from_record, read_lines
+from remot.data.records import BuiltPrompt
 from remot.data.shown import show
 from remot.data.video import read_frames
-from remot.errors import AnnotationError, DecodeError
-from remot.structures import Clip, Triplet
+from remot.errors import AnnotationError
+from remot.structures import Clip, MaskOf, Triplet
 
 #: What the audit calls prompts of all splits together.
 BUILT = "built"
-#: Pictures on disk that are compared with the source, spread over the prompts.
-MAX_PICTURES = 300
+#: Prompts whose pictures on disk are compared with the source, spread over all of them.
+MAX_COMPARED = 100
+#: How far a frame's time may be off, in seconds.
+_SLACK_SECONDS = 1e-6
 
 
 def audit_built(
@@ -43,14 +47,20 @@ def audit_built(
         AnnotationError: If a line is malformed, or is about a clip that is not there.
         DecodeError: If a picture of the source cannot be decoded.
     """
+    data.require_clips("their prompts cannot be checked")
     prompts = read_built(folder, num_triplets)
     data.setup()
     clips = {clip.clip_id: clip for dataset in data.datasets.values() for clip in dataset.clips}
     found = Findings(limits_of(data.sampler.experts), data.writer.wordings)
+    well_named = []
     for done, prompt in enumerate(prompts, 1):
-        found.take(triplet_of(prompt, clips, folder), prompt.question)
+        triplet = triplet_of(prompt, clips, folder)
+        found.take(triplet, prompt.question)
+        faults = _wrong_facts(prompt, triplet, data)
+        found.facts += [f"{prompt.question.prompt_id}: {fault}" for fault in faults]
+        well_named += [] if faults else [prompt]
         progress("checking labels", done, len(prompts))
-    found.pictures = wrong_pictures(folder, prompts, clips, progress)
+    _compare_pictures(folder, well_named, clips, found, progress)
     return audit_of(found, BUILT, clips_by_split(prompts, clips), data.seed, frames_per_clip, progress)
 
 
@@ -60,9 +70,13 @@ def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt
     Raises:
         AnnotationError: If there is none, or a line is malformed.
     """
-    file, prompts = folder / RECORDS, []
+    file, prompts = folder / RECORDS, list[BuiltPrompt]()
+    lines: dict[str, int] = {}
     for number, record in read_lines(file):
         prompts.append(from_record(f"{file}: line {number}", record))
+        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
+            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
+            raise AnnotationError(msg, reason="duplicate id")
         if len(prompts) == num_prompts:
             break
     if not prompts:
@@ -79,11 +93,14 @@ def triplet_of(prompt: BuiltPrompt, clips: Mapping[str, Clip], folder: Path) -> 
     """
     where = f"{folder / RECORDS}: {prompt.question.prompt_id}"
     clip = clips.get(prompt.clip_id)
-    if clip is None or len(prompt.frames) != 3 or any(not 0 <= one.index < clip.num_frames for one in prompt.frames):
+    if clip is None or any(one.index >= clip.num_frames for one in prompt.frames):
         msg = f"{where}: clip {prompt.clip_id} or one of its frames is not in the source; give its folder as --root"
         raise AnnotationError(msg)
     first, second, third = (frame.index for frame in prompt.frames)
     transforms = tuple(frame.transform for frame in prompt.frames)
+    if unknown := [one for one in transforms if isinstance(one, MaskOf) and one.subject not in clip.objects]:
+        msg = f"{where}: clip {prompt.clip_id} has no object {unknown[0].subject!r:.80} to show the mask of"
+        raise AnnotationError(msg)
     return Triplet(clip, (first, second, third), prompt.labels, prompt.negative, transforms)
 
 
@@ -95,34 +112,44 @@ def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) ->
     return {split: list(of_split.values()) for split, of_split in used.items()}
 
 
-def wrong_pictures(
-    folder: Path, prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip], progress: Progress
-) -> list[str]:
-    """Pictures on disk that are not what the source shows, one sentence each."""
-    chosen = [prompts[k] for k in np.unique(np.linspace(0, len(prompts) - 1, MAX_PICTURES // 3).astype(int))]
-    faults = []
-    for done, prompt in enumerate(chosen, 1):
-        faults += _faults_of(folder, prompt, clips[prompt.clip_id])
-        progress("comparing built pictures", done, len(chosen))
+def _wrong_facts(prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule) -> list[str]:
+    """What a prompt says about its clip and pictures that is not so; labels and answers are checked elsewhere."""
+    clip, question, faults = triplet.clip, prompt.question, []
+    if (question.scene_id, question.domain) != (clip.scene_id, clip.domain):
+        faults.append(f"scene {question.scene_id} and domain {question.domain} are not those of clip {clip.clip_id}")
+    if prompt.negative not in {negative.name for negative in data.sampler.negatives}:
+        faults.append(f"the negative {prompt.negative} is none of those it was built with")
+    faults += [
+        f"frame {frame.index} is not at {frame.pts_seconds} s"
+        for frame in prompt.frames
+        if abs(frame.pts_seconds - clip.pts_seconds[frame.index]) > _SLACK_SECONDS
+    ]
+    if list(prompt.images) != list(names_of(triplet, data.writer.num_pictures(triplet))):
+        faults.append(f"the pictures {', '.join(prompt.images)} are not named after their frames")
     return faults
 
 
-def _faults_of(folder: Path, prompt: BuiltPrompt, clip: Clip) -> list[str]:
+def _compare_pictures(
+    folder: Path, prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip], found: Findings, progress: Progress
+) -> None:
+    """Compare pictures on disk with what the source shows, those of prompts spread over all."""
+    places = np.unique(np.linspace(0, len(prompts) - 1, MAX_COMPARED).astype(int))
+    chosen = [prompts[k] for k in places if prompts]
+    for done, prompt in enumerate(chosen, 1):
+        found.pictures += wrong_pictures(folder, prompt, clips[prompt.clip_id])
+        found.num_pictures += len(prompt.images)
+        progress("comparing built pictures", done, len(chosen))
+
+
+def wrong_pictures(folder: Path, prompt: BuiltPrompt, clip: Clip) -> list[str]:
+    """Pictures of a prompt on disk that are not what the source shows, one sentence each.
+
+    Raises:
+        DecodeError: If one cannot be read.
+    """
     faults = []
     decoded = read_frames(clip, [frame.index for frame in prompt.frames])
     for name, frame, picture in zip(prompt.images, prompt.frames, decoded, strict=False):
-        expected = show(picture, frame.transform, clip, frame.index).permute(1, 2, 0).numpy()
-        if name != picture_name(clip.clip_id, frame.index, frame.transform):
-            faults.append(f"{prompt.question.prompt_id}: {name!r:.100} is not the name of its picture")
-        elif not np.array_equal(_stored(folder / name), expected):
+        if not torch.equal(read_picture(folder / name), show(picture, frame.transform, clip, frame.index)):
             faults.append(f"{prompt.question.prompt_id}: {name} is not frame {frame.index} of clip {clip.clip_id}")
     return faults
-
-
-def _stored(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        msg = f"{file}: the built picture cannot be read ({error})"
-        raise DecodeError(msg) from error

@@ -7,14 +7,11 @@ from itertools import combinations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from remot.data.video import read_frames
+from remot.data.warping import SMALL_SIDE, small_copy
 from remot.structures import Clip
 
-#: Side of the small copies that are compared.
-_SIDE = 32
 #: Cosine terms kept along each side for the hash.
 _TERMS = 8
 #: Bits of 63 in which the hashes of two copies may differ. Unrelated pictures differ in about 31; this only saves the
@@ -96,18 +93,12 @@ def print_frames(
     return prints
 
 
-def small_copy(picture: Tensor) -> NDArray[np.float32]:
-    """Copy [3, 32, 32] of a picture, uint8 [3, H, W], in grey levels of 255, each the mean of what it covers."""
-    small: NDArray[np.float32] = interpolate(picture[None].float(), size=(_SIDE, _SIDE), mode="area")[0].numpy()
-    return small
-
-
 def shape_bits(small: NDArray[np.float32]) -> NDArray[np.float32]:
     """Hash [63], -1 or +1, of a small copy [3, 32, 32]: which of its low cosine terms exceed their median.
 
     The constant term is left out, so that a brighter copy has the same hash.
     """
-    place = (np.arange(_SIDE) + 0.5) / _SIDE
+    place = (np.arange(SMALL_SIDE) + 0.5) / SMALL_SIDE
     cosines = np.cos(np.pi * np.arange(_TERMS)[:, None] * place)
     terms = (cosines @ small.mean(0) @ cosines.T).ravel()[1:]
     return np.where(terms > np.median(terms), 1, -1).astype(np.float32)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 
 from remot.data.audit.tuples import MASK_FRAME, NO_MOTION, WORDS
-from remot.data.templates import Wordings
+from remot.data.templates import CLAIM_CLOSING, CLOSING, NUMBER_CLOSING, Wordings
 from remot.structures import Question, Slot, Triplet
 
 #: ``first, 1 to 2: A right, B none, C left``, read back from the text.
-_PAIR_LINE = re.compile(r"(\d) to (\d): (.+)$")
+_PAIR_LINE = re.compile(r"(?:first|second|third), (\d) to (\d): (.+)")
 #: Numbers are rounded when they are written: half a unit of the last digit.
 _ROUNDING = {"degrees": 0.5, "pixels": 0.5, "metres": 0.005, "opening": 0.05}
 _SLACK = 1e-6
@@ -28,12 +28,31 @@ def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> l
         The sentences; none for a format of somebody else's making, which cannot be read back.
     """
     check = CHECKS.get(question.format)
-    faults = [] if check is None else check(question, triplet, wordings)
+    faults = [] if check is None else [*check(question, triplet, wordings), _frame_fault(question, triplet, wordings)]
     return [f"{question.prompt_id}: {fault}" for fault in faults if fault]
 
 
+def _frame_fault(question: Question, triplet: Triplet, wordings: Wordings) -> str:
+    """What is wrong with the first and the last line, or with the number of those between; "" if nothing is."""
+    attribute, subject = triplet.labels[0].attribute, triplet.labels[0].subject.replace("_", " ")
+    texts, closing = {
+        "multiple_choice": (wordings.choose[attribute], CLOSING),
+        "true_false": (wordings.claims, CLAIM_CLOSING),
+        "fill_in": (wordings.amount.get(attribute, ()), NUMBER_CLOSING),
+        "comparative": (wordings.most.get(attribute, ()), CLOSING),
+    }[question.format]
+    headings = [text.format(subject=subject) + "\n" for text in texts]
+    (heading, *_) = [one for one in headings if question.text.startswith(one)] or [""]
+    if not heading:
+        return f"the text does not begin with a question about {attribute} {subject}".rstrip()
+    lines = question.text.removeprefix(heading).split("\n")
+    if len(lines) != len(question.slots) + 1 or lines[-1] != closing.get(len(question.slots)):
+        return "the text has other lines than the questions and what to answer with"
+    return ""
+
+
 def _pairs(question: Question) -> list[re.Match[str]]:
-    return [found for line in question.text.splitlines() if (found := _PAIR_LINE.search(line))]
+    return [found for line in question.text.splitlines() if (found := _PAIR_LINE.fullmatch(line))]
 
 
 def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[str]:

@@ -39,12 +39,14 @@ class Audit:
         attributes: Labels of each attribute.
         tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
         num_possible: Number of tuples that can be true together.
-        blind: Shares of right letters without a picture; None if there are fewer than two scenes.
+        blind: Shares of right letters without a picture; None if there are fewer than two prompts with letters.
         scenes: Number of scenes of each split.
         shared_scenes: Scenes that are in two splits.
         num_frames: Pictures compared between splits; plain ones are not.
         duplicates: Pairs of pictures in two splits that are the same.
         pictures: Built pictures that are not what the source shows, one sentence each.
+        num_pictures: Built pictures that were compared with the source.
+        facts: What built prompts say about their clips that is not so, one sentence each.
     """
 
     split: str
@@ -61,6 +63,8 @@ class Audit:
     num_frames: int
     duplicates: Sequence[Duplicate]
     pictures: Sequence[str] = ()
+    num_pictures: int = 0
+    facts: Sequence[str] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -72,6 +76,8 @@ class Audit:
             found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
         if self.impossible:
             found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
+        if self.facts:
+            found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
         if self.pictures:
             found.append(f"{len(self.pictures)} pictures are wrong, such as {self.pictures[0]}")
         if self.shared_scenes:
@@ -99,8 +105,11 @@ class Audit:
             "wrong_letters": len(self.letters),
             "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
             "impossible_answers": len(self.impossible),
+            "wrong_facts": len(self.facts),
             "wrong_pictures": len(self.pictures),
+            "compared_pictures": self.num_pictures,
             "blind_models": {} if blind is None else blind.by_model,
+            "blind_halved_by": None if blind is None else blind.halved_by,
             "blind_standard_errors": {} if blind is None else blind.standard_errors,
             "num_scenes": self.scenes,
             "scenes_in_two_splits": list(self.shared_scenes),
@@ -128,6 +137,8 @@ class Findings:
     tuples: Counter[str] = field(default_factory=Counter)
     possible: set[str] = field(default_factory=set)
     pictures: list[str] = field(default_factory=list)
+    num_pictures: int = 0
+    facts: list[str] = field(default_factory=list)
 
     def take(self, triplet: Triplet, question: Question) -> None:
         """Check one prompt."""
@@ -172,6 +183,7 @@ def audit_data(
         ConfigError: If there is no such split or nothing is to be checked.
         DecodeError: If a picture cannot be decoded.
     """
+    data.require_clips("audit the folder of these prompts instead: remot data audit DIR")
     data.setup()
     if num_triplets < 1 or split not in data.datasets:
         msg = f"{num_triplets} triplets of the {split} split: ask for at least 1 of {', '.join(data.datasets)}"
@@ -217,6 +229,8 @@ def audit_of(
         num_frames=len(prints),
         duplicates=duplicates_across_splits(prints),
         pictures=found.pictures,
+        num_pictures=found.num_pictures,
+        facts=found.facts,
     )
 
 

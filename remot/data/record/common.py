@@ -1,8 +1,10 @@
 """What the recorders share: recordings, boxes from label pictures, and poses of cameras that look somewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,28 @@ def write_recording(recording: Recording, out: Path, *, source: str, licence: st
         folder = write_masks(recording.labels, out / f"{clip.clip_id}-masks")
         clip = replace(clip, objects={name: replace(track, masks=folder) for name, track in clip.objects.items()})
     return write_clip(clip, recording.frames, out, fps=recording.fps, source=source, licence=licence)
+
+
+def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str, licence: str) -> Iterator[Path]:
+    """Write recordings one by one in a process that draws nothing.
+
+    On a processor with AVX-512, x264 was seen to give other bytes for the same pictures after software rendering
+    (Mesa's llvmpipe) had run in its process, and never with ``mbtree=0`` or ``asm=avx2``: its look-ahead along motion
+    is at fault. A process that draws nothing nearly always writes the same video for the same pictures. Annotations
+    and masks are the same for the same seed in any case.
+
+    Args:
+        recordings: What to write; each is made when the one before is written.
+        out: Folder to write to, created if missing.
+        source: Where the pictures come from.
+        licence: Under which terms they may be used.
+
+    Yields:
+        The JSON files.
+    """
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as writer:
+        for recording in recordings:
+            yield writer.submit(write_recording, recording, out, source=source, licence=licence).result()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from remot.data.recorded import picture_in
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
@@ -45,6 +46,8 @@ def choose_rows(
 
     Raises:
         ConfigError: If there is none of that kind.
+        AnnotationError: If a picture lies outside the folder.
+        DecodeError: If a picture is missing.
     """
     fitting = [
         prompt
@@ -63,12 +66,7 @@ def choose_rows(
 
 def _row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
     question = prompt.question
-    inside = folder.resolve()
-    pictures = tuple((inside / name).resolve() for name in prompt.images)
-    for picture, name in zip(pictures, prompt.images, strict=True):
-        if not picture.is_relative_to(inside):
-            msg = f"{folder}: the picture {name!r:.80} of {question.prompt_id} leads outside the folder"
-            raise ConfigError(msg)
+    pictures = tuple(picture_in(f"{folder}: {question.prompt_id}", name, folder) for name in prompt.images)
     return SheetRow(
         title=f"{question.prompt_id}  clip {prompt.clip_id}  {prompt.negative}, {question.format}",
         pictures=pictures,

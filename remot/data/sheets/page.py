@@ -4,10 +4,10 @@ import base64
 import html
 from collections.abc import Sequence
 from io import BytesIO
-
-from PIL import Image
+from pathlib import Path
 
 from remot.data.sheets.choose import SheetRow
+from remot.data.sheets.picture import opened
 
 #: Width at which pictures are embedded, in pixels; smaller ones are left as they are.
 MAX_WIDTH = 420
@@ -49,11 +49,10 @@ def _section(row: SheetRow) -> str:
     )
 
 
-def _data_url(picture: object) -> str:
-    with Image.open(str(picture)) as opened:
-        shown = opened.convert("RGB")
+def _data_url(picture: Path) -> str:
+    shown = opened(picture)
     if shown.width > MAX_WIDTH:
-        shown = shown.resize((MAX_WIDTH, round(shown.height * MAX_WIDTH / shown.width)))
+        shown = shown.resize((MAX_WIDTH, max(1, round(shown.height * MAX_WIDTH / shown.width))))
     buffer = BytesIO()
     shown.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -2,9 +2,11 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from remot.data.picture_files import read_picture
 from remot.data.sheets.choose import SheetRow
 
 PICTURE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
@@ -53,10 +55,20 @@ def _lines(row: SheetRow) -> list[str]:
     return [line for text in told for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
 
 
-def _sized(picture: object) -> Image.Image:
-    with Image.open(str(picture)) as opened:
-        shown = opened.convert("RGB")
-    return shown.resize((PICTURE_WIDTH, round(shown.height * PICTURE_WIDTH / shown.width)))
+def opened(picture: Path) -> Image.Image:
+    """A picture of a prompt.
+
+    Raises:
+        DecodeError: If it cannot be read.
+    """
+    return Image.fromarray(read_picture(picture).permute(1, 2, 0).numpy())
+
+
+def _sized(picture: Path) -> Image.Image:
+    """As wide as its place, or as high as twice that if it is very tall."""
+    shown = opened(picture)
+    scale = min(PICTURE_WIDTH / shown.width, 2 * PICTURE_WIDTH / shown.height)
+    return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
 
 
 def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

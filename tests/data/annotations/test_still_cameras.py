@@ -35,7 +35,7 @@ def test_folders_are_recognised_by_whole_words(folder, known):
 
 
 def test_an_exact_name_comes_first():
-    assert known_sequence("Walking_2", {"Walking2", "Walking_2"}) == "Walking_2"
+    assert known_sequence("Walking2", {"Walking2", "Walking_2"}) == "Walking2"
 
 
 def test_vouched_names_replace_the_known_ones():

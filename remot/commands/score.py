@@ -1,0 +1,193 @@
+"""``remot score``."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from remot.errors import AnnotationError, ConfigError
+
+if TYPE_CHECKING:
+    from remot.rewards import Reward
+    from remot.rewards.offline import OfflineRow
+
+#: Rows that are scored together, at least.
+CHUNK_ROWS = 256
+EXIT_NOTHING_SCORED = 1
+
+
+def score_command(
+    config: Path,
+    input: Path,  # noqa: A002 (the name of the option)
+    on_bad_line: Literal["raise", "skip"] = "raise",
+) -> None:
+    """Score completions you already have: one JSON line with total, parts and success for each.
+
+    Rows with the same id, one after another, are the completions of one prompt. A part that is null is not applicable.
+    Exit status 1 if no line could be scored.
+
+    Args:
+        config: Configuration with a score section, such as configs/systems/spacer.yaml; that of a GRPO run will do.
+        input: JSON lines of {"task": …, "completion": …, "reference": {…}}; see docs/rewards.md.
+        on_bad_line: Stop at a bad line, or name it, leave it out and count it.
+    """
+    reward = reward_from(config)
+    tally = _Tally(raise_bad=on_bad_line == "raise")
+    with _Progress(input) as show:
+        for rows in _chunks(tally.good(input)):
+            for row, record in tally.scored(reward, rows):
+                sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
+                show(row.line)
+    sys.stderr.write(f"{tally}\n")
+    if not tally.num_scored:
+        sys.exit(EXIT_NOTHING_SCORED)
+
+
+def reward_from(config: Path) -> "Reward":
+    """The reward of a configuration's ``score.reward``, else of its ``model.grpo.reward``.
+
+    Raises:
+        ConfigError: If the file cannot be read, has neither, or a key or value does not fit.
+    """
+    from remot.commands.own import OwnParser, instantiated
+    from remot.rewards import Reward
+
+    parser = OwnParser(prog="remot score")
+    parser.add_argument("--reward", type=Reward)
+    reward: Reward = instantiated(parser, parser.parse_object({"reward": _reward_section(config)})).reward
+    return reward
+
+
+def _reward_section(config: Path) -> Any:  # noqa: ANN401 (YAML)
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"the configuration {config} cannot be read: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    for path in (("score", "reward"), ("model", "grpo", "reward")):
+        section = content
+        for key in path:
+            section = section.get(key) if isinstance(section, dict) else None
+        if section is not None:
+            return section
+    msg = f"{config} names no reward: it has neither score.reward nor model.grpo.reward; see configs/systems"
+    raise ConfigError(msg)
+
+
+class _Tally:
+    """What became of the lines."""
+
+    def __init__(self, *, raise_bad: bool) -> None:
+        self.raise_bad = raise_bad
+        self.num_scored = self.num_bad = self.num_successes = 0
+        self.totals = 0.0
+        self.num_totals = 0
+
+    def good(self, file: Path) -> "Iterator[OfflineRow]":
+        """The rows that can be read."""
+        from remot.rewards.offline import read_rows
+
+        for row in read_rows(file):
+            if isinstance(row, AnnotationError):
+                self.bad(row)
+            else:
+                yield row
+
+    def bad(self, error: AnnotationError) -> None:
+        """Raise the error, or name it and go on."""
+        if self.raise_bad:
+            raise error
+        sys.stderr.write(f"remot: {error}\n")
+        self.num_bad += 1
+
+    def scored(self, reward: "Reward", rows: "Sequence[OfflineRow]") -> "Iterator[tuple[OfflineRow, dict[str, Any]]]":
+        """Rows of some groups and what they are worth; groups without a reward are bad lines."""
+        try:
+            records = _records(reward, rows)
+        except ConfigError as error:
+            groups = _groups(rows)
+            if len(groups) > 1:
+                for group in groups:
+                    yield from self.scored(reward, group)
+            else:
+                for row in rows:
+                    self.bad(AnnotationError(f"{row.where}: {error}"))
+            return
+        for row, record in zip(rows, records, strict=True):
+            self._note(record)
+            yield row, record
+
+    def _note(self, record: dict[str, Any]) -> None:
+        self.num_scored += 1
+        self.num_successes += record["success"]
+        if record["total"] is not None:
+            self.totals += record["total"]
+            self.num_totals += 1
+
+    def __str__(self) -> str:
+        mean = self.totals / self.num_totals if self.num_totals else math.nan
+        bad = f", {self.num_bad} bad lines left out" if self.num_bad else ""
+        return f"{self.num_scored} lines scored: mean total {mean:.4f}, {self.num_successes} successes{bad}"
+
+
+def _groups(rows: "Sequence[OfflineRow]") -> "list[list[OfflineRow]]":
+    return [list(group) for _, group in groupby(rows, key=lambda row: row.question.prompt_id)]
+
+
+def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":
+    """Lists of at least so many rows, a group never split."""
+    chunk: list[OfflineRow] = []
+    for _, group in groupby(rows, key=lambda row: row.question.prompt_id):
+        chunk += group
+        if len(chunk) >= CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _records(reward: "Reward", rows: "Sequence[OfflineRow]") -> list[dict[str, Any]]:
+    output = reward([row.completion for row in rows], [row.question for row in rows])
+    columns = {name: part.tolist() for name, part in output.parts.items()}
+    return [
+        {
+            "line": row.line,
+            "task": row.question.task,
+            "total": _plain(total),
+            "parts": {name: _plain(column[k]) for name, column in columns.items()},
+            "success": success,
+        }
+        for k, (row, total, success) in enumerate(
+            zip(rows, output.total.tolist(), output.success.tolist(), strict=True)
+        )
+    ]
+
+
+def _plain(number: float) -> float | None:
+    """``number`` without float32's last digits, None for "not applicable" and for what JSON cannot say."""
+    return float(f"{number:.7g}") if math.isfinite(number) else None
+
+
+class _Progress:
+    """A count of lines on the terminal's error stream; nothing where there is no terminal."""
+
+    def __init__(self, file: Path) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+        columns = (SpinnerColumn(), TextColumn(f"scoring {file.name}"), MofNCompleteColumn())
+        # Left to itself, the bar would write the standard output to the error stream as well.
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.bar.__enter__()
+        task = self.bar.add_task("scoring", total=None)
+        return lambda line: self.bar.update(task, completed=line)
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()

@@ -1,0 +1,62 @@
+"""``remot data validate``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+from remot.commands.sources import data_from, data_section
+from remot.data.annotations.base import AnnotationReader
+from remot.errors import ConfigError
+
+
+def validate_command(
+    root: Path | None = None,
+    config: Path | None = None,
+    reader: AnnotationReader | None = None,
+    decode: bool = True,  # noqa: FBT001, FBT002 (an option)
+    format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
+) -> None:
+    """Check every clip below a folder: its annotation, its media, and what can be asked about it.
+
+    Ends with exit code 1 if a clip is bad.
+
+    Args:
+        root: Folder of the annotated clips; the configuration's by default.
+        config: Configuration whose reader and experts are used; the native format and the default experts otherwise.
+        reader: Annotation format, instead of the configuration's.
+        decode: Decode every annotated picture; false only compares times, which is quick.
+        format: What to write to the standard output.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from remot.data.validation import as_text, check_clips, summary
+
+    if root is None and config is None:
+        msg = "nothing to validate: give a folder of annotated clips"
+        raise ConfigError(msg)
+    data = data_from(data_section(config, None if root is None else str(root)))
+    _require_clips(data.root)
+    reader, checked = reader or data.reader, []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("checking clips", total=len(reader.sources(data.root)))
+        for one in check_clips(reader, data.root, data.sampler, decode=decode):
+            checked.append(one)
+            bar.update(task, advance=1)
+    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
+    sys.stdout.write(told)
+    if any(one.fault for one in checked):
+        sys.exit(1)
+
+
+def _require_clips(root: Path) -> None:
+    """Refuse what holds prompts, not clips."""
+    from remot.data.built_folder import MANIFEST, RECORDS
+
+    if root.is_file():
+        msg = f"{root} is a file: give the folder of annotated clips; prompts are checked by remot data audit {root}"
+        raise ConfigError(msg)
+    if (root / RECORDS).is_file() and (root / MANIFEST).is_file():
+        msg = f"{root} holds built prompts, which are checked by: remot data audit {root}"
+        raise ConfigError(msg)

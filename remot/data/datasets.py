@@ -1,0 +1,112 @@
+"""From settings to the prompts of each split: made from clips, or read from disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remot.data.catalogue import ClipEntry, ClipStore, StoredClips
+from remot.data.dataset import TripletDataset
+from remot.data.index import BalanceBy
+from remot.data.questions import QuestionWriter
+from remot.data.record_dataset import RecordDataset
+from remot.data.recorded import read_recorded
+from remot.data.splits import split_by_scene
+from remot.data.triplets import TripletSampler
+from remot.errors import EmptySplitError
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How large the splits are and what their random streams are called.
+
+    Args:
+        val_fraction: Share to validate on; 0 for none.
+        test_fraction: Share to test on; 0 for none.
+        num_prompts: Prompts of each split.
+        seed: Names the training prompts.
+        held_out_seed: Names the division and the other prompts.
+        required: Refuse to leave a wanted split empty.
+    """
+
+    val_fraction: float
+    test_fraction: float
+    num_prompts: dict[str, int]
+    seed: int
+    held_out_seed: int
+    required: bool
+
+    def seed_of(self, split: str) -> int:
+        """The seed of one split."""
+        return self.seed if split == "train" else self.held_out_seed
+
+
+def datasets_of_clips(
+    store: ClipStore,
+    entries: Sequence[ClipEntry],
+    sampler: TripletSampler,
+    writer: QuestionWriter,
+    settings: SplitSettings,
+    balance_by: BalanceBy = "attribute",
+) -> dict[str, TripletDataset]:
+    """Prompts about clips, divided by scenes.
+
+    Args:
+        store: Reads the clips.
+        entries: Which ones to use.
+        sampler: Finds triplets.
+        writer: Makes questions of them.
+        settings: Sizes and seeds.
+        balance_by: Over what answers are balanced.
+
+    Raises:
+        EmptySplitError: If a wanted split has no clip or no triplet.
+    """
+
+    def stratum(entry: ClipEntry) -> tuple[str, ...]:
+        """Domain and askable attributes, so that every split asks about the same things."""
+        return entry.domain, *sorted({sampler.experts[one.expert_index].attribute.name for one in entry.askables})
+
+    fractions = settings.val_fraction, settings.test_fraction
+    splits = split_by_scene(entries, *fractions, settings.held_out_seed, stratum, required=settings.required)
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return {
+        name: TripletDataset(
+            StoredClips(store, part),
+            sampler,
+            writer,
+            name,
+            settings.num_prompts[name],
+            settings.seed_of(name),
+            balance_by,
+            [entry.askables for entry in part],
+        )
+        for name, part in parts.items()
+        if part
+    }
+
+
+def datasets_of_records(records: Path, images_root: Path | None, settings: SplitSettings) -> dict[str, RecordDataset]:
+    """Finished prompts; all of them for training, the first ones of the other splits.
+
+    Raises:
+        AnnotationError: If a line is malformed.
+        DecodeError: If a picture is missing.
+        EmptySplitError: If a wanted split has no prompt.
+    """
+    fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
+    splits = read_recorded(records, images_root, fractions, settings.held_out_seed)
+    for name, fraction in fractions.items():
+        if fraction == 0:
+            splits.pop(name, None)
+        elif settings.required and name not in splits:
+            msg = f"{records} holds no prompt of the {name} split; set data.{name}_fraction to 0 to go on without"
+            raise EmptySplitError(msg)
+    return {
+        name: RecordDataset(
+            prompts if name == "train" else prompts[: settings.num_prompts[name]],
+            name,
+            settings.seed_of(name),
+            shuffled=name == "train",
+        )
+        for name, prompts in splits.items()
+    }

@@ -1,0 +1,90 @@
+"""Finished prompts by number."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from remot.data.dataset import Sample
+from remot.data.picture_files import read_picture
+from remot.data.recorded import RecordedPrompt
+from remot.errors import DecodeError, EmptySplitError
+from remot.seeding import numpy_generator
+from remot.structures import Question
+
+
+class RecordDataset(Dataset[Sample]):
+    """Prompts that were built before.
+
+    An item's number is an *address*, as of :class:`remot.data.dataset.TripletDataset`: any integer from 0, with no end.
+    Address ``a`` is a prompt of epoch ``a // num_prompts``, and an epoch holds every prompt once. Which one it is
+    depends on (seed, split, address) alone.
+
+    Args:
+        prompts: What there is.
+        split: Name of the split.
+        seed: Names the order of each epoch.
+        shuffled: Each epoch in an order of its own; False keeps the order of the file.
+        with_pictures: False leaves pictures unread, for use of the text alone.
+
+    Raises:
+        EmptySplitError: If there is no prompt.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[RecordedPrompt],
+        split: str,
+        seed: int = 0,
+        *,
+        shuffled: bool = False,
+        with_pictures: bool = True,
+    ) -> None:
+        if not prompts:
+            msg = f"the {split} split of the records holds no prompt"
+            raise EmptySplitError(msg)
+        self.prompts = tuple(prompts)
+        self.split = split
+        self.seed = seed
+        self.shuffled = shuffled
+        self.with_pictures = with_pictures
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, address: int) -> Sample:
+        """The prompt at an address.
+
+        Raises:
+            DecodeError: If a picture cannot be read.
+        """
+        prompt = self.prompt(address)
+        try:
+            images = [read_picture(picture) for picture in prompt.pictures] if self.with_pictures else []
+        except DecodeError as error:
+            msg = f"{prompt.where}: {error}"
+            raise DecodeError(msg, reason=error.reason) from error
+        return Sample(images, self.question(address), prompt.clip_id)
+
+    def prompt(self, address: int) -> RecordedPrompt:
+        """The prompt as it stands in the file."""
+        epoch, number = divmod(address, len(self.prompts))
+        return self.prompts[int(self._epoch_order(epoch)[number])]
+
+    def question(self, address: int) -> Question:
+        """The prompt's text and right answers.
+
+        From the second epoch on its name ends in ``#`` and the epoch's number: no two addresses may share a name, which
+        addresses the rollout noise.
+        """
+        question, epoch = self.prompt(address).question, address // len(self.prompts)
+        return replace(question, prompt_id=f"{question.prompt_id}#{epoch}") if epoch else question
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if self._order[0] != epoch:
+            count = len(self.prompts)
+            generator = numpy_generator(self.seed, self.split, epoch, "recorded")
+            self._order = epoch, generator.permutation(count) if self.shuffled else np.arange(count)
+        return self._order[1]

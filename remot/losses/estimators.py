@@ -1,0 +1,127 @@
+"""Ways to compare completions, as settings: the functions of :mod:`remot.losses.advantages` with their constants.
+
+Statistics over the batch are those of the prompts of one process, of all its micro-batches.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from remot.errors import ConfigError
+from remot.losses.advantages import (
+    AdvantageOutput,
+    batch_std_advantages,
+    gdpo_advantages,
+    global_advantages,
+    group_advantages,
+    leave_one_out_advantages,
+    mean_only_advantages,
+)
+
+
+class Advantages(ABC):
+    """Says how much better a completion is than the others.
+
+    All but :class:`GDPOAdvantages` add up the weighted rewards of a completion first.
+    """
+
+    @abstractmethod
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:
+        """Advantages of a batch.
+
+        Args:
+            rewards: [P, G] weighted sums of the terms.
+            terms: [K, P, G] each reward of the sum without its weight, NaN where it does not apply.
+            weights: The K weights.
+        """
+
+
+def _require_eps(eps: float) -> float:
+    if not eps > 0:
+        msg = f"eps keeps a deviation from 0, so it is above 0, not {eps}"
+        raise ConfigError(msg)
+    return eps
+
+
+class GroupAdvantages(Advantages):
+    """:func:`remot.losses.group_advantages`: z-scores within the group, as GRPO and ReMoT.
+
+    Args:
+        eps: Added to the deviation; 1e-4 as in TRL, verl has 1e-6.
+        unbiased: Divide by G − 1; otherwise by G.
+    """
+
+    def __init__(self, eps: float = 1e-4, unbiased: bool = True) -> None:  # noqa: FBT001, FBT002 - a setting
+        self.eps = _require_eps(eps)
+        self.unbiased = unbiased
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare within each group."""
+        return group_advantages(rewards, self.eps, unbiased=self.unbiased)
+
+
+class BatchStdAdvantages(Advantages):
+    """:func:`remot.losses.advantages.batch_std_advantages`: mean of the group, deviation of the batch (Lite PPO).
+
+    Args:
+        eps: Added to the deviation.
+    """
+
+    def __init__(self, eps: float = 1e-4) -> None:
+        self.eps = _require_eps(eps)
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare within each group, on the scale of the batch."""
+        return batch_std_advantages(rewards, self.eps)
+
+
+class MeanOnlyAdvantages(Advantages):
+    """:func:`remot.losses.advantages.mean_only_advantages`: no deviation at all (Dr. GRPO)."""
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare within each group, on the scale of the rewards."""
+        return mean_only_advantages(rewards)
+
+
+class LeaveOneOutAdvantages(Advantages):
+    """:func:`remot.losses.advantages.leave_one_out_advantages`: against the mean of the others (RLOO)."""
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare with the others of the group, on the scale of the rewards."""
+        return leave_one_out_advantages(rewards)
+
+
+class GlobalAdvantages(Advantages):
+    """:func:`remot.losses.advantages.global_advantages`: z-scores over the batch (REINFORCE++).
+
+    The paper standardises over tokens and takes the KL from the reward; here every completion counts once and the KL
+    stays a term of the loss, which is a reconstruction.
+
+    Args:
+        eps: Added to the deviation.
+        group_baseline: Subtract the mean of the group first (REINFORCE++-baseline).
+    """
+
+    def __init__(self, eps: float = 1e-8, group_baseline: bool = False) -> None:  # noqa: FBT001, FBT002 - a setting
+        self.eps = _require_eps(eps)
+        self.group_baseline = group_baseline
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare over the batch."""
+        return global_advantages(rewards, self.eps, group_baseline=self.group_baseline)
+
+
+class GDPOAdvantages(Advantages):
+    """:func:`remot.losses.advantages.gdpo_advantages`: every reward standardised before they are summed (GDPO).
+
+    Args:
+        eps: Added to the deviations; 1e-4 as in TRL.
+    """
+
+    def __init__(self, eps: float = 1e-4) -> None:
+        self.eps = _require_eps(eps)
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:
+        """Compare reward by reward within each group, then over the batch."""
+        return gdpo_advantages(rewards, terms, weights, self.eps)

@@ -1,0 +1,34 @@
+"""A plain function as a reward."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from remot.rewards.base import Reward, check_lengths
+from remot.structures import Question, RewardOutput
+
+
+class FunctionReward(Reward):
+    """``function(completion, question)``, a number, or None where it is not applicable.
+
+    Args:
+        function: The function; in YAML its import path, such as my_rewards.brevity.
+        name: Metric key; the function's own name if "".
+        success_at: Value from which a completion succeeds; None for a function that has no say in that.
+    """
+
+    def __init__(
+        self, function: Callable[[str, Any], float | None], name: str = "", success_at: float | None = None
+    ) -> None:
+        self.function = function
+        self.name = name or str(getattr(function, "__name__", "function"))
+        self.success_at = success_at
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+        """Call the function for each completion."""
+        check_lengths(completions, questions)
+        values = [self.function(text, question) for text, question in zip(completions, questions, strict=True)]
+        total = torch.tensor([torch.nan if value is None else value for value in values], dtype=torch.float32)
+        success = ~total.isnan() if self.success_at is None else total >= self.success_at
+        return RewardOutput(total, {self.name: total}, success)

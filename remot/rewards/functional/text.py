@@ -1,0 +1,115 @@
+"""How alike two texts are, in [0, 1]."""
+
+import re
+import string
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from remot.errors import ConfigError
+
+#: Words of each text that ROUGE looks at: its longest common subsequence takes their product of steps.
+MAX_ROUGE_WORDS = 256
+#: Words of each text that the word error rate looks at.
+MAX_WER_WORDS = 4096
+
+_LETTER = re.compile(r"[A-G]")
+_PREFIXES = (
+    "The best answer is",
+    "The correct answer is",
+    "The answer is",
+    "The answer",
+    "The best option is",
+    "The correct option is",
+    "Best answer:",
+    "Best option:",
+)
+_PLAIN_WORD = re.compile(r"[a-z0-9]+")
+_STOP = (
+    "a an and are as at by for from had has have he her his in into is it its of off on onto or out over she that the "
+    "their them then there they this to up was were while who with"
+)
+#: Words that carry no event; for the lexical judge.
+STOP_WORDS = frozenset(_STOP.split())
+
+
+def rouge_mean(predicted: str, gold: str, *, use_stemmer: bool = True) -> float:
+    """Mean F-measure of ROUGE-1, ROUGE-2 and ROUGE-L by ``rouge-score`` (SpaceR, problem type "free-form").
+
+    Args:
+        predicted: Answer; its first 256 words count.
+        gold: Right answer; its first 256 words count.
+        use_stemmer: Compare stems of words, as SpaceR does.
+
+    Raises:
+        ConfigError: If ``rouge-score`` is not installed.
+    """
+    scores = _rouge(use_stemmer).score(_first_words(gold, MAX_ROUGE_WORDS), _first_words(predicted, MAX_ROUGE_WORDS))
+    return sum(float(score.fmeasure) for score in scores.values()) / len(scores)
+
+
+@lru_cache(maxsize=2)
+def _rouge(use_stemmer: bool) -> Any:  # noqa: ANN401, FBT001 (a class of a library without types)
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        msg = "ROUGE needs the rouge-score package: pip install 'remot[rewards]'"
+        raise ConfigError(msg) from error
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=use_stemmer)
+
+
+def word_accuracy(predicted: str, gold: str) -> float:
+    """1 − WER by ``jiwer``, at least 0 (SpaceR, problem type "OCR"); words are compared as they are.
+
+    An empty ``gold`` has no error rate; as in SpaceR it then counts as one word.
+
+    Raises:
+        ConfigError: If ``jiwer`` is not installed.
+    """
+    try:
+        from jiwer import wer
+    except ImportError as error:
+        msg = "the word error rate needs the jiwer package: pip install 'remot[rewards]'"
+        raise ConfigError(msg) from error
+    predicted, gold = _first_words(predicted, MAX_WER_WORDS), _first_words(gold, MAX_WER_WORDS)
+    return max(0.0, 1.0 - float(wer(gold, predicted))) if gold else float(not predicted)
+
+
+def _first_words(text: str, num_words: int) -> str:
+    return " ".join(text.split(None, num_words)[:num_words])
+
+
+def option_letter(text: str) -> str:
+    """The option letter VideoChat-R1 reads: the first of A to G once prefixes such as "The answer is" are gone.
+
+    "" if there is none. Any capital counts, also the first of a word: "Green" is G.
+    """
+    text = text.strip()
+    for prefix in _PREFIXES:
+        text = text.replace(prefix, "")
+    found = _LETTER.search(text)
+    return found[0] if found else ""
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Words of ``text`` in lower case that are no :data:`STOP_WORDS`, a plural or verbal "s" cut off."""
+    words = (word for word in _PLAIN_WORD.findall(text.lower()) if word not in STOP_WORDS)
+    return frozenset(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
+
+
+def swapped_words(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """``text`` in lower case with the words of each pair exchanged, single spaces and no outer full stop.
+
+    >>> swapped_words("To the LEFT of it.", [("left", "right")])
+    'to the right of it'
+    """
+    other = {word: partner for pair in pairs for word, partner in (pair, pair[::-1])}
+    words = text.lower().strip().rstrip(".").split()
+    return " ".join(_swapped(word, other) for word in words)
+
+
+def _swapped(word: str, other: dict[str, str]) -> str:
+    """A word or its parts, such as upper-left; marks around it stay."""
+    core = word.strip(string.punctuation)
+    parts = "-".join(other.get(part, part) for part in core.split("-"))
+    return word.replace(core, parts, 1) if core else word

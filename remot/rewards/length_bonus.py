@@ -1,0 +1,68 @@
+"""Is a right answer neither short nor long?"""
+
+from collections.abc import Sequence
+
+import torch
+
+from remot.errors import ConfigError
+from remot.rewards.base import Reward
+from remot.rewards.conciseness import LENGTHS, LengthUnit
+from remot.rewards.functional.groups import length_bonus
+from remot.rewards.grouping import groups_of
+from remot.structures import Question, RewardOutput
+
+
+class LengthBonusReward(Reward):
+    """+ 0.2 for completions with acc > 0.1 of 320 to 512 tokens, if more than one of the group has acc > 0.1.
+
+    SpaceR's length control (arXiv 2504.01805). Lengths are counted in words or characters here, since a reward sees
+    texts; :func:`remot.rewards.functional.groups.length_bonus` takes any lengths. Completions with equal prompt ids are
+    a group.
+
+    Args:
+        reward: The accuracy.
+        shortest: Smallest length that gets it.
+        longest: Largest length that gets it.
+        bonus: What a completion gets.
+        min_accuracy: What its accuracy has to exceed.
+        unit: What lengths are counted in.
+        name: Metric key.
+    """
+
+    def __init__(
+        self,
+        reward: Reward,
+        shortest: int = 320,
+        longest: int = 512,
+        bonus: float = 0.2,
+        min_accuracy: float = 0.1,
+        unit: LengthUnit = "words",
+        name: str = "length_bonus",
+    ) -> None:
+        if not 0 <= shortest <= longest or unit not in LENGTHS:
+            units = " or ".join(LENGTHS)
+            msg = f"a length bonus needs 0 <= shortest <= longest in {units}; got {shortest}, {longest}, {unit!r}"
+            raise ConfigError(msg)
+        self.reward = reward
+        self.shortest = shortest
+        self.longest = longest
+        self.bonus = bonus
+        self.min_accuracy = min_accuracy
+        self.unit: LengthUnit = unit
+        self.name = name
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+        """The bonus of each completion."""
+        accuracies = self.reward(completions, questions).total.nan_to_num(0.0).tolist()
+        total = torch.zeros(len(completions))
+        for rows in groups_of(questions):
+            bonuses = length_bonus(
+                [accuracies[row] for row in rows],
+                [LENGTHS[self.unit](completions[row]) for row in rows],
+                shortest=self.shortest,
+                longest=self.longest,
+                bonus=self.bonus,
+                min_accuracy=self.min_accuracy,
+            )
+            total[rows] = torch.tensor(bonuses)
+        return RewardOutput(total, {self.name: total}, torch.ones(len(completions), dtype=torch.bool))

@@ -1,0 +1,75 @@
+"""Stretches of time in completions."""
+
+import math
+import re
+
+from remot.rewards.reading.tags import elements
+from remot.rewards.reading.values import json_value, number_rows, plain_number
+from remot.structures import Interval
+
+_SPAN = re.compile(r"(?<![0-9])([0-9]{1,9}(?:\.[0-9]{0,9})?) (?:to|and) ([0-9]{1,9}(?:\.[0-9]{0,9})?)", re.IGNORECASE)
+#: Most stretches that are read from one text.
+MAX_SPANS = 64
+_TO_LISTS = str.maketrans("()", "[]")
+
+
+def spans_in(text: str) -> list[Interval]:
+    """The stretches written "12.54 to 17.83" or "12.54 and 17.83", in order; one may end before it starts."""
+    found = zip(_SPAN.finditer(text), range(MAX_SPANS), strict=False)
+    return [(float(match[1]), float(match[2])) for match, _ in found]
+
+
+def last_span(text: str) -> Interval | None:
+    """The last of :func:`spans_in`, however many there are; None without any."""
+    last = None
+    for last in _SPAN.finditer(text):  # noqa: B007 (the last one is meant)
+        pass
+    return None if last is None else (float(last[1]), float(last[2]))
+
+
+def span_list(text: str, max_spans: int = MAX_SPANS) -> list[Interval] | None:
+    """The list ``[(5.2, 10.4), (12, 13)]`` that ``text`` consists of, brackets of either kind.
+
+    Returns:
+        The stretches, none for ``[]``; None if the text is anything else, one ends before it starts, a number is
+        negative, or there are more than ``max_spans``.
+    """
+    text = text.strip().translate(_TO_LISTS)
+    if text.endswith(",]"):  # Python's way to write a list of one
+        text = f"{text[:-2]}]"
+    rows = number_rows(json_value(text), 2)
+    if rows is None or len(rows) > max_spans or any(not 0 <= start <= end for start, end in rows):
+        return None
+    return [(start, end) for start, end in rows]
+
+
+def spans_of_answer(text: str, max_spans: int = MAX_SPANS) -> list[Interval] | None:
+    """Stretches in either way of writing: the list that ``text`` is, else all "X to Y" in it; None without any."""
+    listed = span_list(text, max_spans)
+    if listed is not None:
+        return listed
+    found = [(start, end) for start, end in spans_in(text) if start <= end]
+    return found if 0 < len(found) <= max_spans else None
+
+
+def json_span(text: str) -> Interval | None:
+    """``{"start_time": "3.2", "end_time": "7"}``, numbers in quotes or not; None if ``text`` is anything else."""
+    value = json_value(text)
+    if not isinstance(value, dict):
+        return None
+    start, end = (_number(value.get(key)) for key in ("start_time", "end_time"))
+    return None if start is None or end is None else (start, end)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        return plain_number(value)
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def last_answer_span(completion: str) -> Interval | None:
+    """The last "X to Y" inside the last answer element, as VideoChat-R1 reads it."""
+    last = None
+    for last in elements(completion, "answer"):  # noqa: B007 (the last one is meant)
+        pass
+    return None if last is None else last_span(last)

@@ -1,0 +1,152 @@
+"""The losses of one rollout, micro-batch by micro-batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from remot.losses import ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses.aggregate import token_count
+from remot.models.encoding import EncodedPrompts
+from remot.models.policy import VLMPolicy
+from remot.strategies.objective import micro_slices
+from remot.strategies.processes import is_distributed, mean_over_processes
+from remot.structures import LossOutput, Rollout
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised.
+
+    Args:
+        criterion: The loss.
+        correction: Weights for completions of another engine; None for none.
+        temperature: The one the completions were sampled with.
+        is_on_policy: There is one update, so that the ratio is 1 by definition.
+    """
+
+    criterion: PolicyLoss
+    correction: ImportanceCorrection | None
+    temperature: float
+    is_on_policy: bool
+
+
+class GroupStep:
+    """Losses of one rollout; what does not change between updates is computed once.
+
+    Args:
+        settings: What is minimised.
+        policy: The policy being trained.
+        encoded: P prompts.
+        rollout: Their completions.
+        advantages: [P, G].
+        is_kept: [P] bool, True for groups that are trained on; the others count in no denominator.
+        mask: [P, G, T] bool, True for tokens that are trained on.
+    """
+
+    def __init__(
+        self,
+        settings: LossSettings,
+        policy: VLMPolicy,
+        encoded: EncodedPrompts,
+        rollout: Rollout,
+        advantages: Tensor,
+        is_kept: Tensor,
+        mask: Tensor,
+    ) -> None:
+        self.settings = settings
+        self.policy = policy
+        self.encoded = encoded
+        self.rollout = rollout
+        self.advantages = advantages
+        self.mask = mask
+        counted = mask[is_kept.to(mask.device)]
+        self.num_tokens = max(1.0, token_count(counted))
+        self.normalizer = settings.criterion.normalizer(counted)
+        if settings.criterion.denominator_is_global:
+            self.normalizer = mean_over_processes(self.normalizer, mask.device)
+        self.reference: dict[int, Tensor] = {}
+        self.before: dict[int, Tensor] = {}
+
+    def micro_losses(self, micro_batch_prompts: int) -> Iterator[LossOutput]:
+        """Yields losses that add up to the loss of the batch.
+
+        A micro-batch in which nothing is trained on is passed over, unless there are other processes: all of them must
+        make the same number of backward passes.
+        """
+        slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
+        if not is_distributed():
+            slices = [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
+        for rows in slices:
+            yield self._loss(rows)
+
+    def _loss(self, rows: slice) -> LossOutput:
+        trained = self.policy.train_vision
+        encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
+        token_ids, temperature = self.rollout.token_ids[rows], self.settings.temperature
+        logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
+        if self.settings.correction is not None:
+            return self._corrected_loss(self.settings.correction, rows, logprobs, encoded)
+        return self.settings.criterion(
+            logprobs,
+            logprobs.detach() if self.settings.is_on_policy else self.rollout.logprobs[rows],
+            self._reference(rows, encoded),
+            self.advantages[rows],
+            self.mask[rows],
+            normalizer=self.normalizer,
+        )
+
+    def _corrected_loss(
+        self, correction: ImportanceCorrection, rows: slice, logprobs: Tensor, encoded: EncodedPrompts
+    ) -> LossOutput:
+        """The loss with two ratios: policy to trainer before the update, and that to the engine that sampled."""
+        before = self.before.setdefault(rows.start, logprobs.detach())  # of the first update, when nothing has moved
+        mask = self.mask[rows]
+        importance = correction(before, self.rollout.logprobs[rows], mask)
+        output = self.settings.criterion(
+            logprobs,
+            before,
+            self._reference(rows, encoded),
+            self.advantages[rows],
+            mask,
+            normalizer=self.normalizer,
+            weights=importance.weights,
+        )
+        logged = {
+            "importance/ratio_mean": importance.ratio,
+            "importance/weight_mean": importance.weights,
+            "importance/frac_bounded": importance.is_bounded.to(importance.ratio.dtype),
+        }
+        means = {name: float(masked_mean(values, mask, self.num_tokens)) for name, values in logged.items()}
+        return replace(output, metrics={**output.metrics, **means})
+
+    def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
+        if not self.settings.criterion.needs_reference:
+            return None
+        if rows.start not in self.reference:
+            if self.policy.train_vision:
+                encoded = self.policy.encode(encoded.prompts, use_reference=True)
+            self.reference[rows.start] = self.policy.completion_logprobs(
+                encoded, self.rollout.token_ids[rows], temperature=self.settings.temperature, use_reference=True
+            )
+        return self.reference[rows.start]
+
+
+def trained_tokens(rollout: Rollout, is_kept: Tensor, *, mask_truncated: bool) -> Tensor:
+    """[P, G, T] bool, True for tokens that are trained on.
+
+    Args:
+        rollout: The completions.
+        is_kept: [P] bool, groups that are trained on.
+        mask_truncated: Leave completions out that were cut off, whose reward says little of what they would have said.
+    """
+    mask = rollout.completion_mask & is_kept.to(rollout.completion_mask.device)[:, None, None]
+    return mask & rollout.finished[..., None] if mask_truncated else mask
+
+
+def spread(advantages: Tensor, is_kept: Tensor) -> Tensor:
+    """Advantages [K, G] of the kept groups as [P, G] of all, 0 for the others."""
+    result = torch.zeros(len(is_kept), advantages.shape[-1], dtype=advantages.dtype, device=advantages.device)
+    result[is_kept] = advantages
+    return result

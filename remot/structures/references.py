@@ -1,0 +1,147 @@
+"""What a completion is compared with, where that is more than option letters.
+
+A reward takes from a :class:`Reference` what it needs and is not applicable where that is missing. The same record
+serves a line of ``remot score`` and a question of a training run, so a reward does not know which of them it scores.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from remot.errors import AnnotationError
+from remot.structures.prompt import Question
+
+#: First moment and first moment after, in seconds.
+Interval = tuple[float, float]
+#: Left, top, right, bottom; the unit is that of the task, shares of the picture or pixels.
+Box = tuple[float, float, float, float]
+#: x and y in the cells of a map, or in the ground plane's own unit.
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class BoxTrack:
+    """An object's boxes over time.
+
+    Args:
+        name: What the object is called in the question.
+        pts_seconds: Times, strictly increasing.
+        boxes: One box in pixels for each time.
+    """
+
+    name: str
+    pts_seconds: tuple[float, ...]
+    boxes: tuple[Box, ...]
+
+    def __post_init__(self) -> None:
+        times = self.pts_seconds
+        if not times or len(times) != len(self.boxes):
+            msg = f"track {self.name!r:.60} has {len(times)} times and {len(self.boxes)} boxes"
+            raise AnnotationError(msg, reason="unsynchronised")
+        _check_finite(f"times of track {self.name!r:.60}", times)
+        if any(after <= before for before, after in pairwise(times)):
+            msg = f"times of track {self.name!r:.60} do not increase"
+            raise AnnotationError(msg, reason="times")
+        _check_boxes(f"track {self.name!r:.60}", self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The truth about one task, and what else its rewards look at. Whatever is None does not belong to the task.
+
+    Args:
+        answer: Right answer as text: an option letter, words, a transcription.
+        number: Right number.
+        intervals: Right stretches of time in seconds, in the order they are asked for.
+        boxes: Right boxes, one for each sampled frame; a single one for a single picture.
+        events: What happens in the clip, one sentence each.
+        map_centres: Centres of the instances of each category on a grid.
+        graphs: For each selected frame the centres of named objects in the ground plane.
+        tracks: Boxes of named objects over time.
+        counterparts: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
+        answer_map: How the change carries over to answers, such as left to right; what it does not hold stays.
+        image_size: Width and height of the pictures in pixels, by which boxes in shares are made pixels.
+    """
+
+    answer: str | None = None
+    number: float | None = None
+    intervals: tuple[Interval, ...] | None = None
+    boxes: tuple[Box, ...] | None = None
+    events: tuple[str, ...] | None = None
+    map_centres: Mapping[str, tuple[Point, ...]] | None = None
+    graphs: tuple[Mapping[str, Point], ...] | None = None
+    tracks: tuple[BoxTrack, ...] | None = None
+    counterparts: tuple[str, ...] | None = None
+    answer_map: Mapping[str, str] | None = None
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.number is not None:
+            _check_finite("number", (self.number,))
+        for start, end in self.intervals or ():
+            _check_finite("intervals", (start, end))
+            if start > end:
+                msg = f"the interval from {start} to {end} s ends before it starts"
+                raise AnnotationError(msg, reason="times")
+        _check_boxes("boxes", self.boxes or ())
+        for points in (self.map_centres or {}).values():
+            _check_finite("map_centres", (number for point in points for number in point))
+        for graph in self.graphs or ():
+            _check_finite("graphs", (number for point in graph.values() for number in point))
+        if self.image_size is not None and min(self.image_size) < 1:
+            msg = f"image_size {self.image_size} is no size of a picture"
+            raise AnnotationError(msg, reason="shape")
+
+
+def _check_finite(what: str, numbers: Iterable[float]) -> None:
+    if not all(map(math.isfinite, numbers)):
+        msg = f"{what} of a reference must be finite numbers"
+        raise AnnotationError(msg, reason="not finite")
+
+
+def _check_boxes(what: str, boxes: Iterable[Box]) -> None:
+    for left, top, right, bottom in boxes:
+        _check_finite(what, (left, top, right, bottom))
+        if left > right or top > bottom:
+            msg = f"{what}: the box {(left, top, right, bottom)} is not in the order left, top, right, bottom"
+            raise AnnotationError(msg, reason="shape")
+
+
+class ScoredTask(Protocol):
+    """What per-task rewards ask of a question."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task, by which its rewards are chosen."""
+
+    @property
+    def reference(self) -> Reference | None:
+        """What completions are compared with."""
+
+
+@dataclass(frozen=True)
+class ReferencedQuestion(Question):
+    """A question whose answer is compared with a :class:`Reference`; a :class:`ScoredTask`.
+
+    Args:
+        task: Name of the task.
+        reference: What completions are compared with.
+    """
+
+    task: str = ""
+    reference: Reference | None = None
+
+
+def reference_of(question: Question) -> Reference:
+    """What to compare answers to ``question`` with: its reference, else its letters, else nothing at all."""
+    held = getattr(question, "reference", None)
+    if isinstance(held, Reference):
+        return held
+    return Reference(answer=question.solution) if question.slots else Reference()
+
+
+def task_of(question: Question) -> str:
+    """Name of the task of ``question``: its own, else how it is asked."""
+    return str(getattr(question, "task", "")) or question.format
