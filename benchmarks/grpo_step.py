@@ -69,6 +69,7 @@ def compare(point: Point, sides: Sequence[str]) -> dict[str, Any]:
     if len(sides) == len(SIDES):
         trl, ours = result["trl"], result["remot"]
         result["speedup"] = trl["step_seconds"] / ours["step_seconds"]
+        result["cpu_speedup"] = trl["step_cpu_seconds"] / ours["step_cpu_seconds"]
         result["memory_ratio"] = ours["peak_mib"] / trl["peak_mib"]
         result["sampled_memory_ratio"] = ours["sampled_peak_mib"] / trl["sampled_peak_mib"]
     return result
@@ -88,7 +89,7 @@ def _in_fresh_process(side: str, point: Point, folder: Path) -> dict[str, Any]:
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            most = max(most, resident_bytes(process.pid)) if started.exists() else 0
+            most = max(most, resident_bytes(process.pid) if started.exists() else 0)
             time.sleep(SAMPLING_SECONDS)
     if process.returncode != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Meter:
         self._started = started
         self.losses: list[float] = []
         self._ends: list[float] = []
+        self._cpu_ends: list[float] = []
         self._phases: list[dict[str, float]] = []
         self._current: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
@@ -42,10 +44,12 @@ class Meter:
         self.baseline_bytes = resident_bytes("self")
         self._started.touch()
         self._ends.append(time.perf_counter())
+        self._cpu_ends.append(time.process_time())
 
     def end_step(self) -> None:
         """One optimiser step is done, the fetching of its data included."""
         self._ends.append(time.perf_counter())
+        self._cpu_ends.append(time.process_time())
         self._phases.append(dict(self._current))
         self._current.clear()
 
@@ -84,13 +88,17 @@ class Meter:
 
     def summary(self, pictures_per_step: int) -> dict[str, Any]:
         """Medians over the timed steps, counts per picture over all of them, peak memory above the loaded model."""
-        seconds = [end - start for start, end in zip(self._ends, self._ends[1:], strict=False)]
+        self._started.unlink(missing_ok=True)  # what comes now is not the step any more
+        seconds, cpu_seconds = (
+            [end - start for start, end in pairwise(ends)] for ends in (self._ends, self._cpu_ends)
+        )
         timed = self._phases[1:]
         names = sorted({name for step in timed for name in step})
         pictures = pictures_per_step * len(seconds)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {
             "step_seconds": statistics.median(seconds[1:]),
+            "step_cpu_seconds": statistics.median(cpu_seconds[1:]),
             "all_step_seconds": [round(second, 4) for second in seconds],
             "phase_seconds": {name: statistics.median(step.get(name, 0.0) for step in timed) for name in names},
             "vision_passes": self._counts["encoded"] / pictures,

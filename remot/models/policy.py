@@ -159,12 +159,8 @@ class VLMPolicy(nn.Module):
         embeds = embeds.masked_scatter(visual[..., None], pooled.to(embeds.dtype))
         if deepstack:
             kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-        mask = self._attention_mask(allowed, embeds.dtype)
+        mask = additive_mask(allowed, embeds.dtype)
         return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
-
-    def _attention_mask(self, allowed: Tensor, dtype: torch.dtype) -> Tensor:
-        """``allowed`` as the kernel takes it: bool for SDPA, a number to add to the scores for eager attention."""
-        return allowed if self.source.attention == "sdpa" else additive_mask(allowed, dtype)
 
     def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
         """Compute the prompts once.
@@ -202,7 +198,7 @@ class VLMPolicy(nn.Module):
         embeds = self.core.get_input_embeddings()(token_ids)
         output = self.core.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=self._attention_mask(allowed[:, None], embeds.dtype),
+            attention_mask=additive_mask(allowed[:, None], embeds.dtype),
             position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
             past_key_values=cache,
             use_cache=True,

@@ -88,5 +88,9 @@ def packed_predictor_columns(prompt_lengths: Tensor, length: int, num_completion
 
 
 def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """``allowed`` (bool, any shape) as numbers to add to attention scores: 0 where True, else the lowest finite one."""
+    """``allowed`` (bool, any shape) as numbers to add to attention scores: 0 where True, else the lowest finite one.
+
+    Eager attention would add a bool mask to the scores; SDPA would turn it into such numbers in every layer, and keep
+    them all for the backward pass.
+    """
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)

@@ -3,6 +3,7 @@ import torch
 
 from remot.models.prefix import (
     additive_mask,
+    decode_mask,
     packed_attention_mask,
     packed_position_ids,
     packed_predictor_columns,
@@ -85,3 +86,17 @@ def test_additive_mask_gives_the_softmax_of_the_allowed(dtype):
     mask = additive_mask(allowed, dtype)
     assert mask.dtype == dtype
     assert torch.softmax(scores + mask, -1).tolist() == [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]
+
+
+def test_decode_mask_by_hand():
+    """Two prompts of 1 and 2 tokens, 2 completions, 2 steps: behind the prompt stand a1 b1 a2 b2."""
+    mask = decode_mask(prompt_mask_of((1, 2), width=2), num_completions=2, num_tokens=2)
+    assert mask.int().tolist() == [
+        [[1, 0, 1, 0, 1, 0], [1, 0, 0, 1, 0, 1]],
+        [[1, 1, 1, 0, 1, 0], [1, 1, 0, 1, 0, 1]],
+    ]
+
+
+def test_decode_mask_of_no_step_is_the_prompt():
+    mask = decode_mask(prompt_mask_of((2,), width=3), num_completions=2, num_tokens=0)
+    assert mask.tolist() == [[[True, True, False]] * 2]
