@@ -89,9 +89,7 @@ class Meter:
     def summary(self, pictures_per_step: int) -> dict[str, Any]:
         """Medians over the timed steps, counts per picture over all of them, peak memory above the loaded model."""
         self._started.unlink(missing_ok=True)  # what comes now is not the step any more
-        seconds, cpu_seconds = (
-            [end - start for start, end in pairwise(ends)] for ends in (self._ends, self._cpu_ends)
-        )
+        seconds, cpu_seconds = ([end - start for start, end in pairwise(ends)] for ends in (self._ends, self._cpu_ends))
         timed = self._phases[1:]
         names = sorted({name for step in timed for name in step})
         pictures = pictures_per_step * len(seconds)

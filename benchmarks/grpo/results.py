@@ -63,7 +63,10 @@ def print_point(result: Mapping[str, Any]) -> None:
             f"losses {[round(loss, 6) for loss in row['losses']]}"
         )
     if "speedup" in result:
-        print(f"  {result['speedup']:.2f}x faster ({result['cpu_speedup']:.2f}x by processor time), {result['memory_ratio']:.2f} of the memory", flush=True)
+        print(
+            f"  {result['speedup']:.2f}x faster ({result['cpu_speedup']:.2f}x by processor time), {result['memory_ratio']:.2f} of the memory",
+            flush=True,
+        )
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:

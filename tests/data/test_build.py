@@ -267,6 +267,8 @@ def test_each_picture_is_written_once(root, tmp_path, monkeypatch):
     """Also where prompts of different portions share it."""
     monkeypatch.setattr(remot.data.build, "AT_ONCE", 7)
     saved, real = [], Image.Image.save
-    monkeypatch.setattr(Image.Image, "save", lambda image, path, **more: saved.append(path) or real(image, path, **more))
+    monkeypatch.setattr(
+        Image.Image, "save", lambda image, path, **more: saved.append(path) or real(image, path, **more)
+    )
     folder, _ = built(root, tmp_path / "out", 60)
     assert len(saved) == len(set(saved)) == len(pictures_of(folder))

@@ -17,9 +17,7 @@ def test_same_as_the_cache_of_transformers():
     for step, columns in enumerate((5, 2, 2)):
         for layer in range(2):
             keys, values = states(columns, 10 * step + layer), states(columns, 100 + 10 * step + layer)
-            for mine, wanted in zip(
-                ours.update(keys, values, layer), theirs.update(keys, values, layer), strict=True
-            ):
+            for mine, wanted in zip(ours.update(keys, values, layer), theirs.update(keys, values, layer), strict=True):
                 assert torch.equal(mine, wanted)
         assert ours.get_seq_length() == theirs.get_seq_length()
     assert ours.get_seq_length() == 9
