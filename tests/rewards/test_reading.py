@@ -16,7 +16,7 @@ from remot.rewards.reading.spans import json_span, last_answer_span, span_list, 
 from remot.rewards.reading.tags import elements, first_element, is_sequence, last_element
 from remot.rewards.reading.values import first_number, json_value, plain_number
 
-many = settings(deadline=None, database=None, derandomize=True, max_examples=1500)
+many = settings(deadline=None, database=None, derandomize=True, max_examples=600)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<glue>", "</glue>")
 tagged = st.lists(st.sampled_from((*TAGS, " ", "\n", "x", "<", "\u00a0", "</")), max_size=14).map("".join)
 well_tagged = st.lists(st.sampled_from((" ", "", "x", "</think>", "<answer>", "</answer>", "<think>")), max_size=6).map(
