@@ -57,14 +57,16 @@ def print_point(result: Mapping[str, Any]) -> None:
         row = result[side]
         phases = ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["phase_seconds"].items())
         print(
-            f"  {side:5} {row['step_seconds']:7.2f} s a step, {row['step_cpu_seconds']:.2f} s of processor ({phases}) of {row['all_step_seconds']}; "
+            f"  {side:5} {row['step_seconds']:7.2f} s a step, {row['step_cpu_seconds']:.2f} s of processor "
+            f"({phases}) of {row['all_step_seconds']}; "
             f"{row['peak_mib']:.0f} MiB above {row['loaded_mib']:.0f} (sampled {row['sampled_peak_mib']:.0f}); "
             f"{row['vision_passes']:g} vision passes, {row['preprocessing_runs']:g} preprocessing runs a picture; "
             f"losses {[round(loss, 6) for loss in row['losses']]}"
         )
     if "speedup" in result:
         print(
-            f"  {result['speedup']:.2f}x faster ({result['cpu_speedup']:.2f}x by processor time), {result['memory_ratio']:.2f} of the memory",
+            f"  {result['speedup']:.2f}x faster ({result['cpu_speedup']:.2f}x by processor time), "
+            f"{result['memory_ratio']:.2f} of the memory",
             flush=True,
         )
 

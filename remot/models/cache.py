@@ -1,4 +1,4 @@
-"""A key-value cache with room for what will be generated, so that a decode step copies nothing that is there already."""
+"""A key-value cache with room for what will be generated: a decode step copies nothing that is there already."""
 
 from typing import TYPE_CHECKING
 
