@@ -130,3 +130,40 @@ class ReferenceReward(Reward):
         if isinstance(scored, Mapping):
             return [scored[key] for key in keys]
         return [scored]
+
+
+class WrapperReward(Reward):
+    """A reward around other rewards, to which it passes on the numbers of tokens where these are known."""
+
+    @abstractmethod
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
+        """Score a flat list of B completions.
+
+        Args:
+            completions: B texts.
+            questions: B questions.
+            num_tokens: B numbers of tokens, None if they are not known.
+        """
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+        """See :meth:`Reward.__call__`."""
+        check_lengths(completions, questions)
+        return self.score(completions, questions, None)
+
+    def rate(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
+    ) -> RewardOutput:
+        """See :meth:`Reward.rate`."""
+        check_lengths(completions, questions)
+        return self.score(completions, questions, num_tokens)
+
+
+def scored_by(
+    reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+) -> RewardOutput:
+    """``reward`` of the completions, told of their tokens if these are known."""
+    if num_tokens is None:
+        return reward(completions, questions)
+    return reward.rate(completions, questions, num_tokens)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 
-from remot.rewards.base import Reward
+from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.rewards.functional.maps import map_score
 from remot.rewards.reading.graphs import name_of, read_map
 from remot.structures import Question, Reference, RewardOutput, reference_of
 
 
-class CognitiveMapReward(Reward):
+class CognitiveMapReward(WrapperReward):
     """Accuracy, plus the score of the map for a right answer with a map; a bad map destroys a right answer.
 
     r is the accuracy. If the completion holds both literal strings ``<map>`` and ``</map>`` and r > ``gate``: r + s
@@ -30,9 +30,11 @@ class CognitiveMapReward(Reward):
         self.grid_size = grid_size
         self.name = name
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """Parts: this reward's total in [0, 2], ``map`` (NaN where no map counts) and those of the accuracy."""
-        accuracy = self.reward(completions, questions)
+        accuracy = scored_by(self.reward, completions, questions, num_tokens)
         rows = zip(completions, questions, accuracy.total.tolist(), strict=True)
         scores = [self._map_score(text, reference_of(question), right) for text, question, right in rows]
         maps = torch.tensor(scores, dtype=torch.float32)

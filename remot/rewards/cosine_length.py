@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.base import Reward
-from remot.rewards.conciseness import LENGTHS, LengthUnit
+from remot.rewards.base import Reward, WrapperReward, scored_by
+from remot.rewards.counting import CountUnit, check_unit, lengths_of
 from remot.rewards.functional.lengths import cosine_scaled
 from remot.structures import Question, RewardOutput
 
 
-class CosineLengthReward(Reward):
+class CosineLengthReward(WrapperReward):
     """A cosine of the length from one value at 0 to another at ``max_length``, one curve each for right and wrong.
 
     end + (start − end) · (1 + cos(π·length / max_length)) / 2 (arXiv 2502.03373). The values are those of the public
@@ -24,7 +24,7 @@ class CosineLengthReward(Reward):
         right: Values of a right answer of no length and of ``max_length``.
         wrong: The same of a wrong answer.
         beyond: Value of anything longer than ``max_length``; its curve's end if None.
-        unit: What lengths are counted in.
+        unit: What lengths are counted in; words stand for tokens where these are not known.
         name: Metric key.
     """
 
@@ -35,29 +35,32 @@ class CosineLengthReward(Reward):
         right: tuple[float, float] = (1.0, 0.5),
         wrong: tuple[float, float] = (-1.0, -0.5),
         beyond: float | None = None,
-        unit: LengthUnit = "characters",
+        unit: CountUnit = "characters",
         name: str = "cosine_length",
     ) -> None:
-        if max_length < 1 or unit not in LENGTHS:
-            msg = f"the cosine needs max_length >= 1 in {' or '.join(LENGTHS)}; got {max_length}, {unit!r}"
+        check_unit(unit)
+        if max_length < 1:
+            msg = f"the cosine needs max_length >= 1, got {max_length}"
             raise ConfigError(msg)
         self.reward = reward
         self.max_length = max_length
         self.right = right
         self.wrong = wrong
         self.beyond = beyond
-        self.unit: LengthUnit = unit
+        self.unit: CountUnit = unit
         self.name = name
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """The value of each completion; NaN where the inner reward is not applicable."""
-        inner = self.reward(completions, questions)
-        values = [self._value(text, good) for text, good in zip(completions, inner.success.tolist(), strict=True)]
+        inner = scored_by(self.reward, completions, questions, num_tokens)
+        lengths = lengths_of(completions, self.unit, num_tokens)
+        values = [self._value(length, good) for length, good in zip(lengths, inner.success.tolist(), strict=True)]
         total = torch.where(inner.total.isnan(), torch.nan, torch.tensor(values, dtype=torch.float32))
         return RewardOutput(total, {self.name: total}, inner.success)
 
-    def _value(self, completion: str, is_right: bool) -> float:  # noqa: FBT001 (a column of booleans)
-        length = LENGTHS[self.unit](completion)
+    def _value(self, length: int, is_right: bool) -> float:  # noqa: FBT001 (a column of booleans)
         if self.beyond is not None and length > self.max_length:
             return self.beyond
         return cosine_scaled(length, self.max_length, *(self.right if is_right else self.wrong))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from remot.rewards.base import Reward
+from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.structures import Question, RewardOutput
 
 
-class GatedReward(Reward):
+class GatedReward(WrapperReward):
     """R where gate ≥ ``at_least``, else ``otherwise``; where the gate is not applicable it is open.
 
     Motion-o's published sum (arXiv 2603.18856) has the format for a gate.
@@ -30,9 +30,12 @@ class GatedReward(Reward):
         self.otherwise = otherwise
         self.name = name
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """Parts of both, and this reward's total. Behind a closed gate nothing succeeds."""
-        inner, gate = self.reward(completions, questions), self.gate(completions, questions)
+        inner = scored_by(self.reward, completions, questions, num_tokens)
+        gate = scored_by(self.gate, completions, questions, num_tokens)
         is_open = gate.total.isnan() | (gate.total >= self.at_least)
         closed = torch.where(inner.total.isnan(), torch.nan, self.otherwise)
         total = torch.where(is_open, inner.total, closed)

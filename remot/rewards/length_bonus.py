@@ -5,19 +5,17 @@ from collections.abc import Sequence
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.base import Reward
-from remot.rewards.conciseness import LENGTHS, LengthUnit
+from remot.rewards.base import Reward, WrapperReward, scored_by
+from remot.rewards.counting import CountUnit, check_unit, lengths_of
 from remot.rewards.functional.groups import length_bonus
 from remot.rewards.grouping import groups_of
 from remot.structures import Question, RewardOutput
 
 
-class LengthBonusReward(Reward):
+class LengthBonusReward(WrapperReward):
     """+ 0.2 for completions with acc > 0.1 of 320 to 512 tokens, if more than one of the group has acc > 0.1.
 
-    SpaceR's length control (arXiv 2504.01805). Lengths are counted in words or characters here, since a reward sees
-    texts; :func:`remot.rewards.functional.groups.length_bonus` takes any lengths. Completions with equal prompt ids are
-    a group.
+    SpaceR's length control (arXiv 2504.01805). Completions with equal prompt ids are a group.
 
     Args:
         reward: The accuracy.
@@ -25,7 +23,7 @@ class LengthBonusReward(Reward):
         longest: Largest length that gets it.
         bonus: What a completion gets.
         min_accuracy: What its accuracy has to exceed.
-        unit: What lengths are counted in.
+        unit: What lengths are counted in; words stand for tokens where these are not known, as in ``remot score``.
         name: Metric key.
     """
 
@@ -36,29 +34,32 @@ class LengthBonusReward(Reward):
         longest: int = 512,
         bonus: float = 0.2,
         min_accuracy: float = 0.1,
-        unit: LengthUnit = "words",
+        unit: CountUnit = "tokens",
         name: str = "length_bonus",
     ) -> None:
-        if not 0 <= shortest <= longest or unit not in LENGTHS:
-            units = " or ".join(LENGTHS)
-            msg = f"a length bonus needs 0 <= shortest <= longest in {units}; got {shortest}, {longest}, {unit!r}"
+        check_unit(unit)
+        if not 0 <= shortest <= longest:
+            msg = f"a length bonus needs 0 <= shortest <= longest, got {shortest} and {longest}"
             raise ConfigError(msg)
         self.reward = reward
         self.shortest = shortest
         self.longest = longest
         self.bonus = bonus
         self.min_accuracy = min_accuracy
-        self.unit: LengthUnit = unit
+        self.unit: CountUnit = unit
         self.name = name
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """The bonus of each completion."""
-        accuracies = self.reward(completions, questions).total.nan_to_num(0.0).tolist()
+        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0).tolist()
+        lengths = lengths_of(completions, self.unit, num_tokens)
         total = torch.zeros(len(completions))
         for rows in groups_of(questions):
             bonuses = length_bonus(
                 [accuracies[row] for row in rows],
-                [LENGTHS[self.unit](completions[row]) for row in rows],
+                [lengths[row] for row in rows],
                 shortest=self.shortest,
                 longest=self.longest,
                 bonus=self.bonus,

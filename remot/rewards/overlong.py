@@ -83,5 +83,8 @@ class SoftOverlongReward(Reward):
         scores = [soft_overlong(length, self.max_length, self.cache) for length in lengths]
         total = torch.tensor(scores, dtype=torch.float32)
         answers = [parse_response(completion).answer for completion in completions]
-        right = [all_right(answer, question) for answer, question in zip(answers, questions, strict=True)]
+        right = [
+            not question.slots or all_right(answer, question)
+            for answer, question in zip(answers, questions, strict=True)
+        ]
         return RewardOutput(total, {self.name: total}, torch.tensor(right, dtype=torch.bool))

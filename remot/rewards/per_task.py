@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.base import Reward, check_lengths
+from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.structures import Question, RewardOutput, task_of
 
 
-class PerTaskReward(Reward):
+class PerTaskReward(WrapperReward):
     """The reward of each completion's task; VideoChat-R1 (arXiv 2504.06958) trains its tasks jointly in this way.
 
     Parts of other tasks are NaN ("not applicable"). Rewards of the same name in two tasks share one metric.
@@ -28,22 +28,31 @@ class PerTaskReward(Reward):
         self.tasks = tasks
         self.default = default
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """Score a flat list of B completions.
 
         Raises:
             ConfigError: If a question is of a task without a reward.
         """
-        check_lengths(completions, questions)
         total = torch.full((len(completions),), torch.nan)
         success = torch.zeros(len(completions), dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
+        terms: list[tuple[float, torch.Tensor]] = []
         for task, rows in self._rows_by_task(questions).items():
-            output = self._reward(task)([completions[row] for row in rows], [questions[row] for row in rows])
+            output = scored_by(
+                self._reward(task),
+                [completions[row] for row in rows],
+                [questions[row] for row in rows],
+                None if num_tokens is None else [num_tokens[row] for row in rows],
+            )
             total[rows], success[rows] = output.total, output.success
             for name, part in output.parts.items():
                 parts.setdefault(name, torch.full_like(total, torch.nan))[rows] = part
-        return RewardOutput(total=total, parts=parts, success=success)
+            for weight, term in output.weighted_terms or ((1.0, output.total),):
+                terms.append((weight, _spread(term, rows, len(completions))))
+        return RewardOutput(total=total, parts=parts, success=success, weighted_terms=terms)
 
     def _rows_by_task(self, questions: Sequence[Question]) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = {}
@@ -57,3 +66,10 @@ class PerTaskReward(Reward):
             msg = f"there is no reward for the task {task!r:.60}; the configuration has {', '.join(self.tasks)}"
             raise ConfigError(msg)
         return reward
+
+
+def _spread(column: torch.Tensor, rows: list[int], num_rows: int) -> torch.Tensor:
+    """A column [num_rows] with ``column`` in its rows and NaN in the others."""
+    spread = torch.full((num_rows,), torch.nan)
+    spread[rows] = column
+    return spread

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 
-from remot.rewards.base import Reward
+from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.rewards.functional.groups import temporal_bonus
 from remot.rewards.grouping import groups_of
 from remot.structures import Question, RewardOutput, reference_of
 
 
-class ShuffledFramesReward(Reward):
+class ShuffledFramesReward(WrapperReward):
     """T-GRPO: a bonus for right answers if the group is at least ``ratio`` times as accurate as with shuffled frames.
 
     mean(acc) ≥ 0.8 · mean(acc of the counterparts) gives + 0.3 to each completion with acc > 0.1 (SpaceR,
@@ -39,9 +39,11 @@ class ShuffledFramesReward(Reward):
         self.min_accuracy = min_accuracy
         self.name = name
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
         """The bonus of each completion; NaN for questions without counterparts."""
-        accuracies = self.reward(completions, questions).total.nan_to_num(0.0).tolist()
+        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0).tolist()
         total = torch.full((len(completions),), torch.nan)
         for rows in groups_of(questions):
             question = questions[rows[0]]

@@ -170,6 +170,24 @@ def test_each_task_has_its_rewards():
     assert_close(output.parts["temporal_iou"], [1, torch.nan, 0])
 
 
+def test_terms_of_tasks_are_kept_apart():
+    """For advantages that standardise each reward of its own: weights and columns, NaN for other tasks' completions."""
+    sum_ = CompositeReward([SAMPLES["letter"].reward, TaggedFormatReward()], [2, 3])
+    reward = PerTaskReward({"choice": sum_, "grounding": SAMPLES["temporal_hull"].reward})
+    output = reward(
+        ["<answer>B</answer>", "<answer>5 to 10</answer>"], [question(task="choice"), question(task="grounding")]
+    )
+    assert [weight for weight, _ in output.weighted_terms] == [2, 3, 1]
+    columns = torch.stack([term for _, term in output.weighted_terms])
+    assert_close(columns, [[1, torch.nan], [0, torch.nan], [torch.nan, 1]])
+
+
+def test_one_question_for_each_completion():
+    for name in ("per_task", "letter", "gated"):
+        with pytest.raises(ValueError, match="2 completions but 1 questions"):
+            SAMPLES[name].reward(["", ""], [question()])
+
+
 def test_a_task_without_a_reward():
     from remot.errors import ConfigError
 

@@ -80,6 +80,28 @@ def test_length_bonus_by_prompt():
     assert_close(reward(completions, questions).total, [0.2, 0, 0, 0])
 
 
+def test_tokens_count_where_they_are_known():
+    """Through a sum and tasks: 400 and 40 tokens of two right answers; as texts, words stand for tokens."""
+    inner = LengthBonusReward(ExactAnswerReward(), 320, 512)
+    reward = r.PerTaskReward({"any": r.CompositeReward([ExactAnswerReward(), inner], [1, 2])})
+    questions = [question(Reference(answer="B"))] * 2
+    assert_close(reward.rate([say("B")] * 2, questions, [400, 40]).total, [1.4, 1])
+    assert_close(reward([say("B")] * 2, questions).total, [1, 1])
+    by_words = LengthBonusReward(ExactAnswerReward(), 1, 2, unit="words")
+    assert_close(by_words.rate([say("B")] * 2, questions, [400, 40]).total, [0.2, 0.2])
+    cosine = r.CosineLengthReward(ExactAnswerReward(), 100, unit="tokens")
+    assert_close(cosine.rate([say("B")] * 2, questions, [50, 100]).total, [0.75, 0.5])
+    gated = r.GatedReward(inner, r.CognitiveMapReward(ExactAnswerReward()), at_least=1)
+    assert_close(gated.rate([say("B")] * 2, questions, [400, 40]).total, [0.2, 0])
+
+
+def test_overlong_in_a_sum_of_references():
+    """DAPO's penalty has no say in whether a question without letters is answered right."""
+    reward = r.CompositeReward([ExactAnswerReward(), r.SoftOverlongReward(10, 5, "words")], [1, 1])
+    output = reward([say("B")], [question(Reference(answer="B"))])
+    assert (output.total.tolist(), output.success.tolist()) == ([1], [True])
+
+
 @given(length=st.floats(0, 2000), longer=st.floats(0, 500))
 @many
 def test_cosine_falls_from_one_end_to_the_other(length, longer):
@@ -252,7 +274,7 @@ def test_a_question_with_letters_is_a_reference_too():
         lambda: r.SceneGraphReward(edges="guessed"),
         lambda: r.TemporalRLTReward("else"),
         lambda: LengthBonusReward(ExactAnswerReward(), 5, 4),
-        lambda: LengthBonusReward(ExactAnswerReward(), unit="tokens"),
+        lambda: LengthBonusReward(ExactAnswerReward(), unit="pages"),
         lambda: r.CosineLengthReward(ExactAnswerReward(), 0),
         lambda: r.RepetitionReward(0),
         lambda: r.RepetitionReward(penalty=-1),
