@@ -212,11 +212,6 @@ def _texts_by_text(value: dict[str, Any]) -> dict[str, str]:
     return {before: _text(after) for before, after in value.items()}
 
 
-def _size(value: object) -> tuple[int, int]:
-    width, height = _pair(value)
-    return int(width), int(height)
-
-
 def _letter_slots(value: object) -> tuple[Slot, ...]:
     """Slots of a solution such as CAB, with or without its tags; what the letters stand for is not known."""
     solution = _text(value).strip().removeprefix(ANSWER_OPEN).removesuffix(ANSWER_CLOSE).strip().upper()
@@ -258,5 +253,4 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "tracks": _tracks,
     "counterparts": _texts,
     "answer_map": _texts_by_text,
-    "image_size": _size,
 }

@@ -62,7 +62,6 @@ class Reference:
         tracks: Boxes of named objects over time.
         counterparts: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
         answer_map: How the change carries over to answers, such as left to right; what it does not hold stays.
-        image_size: Width and height of the pictures in pixels, by which boxes in shares are made pixels.
     """
 
     answer: str | None = None
@@ -75,7 +74,6 @@ class Reference:
     tracks: tuple[BoxTrack, ...] | None = None
     counterparts: tuple[str, ...] | None = None
     answer_map: Mapping[str, str] | None = None
-    image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.number is not None:
@@ -90,9 +88,6 @@ class Reference:
             _check_finite("map_centres", (number for point in points for number in point))
         for graph in self.graphs or ():
             _check_finite("graphs", (number for point in graph.values() for number in point))
-        if self.image_size is not None and min(self.image_size) < 1:
-            msg = f"image_size {self.image_size} is no size of a picture"
-            raise AnnotationError(msg, reason="shape")
 
 
 def _check_finite(what: str, numbers: Iterable[float]) -> None:

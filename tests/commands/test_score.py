@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -182,7 +183,6 @@ BAD = [
     (row("tracking", "", {"map_centres": [1]}), "map_centres: not the layout"),
     (row("tracking", "", {"graphs": [{"a": [1]}]}), "graphs: not the layout"),
     (row("tracking", "", {"answer_map": {"a": 1}}), "answer_map: not the layout"),
-    (row("tracking", "", {"image_size": [0, 5]}), "is no size of a picture"),
     (row("tracking", "", {"tracks": [{"name": "a", "pts_seconds": [0], "boxes": []}]}), "has 1 times and 0 boxes"),
     (row("tracking", "", {"tracks": [{"name": "a", "pts_seconds": [1, 1], "boxes": [[0, 0, 1, 1]] * 2}]}),
      "do not increase"),
@@ -250,6 +250,14 @@ def test_a_misspelt_setting_is_told(tmp_path):
     )
     with pytest.raises(ConfigError, match="success_at"):
         reward_from(tmp_path / "c.yaml")
+
+
+def test_the_example_of_the_page(score):
+    """docs/rewards.md shows a line and what it is worth; parts of other tasks are left out there."""
+    page = (SYSTEMS.parents[1] / "docs" / "rewards.md").read_text()
+    line, told = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL))
+    (record,), _, _ = score([line])
+    assert record | {"parts": {name: part for name, part in record["parts"].items() if part is not None}} == told
 
 
 # -- groups, chunks, streams ---------------------------------------------------------------------------------------
