@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run_side(options.side, Point(**json.loads(options.point)), options.folder)
         return
     missing = [name for name in ("trl", "datasets") if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing and "trl" in options.sides:
         msg = f"the comparison needs {' and '.join(missing)}: pip install trl datasets"
         raise SystemExit(msg)
     names = [QUICK] if options.quick else (options.points or grid())
