@@ -134,7 +134,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch, alike for both")
     parser.add_argument("--checkpointing", choices=("default", "on", "off"), default="default")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="to look at one side alone")
-    parser.add_argument("--results", type=Path, default=None, help="folder to append to; benchmarks/results, but for --quick")
+    parser.add_argument("--results", type=Path, default=None, help="folder to append to")
     parser.add_argument("--side", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
     parser.add_argument("--point", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
