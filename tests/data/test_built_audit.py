@@ -121,7 +121,9 @@ def an_unknown_subject(records):
 
 
 def a_letter(records):
-    record = first(records, format="multiple_choice", attribute="camera_pitch")
+    record = next(
+        one for one in records if len(one["remot"]["slots"]) == 3 and one["remot"]["format"] == "multiple_choice"
+    )
     slot = record["remot"]["slots"][2]
     slot["gold"] = other(slot["gold"], slot["letters"])
     record["solution"] = f"<answer>{''.join(one['gold'] for one in record['remot']['slots'])}</answer>"
