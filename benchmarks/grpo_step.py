@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run_side(options.side, Point(**json.loads(options.point)), options.folder)
         return
     missing = [name for name in ("trl", "datasets") if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing and "trl" in options.sides:
         msg = f"the comparison needs {' and '.join(missing)}: pip install trl datasets"
         raise SystemExit(msg)
     names = [QUICK] if options.quick else (options.points or grid())
@@ -43,14 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "num_repeats": options.repeats, "num_threads": options.threads, "checkpointing": options.checkpointing,
     }  # fmt: skip
     points = [parse_point(name, **settings) for name in names]
+    folder = options.results or (None if options.quick else RESULTS)  # the quick point is for checks, not for keeping
     facts = machine()
     print("machine:", ", ".join(f"{key} {value}" for key, value in facts.items()))
     results = []
     for point in points:
         results.append(compare(point, options.sides))
         print_point(results[-1])
-        if len(options.sides) == len(SIDES) and options.results is not None:
-            append(options.results, facts, results[-1])
+        if folder is not None and len(options.sides) == len(SIDES):
+            append(folder, facts, results[-1])
     if len(options.sides) == len(SIDES):
         print(markdown(results))
         print(json.dumps(_last_line(results)))
@@ -133,7 +134,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch, alike for both")
     parser.add_argument("--checkpointing", choices=("default", "on", "off"), default="default")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="to look at one side alone")
-    parser.add_argument("--results", type=Path, default=None, help=f"folder to append to, such as {RESULTS.name}/")
+    parser.add_argument("--results", type=Path, default=None, help="folder to append to")
     parser.add_argument("--side", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
     parser.add_argument("--point", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

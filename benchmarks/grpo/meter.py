@@ -53,6 +53,10 @@ class Meter:
         self._phases.append(dict(self._current))
         self._current.clear()
 
+    def add(self, phase: str, seconds: float) -> None:
+        """Seconds that somebody else has measured."""
+        self._current[phase] += seconds
+
     def timed(self, phase: str | Callable[..., str | None], function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, its seconds added to a phase, which may depend on the arguments; None is not counted."""
 

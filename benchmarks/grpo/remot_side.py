@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, IterableDataset
 
-import remot.strategies.grpo
 from grpo.memory import STARTED
 from grpo.meter import Meter
 from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
@@ -61,23 +60,24 @@ class Measuring(Callback):
         models = [model for model in (policy.core, policy.reference) if model is not None]
         meter.count_pictures([model.model.visual for model in models], policy.processor.image_processor)
         instrument: Any = policy
-        instrument.process = meter.timed("rollout", policy.process)
         instrument.encode = meter.timed(_encoding, policy.encode)
         instrument.completion_logprobs = meter.timed(_scoring, policy.completion_logprobs)
-        remot.strategies.grpo.generate = meter.timed("rollout", remot.strategies.grpo.generate)
         pl_module.manual_backward = meter.timed("policy", pl_module.manual_backward)  # type: ignore[method-assign]
         meter.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
         """One step is done."""
+        # processing, encoding and decoding, as the library itself reports it
+        self.meter.add("rollout", float(trainer.callback_metrics["train/rollout/seconds"]))
         self.meter.end_step()
         self.meter.losses.append(float(trainer.callback_metrics["train/loss"]))
 
 
-def _encoding(*_: object, use_reference: bool = False) -> str:
+def _encoding(*_: object, use_reference: bool = False, **__: object) -> str | None:
+    """Where the vision tower is trained it runs again; the first time is part of the rollout."""
     if use_reference:
         return "reference"
-    return "policy" if torch.is_grad_enabled() else "rollout"
+    return "policy" if torch.is_grad_enabled() else None
 
 
 def _scoring(*_: object, use_reference: bool = False, **__: object) -> str:

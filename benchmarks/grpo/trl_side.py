@@ -1,6 +1,5 @@
 """The step of TRL: ``GRPOTrainer`` with transformers' ``generate``, its defaults wherever both sides need not agree."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,6 @@ def _never_sampled(folder: Path) -> list[int]:
 
 
 def _adapters() -> LoraConfig:
-    re.compile(LANGUAGE_TARGETS)
     return LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=LANGUAGE_TARGETS, task_type="CAUSAL_LM")
 
 

@@ -34,6 +34,7 @@ class Own:
 #: Commands by their first word, and by their second word where there is one.
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
+    "score": Own("remot.commands.score:score_command"),
     "data": {
         "build": Own("remot.commands.build:build_command"),
         "show": Own("remot.commands.show:show_command", "folder"),
@@ -57,6 +58,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
 
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
+  remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write triplets, their pictures and a manifest
   remot data show DIR                         contact sheet of built triplets

@@ -31,10 +31,10 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self._buffers = tuple(self._empty(states) for states in (key_states, value_states))
-        end = self.length + key_states.shape[-2]
+        added = key_states.shape[-2]
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, self.length : end] = states  # raises if there is no room left
-        self.length = end
+            buffer.narrow(2, self.length, added).copy_(states)  # raises where an assignment would not: there is no room
+        self.length = end = self.length + added
         self.keys, self.values = (buffer[:, :, :end] for buffer in self._buffers)
         return self.keys, self.values
 

@@ -351,7 +351,7 @@ def seen(monkeypatch):
 def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     """Two steps, the held-out evaluation before and after, the table, and MLflow; no clip is opened."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("remot.data.datamodule.load_clips", lambda *_: pytest.fail("clips were read"))
+    monkeypatch.setattr("remot.data.datamodule.catalogue_of", lambda *_: pytest.fail("clips were read"))
     fit(strategy, **{"data.records": place / "out"})
     by_id = {one["id"]: one for one in lines_of(place / "out") if one["remot"]["split"] == "train"}
     assert len(seen) >= 4

@@ -121,7 +121,9 @@ def an_unknown_subject(records):
 
 
 def a_letter(records):
-    record = first(records, format="multiple_choice", attribute="camera_pitch")
+    record = next(
+        one for one in records if len(one["remot"]["slots"]) == 3 and one["remot"]["format"] == "multiple_choice"
+    )
     slot = record["remot"]["slots"][2]
     slot["gold"] = other(slot["gold"], slot["letters"])
     record["solution"] = f"<answer>{''.join(one['gold'] for one in record['remot']['slots'])}</answer>"
@@ -298,9 +300,15 @@ def test_a_change_of_the_frames_and_their_names_is_found(folder, rich):
     assert faults
 
 
+def moves_first(record):
+    """Whether the camera moves between the first two pictures, so that they differ."""
+    label = record["remot"]["labels"][0]
+    return label["attribute"].startswith("camera") and label["value"] != "none"
+
+
 def test_swapped_files_are_found(folder, rich):
-    names = first(lines_of(folder), attribute="camera_pitch", negative="retrieval")["images"]
-    one, two = folder / names[0], folder / names[1]
+    moved = [one for one in lines_of(folder) if one["remot"]["negative"] == "retrieval" and moves_first(one)]
+    one, two = (folder / name for name in moved[0]["images"][:2])
     assert one.read_bytes() != two.read_bytes()
     content = one.read_bytes()
     one.write_bytes(two.read_bytes())

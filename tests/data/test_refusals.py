@@ -2,7 +2,7 @@
 
 import pytest
 
-from remot.data.annotations.base import ClipSource
+from remot.data.catalogue import Fault
 from remot.data.experts import CameraYaw, EffectorHorizontal, MaskFrame, ObjectHorizontal
 from remot.data.refusals import MAX_FRAMES, faults_by_reason, pairs_by_verdict
 from remot.errors import AnnotationError, DecodeError
@@ -56,7 +56,7 @@ def test_long_clips_are_thinned_and_short_ones_are_not():
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_faults_are_counted_by_reason(tmp_path, order):
-    faults = [AnnotationError("a", reason="pose"), DecodeError("b"), AnnotationError("c"), DecodeError("d")]
-    sources = [(ClipSource(tmp_path), fault) for fault in faults[::order]]
+    errors = [AnnotationError("a", reason="pose"), DecodeError("b"), AnnotationError("c"), DecodeError("d")]
+    sources = [Fault(str(tmp_path), error.reason, str(error)) for error in errors[::order]]
     assert faults_by_reason(sources) == {"malformed": 1, "media": 2, "pose": 1}
     assert list(faults_by_reason(sources)) == ["malformed", "media", "pose"]

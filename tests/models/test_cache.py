@@ -34,5 +34,5 @@ def test_a_full_cache_refuses_more():
     cache = roomy_cache(1, room=1)
     cache.update(states(5, 0), states(5, 1), 0)
     cache.update(states(1, 2), states(1, 3), 0)
-    with pytest.raises(RuntimeError, match="size"):
+    with pytest.raises(RuntimeError, match="exceeds dimension size"):
         cache.update(states(1, 4), states(1, 5), 0)
