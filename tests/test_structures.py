@@ -15,6 +15,7 @@ from remot.structures import (
     PromptBatch,
     RewardOutput,
     Rollout,
+    Video,
 )
 from tests.helpers import join_questions, make_question
 
@@ -87,6 +88,30 @@ def test_prompt_batch_needs_one_of_everything():
     assert len(PromptBatch(images=[[]], questions=[question], clip_ids=["c"])) == 1
     with pytest.raises(ValueError, match="2 image lists, 1 questions, 1 clip ids"):
         PromptBatch(images=[[], []], questions=[question], clip_ids=["c"])
+    with pytest.raises(ValueError, match="2 video lists"):
+        PromptBatch(images=[[]], questions=[question], clip_ids=["c"], videos=[[], []])
+    assert [list(videos) for videos in PromptBatch([[]], [question], ["c"]).videos] == [[]]
+
+
+def test_a_video_has_a_time_for_each_frame():
+    video = Video(torch.zeros(2, 3, 4, 6, dtype=torch.uint8), (0.0, 0.5))
+    assert len(video) == 2
+    assert repr(video) == "Video(frames=(2, 3, 4, 6), pts_seconds=0.0..0.5)"
+
+
+@pytest.mark.parametrize(
+    ("shape", "times", "message"),
+    [
+        ((2, 4, 6, 3), (0.0, 1.0), "must be uint8"),
+        ((0, 3, 4, 6), (), "T at least 1"),
+        ((2, 3, 4, 6), (0.0,), "as many finite times"),
+        ((2, 3, 4, 6), (0.0, np.nan), "as many finite times"),
+        ((2, 3, 4, 6), (0.5, 0.5), "must increase"),
+    ],
+)
+def test_a_video_that_does_not_fit_its_times_is_refused(shape, times, message):
+    with pytest.raises(ValueError, match=message):
+        Video(torch.zeros(shape, dtype=torch.uint8), times)
 
 
 def make_rollout(shape=(2, 3, 4), mask_shape=None):

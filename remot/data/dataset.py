@@ -13,7 +13,7 @@ from remot.data.shown import read_pictures
 from remot.data.triplets import Askable, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip, Question, Triplet
+from remot.structures import Clip, Question, Triplet, Video
 
 #: Triplets drawn for a prompt until the format wished for can ask about one.
 MAX_DRAWS = 200
@@ -27,11 +27,13 @@ class Sample:
         images: Its pictures, uint8 tensors [3, H, W].
         question: What is asked about them.
         clip_id: Where they come from.
+        videos: Its videos, shown after the pictures.
     """
 
     images: Sequence[Tensor]
     question: Question
     clip_id: str
+    videos: Sequence[Video] = ()
 
 
 class TripletDataset(Dataset[Sample]):

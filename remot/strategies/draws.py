@@ -111,6 +111,7 @@ def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
         images=[draw.batch.images[row] for draw, row in sources],
         questions=[draw.batch.questions[row] for draw, row in sources],
         clip_ids=[draw.batch.clip_ids[row] for draw, row in sources],
+        videos=[draw.batch.videos[row] for draw, row in sources],
     )
     with torch.no_grad():
         encoded = policy.encode(policy.process(batch))

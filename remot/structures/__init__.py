@@ -34,6 +34,7 @@ from remot.structures.references import (
     task_of,
 )
 from remot.structures.training import LossOutput, RewardOutput, Rollout
+from remot.structures.video import Video
 
 __all__ = [
     "AgentTrack",
@@ -63,6 +64,7 @@ __all__ = [
     "ScoredTask",
     "Slot",
     "Triplet",
+    "Video",
     "Warp",
     "reference_of",
     "task_of",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from remot.answers import LETTERS
 from remot.structures.clip import Clip
+from remot.structures.video import Video
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Question:
 
 
 class PromptBatch:
-    """P prompts: pictures and questions.
+    """P prompts: pictures, videos and questions. A prompt shows its pictures first, then its videos, then the text.
 
     Not a dataclass, so that Lightning passes it on whole instead of converting what is in it.
 
@@ -142,17 +143,27 @@ class PromptBatch:
         images: For each prompt its pictures, uint8 tensors [3, H, W] on the CPU.
         questions: One question per prompt.
         clip_ids: Source clip of each prompt.
+        videos: For each prompt its videos; no prompt has any if left out.
     """
 
     def __init__(
-        self, images: Sequence[Sequence[Tensor]], questions: Sequence[Question], clip_ids: Sequence[str]
+        self,
+        images: Sequence[Sequence[Tensor]],
+        questions: Sequence[Question],
+        clip_ids: Sequence[str],
+        videos: Sequence[Sequence[Video]] | None = None,
     ) -> None:
-        if not len(images) == len(questions) == len(clip_ids):
-            msg = f"{len(images)} image lists, {len(questions)} questions, {len(clip_ids)} clip ids"
+        videos = [()] * len(questions) if videos is None else videos
+        if not len(images) == len(questions) == len(clip_ids) == len(videos):
+            msg = (
+                f"{len(images)} image lists, {len(questions)} questions, {len(clip_ids)} clip ids, "
+                f"{len(videos)} video lists"
+            )
             raise ValueError(msg)
         self.images = images
         self.questions = questions
         self.clip_ids = clip_ids
+        self.videos = videos
 
     def __len__(self) -> int:
         return len(self.questions)
