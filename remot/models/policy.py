@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from remot.answers import THINK_OPEN
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts, concatenate_features
+from remot.models.footprint import Footprint, footprint_of
 from remot.models.loading import ModelSource
 from remot.models.logprobs import token_logprobs
 from remot.models.prefix import (
@@ -87,6 +88,11 @@ class VLMPolicy(nn.Module):
     def core(self) -> "PreTrainedModel":
         """The transformers model itself, adapters inside, without the adapter library's wrapper."""
         return self.adaptation.unwrap(self.model)
+
+    @property
+    def footprint(self) -> Footprint:
+        """Bytes a token costs."""
+        return footprint_of(self.core)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
