@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rollout.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.structures import PromptBatch, RewardOutput, Rollout
@@ -49,12 +50,14 @@ class DrawSettings:
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with.
+        engine: What decodes them, which changes no completion.
     """
 
     num_completions: int
     max_new_tokens: int
     sampling: SamplingSettings
     reward: Reward
+    engine: RolloutEngine = field(default_factory=RolloutEngine)
 
 
 def draw_groups(
@@ -76,6 +79,7 @@ def draw_groups(
         max_new_tokens=settings.max_new_tokens,
         sampling=settings.sampling,
         address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
+        engine=settings.engine,
     )
     seconds = time.perf_counter() - started
     scores = _scores(rollout, batch, settings)
