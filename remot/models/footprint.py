@@ -72,5 +72,5 @@ def footprint_of(model: "PreTrainedModel") -> Footprint:
         key_value_size=text.num_key_value_heads * head_size,
         vocab_size=weight.shape[0],
         bytes_per_number=weight.element_size(),
-        recomputes=bool(model.is_gradient_checkpointing),
+        recomputes=any(getattr(module, "gradient_checkpointing", False) for module in model.modules()),
     )

@@ -89,7 +89,9 @@ def test_what_is_drawn_is_always_allowed(logits, banned, uniform, settings):
 
 #: Logits of a few levels, so that ties are common; any two that differ do so by far more than rounding.
 LOGITS = st.lists(
-    st.one_of(st.sampled_from([-3.0, 0.0, 1.5]), st.integers(-60, 60).map(lambda tenths: tenths / 10), st.just(-math.inf)),
+    st.one_of(
+        st.sampled_from([-3.0, 0.0, 1.5]), st.integers(-60, 60).map(lambda tenths: tenths / 10), st.just(-math.inf)
+    ),
     min_size=1,
     max_size=24,
 ).filter(lambda logits: max(logits) > -math.inf)
