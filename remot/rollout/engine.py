@@ -13,6 +13,7 @@ from remot.rollout.fixed import GraphSteps
 from remot.rollout.loop import GrowingSteps, Steps, decode
 from remot.rollout.planner import free_bytes, halving, plan_decode
 from remot.rollout.sampling import SamplingSettings
+from remot.rollout.separate import decode_separately
 from remot.rollout.settings import RolloutSettings
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class RolloutEngine:
     def prompts_together(self, policy: "VLMPolicy", encoded: "EncodedPrompts", uniforms: Tensor) -> int:
         """How many of the P prompts are decoded at the same time."""
         wanted = self.settings.prompts_together
+        if not policy.packing(encoded).shares_prompt:
+            return 1
         if wanted == "auto":
             num_prompts, num_completions, num_tokens = uniforms.shape
             shape = (num_prompts, encoded.prompts.input_ids.shape[1], num_completions, num_tokens)
@@ -78,6 +81,8 @@ class RolloutEngine:
         return min(wanted, self.most_prompts or wanted)
 
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
+        if not policy.packing(encoded).shares_prompt:
+            return decode_separately(policy, encoded, request)
         decides_alone = self.settings.decode == "auto"
         if self._records(policy):
             try:

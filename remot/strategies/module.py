@@ -19,7 +19,7 @@ from remot.evaluation.scores import JudgedCompletion, score_table
 from remot.losses.processes import is_distributed
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
-from remot.models.policy import VLMPolicy
+from remot.models.policy import PrefixSharing, VLMPolicy
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.planner import halving
 from remot.rollout.settings import RolloutSettings
@@ -39,12 +39,15 @@ class PolicySettings:
         adaptation: All weights, LoRA or QLoRA; all weights if None.
         train_vision: Train the vision tower too.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        prefix_sharing: Compute a prompt once for all its completions: ``on``, ``off``, or ``auto`` if the first prompts
+            show that it is exact.
     """
 
     source: ModelSource = field(default_factory=ModelSource)
     adaptation: Adaptation | None = None
     train_vision: bool = False
     gradient_checkpointing: bool = False
+    prefix_sharing: PrefixSharing = "auto"
 
 
 class PostTrainingModule(lightning.LightningModule):
@@ -121,6 +124,7 @@ class PostTrainingModule(lightning.LightningModule):
             settings.adaptation,
             train_vision=settings.train_vision,
             gradient_checkpointing=settings.gradient_checkpointing,
+            prefix_sharing=settings.prefix_sharing,
             with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
         )
 
