@@ -6,6 +6,7 @@ the function that is registered under the name in the model's configuration; :da
 """
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,13 @@ def _compiled_flex_attention() -> Callable[..., Tensor]:
     return compiled
 
 
+def _plain_flex_attention(*arguments: Any, **settings: Any) -> Any:  # noqa: ANN401
+    """For a processor, where it is there to be checked: PyTorch warns that it builds all scores."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
+        return flex_attention(*arguments, **settings)
+
+
 def packed_attention(
     module: "nn.Module",
     query: Tensor,
@@ -107,7 +115,7 @@ def packed_attention(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return dense
-    kernel: Callable[..., Any] = _compiled_flex_attention() if query.is_cuda else flex_attention
+    kernel: Any = _compiled_flex_attention() if query.is_cuda else _plain_flex_attention
     is_grouped = query.shape[1] != key.shape[1]
     mixed = kernel(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=is_grouped)
     assert isinstance(mixed, Tensor)

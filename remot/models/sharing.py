@@ -5,7 +5,7 @@ token to token, or kernels that take no mask, do not, and would be wrong without
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,6 +57,7 @@ def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list
         name: Of the model.
     """
     part = encoded.select(slice(0, PROBE_PROMPTS))
+    part = replace(part, features=[level.detach() for level in part.features])  # a trained tower's graph is not touched
     ids = _probe(policy, len(part))
     with policy.evaluating():
         wanted = policy.scored(part, ids, SEPARATE)
