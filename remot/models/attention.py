@@ -116,8 +116,11 @@ def packed_attention(
         )
         return dense
     kernel: Any = _compiled_flex_attention() if query.is_cuda else _plain_flex_attention
-    is_grouped = query.shape[1] != key.shape[1]
-    mixed = kernel(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=is_grouped)
+    group = query.shape[1] // key.shape[1]
+    if group & (group - 1):  # the compiled kernel takes groups of a power of two only
+        key, value = (states.repeat_interleave(group, dim=1) for states in (key, value))
+        group = 1
+    mixed = kernel(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=group > 1)
     assert isinstance(mixed, Tensor)
     return mixed.transpose(1, 2).contiguous(), None
 

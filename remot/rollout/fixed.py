@@ -102,9 +102,12 @@ class GraphSteps(Steps):
         self.num_warm += 1
 
     def _capture(self) -> "torch.cuda.CUDAGraph":
-        """A graph of one step; recording executes nothing, so no token is drawn twice."""
+        """A graph of one step; recording executes nothing, so no token is drawn twice.
+
+        What other threads ask of the GPU, such as pinned memory for the next batch, does not concern the recording.
+        """
         graph = torch.cuda.CUDAGraph()
-        with _no_remembered_casts(), torch.cuda.graph(graph):
+        with _no_remembered_casts(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self.fixed.step()
         return graph
 

@@ -62,12 +62,12 @@ def test_blocks_of_completions_that_do_not_see_each_other_are_empty():
     assert mask.shape == (1, 1, 512, 512)
 
 
-@pytest.mark.parametrize("num_kv_heads", [4, 2])
-def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(num_kv_heads):
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (4, 2), (6, 2)])
+def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(num_heads, num_kv_heads):
     generator = torch.Generator().manual_seed(0)
     prompt_mask = prompt_mask_of((50, 31), 50)
     total = filled_up(50 + 4 * 40)
-    query = torch.randn(2, 4, total, 16, generator=generator)
+    query = torch.randn(2, num_heads, total, 16, generator=generator)
     key, value = torch.randn(2, 2, num_kv_heads, total, 16, generator=generator)
     mixed, weights = packed_attention(None, query, key, value, packed_block_mask(prompt_mask, 4, 40, total), 0.3)
     real = slice(0, 50 + 4 * 40)
