@@ -88,6 +88,18 @@ def test_logits_of_the_prompt_are_those_of_the_whole_model(family):
             assert largest_gap(ours[row, : len(theirs)], theirs) < 1e-4 * float(theirs.abs().max())
 
 
+def test_a_completion_follows_the_text_even_if_the_video_reaches_further():
+    """Two minutes, two positions a second, and a short question: transformers' own pass goes on from the text."""
+    policy, batch = make_policy("qwen2_5_vl"), ask(make_video(4, tenths=(0, 400, 800, 1200)), row=1)
+    prompts = policy.process(batch)
+    assert int(prompts.position_ids.max()) > int(prompts.next_position[0]) + 50
+    completions, mask = random_completions(policy, 1, 2, 5)
+    with torch.no_grad():
+        ours = policy.completion_logprobs(policy.encode(prompts), completions)[mask]
+        theirs = naive_batch(policy.core, policy, batch, completions, mask)
+    assert largest_gap(ours, theirs) < LOGPROB_TOLERANCE
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reference_sees_the_video_too(family):
     policy, batch = make_policy(family), make_mixed_batch()
