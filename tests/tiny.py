@@ -130,7 +130,7 @@ def make_mixed_batch(seed=0):
     batch = make_batch(4, seed=seed)
     batch.images = [batch.images[0][:2], batch.images[1], [], []]
     batch.videos = [
-        [make_video(5, (64, 64), seed=seed + 1, tenths=(0, 11, 30, 44, 72))],
+        [make_video(5, (64, 64), seed=seed + 1, tenths=(0, 11, 30, 44, 80))],
         [],
         [make_video(4, (96, 48), seed=seed + 2, tenths=(3, 13, 23, 33)), make_video(2, (64, 64), seed=seed + 3)],
         [],

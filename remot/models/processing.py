@@ -9,7 +9,7 @@ from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.models.encoding import ProcessedPrompts
-from remot.models.video_clock import video_metadata, whole_patches
+from remot.models.video_clock import require_times, video_metadata, whole_patches
 from remot.models.visual_inputs import IMAGE, VIDEO, VisualInputs
 from remot.structures import PromptBatch, Video
 
@@ -26,7 +26,7 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
         batch: P prompts.
 
     Raises:
-        ConfigError: If a prompt's pictures or videos do not all reach the model.
+        ConfigError: If a prompt's pictures or videos do not all reach the model, or a video's times do not.
     """
     texts = _rendered(processor, batch)
     inputs = _processed(processor, batch, texts).to(next(model.parameters()).device)
@@ -38,6 +38,9 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     _require_tokens(batch, images, token_types == IMAGE, merge, "pictures")
     _require_tokens(batch, videos, token_types == VIDEO, merge, "videos")
     positions = _positions(model, inputs, token_types)
+    if videos is not None and "second_per_grid_ts" in inputs:
+        intervals = inputs["second_per_grid_ts"] * model.config.vision_config.tokens_per_second
+        require_times(positions[0][token_types == VIDEO], videos.grid_thw, merge, intervals.tolist())
     # One after the last real token, which is where the model's own pass over prompt and completion puts it.
     # A video's last moment may lie further: Qwen2.5-VL counts time faster than text.
     last = mask.sum(-1) - 1

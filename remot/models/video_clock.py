@@ -4,10 +4,13 @@ Processors compute times as index / fps. With fps = 1 an index *is* a time in se
 are handed over as indices, whatever their spacing, and nothing is rounded before the model's own code does it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from remot.errors import ConfigError
 from remot.structures import Video
 
 
@@ -41,3 +44,30 @@ def video_metadata(pts_seconds: tuple[float, ...]) -> dict[str, Any]:
     spacing = span / (len(pts_seconds) - 1) if span > 0 else 1.0
     # A list of its own: Qwen3-VL's processor lengthens it in place.
     return {"fps": 1.0, "total_num_frames": spacing * len(pts_seconds), "frames_indices": list(pts_seconds)}
+
+
+def require_times(positions: Tensor, grid_thw: Tensor, spatial_merge_size: int, intervals: Sequence[float]) -> None:
+    """Refuse rotary positions in which a video takes another time than its frames.
+
+    Older releases of transformers cut the seconds of a patch down to a whole number (huggingface/transformers#48669),
+    so that all frames of a video of four a second lie at one time.
+
+    Args:
+        positions: Positions in time of all video tokens, video after video.
+        grid_thw: [videos, 3] patches in time, height and width.
+        spatial_merge_size: Side of a visual token in patches.
+        intervals: Positions from one patch in time to the next, for each video.
+
+    Raises:
+        ConfigError: If the last patch is more than one position off.
+    """
+    sizes = (grid_thw.prod(-1) // spatial_merge_size**2).tolist()
+    times = torch.split(positions, sizes)
+    for found, (patches, _, _), interval in zip(times, grid_thw.tolist(), intervals, strict=True):
+        wanted = (patches - 1) * interval
+        if abs(int(found[-1] - found[0]) - wanted) > 1:
+            msg = (
+                f"a video takes {wanted:.1f} positions in time and gets {int(found[-1] - found[0])}: this release of "
+                "transformers rounds the spacing of frames; install a newer one, or show frames whole seconds apart"
+            )
+            raise ConfigError(msg)

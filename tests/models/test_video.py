@@ -136,10 +136,10 @@ def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
 
 
 def test_qwen3_is_told_the_true_time_of_each_patch():
-    """Five frames make three patches: the means of 0 and 1.1, of 3 and 4.4, and of 7.2 with itself."""
+    """Five frames make three patches: the means of 0 and 1.1, of 3 and 4.4, and of 8 with itself."""
     text = prompt_text(make_policy("qwen3_vl"), make_mixed_batch(), row=0)
     seconds = [part.split("<")[-1] for part in text.split(" seconds>")[:-1]]
-    assert seconds == ["0.6", "3.7", "7.2"]
+    assert seconds == ["0.6", "3.7", "8.0"]
     assert text.count("<|video_pad|>") == 3 * 16
     assert text.index("<|image_pad|>") < text.index("<|video_pad|>") < text.index("From picture 1")
 
@@ -260,6 +260,22 @@ def test_a_processor_that_makes_fewer_tokens_than_features_is_an_error(monkeypat
     monkeypatch.setattr(type(policy.processor), "__call__", lossy)
     with pytest.raises(ConfigError, match=r"pictures of '0-1' make 42 visual tokens, but its text has 41"):
         policy.process(batch)
+
+
+def test_times_that_a_release_of_transformers_rounds_away_are_an_error(monkeypatch):
+    """As releases before huggingface/transformers#48669: whole seconds only. Patches of 0.5 s would lie at one time."""
+    policy = make_policy("qwen2_5_vl")
+    real = type(policy.core.model).get_rope_index
+
+    def rounding(self, *args, second_per_grid_ts=None, **kwargs):
+        whole = second_per_grid_ts if second_per_grid_ts is None else second_per_grid_ts.int()
+        return real(self, *args, second_per_grid_ts=whole, **kwargs)
+
+    quarter, half = (Video(make_video(8).frames, tuple(k / n for k in range(8))) for n in (4, 2))
+    monkeypatch.setattr(type(policy.core.model), "get_rope_index", rounding)
+    policy.process(ask(half))
+    with pytest.raises(ConfigError, match=r"takes 3\.0 positions in time and gets 0"):
+        policy.process(ask(half, quarter))
 
 
 def test_features_without_a_place_are_an_error():
