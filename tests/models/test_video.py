@@ -57,10 +57,12 @@ def scores(policy, batch, completions):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_packed_pass_equals_one_row_at_a_time(family, kind):
+@pytest.mark.parametrize(
+    ("kind", "checkpointing"), [*((kind, False) for kind in KINDS), ("lora with vision", True)], ids=str
+)
+def test_packed_pass_equals_one_row_at_a_time(family, kind, checkpointing):
     """Log-probabilities and the gradient of every trainable parameter: pictures, videos, both, and neither."""
-    policy, batch = KINDS[kind](family), make_mixed_batch()
+    policy, batch = KINDS[kind](family, gradient_checkpointing=checkpointing), make_mixed_batch()
     completions, mask = random_completions(policy, 4, 2, 6)
     packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
     weights = weights_like(packed)
