@@ -134,6 +134,22 @@ def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
     assert largest_gap(again, theirs) < LOGPROB_TOLERANCE
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_videos_are_encoded_once_whatever_follows(family):
+    """One pass of the vision tower over the pictures and one over the videos, and none afterwards."""
+    policy, calls = make_policy(family), []
+    for model in (policy.core, policy.reference):
+        model.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
+    encoded = encode(policy, make_mixed_batch())
+    assert len(calls) == 2
+    completions, _ = random_completions(policy, 4, 2, 4)
+    policy.prefill(encoded)
+    policy.completion_logprobs(encoded, completions).sum().backward()
+    policy.completion_logprobs(encoded, completions, use_reference=True)
+    policy.completion_logprobs(encoded.select(slice(2, 4)), completions[2:])
+    assert len(calls) == 2
+
+
 # -- times and order -----------------------------------------------------------------------------------------------
 
 
