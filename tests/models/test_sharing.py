@@ -176,8 +176,8 @@ def one_row(policy, batch, completion):
     ids = torch.cat([prompts.input_ids[0], completion])[None]
     logits = policy.core(
         input_ids=ids,
-        pixel_values=prompts.pixel_values,
-        image_grid_thw=prompts.image_grid_thw,
+        pixel_values=prompts.images.patches,
+        image_grid_thw=prompts.images.grid_thw,
         mm_token_type_ids=(ids == policy.core.config.image_token_id).int(),
     ).logits[0, -len(completion) - 1 : -1]
     logits = logits.masked_fill(policy.logit_bias.isinf(), -torch.inf)
