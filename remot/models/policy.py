@@ -26,9 +26,11 @@ from remot.models.prefix import (
     packed_position_ids,
     packed_predictor_columns,
 )
+from remot.models.sharding import Sharding, full_state
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
     from transformers import Cache, PreTrainedModel, ProcessorMixin
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
@@ -76,6 +78,7 @@ class VLMPolicy(nn.Module):
         bias[loaded.banned_token_ids] = -torch.inf
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
+        self.sharding: Sharding | None = None
         self.eval()
 
     @property
@@ -91,6 +94,20 @@ class VLMPolicy(nn.Module):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    # -- several processes ---------------------------------------------------------------------------------------
+
+    def shard(self, mesh: "DeviceMesh") -> None:
+        """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
+        cores = [core.model for core in (self.core, self.reference) if core is not None]
+        blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
+        self.sharding = Sharding(self, blocks, mesh)
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within this context all weights are in this process, for passes other processes do not take part in."""
+        with contextlib.nullcontext() if self.sharding is None else self.sharding.gathered():
+            yield
 
     # -- prompts -------------------------------------------------------------------------------------------------
 
@@ -306,11 +323,20 @@ class VLMPolicy(nn.Module):
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
 
-    def save(self, folder: Path) -> Path:
-        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)  # type: ignore[operator]
-        self.processor.save_pretrained(folder)
+    def save(self, folder: Path, *, is_writer: bool = True) -> Path:
+        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load.
+
+        Args:
+            folder: Made if it does not exist.
+            is_writer: False for all processes but one; where weights are sharded, all of them must call this.
+        """
+        settings = {}
+        if self.sharding is not None:
+            settings["state_dict"] = full_state(self.model, trained_only=self.adaptation.reference_is_base)
+        if is_writer:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.model.save_pretrained(folder, **settings)  # type: ignore[operator]
+            self.processor.save_pretrained(folder)
         return folder
 
 

@@ -89,12 +89,14 @@ class GRPOObjective(Objective):
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
         """
         settings = DrawSettings(self.num_completions, self.max_new_tokens, self.sampling, self.scorer)
-        first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
-        selection = self._select(policy, first, address, settings)
+        with policy.gathered():
+            first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
+            selection = self._select(policy, first, address, settings)
         group_step = self._group_step(policy, selection)
         return PreparedStep(
             num_updates=self.updates_per_rollout,
             micro_losses=lambda: group_step.micro_losses(micro_batch_prompts),
+            num_micro_losses=len(group_step.slices(micro_batch_prompts)),
             metrics={
                 **reward_metrics(scores),
                 "reward/frac_zero_std": _frac_equal(first.rewards),

@@ -1,5 +1,6 @@
 """The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,12 +14,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from remot.errors import CheckpointError, ConfigError
-from remot.evaluation.benchmark import EvaluationSettings, answer_batch
+from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
 from remot.models.policy import VLMPolicy
+from remot.processes import joined_metrics, of_all_processes
+from remot.strategies.devices import SUMMED_METRICS, backward_context, clip_gradients, data_mesh
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
@@ -98,7 +101,8 @@ class PostTrainingModule(lightning.LightningModule):
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
-        self._judged: list[JudgedCompletion] = []
+        self._evaluating = contextlib.ExitStack()
+        self._judged: list[list[JudgedCompletion]] = []  # by batch
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,12 @@ class PostTrainingModule(lightning.LightningModule):
             gradient_checkpointing=settings.gradient_checkpointing,
             with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
         )
+        self.divide_policy()
+
+    def divide_policy(self) -> None:
+        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
+        if self.device_mesh is not None:
+            self.loaded_policy.shard(data_mesh(self.device_mesh))
 
     @property
     def base_model(self) -> str:
@@ -153,7 +163,7 @@ class PostTrainingModule(lightning.LightningModule):
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(phase, step, metrics, len(batch))
+        self._report(phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS), len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
 
@@ -161,11 +171,14 @@ class PostTrainingModule(lightning.LightningModule):
         optimizer = self.optimizers()
         optimizer.zero_grad()  # type: ignore[union-attr]
         totals: dict[str, float] = {"loss": 0.0}
-        for output in prepared.micro_losses():
-            self.manual_backward(output.loss)
+        num_done = 0
+        for num_done, output in enumerate(prepared.micro_losses(), start=1):
+            with backward_context(self.trainer.model, is_last=num_done == prepared.num_micro_losses):
+                self.manual_backward(output.loss)
             totals["loss"] += float(output.loss.detach())
             for name, number in output.metrics.items():
                 totals[name] = totals.get(name, 0.0) + number
+        assert num_done == prepared.num_micro_losses, "processes exchange gradients with the last that was announced"
         totals["grad_norm"] = self._clip_gradients()
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
@@ -174,9 +187,8 @@ class PostTrainingModule(lightning.LightningModule):
         return totals
 
     def _clip_gradients(self) -> float:
-        parameters = self.loaded_policy.trainable_parameters()
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        return clip_gradients(self.loaded_policy.trainable_parameters(), limit)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
         """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
@@ -196,17 +208,28 @@ class PostTrainingModule(lightning.LightningModule):
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
+    def on_validation_start(self) -> None:
+        """Gather sharded weights once: processes may have different numbers of batches."""
+        self._evaluating.enter_context(self.loaded_policy.gathered())
+
+    def on_validation_end(self) -> None:
+        """Divide them again."""
+        self._evaluating.close()
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
     def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
         settings = self.evaluation
         return answer_batch(self.loaded_policy, batch, settings, settings.sampling).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""
-        self._judged += self._evaluation_step(batch)
+        self._judged.append(self._evaluation_step(batch))
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""
-        self._judged += self._evaluation_step(batch)
+        self._judged.append(self._evaluation_step(batch))
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Answers with their scores, as dicts: Lightning does not collect frozen records."""
@@ -221,8 +244,8 @@ class PostTrainingModule(lightning.LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, prefix: str) -> None:
-        judged, self._judged = self._judged, []
-        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged))
+        judged, self._judged = judged_by_all(self._judged), []
+        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged), sync_dist=True)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -256,5 +279,5 @@ class PostTrainingModule(lightning.LightningModule):
             raise CheckpointError(msg)
 
     def save_policy(self, folder: Path) -> Path:
-        """Write adapters or weights for use outside this library."""
-        return self.loaded_policy.save(folder)
+        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
+        return self.loaded_policy.save(folder, is_writer=self.global_rank == 0)

@@ -51,12 +51,14 @@ class PreparedStep:
     Args:
         num_updates: Optimiser updates to make from it.
         micro_losses: Yields the loss of one micro-batch after another; they add up to the loss of the batch.
+        num_micro_losses: How many it yields; processes exchange gradients with the last one.
         metrics: Numbers to log.
         samples: Completions to show; empty for objectives that sample none.
     """
 
     num_updates: int
     micro_losses: Callable[[], Iterator[LossOutput]]
+    num_micro_losses: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     samples: Sequence[ScoredCompletions] = ()
 

@@ -12,6 +12,7 @@ from remot.answers import answer_char_span, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
+from remot.processes import mean_over_processes
 from remot.seeding import numpy_generator
 from remot.strategies.objective import Objective, PreparedStep, StepAddress, micro_slices
 from remot.structures import LossOutput, PromptBatch, Question, Slot
@@ -59,17 +60,18 @@ class SFTObjective(Objective):
         token_ids, mask, on_letters = self.targets(policy, responses)
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
-        num_targets, num_letters = float(mask.sum()), float(on_letters.sum())
+        num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
+        slices = list(micro_slices(len(batch), micro_batch_prompts))
 
         def micro_losses() -> Iterator[LossOutput]:
-            for rows in micro_slices(len(batch), micro_batch_prompts):
+            for rows in slices:
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
                 logprobs = policy.completion_logprobs(part, token_ids[rows])
                 output = sft_loss(logprobs, mask[rows], normalizer=num_targets)
                 letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
                 yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
-        return PreparedStep(num_updates=1, micro_losses=micro_losses)
+        return PreparedStep(num_updates=1, micro_losses=micro_losses, num_micro_losses=len(slices))
 
     def response(self, question: Question, address: StepAddress) -> str:
         """The response to learn, with noise and bias on its letters if asked for; numbers are left as they are."""

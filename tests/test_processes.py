@@ -7,7 +7,7 @@ import torch
 from torch import distributed
 
 from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
-from remot.losses.processes import is_distributed, mean_over_processes
+from remot.processes import is_distributed, mean_over_processes
 from tests.losses.batches import random_batch, value_and_gradient
 
 LOSSES = {"grpo": GRPOLoss(), "dapo": DAPOLoss(), "dr_grpo": DrGRPOLoss(7), "cispo": CISPOLoss(), "bnpo": BNPOLoss()}

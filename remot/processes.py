@@ -1,0 +1,60 @@
+"""What the processes of one run have to agree on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+T = TypeVar("T")
+_NOTHING = object()
+
+
+def is_distributed() -> bool:
+    """True if several processes train together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def mean_over_processes(number: float, device: torch.device) -> float:
+    """The mean of ``number`` over the processes; all of them must call it.
+
+    Gradients of processes are averaged, not summed. A sum divided by the mean of the denominators is therefore, once
+    averaged, the sum over all processes divided by the denominator of all.
+    """
+    if not is_distributed():
+        return number
+    total = torch.tensor(number, dtype=torch.float64, device=device)
+    distributed.all_reduce(total)
+    return float(total) / distributed.get_world_size()
+
+
+def of_all_processes(value: T) -> list[T]:
+    """What each process hands in, by rank; all of them must call it."""
+    if not is_distributed():
+        return [value]
+    gathered: list[T] = [value] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, value)
+    return gathered
+
+
+def in_turn(parts: Iterable[Sequence[T]]) -> list[T]:
+    """The first of each part, then the second of each, and so on: the order batches had before they were dealt out."""
+    dealt = chain.from_iterable(zip_longest(*parts, fillvalue=_NOTHING))
+    return [one for one in dealt if one is not _NOTHING]  # type: ignore[misc]
+
+
+def joined_metrics(metrics: Sequence[Mapping[str, float]], summed: Iterable[str] = ()) -> dict[str, float]:
+    """Metrics of several processes as those of the run.
+
+    Args:
+        metrics: Of each process. What is NaN, or missing, does not apply there.
+        summed: Names that add up; of all others it is the mean.
+    """
+    sums = set(summed)
+    joined = {}
+    for name in dict.fromkeys(chain.from_iterable(metrics)):
+        numbers = [held[name] for held in metrics if name in held and held[name] == held[name]]  # NaN differs from NaN
+        divisor = 1 if name in sums else len(numbers)
+        joined[name] = sum(numbers) / divisor if numbers else float("nan")
+    return joined
