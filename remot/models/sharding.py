@@ -76,9 +76,14 @@ class Sharding:
 
 
 def full_state(model: nn.Module, *, trained_only: bool) -> dict[str, Tensor]:
-    """Sharded weights by name, whole and on the CPU of the first process; the others get nothing. All must call it."""
+    """Sharded weights by name, whole and on the CPU of the first process; the others get nothing. All must call it.
+
+    Of weights that have several names (an output head that is the embedding) only the first is given.
+    """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=trained_only)
-    return cast("dict[str, Tensor]", get_model_state_dict(model, options=options))
+    state = cast("dict[str, Tensor]", get_model_state_dict(model, options=options))
+    further = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
+    return {name: tensor for name, tensor in state.items() if name not in further}
 
 
 def _require_same_weights(policy: nn.Module) -> None:

@@ -11,7 +11,6 @@ import lightning
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
 
 from remot.errors import CheckpointError, ConfigError
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
@@ -21,6 +20,7 @@ from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
 from remot.models.policy import VLMPolicy
 from remot.processes import joined_metrics, of_all_processes
+from remot.strategies.checkpoint import differing_names, named_optimizer_state, shapes_of, trained_shapes
 from remot.strategies.devices import SUMMED_METRICS, backward_context, clip_gradients, data_mesh
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
@@ -249,28 +249,32 @@ class PostTrainingModule(lightning.LightningModule):
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
-    def _trainable_names(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained; the rest comes from the base model."""
-        names = self._trainable_names()
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in names}
-        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name}
+        shapes = trained_shapes(self)
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in shapes}
+        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        if "optimizer_states" in checkpoint:
+            checkpoint["optimizer_states"] = [
+                named_optimizer_state(state, numbered) for state in checkpoint["optimizer_states"]
+            ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
 
+        A strategy that divides weights has loaded them, and taken them out of the checkpoint, before this is called.
+
         Raises:
             CheckpointError: If it was made from another base model, or its parameters are not those trained here.
         """
-        base = checkpoint.get("remot", {}).get("base_model", self.base_model)
+        facts = checkpoint.get("remot", {})
+        base = facts.get("base_model", self.base_model)
         if base != self.base_model:
             msg = f"the checkpoint was made from {base}, not from {self.base_model}; set policy.source to what it was"
             raise CheckpointError(msg)
-        held: dict[str, Tensor] = checkpoint["state_dict"]
-        wanted = {name: value for name, value in self.named_parameters() if value.requires_grad}
-        differing = set(held) ^ set(wanted) | {n for n in set(held) & set(wanted) if held[n].shape != wanted[n].shape}
+        held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
+        differing = differing_names(held, trained_shapes(self))
         if differing:
             msg = (
                 f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
