@@ -16,6 +16,11 @@ def is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
+def is_first_process() -> bool:
+    """True in the process that writes for all."""
+    return not is_distributed() or distributed.get_rank() == 0
+
+
 def mean_over_processes(number: float, device: torch.device) -> float:
     """The mean of ``number`` over the processes; all of them must call it.
 

@@ -313,6 +313,14 @@ class VLMPolicy(nn.Module):
         texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
         return [self.response_prefix + text for text in texts]
 
+    def tokenize_completion(self, text: str) -> list[int]:
+        """Token ids of a completion that another engine wrote, without an end of turn."""
+        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def token_text(self, token_id: int) -> str:
+        """What one token stands for by itself."""
+        return str(self.processor.tokenizer.decode([token_id]))
+
     def tokenize_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
 
@@ -337,6 +345,19 @@ class VLMPolicy(nn.Module):
             folder.mkdir(parents=True, exist_ok=True)
             self.model.save_pretrained(folder, **settings)  # type: ignore[operator]
             self.processor.save_pretrained(folder)
+        return folder
+
+    def save_merged(self, folder: Path, *, is_writer: bool = True) -> Path:
+        """Write full weights with the adapters added to them, and the processor; arguments as of :meth:`save`.
+
+        Raises:
+            ConfigError: If the weights are quantised.
+        """
+        with self.gathered():
+            if is_writer:
+                folder.mkdir(parents=True, exist_ok=True)
+                self.core.save_pretrained(folder, state_dict=self.adaptation.merged_state(self.model))
+                self.processor.save_pretrained(folder)
         return folder
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -10,9 +11,19 @@ from torch import Tensor
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rollout.external import ExternalEngine, external_rollout
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.structures import PromptBatch, RewardOutput, Rollout
+
+
+class SampledHow(TypedDict):
+    """What all engines are told."""
+
+    num_completions: int
+    max_new_tokens: int
+    sampling: SamplingSettings
+    address: RolloutAddress
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +60,14 @@ class DrawSettings:
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with.
+        external: Another engine that samples; None for the policy itself.
     """
 
     num_completions: int
     max_new_tokens: int
     sampling: SamplingSettings
     reward: Reward
+    external: ExternalEngine | None = None
 
 
 def draw_groups(
@@ -69,14 +82,8 @@ def draw_groups(
     prompts = policy.process(batch)
     with torch.no_grad():
         encoded = policy.encode(prompts)
-    rollout = generate(
-        policy,
-        encoded,
-        num_completions=settings.num_completions,
-        max_new_tokens=settings.max_new_tokens,
-        sampling=settings.sampling,
-        address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
-    )
+    address = RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions))
+    rollout = _sampled(policy, batch, encoded, settings, address)
     seconds = time.perf_counter() - started
     scores = _scores(rollout, batch, settings)
     shape = len(batch), settings.num_completions
@@ -92,6 +99,20 @@ def draw_groups(
         seconds=seconds,
     )
     return draw, scores
+
+
+def _sampled(
+    policy: VLMPolicy, batch: PromptBatch, encoded: EncodedPrompts, settings: DrawSettings, address: RolloutAddress
+) -> Rollout:
+    how: SampledHow = {
+        "num_completions": settings.num_completions,
+        "max_new_tokens": settings.max_new_tokens,
+        "sampling": settings.sampling,
+        "address": address,
+    }
+    if settings.external is None:
+        return generate(policy, encoded, **how)
+    return external_rollout(settings.external, policy, batch, encoded, **how)
 
 
 def _scores(rollout: Rollout, batch: PromptBatch, settings: DrawSettings) -> RewardOutput:

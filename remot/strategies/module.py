@@ -106,6 +106,12 @@ class PostTrainingModule(lightning.LightningModule):
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
+    def setup(self, stage: str) -> None:
+        """Refuse to train where an engine is missing, before long work."""
+        if stage == "fit":
+            for phase in self.strategy.phases:
+                self.objectives[phase].check()
+
     def configure_model(self) -> None:
         """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
         if self.policy is not None:

@@ -71,6 +71,9 @@ class Objective(ABC):
     def needs_reference(self) -> bool:
         """True if the policy must keep a reference."""
 
+    def check(self) -> None:  # noqa: B027 (most objectives need nothing)
+        """Before anything is loaded: refuse to start where something outside of the trainer is missing."""
+
     @abstractmethod
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
