@@ -15,6 +15,13 @@ from remot.errors import ConfigError
 from remot.models.policy import VLMPolicy
 from remot.rollout.sampling import SamplingSettings
 
+#: For transformers' parser of responses: everything after the prompt is the content, as it stands.
+WHOLE_ANSWER = {
+    "defaults": {"role": "assistant"},
+    "start_anchor_pattern": r"\Z",
+    "fields": {"content": {"content": "text", "content_args": {"strip": False}}},
+}
+
 #: One request without an answer worth reading: path, and body or None.
 Command = tuple[str, dict[str, Any] | None]
 Json = dict[str, Any]
@@ -165,8 +172,16 @@ class TransformersServe(Dialect):
         """Anything; what is quantised is refused when it is saved."""
 
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
-        """Full weights: it does not find the base model of a folder with adapters only."""
+        """Full weights, as it does not find the base model of a folder with adapters only.
+
+        The tokenizer is told to leave answers in one piece, end of turn included: otherwise a completion comes back
+        divided into reasoning and answer, without the white space in between.
+        """
         policy.save_merged(folder, is_writer=is_writer)
+        if is_writer:
+            path = folder / "tokenizer_config.json"
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            path.write_text(json.dumps(settings | {"response_template": WHOLE_ANSWER}), encoding="utf-8")
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """The folder."""

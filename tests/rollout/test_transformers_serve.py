@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 
 import pytest
 import torch
@@ -31,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not is_serve_available(), reason="needs pip install transformers[serving]"),
 ]
 NUM_TOKENS = 40
+silent = pytest.mark.filterwarnings("ignore:.*gives no log-probabilities")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def address_of(batch, step=0):
     return RolloutAddress(0, step, tuple(question.prompt_id for question in batch.questions))
 
 
+@silent
 def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
     """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
     engine.hand_over(policy, 0)
@@ -101,12 +102,12 @@ def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
     )
     for row, (one,) in enumerate(found):
         wanted = own.token_ids[row, 0][own.completion_mask[row, 0]].tolist()
-        ended = bool(own.finished[row, 0])
-        assert list(one.token_ids) == (wanted[:-1] if ended else wanted)
-        assert one.is_ended is ended
+        assert list(one.token_ids) == wanted
+        assert one.is_ended is bool(own.finished[row, 0])
     assert own.finished.any()
 
 
+@silent
 def test_new_weights_give_new_answers(engine, policy, batch):
     """What the server says after a hand-over is what the changed policy says, and not what the old one said."""
     said = []
@@ -122,30 +123,28 @@ def test_new_weights_give_new_answers(engine, policy, batch):
             sampling=GREEDY,
             address=address_of(batch),
         )
-        mask = own.completion_mask & (own.token_ids != policy.eos_token_ids[0])
         assert [list(ids) for ids in said[-1]] == [
-            own.token_ids[row, 0][mask[row, 0]].tolist() for row in range(len(batch))
+            own.token_ids[row, 0][own.completion_mask[row, 0]].tolist() for row in range(len(batch))
         ]
-        randomise_((p for name, p in policy.named_parameters() if "lora_B" in name), std=0.3, seed=5)
+        randomise_((p for name, p in policy.named_parameters() if "lora_B" in name), std=0.06, seed=5)
     assert said[0] != said[1]
 
 
+@silent
 def test_samples_differ_and_come_again(engine, policy, batch):
     engine.hand_over(policy, 0)
     encoded, drawn = encode(policy, batch), []
     for step in (0, 0, 1):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it gives no log-probabilities
-            rollout = external_rollout(
-                engine,
-                policy,
-                batch,
-                encoded,
-                num_completions=4,
-                max_new_tokens=NUM_TOKENS,
-                sampling=SamplingSettings(),
-                address=address_of(batch, step),
-            )
+        rollout = external_rollout(
+            engine,
+            policy,
+            batch,
+            encoded,
+            num_completions=4,
+            max_new_tokens=NUM_TOKENS,
+            sampling=SamplingSettings(),
+            address=address_of(batch, step),
+        )
         drawn.append(rollout)
     assert drawn[0].texts == drawn[1].texts != drawn[2].texts
     assert len({text for group in drawn[0].texts for text in group}) > 2
