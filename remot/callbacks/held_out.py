@@ -95,5 +95,5 @@ def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
 
 
 def _records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRecord]:
-    rows = zip(batch.images, batch.questions, answered.rollout.texts, strict=True)
-    return [SampleRecord(images, question, texts) for images, question, texts in rows]
+    rows = zip(batch.images, batch.questions, answered.rollout.texts, batch.videos, strict=True)
+    return [SampleRecord(images, question, texts, videos=videos) for images, question, texts, videos in rows]

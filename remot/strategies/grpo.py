@@ -20,6 +20,7 @@ from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
 from remot.rollout.external import ExternalEngine
 from remot.rollout.sampling import SamplingSettings
+from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
 from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
 from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
@@ -44,6 +45,8 @@ class GRPOObjective(Objective):
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
             takes them as they are, or bounds the weights of tokens by 2 where there is an ``engine``.
+        counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
+            :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
         engine: Who samples, if not the policy itself.
     """
 
@@ -57,6 +60,7 @@ class GRPOObjective(Objective):
     mask_truncated: bool = False
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
+    counterparts: Counterpart | None = None
     engine: ExternalEngine | None = None
 
     def __post_init__(self) -> None:
@@ -113,7 +117,14 @@ class GRPOObjective(Objective):
         Raises:
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
         """
-        settings = DrawSettings(self.num_completions, self.max_new_tokens, self.sampling, self.scorer, self.engine)
+        settings = DrawSettings(
+            self.num_completions,
+            self.max_new_tokens,
+            self.sampling,
+            self.scorer,
+            counterparts=self.counterparts,
+            external=self.engine,
+        )
         if self.engine is not None:
             self.engine.hand_over(policy, address.step)
         with policy.gathered():
@@ -173,6 +184,8 @@ class GRPOObjective(Objective):
             metrics["completion/frac_masked"] = 1 - float(selection.draw.rollout.finished.float().mean())
         if self.dynamic_sampling is not None:
             metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
+        if self.counterparts is not None:
+            metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
         return metrics
 
 
