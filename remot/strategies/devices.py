@@ -27,16 +27,27 @@ def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractCon
     """
     if isinstance(wrapper, DistributedDataParallel) and not is_last:
         return wrapper.no_sync()
-    set_boundary = getattr(wrapper, "set_gradient_accumulation_boundary", None)
-    if set_boundary is not None:
-        set_boundary(is_last)
+    if is_deepspeed(wrapper):
+        wrapper.set_gradient_accumulation_boundary(is_last)  # type: ignore[union-attr, operator]
     return nullcontext()
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
-    """Scale gradients so that their norm over all processes' shards is at most ``limit``; the norm before."""
+def is_deepspeed(wrapper: nn.Module | None) -> bool:
+    """True for DeepSpeed's engine, which keeps gradients to itself; told by its methods, as it may not be installed."""
+    return hasattr(wrapper, "set_gradient_accumulation_boundary")
+
+
+def clip_gradients(wrapper: nn.Module | None, parameters: Iterable[nn.Parameter], limit: float) -> dict[str, float]:
+    """Scale gradients so that their norm over all processes' shards is at most ``limit``.
+
+    Returns:
+        The norm before, as ``grad_norm``. Nothing with DeepSpeed, which clips by ``gradient_clipping`` of its own
+        configuration.
+    """
+    if is_deepspeed(wrapper):
+        return {}
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    return {"grad_norm": float(norm.full_tensor() if isinstance(norm, DTensor) else norm)}
 
 
 def data_mesh(mesh: DeviceMesh) -> DeviceMesh:

@@ -10,6 +10,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from remot.errors import CheckpointError, ConfigError
@@ -107,7 +109,8 @@ class PostTrainingModule(lightning.LightningModule):
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Refuse to train where an engine is missing, before long work."""
+        """Refuse strategies that cannot work and engines that are not there, before long work."""
+        require_supported(self.trainer.strategy)
         if stage == "fit":
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
@@ -185,16 +188,16 @@ class PostTrainingModule(lightning.LightningModule):
             for name, number in output.metrics.items():
                 totals[name] = totals.get(name, 0.0) + number
         assert num_done == prepared.num_micro_losses, "processes exchange gradients with the last that was announced"
-        totals["grad_norm"] = self._clip_gradients()
+        totals |= self._clip_gradients()
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
 
-    def _clip_gradients(self) -> float:
+    def _clip_gradients(self) -> dict[str, float]:
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        return clip_gradients(self.loaded_policy.trainable_parameters(), limit)
+        return clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
         """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
@@ -291,3 +294,18 @@ class PostTrainingModule(lightning.LightningModule):
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
         return self.loaded_policy.save(folder, is_writer=self.global_rank == 0)
+
+
+def require_supported(strategy: TrainerStrategy) -> None:
+    """Refuse strategies that gather weights in one ``forward`` only, which a rollout has none of.
+
+    Raises:
+        ConfigError: For the older FSDP and for ZeRO stage 3.
+    """
+    is_stage_3 = isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3
+    if isinstance(strategy, FSDPStrategy) or is_stage_3:
+        msg = (
+            f"trainer.strategy {type(strategy).__name__}{' at stage 3' if is_stage_3 else ''} cannot sample: use "
+            "lightning.pytorch.strategies.ModelParallelStrategy, as configs/devices/fsdp2.yaml does"
+        )
+        raise ConfigError(msg)
