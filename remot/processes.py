@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
+from statistics import fmean
 from typing import TypeVar
 
 import torch
@@ -34,6 +35,15 @@ def mean_over_processes(number: float, device: torch.device) -> float:
     return float(total) / distributed.get_world_size()
 
 
+def least_over_processes(number: int, device: torch.device) -> int:
+    """The least ``number`` of any process; all of them must call it."""
+    if not is_distributed():
+        return number
+    least = torch.tensor(number, device=device)
+    distributed.all_reduce(least, op=distributed.ReduceOp.MIN)
+    return int(least)
+
+
 def of_all_processes(value: T) -> list[T]:
     """What each process hands in, by rank; all of them must call it."""
     if not is_distributed():
@@ -49,17 +59,19 @@ def in_turn(parts: Iterable[Sequence[T]]) -> list[T]:
     return [one for one in dealt if one is not _NOTHING]  # type: ignore[misc]
 
 
-def joined_metrics(metrics: Sequence[Mapping[str, float]], summed: Iterable[str] = ()) -> dict[str, float]:
+def joined_metrics(
+    metrics: Sequence[Mapping[str, float]], summed: Iterable[str] = (), largest: Iterable[str] = ()
+) -> dict[str, float]:
     """Metrics of several processes as those of the run.
 
     Args:
         metrics: Of each process. What is NaN, or missing, does not apply there.
-        summed: Names that add up; of all others it is the mean.
+        summed: Names that add up.
+        largest: Names of which the largest counts; of all others it is the mean.
     """
-    sums = set(summed)
+    ways = dict.fromkeys(summed, sum) | dict.fromkeys(largest, max)
     joined = {}
     for name in dict.fromkeys(chain.from_iterable(metrics)):
         numbers = [held[name] for held in metrics if name in held and held[name] == held[name]]  # NaN differs from NaN
-        divisor = 1 if name in sums else len(numbers)
-        joined[name] = sum(numbers) / divisor if numbers else float("nan")
+        joined[name] = float(ways.get(name, fmean)(numbers)) if numbers else float("nan")
     return joined

@@ -78,10 +78,11 @@ def test_what_was_dealt_out_comes_back_in_order(world_size, num_batches):
 
 
 def test_metrics_of_processes_by_hand():
-    """Means over those it applies to; speeds add up."""
+    """Means over those it applies to; speeds add up, of gaps the largest counts."""
     metrics = [{"a": 1.0, "b": float("nan"), "speed": 10.0}, {"a": 2.0, "b": 4.0, "speed": 30.0}]
-    joined = joined_metrics([*metrics, {"a": 6.0, "c": 5.0, "b": float("nan"), "speed": 2.0}], {"speed"})
-    assert joined == {"a": 3.0, "b": 4.0, "c": 5.0, "speed": 42.0}
+    third = {"a": 6.0, "c": 5.0, "b": float("nan"), "speed": 2.0, "gap": 0.5}
+    joined = joined_metrics([metrics[0] | {"gap": 0.25}, metrics[1], third], {"speed"}, {"gap"})
+    assert joined == {"a": 3.0, "b": 4.0, "c": 5.0, "speed": 42.0, "gap": 0.5}
     none = joined_metrics([{"a": float("nan")}, {"a": float("nan")}])
     assert none.keys() == {"a"}
     assert none["a"] != none["a"]

@@ -76,7 +76,9 @@ class HeldOutEvaluation(lightning.Callback):
                     pages.append(_records(batch, answered))
 
             with module.loaded_policy.gathered():
-                scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch)
+                scores = run_benchmark(
+                    module.loaded_policy, batches, module.evaluation, on_batch, module.rollout_engine
+                )
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )

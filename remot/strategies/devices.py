@@ -11,8 +11,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from remot.errors import ConfigError
 
-#: Metrics that processes add up; of the others the mean is reported.
+#: Metrics that processes add up, and those of which the largest counts; of the others the mean is reported.
 SUMMED_METRICS = frozenset({"rollout/tokens_per_second", "dynamic_sampling/prompts_drawn"})
+LARGEST_METRICS = frozenset({"rollout/logprob_gap_max"})
 
 
 def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractContextManager[None]:

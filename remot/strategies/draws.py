@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rollout.engine import RolloutEngine
 from remot.rollout.external import ExternalEngine, external_rollout
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
@@ -65,6 +66,7 @@ class DrawSettings:
         sampling: How completions are drawn.
         reward: What they are scored with.
         counterparts: What the reward compares completions with: those for a changed input. None for nothing.
+        engine: What decodes completions, which changes none of them.
         external: Another engine that samples; None for the policy itself.
     """
 
@@ -73,6 +75,7 @@ class DrawSettings:
     sampling: SamplingSettings
     reward: Reward
     counterparts: Counterpart | None = None
+    engine: RolloutEngine = field(default_factory=RolloutEngine)
     external: ExternalEngine | None = None
 
 
@@ -91,7 +94,7 @@ def draw_groups(
     address = RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions))
     rollout = _sampled(policy, batch, encoded, settings, address)
     seconds = time.perf_counter() - started
-    questions = _questions(policy, batch, StepAddress(seed, step), settings)
+    questions = _questions(policy, batch, StepAddress(seed, step, engine=settings.engine), settings)
     counterpart_seconds = time.perf_counter() - started - seconds
     scores = _scores(rollout, questions, settings)
     shape = len(batch), settings.num_completions
@@ -120,7 +123,7 @@ def _sampled(
         "address": address,
     }
     if settings.external is None:
-        return generate(policy, encoded, **how)
+        return generate(policy, encoded, **how, engine=settings.engine)
     return external_rollout(settings.external, policy, batch, encoded, **how)
 
 

@@ -24,7 +24,14 @@ from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
 from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
 from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
-from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.objective import (
+    MicroBatchPrompts,
+    Objective,
+    PreparedStep,
+    ScoredCompletions,
+    StepAddress,
+    planned_micro_batch,
+)
 from remot.structures import PromptBatch, Question, RewardOutput, Rollout
 
 
@@ -110,7 +117,7 @@ class GRPOObjective(Objective):
             self.engine.check()
 
     def prepare(
-        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Encode the prompts once, sample, score, and compare within each group.
 
@@ -122,19 +129,21 @@ class GRPOObjective(Objective):
             self.max_new_tokens,
             self.sampling,
             self.scorer,
-            counterparts=self.counterparts,
-            external=self.engine,
+            self.counterparts,
+            address.engine,
+            self.engine,
         )
         if self.engine is not None:
             self.engine.hand_over(policy, address.step)
         with policy.gathered():
             first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
             selection = self._select(policy, first, address, settings)
-        group_step = self._group_step(policy, selection)
+        group_step = self._group_step(policy, selection, micro_batch_prompts)
         return PreparedStep(
             num_updates=self.updates_per_rollout,
-            micro_losses=lambda: group_step.micro_losses(micro_batch_prompts),
-            num_micro_losses=len(group_step.slices(micro_batch_prompts)),
+            micro_losses=group_step.micro_losses,
+            micro_batch_prompts=group_step.settings.micro_batch_prompts,
+            num_micro_losses=lambda size: len(group_step.slices(size)),
             metrics={
                 **reward_metrics(scores),
                 "reward/frac_zero_std": _frac_equal(first.rewards),
@@ -142,6 +151,7 @@ class GRPOObjective(Objective):
                 **self._extra_metrics(selection),
             },
             samples=_samples(batch.questions, first.rollout, scores, self.num_completions),
+            late_metrics=group_step.late_metrics,
         )
 
     def _select(self, policy: VLMPolicy, first: Draw, address: StepAddress, settings: DrawSettings) -> Selection:
@@ -164,11 +174,17 @@ class GRPOObjective(Objective):
 
         return select_groups(policy, first, draw_more, dynamic)
 
-    def _group_step(self, policy: VLMPolicy, selection: Selection) -> GroupStep:
+    def _group_step(self, policy: VLMPolicy, selection: Selection, micro_batch_prompts: MicroBatchPrompts) -> GroupStep:
         draw, is_kept = selection.draw, selection.is_kept
         compared = self.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)
         return GroupStep(
-            LossSettings(self.criterion, self.importance, self.sampling.temperature, self.updates_per_rollout == 1),
+            LossSettings(
+                self.criterion,
+                self.importance,
+                self.sampling.temperature,
+                self.updates_per_rollout == 1,
+                self._micro_batch(policy, draw, micro_batch_prompts),
+            ),
             policy,
             draw.encoded,
             draw.rollout,
@@ -176,6 +192,11 @@ class GRPOObjective(Objective):
             is_kept,
             trained_tokens(draw.rollout, is_kept, mask_truncated=self.mask_truncated),
         )
+
+    def _micro_batch(self, policy: VLMPolicy, draw: Draw, wanted: MicroBatchPrompts) -> int:
+        num_prompts, num_completions, num_tokens = draw.rollout.token_ids.shape
+        num_columns = draw.encoded.prompts.input_ids.shape[1]
+        return planned_micro_batch(policy, wanted, num_columns, (num_prompts, num_completions, num_tokens))
 
     def _extra_metrics(self, selection: Selection) -> dict[str, float]:
         """Of what is off by default; the metrics of a plain run stay those of a plain run."""

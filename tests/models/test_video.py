@@ -24,6 +24,7 @@ from tests.models.test_parity import (
     naive_logits,
     weights_like,
 )
+from tests.rollout.test_generator import roll_out, talkative
 from tests.tiny import (
     FAMILIES,
     encode,
@@ -327,3 +328,34 @@ def test_selecting_visual_inputs():
     assert last.grid_thw.tolist() == grids[1:].tolist()
     assert last.counts == (0, 2)
     assert inputs.select(slice(1, 2)) is None
+
+
+# -- prompts that are not shared -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["lora", "full with vision"])
+def test_separate_rows_equal_one_row_at_a_time(family, kind):
+    """As above with each completion behind a copy of its prompt: features are repeated prompt by prompt."""
+    policy, batch = KINDS[kind](family, prefix_sharing="off"), make_mixed_batch()
+    completions, mask = random_completions(policy, 4, 2, 6)
+    separate = policy.completion_logprobs(encode(policy, batch), completions)[mask]
+    weights = weights_like(separate)
+    actual = gradients_of(policy, (separate * weights).sum())
+    naive = naive_batch(policy.core, policy, batch, completions, mask)
+    expected = gradients_of(policy, (naive * weights).sum())
+    assert largest_gap(separate, naive) < LOGPROB_TOLERANCE
+    assert_same_gradients(actual, expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rows", [range(4), [3]], ids=["mixed", "words only"])
+def test_completions_about_videos_do_not_depend_on_how_they_are_decoded(family, rows):
+    batch = select(make_mixed_batch(), rows)
+    shared = roll_out(talkative(family, end=4.0, prefix_sharing="on"), batch)
+    separate = roll_out(talkative(family, end=4.0, prefix_sharing="off"), batch)
+    chosen = talkative(family, end=4.0, prefix_sharing="auto")
+    assert chosen.packing(encode(chosen, batch)).shares_prompt
+    for other in (separate, roll_out(chosen, batch)):
+        assert torch.equal(other.token_ids, shared.token_ids)
+        assert largest_gap(other.logprobs, shared.logprobs) < LOGPROB_TOLERANCE
