@@ -8,6 +8,7 @@ import yaml
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from remot.cli import main
+from remot.commands import training
 from remot.commands.training import RemotCLI
 from remot.losses import TruncatedImportance
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
@@ -26,7 +27,7 @@ class Stop(Exception):  # noqa: N818
 def build(monkeypatch, tmp_path):
     """The trainer and the module of a recipe with a file, on this machine's processors and no second process."""
 
-    def run(path, *arguments):
+    def run(path, *arguments, logger=("--trainer.logger", "false")):
         built = []
 
         def before_fit(cli):
@@ -36,7 +37,7 @@ def build(monkeypatch, tmp_path):
         monkeypatch.setattr(RemotCLI, "before_fit", before_fit, raising=False)
         monkeypatch.chdir(tmp_path)
         base = CONFIGS / ("quickstart.yaml" if "transformers" in path.stem else "grpo.yaml")
-        place = ["--trainer.accelerator", "cpu", "--trainer.logger", "false", "--trainer.default_root_dir", tmp_path]
+        place = ["--trainer.accelerator", "cpu", *logger, "--trainer.default_root_dir", tmp_path]
         weights = ["--model.policy.source.pretrained", model_folder(), "--model.policy.source.dtype", "float32"]
         command = ["fit", "--config", base, "--config", path, *weights, *place, *arguments]
         with pytest.raises(Stop):
@@ -96,3 +97,11 @@ def test_engines(name, build):
     assert type(objective.engine.dialect) is DIALECTS[name]
     assert isinstance(objective.importance, TruncatedImportance)
     assert objective.engine.folder.is_absolute()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_opens_the_store(rank, build, monkeypatch):
+    """Several at once would make the tables of a new store twice, and a run each."""
+    monkeypatch.setattr(training.rank_zero_only, "rank", rank)
+    cli = build(CONFIGS / "devices" / "ddp.yaml", logger=())
+    assert len(cli.trainer.loggers) == (1 if rank == 0 else 0)
