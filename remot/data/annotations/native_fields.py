@@ -55,8 +55,8 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    check_keys(where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks"))
-    depths, masks = content.get("depths_metres"), content.get("masks")
+    check_keys(where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks", "size_metres"))
+    depths, masks, size = (content.get(key) for key in ("depths_metres", "masks", "size_metres"))
     pictures, mask_value = (
         (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
     )
@@ -66,6 +66,7 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
+        size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
     )
 
 
@@ -190,6 +191,31 @@ def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -
         msg = f"{where}: {key} must be true or false, found {value!r:.40}"
         raise AnnotationError(msg)
     return value
+
+
+def number_or_none(where: str, content: dict[str, Any], key: str) -> float | None:
+    """The number under ``key``, None without one.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    value = content.get(key)
+    return None if value is None else float(_array(f"{where}: {key}", value, ()))
+
+
+def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    """The texts listed under ``key``, None without a list.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    value = content.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        msg = f"{where}: {key} must be a list of texts, found {value!r:.60}"
+        raise AnnotationError(msg)
+    return tuple(value)
 
 
 def _array(where: str, value: object, shape: tuple[int, ...]) -> FloatArray:

@@ -133,6 +133,10 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
             }
             for box in clip.layout
         ]
+    if clip.room_area_square_metres is not None:
+        content["room_area_square_metres"] = round(clip.room_area_square_metres, 4)
+    if clip.complete_kinds is not None:
+        content["complete_kinds"] = list(clip.complete_kinds)
     return content
 
 
@@ -146,6 +150,8 @@ def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:
     content: dict[str, Any] = {"boxes_xyxy": boxes, "is_landmark": track.is_landmark}
     if track.depths_metres is not None:
         content["depths_metres"] = _rounded(track.depths_metres, 4, unknown=True)
+    if track.size_metres is not None:
+        content["size_metres"] = _rounded(track.size_metres, 4)
     if track.masks is not None:
         content["masks"] = {"media": masks.place(track.masks), "value": track.mask_value}
     return content

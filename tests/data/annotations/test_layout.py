@@ -170,3 +170,34 @@ def test_a_broken_video_and_a_missing_file_are_named(tmp_path):
     (tmp_path / "scene0251_00.mp4").write_bytes(b"torn")
     with pytest.raises(AnnotationError, match=r"video scene0251_00\.mp4 cannot be read"):
         read(tmp_path)
+
+
+def test_area_and_what_can_be_counted(tmp_path):
+    """Two tables are counted but only one has a box."""
+    boxes = {"chair": [BOX], "table": [BOX]}
+    write(tmp_path, {"s": {**SCENE, "object_bbox": boxes, "object_counts": {"chair": 1, "table": 2}}})
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (9.0, ("chair",))
+
+
+def test_area_and_complete_kinds_of_the_own_format(tmp_path):
+    write(tmp_path, {**OWN, "room_area_square_metres": 20, "complete_kinds": ["chair"]}, "layout.json")
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (20.0, ("chair",))
+    write(tmp_path, OWN, "layout.json")
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"room_area_square_metres": 0}, "room_area_square_metres is 0"),
+        ({"room_area_square_metres": "large"}, "room_area_square_metres"),
+        ({"complete_kinds": "chair"}, "complete_kinds must be a list of texts"),
+    ],
+)
+def test_areas_and_kinds_that_are_none(tmp_path, changes, message):
+    write(tmp_path, {**OWN, **changes}, "layout.json")
+    with pytest.raises(AnnotationError, match=message):
+        read(tmp_path)
