@@ -363,3 +363,12 @@ def test_nothing_to_ask():
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(ConfigError):
         wrong()
+
+
+def test_what_touches_has_no_distance():
+    clip = room([box("a", (0, 0, 0)), box("b", (1.2, 0, 0)), box("c", (1.4, 5, 0))])
+    assert {frozenset(pair) for pair in answers(AbsoluteDistance(), clip, "first", "second")} == {
+        frozenset("ac"),
+        frozenset("bc"),
+    }
+    assert reasons(AbsoluteDistance(), clip)["too close"] == 1
