@@ -31,7 +31,15 @@ def sample_clip(media=None, masks=None):
         pts_seconds=np.array([0.0, 0.5]),
         camera=CameraTrack(np.tile(np.eye(4), (2, 1, 1)), is_metric=False),
         effectors={"arm": EffectorTrack(np.array([[0.5, NAN, 1], [0.25, NAN, 2]]))},
-        objects={"dog": ObjectTrack(boxes, depths_metres=np.array([2.5, NAN]), masks=masks, mask_value=3, size_metres=np.array([0.5, 0.9, 0.25]))},
+        objects={
+            "dog": ObjectTrack(
+                boxes,
+                depths_metres=np.array([2.5, NAN]),
+                masks=masks,
+                mask_value=3,
+                size_metres=np.array([0.5, 0.9, 0.25]),
+            )
+        },
         agent=AgentTrack(np.array([[1.0, 2], [3, 4]]), np.array([90.0, -45.5])),
         events=(Event("the dog barks", 0.0, 0.25), Event("it stops", 0.25, 1.0)),
         layout=(LayoutBox("chair", np.array([1.0, 2, 0.5]), np.array([0.5, 0.25, 1]), np.array(TURNED)),),

@@ -1,7 +1,6 @@
 """The words of a task's questions: data, one file for a family of tasks."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -84,21 +83,3 @@ def plain(text: str) -> str:
     Annotations come from anywhere; a ``<|video_pad|>`` in one would be taken for the place of a video.
     """
     return " ".join(text[: 4 * MAX_NAME_CHARS].replace("<|", "<").replace("|>", ">").split())[:MAX_NAME_CHARS]
-
-
-def lettered(options: Sequence[str], letters: str = "ABCDEFGH") -> str:
-    """Options a line each: ``A. the door opens``."""
-    return "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options, strict=False))
-
-
-def ordered_with(right: str, wrong: Sequence[str], generator: np.random.Generator) -> tuple[tuple[str, ...], str]:
-    """Options in drawn order and the letter of the right one, which is equally likely to be any.
-
-    Args:
-        right: The right option.
-        wrong: The others, at most seven.
-        generator: Draws the order.
-    """
-    options = [right, *wrong]
-    order = [int(place) for place in generator.permutation(len(options))]
-    return tuple(options[place] for place in order), "ABCDEFGH"[order.index(0)]

@@ -10,7 +10,7 @@ import torch
 from remot.data.datamodule import TripletDataModule
 from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
 from remot.data.tasks.frames import nearest_frames
-from remot.data.tasks.wordings import ordered_with, plain
+from remot.data.tasks.wordings import plain
 from remot.errors import ConfigError, EmptySplitError
 from remot.structures import Event, Reference, ReferencedQuestion
 from tests.data.handmade import clip_of, mixed_clips, write_folder
@@ -230,14 +230,6 @@ def test_frames_follow_times_not_numbers():
     clip.pts_seconds[:] = [0, 1, 2, 10]
     assert FrameSampling(3).frames_of(clip) == (0, 2, 3)
     assert nearest_frames(clip, np.array([0.5, 6.1])) == (0, 3)
-
-
-def test_the_right_option_may_be_any():
-    letters = Counter(ordered_with("r", ["x", "y"], np.random.default_rng(k))[1] for k in range(600))
-    assert set(letters) == set("ABC")
-    assert all(abs(count - 200) < 48 for count in letters.values())
-    options, letter = ordered_with("r", ["x", "y"], np.random.default_rng(0))
-    assert options["ABC".index(letter)] == "r"
 
 
 def test_annotated_texts_hold_no_special_token():

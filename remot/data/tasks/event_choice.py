@@ -1,0 +1,94 @@
+"""Evaluates the policy on held-out scenes before the first and after the last step, and shows what changed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning
+from lightning.pytorch import Trainer
+from rich.console import Console
+from rich.progress import Progress
+
+from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
+from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
+from remot.evaluation.viewer import SampleRecord, completions_html
+from remot.strategies.module import PostTrainingModule
+from remot.structures import PromptBatch
+from remot.tracking import log_samples_html, log_table
+
+
+class HeldOutEvaluation(lightning.Callback):
+    """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
+
+    Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
+    their pictures.
+
+    Args:
+        enabled: Turn off for runs that are not to be compared.
+        num_pages: Held-out prompts shown on the page of answers.
+    """
+
+    def __init__(self, enabled: bool = True, num_pages: int = 12) -> None:  # noqa: FBT001, FBT002 (a config key)
+        self.enabled = enabled
+        self.num_pages = num_pages
+        self.base: BenchmarkScores | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the base model said, so that a continued run can tell what changed."""
+        return {} if self.base is None else {"base": self.base.as_record()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what the base model said."""
+        self.base = BenchmarkScores.from_record(state_dict["base"]) if "base" in state_dict else None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Evaluate the base model, unless the run continues from a checkpoint."""
+        if not self.enabled or trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, PostTrainingModule)
+        if trainer.ckpt_path is None:
+            self.base = self._evaluate(trainer, pl_module, "base")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Evaluate the trained policy and print the table."""
+        if not self.enabled or trainer.interrupted:
+            return
+        assert isinstance(pl_module, PostTrainingModule)
+        final = self._evaluate(trainer, pl_module, "final")
+        if self.base is None:
+            return
+        greedy = (self.base.greedy, final.greedy)
+        table = render_comparison(self.base.sampled, final.sampled, greedy=greedy)
+        wide_console().print(table)
+        log_table(
+            trainer.loggers, table_text(table), comparison_record(self.base.sampled, final.sampled, greedy=greedy)
+        )
+
+    def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
+        batches = list(_test_batches(trainer))
+        pages: list[SampleRecord] = []
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
+
+            def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
+                progress.advance(task)
+                pages.extend(_records(batch, answered))
+
+            scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch)
+        metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
+            scores.greedy, f"eval/{name}", suffix="_greedy"
+        )
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+        page = completions_html(pages[: self.num_pages], f"{name} policy on held-out scenes")
+        log_samples_html(trainer.loggers, page, f"held_out_{name}")
+        return scores
+
+
+def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    yield from datamodule.test_dataloader()
+
+
+def _records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRecord]:
+    rows = zip(batch.images, batch.questions, answered.rollout.texts, batch.videos, strict=True)
+    return [SampleRecord(images, question, texts, videos=videos) for images, question, texts, videos in rows]

@@ -1,0 +1,80 @@
+"""Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import lightning
+from lightning.pytorch import Trainer
+from rich.console import Console
+from rich.text import Text
+
+from remot.evaluation.viewer import SampleRecord, completions_html
+from remot.strategies.module import PostTrainingModule
+from remot.strategies.objective import ScoredCompletions
+from remot.structures import PromptBatch
+from remot.tracking import log_samples_html
+
+MAX_SHOWN_CHARS = 300
+
+
+class CompletionSamples(lightning.Callback):
+    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures and videos.
+
+    Args:
+        every_n_steps: Optimiser steps between two samples; 0 shows none.
+        num_shown: Completions printed of the group.
+        num_prompts: Prompts on the page.
+    """
+
+    def __init__(self, every_n_steps: int = 20, num_shown: int = 4, num_prompts: int = 4) -> None:
+        self.every_n_steps = every_n_steps
+        self.num_shown = num_shown
+        self.num_prompts = num_prompts
+        self._last_shown = -1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
+    ) -> None:
+        """Show a sample if one is due and the step sampled any."""
+        assert isinstance(pl_module, PostTrainingModule)
+        due = self._last_shown < 0 or trainer.global_step - self._last_shown >= self.every_n_steps
+        if self.every_n_steps <= 0 or not due or not pl_module.last_samples:
+            return
+        self._last_shown = trainer.global_step
+        _printer(trainer)(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))
+        if pl_module.last_batch is not None:
+            records = [_record(pl_module.last_batch, one) for one in pl_module.last_samples[: self.num_prompts]]
+            page = completions_html(records, f"step {trainer.global_step}")
+            log_samples_html(trainer.loggers, page, f"step_{trainer.global_step:06d}")
+        pl_module.last_samples, pl_module.last_batch = (), None
+
+
+def _record(batch: PromptBatch, one: ScoredCompletions) -> SampleRecord:
+    shown = one.prompt_index
+    return SampleRecord(batch.images[shown], one.question, one.completions, one.rewards, batch.videos[shown])
+
+
+def _printer(trainer: Trainer) -> Callable[[Text], None]:
+    above = getattr(trainer.progress_bar_callback, "print_above", None)
+    return above if above is not None else Console().print
+
+
+def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:
+    """One prompt, its solution, and its first completions with their rewards. Completions are shown as inert text."""
+    text = Text(f"\n— step {step}, prompt {sample.question.prompt_id} —\n", style="bold")
+    text.append(sample.question.text.strip() + "\n", style="")
+    text.append(f"solution {sample.question.solution}\n", style="cyan")
+    for completion, rewards in list(zip(sample.completions, sample.rewards, strict=True))[:num_shown]:
+        text.append(f"  {rewards['total']:+6.2f}  ", style="bold")
+        text.append(_short(completion) + "\n")
+        text.append("          " + _parts(rewards) + "\n", style="dim")
+    return text
+
+
+def _short(completion: str) -> str:
+    flat = " ".join(completion[: 2 * MAX_SHOWN_CHARS].split())
+    return flat if len(flat) <= MAX_SHOWN_CHARS else flat[:MAX_SHOWN_CHARS] + " …"
+
+
+def _parts(rewards: Mapping[str, float]) -> str:
+    shown: Sequence[str] = [f"{name} {value:.2f}" for name, value in rewards.items() if name != "total"]
+    return "  ".join(shown)
