@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.places import camera_places, ground_places, places_seen_from
 from remot.structures import CameraTrack, Clip, ObjectTrack
 from tests.data.tasks.rooms import INTRINSICS, pose
@@ -50,3 +52,17 @@ def test_what_is_not_known():
     assert places_seen_from(clip_with(CameraTrack(poses, INTRINSICS, is_metric=False), a=track), "a", 0) is None
     assert ground_places(clip_with(CameraTrack(poses), a=track), 0) == {}
     assert ground_places(clip_with(CameraTrack(poses, INTRINSICS), a=ObjectTrack(track.boxes_xyxy)), 0) == {}
+
+
+def test_every_letter_is_equally_often_right():
+    rng = np.random.default_rng(0)
+    drawn = [shuffled_choice("yes", ["no", "maybe", "never"], rng) for _ in range(2000)]
+    assert all(one.options["ABCD".index(one.letter)] == "yes" for one in drawn)
+    counts = [sum(one.letter == letter for one in drawn) for letter in "ABCD"]
+    assert min(counts) > 430  # 500 each, 19 to the standard deviation
+    assert shuffled_choice("x", [], rng).lines == "A. x"
+
+
+def test_equal_options_are_refused():
+    with pytest.raises(ValueError, match="must differ"):
+        shuffled_choice("yes", ["yes"], np.random.default_rng(0))

@@ -11,9 +11,10 @@ import numpy as np
 
 from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.frames import FrameSampling, times_in_words
+from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.maps import cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, scene_of
-from remot.data.tasks.wordings import lettered, ordered_with, read_wordings
+from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
 
@@ -156,9 +157,9 @@ class RoomTask(Task):
         asked = [self.wordings.say("ask", generator, **chosen.places)]
         answer, kind = chosen.right, "number"
         if chosen.wrong:
-            options, answer = ordered_with(chosen.right, chosen.wrong, generator)
-            asked += ["Options:", lettered(options)]
-            kind = "choice"
+            choice = shuffled_choice(chosen.right, chosen.wrong, generator)
+            asked += ["Options:", choice.lines]
+            answer, kind = choice.letter, "choice"
         times = times_in_words(scene.clip, scene.frames)
         head = [] if self.frames.as_video else [self.shared.say("times", generator, times=times)]
         hint = [self.shared.say(f"map_{self._axes(scene)}", generator, kinds=", ".join(cells))] if cells else []

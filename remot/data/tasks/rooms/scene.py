@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.tasks.geometry.maps import heading_of
 from remot.data.tasks.geometry.views import Sight, sights
-from remot.data.tasks.wordings import plain
+from remot.data.tasks.places import called
 from remot.structures import Clip, FloatArray, LayoutBox
 
 
@@ -56,7 +56,7 @@ class Scene:
 
 def scene_of(clip: Clip, frames: Sequence[int], min_seen: float) -> Scene:
     """What ``frames`` show of the layout of ``clip``."""
-    camera, layout = clip.camera, tuple(replace(box, name=spoken(box.name)) for box in clip.layout)
+    camera, layout = clip.camera, tuple(replace(box, name=called(box.name)) for box in clip.layout)
     if camera is None or camera.intrinsics is None:
         return Scene(clip, tuple(frames), layout, (True,) * len(layout), None, min_seen)
     found = tuple(sights(layout, camera, frames))
@@ -66,10 +66,5 @@ def scene_of(clip: Clip, frames: Sequence[int], min_seen: float) -> Scene:
 
 def complete_names(clip: Clip) -> frozenset[str]:
     """Names of the layout of which every thing has a box."""
-    names = frozenset(spoken(box.name) for box in clip.layout)
-    return names if clip.complete_kinds is None else names & frozenset(map(spoken, clip.complete_kinds))
-
-
-def spoken(name: str) -> str:
-    """An annotation's name as words in a prompt."""
-    return plain(name.replace("_", " "))
+    names = frozenset(called(box.name) for box in clip.layout)
+    return names if clip.complete_kinds is None else names & frozenset(map(called, clip.complete_kinds))
