@@ -1,94 +1,166 @@
-"""Evaluates the policy on held-out scenes before the first and after the last step, and shows what changed."""
+"""Which of these happens first, last, next, or between two times?"""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
-import lightning
-from lightning.pytorch import Trainer
-from rich.console import Console
-from rich.progress import Progress
+import numpy as np
 
-from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
-from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
-from remot.evaluation.viewer import SampleRecord, completions_html
-from remot.strategies.module import PostTrainingModule
-from remot.structures import PromptBatch
-from remot.tracking import log_samples_html, log_table
+from remot.data.tasks.base import TaskPlan
+from remot.data.tasks.events import ToldEvent, clearly_before, in_words, overlap, single, told_events
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.worded import WordedTask
+from remot.errors import ConfigError
+from remot.structures import Clip, Reference
+
+MAX_OPTIONS = 4
 
 
-class HeldOutEvaluation(lightning.Callback):
-    """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
-
-    Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
-    their pictures.
+@dataclass(frozen=True)
+class EventQuestion:
+    """A question about events before its options are in order.
 
     Args:
-        enabled: Turn off for runs that are not to be compared.
-        num_pages: Held-out prompts shown on the page of answers.
+        right: The right answer.
+        wrong: Events of the same clip that the annotations say are no answer.
+        places: What the wording is filled with.
     """
 
-    def __init__(self, enabled: bool = True, num_pages: int = 12) -> None:  # noqa: FBT001, FBT002 (a config key)
-        self.enabled = enabled
-        self.num_pages = num_pages
-        self.base: BenchmarkScores | None = None
+    right: ToldEvent
+    wrong: tuple[ToldEvent, ...]
+    places: Mapping[str, str]
 
-    def state_dict(self) -> dict[str, Any]:
-        """What the base model said, so that a continued run can tell what changed."""
-        return {} if self.base is None else {"base": self.base.as_record()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what the base model said."""
-        self.base = BenchmarkScores.from_record(state_dict["base"]) if "base" in state_dict else None
+def first_of(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly later."""
+    wrong = tuple(other for other in events if clearly_before(about, other, margin))
+    return EventQuestion(about, wrong, {}) if wrong else None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Evaluate the base model, unless the run continues from a checkpoint."""
-        if not self.enabled or trainer.sanity_checking:
-            return
-        assert isinstance(pl_module, PostTrainingModule)
-        if trainer.ckpt_path is None:
-            self.base = self._evaluate(trainer, pl_module, "base")
 
-    def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Evaluate the trained policy and print the table."""
-        if not self.enabled or trainer.interrupted:
-            return
-        assert isinstance(pl_module, PostTrainingModule)
-        final = self._evaluate(trainer, pl_module, "final")
-        if self.base is None:
-            return
-        greedy = (self.base.greedy, final.greedy)
-        table = render_comparison(self.base.sampled, final.sampled, greedy=greedy)
-        wide_console().print(table)
-        log_table(
-            trainer.loggers, table_text(table), comparison_record(self.base.sampled, final.sampled, greedy=greedy)
+def last_of(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly earlier."""
+    wrong = tuple(other for other in events if clearly_before(other, about, margin))
+    return EventQuestion(about, wrong, {}) if wrong else None
+
+
+def next_after(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+    """What begins first once ``about`` is over, against what was over before it began or begins clearly later."""
+    later = [other for other in events if other.start >= about.end]
+    if not later:
+        return None
+    right = min(later, key=lambda one: one.start)
+    rest = [other for other in later if other is not right]
+    if any(other.start < right.start + margin for other in rest):
+        return None
+    wrong = (*rest, *(other for other in events if other.end <= about.start))
+    return EventQuestion(right, wrong, {"event": about.text}) if wrong else None
+
+
+def during(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:  # noqa: ARG001
+    """What happens while ``about`` does, against what happens at no time of it."""
+    wrong = tuple(other for other in events if other is not about and not overlap(about, other))
+    places = {"start": f"{about.start:.2f}", "end": f"{about.end:.2f}"}
+    return EventQuestion(about, wrong, places) if wrong else None
+
+
+KINDS: Mapping[str, Callable[[Sequence[ToldEvent], ToldEvent, float], EventQuestion | None]] = {
+    "first": first_of,
+    "last": last_of,
+    "after": next_after,
+    "during": during,
+}
+
+
+class EventChoice(WordedTask):
+    """Multiple choice about the order and the times of events (question answering of VideoChat-R1, arXiv 2504.06958).
+
+    All options happen in the clip; the wrong ones are wrong because the annotated times say so. Every letter is right
+    as often.
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
+        margin_seconds: Times nearer than this are not told apart.
+    """
+
+    name = "multiple_choice"
+    needs: ClassVar[str] = "at least two events with different words at clearly different times"
+    default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after", "during")
+
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        kinds: tuple[str, ...] | None = None,
+        margin_seconds: float = 0.2,
+    ) -> None:
+        super().__init__(frames, wordings)
+        self.kinds = self.default_kinds if kinds is None else tuple(kinds)
+        self.margin_seconds = margin_seconds
+        if not self.kinds or not set(self.kinds) <= KINDS.keys() or margin_seconds < 0:
+            msg = f"{self.name}: kinds are some of {', '.join(KINDS)} and margin_seconds is not negative; got {kinds}"
+            raise ConfigError(msg)
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether one of the questions has an answer."""
+        return any(self._questions(clip, kind) for kind in self.kinds)
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """A kind drawn evenly, then one of its questions."""
+        kind = self.kinds[int(generator.integers(len(self.kinds)))]
+        questions = self._questions(clip, kind)
+        if not questions:
+            return None
+        asked = questions[int(generator.integers(len(questions)))]
+        picked = generator.permutation(len(asked.wrong))[: MAX_OPTIONS - 1]
+        choice = shuffled_choice(asked.right.text, [asked.wrong[int(k)].text for k in picked], generator)
+        shown = self.frames.frames_of(clip)
+        text = self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places)
+        start, end = asked.right.intervals[0]
+        return TaskPlan(
+            frame_indices=shown,
+            text=text,
+            reference=self.reference(choice.letter, asked.right),
+            answer=choice.letter,
+            as_video=self.frames.as_video,
+            thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
+            after=self.after(asked.right),
         )
 
-    def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
-        batches = list(_test_batches(trainer))
-        pages: list[SampleRecord] = []
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
+    def reference(self, letter: str, right: ToldEvent) -> Reference:  # noqa: ARG002
+        """What answers are compared with."""
+        return Reference(answer=letter)
 
-            def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
-                progress.advance(task)
-                pages.extend(_records(batch, answered))
+    def after(self, right: ToldEvent) -> str:  # noqa: ARG002
+        """What follows the answer."""
+        return ""
 
-            scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch)
-        metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
-            scores.greedy, f"eval/{name}", suffix="_greedy"
-        )
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.global_step)
-        page = completions_html(pages[: self.num_pages], f"{name} policy on held-out scenes")
-        log_samples_html(trainer.loggers, page, f"held_out_{name}")
-        return scores
+    def _questions(self, clip: Clip, kind: str) -> list[EventQuestion]:
+        events = single(told_events(clip))
+        asked = (KINDS[kind](events, event, self.margin_seconds) for event in events)
+        return [question for question in asked if question is not None]
 
 
-def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
-    datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    yield from datamodule.test_dataloader()
+class GroundedEventChoice(EventChoice):
+    """The same with the stretch of time that shows the answer, ``<glue>[(5.20, 10.40)]</glue>`` (VideoChat-R1).
 
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
+        margin_seconds: Times nearer than this are not told apart.
+    """
 
-def _records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRecord]:
-    rows = zip(batch.images, batch.questions, answered.rollout.texts, batch.videos, strict=True)
-    return [SampleRecord(images, question, texts, videos=videos) for images, question, texts, videos in rows]
+    name = "grounded_qa"
+    default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
+
+    def reference(self, letter: str, right: ToldEvent) -> Reference:
+        """Letter and stretches of time."""
+        return Reference(answer=letter, intervals=right.intervals)
+
+    def after(self, right: ToldEvent) -> str:
+        """The stretches as they are written."""
+        return f"<glue>{in_words(right.intervals)}</glue>"

@@ -1,167 +1,83 @@
-"""Prompts with the completions drawn for them and their rewards."""
+"""Which of these is farthest to a side of the picture, and where is it?"""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from remot.models.encoding import EncodedPrompts
-from remot.models.policy import VLMPolicy
-from remot.rewards import Reward
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import SamplingSettings
-from remot.strategies.counterparts import Counterpart, questions_with_counterparts
-from remot.strategies.objective import StepAddress
-from remot.structures import PromptBatch, Question, RewardOutput, Rollout
+from remot.data.tasks.base import TaskPlan
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.places import box_in_words, called, is_large, lone_names, picture_size, share_box, visible
+from remot.data.tasks.worded import WordedTask
+from remot.structures import Box, Clip, Reference
 
-
-@dataclass(frozen=True, eq=False)
-class Draw:
-    """P groups of G completions.
-
-    Args:
-        batch: P prompts.
-        encoded: The same for the model, pictures encoded without gradient.
-        rollout: Their completions.
-        rewards: [P, G] totals.
-        success: [P, G] bool.
-        terms: [K, P, G] rewards behind the totals, NaN where one does not apply.
-        weights: Their K weights.
-        seconds: Time to process, encode and sample.
-        counterpart_seconds: Time to do so for the changed inputs that rewards compare with.
-    """
-
-    batch: PromptBatch
-    encoded: EncodedPrompts
-    rollout: Rollout
-    rewards: Tensor
-    success: Tensor
-    terms: Tensor
-    weights: tuple[float, ...]
-    seconds: float
-    counterpart_seconds: float = 0.0
+#: Axis and direction of each side.
+SIDES: dict[str, tuple[int, int]] = {"left": (0, -1), "right": (0, 1), "top": (1, -1), "bottom": (1, 1)}
+MAX_OPTIONS = 4
 
 
-@dataclass(frozen=True)
-class DrawSettings:
-    """How groups are drawn and scored.
+class ImageGroundedChoice(WordedTask):
+    """A question about one picture with the box that shows the answer, ``<glue>[x0, y0, x1, y1]</glue>``.
+
+    Image grounded question answering of VideoChat-R1.5 (arXiv 2509.21100). What is asked there is not known; here it
+    is which object lies farthest to a side, told from annotated boxes in shares of the picture.
 
     Args:
-        num_completions: G.
-        max_new_tokens: Longest completion, end of turn included.
-        sampling: How completions are drawn.
-        reward: What they are scored with.
-        counterparts: What the reward compares completions with: those for a changed input. None for nothing.
+        wordings: A file of wordings to use instead.
+        min_side: Smallest side of a box, as a share of the picture's.
+        margin: Middles of boxes nearer than this share of the picture are not told apart.
     """
 
-    num_completions: int
-    max_new_tokens: int
-    sampling: SamplingSettings
-    reward: Reward
-    counterparts: Counterpart | None = None
+    name = "image_grounded_qa"
+    needs: ClassVar[str] = "at least two objects with boxes and names of their own in one frame"
+
+    def __init__(self, wordings: Path | None = None, min_side: float = 0.04, margin: float = 0.08) -> None:
+        super().__init__(FrameSampling(1, as_video=False), wordings)
+        self.min_side = min_side
+        self.margin = margin
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether a frame shows two such objects."""
+        return bool(len(_frames(clip)))
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """A frame, then a side, each drawn evenly."""
+        frames = _frames(clip)
+        frame, side = int(frames[int(generator.integers(len(frames)))]), str(generator.choice(list(SIDES)))
+        boxes = self._boxes(clip, frame)
+        axis, sign = SIDES[side]
+        order = sorted(boxes, key=lambda name: -sign * _middle(boxes[name], axis))
+        if len(order) < 2 or abs(_middle(boxes[order[0]], axis) - _middle(boxes[order[1]], axis)) < self.margin:
+            return None
+        right, *rest = (called(name) for name in order)
+        wrong = [rest[int(k)] for k in generator.permutation(len(rest))[: MAX_OPTIONS - 1]]
+        choice = shuffled_choice(right, wrong, generator)
+        box = boxes[order[0]]
+        return TaskPlan(
+            frame_indices=(frame,),
+            text=self.text(side, generator, clip=clip, shown=(frame,), options=choice.lines),
+            reference=Reference(answer=choice.letter, boxes=(box,)),
+            answer=choice.letter,
+            as_video=False,
+            thought=f"The {right} is farthest to the {side}: {choice.letter}",
+            after=f"<glue>{box_in_words(box)}</glue>",
+        )
+
+    def _boxes(self, clip: Clip, frame: int) -> dict[str, Box]:
+        """Boxes of the objects that are large enough to be seen."""
+        names = (name for name in lone_names(clip) if visible(clip, name)[frame])
+        boxes = {name: share_box(clip.objects[name].boxes_xyxy[frame], picture_size(clip)) for name in names}
+        return {name: box for name, box in boxes.items() if is_large(box, self.min_side)}
 
 
-def draw_groups(
-    policy: VLMPolicy, batch: PromptBatch, seed: int, step: int, settings: DrawSettings
-) -> tuple[Draw, RewardOutput]:
-    """Encode the prompts once, sample and score.
-
-    Returns:
-        The groups, and the scores of all completions in one list.
-    """
-    started = time.perf_counter()
-    prompts = policy.process(batch)
-    with torch.no_grad():
-        encoded = policy.encode(prompts)
-    rollout = generate(
-        policy,
-        encoded,
-        num_completions=settings.num_completions,
-        max_new_tokens=settings.max_new_tokens,
-        sampling=settings.sampling,
-        address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
-    )
-    seconds = time.perf_counter() - started
-    questions = _questions(policy, batch, StepAddress(seed, step), settings)
-    counterpart_seconds = time.perf_counter() - started - seconds
-    scores = _scores(rollout, questions, settings)
-    shape = len(batch), settings.num_completions
-    weighted = scores.weighted_terms or ((1.0, scores.total),)
-    draw = Draw(
-        batch=batch,
-        encoded=encoded,
-        rollout=rollout,
-        rewards=scores.total.view(shape),
-        success=scores.success.view(shape),
-        terms=torch.stack([term for _, term in weighted]).view(-1, *shape),
-        weights=tuple(weight for weight, _ in weighted),
-        seconds=seconds,
-        counterpart_seconds=counterpart_seconds,
-    )
-    return draw, scores
+def _frames(clip: Clip) -> np.ndarray:
+    """Frames that show at least two objects with names of their own."""
+    names = lone_names(clip)
+    if len(names) < 2:
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(np.sum([visible(clip, name) for name in names], axis=0) >= 2)
 
 
-def _questions(
-    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: DrawSettings
-) -> Sequence[Question]:
-    """The questions that completions are scored against."""
-    if settings.counterparts is None:
-        return batch.questions
-    return questions_with_counterparts(
-        policy, batch, settings.counterparts, address, settings.sampling, settings.max_new_tokens
-    )
-
-
-def _scores(rollout: Rollout, questions: Sequence[Question], settings: DrawSettings) -> RewardOutput:
-    texts = [text for group in rollout.texts for text in group]
-    repeated = [question for question in questions for _ in range(settings.num_completions)]
-    return settings.reward.rate(texts, repeated, rollout.num_tokens.flatten().tolist())
-
-
-def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
-    """One draw of groups from several.
-
-    Args:
-        policy: Processes and encodes the prompts once more: padding and pictures are laid out for a batch as a whole.
-        sources: For each group the draw it is from and its row there.
-    """
-    draws = {id(draw): draw for draw, _ in sources}.values()
-    batch = PromptBatch(
-        images=[draw.batch.images[row] for draw, row in sources],
-        questions=[draw.batch.questions[row] for draw, row in sources],
-        clip_ids=[draw.batch.clip_ids[row] for draw, row in sources],
-        videos=[draw.batch.videos[row] for draw, row in sources],
-    )
-    with torch.no_grad():
-        encoded = policy.encode(policy.process(batch))
-    return Draw(
-        batch=batch,
-        encoded=encoded,
-        rollout=_merged_rollout([(draw.rollout, row) for draw, row in sources], policy.pad_token_id),
-        rewards=torch.stack([draw.rewards[row] for draw, row in sources]),
-        success=torch.stack([draw.success[row] for draw, row in sources]),
-        terms=torch.stack([draw.terms[:, row] for draw, row in sources], dim=1),
-        weights=sources[0][0].weights,
-        seconds=sum(draw.seconds for draw in draws),
-        counterpart_seconds=sum(draw.counterpart_seconds for draw in draws),
-    )
-
-
-def _merged_rollout(sources: Sequence[tuple[Rollout, int]], pad_token_id: int) -> Rollout:
-    """Groups of several rollouts, padded to the longest completion."""
-    num_tokens = max(rollout.token_ids.shape[-1] for rollout, _ in sources)
-
-    def rows(name: str, padding: float) -> Tensor:
-        tensors = [getattr(rollout, name)[row] for rollout, row in sources]  # each [G, T of its rollout]
-        pad = torch.nn.functional.pad
-        return torch.stack([pad(tensor, (0, num_tokens - tensor.shape[-1]), value=padding) for tensor in tensors])
-
-    return Rollout(
-        token_ids=rows("token_ids", pad_token_id),
-        completion_mask=rows("completion_mask", 0),
-        logprobs=rows("logprobs", 0.0),
-        texts=[rollout.texts[row] for rollout, row in sources],
-        finished=torch.stack([rollout.finished[row] for rollout, row in sources]),
-    )
+def _middle(box: Box, axis: int) -> float:
+    return (box[axis] + box[axis + 2]) / 2

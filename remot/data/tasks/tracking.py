@@ -1,80 +1,75 @@
-"""Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
+"""Where does it go?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
 
-import lightning
-from lightning.pytorch import Trainer
-from rich.console import Console
-from rich.text import Text
+import numpy as np
 
-from remot.evaluation.viewer import SampleRecord, completions_html
-from remot.strategies.module import PostTrainingModule
-from remot.strategies.objective import ScoredCompletions
-from remot.structures import PromptBatch
-from remot.tracking import log_samples_html
-
-MAX_SHOWN_CHARS = 300
+from remot.data.tasks.base import TaskPlan
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.places import box_in_words, called, picture_size, share_box, visible
+from remot.data.tasks.worded import WordedTask
+from remot.errors import ConfigError
+from remot.structures import Clip, Reference
 
 
-class CompletionSamples(lightning.Callback):
-    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures and videos.
+class ObjectTracking(WordedTask):
+    """An object's boxes over the clip, of which the first is given (VideoChat-R1, arXiv 2504.06958).
+
+    As published: frames 0, then int(i (n - 1) / 6) for i = 1 … 5, then n - 1 of n are shown, and 8 boxes in shares of
+    the picture are asked for, since the processor rounds the 7 frames up to 8 by showing the last one twice.
 
     Args:
-        every_n_steps: Optimiser steps between two samples; 0 shows none.
-        num_shown: Completions printed of the group.
-        num_prompts: Prompts on the page.
+        as_video: Show the frames as a video; False shows them as pictures and tells the times in words.
+        wordings: A file of wordings to use instead.
+        num_boxes: Boxes asked for.
+        repeat_last: The last frame stands for the last two boxes.
     """
 
-    def __init__(self, every_n_steps: int = 20, num_shown: int = 4, num_prompts: int = 4) -> None:
-        self.every_n_steps = every_n_steps
-        self.num_shown = num_shown
-        self.num_prompts = num_prompts
-        self._last_shown = -1
+    name = "tracking"
+    needs: ClassVar[str] = "an object with boxes over the whole clip"
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
+    def __init__(
+        self,
+        as_video: bool = True,  # noqa: FBT001, FBT002 - a setting
+        wordings: Path | None = None,
+        num_boxes: int = 8,
+        repeat_last: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
-        """Show a sample if one is due and the step sampled any."""
-        assert isinstance(pl_module, PostTrainingModule)
-        due = self._last_shown < 0 or trainer.global_step - self._last_shown >= self.every_n_steps
-        if self.every_n_steps <= 0 or not due or not pl_module.last_samples:
-            return
-        self._last_shown = trainer.global_step
-        _printer(trainer)(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))
-        if pl_module.last_batch is not None:
-            records = [_record(pl_module.last_batch, one) for one in pl_module.last_samples[: self.num_prompts]]
-            page = completions_html(records, f"step {trainer.global_step}")
-            log_samples_html(trainer.loggers, page, f"step_{trainer.global_step:06d}")
-        pl_module.last_samples, pl_module.last_batch = (), None
+        if num_boxes < 2 + repeat_last:
+            msg = f"tracking: num_boxes is {num_boxes}; ask for two different frames at least"
+            raise ConfigError(msg)
+        super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), wordings)
+        self.num_boxes = num_boxes
+        self.repeat_last = repeat_last
 
+    def serves(self, clip: Clip) -> bool:
+        """Whether an object is visible in all frames shown."""
+        return bool(self._objects(clip))
 
-def _record(batch: PromptBatch, one: ScoredCompletions) -> SampleRecord:
-    shown = one.prompt_index
-    return SampleRecord(batch.images[shown], one.question, one.completions, one.rewards, batch.videos[shown])
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
+        """One of the objects, drawn evenly."""
+        names, shown = self._objects(clip), self._shown(clip)
+        name, size = names[int(generator.integers(len(names)))], picture_size(clip)
+        boxes = [share_box(clip.objects[name].boxes_xyxy[frame], size) for frame in shown]
+        boxes += boxes[-1:] * (self.num_boxes - len(boxes))
+        places = {"object": called(name), "box": box_in_words(boxes[0]), "count": str(self.num_boxes)}
+        return TaskPlan(
+            frame_indices=shown,
+            text=self.text("ask", generator, clip=clip, shown=shown, **places),
+            reference=Reference(boxes=tuple(boxes)),
+            answer=f"[{', '.join(map(box_in_words, boxes))}]",
+            as_video=self.frames.as_video,
+            thought=f"The {called(name)} goes from {box_in_words(boxes[0])} to {box_in_words(boxes[-1])}.",
+        )
 
+    def _shown(self, clip: Clip) -> tuple[int, ...]:
+        """The published frames; each once."""
+        steps = self.num_boxes - self.repeat_last - 1
+        return tuple(k * (clip.num_frames - 1) // steps for k in range(steps + 1))
 
-def _printer(trainer: Trainer) -> Callable[[Text], None]:
-    above = getattr(trainer.progress_bar_callback, "print_above", None)
-    return above if above is not None else Console().print
-
-
-def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:
-    """One prompt, its solution, and its first completions with their rewards. Completions are shown as inert text."""
-    text = Text(f"\n— step {step}, prompt {sample.question.prompt_id} —\n", style="bold")
-    text.append(sample.question.text.strip() + "\n", style="")
-    text.append(f"solution {sample.question.solution}\n", style="cyan")
-    for completion, rewards in list(zip(sample.completions, sample.rewards, strict=True))[:num_shown]:
-        text.append(f"  {rewards['total']:+6.2f}  ", style="bold")
-        text.append(_short(completion) + "\n")
-        text.append("          " + _parts(rewards) + "\n", style="dim")
-    return text
-
-
-def _short(completion: str) -> str:
-    flat = " ".join(completion[: 2 * MAX_SHOWN_CHARS].split())
-    return flat if len(flat) <= MAX_SHOWN_CHARS else flat[:MAX_SHOWN_CHARS] + " …"
-
-
-def _parts(rewards: Mapping[str, float]) -> str:
-    shown: Sequence[str] = [f"{name} {value:.2f}" for name, value in rewards.items() if name != "total"]
-    return "  ".join(shown)
+    def _objects(self, clip: Clip) -> list[str]:
+        shown = self._shown(clip)
+        if len(set(shown)) < len(shown):
+            return []
+        return [name for name in clip.objects if visible(clip, name)[list(shown)].all()]
