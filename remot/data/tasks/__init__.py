@@ -11,9 +11,16 @@ from remot.data.tasks.image_choice import ImageGroundedChoice
 from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.tasks.quality import PictureQuality
+from remot.data.tasks.rooms.counting import ObjectCounting
+from remot.data.tasks.rooms.direction import RelativeDirection
+from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
+from remot.data.tasks.rooms.order import AppearanceOrder
+from remot.data.tasks.rooms.size import ObjectSize, RoomSize
 from remot.data.tasks.tracking import ObjectTracking
 
 __all__ = [
+    "AbsoluteDistance",
+    "AppearanceOrder",
     "Detection",
     "EventCaption",
     "EventChoice",
@@ -22,9 +29,14 @@ __all__ = [
     "ImageGroundedChoice",
     "MixedDataset",
     "MotionContrast",
+    "ObjectCounting",
+    "ObjectSize",
     "ObjectTracking",
     "PictureEdit",
     "PictureQuality",
+    "RelativeDirection",
+    "RelativeDistance",
+    "RoomSize",
     "Task",
     "TaskDataset",
     "TaskPlan",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from remot.data.tasks.geometry.boxes import contains
-from remot.data.tasks.geometry.views import hidden, in_picture, picture_points, sight
+from remot.data.tasks.geometry.views import hidden, in_picture, picture_points, sights
 from remot.structures import CameraTrack
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box
 from tests.helpers import assert_close
@@ -31,6 +31,10 @@ def test_hidden_agrees_with_steps_along_the_line_of_sight():
         if contains(wall, steps).sum() != 1:  # a line that just grazes the box
             assert verdicts[-1] == bool(contains(wall, steps).any())
     assert 0.05 < np.mean(verdicts) < 0.95
+
+
+def sight(one, others, camera, frames):
+    return sights([one, *others], camera, frames)[0]
 
 
 CAMERA = CameraTrack(np.stack([pose((0, 0, 0), yaw) for yaw in (90, 0, 270)]), INTRINSICS)

@@ -68,19 +68,17 @@ def _segments_meet(start: FloatArray, ways: FloatArray, half: FloatArray) -> NDA
     return np.asarray((enters < leaves) & (leaves > 0) & (enters < 1 - _TOUCH))
 
 
-def sight(
-    box: LayoutBox,
-    others: Sequence[LayoutBox],
+def sights(
+    boxes: Sequence[LayoutBox],
     camera: CameraTrack,
     frames: Sequence[int],
     border: float = 0.1,
     min_extent: float = 0.03,
-) -> Sight:
-    """How much of ``box`` the frames show.
+) -> list[Sight]:
+    """How much the frames show of each of ``boxes``, all of which may stand in front of each other.
 
     Args:
-        box: What is looked for.
-        others: What may stand in front of it.
+        boxes: What is looked for.
         camera: Poses in the axes of the boxes, with intrinsics.
         frames: N annotated frames.
         border: How near the picture, as a share of its size, counts as possibly in it.
@@ -92,17 +90,28 @@ def sight(
     if camera.intrinsics is None:
         msg = "what a camera sees cannot be told without intrinsics"
         raise ValueError(msg)
-    points = surface_points(box)
-    seen, possible = np.zeros(len(frames)), np.zeros(len(frames), dtype=np.bool_)
+    seen = np.zeros((len(boxes), len(frames)))
+    possible = np.zeros((len(boxes), len(frames)), dtype=np.bool_)
+    points = np.stack([surface_points(box) for box in boxes]) if boxes else np.zeros((0, 1, 3))
     for number, frame in enumerate(frames):
         pose = camera.camera_to_world[frame]
-        pixels = picture_points(points, pose, camera.intrinsics)
-        possible[number] = _may_touch(_part_in_front(box, pose), camera.intrinsics, border)
-        inside = in_picture(pixels, camera.intrinsics, 0.0)
-        if inside.any() and _extent(pixels, camera.intrinsics) >= min_extent:
-            inside[inside] = ~hidden(points[inside], pose[:3, 3], (box, *others))
-            seen[number] = inside.mean()
-    return Sight(seen, possible)
+        seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, min_extent)
+        touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
+        possible[:, number] = touching
+    return [Sight(*row) for row in zip(seen, possible, strict=True)]
+
+
+def _seen_shares(
+    boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, min_extent: float
+) -> FloatArray:
+    """[B] shares of the surface points [B, R, 3] that one picture shows."""
+    inside = np.zeros(points.shape[:2], dtype=np.bool_)
+    for number, one in enumerate(points):
+        pixels = picture_points(one, pose, intrinsics)
+        if _extent(pixels, intrinsics) >= min_extent:
+            inside[number] = in_picture(pixels, intrinsics, 0.0)
+    inside[inside] = ~hidden(points[inside], pose[:3, 3], boxes)
+    return np.asarray(inside.mean(axis=1))
 
 
 def _part_in_front(box: LayoutBox, camera_to_world: FloatArray) -> FloatArray:
