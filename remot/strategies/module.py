@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +84,18 @@ class PostTrainingModule(lightning.LightningModule):
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
+        reinforced = grpo if grpo is not None else GRPOObjective()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
-            "GRPO": grpo if grpo is not None else GRPOObjective(),
+            "GRPO": reinforced,
         }
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
         self.gradient_clip_norm = gradient_clip_norm
         self.evaluation = evaluation if evaluation is not None else EvaluationSettings()
+        if self.evaluation.reward is None:
+            self.evaluation = replace(self.evaluation, reward=reinforced.scorer)
         self.seed = seed
         self.policy: VLMPolicy | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()

@@ -251,9 +251,7 @@ def test_the_farthest_object_of_a_picture():
         assert plan.reference.boxes == (((x - 4) / 100, (y - 4) / 50, (x + 4) / 100, (y + 4) / 50),)
         seen[word] += 1
     assert set(seen) == set(right)
-    close = happening(
-        objects={name: ObjectTrack(boxes([at] * 41)) for name, at in {"a": (20, 20), "b": (24, 22)}.items()}
-    )
+    near = {"a": ObjectTrack(boxes([(20, 20)] * 41)), "b": ObjectTrack(boxes([(24, 22)] * 41))}
     assert plans(ImageGroundedChoice(margin=0.1), happening(objects=near), 20) == []
 
 
