@@ -17,11 +17,17 @@ from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder
 from remot.data.tasks.rooms.size import ObjectSize, RoomSize
 from remot.data.tasks.tracking import ObjectTracking
+from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackOrder, TrackSize
+from remot.data.tasks.tracks.counting import TrackCounting
+from remot.data.tasks.tracks.moving import Displacement, MotionDirection
+from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
 
 __all__ = [
     "AbsoluteDistance",
     "AppearanceOrder",
+    "BoxLocalisation",
     "Detection",
+    "Displacement",
     "EventCaption",
     "EventChoice",
     "FrameSampling",
@@ -29,6 +35,7 @@ __all__ = [
     "ImageGroundedChoice",
     "MixedDataset",
     "MotionContrast",
+    "MotionDirection",
     "ObjectCounting",
     "ObjectSize",
     "ObjectTracking",
@@ -42,4 +49,11 @@ __all__ = [
     "TaskPlan",
     "TemporalGrounding",
     "TemporalGroundingSpans",
+    "TimeInView",
+    "TrackCounting",
+    "TrackDirection",
+    "TrackDistance",
+    "TrackNearest",
+    "TrackOrder",
+    "TrackSize",
 ]

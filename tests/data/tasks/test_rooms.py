@@ -344,6 +344,8 @@ def test_names_that_are_spoken_alike_are_one_kind():
 def test_nothing_to_ask():
     task = RelativeDirection("easy")
     assert task.plan(room(PLAN[:2]), np.random.default_rng(0)) is None
+    assert not task.serves(room(PLAN[:2]))
+    assert task.serves(room(PLAN[:3]))
     assert not task.serves(replace(room(PLAN), layout=()))
     assert not RoomSize().serves(room(PLAN))
 

@@ -13,7 +13,7 @@ from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.frames import FrameSampling, times_in_words
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.maps import cognitive_map, map_text
-from remot.data.tasks.rooms.scene import Scene, scene_of
+from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
@@ -109,9 +109,12 @@ class RoomTask(Task):
         """Section of the wordings."""
         return self.name
 
+    #: Things that a question points at by a name the room has once.
+    num_single: ClassVar[int] = 0
+
     def serves(self, clip: Clip) -> bool:
-        """Whether there is a layout; whether it holds enough shows when a prompt is planned."""
-        return bool(clip.layout)
+        """Whether the layout holds enough things; whether the frames show them, a plan finds out."""
+        return bool(clip.layout) and sum(number == 1 for number in kind_counts(clip).values()) >= self.num_single
 
     @abstractmethod
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
-from remot.data.tasks.rooms.scene import Scene, complete_names
+from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
+from remot.structures import Clip
 
 
 class ObjectCounting(RoomTask):
@@ -33,6 +34,10 @@ class ObjectCounting(RoomTask):
     ) -> None:
         super().__init__(frames, map_axes, min_seen, wordings)
         self.min_count = min_count
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether there are enough things of a kind."""
+        return max(kind_counts(clip).values(), default=0) >= self.min_count
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:  # noqa: ARG002
         """One for each kind; balanced over the numbers within a clip."""

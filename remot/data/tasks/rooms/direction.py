@@ -32,6 +32,8 @@ class RelativeDirection(RoomTask):
         wordings: As of all questions about rooms.
     """
 
+    num_single = 3
+
     def __init__(
         self,
         difficulty: Difficulty = "hard",

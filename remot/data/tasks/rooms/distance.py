@@ -9,9 +9,9 @@ import numpy as np
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.boxes import box_distance
 from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
-from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.rooms.scene import Scene, kind_counts
 from remot.errors import ConfigError
-from remot.structures import LayoutBox
+from remot.structures import Clip, LayoutBox
 
 
 class AbsoluteDistance(RoomTask):
@@ -26,6 +26,7 @@ class AbsoluteDistance(RoomTask):
     """
 
     name = "absolute_distance"
+    num_single = 2
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class RelativeDistance(RoomTask):
     """
 
     name = "relative_distance"
+    num_single = 1
 
     def __init__(
         self,
@@ -88,6 +90,10 @@ class RelativeDistance(RoomTask):
         self.min_gap_metres = min_gap_metres
         self.min_ratio = min_ratio
         self.max_sets = max_sets
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether there are enough kinds."""
+        return super().serves(clip) and len(kind_counts(clip)) > self.num_options
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
         """For each thing that its name points at a few drawn sets of other kinds; balanced over the closest."""

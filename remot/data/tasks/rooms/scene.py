@@ -1,5 +1,6 @@
 """What of a room's layout the shown frames let a viewer know."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -62,6 +63,12 @@ def scene_of(clip: Clip, frames: Sequence[int], min_seen: float) -> Scene:
     found = tuple(sights(layout, camera, frames))
     is_seen = tuple(bool(np.any(one.seen >= min_seen)) for one in found)
     return Scene(clip, tuple(frames), layout, is_seen, found, min_seen)
+
+
+def kind_counts(clip: Clip) -> Mapping[str, int]:
+    """How many things the layout has of each kind of which every one has a box."""
+    names = complete_names(clip)
+    return Counter(name for box in clip.layout if (name := called(box.name)) in names)
 
 
 def complete_names(clip: Clip) -> frozenset[str]:

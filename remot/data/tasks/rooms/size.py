@@ -15,6 +15,7 @@ class ObjectSize(RoomTask):
     """The longest side of the only thing of its name, in whole centimetres, as VSI-Bench asks."""
 
     name = "object_size"
+    num_single = 1
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:  # noqa: ARG002
         """One for each thing that its name points at."""

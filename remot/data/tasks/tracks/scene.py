@@ -1,0 +1,71 @@
+"""What of a clip's tracks the shown frames let a viewer know."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.tasks.geometry.places import ground_places
+from remot.data.tasks.places import called, visible
+from remot.structures import Clip, Point
+
+_NUMBER = re.compile(r" \d+$")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackScene:
+    """A clip and the frames of it that are shown.
+
+    Args:
+        clip: The source.
+        frames: S annotated frames that are shown.
+        min_pixels: Length of the shorter side from which a box is clearly seen.
+    """
+
+    clip: Clip
+    frames: tuple[int, ...]
+    min_pixels: float
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What a prompt calls each track, by its name in the clip; no two alike."""
+        words = {name: called(name) for name in self.clip.objects}
+        return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
+
+    def shown(self, name: str) -> NDArray[np.bool_]:
+        """[S] frames with a box of a track."""
+        return np.asarray(visible(self.clip, name)[list(self.frames)])
+
+    def clear(self, name: str) -> NDArray[np.bool_]:
+        """[S] frames with a box of a track that is large enough."""
+        boxes = self.clip.objects[name].boxes_xyxy[list(self.frames)]
+        sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        return np.asarray(np.nan_to_num(sides, nan=-1.0) >= self.min_pixels)
+
+    def seconds(self, shown: int) -> str:
+        """Time of a shown frame as a prompt says it."""
+        return f"{float(self.clip.pts_seconds[self.frames[shown]]):.2f}"
+
+    def ground(self, shown: int) -> dict[str, Point]:
+        """Ground places of the clearly seen tracks with known distances, seen from the camera of a shown frame."""
+        places = ground_places(self.clip, self.frames[shown])
+        return {name: place for name, place in places.items() if name in self.names and self.clear(name)[shown]}
+
+    def common(self, names: Sequence[str]) -> list[int]:
+        """Shown frames in which all of ``names`` are clearly seen."""
+        if not names:
+            return list(range(len(self.frames)))
+        return [int(k) for k in np.flatnonzero(np.all([self.clear(name) for name in names], axis=0))]
+
+
+def kind_of(name: str) -> str:
+    """What a track is an example of: its words without the number at their end."""
+    return _NUMBER.sub("", called(name))
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a viewer needs to be told which one is meant."""
+    return kind_of(name) != called(name)
