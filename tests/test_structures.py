@@ -59,6 +59,7 @@ def test_media_times_are_used_where_they_differ():
         ({"effectors": {"left": EffectorTrack(np.zeros((3, 2)))}}, "effector left positions"),
         ({"effectors": {"left": EffectorTrack(np.zeros((3, 3)), np.zeros(4))}}, "effector left opening"),
         ({"objects": {"cup": ObjectTrack(np.zeros((3, 2)))}}, "object cup boxes_xyxy"),
+        ({"objects": {"cup": ObjectTrack(np.zeros((3, 4)), masks=(Path("a"),))}}, "object cup has 1 masks for 3"),
     ],
 )
 def test_clip_says_what_is_wrong_and_where(changes, message):

@@ -12,7 +12,7 @@ import torch
 
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.models.tiny import MINIMAL_SIZES, write_model_folder
-from remot.structures import PromptBatch
+from remot.structures import PromptBatch, Video
 from tests.helpers import make_question
 
 #: Pictures of 4 x 4 visual tokens of 16 x 16 pixels.
@@ -117,9 +117,31 @@ def make_batch(num_prompts=3, seed=0, solution="ABB"):
     return PromptBatch(images, questions, [f"clip-{row}" for row in range(num_prompts)])
 
 
+def make_video(num_frames, size=(64, 64), seed=0, tenths=None):
+    """Random frames; their times are ``tenths`` of a second, a half apart unless told."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.randint(0, 256, (num_frames, 3, *size), generator=generator, dtype=torch.uint8)
+    tenths = range(0, 5 * num_frames, 5) if tenths is None else tenths
+    return Video(frames, tuple(tenth / 10 for tenth in tenths))
+
+
+def make_mixed_batch(seed=0):
+    """Prompts of pictures of two sizes and an odd video at uneven times, pictures only, two videos only, words only."""
+    batch = make_batch(4, seed=seed)
+    batch.images = [batch.images[0][:2], batch.images[1], [], []]
+    batch.videos = [
+        [make_video(5, (64, 64), seed=seed + 1, tenths=(0, 11, 30, 44, 80))],
+        [],
+        [make_video(4, (96, 48), seed=seed + 2, tenths=(3, 13, 23, 33)), make_video(2, (64, 64), seed=seed + 3)],
+        [],
+    ]
+    return batch
+
+
 def select(batch, rows):
     """Some prompts of a batch."""
-    return PromptBatch(*([part[row] for row in rows] for part in (batch.images, batch.questions, batch.clip_ids)))
+    parts = (batch.images, batch.questions, batch.clip_ids, batch.videos)
+    return PromptBatch(*([part[row] for row in rows] for part in parts))
 
 
 def random_completions(policy, num_prompts, num_completions, num_tokens, seed=0):

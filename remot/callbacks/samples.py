@@ -11,13 +11,14 @@ from remot.evaluation.report import printable
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
+from remot.structures import PromptBatch
 from remot.tracking import log_samples_html
 
 MAX_SHOWN_CHARS = 300
 
 
 class CompletionSamples(lightning.Callback):
-    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures.
+    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures and videos.
 
     Args:
         every_n_steps: Optimiser steps between two samples; 0 shows none.
@@ -42,14 +43,15 @@ class CompletionSamples(lightning.Callback):
         self._last_shown = trainer.global_step
         _printer(trainer)(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))
         if pl_module.last_batch is not None:
-            images = pl_module.last_batch.images
-            records = [
-                SampleRecord(images[one.prompt_index], one.question, one.completions, one.rewards)
-                for one in pl_module.last_samples[: self.num_prompts]
-            ]
+            records = [_record(pl_module.last_batch, one) for one in pl_module.last_samples[: self.num_prompts]]
             page = completions_html(records, f"step {trainer.global_step}")
             log_samples_html(trainer.loggers, page, f"step_{trainer.global_step:06d}")
         pl_module.last_samples, pl_module.last_batch = (), None
+
+
+def _record(batch: PromptBatch, one: ScoredCompletions) -> SampleRecord:
+    shown = one.prompt_index
+    return SampleRecord(batch.images[shown], one.question, one.completions, one.rewards, batch.videos[shown])
 
 
 def _printer(trainer: Trainer) -> Callable[[Text], None]:

@@ -14,11 +14,15 @@ _IGNORED_WARNINGS = (
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
 )
 _ADVERTISEMENT = "litlogger"
+#: bitsandbytes: the adapter library imports it, 4-bit weights or not, and it misses a download that nobody asked for.
+_MISSING_KERNELS = "kernels-community"
 
 
-def quiet_lightning() -> None:
-    """Ignore the warnings listed above, and Lightning's advertisement for a service this library does not use."""
+def quiet_libraries() -> None:
+    """Ignore what is listed above: warnings, an advertisement for a service, and a missing download."""
     for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: _ADVERTISEMENT not in record.getMessage())
+    bitsandbytes = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    bitsandbytes.addFilter(lambda record: _MISSING_KERNELS not in record.getMessage())

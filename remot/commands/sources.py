@@ -36,10 +36,10 @@ def data_from(section: dict[str, Any]) -> "TripletDataModule":
     Raises:
         ConfigError: If a key or value does not fit.
     """
-    from remot.commands.quiet import quiet_lightning
+    from remot.commands.quiet import quiet_libraries
     from remot.data.datamodule import TripletDataModule
 
-    quiet_lightning()
+    quiet_libraries()
     parser = OwnParser(prog="remot data")
     parser.add_class_arguments(TripletDataModule, "data")
     data: TripletDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data

@@ -22,7 +22,7 @@ from remot.callbacks import (
     RunSummary,
 )
 from remot.commands.messages import explain, keys_of_files
-from remot.commands.quiet import quiet_lightning
+from remot.commands.quiet import quiet_libraries
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
@@ -182,7 +182,7 @@ def run_training(args: list[str]) -> None:
     quiet_mlflow()
     _check_named_checkpoints(args)
     RemotParser.arguments = tuple(args)
-    quiet_lightning()
+    quiet_libraries()
     RemotCLI(
         PostTrainingModule,
         TripletDataModule,

@@ -43,6 +43,13 @@ MIN_JUMP_FRAMES = 3
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
 #: Containers that store the time of every picture, so that it is the same wherever the file is entered.
 ENTERABLE_FORMATS = frozenset({"mov", "matroska", "avi"})
+#: Containers that hold their pictures themselves. The codec library also knows play lists, which name other files.
+SELF_CONTAINED_FORMATS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "ivf", "dv",
+    "m4v", "h264", "hevc", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
+)  # fmt: skip
+#: What the codec library may open: a container from the list above, in a file.
+OPENABLE = {"format_whitelist": ",".join(SELF_CONTAINED_FORMATS), "protocol_whitelist": "file"}
 #: Codecs that mark the pictures which no other picture is predicted from.
 CODECS_WITH_UNUSED_PICTURES = frozenset({"h264"})
 #: Pictures of a folder or archive held in memory while it is checked.
@@ -195,8 +202,9 @@ def _opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
     try:
         container_format = _format_of(media)
-        early = limit if container_format or TAKES_OPTIONS_ALWAYS else {}
+        early = limit | OPENABLE if container_format or TAKES_OPTIONS_ALWAYS else {}
         with av.open(str(media), format=container_format, options=early) as container:
+            _require_self_contained(media, container)
             stream = _picture_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
@@ -211,6 +219,13 @@ def _format_of(media: Path) -> str | None:
     """The container where its first bytes leave no doubt, which spares the codec library asking all it knows."""
     with media.open("rb") as file:
         return "mov" if file.read(8)[4:] == b"ftyp" else None
+
+
+def _require_self_contained(media: Path, container: InputContainer) -> None:
+    """Refuse play lists, whose pictures lie in files that nobody named; for where options come too late."""
+    if not set(container.format.name.split(",")) & set(SELF_CONTAINED_FORMATS):
+        msg = f"{media}: is {container.format.name}, which is no container of video; give the video itself"
+        raise DecodeError(msg)
 
 
 def _picture_stream(media: Path, container: InputContainer) -> VideoStream:

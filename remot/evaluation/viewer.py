@@ -1,27 +1,23 @@
-"""A self-contained page that shows completions beside the pictures they are about.
+"""A self-contained page that shows completions beside the pictures and videos they are about.
 
 No scripts and no network: pictures are embedded, and a content policy forbids everything else. Completions are hostile
 text, so every word from outside goes through :func:`_safe`.
 """
 
-import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
-import torch
 from torch import Tensor
 
 from remot.answers import parse_response
+from remot.evaluation.figures import picture_figure, video_strip
 from remot.rewards.functional import answers_of, is_right, option_of
-from remot.structures import Question, Slot
+from remot.structures import Question, Slot, Video
 
 #: Shown per completion; more is cut, with a note.
 MAX_SHOWN_CHARS = 4000
-SHOWN_WIDTH = 256
-_JPEG_ABOVE = 192
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2024;background:#fff}
@@ -48,12 +44,14 @@ class SampleRecord:
         question: The prompt's question.
         completions: G texts.
         rewards: G mappings from reward part to value, ``total`` among them; empty if not scored.
+        videos: Videos shown after the pictures.
     """
 
     images: Sequence[Tensor]
     question: Question
     completions: Sequence[str]
     rewards: Sequence[Mapping[str, float]] = ()
+    videos: Sequence[Video] = ()
 
     def __post_init__(self) -> None:
         if self.rewards and len(self.rewards) != len(self.completions):
@@ -80,9 +78,10 @@ def _safe(text: str) -> str:
 
 def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
-    pictures = "".join(_picture_html(image, number) for number, image in enumerate(sample.images, 1))
+    pictures = "".join(picture_figure(image, f"picture {number}") for number, image in enumerate(sample.images, 1))
+    videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
     return (
-        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}"
+        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"
         f"<pre>{_safe(question.text)}</pre><p>truth: {_truth_html(question)}</p>{_completions_html(sample)}</section>"
     )
 
@@ -141,26 +140,3 @@ def _shortened(text: str) -> str:
     if len(text) <= MAX_SHOWN_CHARS:
         return _safe(text)
     return f"{_safe(text[:MAX_SHOWN_CHARS])}\n<i>… {len(text) - MAX_SHOWN_CHARS} more characters</i>"
-
-
-def _picture_html(image: Tensor, number: int) -> str:
-    """A figure: small pictures are scaled up in whole pixels, large ones are shrunk before they are embedded."""
-    from PIL import Image
-
-    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-        msg = f"picture {number} is {image.dtype} of shape {tuple(image.shape)}, expected uint8 [3, H, W]"
-        raise ValueError(msg)
-    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
-    scale = max(1, SHOWN_WIDTH // picture.width)
-    shown_as = ' class="pixelated"' if scale > 1 else ""
-    if picture.width > SHOWN_WIDTH:
-        picture.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH * 4))
-    kind = "jpeg" if picture.width > _JPEG_ABOVE else "png"
-    buffer = BytesIO()
-    picture.save(buffer, format=kind, quality=90)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    width, height = picture.width * scale, picture.height * scale
-    return (
-        f'<figure><img{shown_as} width="{width}" height="{height}" alt="picture {number}" '
-        f'src="data:image/{kind};base64,{data}"><figcaption>picture {number}</figcaption></figure>'
-    )

@@ -190,9 +190,9 @@ def gdpo_advantages(
         raise ValueError(msg)
     standardised = [w * _nan_z_score(term, eps, unbiased=unbiased) for w, term in zip(weights, terms, strict=True)]
     total = torch.stack(standardised).sum(0)
-    std = _batch_std(total, unbiased=unbiased)
-    centred = torch.where(std == 0, 0.0, total - total.mean())
-    return _described(centred / (std + eps), rewards, unbiased=unbiased)
+    # The mean over the batch is 0 already, as that of every group is; subtracting what rounding left of it would give
+    # groups of equal rewards an advantage.
+    return _described(total / (_batch_std(total, unbiased=unbiased) + eps), rewards, unbiased=unbiased)
 
 
 def _nan_z_score(term: Tensor, eps: float, *, unbiased: bool) -> Tensor:

@@ -3,33 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from remot.models.visual_inputs import TEXT, VisualInputs
 
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPrompts:
-    """P prompts after chat template, tokeniser and image processor, on the model's device.
+    """P prompts after chat template, tokeniser and processor, on the model's device.
 
     Args:
         input_ids: [P, L] right-padded.
         prompt_mask: [P, L] bool, True for real tokens.
         position_ids: [3, P, L] rotary positions.
         next_position: [P] position of the first completion token.
-        visual_mask: [P, L] bool, True for image placeholder tokens.
-        pixel_values: Patches of all pictures in order.
-        image_grid_thw: [number of pictures, 3].
-        num_images: Pictures of each prompt.
+        token_types: [P, L] 0 for text, 1 for placeholders of pictures, 2 for those of videos.
+        images: Their pictures, None if there are none.
+        videos: Their videos, None if there are none.
     """
 
     input_ids: Tensor
     prompt_mask: Tensor
     position_ids: Tensor
     next_position: Tensor
-    visual_mask: Tensor
-    pixel_values: Tensor
-    image_grid_thw: Tensor
-    num_images: tuple[int, ...]
+    token_types: Tensor
+    images: VisualInputs | None
+    videos: VisualInputs | None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -39,36 +38,47 @@ class ProcessedPrompts:
         """[P] real tokens of each prompt."""
         return self.prompt_mask.sum(-1)
 
+    @property
+    def visual_mask(self) -> Tensor:
+        """[P, L] bool, True for placeholders of pictures and videos."""
+        return self.token_types != TEXT
+
     def select(self, rows: slice) -> "ProcessedPrompts":
-        """The prompts of a contiguous slice, with their pictures."""
-        patches_per_image = self.image_grid_thw.prod(-1).tolist()
-        images_before = [sum(self.num_images[:i]) for i in range(len(self) + 1)]
-        start, stop, _ = rows.indices(len(self))
-        first, last = images_before[start], images_before[stop]
-        patch_start, patch_stop = sum(patches_per_image[:first]), sum(patches_per_image[:last])
+        """The prompts of a contiguous slice, with their pictures and videos."""
         return ProcessedPrompts(
             input_ids=self.input_ids[rows],
             prompt_mask=self.prompt_mask[rows],
             position_ids=self.position_ids[:, rows],
             next_position=self.next_position[rows],
-            visual_mask=self.visual_mask[rows],
-            pixel_values=self.pixel_values[patch_start:patch_stop],
-            image_grid_thw=self.image_grid_thw[first:last],
-            num_images=self.num_images[start:stop],
+            token_types=self.token_types[rows],
+            images=self.images.select(rows) if self.images is not None else None,
+            videos=self.videos.select(rows) if self.videos is not None else None,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedPrompts:
-    """Processed prompts and what the vision tower made of their pictures.
+    """Processed prompts and what the vision tower made of what they show.
 
     Args:
         prompts: The processed prompts.
-        features: For each level (pooled first, then DeepStack levels) the features [visual tokens, H] of all prompts.
+        features: For each level (pooled first, then DeepStack levels) the features [visual tokens, H] of all prompts;
+            no level if nothing is shown.
+
+    Raises:
+        ValueError: If there is not one feature for each placeholder. Every pass starts here, and transformers' own
+            scatter would drop what is too much without a word.
     """
 
     prompts: ProcessedPrompts
     features: Sequence[Tensor]
+
+    def __post_init__(self) -> None:
+        placeholders = int(self.prompts.visual_mask.sum())
+        counts = [len(level) for level in self.features] or [0]
+        if any(count != placeholders for count in counts):
+            msg = f"{placeholders} visual placeholders in {len(self)} prompts, but {counts} features by level"
+            raise ValueError(msg)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -79,8 +89,3 @@ class EncodedPrompts:
         start, stop, _ = rows.indices(len(self))
         first, last = int(counts[:start].sum()), int(counts[:stop].sum())
         return EncodedPrompts(self.prompts.select(rows), [level[first:last] for level in self.features])
-
-
-def concatenate_features(level: Tensor | Sequence[Tensor]) -> Tensor:
-    """Features of one level as one tensor, whether the model split them by picture or not."""
-    return level if isinstance(level, Tensor) else torch.cat(list(level), dim=0)

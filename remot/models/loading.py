@@ -11,7 +11,8 @@ import torch
 from remot.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from transformers import BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
+    from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
+    from transformers.video_processing_utils import BaseVideoProcessor
 
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
@@ -49,6 +50,9 @@ class ModelSource:
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest picture area after resizing; None keeps the processor's own.
         max_pixels: Largest picture area after resizing; None keeps the processor's own.
+        video_min_pixels: Smallest area of a video after resizing, as the processor counts it: all frames together for
+            Qwen3-VL, one frame for Qwen2.5-VL; None keeps the processor's own.
+        video_max_pixels: Largest area of a video after resizing, counted in the same way.
         allow_download: Let transformers ask the hub for what is not in the cache.
     """
 
@@ -58,6 +62,8 @@ class ModelSource:
     random_weights: bool = False
     min_pixels: int | None = None
     max_pixels: int | None = None
+    video_min_pixels: int | None = None
+    video_max_pixels: int | None = None
     allow_download: bool = False
 
     def resolve(self) -> str:
@@ -117,12 +123,20 @@ class ModelSource:
         return model.eval()
 
     def _set_pixels(self, processor: "ProcessorMixin") -> None:
-        size = dict(processor.image_processor.size)
-        if self.min_pixels is not None:
-            size["shortest_edge"] = self.min_pixels
-        if self.max_pixels is not None:
-            size["longest_edge"] = self.max_pixels
-        processor.image_processor.size = size
+        _limit_size(processor.image_processor, self.min_pixels, self.max_pixels)
+        videos = getattr(processor, "video_processor", None)
+        if videos is not None:
+            _limit_size(videos, self.video_min_pixels, self.video_max_pixels)
+            if getattr(videos, "cap_pixels_per_frame", False) is None:
+                videos.cap_pixels_per_frame = False  # transformers' default so far, and to be the other one some day
+
+
+def _limit_size(
+    processor: "BaseImageProcessor | BaseVideoProcessor", smallest: int | None, largest: int | None
+) -> None:
+    """Set the limits that are given; what Qwen's processors call edges are areas."""
+    limits = {"shortest_edge": smallest, "longest_edge": largest}
+    processor.size = {**dict(processor.size), **{name: limit for name, limit in limits.items() if limit is not None}}
 
 
 def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> LoadedModel:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from remot.answers import THINK_OPEN
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.encoding import EncodedPrompts, ProcessedPrompts, concatenate_features
+from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource
 from remot.models.logprobs import token_logprobs
 from remot.models.prefix import (
@@ -26,6 +26,8 @@ from remot.models.prefix import (
     packed_position_ids,
     packed_predictor_columns,
 )
+from remot.models.processing import process_prompts
+from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
@@ -95,37 +97,8 @@ class VLMPolicy(nn.Module):
     # -- prompts -------------------------------------------------------------------------------------------------
 
     def process(self, batch: PromptBatch) -> ProcessedPrompts:
-        """Chat template, tokeniser and image processor, once per prompt."""
-        prompts = zip(batch.images, batch.questions, strict=True)
-        texts = [self._prompt_text(len(images), question.text) for images, question in prompts]
-        pictures = [list(images) for images in batch.images]
-        inputs = self.processor(
-            text=texts, images=pictures, return_tensors="pt", padding=True, padding_side="right"
-        ).to(self.device)
-        input_ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
-        visual_mask = input_ids == self.core.config.image_token_id
-        positions, _ = self.core.model.get_rope_index(
-            input_ids=input_ids,
-            mm_token_type_ids=visual_mask.int(),
-            image_grid_thw=inputs["image_grid_thw"],
-            attention_mask=mask.long(),
-        )
-        next_position = positions.amax(dim=0).masked_fill(~mask, -1).amax(dim=-1) + 1
-        return ProcessedPrompts(
-            input_ids=input_ids,
-            prompt_mask=mask,
-            position_ids=positions,
-            next_position=next_position,
-            visual_mask=visual_mask,
-            pixel_values=inputs["pixel_values"],
-            image_grid_thw=inputs["image_grid_thw"],
-            num_images=tuple(len(images) for images in pictures),
-        )
-
-    def _prompt_text(self, num_images: int, text: str) -> str:
-        content = [*({"type": "image"} for _ in range(num_images)), {"type": "text", "text": text}]
-        messages = [{"role": "user", "content": content}]
-        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        """Chat template, tokeniser and processors, once per prompt; see :func:`process_prompts`."""
+        return process_prompts(self.processor, self.core, batch)
 
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
         """Run the vision tower once; with gradient only where it is trained.
@@ -135,9 +108,8 @@ class VLMPolicy(nn.Module):
             use_reference: Take the reference policy's vision tower, which differs only where the vision is trained.
         """
         with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
-            output = model.model.get_image_features(prompts.pixel_values, prompts.image_grid_thw, return_dict=True)
-        levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-        return EncodedPrompts(prompts, [concatenate_features(level) for level in levels])
+            features = visual_features(model, prompts.images, prompts.videos, prompts.token_types)
+        return EncodedPrompts(prompts, features)
 
     # -- language model ------------------------------------------------------------------------------------------
 
@@ -155,8 +127,9 @@ class VLMPolicy(nn.Module):
         embeds = model.get_input_embeddings()(ids)
         visual = torch.zeros_like(ids, dtype=torch.bool)
         visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
-        pooled, *deepstack = encoded.features
-        embeds = embeds.masked_scatter(visual[..., None], pooled.to(embeds.dtype))
+        pooled, deepstack = encoded.features[:1], encoded.features[1:]
+        for level in pooled:
+            embeds = embeds.masked_scatter(visual[..., None], level.to(embeds.dtype))
         if deepstack:
             kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
         mask = additive_mask(allowed, embeds.dtype)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Qwen3VLProcessor
+    from transformers import BaseImageProcessor, PreTrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 
@@ -116,9 +116,19 @@ def _vocabulary_and_merges(learner: "Tokenizer") -> tuple[dict[str, int], list[t
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
-def build_processor(tokenizer: "PreTrainedTokenizerBase", sizes: TinySizes) -> "Qwen3VLProcessor":
-    """A Qwen3-VL processor for square pictures of ``sizes.picture_pixels``."""
-    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+def build_processor(
+    tokenizer: "PreTrainedTokenizerBase", sizes: TinySizes, family: Family = "qwen3_vl"
+) -> "ProcessorMixin":
+    """The family's processor for square pictures of ``sizes.picture_pixels``, and videos of such frames.
+
+    Qwen3-VL's counts the pixels of all frames of a video together, Qwen2.5-VL's those of one frame.
+
+    Args:
+        tokenizer: Its tokenizer.
+        sizes: Sizes of the model.
+        family: Architecture.
+    """
+    from transformers import Qwen2VLImageProcessor
 
     area = sizes.picture_pixels**2
     shared: dict[str, Any] = {
@@ -129,8 +139,28 @@ def build_processor(tokenizer: "PreTrainedTokenizerBase", sizes: TinySizes) -> "
         "image_std": [0.5, 0.5, 0.5],
     }
     images = Qwen2VLImageProcessor(size={"shortest_edge": area, "longest_edge": area}, **shared)
+    return _FAMILY_PROCESSORS[family](images, tokenizer, area, shared)
+
+
+def _qwen3_vl_processor(
+    images: "BaseImageProcessor", tokenizer: "PreTrainedTokenizerBase", area: int, shared: dict[str, Any]
+) -> "ProcessorMixin":
+    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor
+
     videos = Qwen3VLVideoProcessor(size={"shortest_edge": area, "longest_edge": 8 * area}, **shared)
     return Qwen3VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
+
+
+def _qwen2_5_vl_processor(
+    images: "BaseImageProcessor", tokenizer: "PreTrainedTokenizerBase", area: int, shared: dict[str, Any]
+) -> "ProcessorMixin":
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLVideoProcessor
+
+    videos = Qwen2VLVideoProcessor(size={"shortest_edge": area, "longest_edge": area}, **shared)
+    return Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
+
+
+_FAMILY_PROCESSORS = {"qwen3_vl": _qwen3_vl_processor, "qwen2_5_vl": _qwen2_5_vl_processor}
 
 
 def _rope(sizes: TinySizes) -> dict[str, Any]:
@@ -229,5 +259,5 @@ def write_model_folder(
         do_sample=True, temperature=1.0, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(folder)
-    build_processor(tokenizer, sizes).save_pretrained(folder)
+    build_processor(tokenizer, sizes, family).save_pretrained(folder)
     return folder

@@ -1,5 +1,7 @@
 """What is trained when: objectives, schedules over them, and the module that runs them."""
 
+from remot.strategies.changes import FrozenFrames, MirroredPictures, ShuffledFrames
+from remot.strategies.counterparts import Counterpart
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.module import PolicySettings, PostTrainingModule
 from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
@@ -9,10 +11,14 @@ __all__ = [
     "GRPO",
     "SFT",
     "AlternatingSFTGRPO",
+    "Counterpart",
+    "FrozenFrames",
     "GRPOObjective",
+    "MirroredPictures",
     "PolicySettings",
     "PostTrainingModule",
     "SFTObjective",
     "SFTThenGRPO",
+    "ShuffledFrames",
     "Strategy",
 ]

@@ -12,7 +12,9 @@ from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
-from remot.structures import PromptBatch, RewardOutput, Rollout
+from remot.strategies.counterparts import Counterpart, questions_with_counterparts
+from remot.strategies.objective import StepAddress
+from remot.structures import PromptBatch, Question, RewardOutput, Rollout
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Draw:
         terms: [K, P, G] rewards behind the totals, NaN where one does not apply.
         weights: Their K weights.
         seconds: Time to process, encode and sample.
+        counterpart_seconds: Time to do so for the changed inputs that rewards compare with.
     """
 
     batch: PromptBatch
@@ -38,6 +41,7 @@ class Draw:
     terms: Tensor
     weights: tuple[float, ...]
     seconds: float
+    counterpart_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class DrawSettings:
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with.
+        counterparts: What the reward compares completions with: those for a changed input. None for nothing.
     """
 
     num_completions: int
     max_new_tokens: int
     sampling: SamplingSettings
     reward: Reward
+    counterparts: Counterpart | None = None
 
 
 def draw_groups(
@@ -78,7 +84,9 @@ def draw_groups(
         address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
     )
     seconds = time.perf_counter() - started
-    scores = _scores(rollout, batch, settings)
+    questions = _questions(policy, batch, StepAddress(seed, step), settings)
+    counterpart_seconds = time.perf_counter() - started - seconds
+    scores = _scores(rollout, questions, settings)
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
     draw = Draw(
@@ -90,13 +98,25 @@ def draw_groups(
         terms=torch.stack([term for _, term in weighted]).view(-1, *shape),
         weights=tuple(weight for weight, _ in weighted),
         seconds=seconds,
+        counterpart_seconds=counterpart_seconds,
     )
     return draw, scores
 
 
-def _scores(rollout: Rollout, batch: PromptBatch, settings: DrawSettings) -> RewardOutput:
+def _questions(
+    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: DrawSettings
+) -> Sequence[Question]:
+    """The questions that completions are scored against."""
+    if settings.counterparts is None:
+        return batch.questions
+    return questions_with_counterparts(
+        policy, batch, settings.counterparts, address, settings.sampling, settings.max_new_tokens
+    )
+
+
+def _scores(rollout: Rollout, questions: Sequence[Question], settings: DrawSettings) -> RewardOutput:
     texts = [text for group in rollout.texts for text in group]
-    repeated = [question for question in batch.questions for _ in range(settings.num_completions)]
+    repeated = [question for question in questions for _ in range(settings.num_completions)]
     return settings.reward.rate(texts, repeated, rollout.num_tokens.flatten().tolist())
 
 
@@ -107,6 +127,7 @@ def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
         policy: Processes and encodes the prompts once more: padding and pictures are laid out for a batch as a whole.
         sources: For each group the draw it is from and its row there.
     """
+    draws = {id(draw): draw for draw, _ in sources}.values()
     batch = PromptBatch(
         images=[draw.batch.images[row] for draw, row in sources],
         questions=[draw.batch.questions[row] for draw, row in sources],
@@ -123,7 +144,8 @@ def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
         success=torch.stack([draw.success[row] for draw, row in sources]),
         terms=torch.stack([draw.terms[:, row] for draw, row in sources], dim=1),
         weights=sources[0][0].weights,
-        seconds=sum(draw.seconds for draw in {id(draw): draw for draw, _ in sources}.values()),
+        seconds=sum(draw.seconds for draw in draws),
+        counterpart_seconds=sum(draw.counterpart_seconds for draw in draws),
     )
 
 

@@ -12,6 +12,7 @@ from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrec
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
 from remot.rollout.sampling import SamplingSettings
+from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
 from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
 from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
@@ -36,6 +37,8 @@ class GRPOObjective(Objective):
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
             takes them as they are.
+        counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
+            :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
     """
 
     num_completions: int = 8
@@ -48,6 +51,7 @@ class GRPOObjective(Objective):
     mask_truncated: bool = False
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
+    counterparts: Counterpart | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -88,7 +92,9 @@ class GRPOObjective(Objective):
         Raises:
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
         """
-        settings = DrawSettings(self.num_completions, self.max_new_tokens, self.sampling, self.scorer)
+        settings = DrawSettings(
+            self.num_completions, self.max_new_tokens, self.sampling, self.scorer, self.counterparts
+        )
         first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
         selection = self._select(policy, first, address, settings)
         group_step = self._group_step(policy, selection)
@@ -144,6 +150,8 @@ class GRPOObjective(Objective):
             metrics["completion/frac_masked"] = 1 - float(selection.draw.rollout.finished.float().mean())
         if self.dynamic_sampling is not None:
             metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
+        if self.counterparts is not None:
+            metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
         return metrics
 
 

@@ -32,6 +32,7 @@ from remot.structures.references import (
     ScoredTask,
     reference_of,
     task_of,
+    with_counterparts,
 )
 from remot.structures.training import LossOutput, RewardOutput, Rollout
 from remot.structures.video import Video
@@ -68,4 +69,5 @@ __all__ = [
     "Warp",
     "reference_of",
     "task_of",
+    "with_counterparts",
 ]

@@ -229,6 +229,9 @@ class Clip:
                 _require_shape(where, f"object {name} centres_metres", track.centres_metres, (n, 3))
             if track.size_metres is not None:
                 _require_shape(where, f"object {name} size_metres", track.size_metres, (3,))
+            if isinstance(track.masks, tuple) and len(track.masks) != n:
+                msg = f"{where}: object {name} has {len(track.masks)} masks for {n} annotated frames"
+                raise AnnotationError(msg, reason="unsynchronised")
         if self.agent is not None:
             _require_shape(where, "agent positions_metres", self.agent.positions_metres, (n, 2))
             _require_shape(where, "agent headings_degrees", self.agent.headings_degrees, (n,))

@@ -6,7 +6,7 @@ serves a line of ``remot score`` and a question of a training run, so a reward d
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -135,6 +135,21 @@ def reference_of(question: Question) -> Reference:
     if isinstance(held, Reference):
         return held
     return Reference(answer=question.solution) if question.slots else Reference()
+
+
+def with_counterparts(question: Question, completions: Iterable[str]) -> Question:
+    """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
+
+    A question without a place for a reference becomes one that has it, and holds what :func:`reference_of` gives.
+
+    Args:
+        question: Any question.
+        completions: Completions of the same policy for a changed input.
+    """
+    reference = replace(reference_of(question), counterparts=tuple(completions))
+    held = {item.name: getattr(question, item.name) for item in fields(question)}
+    kind = type(question) if "reference" in held else ReferencedQuestion
+    return kind(**{**held, "reference": reference})
 
 
 def task_of(question: Question) -> str:

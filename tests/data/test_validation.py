@@ -1,11 +1,18 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from remot.cli import main
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.native import NativeReader
+from remot.data.masks import check_masks
 from remot.data.validation import check_clips
-from tests.data.handmade import camera_clip, mixed_clips, write_folder
+from remot.errors import DecodeError
+from remot.structures import ObjectTrack
+from tests.data.handmade import boxes, camera_clip, clip_of, mixed_clips, write_folder
 
 
 @pytest.fixture
@@ -83,3 +90,54 @@ def test_empty_folder(tmp_path, capsys):
     code, told = validate(capsys, tmp_path)
     assert code == 2
     assert f"{tmp_path}: no *.json found" in told.err
+
+
+def masked_clip(folder, values):
+    """A clip of three frames whose object has a mask picture for each, of these grey values throughout."""
+    paths = []
+    for frame, value in enumerate(values):
+        paths.append(folder / f"mask-{frame}.png")
+        Image.new("L", (8, 6), value).save(paths[-1])
+    frames = tuple(folder / f"{frame}.png" for frame in range(3))
+    for path in frames:
+        Image.new("RGB", (8, 6)).save(path)
+    track = ObjectTrack(boxes([(2, 2), (3, 3), (4, 3)]), masks=tuple(paths), mask_value=7)
+    return replace(clip_of(3, "masked", objects={"cup": track}, camera=None), media=frames)
+
+
+def test_masks_are_looked_at(tmp_path):
+    check_masks(masked_clip(tmp_path, (7, 7, 7)))
+    with pytest.raises(DecodeError, match=r"clip masked, object cup, frame 2: .*mask-2\.png: no pixel has the value 7"):
+        check_masks(masked_clip(tmp_path, (7, 7, 6)))
+    clip = masked_clip(tmp_path, (7, 7, 7))
+    Image.new("L", (9, 6), 7).save(tmp_path / "mask-1.png")
+    with pytest.raises(DecodeError, match=r"frame 1: .*the mask has 9x6 pixels, its picture 8x6"):
+        check_masks(clip)
+
+
+def test_an_object_out_of_sight_needs_no_mask(tmp_path):
+    clip = masked_clip(tmp_path, (7, 0, 7))
+    clip.objects["cup"].boxes_xyxy[1] = np.nan
+    check_masks(clip)
+
+
+def test_validation_looks_at_masks(tmp_path):
+    """As a folder is checked, not by a function of its own."""
+    clip = masked_clip(tmp_path, (7, 7, 6))
+    (checked,) = check_clips(OneClip(clip), tmp_path)
+    assert "mask-2.png" in checked.fault
+    (checked,) = check_clips(OneClip(clip), tmp_path, decode=False)
+    assert checked.fault == ""
+
+
+class OneClip(NativeReader):
+    """Gives the one clip it is told."""
+
+    def __init__(self, clip):
+        self.clip = clip
+
+    def sources(self, root):
+        return [ClipSource(root / "one.json", "")]
+
+    def read_source(self, source, root):  # noqa: ARG002
+        return self.clip

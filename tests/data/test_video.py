@@ -255,3 +255,36 @@ def test_writing_is_deterministic(tmp_path):
 def test_odd_sizes_cannot_be_written(tmp_path):
     with pytest.raises(DecodeError, match="even height and width"):
         write_video(tmp_path / "odd.mp4", grey_frames(2, size=31), FPS)
+
+
+# -- files that name other files ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def play_lists(tmp_path):
+    """A folder with lists that name a video beside them and one elsewhere, each playable."""
+    write_video(tmp_path / "elsewhere.mp4", grey_frames(4), FPS)
+    with av.open(str(tmp_path / "elsewhere.mp4")) as source, av.open(str(tmp_path / "elsewhere.ts"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_video(folder / "beside.mp4", grey_frames(4), FPS)
+    (folder / "beside.avi").write_text("ffconcat version 1.0\nfile beside.mp4\n")
+    lines = ("#EXTM3U", "#EXT-X-TARGETDURATION:9", "#EXTINF:1,", str(tmp_path / "elsewhere.ts"), "#EXT-X-ENDLIST")
+    (folder / "elsewhere.m3u8").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("takes_options", [True, False])
+@pytest.mark.parametrize("name", ["beside.avi", "elsewhere.m3u8"])
+def test_play_lists_are_refused(play_lists, name, takes_options, monkeypatch):
+    """Else a clip could show pictures from outside its folder, and of files that its annotation does not name."""
+    with av.open(str(play_lists / name)) as container:
+        assert len(list(container.decode(video=0))) == 4  # the codec library would play it
+    monkeypatch.setattr(video, "TAKES_OPTIONS_ALWAYS", takes_options)
+    with pytest.raises(DecodeError, match=name):
+        probe(play_lists / name)

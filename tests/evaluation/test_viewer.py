@@ -10,7 +10,7 @@ from PIL import Image
 
 from remot.evaluation import SampleRecord, completions_html
 from remot.motion import PAIRS
-from remot.structures import MotionLabel, Question, Slot
+from remot.structures import MotionLabel, Question, Slot, Video
 from tests.helpers import hostile_text, make_question, respond
 
 ATTACK = "</pre><script>alert(1)</script><img src=http://x onerror=alert(1)>'\"&"
@@ -54,6 +54,33 @@ def test_large_frames_are_shrunk():
     (attrs,) = [attrs for tag, attrs in tags_of(completions_html([sample], "t")) if tag == "img"]
     assert (attrs["width"], attrs["height"]) == ("256", "192")
     assert len(attrs["src"]) < 20_000
+
+
+def strip_of(num_frames):
+    """Frames of grey level 10 k at k/4 seconds."""
+    levels = torch.arange(num_frames, dtype=torch.uint8) * 10
+    video = Video(levels[:, None, None, None].expand(-1, 3, 6, 8), tuple(k / 4 for k in range(num_frames)))
+    page = completions_html([SampleRecord([], make_question(), ["x"], videos=[video])], "t")
+    shown = [attrs for tag, attrs in tags_of(page) if tag == "img"]
+    pictures = [Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",")[1]))) for attrs in shown]
+    return page, [attrs["alt"] for attrs in shown], [picture.getpixel((0, 0))[0] for picture in pictures]
+
+
+def test_a_video_is_a_strip_of_frames_with_their_times():
+    page, times, levels = strip_of(3)
+    assert times == re.findall(r"<figcaption>([^<]*)", page) == ["0.00 s", "0.25 s", "0.50 s"]
+    assert levels == [0, 10, 20]
+    assert "video 1: 3 frames<" in page
+
+
+def test_of_a_long_video_some_frames_are_shown():
+    """16 of 25, the first and the last among them."""
+    page, times, levels = strip_of(25)
+    assert len(times) == 16
+    assert levels == sorted(set(levels))
+    assert (levels[0], levels[-1], times[-1]) == (0, 240, "6.00 s")
+    assert "25 frames, 16 of them shown" in page
+    assert strip_of(1)[1] == ["0.00 s"]
 
 
 def test_right_and_wrong_slots_are_marked():

@@ -180,11 +180,17 @@ def test_equal_rewards_teach_exactly_nothing(name, value):
     assert mixed.advantages[1].abs().sum() > 0
 
 
-def test_gdpo_of_equal_rewards_is_zero():
-    terms = torch.full((2, 3, 7), 0.1)
+@pytest.mark.parametrize("value", [0.1, -1e6, 8.7, 1 / 3])
+def test_gdpo_of_equal_rewards_is_exactly_zero(value):
+    """Alone, and beside groups with a difference; 1/3 and the like do not average to themselves."""
+    terms = torch.full((2, 3, 7), value)
     output = gdpo_advantages(terms.sum(0), terms, [1.0, 1.0])
     assert output.advantages.abs().sum() == 0
     assert output.frac_zero_std == 1
+    terms[:, 1:] = torch.rand(2, 2, 7, generator=torch.Generator().manual_seed(3))
+    mixed = gdpo_advantages(terms.sum(0), terms, [1.0, 1.0]).advantages
+    assert mixed[0].abs().sum() == 0
+    assert (mixed[1:].abs().sum(-1) > 0).all()
 
 
 @pytest.mark.parametrize("name", PLAIN)

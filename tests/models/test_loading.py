@@ -145,7 +145,7 @@ def test_picture_size(pixels, num_visual_tokens):
     """A visual token is 16 x 16 pixels; the processor's own size is 64 x 64."""
     policy = VLMPolicy(ModelSource(str(model_folder()), **pixels), with_reference=False)
     batch = make_batch(1)
-    grid = policy.process(batch).image_grid_thw
+    grid = policy.process(batch).images.grid_thw
     assert int(grid[0].prod()) // 4 == num_visual_tokens
 
 

@@ -19,23 +19,40 @@ KINDS = {
 }
 
 
-def naive_inputs(policy, images, question):
+#: What of a processor's output is no text.
+VISUAL = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts")
+
+
+def naive_metadata(video):
+    """A video's times as frames of a recording at ten pictures a second, some of which are shown."""
+    indices = [round(10 * time) for time in video.pts_seconds]
+    spacing = (indices[-1] - indices[0]) / (len(indices) - 1)
+    return {"fps": 10, "frames_indices": indices, "total_num_frames": spacing * len(indices)}
+
+
+def naive_inputs(policy, images, question, videos=()):
     """One prompt as a user of transformers writes it, without this library and without padding."""
     pictures = "<|vision_start|><|image_pad|><|vision_end|>" * len(images)
-    text = f"<|im_start|>user\n{pictures}{question.text}<|im_end|>\n<|im_start|>assistant\n"
-    return policy.processor(text=[text], images=[images], return_tensors="pt")
+    clips = "<|vision_start|><|video_pad|><|vision_end|>" * len(videos)
+    text = f"<|im_start|>user\n{pictures}{clips}{question.text}<|im_end|>\n<|im_start|>assistant\n"
+    settings = {"do_sample_frames": False, "video_metadata": [naive_metadata(video) for video in videos]}
+    moving = {"videos": [video.frames for video in videos], "videos_kwargs": settings} if videos else {}
+    return policy.processor(text=[text], images=[images] if images else None, return_tensors="pt", **moving)
+
+
+def naive_logits(model, inputs, completion=()):
+    """Logits [columns, V] of one unpadded row by the whole model's own forward pass."""
+    ids = torch.cat([inputs["input_ids"][0], torch.as_tensor(completion, dtype=torch.long)])[None]
+    kinds = (ids == model.config.image_token_id).int() + 2 * (ids == model.config.video_token_id).int()
+    visual = {name: inputs[name] for name in VISUAL if name in inputs}
+    # Qwen2.5-VL computes positions once and keeps them for rows that continue the last one; this one does not.
+    model.model.rope_deltas = None
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds, **visual).logits[0]
 
 
 def naive_logprobs(model, policy, inputs, completion, temperature=1.0):
     """Log-probabilities [T] of one unpadded completion by one forward pass over prompt and completion."""
-    ids = torch.cat([inputs["input_ids"][0], completion])[None]
-    logits = model(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        pixel_values=inputs["pixel_values"],
-        image_grid_thw=inputs["image_grid_thw"],
-        mm_token_type_ids=(ids == model.config.image_token_id).int(),
-    ).logits[0, -len(completion) - 1 : -1]
+    logits = naive_logits(model, inputs, completion)[-len(completion) - 1 : -1]
     logits = (logits / temperature).masked_fill(policy.logit_bias.isinf(), -torch.inf)
     return torch.stack([torch.log_softmax(row, -1)[token] for row, token in zip(logits, completion, strict=True)])
 
@@ -43,8 +60,9 @@ def naive_logprobs(model, policy, inputs, completion, temperature=1.0):
 def naive_batch(model, policy, batch, completions, mask, temperature=1.0):
     """Log-probabilities of all real tokens, prompt by prompt and completion by completion: [number of True in mask]."""
     rows = []
-    for p, (images, question) in enumerate(zip(batch.images, batch.questions, strict=True)):
-        inputs = naive_inputs(policy, images, question)
+    prompts = zip(batch.images, batch.questions, batch.videos, strict=True)
+    for p, (images, question, videos) in enumerate(prompts):
+        inputs = naive_inputs(policy, images, question, videos)
         rows += [
             naive_logprobs(model, policy, inputs, completions[p, g][mask[p, g]], temperature)
             for g in range(completions.shape[1])

@@ -57,7 +57,7 @@ def test_process_pads_on_the_right_and_counts_real_tokens():
     policy, batch = make_policy(), make_batch(3)
     prompts = policy.process(batch)
     lengths = prompts.prompt_lengths.tolist()
-    assert prompts.num_images == tuple(len(images) for images in batch.images) == (2, 3, 2)
+    assert prompts.images.counts == tuple(len(images) for images in batch.images) == (2, 3, 2)
     assert prompts.input_ids.shape[1] == max(lengths)
     for row, length in enumerate(lengths):
         assert prompts.prompt_mask[row].tolist() == [True] * length + [False] * (max(lengths) - length)
@@ -98,9 +98,9 @@ def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
     alone = encode(policy, select(batch, range(*rows.indices(3))))
     part = encoded.select(rows)
     assert len(part) == len(part.prompts) == len(alone)
-    assert torch.equal(part.prompts.pixel_values, alone.prompts.pixel_values)
-    assert torch.equal(part.prompts.image_grid_thw, alone.prompts.image_grid_thw)
-    assert part.prompts.num_images == alone.prompts.num_images
+    assert torch.equal(part.prompts.images.patches, alone.prompts.images.patches)
+    assert torch.equal(part.prompts.images.grid_thw, alone.prompts.images.grid_thw)
+    assert part.prompts.images.counts == alone.prompts.images.counts
     assert torch.equal(part.prompts.next_position, alone.prompts.next_position)
     for one, other in zip(part.features, alone.features, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

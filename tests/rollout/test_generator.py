@@ -94,9 +94,9 @@ def test_greedy_equals_generate_of_transformers(family):
         theirs = policy.core.generate(
             input_ids=prompts.input_ids,
             attention_mask=prompts.prompt_mask.long(),
-            pixel_values=prompts.pixel_values,
-            image_grid_thw=prompts.image_grid_thw,
-            mm_token_type_ids=prompts.visual_mask.int(),
+            pixel_values=prompts.images.patches,
+            image_grid_thw=prompts.images.grid_thw,
+            mm_token_type_ids=prompts.token_types,
             max_new_tokens=6,
             do_sample=False,
             suppress_tokens=banned,

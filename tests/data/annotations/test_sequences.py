@@ -10,7 +10,7 @@ from remot.data.annotations import TUMReader, cut
 from remot.data.annotations.cutting import num_parts
 from remot.data.annotations.folders import number_order, number_table, picture_size, sequence_id
 from remot.data.annotations.sequences import PartSource
-from remot.data.loading import load_clips, read_each
+from remot.data.loading import read_each
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ObjectTrack, PictureStore
@@ -116,12 +116,21 @@ def test_what_cannot_be_cut_is_refused(tmp_path):
 # -- readers -------------------------------------------------------------------------------------------------------
 
 
+def clips_of(reader, root):
+    """All clips; the first fault is raised."""
+    found = [result for _, result in read_each(reader, root, decode=False)]
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return found
+
+
 def test_long_recordings_are_cut_by_the_reader(tmp_path):
     write_slambook(shot_of(range(0, 50, 5)), tmp_path)
-    clips = load_clips(TUMReader(fps=10, max_clip_frames=4), tmp_path).clips
+    clips = clips_of(TUMReader(fps=10, max_clip_frames=4), tmp_path)
     assert [clip.clip_id for clip in clips] == ["office-0000", "office-0001", "office-0002"]
     assert {clip.scene_id for clip in clips} == {"office"}
-    whole = load_clips(TUMReader(fps=10), tmp_path).clips[0]
+    whole = clips_of(TUMReader(fps=10), tmp_path)[0]
     joined = np.concatenate([clip.camera.camera_to_world for clip in clips])
     assert_close(joined, whole.camera.camera_to_world)
     grey = [int(picture[0, 0, 0]) for clip in clips for picture in read_frames(clip, range(clip.num_frames))]
@@ -131,7 +140,7 @@ def test_long_recordings_are_cut_by_the_reader(tmp_path):
 
 def test_short_recordings_keep_their_name(tmp_path):
     write_slambook(shot_of(range(4)), tmp_path)
-    assert [clip.clip_id for clip in load_clips(TUMReader(max_clip_frames=4), tmp_path).clips] == ["office"]
+    assert [clip.clip_id for clip in clips_of(TUMReader(max_clip_frames=4), tmp_path)] == ["office"]
 
 
 def test_parts_in_any_order(tmp_path):
@@ -158,7 +167,7 @@ def test_a_clip_that_does_not_check_is_named_with_its_file(tmp_path):
     folder = write_slambook(shot_of(range(4)), tmp_path)
     (folder / "groundtruth.txt").write_text("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n" * 2)
     with pytest.raises(AnnotationError, match=r"groundtruth\.txt: .*increase"):
-        load_clips(TUMReader(), tmp_path)
+        clips_of(TUMReader(), tmp_path)
 
 
 @pytest.mark.parametrize("most", [0, 3, -1])
