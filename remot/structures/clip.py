@@ -91,6 +91,8 @@ class ObjectTrack:
             have the value ``mask_value``; None if only boxes are known.
         mask_value: Grey value (or palette index) of the object in ``masks``.
         size_metres: [3] full lengths of the object's sides in any order, None if not known.
+        centres_metres: [N, 3] places of its middle in the axes of each frame's own camera, a row of NaN where not
+            known; None if never.
     """
 
     boxes_xyxy: FloatArray
@@ -99,6 +101,7 @@ class ObjectTrack:
     masks: Path | tuple[Path, ...] | None = None
     mask_value: int = 255
     size_metres: FloatArray | None = None
+    centres_metres: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +225,8 @@ class Clip:
             _require_shape(where, f"object {name} boxes_xyxy", track.boxes_xyxy, (n, 4))
             if track.depths_metres is not None:
                 _require_shape(where, f"object {name} depths_metres", track.depths_metres, (n,))
+            if track.centres_metres is not None:
+                _require_shape(where, f"object {name} centres_metres", track.centres_metres, (n, 3))
             if track.size_metres is not None:
                 _require_shape(where, f"object {name} size_metres", track.size_metres, (3,))
             if isinstance(track.masks, tuple) and len(track.masks) != n:

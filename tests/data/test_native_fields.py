@@ -38,6 +38,7 @@ def sample_clip(media=None, masks=None):
                 masks=masks,
                 mask_value=3,
                 size_metres=np.array([0.5, 0.9, 0.25]),
+                centres_metres=np.array([[0.1, 0.2, 2.5], [NAN] * 3]),
             )
         },
         agent=AgentTrack(np.array([[1.0, 2], [3, 4]]), np.array([90.0, -45.5])),
@@ -95,6 +96,7 @@ def test_everything_survives_the_round_trip(folder):
     assert_close(box.axes, TURNED)
     assert (clip.room_area_square_metres, clip.complete_kinds) == (12.5, ("chair", "dog"))
     assert_close(dog.size_metres, [0.5, 0.9, 0.25])
+    assert_close(dog.centres_metres, [[0.1, 0.2, 2.5], [NAN] * 3])
     check_media(clip)
 
 

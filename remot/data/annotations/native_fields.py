@@ -55,18 +55,23 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    check_keys(where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks", "size_metres"))
-    depths, masks, size = (content.get(key) for key in ("depths_metres", "masks", "size_metres"))
+    check_keys(
+        where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres")
+    )
+    depths, masks, size, centres = (
+        content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres")
+    )
     pictures, mask_value = (
         (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
     )
     return ObjectTrack(
-        boxes_xyxy=_boxes_from(f"{where}: boxes_xyxy", content["boxes_xyxy"]),
+        boxes_xyxy=_rows_from(f"{where}: boxes_xyxy", content["boxes_xyxy"], 4),
         is_landmark=bool_from(where, content, "is_landmark", default=False),
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
         size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
+        centres_metres=None if centres is None else _rows_from(f"{where}: centres_metres", centres, 3),
     )
 
 
@@ -139,16 +144,16 @@ def numbers_or_unknown(where: str, rows: object) -> FloatArray:
     return numbers
 
 
-def _boxes_from(where: str, rows: object) -> FloatArray:
-    """[N, 4], a row of NaN for each ``null``."""
+def _rows_from(where: str, rows: object, width: int) -> FloatArray:
+    """[N, width], a row of NaN for each ``null``."""
     if not isinstance(rows, list):
-        msg = f"{where}: expected a list of boxes, null where the object is not visible"
+        msg = f"{where}: expected a list of {width} numbers for each frame, null where the object is not visible"
         raise AnnotationError(msg)
-    visible = [row for row in rows if row is not None]
-    boxes = np.full((len(rows), 4), np.nan)
-    if visible:
-        boxes[[row is not None for row in rows]] = _array(where, visible, (len(visible), 4))
-    return boxes
+    known = [row for row in rows if row is not None]
+    numbers = np.full((len(rows), width), np.nan)
+    if known:
+        numbers[[row is not None for row in rows]] = _array(where, known, (len(known), width))
+    return numbers
 
 
 def _masks_from(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from remot.data.render.canvas import COLOURS
 from remot.data.render.texture import muted_colour
-from remot.data.render.tracing import Room, Sighting, Solid, depths, intrinsics, looking, sight
+from remot.data.render.tracing import Room, Sighting, Solid, depths, intrinsics, looking, places, sight
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 
 NUM_FRAMES, FPS = 32, 5
@@ -110,12 +110,13 @@ def _track(
     sightings: Sequence[Sighting], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
 ) -> ObjectTrack:
     boxes = np.stack([one.box_xyxy(number) for one in sightings])
-    seen = np.isfinite(boxes).all(axis=1)
+    seen = np.asarray(np.isfinite(boxes).all(axis=1))
     return ObjectTrack(
         boxes_xyxy=boxes,
         is_landmark=stands,
         depths_metres=np.where(seen, depths(camera, path), np.nan),
         size_metres=solid.size_metres,
+        centres_metres=None if stands else np.where(seen[:, None], places(camera, path), np.nan),
     )
 
 

@@ -114,10 +114,15 @@ def looking(place_metres: FloatArray, azimuth_degrees: float, down_degrees: floa
     return pose
 
 
+def places(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
+    """[N, 3] points [N, 3] of the world in the axes of the camera, one for each pose."""
+    poses = camera.camera_to_world
+    return np.asarray(np.einsum("nji,nj->ni", poses[:, :3, :3], centres_metres - poses[:, :3, 3]))
+
+
 def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     """[N] distances along the optical axis of points [N, 3], one for each pose."""
-    poses = camera.camera_to_world
-    return np.asarray(((centres_metres - poses[:, :3, 3]) * poses[:, :3, 2]).sum(axis=1))
+    return np.asarray(places(camera, centres_metres)[:, 2])
 
 
 def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Sighting:

@@ -13,6 +13,7 @@ from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.frames import FrameSampling, times_in_words
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
+from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.places import box_in_words, picture_size, share_box
 from remot.data.tasks.rooms.base import Refusal
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered
@@ -58,7 +59,7 @@ class TrackTask(Task):
 
     Places are those of :mod:`remot.data.tasks.geometry.places`; those of a frame are seen from its own camera. Tracks
     whose names end in a number, such as ``car 2``, are pointed out by their box in a shown frame in which all that the
-    question is about are clearly seen. Where distances are known, the reasoning begins with the relation graphs of
+    question is about are clearly seen. Where places are known, the reasoning begins with the relation graphs of
     ``num_graphs`` shown frames, spread evenly over those in which everything asked about is clearly seen; their nodes
     are these tracks and others that their names tell apart, at most ``max_nodes``.
 
@@ -183,7 +184,7 @@ class TrackTask(Task):
 
     def _graphs(self, scene: TrackScene, tracks: Sequence[str]) -> tuple[list[int], tuple[dict[str, Point], ...]]:
         """Shown frames with a graph, and ground places by spoken name; the same names in each."""
-        places = {k: scene.ground(k) for k in scene.common(tracks)} if self.num_graphs else {}
+        places = {k: scene.places(k) for k in scene.common(tracks)} if self.num_graphs else {}
         usable = [k for k, found in places.items() if all(name in found for name in tracks) and len(found) > 1]
         if not usable:
             return [], ()
@@ -193,4 +194,6 @@ class TrackTask(Task):
         named = [*tracks, *(name for name in others if not is_numbered(name))][: max(self.max_nodes, len(tracks))]
         if len(named) < 2:
             return [], ()
-        return chosen, tuple(rounded_nodes({scene.names[name]: places[k][name] for name in named}) for k in chosen)
+        return chosen, tuple(
+            rounded_nodes({scene.names[name]: ground_place(places[k][name]) for name in named}) for k in chosen
+        )

@@ -32,25 +32,26 @@ class MovingTask(TrackTask):
     The camera's own motion is taken out: both places are seen from the camera of the first moment.
     """
 
-    needs: ClassVar[str] = "tracked objects with distances (depths_metres) and a camera path in metres with intrinsics"
+    needs: ClassVar[str] = (
+        "tracked objects with places (centres_metres), and a camera that rests or whose path is known in metres"
+    )
 
     def serves(self, clip: Clip) -> bool:
         """Whether a thing has places and may move."""
-        if clip.camera is None or clip.camera.intrinsics is None or not clip.camera.is_metric:
-            return False
-        return any(track.depths_metres is not None and not track.is_landmark for track in clip.objects.values())
+        movable = [name for name, track in clip.objects.items() if not track.is_landmark]
+        return any(places_seen_from(clip, name, 0) is not None for name in movable)
 
     def ways(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[tuple[str, int, int, FloatArray]]:
         """Track, two drawn shown frames and its way [3] between them in the axes of the first one's camera."""
         for name in scene.names:
-            track = scene.clip.objects[name]
-            if track.is_landmark or track.depths_metres is None:
+            if scene.clip.objects[name].is_landmark:
                 continue
             pairs = list(combinations(np.flatnonzero(scene.clear(name)), 2))
             for k in sorted(generator.permutation(len(pairs))[:MAX_PAIRS]):
                 start, end = (int(shown) for shown in pairs[k])
                 places = places_seen_from(scene.clip, name, scene.frames[start])
-                assert places is not None
+                if places is None:
+                    break
                 way = places[scene.frames[end]] - places[scene.frames[start]]
                 if np.isfinite(way).all():
                     yield name, start, end, np.asarray(way)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.geometry.places import camera_places
+from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.tracks.base import Asked, Refusal, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
@@ -22,28 +22,20 @@ MAX_TRACKS, MAX_MOMENTS = 8, 4
 class PlacedTask(TrackTask):
     """A question about where things are at one moment."""
 
-    needs: ClassVar[str] = "two tracked objects with distances (depths_metres), and the camera's intrinsics"
+    needs: ClassVar[str] = "several tracked objects with places (centres_metres)"
     num_tracks: ClassVar[int] = 2
 
     def serves(self, clip: Clip) -> bool:
         """Whether enough things have places."""
-        known = sum(track.depths_metres is not None for track in clip.objects.values())
-        return known >= self.num_tracks and clip.camera is not None and clip.camera.intrinsics is not None
+        return sum(track.centres_metres is not None for track in clip.objects.values()) >= self.num_tracks
 
     def moments(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[tuple[int, dict[str, FloatArray]]]:
         """Drawn shown frames with the places [3] of clearly seen tracks, in the axes of the frame's camera."""
         for shown in sorted(generator.permutation(len(scene.frames))[:MAX_MOMENTS]):
-            found = {name: self._place(scene, name, int(shown)) for name in scene.ground(int(shown))}
+            found = scene.places(int(shown))
             names = sorted(found)
             drawn = [names[k] for k in sorted(generator.permutation(len(names))[:MAX_TRACKS])]
             yield int(shown), {name: found[name] for name in drawn}
-
-    @staticmethod
-    def _place(scene: TrackScene, name: str, shown: int) -> FloatArray:
-        camera = scene.clip.camera
-        assert camera is not None
-        assert camera.intrinsics is not None
-        return np.asarray(camera_places(scene.clip.objects[name], camera.intrinsics)[scene.frames[shown]])
 
 
 class TrackDirection(PlacedTask):
@@ -84,7 +76,7 @@ class TrackDirection(PlacedTask):
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
         """One for each two tracks in each order at a few moments."""
         for shown, places in self.moments(scene, generator):
-            grounds = {name: (float(place[0]), float(place[2])) for name, place in places.items()}
+            grounds = {name: ground_place(place) for name, place in places.items()}
             for pair in combinations(places, 2):
                 for first, second in (pair, pair[::-1]):
                     said = relation(grounds[first], grounds[second], self.margin_degrees, self.min_metres)

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.tasks.geometry.places import ground_places
+from remot.data.tasks.geometry.places import camera_places
 from remot.data.tasks.places import called, visible
-from remot.structures import Clip, Point
+from remot.structures import Clip, FloatArray
 
 _NUMBER = re.compile(r" \d+$")
 
@@ -49,9 +49,9 @@ class TrackScene:
         """Time of a shown frame as a prompt says it."""
         return f"{float(self.clip.pts_seconds[self.frames[shown]]):.2f}"
 
-    def ground(self, shown: int) -> dict[str, Point]:
-        """Ground places of the clearly seen tracks with known distances, seen from the camera of a shown frame."""
-        places = ground_places(self.clip, self.frames[shown])
+    def places(self, shown: int) -> dict[str, FloatArray]:
+        """Places [3] of the clearly seen tracks whose places are known, in the axes of a shown frame's camera."""
+        places = camera_places(self.clip, self.frames[shown])
         return {name: place for name, place in places.items() if name in self.names and self.clear(name)[shown]}
 
     def common(self, names: Sequence[str]) -> list[int]:
