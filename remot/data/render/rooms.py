@@ -21,7 +21,10 @@ SIZES: dict[str, tuple[float, float, float]] = {
     "table": (1.1, 0.7, 0.7),
     "stool": (0.38, 0.38, 0.5),
     "bench": (1.3, 0.4, 0.42),
+    "pillar": (0.32, 0.32, 1.7),
 }
+#: What goes over a floor; a pillar stands.
+MOVABLE = ("crate", "cabinet", "table", "stool", "bench")
 CAMERA_HEIGHT = 1.55
 #: Pixels that every thing of a room shows in at least one frame.
 MIN_BEST_PIXELS = 60
@@ -130,10 +133,10 @@ def _draw_room(generator: np.random.Generator) -> Room:
     return Room(size, np.stack([muted_colour(generator, 90, 180) for _ in range(4)]))
 
 
-def _kinds(generator: np.random.Generator, counts: Sequence[int]) -> list[str]:
+def _kinds(generator: np.random.Generator, counts: Sequence[int], figures: Sequence[str]) -> list[str]:
     """As many kinds as ``counts``, each as often as it says; no colour and no figure is used for two kinds."""
-    colours, figures = generator.permutation(list(COLOURS)), generator.permutation(list(SIZES))
-    pairs = zip(colours, figures, counts, strict=False)
+    colours, drawn = generator.permutation(list(COLOURS)), generator.permutation(list(figures))
+    pairs = zip(colours, drawn, counts, strict=False)
     return [f"{colour} {figure}" for colour, figure, count in pairs for _ in range(count)]
 
 
@@ -153,8 +156,9 @@ def _apart(solid: Solid, others: Sequence[Solid], gap: float = 0.15) -> bool:
 
 def _ring_of(generator: np.random.Generator, room: Room) -> list[Solid]:
     """Things around the middle of the room, where the camera turns."""
-    counts = generator.choice([1, 1, 2, 3], size=int(generator.integers(3, 5)))
-    kinds = _kinds(generator, [int(count) for count in counts])
+    repeated = [int(generator.choice([1, 2, 3])) for _ in range(int(generator.integers(1, 3)))]
+    single = [1] * int(generator.integers(3, 5))
+    kinds = _kinds(generator, repeated + single, list(SIZES))
     middle, solids = room.size_metres[:2] / 2, list[Solid]()
     for kind in kinds:
         for _ in range(MAX_TRIES):
@@ -177,7 +181,7 @@ def _turning(generator: np.random.Generator, room: Room) -> list[FloatArray]:
 
 def _scattered(generator: np.random.Generator, room: Room) -> list[Solid]:
     """Two things that will move, of one each, and some that stand."""
-    kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))])
+    kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))], MOVABLE)
     low, high = np.array([1.0, 1.9]), np.array([room.size_metres[0] - 1.0, room.size_metres[1] - 0.7])
     solids = list[Solid]()
     for kind in kinds:
