@@ -16,7 +16,7 @@ from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.places import box_in_words, picture_size, share_box
 from remot.data.tasks.rooms.base import Refusal
-from remot.data.tasks.tracks.scene import TrackScene, is_numbered
+from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
@@ -59,9 +59,10 @@ class TrackTask(Task):
 
     Places are those of :mod:`remot.data.tasks.geometry.places`; those of a frame are seen from its own camera. Tracks
     whose names end in a number, such as ``car 2``, are pointed out by their box in a shown frame in which all that the
-    question is about are clearly seen. Where places are known, the reasoning begins with the relation graphs of
-    ``num_graphs`` shown frames, spread evenly over those in which everything asked about is clearly seen; their nodes
-    are these tracks and others that their names tell apart, at most ``max_nodes``.
+    question is about are clearly seen; their numbers change places from prompt to prompt. Where places are known, the
+    reasoning begins with the relation graphs of ``num_graphs`` shown frames, spread evenly over those in which
+    everything asked about is clearly seen; their nodes are these tracks and others that their names tell apart, at most
+    ``max_nodes``.
 
     Args:
         frames: Which frames are shown. What Video-STR shows is not published.
@@ -108,7 +109,7 @@ class TrackTask(Task):
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt: a verdict is drawn first, then one of its candidates."""
-        scene = TrackScene(clip, self.frames.frames_of(clip), self.min_pixels)
+        scene = TrackScene(clip, self.frames.frames_of(clip), self.min_pixels, renumbered(clip, generator))
         found = [one for one in self.candidates(scene, generator) if isinstance(one, Asked)]
         found = [one for one in found if self._can_point_out(scene, one)]
         if not found:
@@ -173,7 +174,7 @@ class TrackTask(Task):
 
     def _pointing(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""
-        numbered = [name for name in chosen.tracks if is_numbered(name)]
+        numbered = sorted((name for name in chosen.tracks if is_numbered(name)), key=scene.names.__getitem__)
         if not numbered:
             return []
         frames = self._pointing_frames(scene, chosen)

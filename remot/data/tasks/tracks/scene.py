@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,16 +23,18 @@ class TrackScene:
         clip: The source.
         frames: S annotated frames that are shown.
         min_pixels: Length of the shorter side from which a box is clearly seen.
+        renumbered: Other names than the clip's for some tracks, see :func:`renumbered`.
     """
 
     clip: Clip
     frames: tuple[int, ...]
     min_pixels: float
+    renumbered: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> Mapping[str, str]:
         """What a prompt calls each track, by its name in the clip; no two alike."""
-        words = {name: called(name) for name in self.clip.objects}
+        words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
         return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
 
     def shown(self, name: str) -> NDArray[np.bool_]:
@@ -64,6 +66,22 @@ class TrackScene:
 def kind_of(name: str) -> str:
     """What a track is an example of: its words without the number at their end."""
     return _NUMBER.sub("", called(name))
+
+
+def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
+    """Names for the numbered tracks of a clip in which their numbers change places within each kind.
+
+    Annotators count in the order in which things come into view, so that their numbers would tell it.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in clip.objects:
+        if is_numbered(name):
+            kinds.setdefault(kind_of(name), []).append(name)
+    found: dict[str, str] = {}
+    for names in kinds.values():
+        order = generator.permutation(len(names))
+        found |= {name: called(names[k]) for name, k in zip(names, order, strict=True)}
+    return found
 
 
 def is_numbered(name: str) -> bool:
