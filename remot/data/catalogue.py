@@ -176,7 +176,9 @@ def take_stock(
 
 
 def _served(clip: Clip, askables: Sequence[Askable], tasks: Sequence[Task | MotionContrast]) -> tuple[int, ...]:
-    """Numbers of the tasks that can ask about a clip."""
+    """Numbers of the tasks that can ask about a clip; none without pictures to show."""
+    if clip.media is None:
+        return ()
     return tuple(
         number for number, task in enumerate(tasks) if (task.serves(clip) if isinstance(task, Task) else bool(askables))
     )

@@ -158,6 +158,16 @@ def test_the_reward_of_a_training_run_will_do():
     assert isinstance(reward_from(SYSTEMS.parent / "grpo.yaml"), CompositeReward)
 
 
+def test_a_score_section_alone_will_do(score, tmp_path):
+    """And it comes before the reward of a training run."""
+    section = "score: {reward: {class_path: remot.rewards.TemporalIoUReward}}\n"
+    for more in ("", "model: {grpo: {reward: {class_path: remot.rewards.FormatReward}}}\n"):
+        file = tmp_path / "reward.yaml"
+        file.write_text(section + more)
+        records, _, _ = score([row("temporal_grounding", say("10 to 20"), GROUNDING)], file)
+        assert_close(records[0]["total"], 1 / 3)
+
+
 # -- bad lines -----------------------------------------------------------------------------------------------------
 
 GOOD = row("temporal_grounding", say("15 to 25"), GROUNDING)

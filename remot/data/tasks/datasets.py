@@ -44,7 +44,7 @@ def _require_served(store: ClipStore, entries: Sequence[ClipEntry], asking: Aski
         if not any(place in entry.served for entry in entries):
             msg = (
                 f"{store.root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs "
-                f"{task.needs}; add such annotations or leave the task out of data.tasks"
+                f"pictures and {task.needs}; add such annotations or leave the task out of data.tasks"
             )
             raise ConfigError(msg)
 
