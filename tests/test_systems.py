@@ -126,3 +126,33 @@ def test_takes_a_step_with_the_overrides(name, fit):
         videos = cli.datamodule.prompts["train"][0].videos or cli.datamodule.prompts["train"][0].images
         assert len(videos) > 0
         assert cli.datamodule.describe()
+
+
+def test_triplets_and_tasks_are_learnt_and_scored_together(fit, tmp_path, capsys):
+    """SFT, then GRPO, on triplets and questions about events; the table has letters, and each task's own reward."""
+    rewards = {
+        "motion_contrast": {"class_path": "remot.rewards.ReMoTReward"},
+        "multiple_choice": {"class_path": "remot.rewards.ExactAnswerReward"},
+    }
+    per_task = {"class_path": "remot.rewards.PerTaskReward", "init_args": {"tasks": rewards}}
+    mixed = {
+        "model": {
+            "strategy": {"class_path": "SFTThenGRPO", "init_args": {"sft_steps": 1}},
+            "grpo": {"reward": per_task, "num_completions": 2, "max_new_tokens": 6},
+            "evaluation": {"max_new_tokens": 6},
+        },
+        "data": {
+            "tasks": [{"class_path": f"remot.data.tasks.{name}"} for name in ("MotionContrast", "EventChoice")],
+            "num_test_prompts": 8,
+        },
+        "summary": {"export": False},
+        "trainer": {"limit_val_batches": 0},
+    }
+    (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(mixed))
+    cli = fit(SYSTEMS / "remot.yaml", OVERRIDES, tmp_path / "mixed.yaml", steps=2)
+    assert cli.trainer.global_step == 2
+    told = capsys.readouterr().out
+    rows = [line.split("│")[1].strip() for line in told.splitlines() if line.startswith("│")]
+    wanted = {"partial", "motion_contrast total", "motion_contrast success", "multiple_choice total"}
+    assert wanted | {f"{name} (greedy)" for name in wanted} <= set(rows)
+    assert "motion_contrast: train 32 prompts of " in told

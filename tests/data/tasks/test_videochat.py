@@ -10,6 +10,7 @@ import torch
 
 from remot.commands.score import reward_from
 from remot.data.annotations.native import NativeReader
+from remot.data.datamodule import TripletDataModule
 from remot.data.embedded import clips_root
 from remot.data.tasks import (
     Detection,
@@ -345,3 +346,19 @@ def test_the_right_response_earns_everything_and_another_does_not(task, clips, r
 def test_every_task_finds_clips_among_the_embedded(clips):
     for task in TASKS:
         assert sum(task.serves(clip) for clip in clips) >= 25
+
+
+def test_processes_that_decode_give_the_same_prompts():
+    settings = {"num_train_prompts_per_epoch": 16, "num_val_prompts": 9, "num_test_prompts": 9, "batch_size": 8}
+    plain, workers = (
+        TripletDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
+    )
+    for data in (plain, workers):
+        data.setup()
+    for one, other in zip(plain.train_dataloader(), workers.train_dataloader(), strict=True):
+        assert [q.text for q in one.questions] == [q.text for q in other.questions]
+        for own, theirs in zip(one.videos, other.videos, strict=True):
+            assert [video.pts_seconds for video in own] == [video.pts_seconds for video in theirs]
+            assert all(torch.equal(a.frames, b.frames) for a, b in zip(own, theirs, strict=True))
+        assert any(len(videos) == 1 for videos in one.videos)
+        assert any(len(images) == 1 for images in one.images)
