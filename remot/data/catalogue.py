@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.loading import MAX_NAMED, OnBadClip, read_each
-from remot.data.tasks.base import Task
+from remot.data.tasks.base import Task, serves
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import Askable, TripletSampler
 from remot.errors import AnnotationError
@@ -176,10 +176,9 @@ def take_stock(
 
 
 def _served(clip: Clip, askables: Sequence[Askable], tasks: Sequence[Task | MotionContrast]) -> tuple[int, ...]:
-    """Numbers of the tasks that can ask about a clip."""
-    return tuple(
-        number for number, task in enumerate(tasks) if (task.serves(clip) if isinstance(task, Task) else bool(askables))
-    )
+    """Numbers of the tasks that can ask about a clip; none without pictures to show."""
+    able = (serves(task, clip) if isinstance(task, Task) else bool(askables) for task in tasks)
+    return tuple(number for number, is_able in enumerate(able) if is_able)
 
 
 def report_faults(catalogue: Catalogue, root: Path) -> None:

@@ -176,8 +176,8 @@ class TripletDataModule(LightningDataModule):
         return self.recorded or self.mixed or self.datasets
 
     def describe(self) -> list[str]:
-        """Lines that say how many prompts of which tasks an epoch of each split has; none where there is one task."""
-        return [line for split, dataset in self.mixed.items() for line in describe_tasks(split, dataset)]
+        """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
+        return describe_tasks(self.mixed)
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts and other tasks where triplets of clips are needed.

@@ -80,3 +80,8 @@ class Task(ABC):
             clip: One that :meth:`serves` says yes to.
             generator: Source of every choice.
         """
+
+
+def serves(task: Task, clip: Clip) -> bool:
+    """Whether a task can ask about ``clip``, which needs pictures in any case."""
+    return clip.media is not None and task.serves(clip)

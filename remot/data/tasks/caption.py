@@ -35,5 +35,5 @@ class EventCaption(WordedTask):
             reference=Reference(events=texts),
             answer=" ".join(f"{text[0].upper()}{text[1:]}." for text in texts),
             as_video=self.frames.as_video,
-            thought=f"{len(texts)} things happen.",
+            thought=f"Things that happen: {len(texts)}.",
         )

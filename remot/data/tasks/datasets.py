@@ -1,8 +1,7 @@
 """From settings to the prompts of several tasks in each split."""
 
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from remot.data.catalogue import ClipEntry, ClipStore, StoredClips
 from remot.data.dataset import TripletDataset
@@ -44,7 +43,7 @@ def _require_served(store: ClipStore, entries: Sequence[ClipEntry], asking: Aski
         if not any(place in entry.served for entry in entries):
             msg = (
                 f"{store.root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs "
-                f"{task.needs}; add such annotations or leave the task out of data.tasks"
+                f"pictures and {task.needs}; add such annotations or leave the task out of data.tasks"
             )
             raise ConfigError(msg)
 
@@ -78,10 +77,13 @@ def _part(
     return TaskDataset(task, StoredClips(store, entries), serving, split, num_prompts, seed, place)
 
 
-def describe_tasks(split: str, dataset: MixedDataset) -> Iterator[str]:
-    """A line for each task: how many prompts of an epoch it has, about how many clips."""
-    clips = Counter[str]()
-    for name, part in dataset.parts:
-        clips[name] = max(clips[name], len(part.serving) if isinstance(part, TaskDataset) else len(part.clips))
-    for name, count in dataset.counts().items():
-        yield f"{split}: {count} prompts of {name} about {clips[name]} clips"
+def describe_tasks(datasets: Mapping[str, MixedDataset]) -> list[str]:
+    """A line for each task: how many prompts of an epoch of each split it has, about how many clips."""
+    told: dict[str, list[str]] = {}
+    for split, dataset in datasets.items():
+        clips = {
+            name: len(part.serving if isinstance(part, TaskDataset) else part.clips) for name, part in dataset.parts
+        }
+        for name, count in dataset.counts().items():
+            told.setdefault(name, []).append(f"{split} {count} prompts of {clips[name]} clips")
+    return [f"{name}: {', '.join(splits)}" for name, splits in told.items()]

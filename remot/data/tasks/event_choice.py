@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events import ToldEvent, clearly_before, in_words, overlap, single, told_events
+from remot.data.tasks.events import ToldEvent, clearly_before, in_words, overlap, shared_time, single, told_events
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.worded import WordedTask
@@ -16,6 +16,8 @@ from remot.errors import ConfigError
 from remot.structures import Clip, Reference
 
 MAX_OPTIONS = 4
+#: Events that share at least so much of their time may be one in other words.
+SAME_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,20 @@ KINDS: Mapping[str, Callable[[Sequence[ToldEvent], ToldEvent, float], EventQuest
 }
 
 
+def _different(events: Sequence[ToldEvent], order: Sequence[int]) -> list[ToldEvent]:
+    """The first wrong options in a drawn order, no two of which happen at about the same time."""
+    picked: list[ToldEvent] = []
+    for event in (events[k] for k in order):
+        if len(picked) < MAX_OPTIONS - 1 and all(shared_time(event, other) < SAME_SHARE for other in picked):
+            picked.append(event)
+    return picked
+
+
 class EventChoice(WordedTask):
     """Multiple choice about the order and the times of events (question answering of VideoChat-R1, arXiv 2504.06958).
 
-    All options happen in the clip; the wrong ones are wrong because the annotated times say so. Every letter is right
-    as often.
+    All options happen in the clip; the wrong ones are wrong because the annotated times say so. Of several that happen
+    at about the same time, which may say the same, one is offered. Every letter is right as often.
 
     Args:
         frames: Which frames are shown, and how.
@@ -115,8 +126,8 @@ class EventChoice(WordedTask):
         if not questions:
             return None
         asked = questions[int(generator.integers(len(questions)))]
-        picked = generator.permutation(len(asked.wrong))[: MAX_OPTIONS - 1]
-        choice = shuffled_choice(asked.right.text, [asked.wrong[int(k)].text for k in picked], generator)
+        picked = _different(asked.wrong, [int(k) for k in generator.permutation(len(asked.wrong))])
+        choice = shuffled_choice(asked.right.text, [event.text for event in picked], generator)
         shown = self.frames.frames_of(clip)
         text = self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places)
         start, end = asked.right.intervals[0]

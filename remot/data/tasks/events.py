@@ -60,6 +60,12 @@ def overlap(one: ToldEvent, other: ToldEvent) -> bool:
     return any(a < d and c < b for a, b in one.intervals for c, d in other.intervals)
 
 
+def shared_time(one: ToldEvent, other: ToldEvent) -> float:
+    """Share of the time from the first start to the last end in which both happen, each from start to end."""
+    both = min(one.end, other.end) - max(one.start, other.start)
+    return max(0.0, both) / (max(one.end, other.end) - min(one.start, other.start))
+
+
 def in_words(spans: Sequence[Interval]) -> str:
     """As VideoChat-R1 writes stretches of time: ``[(5.20, 10.40)]``."""
     return f"[{', '.join(f'({start:.2f}, {end:.2f})' for start, end in spans)}]"

@@ -75,5 +75,5 @@ class TemporalGroundingSpans(WordedTask):
             reference=Reference(intervals=event.intervals),
             answer=in_words(event.intervals),
             as_video=self.frames.as_video,
-            thought=f"{event.text}: it happens {len(event.intervals)} times.",
+            thought=f"{event.text}: {'once' if len(event.intervals) == 1 else f'{len(event.intervals)} times'}.",
         )

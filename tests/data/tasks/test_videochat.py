@@ -10,6 +10,7 @@ import torch
 
 from remot.commands.score import reward_from
 from remot.data.annotations.native import NativeReader
+from remot.data.datamodule import TripletDataModule
 from remot.data.embedded import clips_root
 from remot.data.tasks import (
     Detection,
@@ -161,6 +162,18 @@ def test_two_that_begin_together_are_not_told_apart():
     for plan in plans(EventChoice(kinds=("first", "last")), clip, 60):
         assert {"a dog barks", "the lamp goes on"} != set(options_of(plan.text).values())
     assert not EventChoice(kinds=("first",)).serves(happening(DOOR, ("a dog barks", 0.6, 1.3)))
+
+
+def test_the_same_in_other_words_is_offered_once():
+    """1.5 to 2.0 and 1.6 to 2.0 share four fifths of their time."""
+    clip = happening(DOOR, LAMP, CUP, ("someone lights the lamp", 1.6, 2.0))
+    seen = set()
+    for plan in plans(EventChoice(kinds=("during",)), clip, 60):
+        if chosen(plan) in {"A door opens", "a cup falls"}:
+            options = set(options_of(plan.text).values())
+            assert len(options & {"the lamp goes on", "someone lights the lamp"}) == 1
+            seen |= options
+    assert {"the lamp goes on", "someone lights the lamp"} <= seen
 
 
 def test_each_letter_is_right_as_often():
@@ -333,3 +346,19 @@ def test_the_right_response_earns_everything_and_another_does_not(task, clips, r
 def test_every_task_finds_clips_among_the_embedded(clips):
     for task in TASKS:
         assert sum(task.serves(clip) for clip in clips) >= 25
+
+
+def test_processes_that_decode_give_the_same_prompts():
+    settings = {"num_train_prompts_per_epoch": 16, "num_val_prompts": 9, "num_test_prompts": 9, "batch_size": 8}
+    plain, workers = (
+        TripletDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
+    )
+    for data in (plain, workers):
+        data.setup()
+    for one, other in zip(plain.train_dataloader(), workers.train_dataloader(), strict=True):
+        assert [q.text for q in one.questions] == [q.text for q in other.questions]
+        for own, theirs in zip(one.videos, other.videos, strict=True):
+            assert [video.pts_seconds for video in own] == [video.pts_seconds for video in theirs]
+            assert all(torch.equal(a.frames, b.frames) for a, b in zip(own, theirs, strict=True))
+        assert any(len(videos) == 1 for videos in one.videos)
+        assert any(len(images) == 1 for images in one.images)
