@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from remot.data.tasks.base import Task, TaskPlan
+from remot.data.tasks.candidates import Refusal, drawn
 from remot.data.tasks.frames import FrameSampling, times_in_words
 from remot.data.tasks.geometry.choices import shuffled_choice
-from remot.data.tasks.geometry.maps import cognitive_map, map_text
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
@@ -23,8 +24,6 @@ MapAxes = Literal["first_view", "world", "none"]
 
 #: Things of a map; a room with more has none, which would be longer than answers are.
 MAX_DRAWN = 100
-#: Longest name that is drawn; longer ones are not read back.
-MAX_NAME_CHARS = 64
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,6 @@ class Candidate:
     right: str
     wrong: tuple[str, ...] = ()
     verdict: str = ""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Something that is not asked.
-
-    Args:
-        reason: Why, in a few words that are the same for all of its kind.
-    """
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -134,13 +122,10 @@ class RoomTask(Task):
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt: a verdict is drawn first, then one of its candidates."""
         scene = scene_of(clip, self.frames.frames_of(clip), self.min_seen)
-        found = [one for one in self.candidates(scene, generator) if isinstance(one, Candidate)]
-        if not found:
+        chosen = drawn((one for one in self.candidates(scene, generator) if isinstance(one, Candidate)), generator)
+        if chosen is None:
             return None
-        verdicts = sorted({one.verdict for one in found})
-        verdict = verdicts[int(generator.integers(len(verdicts)))]
-        alike = [one for one in found if one.verdict == verdict]
-        draft = self._draft(scene, alike[int(generator.integers(len(alike)))], generator)
+        draft = self._draft(scene, chosen, generator)
         return TaskPlan(
             frame_indices=scene.frames,
             text=draft.text,
@@ -195,7 +180,7 @@ class RoomTask(Task):
     def _map(self, scene: Scene) -> dict[str, tuple[Point, ...]]:
         """The map of everything that is clearly seen, empty if none is asked for."""
         axes = self._axes(scene)
-        drawn = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
-        if axes == "none" or not 0 < len(drawn) <= MAX_DRAWN:
+        boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
+        if axes == "none" or not 0 < len(boxes) <= MAX_DRAWN:
             return {}
-        return cognitive_map(drawn, scene.heading if axes == "first_view" else None)
+        return cognitive_map(boxes, scene.heading if axes == "first_view" else None)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
 from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
 from remot.structures import Clip
 

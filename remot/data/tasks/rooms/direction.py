@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.directions import ANSWERS, VERDICTS, Difficulty, turn_degrees
-from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.errors import ConfigError
 

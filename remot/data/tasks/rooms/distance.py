@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.boxes import box_distance
-from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
 from remot.data.tasks.rooms.scene import Scene, kind_counts
 from remot.errors import ConfigError
 from remot.structures import Clip, LayoutBox

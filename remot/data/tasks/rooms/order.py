@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.rooms.base import Candidate, MapAxes, Refusal, RoomTask
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.errors import ConfigError
 from remot.structures import Clip

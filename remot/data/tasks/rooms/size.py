@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.boxes import longest_side_metres
-from remot.data.tasks.rooms.base import Candidate, Refusal, RoomTask
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.structures import Clip
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
-from remot.data.tasks.tracks.base import Asked, Refusal, TrackTask
+from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip

@@ -10,18 +10,17 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import Task, TaskPlan
+from remot.data.tasks.candidates import Refusal, drawn
 from remot.data.tasks.frames import FrameSampling, times_in_words
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.places import box_in_words, picture_size, share_box
-from remot.data.tasks.rooms.base import MAX_NAME_CHARS, Refusal
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
-
-__all__ = ["Asked", "Refusal", "TrackTask"]
 
 
 @dataclass(frozen=True)
@@ -110,14 +109,9 @@ class TrackTask(Task):
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt: a verdict is drawn first, then one of its candidates."""
         scene = TrackScene(clip, self.frames.frames_of(clip), self.min_pixels, renumbered(clip, generator))
-        found = [one for one in self.candidates(scene, generator) if isinstance(one, Asked)]
-        found = [one for one in found if self._can_point_out(scene, one)]
-        if not found:
-            return None
-        verdicts = sorted({one.verdict for one in found})
-        verdict = verdicts[int(generator.integers(len(verdicts)))]
-        alike = [one for one in found if one.verdict == verdict]
-        return self._plan_of(scene, alike[int(generator.integers(len(alike)))], generator)
+        found = (one for one in self.candidates(scene, generator) if isinstance(one, Asked))
+        chosen = drawn((one for one in found if self._can_point_out(scene, one)), generator)
+        return None if chosen is None else self._plan_of(scene, chosen, generator)
 
     def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
         """How often something is ``asked`` or refused, by reason."""

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.places import called
-from remot.data.tasks.tracks.base import Asked, Refusal, TrackTask
+from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene, kind_of
 from remot.structures import Clip
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.places import places_seen_from
-from remot.data.tasks.tracks.base import Asked, Refusal, TrackTask
+from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray
