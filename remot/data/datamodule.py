@@ -134,6 +134,9 @@ class TripletDataModule(LightningDataModule):
         self.on_bad_clip: OnBadClip = on_bad_clip
         self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
         self.tasks = tuple(tasks or ())
+        if self.tasks and records is not None:
+            msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
+            raise ConfigError(msg)
         self.datasets: dict[str, TripletDataset] = {}
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
