@@ -80,3 +80,9 @@ def test_the_written_graph_is_the_right_one_even_if_turned():
         assert edge_score(written.edges, edges_of(nodes)) > 0.99
         assert edge_score(elsewhere.edges, edges_of(nodes)) > 0.99
         assert node_score(elsewhere.nodes, nodes) < 0.99
+
+
+def test_a_name_cannot_end_its_element():
+    cells, nodes = {"a</map>": ((1.0, 2.0),)}, {"b</graph>": (1.0, 2.0)}
+    assert read_map(map_text(cells)) == {"a</map>": [(1, 2)]}
+    assert read_graphs(graph_text(nodes), 1)[0].nodes == nodes

@@ -374,3 +374,11 @@ def test_what_touches_has_no_distance():
         frozenset("bc"),
     }
     assert reasons(AbsoluteDistance(), clip)["too close"] == 1
+
+
+def test_maps_stay_readable():
+    """What a reward does not read back is not drawn: long names, and rooms of more than a hundred things."""
+    long = room([*PLAN, box("x" * 65, (9, 9, 0))])
+    assert set(ObjectSize().plan(long, np.random.default_rng(0)).reference.map_centres) == {one.name for one in PLAN}
+    crowded = room([*PLAN, *(box("cup", (k, 9, 0)) for k in range(100))])
+    assert ObjectCounting().plan(crowded, np.random.default_rng(0)).reference.map_centres is None

@@ -1,10 +1,10 @@
 """Relation graphs of objects on the ground, written as :func:`remot.rewards.reading.graphs.read_graphs` reads them."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from remot.data.tasks.geometry.maps import json_text
 from remot.structures import Point
 
 #: Decimals of centres, distances and degrees that are written.
@@ -24,7 +24,7 @@ def graph_text(nodes: Mapping[str, Point]) -> str:
     """
     edges = [[a, b, *_edge(nodes[a], nodes[b])] for a, b in combinations(sorted(nodes), 2)]
     content = {"nodes": {name: list(point) for name, point in nodes.items()}, "edges": edges}
-    return f"<graph>{json.dumps(content, separators=(',', ':'), ensure_ascii=False)}</graph>"
+    return f"<graph>{json_text(content)}</graph>"
 
 
 def graphs_text(graphs: Sequence[Mapping[str, Point]]) -> str:

@@ -49,6 +49,11 @@ def cognitive_map(
 
 
 def map_text(cells: Mapping[str, Sequence[Point]]) -> str:
-    """The map as SpaceR writes it, such as ``<map>{"chair":[[9,3]]}</map>``."""
+    """The map as SpaceR writes it, such as ``<map>{"chair":[[9,3]]}</map>``; a name cannot end the element."""
     whole = {name: [[int(x), int(y)] for x, y in points] for name, points in cells.items()}
-    return f"<map>{json.dumps(whole, separators=(',', ':'), ensure_ascii=False)}</map>"
+    return f"<map>{json_text(whole)}</map>"
+
+
+def json_text(value: object) -> str:
+    """Short JSON without "<", so that no annotated name looks like a tag."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

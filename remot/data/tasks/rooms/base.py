@@ -21,6 +21,12 @@ from remot.structures import Clip, Point, Reference
 MapAxes = Literal["first_view", "world", "none"]
 
 
+#: Things of a map; a room with more has none, which would be longer than answers are.
+MAX_DRAWN = 100
+#: Longest name that is drawn; longer ones are not read back.
+MAX_NAME_CHARS = 64
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something that can be asked about a scene, and its answer.
@@ -189,6 +195,7 @@ class RoomTask(Task):
     def _map(self, scene: Scene) -> dict[str, tuple[Point, ...]]:
         """The map of everything that is clearly seen, empty if none is asked for."""
         axes = self._axes(scene)
-        if axes == "none" or not scene.seen:
+        drawn = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
+        if axes == "none" or not 0 < len(drawn) <= MAX_DRAWN:
             return {}
-        return cognitive_map(scene.seen, scene.heading if axes == "first_view" else None)
+        return cognitive_map(drawn, scene.heading if axes == "first_view" else None)

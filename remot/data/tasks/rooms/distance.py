@@ -56,7 +56,7 @@ class RelativeDistance(RoomTask):
     As in VSI-Bench the kinds that are offered may have several things; the margin is ours.
 
     Args:
-        num_options: How many are offered.
+        num_options: How many are offered; fewer, down to two, where fewer kinds are shown.
         min_gap_metres: How much closer than the next one the closest must be.
         min_ratio: How many times as far away the next one must be.
         max_sets: Sets of options that are drawn for each thing.
@@ -93,13 +93,13 @@ class RelativeDistance(RoomTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether there are enough kinds."""
-        return super().serves(clip) and len(kind_counts(clip)) > self.num_options
+        return super().serves(clip) and len(kind_counts(clip)) > 2
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
         """For each thing that its name points at a few drawn sets of other kinds; balanced over the closest."""
         for name, box in scene.single.items():
             others = [kind for kind in scene.kinds if kind != name]
-            if len(others) < self.num_options:
+            if len(others) < 2:
                 yield Refusal("too few other kinds")
                 continue
             for _ in range(self.max_sets):

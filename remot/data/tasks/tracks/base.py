@@ -15,7 +15,7 @@ from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.places import box_in_words, picture_size, share_box
-from remot.data.tasks.rooms.base import Refusal
+from remot.data.tasks.rooms.base import MAX_NAME_CHARS, Refusal
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
@@ -191,7 +191,10 @@ class TrackTask(Task):
             return [], ()
         spread = np.linspace(0, len(usable) - 1, min(self.num_graphs, len(usable)))
         chosen = [usable[k] for k in sorted({round(float(k)) for k in spread})]
+        if any(len(scene.names[name]) > MAX_NAME_CHARS for name in tracks):
+            return [], ()
         others = sorted(set.intersection(*(set(places[k]) for k in chosen)) - set(tracks))
+        others = [name for name in others if len(scene.names[name]) <= MAX_NAME_CHARS]
         named = [*tracks, *(name for name in others if not is_numbered(name))][: max(self.max_nodes, len(tracks))]
         if len(named) < 2:
             return [], ()
