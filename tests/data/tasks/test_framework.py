@@ -209,7 +209,7 @@ def test_a_split_without_a_clip_for_a_task(tmp_path):
 
 def test_tasks_and_finished_prompts_exclude_each_other(root, tmp_path):
     with pytest.raises(ConfigError, match=r"data\.tasks asks about clips and data\.records holds finished prompts"):
-        TripletDataModule(root, tasks=[FirstFrame()], records=tmp_path)
+        make(root, [FirstFrame()], records=tmp_path)
 
 
 def test_triplet_commands_refuse_other_tasks(root):
