@@ -58,7 +58,8 @@ def test_header_says_how_to_launch_and_what_is_ours(name):
     assert all(line.startswith("#") for line in header.splitlines())
     own = f"configs/systems/{name}.yaml"
     assert f"remot fit --config {own} --config configs/systems/{OVERRIDES.name}\n" in header
-    assert set(re.findall(r"--config (\S+)", header)) == {own, f"configs/systems/{OVERRIDES.name}"}
+    devices = f"configs/devices/{'ddp' if name == 'remot' else 'fsdp2'}.yaml"
+    assert set(re.findall(r"--config (\S+)", header)) == {own, f"configs/systems/{OVERRIDES.name}", devices}
     assert "# Published:" in header
     assert "# Ours (reconstruction):" in header
 

@@ -82,8 +82,10 @@ def thinking_folder():
 def make_policy(family="qwen3_vl", adaptation=None, *, dtype="float32", attention="sdpa", **settings):
     """A policy of random weights; adapters begin, always the same ones, with an update of zero.
 
-    Loaded once for each kind and copied, which takes a third of the time.
+    Loaded once for each kind and copied, which takes a third of the time. Prompts are shared unless told otherwise, so
+    that no comparison with the plain computation comes before what is tested.
     """
+    settings = {"prefix_sharing": "on"} | settings
     source = ModelSource(str(model_folder(family)), dtype=dtype, attention=attention)
     key = (
         source,

@@ -73,7 +73,7 @@ class HeldOutEvaluation(lightning.Callback):
                 progress.advance(task)
                 pages.extend(_records(batch, answered))
 
-            scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch)
+            scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch, module.rollout_engine)
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )

@@ -147,6 +147,7 @@ class TripletDataModule(LightningDataModule):
             AnnotationError: If the annotations are malformed.
             DecodeError: If media are missing or too short.
             EmptySplitError: If a wanted split has no clip or no triplet.
+            ConfigError: If no clip can serve one of the tasks, or there are finished prompts besides tasks.
         """
         if self.prompts:
             return
@@ -159,6 +160,9 @@ class TripletDataModule(LightningDataModule):
             self.require_splits,
         )
         if self.records is not None:
+            if self.tasks:
+                msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
+                raise ConfigError(msg)
             self.recorded = datasets_of_records(self.records, self.images_root, settings)
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))

@@ -11,6 +11,7 @@ from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_t
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rollout.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.structures import PromptBatch, Rollout
@@ -47,9 +48,13 @@ class AnsweredBatch:
 
 
 def answer_batch(
-    policy: VLMPolicy, batch: PromptBatch, settings: EvaluationSettings, sampling: SamplingSettings
+    policy: VLMPolicy,
+    batch: PromptBatch,
+    settings: EvaluationSettings,
+    sampling: SamplingSettings,
+    engine: RolloutEngine | None = None,
 ) -> AnsweredBatch:
-    """Answer P prompts; greedy decoding answers each once."""
+    """Answer P prompts; greedy decoding answers each once. The engine changes speed and memory, no answer."""
     with torch.no_grad():
         encoded = policy.encode(policy.process(batch))
     rollout = generate(
@@ -59,6 +64,7 @@ def answer_batch(
         max_new_tokens=settings.max_new_tokens,
         sampling=sampling,
         address=RolloutAddress(settings.seed, EVALUATION_STEP, tuple(q.prompt_id for q in batch.questions)),
+        engine=engine,
     )
     judged = [
         judge(text, question, num_tokens=int(length))
@@ -109,6 +115,7 @@ def run_benchmark(
     batches: Iterable[PromptBatch],
     settings: EvaluationSettings,
     on_batch: Callable[[PromptBatch, AnsweredBatch], None] | None = None,
+    engine: RolloutEngine | None = None,
 ) -> BenchmarkScores:
     """Answer every prompt by sampling and greedily.
 
@@ -117,13 +124,14 @@ def run_benchmark(
         batches: The held-out prompts.
         settings: How to decode.
         on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.
+        engine: What decodes; with default settings if None.
     """
     sampled: list[JudgedCompletion] = []
     greedy: list[JudgedCompletion] = []
     for batch in batches:
-        answered = answer_batch(policy, batch, settings, settings.sampling)
+        answered = answer_batch(policy, batch, settings, settings.sampling, engine)
         sampled += answered.judged
-        greedy += answer_batch(policy, batch, settings, GREEDY).judged
+        greedy += answer_batch(policy, batch, settings, GREEDY, engine).judged
         if on_batch is not None:
             on_batch(batch, answered)
     return BenchmarkScores(sampled, greedy)

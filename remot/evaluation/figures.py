@@ -12,6 +12,7 @@ from remot.structures import Video
 SHOWN_WIDTH, FRAME_WIDTH = 256, 128
 #: Frames shown of a video; of more, so many that lie evenly.
 MAX_SHOWN_FRAMES = 16
+#: Wider originals are embedded with losses; small ones are what the policy saw, pixel by pixel.
 _JPEG_ABOVE = 192
 
 
@@ -36,7 +37,7 @@ def picture_figure(image: Tensor, caption: str, width: int = SHOWN_WIDTH) -> str
     shown_as = ' class="pixelated"' if scale > 1 else ""
     if picture.width > width:
         picture.thumbnail((width, width * 4))
-    kind = "jpeg" if picture.width > _JPEG_ABOVE else "png"
+    kind = "jpeg" if image.shape[-1] > _JPEG_ABOVE else "png"
     buffer = BytesIO()
     picture.save(buffer, format=kind, quality=90)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

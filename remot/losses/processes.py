@@ -20,3 +20,12 @@ def mean_over_processes(number: float, device: torch.device) -> float:
     total = torch.tensor(number, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
     return float(total) / distributed.get_world_size()
+
+
+def least_over_processes(number: int, device: torch.device) -> int:
+    """The least ``number`` of any process; all of them must call it."""
+    if not is_distributed():
+        return number
+    least = torch.tensor(number, device=device)
+    distributed.all_reduce(least, op=distributed.ReduceOp.MIN)
+    return int(least)

@@ -46,7 +46,9 @@ class ModelSource:
     Args:
         pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache.
         dtype: Precision the weights are held in.
-        attention: Attention kernel of transformers; flash attention cannot express the mask of packed completions.
+        attention: Attention kernel. ``auto`` is SDPA, and on a GPU FlexAttention for packed rows if it computes the
+            same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can be. Flash
+            attention cannot express the mask of packed completions.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest picture area after resizing; None keeps the processor's own.
         max_pixels: Largest picture area after resizing; None keeps the processor's own.
@@ -58,7 +60,7 @@ class ModelSource:
 
     pretrained: str = "remot-tiny"
     dtype: Precision = "float32"
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: Literal["auto", "sdpa", "eager", "flex"] = "auto"
     random_weights: bool = False
     min_pixels: int | None = None
     max_pixels: int | None = None
@@ -71,6 +73,17 @@ class ModelSource:
         if self.pretrained in EMBEDDED_MODELS:
             return str(files("remot") / "assets" / self.pretrained)
         return self.pretrained
+
+    @property
+    def _kernel(self) -> str:
+        """Name of the attention function for transformers."""
+        from remot.models.attention import register_kernel
+
+        return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
+
+    def takes_blocks(self, device: torch.device) -> bool:
+        """Whether packed rows get FlexAttention's blocks as their mask."""
+        return self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
 
     def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.
@@ -109,12 +122,12 @@ class ModelSource:
         dtype = getattr(torch, self.dtype)
         if self.random_weights:
             config = AutoConfig.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self.attention)
+            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self._kernel)
         else:
             model = AutoModelForImageTextToText.from_pretrained(
                 name,
                 dtype=dtype,
-                attn_implementation=self.attention,
+                attn_implementation=self._kernel,
                 quantization_config=quantization_config,
                 local_files_only=local_only,
                 trust_remote_code=False,

@@ -10,15 +10,17 @@ import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from remot.answers import THINK_OPEN
 from remot.models.adapters import Adaptation, FullWeights
+from remot.models.attention import filled_up, packed_block_mask
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
-from remot.models.loading import ModelSource
+from remot.models.footprint import Footprint, footprint_of
+from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
 from remot.models.prefix import (
     additive_mask,
@@ -27,12 +29,17 @@ from remot.models.prefix import (
     packed_predictor_columns,
 )
 from remot.models.processing import process_prompts
+from remot.models.separate import separate_rows
+from remot.models.sharing import SEPARATE, Packing, first_exact
 from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
     from transformers import Cache, PreTrainedModel, ProcessorMixin
     from transformers.modeling_outputs import BaseModelOutputWithPast
+
+PrefixSharing = Literal["auto", "on", "off"]
 
 
 class VLMPolicy(nn.Module):
@@ -46,6 +53,8 @@ class VLMPolicy(nn.Module):
         adaptation: What is trained: all weights, LoRA adapters, or LoRA on 4-bit weights.
         train_vision: Train the vision tower too. Off by default, as in the systems this library implements.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        prefix_sharing: ``on`` computes a prompt once for all its completions, ``off`` once for each; ``auto`` compares
+            the two with the first prompts and shares if they agree, which they do for the families that are tested.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
     """
@@ -57,9 +66,12 @@ class VLMPolicy(nn.Module):
         *,
         train_vision: bool = False,
         gradient_checkpointing: bool = False,
+        prefix_sharing: PrefixSharing = "auto",
         with_reference: bool = True,
     ) -> None:
         super().__init__()
+        self.prefix_sharing = prefix_sharing
+        self._packing: Packing | None = None
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         self.train_vision = train_vision
@@ -90,6 +102,22 @@ class VLMPolicy(nn.Module):
         """The transformers model itself, adapters inside, without the adapter library's wrapper."""
         return self.adaptation.unwrap(self.model)
 
+    def packing(self, encoded: EncodedPrompts) -> Packing:
+        """How completions are computed, decided with the first prompts there are."""
+        if self._packing is None:
+            kernels = (True, False) if self.source.takes_blocks(self.device) else (False,)
+            ways = [Packing(shares_prompt=True, in_blocks=in_blocks) for in_blocks in kernels]
+            if self.prefix_sharing == "auto":
+                self._packing = first_exact(self, encoded, ways, describe_source(self.source))
+            else:
+                self._packing = ways[0] if self.prefix_sharing == "on" else SEPARATE
+        return self._packing
+
+    @property
+    def footprint(self) -> Footprint:
+        """Bytes a token costs."""
+        return footprint_of(self.core)
+
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -118,21 +146,34 @@ class VLMPolicy(nn.Module):
         model: "PreTrainedModel",
         encoded: EncodedPrompts,
         extra_ids: Tensor | None,
-        allowed: Tensor,
+        mask: "Tensor | BlockMask",
         **kwargs: object,
     ) -> "BaseModelOutputWithPast":
         """One pass of the language model over the prompts, followed by ``extra_ids`` [P, E] if given."""
         prompts = encoded.prompts
         ids = prompts.input_ids if extra_ids is None else torch.cat([prompts.input_ids, extra_ids], dim=1)
-        embeds = model.get_input_embeddings()(ids)
         visual = torch.zeros_like(ids, dtype=torch.bool)
         visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
-        pooled, deepstack = encoded.features[:1], encoded.features[1:]
+        return self._run_rows(model, ids, visual, encoded.features, mask, **kwargs)
+
+    def _run_rows(
+        self,
+        model: "PreTrainedModel",
+        ids: Tensor,
+        visual: Tensor,
+        features: Sequence[Tensor],
+        mask: "Tensor | BlockMask | None",
+        **kwargs: object,
+    ) -> "BaseModelOutputWithPast":
+        """One pass over rows [B, S] in which ``visual`` marks the places of the features; causal without a mask."""
+        embeds = model.get_input_embeddings()(ids)
+        pooled, deepstack = features[:1], features[1:]
         for level in pooled:
             embeds = embeds.masked_scatter(visual[..., None], level.to(embeds.dtype))
         if deepstack:
             kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-        mask = additive_mask(allowed, embeds.dtype)
+        if isinstance(mask, Tensor):
+            mask = additive_mask(mask, embeds.dtype)
         return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
     def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
@@ -157,7 +198,27 @@ class VLMPolicy(nn.Module):
         rows = torch.arange(len(last), device=last.device)
         return output.last_hidden_state[rows, last], cache
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor, cache: "Cache") -> Tensor:
+    def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
+        """Compute one prompt once, and copy what transformers' own cache holds for each completion.
+
+        Args:
+            encoded: One prompt.
+            num_completions: G.
+
+        Returns:
+            The last hidden state [G, H] and a cache of G rows.
+        """
+        from transformers import DynamicCache
+
+        rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
+        with self._pass(with_gradient=False) as model:
+            cache = DynamicCache(config=model.config.get_text_config())
+            settings = {"position_ids": rows.position_ids, "past_key_values": cache, "use_cache": True}
+            output = self._run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
+        cache.batch_repeat_interleave(num_completions)
+        return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
+
+    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
 
         The completions of a prompt stay in its row and share its keys and values, which are read once for all of them.
@@ -165,13 +226,14 @@ class VLMPolicy(nn.Module):
         Args:
             token_ids: [P, G].
             position: [P] rotary position of the tokens.
-            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may look at.
+            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may look at; None
+                for all of them.
             cache: Key-value cache, extended in place.
         """
         embeds = self.core.get_input_embeddings()(token_ids)
         output = self.core.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=additive_mask(allowed[:, None], embeds.dtype),
+            attention_mask=None if allowed is None else additive_mask(allowed[:, None], embeds.dtype),
             position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
             past_key_values=cache,
             use_cache=True,
@@ -192,7 +254,7 @@ class VLMPolicy(nn.Module):
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """Log-probability [P, G, T] of every completion token, each prompt computed once for its G completions.
+        """Log-probability [P, G, T] of every completion token, each prompt computed once if that is exact.
 
         Args:
             encoded: P prompts.
@@ -200,8 +262,22 @@ class VLMPolicy(nn.Module):
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
+        packing = self.packing(encoded)
+        return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
+
+    def scored(
+        self,
+        encoded: EncodedPrompts,
+        completion_ids: Tensor,
+        packing: Packing,
+        *,
+        temperature: float = 1.0,
+        use_reference: bool = False,
+    ) -> Tensor:
+        """As :meth:`completion_logprobs`, computed as ``packing`` says."""
+        states = self._predictor_states if packing.shares_prompt else self._separate_states
         with self._pass(use_reference=use_reference) as model:
-            hidden = self._predictor_states(model, encoded, completion_ids)
+            hidden = states(model, encoded, completion_ids, packing)
             flat = token_logprobs(
                 hidden,
                 completion_ids.reshape(-1),
@@ -211,18 +287,45 @@ class VLMPolicy(nn.Module):
             )
         return flat.view(completion_ids.shape)
 
-    def _predictor_states(self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:
+    def _separate_states(
+        self,
+        model: "PreTrainedModel",
+        encoded: EncodedPrompts,
+        completion_ids: Tensor,
+        packing: Packing,  # noqa: ARG002
+    ) -> Tensor:
+        """Hidden states [P*G*T, H] of the plain computation, each completion behind a copy of its prompt."""
+        rows = separate_rows(encoded, completion_ids)
+        output = self._run_rows(
+            model,
+            rows.input_ids,
+            rows.visual_mask,
+            rows.features,
+            None,
+            position_ids=rows.position_ids,
+            use_cache=False,
+        )
+        number = torch.arange(len(rows.input_ids), device=rows.input_ids.device)[:, None]
+        hidden: Tensor = output.last_hidden_state[number, rows.predictor_columns]
+        return hidden.flatten(0, 1)
+
+    def _predictor_states(
+        self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, packing: Packing
+    ) -> Tensor:
         """Hidden states [P*G*T, H] from which the completion tokens are predicted."""
         num_prompts, num_completions, num_tokens = completion_ids.shape
         prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
-        output = self._run(
-            model,
-            encoded,
-            completion_ids.reshape(num_prompts, -1),
-            packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens),
-            position_ids=packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens),
-            use_cache=False,
-        )
+        extra_ids = completion_ids.reshape(num_prompts, -1)
+        positions = packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens)
+        mask: Tensor | BlockMask
+        if packing.in_blocks and (extra_ids.is_cuda or not torch.is_grad_enabled()):  # no backward on a processor
+            total = filled_up(length + extra_ids.shape[1])
+            filling = (0, total - length - extra_ids.shape[1])
+            extra_ids, positions = (torch.nn.functional.pad(part, filling) for part in (extra_ids, positions))
+            mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)
+        else:
+            mask = packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens)
+        output = self._run(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False)
         columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)
         rows = torch.arange(num_prompts, device=columns.device)[:, None]
         hidden: Tensor = output.last_hidden_state[rows, columns.reshape(num_prompts, -1)]

@@ -65,12 +65,14 @@ def _stream(seed: int, *address_and_length: Address) -> list[float]:
 
 
 def _keep_top_k(logprobs: Tensor, top_k: int) -> Tensor:
+    """True for the k best; of several that are as good as the k-th all stay."""
     kth = logprobs.topk(min(top_k, logprobs.shape[-1]), dim=-1).values[..., -1:]
     return logprobs >= kth
 
 
 def _keep_top_p(logprobs: Tensor, top_p: float) -> Tensor:
-    probabilities, order = logprobs.exp().sort(dim=-1, descending=True)
+    """True for tokens before which less than ``top_p`` lies, best first; equal ones in the order of their ids."""
+    probabilities, order = logprobs.double().exp().sort(dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(-1) - probabilities
     return torch.zeros_like(logprobs, dtype=torch.bool).scatter(-1, order, before < top_p)
 
@@ -91,8 +93,27 @@ def truncation_mask(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
     return keep
 
 
+def inverse_of_cumulative(weights: Tensor, cumulative: Tensor, uniforms: Tensor) -> Tensor:
+    """The token [B] in whose step of the cumulative distribution each uniform number falls.
+
+    A GPU adds up in blocks, and two sums of the same numbers may differ in the last place: at the edge of a block the
+    cumulative weights may rise at a token of weight 0, or fall. Such a token is never returned: the likeliest is.
+
+    Args:
+        weights: [B, V] float64, none negative, not all 0 in a row.
+        cumulative: [B, V] their cumulative sum.
+        uniforms: [B] in [0, 1).
+    """
+    target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, target, right=True).clamp_(max=weights.shape[-1] - 1)
+    return torch.where(weights.gather(-1, tokens) > 0, tokens, weights.argmax(-1, keepdim=True))[:, 0]
+
+
 def draw(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
-    """Draw one token for each row.
+    """Draw one token for each row, on the device of the logits.
+
+    There is no state in here, nothing is copied to the host, and no shape depends on a number in a tensor, so that a
+    CUDA graph can hold it.
 
     Args:
         logits: [B, V] float32, -inf for tokens that can never be drawn.
@@ -111,7 +132,5 @@ def draw(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[
         weights = logprobs.exp().double()
         if settings.truncates:
             weights = weights * truncation_mask(logprobs, settings)
-        cumulative = weights.cumsum(-1)
-        target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
-        tokens = torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logits.shape[-1] - 1)
+        tokens = inverse_of_cumulative(weights, weights.cumsum(-1), uniforms)
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]

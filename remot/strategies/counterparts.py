@@ -123,6 +123,7 @@ def questions_with_counterparts(
         max_new_tokens=max_new_tokens,
         sampling=GREEDY if counterpart.greedy else sampling,
         address=RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in changed.questions)),
+        engine=address.engine,
     )
     for row, texts in zip(rows, rollout.texts, strict=True):
         questions[row] = with_counterparts(questions[row], texts)

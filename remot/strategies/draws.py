@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rollout.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.counterparts import Counterpart, questions_with_counterparts
@@ -54,6 +55,7 @@ class DrawSettings:
         sampling: How completions are drawn.
         reward: What they are scored with.
         counterparts: What the reward compares completions with: those for a changed input. None for nothing.
+        engine: What decodes completions, which changes none of them.
     """
 
     num_completions: int
@@ -61,6 +63,7 @@ class DrawSettings:
     sampling: SamplingSettings
     reward: Reward
     counterparts: Counterpart | None = None
+    engine: RolloutEngine = field(default_factory=RolloutEngine)
 
 
 def draw_groups(
@@ -82,9 +85,10 @@ def draw_groups(
         max_new_tokens=settings.max_new_tokens,
         sampling=settings.sampling,
         address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
+        engine=settings.engine,
     )
     seconds = time.perf_counter() - started
-    questions = _questions(policy, batch, StepAddress(seed, step), settings)
+    questions = _questions(policy, batch, StepAddress(seed, step, engine=settings.engine), settings)
     counterpart_seconds = time.perf_counter() - started - seconds
     scores = _scores(rollout, questions, settings)
     shape = len(batch), settings.num_completions

@@ -1,6 +1,6 @@
 """The losses of one rollout, micro-batch by micro-batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,12 +24,14 @@ class LossSettings:
         correction: Weights for completions of another engine; None for none.
         temperature: The one the completions were sampled with.
         is_on_policy: There is one update, so that the ratio is 1 by definition.
+        micro_batch_prompts: Prompts of one forward and backward pass.
     """
 
     criterion: PolicyLoss
     correction: ImportanceCorrection | None
     temperature: float
     is_on_policy: bool
+    micro_batch_prompts: int
 
 
 class GroupStep:
@@ -66,16 +68,21 @@ class GroupStep:
         self.normalizer = settings.criterion.normalizer(counted)
         if settings.criterion.denominator_is_global:
             self.normalizer = mean_over_processes(self.normalizer, mask.device)
-        self.reference: dict[int, Tensor] = {}
+        self.reference: dict[int, Tensor] = {}  # by prompt, as all that is kept: micro-batches may become smaller
         self.before: dict[int, Tensor] = {}
+        self.gap = LogprobGap(rollout)
 
-    def micro_losses(self, micro_batch_prompts: int) -> Iterator[LossOutput]:
+    def late_metrics(self) -> dict[str, float]:
+        """What is known once the first update has been made."""
+        return self.gap.metrics()
+
+    def micro_losses(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
         """Yields losses that add up to the loss of the batch.
 
         A micro-batch in which nothing is trained on is passed over, unless there are other processes: all of them must
         make the same number of backward passes.
         """
-        slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
+        slices = list(micro_slices(len(self.encoded), micro_batch_prompts or self.settings.micro_batch_prompts))
         if not is_distributed():
             slices = [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
         for rows in slices:
@@ -86,6 +93,7 @@ class GroupStep:
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         token_ids, temperature = self.rollout.token_ids[rows], self.settings.temperature
         logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
+        self.gap.note(rows, logprobs.detach())
         if self.settings.correction is not None:
             return self._corrected_loss(self.settings.correction, rows, logprobs, encoded)
         return self.settings.criterion(
@@ -101,7 +109,8 @@ class GroupStep:
         self, correction: ImportanceCorrection, rows: slice, logprobs: Tensor, encoded: EncodedPrompts
     ) -> LossOutput:
         """The loss with two ratios: policy to trainer before the update, and that to the engine that sampled."""
-        before = self.before.setdefault(rows.start, logprobs.detach())  # of the first update, when nothing has moved
+        # of the first update, when nothing has moved
+        before = _of_rows(self.before, rows, logprobs.detach)
         mask = self.mask[rows]
         importance = correction(before, self.rollout.logprobs[rows], mask)
         output = self.settings.criterion(
@@ -124,13 +133,55 @@ class GroupStep:
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         if not self.settings.criterion.needs_reference:
             return None
-        if rows.start not in self.reference:
-            if self.policy.train_vision:
-                encoded = self.policy.encode(encoded.prompts, use_reference=True)
-            self.reference[rows.start] = self.policy.completion_logprobs(
-                encoded, self.rollout.token_ids[rows], temperature=self.settings.temperature, use_reference=True
+
+        def ask() -> Tensor:
+            own = self.policy.train_vision
+            seen = self.policy.encode(encoded.prompts, use_reference=True) if own else encoded
+            return self.policy.completion_logprobs(
+                seen, self.rollout.token_ids[rows], temperature=self.settings.temperature, use_reference=True
             )
-        return self.reference[rows.start]
+
+        return _of_rows(self.reference, rows, ask)
+
+
+def _of_rows(kept: dict[int, Tensor], rows: slice, compute: Callable[[], Tensor]) -> Tensor:
+    """[P, G, T] of some prompts: what is kept of them, computed and kept if one is missing."""
+    numbers = range(rows.start, rows.stop)
+    if any(number not in kept for number in numbers):
+        kept.update(zip(numbers, compute(), strict=True))
+    return torch.stack([kept[number] for number in numbers])
+
+
+class LogprobGap:
+    """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
+
+    Both are of the same weights, computed in different orders: near 0 in float32, some hundredths in half precision. A
+    large gap means that one of them is wrong. It costs nothing: the pass with gradient is made anyhow.
+
+    Args:
+        rollout: Completions with the sampler's log-probabilities.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        self.of_prompts: dict[int, Tensor] = {}  # [3]: sum, number, largest; on the device until asked for
+
+    def note(self, rows: slice, logprobs: Tensor) -> None:
+        """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""
+        if rows.start in self.of_prompts:
+            return
+        mask = self.rollout.completion_mask[rows]
+        gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
+        sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
+        self.of_prompts.update(zip(range(rows.start, rows.stop), sums, strict=True))
+
+    def metrics(self) -> dict[str, float]:
+        """Mean over tokens and the largest; nothing if nothing was compared."""
+        if not self.of_prompts:
+            return {}
+        total, number, _ = torch.stack(list(self.of_prompts.values())).sum(0).tolist()
+        largest = float(torch.stack(list(self.of_prompts.values()))[:, 2].amax())
+        return {"rollout/logprob_gap_mean": total / max(number, 1.0), "rollout/logprob_gap_max": largest}
 
 
 def trained_tokens(rollout: Rollout, is_kept: Tensor, *, mask_truncated: bool) -> Tensor:

@@ -16,7 +16,14 @@ from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
 from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
 from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
-from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.objective import (
+    MicroBatchPrompts,
+    Objective,
+    PreparedStep,
+    ScoredCompletions,
+    StepAddress,
+    planned_micro_batch,
+)
 from remot.structures import PromptBatch, Question, RewardOutput, Rollout
 
 
@@ -85,7 +92,7 @@ class GRPOObjective(Objective):
         return self.criterion.needs_reference
 
     def prepare(
-        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Encode the prompts once, sample, score, and compare within each group.
 
@@ -93,14 +100,15 @@ class GRPOObjective(Objective):
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
         """
         settings = DrawSettings(
-            self.num_completions, self.max_new_tokens, self.sampling, self.scorer, self.counterparts
+            self.num_completions, self.max_new_tokens, self.sampling, self.scorer, self.counterparts, address.engine
         )
         first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
         selection = self._select(policy, first, address, settings)
-        group_step = self._group_step(policy, selection)
+        group_step = self._group_step(policy, selection, micro_batch_prompts)
         return PreparedStep(
             num_updates=self.updates_per_rollout,
-            micro_losses=lambda: group_step.micro_losses(micro_batch_prompts),
+            micro_losses=group_step.micro_losses,
+            micro_batch_prompts=group_step.settings.micro_batch_prompts,
             metrics={
                 **reward_metrics(scores),
                 "reward/frac_zero_std": _frac_equal(first.rewards),
@@ -108,6 +116,7 @@ class GRPOObjective(Objective):
                 **self._extra_metrics(selection),
             },
             samples=_samples(batch.questions, first.rollout, scores, self.num_completions),
+            late_metrics=group_step.late_metrics,
         )
 
     def _select(self, policy: VLMPolicy, first: Draw, address: StepAddress, settings: DrawSettings) -> Selection:
@@ -130,11 +139,17 @@ class GRPOObjective(Objective):
 
         return select_groups(policy, first, draw_more, dynamic)
 
-    def _group_step(self, policy: VLMPolicy, selection: Selection) -> GroupStep:
+    def _group_step(self, policy: VLMPolicy, selection: Selection, micro_batch_prompts: MicroBatchPrompts) -> GroupStep:
         draw, is_kept = selection.draw, selection.is_kept
         compared = self.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)
         return GroupStep(
-            LossSettings(self.criterion, self.correction, self.sampling.temperature, self.updates_per_rollout == 1),
+            LossSettings(
+                self.criterion,
+                self.correction,
+                self.sampling.temperature,
+                self.updates_per_rollout == 1,
+                self._micro_batch(policy, draw, micro_batch_prompts),
+            ),
             policy,
             draw.encoded,
             draw.rollout,
@@ -142,6 +157,11 @@ class GRPOObjective(Objective):
             is_kept,
             trained_tokens(draw.rollout, is_kept, mask_truncated=self.mask_truncated),
         )
+
+    def _micro_batch(self, policy: VLMPolicy, draw: Draw, wanted: MicroBatchPrompts) -> int:
+        num_prompts, num_completions, num_tokens = draw.rollout.token_ids.shape
+        num_columns = draw.encoded.prompts.input_ids.shape[1]
+        return planned_micro_batch(policy, wanted, num_columns, (num_prompts, num_completions, num_tokens))
 
     def _extra_metrics(self, selection: Selection) -> dict[str, float]:
         """Of what is off by default; the metrics of a plain run stay those of a plain run."""

@@ -16,11 +16,15 @@ from remot.errors import CheckpointError, ConfigError
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
+from remot.losses.processes import is_distributed
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
-from remot.models.policy import VLMPolicy
+from remot.models.policy import PrefixSharing, VLMPolicy
+from remot.rollout.engine import RolloutEngine
+from remot.rollout.planner import halving
+from remot.rollout.settings import RolloutSettings
 from remot.strategies.grpo import GRPOObjective
-from remot.strategies.objective import Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.sft import SFTObjective
 from remot.structures import PromptBatch
@@ -35,12 +39,15 @@ class PolicySettings:
         adaptation: All weights, LoRA or QLoRA; all weights if None.
         train_vision: Train the vision tower too.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        prefix_sharing: Compute a prompt once for all its completions: ``on``, ``off``, or ``auto`` if the first prompts
+            show that it is exact.
     """
 
     source: ModelSource = field(default_factory=ModelSource)
     adaptation: Adaptation | None = None
     train_vision: bool = False
     gradient_checkpointing: bool = False
+    prefix_sharing: PrefixSharing = "auto"
 
 
 class PostTrainingModule(lightning.LightningModule):
@@ -57,7 +64,9 @@ class PostTrainingModule(lightning.LightningModule):
         grpo: The reinforced objective.
         optimizer: Optimiser of the trainable parameters.
         scheduler: Learning-rate schedule, stepped once an update; None keeps the rate.
-        micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results.
+        micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results. ``auto`` takes
+            what fits into the memory that is free on a GPU, and 4 elsewhere.
+        rollout: How completions are decoded, in training and evaluation; changes speed and memory, never completions.
         gradient_clip_norm: Largest gradient norm; 0 is off.
         evaluation: How validate, test and predict decode.
         seed: Names the rollout noise. The command line sets it from ``seed_everything``.
@@ -71,14 +80,15 @@ class PostTrainingModule(lightning.LightningModule):
         grpo: GRPOObjective | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
-        micro_batch_prompts: int = 4,
+        micro_batch_prompts: MicroBatchPrompts = 4,
+        rollout: RolloutSettings | None = None,
         gradient_clip_norm: float = 1.0,
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if micro_batch_prompts < 1:
-            msg = f"micro_batch_prompts must be at least 1, got {micro_batch_prompts}"
+        if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
+            msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
@@ -92,6 +102,8 @@ class PostTrainingModule(lightning.LightningModule):
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
+        self.most_micro_batch_prompts: int | None = None  # once memory has run out
+        self.rollout_engine = RolloutEngine(rollout)
         self.gradient_clip_norm = gradient_clip_norm
         self.evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if self.evaluation.reward is None:
@@ -115,6 +127,7 @@ class PostTrainingModule(lightning.LightningModule):
             settings.adaptation,
             train_vision=settings.train_vision,
             gradient_checkpointing=settings.gradient_checkpointing,
+            prefix_sharing=settings.prefix_sharing,
             with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
         )
 
@@ -150,11 +163,12 @@ class PostTrainingModule(lightning.LightningModule):
         step = self.global_step
         phase = self.strategy.phase(step)
         more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
-        address = StepAddress(self.seed, step, more_prompts)
+        address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics = dict(prepared.metrics)
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
+        metrics |= prepared.late_metrics()
         metrics["seconds_per_step"] = time.perf_counter() - started
         self._report(phase, step, metrics, len(batch))
         if prepared.samples:
@@ -162,18 +176,33 @@ class PostTrainingModule(lightning.LightningModule):
 
     def _update(self, prepared: PreparedStep) -> dict[str, float]:
         optimizer = self.optimizers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        totals: dict[str, float] = {"loss": 0.0}
-        for output in prepared.micro_losses():
-            self.manual_backward(output.loss)
-            totals["loss"] += float(output.loss.detach())
-            for name, number in output.metrics.items():
-                totals[name] = totals.get(name, 0.0) + number
+        totals = self._accumulate_gradients(prepared)
         totals["grad_norm"] = self._clip_gradients()
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
+        return totals
+
+    def _accumulate_gradients(self, prepared: PreparedStep) -> dict[str, float]:
+        """Backward passes of all micro-batches, smaller ones from the start again if memory runs out."""
+
+        def attempt(micro_batch_prompts: int) -> dict[str, float]:
+            self.optimizers().zero_grad()  # type: ignore[union-attr]
+            totals: dict[str, float] = {"loss": 0.0}
+            for output in prepared.micro_losses(micro_batch_prompts):
+                self.manual_backward(output.loss)
+                totals["loss"] += float(output.loss.detach())
+                for name, number in output.metrics.items():
+                    totals[name] = totals.get(name, 0.0) + number
+            return totals
+
+        size = min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
+        if is_distributed():  # the others would wait for backward passes that one process makes twice
+            return attempt(size)
+        totals, used = halving(attempt, size, "training on")
+        if used < size:
+            self.most_micro_batch_prompts = used
         return totals
 
     def _clip_gradients(self) -> float:
@@ -201,7 +230,7 @@ class PostTrainingModule(lightning.LightningModule):
 
     def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
         settings = self.evaluation
-        return answer_batch(self.loaded_policy, batch, settings, settings.sampling).judged
+        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""

@@ -3,13 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
+from remot.losses.processes import least_over_processes
 from remot.models.policy import VLMPolicy
+from remot.rollout.engine import RolloutEngine
+from remot.rollout.planner import free_bytes, plan_micro_batch
 from remot.structures import LossOutput, PromptBatch, Question
 
 #: More prompts for a step: its number, which attempt this is (from 1), and how many, to a batch of that many prompts.
 #: The same arguments give the same prompts, so that a resumed run draws what it would have drawn.
 PromptSource = Callable[[int, int, int], PromptBatch]
+
+#: Prompts of one forward and backward pass, or ``auto`` for what fits into the memory that is free.
+MicroBatchPrompts = Literal["auto"] | int
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,13 @@ class StepAddress:
         seed: Of the run.
         step: Optimiser step, counted from 0.
         more_prompts: Where an objective that draws prompts again gets them; None if there is no such place.
+        engine: What decodes completions, which depend on seed and step alone.
     """
 
     seed: int
     step: int
     more_prompts: PromptSource | None = field(default=None, compare=False, repr=False)
+    engine: RolloutEngine = field(default_factory=RolloutEngine, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +53,32 @@ class ScoredCompletions:
     rewards: Sequence[Mapping[str, float]]
 
 
+class MicroLosses(Protocol):
+    """Yields the loss of one micro-batch after another; they add up to the loss of the batch."""
+
+    def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
+        """Losses of micro-batches of this many prompts, of as many as the step was prepared for if None."""
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedStep:
     """Everything of a training step that needs no gradient, and how to compute the rest.
 
     Args:
         num_updates: Optimiser updates to make from it.
-        micro_losses: Yields the loss of one micro-batch after another; they add up to the loss of the batch.
+        micro_losses: Yields the losses.
+        micro_batch_prompts: Prompts of a micro-batch that it was prepared for.
         metrics: Numbers to log.
         samples: Completions to show; empty for objectives that sample none.
+        late_metrics: Gives numbers to log that are known after the updates only.
     """
 
     num_updates: int
-    micro_losses: Callable[[], Iterator[LossOutput]]
+    micro_losses: MicroLosses
+    micro_batch_prompts: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     samples: Sequence[ScoredCompletions] = ()
+    late_metrics: Callable[[], Mapping[str, float]] = dict
 
 
 class Objective(ABC):
@@ -71,7 +91,7 @@ class Objective(ABC):
 
     @abstractmethod
     def prepare(
-        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Do the part of the step that needs no gradient.
 
@@ -81,6 +101,25 @@ class Objective(ABC):
             address: Names the randomness.
             micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results.
         """
+
+
+def planned_micro_batch(
+    policy: VLMPolicy, wanted: MicroBatchPrompts, num_columns: int, completions: tuple[int, int, int]
+) -> int:
+    """Prompts of a micro-batch: the number that is wanted, or what fits.
+
+    Args:
+        policy: The policy being trained.
+        wanted: A number, or ``auto``.
+        num_columns: L, columns of the prompts.
+        completions: P prompts, G completions, T tokens.
+    """
+    if wanted != "auto":
+        return wanted
+    num_prompts, num_completions, num_tokens = completions
+    shape = (num_prompts, num_columns, num_completions, num_tokens)
+    planned = plan_micro_batch(policy.footprint, free_bytes(policy.device), shape)
+    return least_over_processes(planned, policy.device)  # all must make the same number of backward passes
 
 
 def micro_slices(num_prompts: int, micro_batch_prompts: int) -> Iterator[slice]:

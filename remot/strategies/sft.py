@@ -13,7 +13,14 @@ from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
 from remot.seeding import numpy_generator
-from remot.strategies.objective import Objective, PreparedStep, StepAddress, micro_slices
+from remot.strategies.objective import (
+    MicroBatchPrompts,
+    Objective,
+    PreparedStep,
+    StepAddress,
+    micro_slices,
+    planned_micro_batch,
+)
 from remot.structures import LossOutput, PromptBatch, Question, Slot, task_of
 
 
@@ -52,7 +59,7 @@ class SFTObjective(Objective):
         return False
 
     def prepare(
-        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: int
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Render and tokenise the responses and encode the pictures."""
         responses = [self.response(question, address) for question in batch.questions]
@@ -60,16 +67,20 @@ class SFTObjective(Objective):
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
         num_targets, num_letters = float(mask.sum()), float(on_letters.sum())
+        num_prompts, num_completions, num_tokens = token_ids.shape
+        size = planned_micro_batch(
+            policy, micro_batch_prompts, prompts.input_ids.shape[1], (num_prompts, num_completions, num_tokens)
+        )
 
-        def micro_losses() -> Iterator[LossOutput]:
-            for rows in micro_slices(len(batch), micro_batch_prompts):
+        def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
+            for rows in micro_slices(len(batch), micro_batch_prompts or size):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
                 logprobs = policy.completion_logprobs(part, token_ids[rows])
                 output = sft_loss(logprobs, mask[rows], normalizer=num_targets)
                 letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
                 yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
-        return PreparedStep(num_updates=1, micro_losses=micro_losses)
+        return PreparedStep(num_updates=1, micro_losses=micro_losses, micro_batch_prompts=size)
 
     def response(self, question: Question, address: StepAddress) -> str:
         """The response to learn, with noise and bias on its letters if asked for; other answers are left as they are.

@@ -83,6 +83,15 @@ def test_of_a_long_video_some_frames_are_shown():
     assert strip_of(1)[1] == ["0.00 s"]
 
 
+def test_large_frames_of_a_video_are_small_on_the_page():
+    """Sixteen frames of 480 x 640 that are nothing but noise."""
+    frames = torch.randint(0, 256, (16, 3, 480, 640), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    video = Video(frames, tuple(k / 4 for k in range(16)))
+    page = completions_html([SampleRecord([], make_question(), ["x"], videos=[video])], "t")
+    assert {(a["width"], a["height"]) for tag, a in tags_of(page) if tag == "img"} == {("128", "96")}
+    assert len(page) < 300_000
+
+
 def test_right_and_wrong_slots_are_marked():
     """ABA against ABB: right, right, wrong; then an answer that is too long and one that is empty."""
     page = page_of(respond("ABA"), respond("ABBCC"), "no tags")

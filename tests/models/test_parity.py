@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from remot.models import FullWeights
+from remot.structures import PromptBatch
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
 
 #: Largest difference of two log-probabilities; they are about -6, so this is some ten units in the last place.
@@ -97,16 +98,10 @@ def assert_same_gradients(actual, expected):
         assert difference <= GRADIENT_TOLERANCE * float(wanted.norm()) + 1e-9, name
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_packed_pass_equals_one_row_at_a_time(family, kind):
-    """Log-probabilities and the gradient of every trainable parameter: 3 prompts of 3 lengths, 3 completions each."""
-    policy, batch = KINDS[kind](family), make_batch(3)
-    assert sorted(map(len, batch.images)) == [2, 2, 3]
-    completions, mask = random_completions(policy, 3, 3, 7)
-    prompts = policy.process(batch)
-    assert len(set(prompts.prompt_lengths.tolist())) == 3
-    packed = policy.completion_logprobs(policy.encode(prompts), completions)[mask]
+def assert_same_as_one_row_at_a_time(policy, batch, num_completions=3, num_tokens=7):
+    """Log-probabilities and the gradient of every trainable parameter."""
+    completions, mask = random_completions(policy, len(batch), num_completions, num_tokens)
+    packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
     weights = weights_like(packed)
     actual = gradients_of(policy, (packed * weights).sum())
     naive = naive_batch(policy.core, policy, batch, completions, mask)
@@ -116,6 +111,44 @@ def test_packed_pass_equals_one_row_at_a_time(family, kind):
     assert_same_gradients(actual, expected)
     has_gradient = [bool(gradient.any()) for gradient in expected.values()]
     assert all(has_gradient), "a parameter without a gradient proves nothing"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sharing", ["on", "off"])
+def test_a_pass_equals_one_row_at_a_time(family, kind, sharing):
+    """3 prompts of 3 lengths, 3 completions each, packed and each behind a copy of its prompt."""
+    policy, batch = KINDS[kind](family, prefix_sharing=sharing), make_batch(3)
+    assert sorted(map(len, batch.images)) == [2, 2, 3]
+    assert len(set(policy.process(batch).prompt_lengths.tolist())) == 3
+    assert_same_as_one_row_at_a_time(policy, batch)
+    assert policy.packing(encode(policy, batch)).shares_prompt == (sharing == "on")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_gradient_checkpointing_too(family, kind):
+    assert_same_as_one_row_at_a_time(KINDS[kind](family, gradient_checkpointing=True), make_batch(3))
+
+
+def batch_with_images(*numbers):
+    """Prompts that show so many pictures, of four shapes."""
+    generator, batch = torch.Generator().manual_seed(4), make_batch(len(numbers))
+    sizes = [(64, 64), (32, 128), (96, 48), (64, 96)]
+    images = [
+        [torch.randint(0, 256, (3, *sizes[k % 4]), generator=generator, dtype=torch.uint8) for k in range(number)]
+        for number in numbers
+    ]
+    return PromptBatch(images, batch.questions, batch.clip_ids)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("numbers", [(1,), (1, 8), (4, 2, 6), (3, 5, 7)])
+@pytest.mark.parametrize("kind", ["lora", "full with vision"])
+def test_one_to_eight_pictures(family, numbers, kind):
+    batch = batch_with_images(*numbers)
+    assert tuple(map(len, batch.images)) == numbers
+    assert_same_as_one_row_at_a_time(KINDS[kind](family), batch, num_completions=2, num_tokens=4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

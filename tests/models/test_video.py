@@ -24,6 +24,7 @@ from tests.models.test_parity import (
     naive_logits,
     weights_like,
 )
+from tests.rollout.test_generator import roll_out, talkative
 from tests.tiny import (
     FAMILIES,
     encode,
@@ -57,10 +58,12 @@ def scores(policy, batch, completions):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_packed_pass_equals_one_row_at_a_time(family, kind):
+@pytest.mark.parametrize(
+    ("kind", "checkpointing"), [*((kind, False) for kind in KINDS), ("lora with vision", True)], ids=str
+)
+def test_packed_pass_equals_one_row_at_a_time(family, kind, checkpointing):
     """Log-probabilities and the gradient of every trainable parameter: pictures, videos, both, and neither."""
-    policy, batch = KINDS[kind](family), make_mixed_batch()
+    policy, batch = KINDS[kind](family, gradient_checkpointing=checkpointing), make_mixed_batch()
     completions, mask = random_completions(policy, 4, 2, 6)
     packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
     weights = weights_like(packed)
@@ -130,6 +133,22 @@ def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
         theirs = policy.completion_logprobs(alone, completions[rows])[mask[rows]]
     assert largest_gap(ours, theirs) < LOGPROB_TOLERANCE
     assert largest_gap(again, theirs) < LOGPROB_TOLERANCE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_videos_are_encoded_once_whatever_follows(family):
+    """One pass of the vision tower over the pictures and one over the videos, and none afterwards."""
+    policy, calls = make_policy(family), []
+    for model in (policy.core, policy.reference):
+        model.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
+    encoded = encode(policy, make_mixed_batch())
+    assert len(calls) == 2
+    completions, _ = random_completions(policy, 4, 2, 4)
+    policy.prefill(encoded)
+    policy.completion_logprobs(encoded, completions).sum().backward()
+    policy.completion_logprobs(encoded, completions, use_reference=True)
+    policy.completion_logprobs(encoded.select(slice(2, 4)), completions[2:])
+    assert len(calls) == 2
 
 
 # -- times and order -----------------------------------------------------------------------------------------------
@@ -309,3 +328,34 @@ def test_selecting_visual_inputs():
     assert last.grid_thw.tolist() == grids[1:].tolist()
     assert last.counts == (0, 2)
     assert inputs.select(slice(1, 2)) is None
+
+
+# -- prompts that are not shared -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["lora", "full with vision"])
+def test_separate_rows_equal_one_row_at_a_time(family, kind):
+    """As above with each completion behind a copy of its prompt: features are repeated prompt by prompt."""
+    policy, batch = KINDS[kind](family, prefix_sharing="off"), make_mixed_batch()
+    completions, mask = random_completions(policy, 4, 2, 6)
+    separate = policy.completion_logprobs(encode(policy, batch), completions)[mask]
+    weights = weights_like(separate)
+    actual = gradients_of(policy, (separate * weights).sum())
+    naive = naive_batch(policy.core, policy, batch, completions, mask)
+    expected = gradients_of(policy, (naive * weights).sum())
+    assert largest_gap(separate, naive) < LOGPROB_TOLERANCE
+    assert_same_gradients(actual, expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rows", [range(4), [3]], ids=["mixed", "words only"])
+def test_completions_about_videos_do_not_depend_on_how_they_are_decoded(family, rows):
+    batch = select(make_mixed_batch(), rows)
+    shared = roll_out(talkative(family, end=4.0, prefix_sharing="on"), batch)
+    separate = roll_out(talkative(family, end=4.0, prefix_sharing="off"), batch)
+    chosen = talkative(family, end=4.0, prefix_sharing="auto")
+    assert chosen.packing(encode(chosen, batch)).shares_prompt
+    for other in (separate, roll_out(chosen, batch)):
+        assert torch.equal(other.token_ids, shared.token_ids)
+        assert largest_gap(other.logprobs, shared.logprobs) < LOGPROB_TOLERANCE

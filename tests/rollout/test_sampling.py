@@ -3,14 +3,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from remot.errors import ConfigError
-from remot.rollout.sampling import GREEDY, SamplingSettings, draw, truncation_mask, uniform_noise
+from remot.rollout.sampling import (
+    GREEDY,
+    SamplingSettings,
+    draw,
+    inverse_of_cumulative,
+    truncation_mask,
+    uniform_noise,
+)
 from remot.seeding import derive_seed
 from tests.helpers import assert_close
+from tests.reference.sampling import drawn_token, kept_tokens
 
 PLAIN = SamplingSettings()
 #: The largest double below 1, the last uniform number there is.
@@ -77,6 +85,69 @@ def test_what_is_drawn_is_always_allowed(logits, banned, uniform, settings):
         kept = truncation_mask(torch.log_softmax(logits / settings.temperature, -1), settings)[0]
         assert kept[tokens[0]]
     assert logprobs.isfinite().all()
+
+
+#: Logits of a few levels, so that ties are common; any two that differ do so by far more than rounding.
+LOGITS = st.lists(
+    st.one_of(
+        st.sampled_from([-3.0, 0.0, 1.5]), st.integers(-60, 60).map(lambda tenths: tenths / 10), st.just(-math.inf)
+    ),
+    min_size=1,
+    max_size=24,
+).filter(lambda logits: max(logits) > -math.inf)
+SETTINGS = st.fixed_dictionaries(
+    {
+        "temperature": st.sampled_from([0.3, 1.0, 2.0]),
+        "top_k": st.integers(0, 8),
+        "top_p": st.sampled_from([0.05, 0.5, 0.9, 1.0]),
+        "min_p": st.sampled_from([0.0, 0.05, 0.5]),
+    }
+)
+
+
+@given(logits=LOGITS, uniform=st.floats(0, 1, exclude_max=True), settings=SETTINGS)
+def test_drawn_as_the_definitions_say(logits, uniform, settings):
+    """Against loops over sorted lists in numpy; edges closer than float32 tells apart are nobody's."""
+    device_logits = torch.tensor(logits, dtype=torch.float32)
+    kept, shares = kept_tokens(logits, **settings)
+    cut = sorted(shares, reverse=True)
+    reached = np.cumsum(cut)
+    assume(min(abs(reached - settings["top_p"])) > 1e-5)
+    assume(min(abs(shares - settings["min_p"] * shares.max())) > 1e-5 or settings["min_p"] == 0)
+    tempered = torch.log_softmax(device_logits / settings["temperature"], -1)
+    mask = truncation_mask(tempered, SamplingSettings(**settings))
+    assert set(mask.nonzero()[:, 0].tolist()) == kept
+    token, logprob, distance = drawn_token(logits, uniform, **settings)
+    assume(distance > 1e-5)
+    tokens, logprobs = draw(
+        device_logits[None], torch.tensor([uniform], dtype=torch.float64), SamplingSettings(**settings)
+    )
+    assert tokens.tolist() == [token]
+    assert logprobs.tolist() == pytest.approx([logprob], abs=1e-5)
+
+
+def test_a_sum_that_rises_at_a_token_of_no_weight_draws_the_likeliest():
+    """As a sum made in blocks may: the second block's base is an ulp above the first one's end, or below it."""
+    weights = torch.tensor([[0.25, 0.75, 0.0, 0.0]], dtype=torch.float64)
+    up = torch.tensor([[0.25, 1.0, 1.0 + 2**-50, 1.0 + 2**-50]], dtype=torch.float64)
+    down = torch.tensor([[0.25, 1.0, 1.0 - 2**-50, 1.0 - 2**-50]], dtype=torch.float64)
+    for cumulative in (up, down):
+        uniforms = torch.tensor([ALMOST_ONE], dtype=torch.float64)
+        assert inverse_of_cumulative(weights, cumulative, uniforms).tolist() == [1]
+    assert inverse_of_cumulative(weights, up, torch.tensor([0.2], dtype=torch.float64)).tolist() == [0]
+
+
+@pytest.mark.needs_cuda
+def test_a_gpu_draws_the_same_tokens():
+    """Of a vocabulary of real size, with and without truncation."""
+    logits = 3 * torch.randn(64, 151_936, generator=torch.Generator().manual_seed(0))
+    logits[:, 7::11] = -torch.inf
+    uniforms = uniform_noise(0, 0, ["gpu"], 1, 64)[0, 0]
+    for settings in (PLAIN, SamplingSettings(temperature=0.7, top_k=50, top_p=0.9, min_p=0.01)):
+        here, _ = draw(logits, uniforms, settings)
+        there, _ = draw(logits.cuda(), uniforms.cuda(), settings)
+        assert (here == there.cpu()).float().mean() > 0.98  # float32 softmax differs in the last place
+        assert logits.gather(-1, there.cpu()[:, None]).isfinite().all()
 
 
 def test_frequencies_match_the_distribution():

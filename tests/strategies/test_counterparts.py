@@ -1,6 +1,8 @@
 """Changed inputs: what is changed, that it has an address, that rewards see it and training does not."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,3 +313,19 @@ def test_configuration(words, kind, held):
     assert isinstance(objective.counterparts, Counterpart)
     assert objective.counterparts.num_completions == held
     assert objective_of(FirstLetterReward()).counterparts is None
+
+
+def test_documented_configuration():
+    """Shuffled frames whose answers the documented reward compares with."""
+    page = (Path(__file__).parents[2] / "docs" / "video.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(GRPOObjective, "grpo")
+    objective = parser.instantiate_classes(parser.parse_object(yaml.safe_load(text)["model"])).grpo
+    assert type(objective.counterparts) is ShuffledFrames
+    assert 2 * objective.counterparts.num_completions == objective.num_completions
+    policy, batch, reward = make_policy(), make_mixed_batch(), Recorder()
+    compared = replace(objective, max_new_tokens=3)
+    assert compared.prepare(policy, batch, ADDRESS, 4).metrics["reward/temporal_bonus"] == 0  # none is right
+    replace(compared, reward=reward).prepare(policy, batch, ADDRESS, 4)
+    assert len(reference_of(reward.questions[0]).counterparts) == 4

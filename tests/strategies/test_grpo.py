@@ -163,7 +163,9 @@ def test_groups_without_differences_are_counted_and_teach_nothing():
 
 def test_two_updates_of_one_rollout():
     """The second compares with the sampler, and asks the reference only once."""
-    policy, loss = make_lora_policy(), RecordingLoss(beta=0.1)
+    policy, loss, asked = make_lora_policy(), RecordingLoss(beta=0.1), []
+    real = policy.reference_policy
+    policy.reference_policy = lambda: (asked.append(1), real())[1]
     prepared = objective_of(loss=loss, updates_per_rollout=2).prepare(policy, make_batch(2), ADDRESS, 2)
     assert prepared.num_updates == 2
     next(iter(prepared.micro_losses()))
@@ -173,7 +175,8 @@ def test_two_updates_of_one_rollout():
     next(iter(prepared.micro_losses()))
     moved_logprobs, sampled_again, reference_again, *_ = loss.given
     assert sampled_again.data_ptr() == sampled.data_ptr()
-    assert reference_again is reference
+    assert torch.equal(reference_again, reference)
+    assert len(asked) == 1
     assert (moved_logprobs - sampled)[mask].abs().max() > 0.01
 
 

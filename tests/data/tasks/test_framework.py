@@ -207,6 +207,11 @@ def test_a_split_without_a_clip_for_a_task(tmp_path):
         make(root, [FirstFrame()])
 
 
+def test_tasks_and_finished_prompts_exclude_each_other(root, tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.tasks asks about clips and data\.records holds finished prompts"):
+        make(root, [FirstFrame()], records=tmp_path)
+
+
 def test_triplet_commands_refuse_other_tasks(root):
     with pytest.raises(ConfigError, match=r"data\.tasks is set.*nothing can be built"):
         make(root, [FirstFrame()]).require_clips("nothing can be built")

@@ -1,0 +1,127 @@
+"""Whether a model computes the same in packed rows as one completion at a time, found out with the first prompts.
+
+Sharing a prompt takes a model whose attention follows the mask it is given. Most do; layers that carry a state from
+token to token, or kernels that take no mask, do not, and would be wrong without a word.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from remot.models.prefix import decode_mask
+from remot.seeding import numpy_generator
+
+if TYPE_CHECKING:
+    from remot.models.encoding import EncodedPrompts
+    from remot.models.policy import VLMPolicy
+
+_LOG = logging.getLogger(__name__)
+
+#: Completions, and tokens of each, that are compared.
+PROBE_COMPLETIONS, PROBE_TOKENS = 2, 6
+#: Prompts that are compared.
+PROBE_PROMPTS = 2
+#: Largest mean difference of two log-probabilities, by bytes of a number. In float32 rounding is some 1e-6. Half
+#: precision rounds by some hundredths; a completion that sees another's tokens is off by more in a trained model.
+TOLERANCES = {4: 1e-4, 2: 0.1}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the completions of a prompt are computed.
+
+    Args:
+        shares_prompt: In one row behind the prompt; otherwise each behind a copy of it.
+        in_blocks: The mask of the scoring pass is FlexAttention's.
+    """
+
+    shares_prompt: bool
+    in_blocks: bool = False
+
+
+SEPARATE = Packing(shares_prompt=False)
+
+
+def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
+    """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
+
+    Each candidate that does not is told of in a warning that names the model.
+
+    Args:
+        policy: The policy.
+        encoded: The first prompts there are.
+        candidates: Ways to compute, the best first.
+        name: Of the model.
+    """
+    part = encoded.select(slice(0, PROBE_PROMPTS))
+    part = replace(part, features=[level.detach() for level in part.features])  # a trained tower's graph is not touched
+    ids = _probe(policy, len(part))
+    with policy.evaluating():
+        wanted = policy.scored(part, ids, SEPARATE)
+        for candidate in candidates:
+            reason = _difference(policy, part, ids, wanted, candidate)
+            if reason is None:
+                return candidate
+            what = "FlexAttention's blocks" if candidate.in_blocks else "completions that share their prompt"
+            _LOG.warning("%s: %s are not computed as one by one (%s); going on without", name, what, reason)
+    return SEPARATE
+
+
+def _difference(
+    policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
+) -> str | None:
+    """What is wrong with a way to compute; None if nothing is."""
+    tolerance = TOLERANCES[_bytes_per_number(policy)]
+    try:
+        gaps = {"the scoring pass": policy.scored(encoded, ids, packing)}
+        gaps |= {"the decode loop": _decoded(policy, encoded, ids)}
+        if packing.in_blocks and policy.device.type == "cuda":
+            _try_backward(policy, encoded, ids, packing)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    for where, values in gaps.items():
+        gap = float((values - wanted).abs().mean())
+        if not gap <= tolerance:  # NaN is not
+            return f"log-probabilities of {where} are off by {gap:.3g} on average, more than {tolerance:g}"
+    return None
+
+
+def _bytes_per_number(policy: "VLMPolicy") -> int:
+    """2 where anything is computed in half precision."""
+    kind = policy.device.type
+    is_half = torch.is_autocast_enabled(kind) or policy.core.get_input_embeddings().weight.element_size() < 4
+    return 2 if is_half else 4
+
+
+def _probe(policy: "VLMPolicy", num_prompts: int) -> Tensor:
+    """Token ids [P, G, T] that may be sampled, always the same ones."""
+    allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
+    shape = (num_prompts, PROBE_COMPLETIONS, PROBE_TOKENS)
+    places = numpy_generator(0, "prefix_sharing").integers(len(allowed), size=shape)
+    return allowed[torch.from_numpy(places).to(allowed.device)]
+
+
+def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
+    """Log-probabilities [P, G, T] of given tokens by prefill and steps over a cache that all share."""
+    _, num_completions, num_tokens = ids.shape
+    num_columns, mask = encoded.prompts.input_ids.shape[1], encoded.prompts.prompt_mask
+    hidden, cache = policy.prefill(encoded, room=(num_tokens - 1) * num_completions)
+    allowed = decode_mask(mask, num_completions, num_tokens - 1)
+    states = [hidden[:, None].expand(-1, num_completions, -1)]
+    for t in range(num_tokens - 1):
+        seen = allowed[..., : num_columns + (t + 1) * num_completions]
+        states.append(policy.decode_step(ids[..., t], encoded.prompts.next_position + t, seen, cache))
+    logits = policy.logits(torch.stack(states, dim=2))
+    return torch.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
+
+
+def _try_backward(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
+    """A kernel's backward is compiled apart from its forward and may fail on its own."""
+    with torch.enable_grad():
+        total = policy.scored(encoded, ids, packing).sum()
+        torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)

@@ -1,0 +1,149 @@
+"""Blocks for FlexAttention: the same mask as the dense one, pair by pair and block by block, and the same results."""
+
+import pytest
+import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from remot.models import attention as module
+from remot.models.attention import (
+    COLUMN_MULTIPLE,
+    KERNEL_NAME,
+    filled_up,
+    packed_attention,
+    packed_block_mask,
+    packed_mask_function,
+)
+from remot.models.prefix import packed_attention_mask
+from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap
+from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
+
+SHAPES = [(3, 4), (1, 7), (5, 1), (0, 0), (8, 60)]
+
+
+def prompt_mask_of(lengths, width):
+    return torch.arange(width) < torch.tensor(lengths)[:, None]
+
+
+def every_pair(function, num_prompts, num_columns):
+    """The function at all pairs of columns: [P, S, S]."""
+    prompt = torch.arange(num_prompts)[:, None, None]
+    column = torch.arange(num_columns)
+    shape = (num_prompts, num_columns, num_columns)
+    return function(prompt, torch.tensor(0), column[None, :, None], column[None, None, :]).expand(shape)
+
+
+@pytest.mark.parametrize(("num_completions", "num_tokens"), SHAPES)
+def test_the_function_is_the_dense_mask(num_completions, num_tokens):
+    prompt_mask = prompt_mask_of((9, 4, 1), 9)
+    dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)[:, 0]
+    function = packed_mask_function(prompt_mask, num_completions, num_tokens)
+    assert torch.equal(every_pair(function, 3, dense.shape[-1]), dense)
+
+
+@pytest.mark.parametrize(("num_completions", "num_tokens"), SHAPES)
+def test_what_fills_a_row_looks_at_itself_and_nobody_looks_at_it(num_completions, num_tokens):
+    prompt_mask = prompt_mask_of((9, 4), 9)
+    dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)[:, 0]
+    real = dense.shape[-1]
+    total = filled_up(real)
+    assert total % COLUMN_MULTIPLE == 0
+    assert 0 <= total - real < COLUMN_MULTIPLE
+    pairs = every_pair(packed_mask_function(prompt_mask, num_completions, num_tokens, total), 2, total)
+    assert torch.equal(pairs[:, :real, :real], dense)
+    assert not pairs[:, :real, real:].any()
+    assert not pairs[:, real:, :real].any()
+    assert torch.equal(pairs[0, real:, real:], torch.eye(total - real, dtype=torch.bool))
+
+
+def test_blocks_of_completions_that_do_not_see_each_other_are_empty():
+    """A prompt of 128 columns and 3 completions of 128: each sees the prompt and itself, 7 of 16 blocks."""
+    mask = packed_block_mask(prompt_mask_of((128,), 128), 3, 128, 512)
+    assert mask.to_dense()[0, 0].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]
+    assert mask.shape == (1, 1, 512, 512)
+
+
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (4, 2), (6, 2)])
+def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(num_heads, num_kv_heads):
+    generator = torch.Generator().manual_seed(0)
+    prompt_mask = prompt_mask_of((50, 31), 50)
+    total = filled_up(50 + 4 * 40)
+    query = torch.randn(2, num_heads, total, 16, generator=generator)
+    key, value = torch.randn(2, 2, num_kv_heads, total, 16, generator=generator)
+    mixed, weights = packed_attention(None, query, key, value, packed_block_mask(prompt_mask, 4, 40, total), 0.3)
+    real = slice(0, 50 + 4 * 40)
+    dense = packed_attention_mask(prompt_mask, 4, 40)
+    wanted = torch.nn.functional.scaled_dot_product_attention(
+        query[:, :, real], key[:, :, real], value[:, :, real], attn_mask=dense, scale=0.3, enable_gqa=True
+    )
+    assert weights is None
+    assert mixed.is_contiguous()
+    torch.testing.assert_close(mixed[:, real], wanted.transpose(1, 2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("num_tokens", [5, 60])
+def test_a_whole_model_over_blocks(monkeypatch, family, num_tokens):
+    """Log-probabilities over blocks are those over the dense mask; every layer of the language model took blocks."""
+    calls, batch = [], make_batch(3)
+    monkeypatch.setattr(module, "flex_attention", lambda *a, **k: (calls.append(1), flex_attention(*a, **k))[1])
+    flex, dense = (make_lora_policy(family, attention=attention) for attention in ("flex", "sdpa"))
+    assert flex.core.config.get_text_config()._attn_implementation == KERNEL_NAME
+    completions, mask = random_completions(dense, 3, 3, num_tokens)
+    with torch.no_grad():
+        one = flex.completion_logprobs(encode(flex, batch), completions)[mask]
+        assert len(calls) == flex.core.config.get_text_config().num_hidden_layers
+        other = dense.completion_logprobs(encode(dense, batch), completions)[mask]
+    assert largest_gap(one, other) < LOGPROB_TOLERANCE
+
+
+def test_with_gradient_on_a_processor_the_mask_is_dense():
+    """PyTorch's FlexAttention has no backward there; the automatic choice takes no blocks at all."""
+    policy, batch = make_lora_policy(attention="flex"), make_batch(2)
+    completions, mask = random_completions(policy, 2, 2, 4)
+    policy.completion_logprobs(encode(policy, batch), completions)[mask].sum().backward()
+    assert all(parameter.grad is not None for parameter in policy.trainable_parameters())
+    assert not make_policy(attention="auto").packing(encode(policy, batch)).in_blocks
+    assert policy.packing(encode(policy, batch)).in_blocks
+
+
+@pytest.mark.parametrize(
+    ("attention", "device", "blocks"),
+    [
+        ("auto", "cpu", False),
+        ("auto", "cuda", True),
+        ("flex", "cpu", True),
+        ("sdpa", "cuda", False),
+        ("eager", "cuda", False),
+    ],
+)
+def test_who_takes_blocks(attention, device, blocks):
+    from remot.models import ModelSource
+
+    assert ModelSource(attention=attention).takes_blocks(torch.device(device)) == blocks
+
+
+def test_a_saved_model_does_not_ask_for_our_kernel(tmp_path):
+    """The name is known to this library only."""
+    policy = make_policy(attention="flex")
+    policy.save(tmp_path / "model")
+    assert KERNEL_NAME not in (tmp_path / "model" / "config.json").read_text()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_on_a_gpu(family):
+    """Log-probabilities and gradients over blocks, compiled, in bfloat16 as they are trained, for three lengths."""
+    flex, dense = (make_lora_policy(family, attention=attention).cuda().bfloat16() for attention in ("flex", "sdpa"))
+    for num_tokens in (5, 60, 200):
+        completions, mask = random_completions(dense, 3, 3, num_tokens)
+        completions, mask = completions.cuda(), mask.cuda()
+        results = []
+        for policy in (flex, dense):
+            policy.zero_grad()
+            logprobs = policy.completion_logprobs(encode(policy, make_batch(3)), completions)[mask]
+            logprobs.sum().backward()
+            gradient = torch.cat([p.grad.flatten().float() for p in policy.trainable_parameters()])
+            results.append((logprobs.float(), gradient))
+        assert (results[0][0] - results[1][0]).abs().mean() < 0.1
+        assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.99
+    assert isinstance(packed_block_mask(prompt_mask_of((3,), 3).cuda(), 1, 5, 128), BlockMask)
