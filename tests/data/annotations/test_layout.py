@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import LayoutReader
-from remot.data.loading import load_clips
 from remot.data.video import write_video
 from remot.errors import AnnotationError
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 #: Turned by 90 degrees about z: the box's first axis points along the world's y, the second along -x.
@@ -46,7 +46,7 @@ def read(root):
 def test_rows_are_the_axes(tmp_path):
     """The real files agree with rows: |axes|^T half lengths reaches from the centroid to ``max``."""
     write(tmp_path, {"scene0251_00": SCENE})
-    (clip,) = load_clips(LayoutReader(), tmp_path).clips
+    (clip,) = good_clips(LayoutReader(), tmp_path)
     (box,) = clip.layout
     assert (box.name, clip.clip_id, clip.scene_id, clip.domain) == ("chair", "scene0251_00", "scene0251", "scannet")
     assert_close(box.axes[0], [0, 1, 0])
@@ -65,7 +65,7 @@ def test_a_video_gives_its_times(tmp_path, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
     write(tmp_path, {"scene0251_00": SCENE, "scene0252_00": SCENE})
     write_video(tmp_path / folder / "scene0251_00.mp4", np.zeros((3, 16, 16, 3), dtype=np.uint8), 5)
-    first, second = load_clips(LayoutReader(), tmp_path).clips
+    first, second = good_clips(LayoutReader(), tmp_path)
     assert first.media.name == "scene0251_00.mp4"
     assert_close(first.pts_seconds, [0, 0.2, 0.4])
     assert second.media is None
