@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+#: What supports the answer: stretches of time or a box, after it (VideoChat-R1, arXiv 2504.06958).
+GLUE_OPEN, GLUE_CLOSE = "<glue>", "</glue>"
 LETTERS = "ABCDEFGH"
 
 #: Longest completion that is read, in characters; the rest is ignored.
@@ -52,6 +54,18 @@ def answer_char_span(response: str) -> tuple[int, int]:
         msg = "the response has no <answer>…</answer> element to take the loss on"
         raise ValueError(msg)
     return start + len(ANSWER_OPEN), end
+
+
+def answer_char_spans(response: str) -> list[tuple[int, int]]:
+    """Character intervals of what answers in a response of our own: the answer element, and the glue after it if any.
+
+    Raises:
+        ValueError: If ``response`` has no answer element.
+    """
+    spans = [answer_char_span(response)]
+    start = response.find(GLUE_OPEN, spans[0][1])
+    end = response.find(GLUE_CLOSE, start + len(GLUE_OPEN))
+    return [*spans, (start + len(GLUE_OPEN), end)] if 0 <= start < end else spans
 
 
 def letter_char_spans(response: str) -> list[tuple[int, int]]:

@@ -97,5 +97,7 @@ def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
 
 
 def _records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRecord]:
-    rows = zip(batch.images, batch.questions, answered.rollout.texts, batch.videos, strict=True)
-    return [SampleRecord(images, question, texts, videos=videos) for images, question, texts, videos in rows]
+    group = len(answered.judged) // len(batch)
+    rewards = [[one.rewards for one in answered.judged[p * group : (p + 1) * group]] for p in range(len(batch))]
+    rows = zip(batch.images, batch.questions, answered.rollout.texts, rewards, batch.videos, strict=True)
+    return [SampleRecord(*row) for row in rows]

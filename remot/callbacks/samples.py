@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.text import Text
 
+from remot.evaluation.report import printable
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
@@ -62,7 +63,7 @@ def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:
     """One prompt, its solution, and its first completions with their rewards. Completions are shown as inert text."""
     text = Text(f"\n— step {step}, prompt {sample.question.prompt_id} —\n", style="bold")
     text.append(sample.question.text.strip() + "\n", style="")
-    text.append(f"solution {sample.question.solution}\n", style="cyan")
+    text.append(f"solution {printable(sample.question.solution or sample.question.target)}\n", style="cyan")
     for completion, rewards in list(zip(sample.completions, sample.rewards, strict=True))[:num_shown]:
         text.append(f"  {rewards['total']:+6.2f}  ", style="bold")
         text.append(_short(completion) + "\n")

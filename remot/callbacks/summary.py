@@ -27,8 +27,12 @@ class RunSummary(lightning.Callback):
         self._export_folder: Path | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Tag the run."""
+        """Tag the run, and say how many prompts each task has if there are several."""
         assert isinstance(pl_module, PostTrainingModule)
+        describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
+        if describe is not None and trainer.is_global_zero:
+            for line in describe():
+                Console(soft_wrap=True, highlight=False).print(line, markup=False)
         tags = {
             "remot.strategy": pl_module.strategy.name,
             "remot.base_model": pl_module.base_model,

@@ -32,7 +32,7 @@ def score_command(
     Exit status 1 if no line could be scored.
 
     Args:
-        config: Configuration with a score section, such as configs/systems/spacer.yaml; that of a GRPO run will do.
+        config: Configuration of a GRPO run, such as configs/systems/spacer.yaml, or one with a score section alone.
         input: JSON lines of {"task": …, "completion": …, "reference": {…}}; see docs/rewards.md.
         on_bad_line: Stop at a bad line, or name it, leave it out and count it.
     """

@@ -23,7 +23,8 @@ def validate_command(
 
     Args:
         root: Folder of the annotated clips; the configuration's by default.
-        config: Configuration whose reader and experts are used; the native format and the default experts otherwise.
+        config: Configuration whose reader, experts and tasks are used; the native format and the default experts
+            otherwise.
         reader: Annotation format, instead of the configuration's.
         decode: Decode every annotated picture; false only compares times, which is quick.
         format: What to write to the standard output.
@@ -41,7 +42,7 @@ def validate_command(
     reader, checked = reader or data.reader, []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("checking clips", total=len(reader.sources(data.root)))
-        for one in check_clips(reader, data.root, data.sampler, decode=decode):
+        for one in check_clips(reader, data.root, data.sampler, decode=decode, tasks=data.tasks):
             checked.append(one)
             bar.update(task, advance=1)
     told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)

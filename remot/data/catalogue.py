@@ -9,6 +9,8 @@ from typing import Any, overload
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.loading import MAX_NAMED, OnBadClip, read_each
+from remot.data.tasks.base import Task, serves
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import Askable, TripletSampler
 from remot.errors import AnnotationError
 from remot.structures import Clip
@@ -27,7 +29,8 @@ class ClipEntry:
         scene_id: Its scene.
         domain: Its domain.
         num_frames: Its annotated frames.
-        askables: What can be asked about it.
+        askables: What can be asked about it by triplets.
+        served: Numbers of the tasks that can ask about it.
     """
 
     place: int
@@ -36,6 +39,7 @@ class ClipEntry:
     domain: str
     num_frames: int
     askables: tuple[Askable, ...]
+    served: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def take_stock(
     sampler: TripletSampler,
     on_bad_clip: OnBadClip = "raise",
     progress: Callable[[int, int], None] = lambda *_: None,
+    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Catalogue:
     """Read every clip once, verify that its media hold the annotated frames, and find what can be asked about it.
 
@@ -146,6 +151,7 @@ def take_stock(
         sampler: Tells what can be asked about a clip.
         on_bad_clip: ``raise`` stops at the first malformed annotation or broken media; ``skip`` goes on without it.
         progress: Told how many sources of how many have been read.
+        tasks: The tasks of the run besides triplets.
 
     Raises:
         AnnotationError: If an annotation is malformed, or no clip is left.
@@ -159,13 +165,20 @@ def take_stock(
         if isinstance(result, Clip):
             store.hold(place, result)
             names = result.clip_id, result.scene_id, result.domain
-            entries.append(ClipEntry(place, *names, result.num_frames, tuple(sampler.askable(result))))
+            askables = tuple(sampler.askable(result))
+            entries.append(ClipEntry(place, *names, result.num_frames, askables, _served(result, askables, tasks)))
         elif on_bad_clip == "raise":
             raise result
         else:
             faults.append(Fault(str(source), result.reason, str(result)))
         progress(place + 1, len(store.sources))
     return Catalogue(tuple(entries), tuple(faults), len(store.sources) - len(entries) - len(faults))
+
+
+def _served(clip: Clip, askables: Sequence[Askable], tasks: Sequence[Task | MotionContrast]) -> tuple[int, ...]:
+    """Numbers of the tasks that can ask about a clip; none without pictures to show."""
+    able = (serves(task, clip) if isinstance(task, Task) else bool(askables) for task in tasks)
+    return tuple(number for number, is_able in enumerate(able) if is_able)
 
 
 def report_faults(catalogue: Catalogue, root: Path) -> None:

@@ -20,11 +20,13 @@ from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.bars import counting_bar
 from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, take_stock
 from remot.data.loading import OnBadClip
+from remot.data.tasks.base import Task
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import Askable, TripletSampler
 
 #: Smaller data sets are read anew each time, which takes a moment.
 MIN_KEPT_CLIPS = 200
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cache_folder() -> Path:
@@ -36,21 +38,31 @@ def cache_folder() -> Path:
 
 
 def catalogue_path(
-    reader: AnnotationReader, root: Path, sources: Sequence[ClipSource], sampler: TripletSampler, on_bad_clip: OnBadClip
+    reader: AnnotationReader,
+    root: Path,
+    sources: Sequence[ClipSource],
+    sampler: TripletSampler,
+    on_bad_clip: OnBadClip,
+    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Path:
     """The file of the catalogue of these sources, judged in this way."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in _facts(reader, root, sources, sampler, on_bad_clip):
+    components = (reader, *sampler.experts, *sampler.negatives, *tasks)
+    for part in _facts(components, root, sources, sampler, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     return cache_folder() / f"catalogue-{digest.hexdigest()}.json"
 
 
 def _facts(
-    reader: AnnotationReader, root: Path, sources: Sequence[ClipSource], sampler: TripletSampler, on_bad_clip: OnBadClip
+    components: Iterable[object],
+    root: Path,
+    sources: Sequence[ClipSource],
+    sampler: TripletSampler,
+    on_bad_clip: OnBadClip,
 ) -> Iterable[str]:
     yield f"{_FORMAT} {__version__} {on_bad_clip} {root.resolve()}"
     yield f"{sampler.max_candidate_frames} {sampler.min_gap_frames}"
-    for one in (reader, *sampler.experts, *sampler.negatives):
+    for one in components:
         yield _described(one)
     known: dict[Path, str] = {}
     for source in sources:
@@ -99,7 +111,8 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
 
 def _entry_content(entry: ClipEntry) -> list[Any]:
     askables = [[one.expert_index, one.subject, one.patterns, one.negative_index] for one in entry.askables]
-    return [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, askables]
+    names = [entry.clip_id, entry.scene_id, entry.domain]
+    return [entry.place, *names, entry.num_frames, askables, list(entry.served)]
 
 
 def load_catalogue(file: Path) -> Catalogue | None:
@@ -116,15 +129,20 @@ def load_catalogue(file: Path) -> Catalogue | None:
 
 def _entry_from(held: list[Any], patterns: dict[tuple[tuple[int, ...], ...], Any]) -> ClipEntry:
     """An entry; equal lists of patterns are held once."""
-    place, clip_id, scene_id, domain, num_frames, askables = held
+    place, clip_id, scene_id, domain, num_frames, askables, served = held
     found = []
     for expert_index, subject, codes, negative_index in askables:
         triples = tuple(map(tuple, codes))
         found.append(Askable(expert_index, subject, patterns.setdefault(triples, triples), negative_index))
-    return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(found))
+    return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(found), tuple(served))
 
 
-def catalogue_of(store: ClipStore, sampler: TripletSampler, on_bad_clip: OnBadClip) -> Catalogue:
+def catalogue_of(
+    store: ClipStore,
+    sampler: TripletSampler,
+    on_bad_clip: OnBadClip,
+    tasks: Sequence[Task | MotionContrast] = (),
+) -> Catalogue:
     """What can be asked about each clip: found now, or kept from the last time where there are many clips.
 
     Raises:
@@ -132,11 +150,11 @@ def catalogue_of(store: ClipStore, sampler: TripletSampler, on_bad_clip: OnBadCl
         DecodeError: If a clip's media do not fit its annotation and that is to be an error.
     """
     kept = len(store.sources) >= MIN_KEPT_CLIPS
-    file = catalogue_path(store.reader, store.root, store.sources, sampler, on_bad_clip) if kept else None
+    file = catalogue_path(store.reader, store.root, store.sources, sampler, on_bad_clip, tasks) if kept else None
     catalogue = load_catalogue(file) if file else None
     if catalogue is None:
         with counting_bar("reading clips", shown=kept) as progress:
-            catalogue = take_stock(store, sampler, on_bad_clip, progress)
+            catalogue = take_stock(store, sampler, on_bad_clip, progress, tasks)
         if file:
             save_catalogue(catalogue, file)
     report_faults(catalogue, store.root)

@@ -1,6 +1,5 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,22 @@ from remot.data.catalogue import Catalogue, ClipStore
 from remot.data.catalogue_file import catalogue_of
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
-from remot.data.datasets import SplitSettings, datasets_of_clips, datasets_of_records
-from remot.data.embedded import embedded_clips_root
+from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records
+from remot.data.embedded import clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
 from remot.data.formats import QuestionFormat
 from remot.data.index import BalanceBy
+from remot.data.loaders import address_loader, require_batch
 from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.record_dataset import RecordDataset
 from remot.data.samplers import AddressSampler, ListedBatches
+from remot.data.tasks.base import Task
+from remot.data.tasks.datasets import datasets_of_tasks, describe_tasks
+from remot.data.tasks.mixed import MixedDataset
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.structures import PromptBatch
@@ -42,7 +46,8 @@ class TripletDataModule(LightningDataModule):
     ``Trainer(use_distributed_sampler=False)``: the loaders already divide the prompts.
 
     Args:
-        root: Folder of the annotated clips; None for the clips that come with the library.
+        root: Folder of the annotated clips; None for the clips that come with the library, ``embedded/tasks`` for those
+            with events, tracks and layouts.
         reader: Annotation format; the native one by default.
         experts: Attributes to ask about; all seven by default.
         batch_size: Prompts in a step (of one process).
@@ -72,6 +77,8 @@ class TripletDataModule(LightningDataModule):
             then; ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
         images_root: Folder of the records' pictures, if it is not the one they lie in. Of the paths in a published
             file the longest end that exists below it counts.
+        tasks: What to ask, each task as often; motion-contrast triplets alone by default. The settings about triplets
+            are then those of :class:`remot.data.tasks.MotionContrast`, if it is among them.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
@@ -102,10 +109,11 @@ class TripletDataModule(LightningDataModule):
         require_splits: bool = True,  # noqa: FBT001, FBT002 - a setting
         records: Path | None = None,
         images_root: Path | None = None,
+        tasks: list[Task | MotionContrast] | None = None,
     ) -> None:
         super().__init__()
-        _require_batch(batch_size, num_train_prompts_per_epoch)
-        self.root = embedded_clips_root() if root is None else Path(root).expanduser()
+        require_batch(batch_size, num_train_prompts_per_epoch)
+        self.root = clips_root(root)
         self.reader = reader or NativeReader()
         self.sampler = TripletSampler(
             experts or default_experts(), max_candidate_frames, min_gap_frames, negatives=negatives
@@ -125,7 +133,9 @@ class TripletDataModule(LightningDataModule):
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
         self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
+        self.tasks = tuple(tasks or ())
         self.datasets: dict[str, TripletDataset] = {}
+        self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
         self.catalogue = Catalogue(())
         self._restored_batch = 0
@@ -137,6 +147,7 @@ class TripletDataModule(LightningDataModule):
             AnnotationError: If the annotations are malformed.
             DecodeError: If media are missing or too short.
             EmptySplitError: If a wanted split has no clip or no triplet.
+            ConfigError: If no clip can serve one of the tasks, or there are finished prompts besides tasks.
         """
         if self.prompts:
             return
@@ -149,29 +160,43 @@ class TripletDataModule(LightningDataModule):
             self.require_splits,
         )
         if self.records is not None:
+            if self.tasks:
+                msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
+                raise ConfigError(msg)
             self.recorded = datasets_of_records(self.records, self.images_root, settings)
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
-        self.catalogue = catalogue_of(store, self.sampler, self.on_bad_clip)
+        self.catalogue = catalogue_of(store, self.sampler, self.on_bad_clip, self.tasks)
         entries = self.exclusions.remaining(self.catalogue.entries)
-        self.datasets = datasets_of_clips(store, entries, self.sampler, self.writer, settings, self.balance_by)
+        asking = Asking(self.sampler, self.writer, self.balance_by, self.tasks)
+        if self.tasks:
+            self.mixed = datasets_of_tasks(store, entries, asking, settings)
+        else:
+            self.datasets = datasets_of_clips(store, entries, asking, settings)
 
     @property
-    def prompts(self) -> Mapping[str, TripletDataset | RecordDataset]:
+    def prompts(self) -> Mapping[str, TripletDataset | MixedDataset | RecordDataset]:
         """The prompts of each split, once :meth:`setup` has been called."""
-        return self.recorded or self.datasets
+        return self.recorded or self.mixed or self.datasets
+
+    def describe(self) -> list[str]:
+        """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
+        return describe_tasks(self.mixed)
 
     def require_clips(self, otherwise: str) -> None:
-        """Refuse finished prompts where clips are needed.
+        """Refuse finished prompts and other tasks where triplets of clips are needed.
 
         Args:
-            otherwise: What follows from there being no clips.
+            otherwise: What follows from there being none.
 
         Raises:
-            ConfigError: If :attr:`records` are set.
+            ConfigError: If :attr:`records` or :attr:`tasks` are set.
         """
         if self.records is not None:
             msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
+            raise ConfigError(msg)
+        if self.tasks:
+            msg = f"data.tasks is set, so that more than triplets is asked, {otherwise}"
             raise ConfigError(msg)
 
     @property
@@ -236,8 +261,7 @@ class TripletDataModule(LightningDataModule):
             raise ValueError(msg)
         rank, world_size = self._place()
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
-        drawn = copy.copy(self.datasets["train"])  # the same clips, under a name with random streams of its own
-        drawn.split = "redrawn"
+        drawn = (self.mixed or self.datasets)["train"].renamed("redrawn")
         return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
 
     def _place(self) -> tuple[int, int]:
@@ -254,36 +278,4 @@ class TripletDataModule(LightningDataModule):
         return self._loader(split, ListedBatches(batches[rank::world_size]))
 
     def _loader(self, split: str, batches: AddressSampler | ListedBatches) -> DataLoader[Sample]:
-        return AddressLoader(
-            self.prompts[split],
-            batch_sampler=batches,
-            collate_fn=collate_prompts,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            worker_init_fn=_use_one_thread,
-        )
-
-
-def _require_batch(batch_size: int, num_prompts: int) -> None:
-    if not 1 <= batch_size <= num_prompts:
-        msg = (
-            f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
-            "choose a batch of at least 1 and no more than an epoch"
-        )
-        raise ConfigError(msg)
-
-
-class AddressLoader(DataLoader[Sample]):
-    """A loader that Lightning may resume within an epoch: its position is part of the data module's state."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing of its own."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to restore."""
-
-
-def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep the workers from fighting over the cores."""
-    torch.set_num_threads(1)
+        return address_loader(self.prompts[split], batches, self.num_workers)

@@ -1,7 +1,9 @@
 """Prompts by number: the same number is the same prompt, whoever asks and however often."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -89,6 +91,12 @@ class TripletDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return self.num_prompts
+
+    def renamed(self, split: str) -> Self:
+        """The same clips under a name with random streams of its own."""
+        renamed = copy.copy(self)
+        renamed.split = split
+        return renamed
 
     def __getitem__(self, address: int) -> Sample:
         triplet = self.triplet(address)

@@ -11,6 +11,8 @@ from remot.data.questions import QuestionWriter
 from remot.data.record_dataset import RecordDataset
 from remot.data.recorded import read_recorded
 from remot.data.splits import split_by_scene
+from remot.data.tasks.base import Task
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.errors import EmptySplitError
 
@@ -40,49 +42,74 @@ class SplitSettings:
         return self.seed if split == "train" else self.held_out_seed
 
 
-def datasets_of_clips(
-    store: ClipStore,
-    entries: Sequence[ClipEntry],
-    sampler: TripletSampler,
-    writer: QuestionWriter,
-    settings: SplitSettings,
-    balance_by: BalanceBy = "attribute",
-) -> dict[str, TripletDataset]:
-    """Prompts about clips, divided by scenes.
+@dataclass(frozen=True)
+class Asking:
+    """What is asked about clips.
 
     Args:
-        store: Reads the clips.
-        entries: Which ones to use.
         sampler: Finds triplets.
         writer: Makes questions of them.
-        settings: Sizes and seeds.
-        balance_by: Over what answers are balanced.
+        balance_by: Over what answers of triplets are balanced.
+        tasks: The tasks that take turns; empty for triplets alone.
+    """
+
+    sampler: TripletSampler
+    writer: QuestionWriter
+    balance_by: BalanceBy = "attribute"
+    tasks: tuple[Task | MotionContrast, ...] = ()
+
+
+def entries_by_split(
+    entries: Sequence[ClipEntry], asking: Asking, settings: SplitSettings
+) -> dict[str, tuple[ClipEntry, ...]]:
+    """The clips of each split that has any, divided by scenes.
 
     Raises:
-        EmptySplitError: If a wanted split has no clip or no triplet.
+        EmptySplitError: If a wanted split has no clip.
     """
 
     def stratum(entry: ClipEntry) -> tuple[str, ...]:
-        """Domain and askable attributes, so that every split asks about the same things."""
-        return entry.domain, *sorted({sampler.experts[one.expert_index].attribute.name for one in entry.askables})
+        """Domain, askable attributes and tasks, so that every split asks about the same things."""
+        attributes = {asking.sampler.experts[one.expert_index].attribute.name for one in entry.askables}
+        return entry.domain, *sorted(attributes), *map(str, entry.served)
 
     fractions = settings.val_fraction, settings.test_fraction
     splits = split_by_scene(entries, *fractions, settings.held_out_seed, stratum, required=settings.required)
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return {name: part for name, part in parts.items() if part}
+
+
+def datasets_of_clips(
+    store: ClipStore, entries: Sequence[ClipEntry], asking: Asking, settings: SplitSettings
+) -> dict[str, TripletDataset]:
+    """Triplets of clips, divided by scenes.
+
+    Args:
+        store: Reads the clips.
+        entries: Which ones to use.
+        asking: How to ask about them.
+        settings: Sizes and seeds.
+
+    Raises:
+        EmptySplitError: If a wanted split has no clip or no triplet.
+    """
+    parts = entries_by_split(entries, asking, settings)
     return {
-        name: TripletDataset(
-            StoredClips(store, part),
-            sampler,
-            writer,
-            name,
-            settings.num_prompts[name],
-            settings.seed_of(name),
-            balance_by,
-            [entry.askables for entry in part],
-        )
+        name: triplets_of(store, part, asking, name, settings.num_prompts[name], settings.seed_of(name))
         for name, part in parts.items()
-        if part
     }
+
+
+def triplets_of(
+    store: ClipStore, entries: tuple[ClipEntry, ...], asking: Asking, split: str, num_prompts: int, seed: int
+) -> TripletDataset:
+    """The triplets of one split.
+
+    Raises:
+        EmptySplitError: If its clips hold none.
+    """
+    clips, askables = StoredClips(store, entries), [entry.askables for entry in entries]
+    return TripletDataset(clips, asking.sampler, asking.writer, split, num_prompts, seed, asking.balance_by, askables)
 
 
 def datasets_of_records(records: Path, images_root: Path | None, settings: SplitSettings) -> dict[str, RecordDataset]:

@@ -71,13 +71,9 @@ def read_wordings(file: Path | None = None) -> Wordings:
         ConfigError: If it cannot be read, lacks a section or an attribute, or holds an unknown one.
     """
     file = Path(str(files("remot") / "assets" / "wordings" / "english.yaml")) if file is None else file
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"the wordings {file} cannot be read: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
+    content = read_yaml_mapping(file)
     sections = {field.name for field in fields(Wordings)}
-    if not isinstance(content, dict) or content.keys() != sections:
+    if content.keys() != sections:
         msg = f"the wordings {file} must have the sections {', '.join(sorted(sections))} and no other"
         raise ConfigError(msg)
     orders = [name for name, attribute in ATTRIBUTES.items() if isinstance(attribute, Order)]
@@ -87,6 +83,20 @@ def read_wordings(file: Path | None = None) -> Wordings:
     )
     claim = {name: _claims(file, name, found) for name, found in _section(file, content, "claim", ATTRIBUTES)}
     return Wordings(choose, _texts(file, "claims", content["claims"]), claim, amount, most)
+
+
+def read_yaml_mapping(file: Path) -> dict[str, Any]:
+    """What a file of wordings holds; nothing if it is no mapping.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"the wordings {file} cannot be read: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    return content if isinstance(content, dict) else {}
 
 
 def _section(file: Path, content: Mapping[str, Any], section: str, needed: Iterable[str]) -> list[tuple[str, object]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from remot.data.annotations.base import AnnotationReader
 from remot.data.experts import default_experts
 from remot.data.loading import read_each
+from remot.data.tasks.base import Task, serves
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.structures import Clip
 
@@ -20,7 +22,8 @@ class CheckedClip:
         file: The file, relative to the folder that is checked.
         fault: What is wrong, "" if nothing is.
         num_frames: Annotated frames, 0 for a bad clip.
-        attributes: What triplets of the clip can ask about; empty for a bad clip, or if nothing clearly moves.
+        attributes: What triplets of the clip can ask about, and the tasks that can; empty for a bad clip, or if nothing
+            can be asked.
     """
 
     file: str
@@ -30,7 +33,12 @@ class CheckedClip:
 
 
 def check_clips(
-    reader: AnnotationReader, root: Path, sampler: TripletSampler | None = None, *, decode: bool = True
+    reader: AnnotationReader,
+    root: Path,
+    sampler: TripletSampler | None = None,
+    *,
+    decode: bool = True,
+    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Iterator[CheckedClip]:
     """Check one annotation file after another.
 
@@ -39,18 +47,24 @@ def check_clips(
         root: Folder of the annotation files.
         sampler: Tells what can be asked about a clip; with the default experts if None.
         decode: Decode every annotated picture; False only compares times.
+        tasks: The tasks of the configuration.
     """
     sampler = sampler or TripletSampler(default_experts())
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
         if isinstance(result, Clip):
-            yield CheckedClip(name, "", result.num_frames, _attributes(sampler, result))
+            yield CheckedClip(name, "", result.num_frames, (*_attributes(sampler, result), *_tasks(tasks, result)))
         else:
             yield CheckedClip(name, str(result))
 
 
 def _attributes(sampler: TripletSampler, clip: Clip) -> tuple[str, ...]:
     return tuple(sorted({sampler.experts[one.expert_index].attribute.name for one in sampler.askable(clip)}))
+
+
+def _tasks(tasks: Sequence[Task | MotionContrast], clip: Clip) -> tuple[str, ...]:
+    able = (task.name for task in tasks if isinstance(task, Task) and serves(task, clip))
+    return tuple(sorted(set(able)))
 
 
 def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:

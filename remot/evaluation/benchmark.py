@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
+from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
 from remot.processes import in_turn, of_all_processes
+from remot.rewards import Reward
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
@@ -28,12 +30,14 @@ class EvaluationSettings:
         max_new_tokens: Longest completion, end of turn included.
         num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
         seed: Names the noise; the same for every run, so that runs differ in their weights only.
+        reward: What answers to tasks are scored with; what GRPO is rewarded with if None.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     max_new_tokens: int = 64
     num_completions: int = 1
     seed: int = 0
+    reward: Reward | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ def answer_batch(
         for question, texts, lengths in zip(batch.questions, rollout.texts, rollout.num_tokens, strict=True)
         for text, length in zip(texts, lengths, strict=True)
     ]
-    return AnsweredBatch(rollout, judged)
+    return AnsweredBatch(rollout, with_rewards(judged, batch.questions, settings.reward))
 
 
 @dataclass(frozen=True, eq=False)

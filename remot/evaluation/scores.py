@@ -17,7 +17,9 @@ from remot.structures import FloatArray, Question
 #: The scores every table has, in the order of reports.
 METRICS = ("overall", "partial", "logic", "format")
 MIXED = "mixed"
-_OF = "attribute/"
+_OF, _TASK = "attribute/", "task/"
+#: The scores of a task, which follow from its reward.
+TASK_METRICS = ("total", "success")
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,20 @@ class JudgedCompletion:
         prompt_id: Prompt it completes.
         scene_id: Scene of the prompt's clip, the unit of resampling.
         domain: Domain of the clip.
-        attribute: Attribute all slots ask about, ``mixed`` if they ask about several.
+        attribute: Attribute all slots ask about, ``mixed`` if they ask about several, "" if there are none.
         solution: The right letters.
         answer: The letters given.
         completion: The whole text.
-        partial: Share of right letters in [0, 1] as the public ReMoT evaluation counts it.
-        overall: 1 if all letters are right and nothing else was said, else 0.
+        partial: Share of right letters in [0, 1] as the public ReMoT evaluation counts it; NaN without slots.
+        overall: 1 if all letters are right and nothing else was said, else 0; NaN without slots.
         logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if that cannot be told; in
             between for several groups of answers; NaN if the question does not ask about all pairs of anything.
-        format: 1 if the completion keeps the answer contract, else 0.
+        format: 1 if the completion keeps the answer contract, else 0; NaN without slots.
         num_tokens: Length of the completion, 0 if unknown.
+        task: Name of the task, "" for triplets alone.
+        total: Reward of the task, NaN if it was not scored.
+        success: 1 if the reward calls it a success, else 0; NaN if it was not scored.
+        rewards: The total and the parts that are applicable.
     """
 
     prompt_id: str
@@ -52,6 +58,10 @@ class JudgedCompletion:
     logic: float
     format: float
     num_tokens: int = 0
+    task: str = ""
+    total: float = float("nan")
+    success: float = float("nan")
+    rewards: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class ScoreTable:
         logic: Share of completions whose answers can be true together (logic = +1).
         format: Share of completions that keep the answer contract.
         attributes: Partial score of each attribute.
+        tasks: Total and success of each task, such as ``tracking/total``.
         scenes: The scenes resampled, sorted.
         num_prompts: Different prompts.
         num_completions: Completions.
@@ -96,11 +107,18 @@ class ScoreTable:
     num_prompts: int
     num_completions: int
     mean_num_tokens: float
+    tasks: Mapping[str, Estimate] = field(default_factory=dict)
 
     def estimates(self) -> dict[str, Estimate]:
-        """All scores by metric key: ``overall`` … ``format``, then ``attribute/NAME/partial``."""
+        """All scores by metric key: ``overall`` … ``format``, ``attribute/NAME/partial``, ``task/NAME/total`` ….
+
+        Scores of letters are left out where there are tasks and none has any.
+        """
         scores = {name: getattr(self, name) for name in METRICS}
-        return scores | {f"{_OF}{name}/partial": score for name, score in self.attributes.items()}
+        if self.tasks:
+            scores = {name: score for name, score in scores.items() if not np.isnan(score.mean)}
+        scores |= {f"{_OF}{name}/partial": score for name, score in self.attributes.items()}
+        return scores | {f"{_TASK}{name}": score for name, score in self.tasks.items()}
 
 
 def attribute_of(question: Question) -> str:
@@ -111,6 +129,9 @@ def attribute_of(question: Question) -> str:
 
 def judge(completion: str, question: Question, *, num_tokens: int = 0) -> JudgedCompletion:
     """Score one completion; never raises, whatever the completion says."""
+    task = str(getattr(question, "task", ""))
+    if task and not question.slots:
+        return _unjudged(completion, question, task, num_tokens)
     parsed = parse_response(completion)
     has_logic = any(predicted_codes(parsed.answer, question).values())
     return JudgedCompletion(
@@ -126,6 +147,27 @@ def judge(completion: str, question: Question, *, num_tokens: int = 0) -> Judged
         logic=logic_score(parsed.answer, question) if has_logic else float("nan"),
         format=float(format_ok(parsed, question)),
         num_tokens=num_tokens,
+        task=task,
+    )
+
+
+def _unjudged(completion: str, question: Question, task: str, num_tokens: int) -> JudgedCompletion:
+    """An answer without letters, which the reward of its task is to judge."""
+    nan = float("nan")
+    return JudgedCompletion(
+        prompt_id=question.prompt_id,
+        scene_id=question.scene_id,
+        domain=question.domain,
+        attribute="",
+        solution=question.target,
+        answer=parse_response(completion).answer,
+        completion=completion,
+        partial=nan,
+        overall=nan,
+        logic=nan,
+        format=nan,
+        num_tokens=num_tokens,
+        task=task,
     )
 
 
@@ -151,7 +193,8 @@ def score_table(judged: Sequence[JudgedCompletion], *, seed: int = 0, num_resamp
     estimates = dict(zip(columns, _bootstrap(values, scene_of, len(scenes), seed, num_resamples), strict=True))
     return ScoreTable(
         **{name: estimates.pop(name) for name in METRICS},
-        attributes={name.removeprefix(_OF): estimate for name, estimate in estimates.items()},
+        attributes={name.removeprefix(_OF): one for name, one in estimates.items() if name.startswith(_OF)},
+        tasks={name.removeprefix(_TASK): one for name, one in estimates.items() if name.startswith(_TASK)},
         scenes=scenes,
         num_prompts=len({one.prompt_id for one in judged}),
         num_completions=len(judged),
@@ -170,7 +213,22 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
         "logic": np.where(np.isnan(logic), np.nan, logic == 1.0),
         "format": np.array([one.format for one in judged]),
     }
-    return columns | {_OF + str(name): np.where(attribute == name, partial, np.nan) for name in np.unique(attribute)}
+    names = [str(name) for name in np.unique(attribute) if name]
+    return (
+        columns | {_OF + name: np.where(attribute == name, partial, np.nan) for name in names} | _task_columns(judged)
+    )
+
+
+def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
+    """For each task that was scored the columns of its total and its success."""
+    task = np.array([one.task for one in judged])
+    scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
+    names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
+    return {
+        f"{_TASK}{name}/{metric}": np.where(task == name, scored[metric], np.nan)
+        for name in names
+        for metric in TASK_METRICS
+    }
 
 
 def _bootstrap(

@@ -80,15 +80,18 @@ def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
     pictures = "".join(picture_figure(image, f"picture {number}") for number, image in enumerate(sample.images, 1))
     videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
-    gold = "".join(
-        f'<span class="slot gold">{slot.label.pair[0]}→{slot.label.pair[1]} {_safe(f"{slot.gold} {slot.label.value}")}'
-        "</span>"
-        for slot in question.slots
-    )
     return (
         f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"
-        f"<pre>{_safe(question.text)}</pre><p>truth: {gold}</p>{_completions_html(sample)}</section>"
+        f"<pre>{_safe(question.text)}</pre><p>truth: {_truth_html(question)}</p>{_completions_html(sample)}</section>"
     )
+
+
+def _truth_html(question: Question) -> str:
+    """The right answers of the slots, else the response to learn."""
+    if not question.slots:
+        return f"<pre>{_shortened(question.target)}</pre>"
+    marks = ((slot.label.pair, f"{slot.gold} {slot.label.value}") for slot in question.slots)
+    return "".join(f'<span class="slot gold">{pair[0]}→{pair[1]} {_safe(text)}</span>' for pair, text in marks)
 
 
 def _completions_html(sample: SampleRecord) -> str:
@@ -103,7 +106,9 @@ def _completions_html(sample: SampleRecord) -> str:
 
 
 def _verdict_html(completion: str, question: Question) -> str:
-    """One coloured mark per slot, then what was said beyond the last slot."""
+    """One coloured mark per slot, then what was said beyond the last slot; nothing without slots."""
+    if not question.slots:
+        return ""
     given = answers_of(parse_response(completion).answer, question)
     marks = []
     for place, slot in enumerate(question.slots):

@@ -17,15 +17,22 @@ class PerTaskReward(WrapperReward):
     Args:
         tasks: Reward by name of the task, which is a question's ``task``, or how it is asked if it has none.
         default: Reward of all other tasks; they are an error if None.
+        same_as: Further tasks and the one of ``tasks`` whose reward they have, such as ``object_counting: numerical``.
     """
 
     name = "per_task"
 
-    def __init__(self, tasks: dict[str, Reward], default: Reward | None = None) -> None:
+    def __init__(
+        self, tasks: dict[str, Reward], default: Reward | None = None, same_as: dict[str, str] | None = None
+    ) -> None:
         if not tasks and default is None:
             msg = "rewards by task need at least one task"
             raise ConfigError(msg)
-        self.tasks = tasks
+        for task, other in (same_as or {}).items():
+            if task in tasks or other not in tasks:
+                msg = f"same_as has {task}: {other}; the first must be a new task, the second one of {', '.join(tasks)}"
+                raise ConfigError(msg)
+        self.tasks = tasks | {task: tasks[other] for task, other in (same_as or {}).items()}
         self.default = default
 
     def score(

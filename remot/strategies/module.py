@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,10 @@ class PostTrainingModule(lightning.LightningModule):
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
+        reinforced = grpo if grpo is not None else GRPOObjective()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
-            "GRPO": grpo if grpo is not None else GRPOObjective(),
+            "GRPO": reinforced,
         }
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
@@ -109,6 +110,8 @@ class PostTrainingModule(lightning.LightningModule):
         self.rollout_engine = RolloutEngine(rollout)
         self.gradient_clip_norm = gradient_clip_norm
         self.evaluation = evaluation if evaluation is not None else EvaluationSettings()
+        if self.evaluation.reward is None:
+            self.evaluation = replace(self.evaluation, reward=reinforced.scorer)
         self.seed = seed
         self.policy: VLMPolicy | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from remot.answers import answer_char_span, letter_char_spans, render_response
+from remot.answers import answer_char_spans, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
@@ -22,7 +22,7 @@ from remot.strategies.objective import (
     micro_slices,
     planned_micro_batch,
 )
-from remot.structures import LossOutput, PromptBatch, Question, Slot
+from remot.structures import LossOutput, PromptBatch, Question, Slot, task_of
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class SFTObjective(Objective):
     """Supervised fine-tuning on responses rendered from the annotations.
 
     Args:
-        loss_on: ``answer`` takes the loss on the letters inside ``<answer>`` only (ReMoT), ``response`` on the
-            reasoning, the tags and the end of turn too.
+        loss_on: ``answer`` takes the loss on what stands inside ``<answer>`` only (ReMoT), and inside a ``<glue>``
+            after it; ``response`` on the reasoning, the tags and the end of turn too.
         letter_weight: Adds this many times the mean over all option letters of the response, those that stand alone in
             the reasoning too, so that a long reasoning does not drown the few letters.
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
@@ -89,9 +89,16 @@ class SFTObjective(Objective):
         )
 
     def response(self, question: Question, address: StepAddress) -> str:
-        """The response to learn, with noise and bias on its letters if asked for; numbers are left as they are."""
-        if self.answer_noise + self.answer_bias == 0 or question.asks_numbers:
-            return render_response(question.reasoning, question.solution)
+        """The response to learn, with noise and bias on its letters if asked for; other answers are left as they are.
+
+        Raises:
+            ConfigError: If the annotations tell no response.
+        """
+        if not question.response:
+            msg = f"prompt {question.prompt_id} ({task_of(question)}) has no right answer to learn; train it by GRPO"
+            raise ConfigError(msg)
+        if self.answer_noise + self.answer_bias == 0 or question.asks_numbers or question.target:
+            return question.response
         generator = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
         letters = "".join(self._letter(slot, generator) for slot in question.slots)
         return render_response(question.reasoning, letters)
@@ -114,7 +121,7 @@ class SFTObjective(Objective):
         on_answer, on_letters, on_response = torch.zeros(3, *token_ids.shape, dtype=torch.bool)
         for row, (response, (ids, offsets)) in enumerate(zip(responses, tokenised, strict=True)):
             token_ids[row, 0, : len(ids)] = torch.tensor(ids)
-            spans = [answer_char_span(response)]
+            spans = answer_char_spans(response)
             on_answer[row, 0, : len(ids)] = _tokens_over(spans, offsets)
             on_letters[row, 0, : len(ids)] = _tokens_over([*spans, *letter_char_spans(response)], offsets)
             on_response[row, 0, : len(ids)] = True

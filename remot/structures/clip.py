@@ -90,6 +90,9 @@ class ObjectTrack:
         masks: Folder of pictures in name order, or one file for each annotated frame, in which the object's pixels
             have the value ``mask_value``; None if only boxes are known.
         mask_value: Grey value (or palette index) of the object in ``masks``.
+        size_metres: [3] full lengths of the object's sides in any order, None if not known.
+        centres_metres: [N, 3] places of its middle in the axes of each frame's own camera, a row of NaN where not
+            known; None if never.
     """
 
     boxes_xyxy: FloatArray
@@ -97,6 +100,8 @@ class ObjectTrack:
     depths_metres: FloatArray | None = None
     masks: Path | tuple[Path, ...] | None = None
     mask_value: int = 255
+    size_metres: FloatArray | None = None
+    centres_metres: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +174,10 @@ class Clip:
         layout: Boxes around the scene's objects.
         camera_moves: True if the camera moves in a way that ``camera`` does not tell; then nothing is asked about
             motion in the picture, which could be the camera's.
+        room_area_square_metres: Floor area of the scene, None if not known.
+        complete_kinds: Kinds of things of which the clip annotates every single one, so that they can be counted: names
+            of ``layout``, or names of ``objects`` without the number at their end. None stands for all names of
+            ``layout`` and none of ``objects``.
     """
 
     clip_id: str
@@ -184,6 +193,8 @@ class Clip:
     events: tuple[Event, ...] = ()
     layout: tuple[LayoutBox, ...] = ()
     camera_moves: bool = False
+    room_area_square_metres: float | None = None
+    complete_kinds: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         where, n = f"clip {self.clip_id}", self.num_frames
@@ -200,6 +211,10 @@ class Clip:
             _require_shape(where, "camera_to_world", self.camera.camera_to_world, (n, 4, 4))
             _require_rigid(where, self.camera.camera_to_world)
         self._require_tracks(where, n)
+        area = self.room_area_square_metres
+        if area is not None and not 0 < area < float("inf"):
+            msg = f"{where}: room_area_square_metres is {area}, give a positive number or leave it out"
+            raise AnnotationError(msg, reason="not finite")
 
     def _require_tracks(self, where: str, n: int) -> None:
         for name, effector in self.effectors.items():
@@ -210,6 +225,10 @@ class Clip:
             _require_shape(where, f"object {name} boxes_xyxy", track.boxes_xyxy, (n, 4))
             if track.depths_metres is not None:
                 _require_shape(where, f"object {name} depths_metres", track.depths_metres, (n,))
+            if track.centres_metres is not None:
+                _require_shape(where, f"object {name} centres_metres", track.centres_metres, (n, 3))
+            if track.size_metres is not None:
+                _require_shape(where, f"object {name} size_metres", track.size_metres, (3,))
             if isinstance(track.masks, tuple) and len(track.masks) != n:
                 msg = f"{where}: object {name} has {len(track.masks)} masks for {n} annotated frames"
                 raise AnnotationError(msg, reason="unsynchronised")

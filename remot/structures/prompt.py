@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from remot.answers import LETTERS
+from remot.answers import LETTERS, render_response
 from remot.structures.clip import Clip
 from remot.structures.video import Video
 
@@ -113,6 +113,7 @@ class Question:
         scene_id: Scene of the clip, for intervals that respect that prompts of one scene are alike.
         reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
         format: How it is asked, such as ``multiple_choice``.
+        target: The response of a perfect policy, if it is more than the reasoning and the solution; else "".
     """
 
     prompt_id: str
@@ -122,6 +123,14 @@ class Question:
     scene_id: str
     reasoning: str = ""
     format: str = "multiple_choice"
+    target: str = ""
+
+    @property
+    def response(self) -> str:
+        """The response of a perfect policy; "" if none can be told, as for a question without slots and target."""
+        if self.target or not self.slots:
+            return self.target
+        return render_response(self.reasoning, self.solution)
 
     @property
     def asks_numbers(self) -> bool:

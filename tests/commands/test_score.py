@@ -17,6 +17,7 @@ from remot.rewards import offline as offline_module
 from tests.helpers import assert_close, respond
 
 SYSTEMS = Path(__file__).parents[2] / "configs" / "systems"
+NAMES = ("remot", "spacer", "video_str", "videochat_r1")
 GROUNDING = {"intervals": [[15, 25]]}
 
 
@@ -146,7 +147,7 @@ def test_remot_by_hand(score):
     assert [record["success"] for record in records] == [True, False, True, True, True]
 
 
-@pytest.mark.parametrize("path", sorted(SYSTEMS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [SYSTEMS / f"{name}.yaml" for name in NAMES], ids=lambda path: path.stem)
 def test_configurations_say_how_to_score(path):
     assert isinstance(reward_from(path), PerTaskReward | ReMoTReward)
     assert f"remot score --config configs/systems/{path.name} --input rows.jsonl" in path.read_text()
@@ -155,6 +156,16 @@ def test_configurations_say_how_to_score(path):
 def test_the_reward_of_a_training_run_will_do():
     """configs/grpo.yaml has no score section; its model.grpo.reward is ReMoT's."""
     assert isinstance(reward_from(SYSTEMS.parent / "grpo.yaml"), CompositeReward)
+
+
+def test_a_score_section_alone_will_do(score, tmp_path):
+    """And it comes before the reward of a training run."""
+    section = "score: {reward: {class_path: remot.rewards.TemporalIoUReward}}\n"
+    for more in ("", "model: {grpo: {reward: {class_path: remot.rewards.FormatReward}}}\n"):
+        file = tmp_path / "reward.yaml"
+        file.write_text(section + more)
+        records, _, _ = score([row("temporal_grounding", say("10 to 20"), GROUNDING)], file)
+        assert_close(records[0]["total"], 1 / 3)
 
 
 # -- bad lines -----------------------------------------------------------------------------------------------------

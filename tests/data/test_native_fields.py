@@ -31,10 +31,21 @@ def sample_clip(media=None, masks=None):
         pts_seconds=np.array([0.0, 0.5]),
         camera=CameraTrack(np.tile(np.eye(4), (2, 1, 1)), is_metric=False),
         effectors={"arm": EffectorTrack(np.array([[0.5, NAN, 1], [0.25, NAN, 2]]))},
-        objects={"dog": ObjectTrack(boxes, depths_metres=np.array([2.5, NAN]), masks=masks, mask_value=3)},
+        objects={
+            "dog": ObjectTrack(
+                boxes,
+                depths_metres=np.array([2.5, NAN]),
+                masks=masks,
+                mask_value=3,
+                size_metres=np.array([0.5, 0.9, 0.25]),
+                centres_metres=np.array([[0.1, 0.2, 2.5], [NAN] * 3]),
+            )
+        },
         agent=AgentTrack(np.array([[1.0, 2], [3, 4]]), np.array([90.0, -45.5])),
         events=(Event("the dog barks", 0.0, 0.25), Event("it stops", 0.25, 1.0)),
         layout=(LayoutBox("chair", np.array([1.0, 2, 0.5]), np.array([0.5, 0.25, 1]), np.array(TURNED)),),
+        room_area_square_metres=12.5,
+        complete_kinds=("chair", "dog"),
     )
 
 
@@ -83,6 +94,9 @@ def test_everything_survives_the_round_trip(folder):
     assert_close(box.centre_metres, [1, 2, 0.5])
     assert_close(box.size_metres, [0.5, 0.25, 1])
     assert_close(box.axes, TURNED)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (12.5, ("chair", "dog"))
+    assert_close(dog.size_metres, [0.5, 0.9, 0.25])
+    assert_close(dog.centres_metres, [[0.1, 0.2, 2.5], [NAN] * 3])
     check_media(clip)
 
 

@@ -46,6 +46,23 @@ def test_good_clips_are_counted_by_what_can_be_asked(root, capsys):
     assert sum(record["clips_by_attribute"].values()) == 8
 
 
+def test_tasks_of_the_configuration_are_counted(root, tmp_path, capsys):
+    """Every clip has pictures; the four cameras and the one that never turns have an object with boxes throughout."""
+    config = tmp_path / "tasks.yaml"
+    kinds = ("PictureQuality", "ObjectTracking", "EventCaption", "MotionContrast")
+    classes = [{"class_path": f"remot.data.tasks.{kind}"} for kind in kinds]
+    classes[1]["init_args"] = {"num_boxes": 3, "repeat_last": False}
+    config.write_text(json.dumps({"data": {"tasks": classes}}))
+    _, told = validate(capsys, root, "--config", config, "--format", "json")
+    counts = json.loads(told.out)["clips_by_attribute"]
+    assert {name: counts.get(name, 0) for name in ("classification", "tracking", "caption", "camera_yaw")} == {
+        "classification": 9,
+        "tracking": 5,
+        "caption": 0,
+        "camera_yaw": 4,
+    }
+
+
 def test_every_bad_clip_is_named_not_only_the_first(root, capsys):
     cut(root / "arm-2.mp4")
     file = root / "camera-1.json"

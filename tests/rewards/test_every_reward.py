@@ -212,3 +212,17 @@ def test_cosine_by_hand():
 
 def test_full_reference_serves_all():
     assert all(getattr(FULL, field) is not None for field in ("answer", "number", "tracks", "counterparts"))
+
+
+def test_tasks_may_share_a_reward():
+    """Two tasks with the letter's reward, one of them by name of the other."""
+    from remot.errors import ConfigError
+
+    letter = SAMPLES["letter"].reward
+    reward = PerTaskReward({"choice": letter}, same_as={"direction": "choice"})
+    questions = [question(task="choice"), question(task="direction")]
+    assert reward(["<answer>B</answer>", "<answer>B</answer>"], questions).total.tolist() == [1.0, 1.0]
+    with pytest.raises(ConfigError, match="same_as has choice: choice; the first must be a new task"):
+        PerTaskReward({"choice": letter}, same_as={"choice": "choice"})
+    with pytest.raises(ConfigError, match="the second one of choice"):
+        PerTaskReward({"choice": letter}, same_as={"direction": "chioce"})

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from remot.answers import answer_char_span, render_response
+from remot.answers import answer_char_span, answer_char_spans, render_response
 from remot.errors import ConfigError
 from remot.models.tiny import THINK_TOKENS, build_tokenizer
 from remot.motion import PAIRS
 from remot.strategies import SFTObjective
 from remot.strategies.objective import StepAddress
-from remot.structures import MotionLabel, Question, Slot
+from remot.structures import MotionLabel, Question, Reference, ReferencedQuestion, Slot
 from tests.helpers import assert_close, make_question
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy
 
@@ -25,6 +25,33 @@ def learnt_texts(objective, policy, response):
     """The tokens that the loss is taken on, as texts."""
     ids, mask, _ = objective.targets(policy, [response])
     return [policy.processor.tokenizer.decode([token]) for token in ids[0, 0][mask[0, 0]].tolist()]
+
+
+# -- which responses of tasks --------------------------------------------------------------------------------------
+
+
+def task_question(target, **more):
+    return ReferencedQuestion("q", "?", (), "d", "s", target=target, task="grounded_qa", reference=Reference(), **more)
+
+
+def test_the_target_of_a_task_is_learnt_as_it_is():
+    """With noise, too: only letters of slots are exchanged."""
+    response = "<think>so</think><answer>B</answer><glue>[(1.00, 2.00)]</glue>"
+    for noise in (0.0, 1.0):
+        assert SFTObjective(answer_noise=noise).response(task_question(response), ADDRESS) == response
+    with pytest.raises(ConfigError, match=r"prompt q \(grounded_qa\) has no right answer to learn"):
+        SFTObjective().response(task_question(""), ADDRESS)
+
+
+def test_the_loss_is_taken_on_answer_and_glue():
+    response = "<think>so</think><answer>B</answer><glue>[(1.00, 2.00)]</glue>"
+    assert [response[slice(*span)] for span in answer_char_spans(response)] == ["B", "[(1.00, 2.00)]"]
+    assert answer_char_spans("<glue>1</glue><answer>B</answer>") == [(22, 23)]
+    learnt = "".join(learnt_texts(SFTObjective(), make_policy(with_reference=False), response))
+    assert learnt.startswith("B")
+    assert "1.00, 2.00" in learnt
+    assert "so" not in learnt
+    assert "answer" not in learnt
 
 
 # -- which tokens --------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from remot.data.annotations.euroc import EuRoCReader
 from remot.data.annotations.game_log import GameLogReader
 from remot.data.annotations.got10k import GOT10kListReader, GOT10kReader
 from remot.data.annotations.kitti import KITTIOdometryReader
+from remot.data.annotations.kitti_scenes import KITTISceneReader
 from remot.data.annotations.kitti_tracking import KITTITrackingReader
 from remot.data.annotations.layout import LayoutReader
 from remot.data.annotations.lerobot import LeRobotReader
 from remot.data.annotations.lerobot_effectors import LeRobotEffector
 from remot.data.annotations.mot import MOTReader
+from remot.data.annotations.mot_scenes import MOTSceneReader
 from remot.data.annotations.native import NativeReader
 from remot.data.annotations.native_masks import write_masks
 from remot.data.annotations.native_writer import write_annotation, write_clip
@@ -43,11 +45,13 @@ __all__ = [
     "GOT10kReader",
     "GameLogReader",
     "KITTIOdometryReader",
+    "KITTISceneReader",
     "KITTITrackingReader",
     "LayoutReader",
     "LeRobotEffector",
     "LeRobotReader",
     "MOTReader",
+    "MOTSceneReader",
     "NativeReader",
     "NerfstudioReader",
     "NuScenesReader",

@@ -54,6 +54,15 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
     return CameraTrack(poses, matrices["P2"][:, :3].copy())
 
 
+def colour_camera_from_first(calib: Path) -> FloatArray:
+    """[3] metres to add to places in the axes of the rectified first camera to have them in those of ``image_02``.
+
+    Raises:
+        AnnotationError: If the file is missing or malformed.
+    """
+    return np.asarray(_colour_camera_shift(calib, _matrices(calib)["P2"])[:, 3])
+
+
 def _matrices(calib: Path) -> dict[str, FloatArray]:
     """The matrices by the names of :data:`MATRICES`."""
     lines = {}

@@ -35,7 +35,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class _Labels:
+class Labels:
     """One label file: R objects, regions that nobody labelled left out."""
 
     frames: IntArray  # [R]
@@ -44,7 +44,9 @@ class _Labels:
     truncated: FloatArray  # [R] 0 to 2
     occluded: FloatArray  # [R] 0 to 3
     boxes_xyxy: FloatArray  # [R, 4]
-    places_metres: FloatArray  # [R, 3] in camera axes
+    sizes_metres: FloatArray  # [R, 3] height, width, length
+    places_metres: FloatArray  # [R, 3] bottom centres in camera axes
+    has_unlabelled: bool  # whether regions were marked as not labelled
 
 
 class KITTITrackingReader(TrackedReader):
@@ -94,7 +96,7 @@ class KITTITrackingReader(TrackedReader):
 
     def notice(self, files: list[Path]) -> str:
         """How many sequences lack the motion of their camera."""
-        if not (lacking := [file.stem for file in files if not _oxts_of(file).exists()]):
+        if not (lacking := [file.stem for file in files if not oxts_of(file).exists()]):
             return ""
         return (
             f"{len(lacking)} of {len(files)} sequences have no file in oxts that tells how their camera moves, so "
@@ -107,13 +109,13 @@ class KITTITrackingReader(TrackedReader):
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
-        name, oxts = file.stem, _oxts_of(file)
+        name, oxts = file.stem, oxts_of(file)
         pictures = pictures_in(file, root, f"../image_02/{name}")
         camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(pictures):
             msg = f"{file}: {len(pictures)} pictures but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
-        labels = _read_labels(file, len(pictures))
+        labels = read_labels(file, len(pictures))
         clips = {}
         for noun, track in self._nearest(file, labels):
             clip_id = f"kitti-{name}-{noun}-{track.track}"
@@ -122,7 +124,7 @@ class KITTITrackingReader(TrackedReader):
             _logger.warning("%s: left out, nothing is clearly the nearest in three frames", file)
         return clips
 
-    def _nearest(self, file: Path, labels: _Labels) -> list[tuple[str, NearestTrack]]:
+    def _nearest(self, file: Path, labels: Labels) -> list[tuple[str, NearestTrack]]:
         """Nouns and tracks with rows of ``labels``."""
         heights = labels.boxes_xyxy[:, 3] - labels.boxes_xyxy[:, 1]
         clear = (labels.truncated <= self.max_truncated) & (labels.occluded <= self.max_occluded)
@@ -147,7 +149,8 @@ class KITTITrackingReader(TrackedReader):
         return found
 
 
-def _oxts_of(file: Path) -> Path:
+def oxts_of(file: Path) -> Path:
+    """Where the camera's motion of a label file is."""
     return file.resolve().parent.parent / "oxts" / f"{file.stem}.txt"
 
 
@@ -156,7 +159,7 @@ def _clip(
     sequence: str,
     track: NearestTrack,
     noun: str,
-    labels: _Labels,
+    labels: Labels,
     camera: CameraTrack | None,
     pictures: tuple[Path, ...],
 ) -> Clip:
@@ -174,11 +177,17 @@ def _clip(
     )
 
 
-def _read_labels(file: Path, num_frames: int) -> _Labels:
-    numbers, classes = [], []
+def read_labels(file: Path, num_frames: int) -> Labels:
+    """The rows of one label file that are about objects.
+
+    Raises:
+        AnnotationError: Naming the file, the row and what does not fit.
+    """
+    numbers, classes, has_unlabelled = [], [], False
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         words = line.split()
         if len(words) > 2 and words[2] == "DontCare":
+            has_unlabelled = True
             continue
         try:
             row = [float(word) for word in (*words[:2], *words[3:])]
@@ -191,12 +200,14 @@ def _read_labels(file: Path, num_frames: int) -> _Labels:
         classes.append(words[2])
     rows = np.array(numbers).reshape(-1, NUM_COLUMNS - 1)
     where = f"{file}, DontCare left out"
-    return _Labels(
+    return Labels(
         frames=whole_numbers(where, "frame", rows[:, 0], 0, num_frames - 1),
         tracks=whole_numbers(where, "track", rows[:, 1], 0, 10**6),
         classes=np.array(classes, dtype=np.str_),
         truncated=rows[:, 2],
         occluded=rows[:, 3],
         boxes_xyxy=require_xyxy(where, rows[:, 5:9]),
+        sizes_metres=rows[:, 9:12],
         places_metres=rows[:, 12:15],
+        has_unlabelled=has_unlabelled,
     )

@@ -1,6 +1,7 @@
 """Scenes described by 3D boxes around their objects, such as those that VSI-Bench was made from (arXiv 2412.14171)."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from remot.data.annotations.base import (
     require_object,
     require_text,
 )
+from remot.data.annotations.native_fields import number_or_none, texts_or_none
 from remot.data.annotations.tracked import times_of, video_beside
 from remot.errors import AnnotationError
 from remot.structures import Clip, FloatArray, LayoutBox
@@ -34,14 +36,16 @@ class LayoutReader(AnnotationReader):
 
     - VSI-Bench's ``<data set>_meta_info_<split>.json``, many scenes in a file: ``object_bbox`` has for each name a list
       of boxes ``centroid`` [3], ``axesLengths`` [3] full lengths, ``normalizedAxes`` [9] the box's own axes in ROWS,
-      and ``min``, ``max``, which are not read. Nor is ``object_counts``, which may count things that have no box.
+      and ``min``, ``max``, which are not read. ``room_size`` is the floor area in square metres. ``object_counts`` may
+      count things that have no box; only kinds with as many boxes are taken to be complete.
     - ``layout.json`` or ``<name>.layout.json``, one scene::
 
         {"format": "remot-layout/1", "scene": "kitchen", "domain": "home",
          "objects": [{"name": "chair", "centre_metres": [1, 2, 0.5], "size_metres": [0.5, 0.5, 1],
                       "axes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}]}
 
-      ``axes`` (rows) may be left out.
+      ``axes`` (rows) may be left out. ``room_area_square_metres`` and ``complete_kinds`` may be added; they mean what
+      they mean in the native format.
 
     The video lies beside the file or in a folder beside it; the file's own ``video_path`` belongs to another machine.
     With a video the clip has the times of its pictures, without one it has no media and the single time 0.
@@ -72,18 +76,17 @@ class LayoutReader(AnnotationReader):
         """
         content = self._content(source.file)
         if source.key:
-            scene, domain, layout = source.key, *_from_vsi_bench(str(source), content[source.key])
+            scene, found = source.key, _from_vsi_bench(str(source), content[source.key])
         else:
-            scene, domain, layout = _from_own_format(str(source), content)
+            scene, found = _from_own_format(str(source), content)
         video = video_beside(source.file, root, scene)
         room = SAME_ROOM.fullmatch(scene)
         return Clip(
             clip_id=scene,
             scene_id=room.group(1) if room else scene,
-            domain=domain,
             media=video,
             pts_seconds=times_of(source.file, video),
-            layout=layout,
+            **found,
         )
 
     def _content(self, file: Path) -> dict[str, Any]:
@@ -92,11 +95,11 @@ class LayoutReader(AnnotationReader):
         return self._last[1]
 
 
-def _from_vsi_bench(where: str, value: object) -> tuple[str, tuple[LayoutBox, ...]]:
-    """Domain and boxes of one scene."""
+def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
+    """What a clip is told of one scene, by the names of its arguments."""
     content = require_object(where, value)
     check_keys(where, {"object_bbox", "dataset"} & set(content), ("object_bbox", "dataset"))
-    boxes = []
+    boxes: list[LayoutBox] = []
     for name, listed in require_object(f"{where}: object_bbox", content["object_bbox"]).items():
         if not isinstance(listed, list):
             msg = f"{where}: {name}: expected a list of boxes, found {type(listed).__name__}"
@@ -104,12 +107,19 @@ def _from_vsi_bench(where: str, value: object) -> tuple[str, tuple[LayoutBox, ..
         for number, box in enumerate(listed, start=1):
             keys = ("centroid", "axesLengths", "normalizedAxes")
             boxes.append(_box(f"{where}: {name} {number}", name, box, keys, ("min", "max")))
-    return require_text(where, content, "dataset"), tuple(boxes)
+    counted = require_object(f"{where}: object_counts", content.get("object_counts", {}))
+    boxed = Counter(box.name for box in boxes)
+    return {
+        "domain": require_text(where, content, "dataset"),
+        "layout": tuple(boxes),
+        "room_area_square_metres": number_or_none(where, content, "room_size"),
+        "complete_kinds": tuple(name for name, number in sorted(boxed.items()) if counted.get(name) == number),
+    }
 
 
-def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, str, tuple[LayoutBox, ...]]:
-    """Scene, domain and boxes."""
-    check_keys(where, content, ("format", "scene", "domain", "objects"))
+def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Scene, and what a clip is told of it by the names of its arguments."""
+    check_keys(where, content, ("format", "scene", "domain", "objects"), ("room_area_square_metres", "complete_kinds"))
     if content["format"] != FORMAT:
         msg = f"{where}: format is {content['format']!r:.40}, this version reads {FORMAT!r}"
         raise AnnotationError(msg)
@@ -123,7 +133,12 @@ def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, str, tup
         check_keys(place, box, ("name", "centre_metres", "size_metres", "axes"))
         name = require_text(place, box, "name")
         boxes.append(_box(place, name, box, ("centre_metres", "size_metres", "axes"), ("name",)))
-    return require_text(where, content, "scene"), require_text(where, content, "domain"), tuple(boxes)
+    return require_text(where, content, "scene"), {
+        "domain": require_text(where, content, "domain"),
+        "layout": tuple(boxes),
+        "room_area_square_metres": number_or_none(where, content, "room_area_square_metres"),
+        "complete_kinds": texts_or_none(where, content, "complete_kinds"),
+    }
 
 
 def _box(where: str, name: str, value: object, keys: tuple[str, str, str], others: tuple[str, ...]) -> LayoutBox:

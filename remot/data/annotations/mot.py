@@ -108,7 +108,7 @@ class MOTReader(TrackedReader):
 
     def notice(self, files: list[Path]) -> str:
         """How many cameras are not known to stand still."""
-        return self.still_cameras.about_others([_bare_name(file) for file in files])
+        return self.still_cameras.about_others([bare_name(file) for file in files])
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number.
@@ -116,7 +116,7 @@ class MOTReader(TrackedReader):
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
-        name, bare = file.parent.parent.resolve().name, _bare_name(file)
+        name, bare = file.parent.parent.resolve().name, bare_name(file)
         sequence = read_mot_sequence(file)
         media, media_times = mot_media(file, root, sequence)
         clips = {}
@@ -124,7 +124,7 @@ class MOTReader(TrackedReader):
             frames = sequence.frames[track.rows]
             clips[f"{noun} {track.track}"] = Clip(
                 clip_id=f"{name}-{noun}-{track.track}",
-                scene_id=_scene_of(bare),
+                scene_id=scene_of(bare),
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
                 pts_seconds=frames / sequence.frame_rate,
@@ -162,12 +162,12 @@ class MOTReader(TrackedReader):
         return found
 
 
-def _bare_name(file: Path) -> str:
+def bare_name(file: Path) -> str:
     """Name of a sequence without that of a detector."""
     return DETECTOR.sub("", file.parent.parent.resolve().name)
 
 
-def _scene_of(bare: str) -> str:
+def scene_of(bare: str) -> str:
     """One scene for all copies of the same pictures."""
     shared = SAME_PICTURES.search(bare)
     return f"MOT16/17-{shared[1]}" if shared else known_sequence(bare, STATIC_SEQUENCES) or bare

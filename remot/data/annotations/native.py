@@ -36,8 +36,10 @@ from remot.data.annotations.native_fields import (
     effector_from,
     event_from,
     layout_box_from,
+    number_or_none,
     object_from,
     paths_from,
+    texts_or_none,
 )
 from remot.data.annotations.native_writer import FORMAT, write_annotation, write_clip
 from remot.errors import AnnotationError
@@ -46,7 +48,17 @@ from remot.structures import Clip, Media
 __all__ = ["FORMAT", "OPTIONAL_KEYS", "REQUIRED_KEYS", "NativeReader", "write_annotation", "write_clip"]
 
 REQUIRED_KEYS = ("format", "id", "scene", "domain", "media", "pts_seconds")
-TRACK_KEYS = ("camera", "camera_moves", "effectors", "objects", "agent", "events", "layout")
+TRACK_KEYS = (
+    "camera",
+    "camera_moves",
+    "effectors",
+    "objects",
+    "agent",
+    "events",
+    "layout",
+    "room_area_square_metres",
+    "complete_kinds",
+)
 OPTIONAL_KEYS = (*TRACK_KEYS, "media_pts_seconds", "source", "licence")
 
 
@@ -115,6 +127,8 @@ def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: in
         "events": tuple(event_from(f"{file}: event {k}", value) for k, value in enumerate(events)),
         "camera_moves": bool_from(str(file), content, "camera_moves", default=False),
         "layout": tuple(layout_box_from(f"{file}: layout {k}", value) for k, value in enumerate(layout)),
+        "room_area_square_metres": number_or_none(str(file), content, "room_area_square_metres"),
+        "complete_kinds": texts_or_none(str(file), content, "complete_kinds"),
     }
 
 

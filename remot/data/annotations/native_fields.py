@@ -55,17 +55,23 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    check_keys(where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks"))
-    depths, masks = content.get("depths_metres"), content.get("masks")
+    check_keys(
+        where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres")
+    )
+    depths, masks, size, centres = (
+        content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres")
+    )
     pictures, mask_value = (
         (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
     )
     return ObjectTrack(
-        boxes_xyxy=_boxes_from(f"{where}: boxes_xyxy", content["boxes_xyxy"]),
+        boxes_xyxy=_rows_from(f"{where}: boxes_xyxy", content["boxes_xyxy"], 4),
         is_landmark=bool_from(where, content, "is_landmark", default=False),
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
+        size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
+        centres_metres=None if centres is None else _rows_from(f"{where}: centres_metres", centres, 3),
     )
 
 
@@ -138,16 +144,16 @@ def numbers_or_unknown(where: str, rows: object) -> FloatArray:
     return numbers
 
 
-def _boxes_from(where: str, rows: object) -> FloatArray:
-    """[N, 4], a row of NaN for each ``null``."""
+def _rows_from(where: str, rows: object, width: int) -> FloatArray:
+    """[N, width], a row of NaN for each ``null``."""
     if not isinstance(rows, list):
-        msg = f"{where}: expected a list of boxes, null where the object is not visible"
+        msg = f"{where}: expected a list of {width} numbers for each frame, null where the object is not visible"
         raise AnnotationError(msg)
-    visible = [row for row in rows if row is not None]
-    boxes = np.full((len(rows), 4), np.nan)
-    if visible:
-        boxes[[row is not None for row in rows]] = _array(where, visible, (len(visible), 4))
-    return boxes
+    known = [row for row in rows if row is not None]
+    numbers = np.full((len(rows), width), np.nan)
+    if known:
+        numbers[[row is not None for row in rows]] = _array(where, known, (len(known), width))
+    return numbers
 
 
 def _masks_from(
@@ -190,6 +196,31 @@ def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -
         msg = f"{where}: {key} must be true or false, found {value!r:.40}"
         raise AnnotationError(msg)
     return value
+
+
+def number_or_none(where: str, content: dict[str, Any], key: str) -> float | None:
+    """The number under ``key``, None without one.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    value = content.get(key)
+    return None if value is None else float(_array(f"{where}: {key}", value, ()))
+
+
+def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    """The texts listed under ``key``, None without a list.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    value = content.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        msg = f"{where}: {key} must be a list of texts, found {value!r:.60}"
+        raise AnnotationError(msg)
+    return tuple(value)
 
 
 def _array(where: str, value: object, shape: tuple[int, ...]) -> FloatArray:

@@ -133,6 +133,10 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
             }
             for box in clip.layout
         ]
+    if clip.room_area_square_metres is not None:
+        content["room_area_square_metres"] = round(clip.room_area_square_metres, 4)
+    if clip.complete_kinds is not None:
+        content["complete_kinds"] = list(clip.complete_kinds)
     return content
 
 
@@ -142,13 +146,21 @@ def _effector_content(track: EffectorTrack) -> dict[str, Any]:
 
 
 def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:
-    boxes = [_rounded(box, 2) if np.isfinite(box).all() else None for box in track.boxes_xyxy]
-    content: dict[str, Any] = {"boxes_xyxy": boxes, "is_landmark": track.is_landmark}
+    content: dict[str, Any] = {"boxes_xyxy": _known_rows(track.boxes_xyxy, 2), "is_landmark": track.is_landmark}
     if track.depths_metres is not None:
         content["depths_metres"] = _rounded(track.depths_metres, 4, unknown=True)
+    if track.centres_metres is not None:
+        content["centres_metres"] = _known_rows(track.centres_metres, 3)
+    if track.size_metres is not None:
+        content["size_metres"] = _rounded(track.size_metres, 4)
     if track.masks is not None:
         content["masks"] = {"media": masks.place(track.masks), "value": track.mask_value}
     return content
+
+
+def _known_rows(rows: FloatArray, decimals: int) -> list[Any]:
+    """Rows as short numbers, None for those that hold NaN."""
+    return [_rounded(row, decimals) if np.isfinite(row).all() else None for row in rows]
 
 
 def _rounded(array: FloatArray, decimals: int, *, unknown: bool = False) -> list[Any]:

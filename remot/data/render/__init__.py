@@ -1,23 +1,35 @@
 """Seeded synthetic clips whose annotations are exact by construction; what ``remot data render`` runs."""
 
 from pathlib import Path
+from typing import Literal
 
 
-def render_command(out: Path, num_clips: int = 175, seed: int = 0, num_workers: int = 1) -> None:
+def render_command(
+    out: Path,
+    num_clips: int = 175,
+    seed: int = 0,
+    num_workers: int = 1,
+    collection: Literal["triplets", "tasks"] = "triplets",
+) -> None:
     """Render a collection of synthetic clips.
 
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips, the kinds taking turns.
         seed: Names the collection.
-        num_workers: Processes to share the work; the clips do not depend on it.
+        num_workers: Processes to share the work, for triplets; the clips do not depend on it.
+        collection: Clips for triplets, or clips for tasks: with events, tracks, layouts and camera paths.
     """
     from rich.progress import Progress
 
     from remot.data.render.clips import render_dataset
+    from remot.data.render.task_clips import render_task_clips
 
     with Progress() as bar:
         task = bar.add_task("rendering clips", total=num_clips)
+        if collection == "tasks":
+            render_task_clips(out, num_clips, seed, lambda done: bar.update(task, completed=done))
+            return
         render_dataset(
             out, num_clips, seed, num_workers=num_workers, progress=lambda done: bar.update(task, completed=done)
         )

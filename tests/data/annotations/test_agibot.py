@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import AgiBotReader
-from remot.data.loading import load_clips
 from remot.data.video import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 START = 1_727_000_000_123_456_789
@@ -72,7 +72,7 @@ def test_hands_with_joint_angles_have_no_opening(tmp_path):
 
 
 def test_times_are_nanoseconds_and_pictures_are_found_by_number(tmp_path):
-    (clip,) = load_clips(AgiBotReader(), write_episode(tmp_path)).clips
+    (clip,) = good_clips(AgiBotReader(), write_episode(tmp_path))
     assert_close(clip.pts_seconds, [0, 0.033, 0.07])
     assert_close(clip.media_pts_seconds, [0, 1 / 30, 2 / 30], atol=1e-6)
     assert [round(float(frame.float().mean()) / 60) for frame in read_frames(clip, [2, 0, 1])] == [2, 0, 1]

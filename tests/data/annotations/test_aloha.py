@@ -11,9 +11,9 @@ from PIL import Image
 
 from remot.data.annotations import AlohaReader
 from remot.data.annotations import hdf5 as hdf5_module
-from remot.data.loading import load_clips
 from remot.data.video import check_media, read_frames
 from remot.errors import AnnotationError, ConfigError, DecodeError
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 NUM_FRAMES = 3
@@ -108,7 +108,7 @@ def test_simulated_episodes_are_told_apart_and_folders_name_clips(tmp_path):
     (tmp_path / "cube").mkdir()
     write_episode(tmp_path / "cube", sim=True)
     write_episode(tmp_path)
-    told = [(clip.clip_id, clip.domain) for clip in load_clips(AlohaReader(), tmp_path).clips]
+    told = [(clip.clip_id, clip.domain) for clip in good_clips(AlohaReader(), tmp_path)]
     assert told == [("cube-episode_0", "aloha-sim"), ("episode_0", "aloha")]
 
 

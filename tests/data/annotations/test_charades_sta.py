@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import CharadesSTAReader
-from remot.data.loading import load_clips
 from remot.data.video import write_video
 from remot.errors import AnnotationError
 from remot.structures import Event
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 VIDEO = {
@@ -46,7 +46,7 @@ def read(root, *settings):
 
 def test_json(tmp_path):
     write_json(tmp_path, {"3MSZA": VIDEO})
-    (clip,) = load_clips(CharadesSTAReader(), tmp_path).clips
+    (clip,) = good_clips(CharadesSTAReader(), tmp_path)
     assert clip.events == (Event("person turn a light on.", 24.3, 30.4), Event("person sits.", 0.0, 5.0))
     assert (clip.clip_id, clip.scene_id, clip.domain) == ("3MSZA", "3MSZA", "charades_sta")
     assert (clip.media, clip.pts_seconds.tolist()) == (None, [0.0])
@@ -71,7 +71,7 @@ def test_a_video_gives_its_times(tmp_path, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
     write_text(tmp_path)
     write_video(tmp_path / folder / "3MSZA.mp4", np.zeros((3, 16, 16, 3), dtype=np.uint8), 5)
-    first, second = load_clips(CharadesSTAReader(), tmp_path).clips
+    first, second = good_clips(CharadesSTAReader(), tmp_path)
     assert first.media.name == "3MSZA.mp4"
     assert_close(first.pts_seconds, [0, 0.2, 0.4])
     assert second.media is None

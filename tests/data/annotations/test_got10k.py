@@ -7,10 +7,10 @@ import pytest
 
 from remot.data.annotations import GOT10kListReader, GOT10kReader
 from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
-from remot.data.loading import load_clips
 from remot.data.triplets import TripletSampler
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations.good_clips import good_clips
 from tests.data.annotations.pictures import levels, write_pictures
 from tests.helpers import assert_close
 
@@ -106,7 +106,7 @@ def write_list(root, entries):
 
 def test_a_list_has_boxes_and_no_pictures(tmp_path):
     write_list(tmp_path, [ENTRY, {**ENTRY, "path": "x/GOT-10k_Val_000011/", "object": "boar"}])
-    first, second = load_clips(GOT10kListReader(), tmp_path).clips
+    first, second = good_clips(GOT10kListReader(), tmp_path)
     assert (first.clip_id, second.clip_id, first.media) == ("GOT-10k_Val_000010", "GOT-10k_Val_000011", None)
     assert_close(first.objects["sloth"].boxes_xyxy, [[0.1, 0.0, 0.8, 0.5]] * 8)
     assert first.pts_seconds.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -116,7 +116,7 @@ def test_a_list_has_boxes_and_no_pictures(tmp_path):
 def test_nothing_is_asked_about_the_motion_in_a_list(tmp_path):
     """From one edge of the picture to the other is a way of 0.9 units, and any motion takes pixels."""
     write_list(tmp_path, [{**ENTRY, "gt": [[0, 0, 0.1, 0.1], [0.9, 0.9, 1, 1], [0, 0, 0.1, 0.1]]}])
-    (clip,) = load_clips(GOT10kListReader(), tmp_path).clips
+    (clip,) = good_clips(GOT10kListReader(), tmp_path)
     assert TripletSampler([ObjectHorizontal(), ObjectVertical()]).askable(clip) == []
 
 

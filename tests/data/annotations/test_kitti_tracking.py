@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 from remot.data.annotations import KITTITrackingReader
 from remot.data.annotations.kitti_oxts import camera_of
 from remot.data.experts import CameraPitch, CameraYaw, MaskFrame, ObjectDepth, ObjectHorizontal
-from remot.data.loading import load_clips
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations.good_clips import good_clips
 from tests.data.annotations.pictures import levels, write_pictures
 from tests.helpers import assert_close
 
@@ -66,7 +66,7 @@ def camera(root, poses, calib=CALIB):
 
 def test_boxes_depths_and_times(tmp_path):
     write(tmp_path)
-    (clip,) = load_clips(KITTITrackingReader(), tmp_path).clips
+    (clip,) = good_clips(KITTITrackingReader(), tmp_path)
     track = clip.objects["car"]
     assert_close(track.boxes_xyxy, [[100, 100, 160, 150], [140, 100, 200, 150], [180, 100, 240, 150]])
     assert_close(track.depths_metres, [10, 11, 12])

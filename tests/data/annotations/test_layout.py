@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import LayoutReader
-from remot.data.loading import load_clips
 from remot.data.video import write_video
 from remot.errors import AnnotationError
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 #: Turned by 90 degrees about z: the box's first axis points along the world's y, the second along -x.
@@ -46,7 +46,7 @@ def read(root):
 def test_rows_are_the_axes(tmp_path):
     """The real files agree with rows: |axes|^T half lengths reaches from the centroid to ``max``."""
     write(tmp_path, {"scene0251_00": SCENE})
-    (clip,) = load_clips(LayoutReader(), tmp_path).clips
+    (clip,) = good_clips(LayoutReader(), tmp_path)
     (box,) = clip.layout
     assert (box.name, clip.clip_id, clip.scene_id, clip.domain) == ("chair", "scene0251_00", "scene0251", "scannet")
     assert_close(box.axes[0], [0, 1, 0])
@@ -65,7 +65,7 @@ def test_a_video_gives_its_times(tmp_path, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
     write(tmp_path, {"scene0251_00": SCENE, "scene0252_00": SCENE})
     write_video(tmp_path / folder / "scene0251_00.mp4", np.zeros((3, 16, 16, 3), dtype=np.uint8), 5)
-    first, second = load_clips(LayoutReader(), tmp_path).clips
+    first, second = good_clips(LayoutReader(), tmp_path)
     assert first.media.name == "scene0251_00.mp4"
     assert_close(first.pts_seconds, [0, 0.2, 0.4])
     assert second.media is None
@@ -169,4 +169,35 @@ def test_a_broken_video_and_a_missing_file_are_named(tmp_path):
     write(tmp_path, {"scene0251_00": SCENE})
     (tmp_path / "scene0251_00.mp4").write_bytes(b"torn")
     with pytest.raises(AnnotationError, match=r"video scene0251_00\.mp4 cannot be read"):
+        read(tmp_path)
+
+
+def test_area_and_what_can_be_counted(tmp_path):
+    """Two tables are counted but only one has a box."""
+    boxes = {"chair": [BOX], "table": [BOX]}
+    write(tmp_path, {"s": {**SCENE, "object_bbox": boxes, "object_counts": {"chair": 1, "table": 2}}})
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (9.0, ("chair",))
+
+
+def test_area_and_complete_kinds_of_the_own_format(tmp_path):
+    write(tmp_path, {**OWN, "room_area_square_metres": 20, "complete_kinds": ["chair"]}, "layout.json")
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (20.0, ("chair",))
+    write(tmp_path, OWN, "layout.json")
+    (clip,) = read(tmp_path)
+    assert (clip.room_area_square_metres, clip.complete_kinds) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"room_area_square_metres": 0}, "room_area_square_metres is 0"),
+        ({"room_area_square_metres": "large"}, "room_area_square_metres"),
+        ({"complete_kinds": "chair"}, "complete_kinds must be a list of texts"),
+    ],
+)
+def test_areas_and_kinds_that_are_none(tmp_path, changes, message):
+    write(tmp_path, {**OWN, **changes}, "layout.json")
+    with pytest.raises(AnnotationError, match=message):
         read(tmp_path)

@@ -14,9 +14,9 @@ from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.data.annotations import parquet as parquet_module
 from remot.data.annotations.lerobot_folder import fill_template
 from remot.data.annotations.lerobot_robots import KNOWN_ROBOTS, effectors_of
-from remot.data.loading import load_clips
 from remot.data.video import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 FPS = 10
@@ -235,7 +235,7 @@ def test_v3_episodes_of_one_mp4_have_their_own_pictures_and_rows(tmp_path):
         assert clip.pts_seconds[0] == 0
     assert levels(clips[2], 20, [3, 0]) == [9, 6]
     assert [clip.events[0].text for clip in clips] == ["lift", "drop", "lift"]
-    assert len(load_clips(reader(), tmp_path).clips) == 3
+    assert len(good_clips(reader(), tmp_path)) == 3
 
 
 def test_v3_lengths_must_fit_the_rows_and_the_stretch_of_video(tmp_path):

@@ -5,9 +5,9 @@ import pytest
 
 from remot.data.annotations import MOTReader
 from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
-from remot.data.loading import load_clips
 from remot.data.video import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations.good_clips import good_clips
 from tests.data.annotations.pictures import levels, write_pictures
 from tests.helpers import assert_close
 
@@ -72,7 +72,7 @@ def test_a_video_in_the_place_of_pictures(tmp_path):
     folder = write(tmp_path, [*WALK[1:], mot15(4, 4, 200, 100)], num=4, pictures=False)
     grey = np.arange(4, dtype=np.uint8)[:, None, None, None] * 10
     write_video(folder / "TUD-Campus.mp4", np.broadcast_to(grey, (4, 48, 64, 3)).copy(), 5, crf=1)
-    (clip,) = load_clips(MOTReader(), tmp_path).clips
+    (clip,) = good_clips(MOTReader(), tmp_path)
     assert_close(clip.pts_seconds, [0.04, 0.08, 0.12])
     assert_close(clip.media_pts_seconds, [0.2, 0.4, 0.6])  # the video's own rate is 5
     assert levels(read_frames(clip, [0, 1, 2])) == [1, 2, 3]
@@ -178,7 +178,7 @@ def test_one_bad_sequence_can_be_skipped(tmp_path):
     write(tmp_path, WALK, "TUD-Campus")
     write(tmp_path, [*WALK, "4,5"], "TUD-Stadtmitte")
     with pytest.warns(UserWarning, match="1 bad clips are left out"):
-        (clip,) = load_clips(MOTReader(), tmp_path, "skip").clips
+        (clip,) = good_clips(MOTReader(), tmp_path, "skip")
     assert clip.scene_id == "TUD-Campus"
 
 

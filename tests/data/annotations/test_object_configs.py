@@ -13,6 +13,8 @@ READERS = {
     "otb": annotations.OTBReader,
     "got10k": annotations.GOT10kReader,
     "kitti_tracking": annotations.KITTITrackingReader,
+    "mot_scenes": annotations.MOTSceneReader,
+    "kitti_scenes": annotations.KITTISceneReader,
     "layout": annotations.LayoutReader,
     "charades_sta": annotations.CharadesSTAReader,
 }

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from remot.data.annotations import BridgeReader, DroidReader, RLDSEffector, RLDSReader
-from remot.data.loading import load_clips
 from remot.data.video import check_media, read_frames
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from tests.data.annotations.example_bytes import example, frame
+from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 NAN = float("nan")
@@ -137,7 +137,7 @@ def test_records_with_black_pictures_are_left_out(tmp_path, caplog):
 
 
 def test_clips_travel_to_other_processes(tmp_path):
-    clips = load_clips(BridgeReader(), write_records(tmp_path, record(levels=(1, 2, 3)), record())).clips
+    clips = good_clips(BridgeReader(), write_records(tmp_path, record(levels=(1, 2, 3)), record()))
     assert levels(pickle.loads(pickle.dumps(clips[1]))) == [50, 100, 150]
 
 
@@ -170,7 +170,7 @@ def test_a_truncated_file_is_named_and_what_comes_before_is_kept(tmp_path):
     with pytest.raises(AnnotationError, match=r"record 1 cannot be read, byte \d+: a record of \d+ bytes is cut short"):
         read(tmp_path)
     with pytest.warns(UserWarning, match="1 bad clips are left out, 1 remain"):
-        assert len(load_clips(BridgeReader(), tmp_path, "skip").clips) == 1
+        assert len(good_clips(BridgeReader(), tmp_path, "skip")) == 1
 
 
 def test_a_folder_without_records(tmp_path):

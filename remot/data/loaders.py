@@ -1,0 +1,58 @@
+"""Loaders of prompts by address."""
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from remot.data.collate import collate_prompts
+from remot.data.dataset import Sample
+from remot.errors import ConfigError
+
+
+class AddressLoader(DataLoader[Sample]):
+    """A loader that Lightning may resume within an epoch: its position is part of the data module's state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing of its own."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
+def address_loader(dataset: Dataset[Sample], batches: Sampler[list[int]], num_workers: int) -> AddressLoader:
+    """Batches of prompts.
+
+    Args:
+        dataset: Prompts by address.
+        batches: Which addresses make which batch.
+        num_workers: Processes that decode; the prompts do not depend on it.
+    """
+    return AddressLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate_prompts,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        worker_init_fn=_use_one_thread,
+    )
+
+
+def require_batch(batch_size: int, num_prompts: int) -> None:
+    """Refuse batches that an epoch cannot hold.
+
+    Raises:
+        ConfigError: If the batch is smaller than 1 or larger than an epoch.
+    """
+    if not 1 <= batch_size <= num_prompts:
+        msg = (
+            f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
+            "choose a batch of at least 1 and no more than an epoch"
+        )
+        raise ConfigError(msg)
+
+
+def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
+    """Keep the workers from fighting over the cores."""
+    torch.set_num_threads(1)

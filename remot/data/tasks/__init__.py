@@ -1,0 +1,59 @@
+"""Kinds of questions about annotated clips, see ``docs/tasks.md``."""
+
+from remot.data.tasks.base import PictureEdit, Task, TaskPlan
+from remot.data.tasks.caption import EventCaption
+from remot.data.tasks.dataset import TaskDataset
+from remot.data.tasks.detection import Detection
+from remot.data.tasks.event_choice import EventChoice, GroundedEventChoice
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingSpans
+from remot.data.tasks.image_choice import ImageGroundedChoice
+from remot.data.tasks.mixed import MixedDataset
+from remot.data.tasks.motion_contrast import MotionContrast
+from remot.data.tasks.quality import PictureQuality
+from remot.data.tasks.rooms.counting import ObjectCounting
+from remot.data.tasks.rooms.direction import RelativeDirection
+from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
+from remot.data.tasks.rooms.order import AppearanceOrder
+from remot.data.tasks.rooms.size import ObjectSize, RoomSize
+from remot.data.tasks.tracking import ObjectTracking
+from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackOrder, TrackSize
+from remot.data.tasks.tracks.counting import TrackCounting
+from remot.data.tasks.tracks.moving import Displacement, MotionDirection
+from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
+
+__all__ = [
+    "AbsoluteDistance",
+    "AppearanceOrder",
+    "BoxLocalisation",
+    "Detection",
+    "Displacement",
+    "EventCaption",
+    "EventChoice",
+    "FrameSampling",
+    "GroundedEventChoice",
+    "ImageGroundedChoice",
+    "MixedDataset",
+    "MotionContrast",
+    "MotionDirection",
+    "ObjectCounting",
+    "ObjectSize",
+    "ObjectTracking",
+    "PictureEdit",
+    "PictureQuality",
+    "RelativeDirection",
+    "RelativeDistance",
+    "RoomSize",
+    "Task",
+    "TaskDataset",
+    "TaskPlan",
+    "TemporalGrounding",
+    "TemporalGroundingSpans",
+    "TimeInView",
+    "TrackCounting",
+    "TrackDirection",
+    "TrackDistance",
+    "TrackNearest",
+    "TrackOrder",
+    "TrackSize",
+]

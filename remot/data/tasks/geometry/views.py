@@ -1,0 +1,138 @@
+"""Which boxes of a scene a camera sees, told from boxes alone; what walls hide is not known.
+
+Notation: N frames, R points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.tasks.geometry.boxes import EDGES, corners, surface_points
+from remot.structures import CameraTrack, FloatArray, LayoutBox
+
+#: Nearer than this nothing is seen, in metres.
+_NEAR = 0.05
+#: A point of a surface is not hidden by the surface it lies on; a share of the way to it.
+_TOUCH = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """How much of a box each frame shows.
+
+    Args:
+        seen: [N] share of its surface points that are in the picture and hidden by no box, itself included; at most
+            about two thirds.
+        possible: [N] bool, False where it is certain that nothing of it is in the picture.
+    """
+
+    seen: FloatArray
+    possible: NDArray[np.bool_]
+
+
+def picture_points(points: FloatArray, camera_to_world: FloatArray, intrinsics: FloatArray) -> FloatArray:
+    """[R, 3] pixels x, y and depth in metres of world points [R, 3]; x and y are NaN where not in front."""
+    local = (points - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
+    depth = local[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = (local @ intrinsics.T)[:, :2] / np.where(depth > _NEAR, depth, np.nan)[:, None]
+    return np.column_stack([pixels, depth])
+
+
+def in_picture(pixels: FloatArray, intrinsics: FloatArray, border: float) -> NDArray[np.bool_]:
+    """[R] which points of :func:`picture_points` lie in the picture, widened by ``border`` of its size on each side.
+
+    The picture is taken to be twice as large as its principal point is far from the corner.
+    """
+    size = 2 * intrinsics[:2, 2]
+    place = pixels[:, :2] / size
+    return np.asarray(((place >= -border) & (place <= 1 + border)).all(axis=1))  # NaN is outside
+
+
+def hidden(points: FloatArray, eye: FloatArray, others: Sequence[LayoutBox]) -> NDArray[np.bool_]:
+    """[R] which points [R, 3] have one of the boxes between them and ``eye``."""
+    blocked = np.zeros(len(points), dtype=np.bool_)
+    for box in others:
+        start, ends = box.axes @ (eye - box.centre_metres), (points - box.centre_metres) @ box.axes.T
+        blocked |= _segments_meet(start, ends - start, box.size_metres / 2)
+    return blocked
+
+
+def _segments_meet(start: FloatArray, ways: FloatArray, half: FloatArray) -> NDArray[np.bool_]:
+    """[R] whether a way [R, 3] from ``start`` goes through the box of half sides ``half`` before its end."""
+    ways = np.where(np.abs(ways) < 1e-12, 1e-12, ways)
+    first, second = (-half - start) / ways, (half - start) / ways
+    enters, leaves = np.minimum(first, second).max(axis=1), np.maximum(first, second).min(axis=1)
+    return np.asarray((enters < leaves) & (leaves > 0) & (enters < 1 - _TOUCH))
+
+
+def sights(
+    boxes: Sequence[LayoutBox],
+    camera: CameraTrack,
+    frames: Sequence[int],
+    border: float = 0.1,
+    min_extent: float = 0.03,
+) -> list[Sight]:
+    """How much the frames show of each of ``boxes``, all of which may stand in front of each other.
+
+    Args:
+        boxes: What is looked for.
+        camera: Poses in the axes of the boxes, with intrinsics.
+        frames: N annotated frames.
+        border: How near the picture, as a share of its size, counts as possibly in it.
+        min_extent: Width or height in shares of the picture's from which a thing is large enough to be seen.
+
+    Raises:
+        ValueError: If the camera has no intrinsics.
+    """
+    if camera.intrinsics is None:
+        msg = "what a camera sees cannot be told without intrinsics"
+        raise ValueError(msg)
+    seen = np.zeros((len(boxes), len(frames)))
+    possible = np.zeros((len(boxes), len(frames)), dtype=np.bool_)
+    points = np.stack([surface_points(box) for box in boxes]) if boxes else np.zeros((0, 1, 3))
+    for number, frame in enumerate(frames):
+        pose = camera.camera_to_world[frame]
+        seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, min_extent)
+        touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
+        possible[:, number] = touching
+    return [Sight(*row) for row in zip(seen, possible, strict=True)]
+
+
+def _seen_shares(
+    boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, min_extent: float
+) -> FloatArray:
+    """[B] shares of the surface points [B, R, 3] that one picture shows."""
+    inside = np.zeros(points.shape[:2], dtype=np.bool_)
+    for number, one in enumerate(points):
+        pixels = picture_points(one, pose, intrinsics)
+        if _extent(pixels, intrinsics) >= min_extent:
+            inside[number] = in_picture(pixels, intrinsics, 0.0)
+    inside[inside] = ~hidden(points[inside], pose[:3, 3], boxes)
+    return np.asarray(inside.mean(axis=1))
+
+
+def _part_in_front(box: LayoutBox, camera_to_world: FloatArray) -> FloatArray:
+    """[R, 3] corners, in camera axes, of the part of a box that lies in front of the camera."""
+    local = (corners(box) - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
+    starts, ends = local[EDGES[:, 0]], local[EDGES[:, 1]]
+    crosses = (starts[:, 2] > _NEAR) != (ends[:, 2] > _NEAR)
+    starts, ways = starts[crosses], (ends - starts)[crosses]
+    cuts = starts + ways * ((_NEAR - starts[:, 2]) / ways[:, 2])[:, None]
+    return np.concatenate([local[local[:, 2] > _NEAR], cuts])
+
+
+def _may_touch(local: FloatArray, intrinsics: FloatArray, border: float) -> bool:
+    """Whether the rectangle around points [R, 3] in front of the camera meets the widened picture."""
+    if not len(local):
+        return False
+    place = (local @ intrinsics.T)[:, :2] / local[:, 2:] / (2 * intrinsics[:2, 2])
+    return bool((place.max(axis=0) >= -border).all() and (place.min(axis=0) <= 1 + border).all())
+
+
+def _extent(pixels: FloatArray, intrinsics: FloatArray) -> float:
+    """Larger side of the rectangle around the points in front, in shares of the picture's sides."""
+    place = pixels[np.isfinite(pixels[:, 0]), :2] / (2 * intrinsics[:2, 2])
+    return float(np.ptp(place, axis=0).max()) if len(place) else 0.0

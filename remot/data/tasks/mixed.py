@@ -1,0 +1,70 @@
+"""Several tasks in one run, which take turns."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Self
+
+from torch.utils.data import Dataset
+
+from remot.data.dataset import Sample, TripletDataset
+from remot.data.tasks.dataset import TaskDataset
+from remot.seeding import numpy_generator
+from remot.structures import Question, ReferencedQuestion
+
+
+class MixedDataset(Dataset[Sample]):
+    """Prompts of several tasks: each run of as many addresses as there are tasks holds every task once.
+
+    Args:
+        parts: The prompts of each task, by name and in the order of the configuration; a name may come twice.
+        split: Name of the split.
+        num_prompts: Prompts in an epoch.
+        seed: Names the order within each run.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[str, TaskDataset | TripletDataset]], split: str, num_prompts: int, seed: int = 0
+    ) -> None:
+        self.parts = tuple(parts)
+        self.split = split
+        self.num_prompts = num_prompts
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.num_prompts
+
+    def renamed(self, split: str) -> Self:
+        """The same clips under a name with random streams of its own."""
+        renamed = copy.copy(self)
+        renamed.split = split
+        renamed.parts = tuple((name, part.renamed(split)) for name, part in self.parts)
+        return renamed
+
+    def __getitem__(self, address: int) -> Sample:
+        turn, place = divmod(address, len(self.parts))
+        name, part = self.parts[self._order(turn)[place]]
+        epoch, number = divmod(address, self.num_prompts)
+        sample = part[turn]
+        question = as_task(sample.question, name)
+        return replace(sample, question=replace(question, prompt_id=f"{self.split}/{epoch}/{number}"))
+
+    def counts(self) -> Mapping[str, int]:
+        """Prompts of each task in the first epoch."""
+        counts = dict.fromkeys((name for name, _ in self.parts), 0)
+        for address in range(self.num_prompts):
+            turn, place = divmod(address, len(self.parts))
+            counts[self.parts[self._order(turn)[place]][0]] += 1
+        return counts
+
+    def _order(self, turn: int) -> list[int]:
+        generator = numpy_generator(self.seed, self.split, turn, "tasks")
+        return [int(part) for part in generator.permutation(len(self.parts))]
+
+
+def as_task(question: Question, task: str) -> ReferencedQuestion:
+    """``question`` as one of a task; one that belongs to a task already is left alone."""
+    if isinstance(question, ReferencedQuestion):
+        return question
+    held: dict[str, Any] = {field.name: getattr(question, field.name) for field in fields(question)}
+    return ReferencedQuestion(**held, task=task)

@@ -1,0 +1,55 @@
+"""How many things of a kind are in the room?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
+from remot.structures import Clip
+
+
+class ObjectCounting(RoomTask):
+    """The number of boxes of a name, where every thing of that kind has one and is clearly seen.
+
+    Args:
+        min_count: Fewest things of a kind; as VSI-Bench asks, two.
+        frames: As of all questions about rooms.
+        map_axes: As of all questions about rooms.
+        min_seen: As of all questions about rooms.
+        wordings: As of all questions about rooms.
+    """
+
+    name = "object_counting"
+
+    def __init__(
+        self,
+        min_count: int = 2,
+        frames: FrameSampling | None = None,
+        map_axes: MapAxes = "first_view",
+        min_seen: float = 0.2,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, map_axes, min_seen, wordings)
+        self.min_count = min_count
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether there are enough things of a kind."""
+        return max(kind_counts(clip).values(), default=0) >= self.min_count
+
+    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:  # noqa: ARG002
+        """One for each kind; balanced over the numbers within a clip."""
+        countable = complete_names(scene.clip)
+        for name in sorted({box.name for box in scene.layout}):
+            boxes = scene.kinds.get(name, ())
+            if name not in countable:
+                yield Refusal("not every one has a box")
+            elif not boxes:
+                yield Refusal("not every one is clearly seen")
+            elif len(boxes) < self.min_count:
+                yield Refusal("too few")
+            else:
+                yield Candidate({"kind": name}, str(len(boxes)), verdict=str(len(boxes)))

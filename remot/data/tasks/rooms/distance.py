@@ -1,0 +1,117 @@
+"""How far apart are two things, and which is the closest?"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.geometry.boxes import box_distance
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.scene import Scene, kind_counts
+from remot.errors import ConfigError
+from remot.structures import Clip, LayoutBox
+
+
+class AbsoluteDistance(RoomTask):
+    """Distance of the closest points of two things in metres with one decimal, as VSI-Bench asks.
+
+    Args:
+        min_metres: Smallest distance that is asked about: a tenth of a metre is too coarse below, and boxes are too.
+        frames: As of all questions about rooms.
+        map_axes: As of all questions about rooms.
+        min_seen: As of all questions about rooms.
+        wordings: As of all questions about rooms.
+    """
+
+    name = "absolute_distance"
+    num_single = 2
+
+    def __init__(
+        self,
+        min_metres: float = 0.3,
+        frames: FrameSampling | None = None,
+        map_axes: MapAxes = "first_view",
+        min_seen: float = 0.2,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, map_axes, min_seen, wordings)
+        self.min_metres = min_metres
+
+    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
+        """One for each two things that their names point at, in drawn order."""
+        for pair in combinations(sorted(scene.single), 2):
+            metres = box_distance(scene.single[pair[0]], scene.single[pair[1]])
+            if metres < self.min_metres:
+                yield Refusal("too close")
+                continue
+            first, second = pair if generator.integers(2) else pair[::-1]
+            yield Candidate({"first": first, "second": second}, f"{metres:.1f}")
+
+
+class RelativeDistance(RoomTask):
+    """Which of several kinds is the closest to a thing, by the closest points and the closest of each kind.
+
+    As in VSI-Bench the kinds that are offered may have several things; the margin is ours.
+
+    Args:
+        num_options: How many are offered; fewer, down to two, where fewer kinds are shown.
+        min_gap_metres: How much closer than the next one the closest must be.
+        min_ratio: How many times as far away the next one must be.
+        max_sets: Sets of options that are drawn for each thing.
+        frames: As of all questions about rooms.
+        map_axes: As of all questions about rooms.
+        min_seen: As of all questions about rooms.
+        wordings: As of all questions about rooms.
+    """
+
+    name = "relative_distance"
+    num_single = 1
+
+    def __init__(
+        self,
+        num_options: int = 4,
+        min_gap_metres: float = 0.15,
+        min_ratio: float = 1.2,
+        max_sets: int = 4,
+        frames: FrameSampling | None = None,
+        map_axes: MapAxes = "first_view",
+        min_seen: float = 0.2,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, map_axes, min_seen, wordings)
+        if not 2 <= num_options <= 8 or min_gap_metres < 0 or min_ratio < 1:
+            msg = (
+                f"RelativeDistance: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose "
+            )
+            raise ConfigError(msg + "2 to 8 options, a gap of at least 0 and a ratio of at least 1")
+        self.num_options = num_options
+        self.min_gap_metres = min_gap_metres
+        self.min_ratio = min_ratio
+        self.max_sets = max_sets
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether there are enough kinds."""
+        return super().serves(clip) and len(kind_counts(clip)) > 2
+
+    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
+        """For each thing that its name points at a few drawn sets of other kinds; balanced over the closest."""
+        for name, box in scene.single.items():
+            others = [kind for kind in scene.kinds if kind != name]
+            if len(others) < 2:
+                yield Refusal("too few other kinds")
+                continue
+            for _ in range(self.max_sets):
+                order = generator.permutation(len(others))[: self.num_options]
+                yield self._judge(name, box, {others[k]: scene.kinds[others[k]] for k in order})
+
+    def _judge(self, name: str, box: LayoutBox, others: Mapping[str, tuple[LayoutBox, ...]]) -> Candidate | Refusal:
+        metres = {kind: min(box_distance(box, one) for one in boxes) for kind, boxes in others.items()}
+        nearest, *rest = sorted(metres, key=metres.__getitem__)
+        gap = metres[rest[0]] - metres[nearest]
+        if gap < self.min_gap_metres or metres[rest[0]] < self.min_ratio * metres[nearest]:
+            return Refusal("two are about as close")
+        wrong = tuple(rest)
+        return Candidate({"thing": name}, nearest, wrong, verdict=nearest)

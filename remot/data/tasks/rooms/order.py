@@ -1,0 +1,94 @@
+"""In which order do things come into view?"""
+
+from collections.abc import Iterator
+from itertools import pairwise, permutations
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.scene import Scene
+from remot.errors import ConfigError
+from remot.structures import Clip
+
+MAX_DRAWS = 24
+#: Kinds that are offered by VSI-Bench; and the fewest that have four orders.
+MIN_KINDS = 3
+
+
+class AppearanceOrder(RoomTask):
+    """The order in which kinds are first seen in the shown frames, as VSI-Bench asks.
+
+    A kind comes into view between the first frame that may show a bit of it and the first that clearly shows one of
+    it. Only kinds are asked about whose stretches follow each other. VSI-Bench looks at pixels of the scan instead.
+
+    Args:
+        num_kinds: How many are ordered; fewer, down to three, where a clip does not show so many in a clear order.
+        num_options: Orders that are offered.
+        frames: As of all questions about rooms.
+        map_axes: As of all questions about rooms.
+        min_seen: As of all questions about rooms.
+        wordings: As of all questions about rooms.
+    """
+
+    name = "appearance_order"
+    needs: ClassVar[str] = "a 3D layout with a camera path and intrinsics"
+
+    def __init__(
+        self,
+        num_kinds: int = 4,
+        num_options: int = 4,
+        frames: FrameSampling | None = None,
+        map_axes: MapAxes = "first_view",
+        min_seen: float = 0.2,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, map_axes, min_seen, wordings)
+        if not MIN_KINDS <= num_kinds <= 6 or not 2 <= num_options <= 6:
+            msg = (
+                f"AppearanceOrder: {num_kinds} kinds and {num_options} options; choose 3 to 6 kinds and 2 to 6 options"
+            )
+            raise ConfigError(msg)
+        self.num_kinds = num_kinds
+        self.num_options = num_options
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether what the camera sees can be told."""
+        return super().serves(clip) and clip.camera is not None and clip.camera.intrinsics is not None
+
+    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
+        """Drawn sets of kinds whose order is clear."""
+        entries = first_views(scene)
+        names = sorted(entries)
+        for _ in range(MAX_DRAWS):
+            for num_kinds in range(self.num_kinds, MIN_KINDS - 1, -1):
+                drawn = [names[k] for k in generator.permutation(len(names))[:num_kinds]]
+                ordered = sorted(drawn, key=lambda name: entries[name])
+                if len(drawn) < num_kinds:
+                    yield Refusal("too few kinds come into view")
+                elif any(entries[one][1] >= entries[other][0] for one, other in pairwise(ordered)):
+                    yield Refusal("two may come into view together")
+                else:
+                    yield self._candidate(ordered, generator)
+                    break
+
+    def _candidate(self, ordered: list[str], generator: np.random.Generator) -> Candidate:
+        right, *others = [", ".join(order) for order in permutations(ordered)]
+        drawn = generator.permutation(len(others))[: self.num_options - 1]
+        listed = [ordered[k] for k in generator.permutation(len(ordered))]
+        return Candidate({"kinds": ", ".join(listed)}, right, tuple(others[k] for k in drawn))
+
+
+def first_views(scene: Scene) -> dict[str, tuple[int, int]]:
+    """For each name the first shown frame that may show one of it and the first that clearly does, if any does."""
+    found: dict[str, tuple[int, int]] = {}
+    for name in {box.name for box in scene.layout}:
+        of_name = [one for box, one in zip(scene.layout, scene.sight or (), strict=True) if box.name == name]
+        possible = np.any([one.possible for one in of_name], axis=0)
+        clear = np.any([one.seen >= scene.min_seen for one in of_name], axis=0)
+        if clear.any():
+            found[name] = int(np.argmax(possible)), int(np.argmax(clear))
+    return found

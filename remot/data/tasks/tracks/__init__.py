@@ -1,0 +1,1 @@
+"""Questions about followed things, true by their boxes and distances: those of Video-STR (arXiv 2510.10976)."""

@@ -1,0 +1,210 @@
+"""Which comes into view first, when is a thing in view, where is it in the picture, and how large is it?"""
+
+from collections.abc import Iterator
+from itertools import pairwise, permutations
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
+from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.tracks.scene import TrackScene
+from remot.errors import ConfigError
+from remot.structures import Clip
+
+MAX_DRAWS = 24
+#: The fewest that have more than two orders.
+MIN_TRACKS = 3
+
+
+class TrackOrder(TrackTask):
+    """The order in which things first come into view in the shown frames.
+
+    A thing comes between the first frame with a box of it and the first with a large one; these stretches must follow
+    each other.
+
+    Args:
+        num_tracks: How many are ordered; fewer, down to three, where no more come one after another.
+        num_options: Orders that are offered.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "track_order"
+    needs: ClassVar[str] = "three tracked objects that come into view one after another"
+
+    def __init__(
+        self,
+        num_tracks: int = 4,
+        num_options: int = 4,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        if not MIN_TRACKS <= num_tracks <= 6 or not 2 <= num_options <= 6:
+            msg = f"{self.name}: {num_tracks} tracks and {num_options} options; choose 3 to 6 tracks and 2 to 6 options"
+            raise ConfigError(msg)
+        self.num_tracks = num_tracks
+        self.num_options = num_options
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether three things come into view at different times."""
+        found = [visible(clip, name) for name in clip.objects]
+        return len({int(np.argmax(seen)) for seen in found if seen.any()}) >= MIN_TRACKS
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+        """Drawn sets of tracks that come one after another."""
+        entries = {name: (scene.shown(name), scene.clear(name)) for name in scene.names}
+        firsts = {name: (int(np.argmax(a)), int(np.argmax(b))) for name, (a, b) in entries.items() if b.any()}
+        names = sorted(firsts)
+        for _ in range(MAX_DRAWS):
+            for num_tracks in range(self.num_tracks, MIN_TRACKS - 1, -1):
+                drawn = [names[k] for k in generator.permutation(len(names))[:num_tracks]]
+                ordered = sorted(drawn, key=firsts.__getitem__)
+                if len(drawn) < num_tracks:
+                    yield Refusal("too few come into view")
+                elif any(firsts[one][1] >= firsts[other][0] for one, other in pairwise(ordered)):
+                    yield Refusal("two may come into view together")
+                else:
+                    yield self._asked(scene, ordered, generator)
+                    break
+
+    def _asked(self, scene: TrackScene, ordered: list[str], generator: np.random.Generator) -> Asked:
+        right, *others = [", ".join(scene.names[name] for name in order) for order in permutations(ordered)]
+        drawn = generator.permutation(len(others))[: self.num_options - 1]
+        listed = [scene.names[ordered[k]] for k in generator.permutation(len(ordered))]
+        wrong = tuple(others[k] for k in drawn)
+        return Asked(tuple(sorted(ordered)), {"things": ", ".join(listed)}, right, wrong)
+
+
+class TimeInView(TrackTask):
+    """The stretch of time in which a thing is in view, ``1.20 to 3.40``, from the times of all annotated frames.
+
+    Only things that come or go, once; a thing that is hidden in between is not asked about.
+
+    Args:
+        min_seconds: Shortest stretch.
+        max_share: Longest stretch, as a share of the clip.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "time_in_view"
+    needs: ClassVar[str] = "a tracked object that comes into view or leaves it"
+
+    def __init__(
+        self,
+        min_seconds: float = 0.5,
+        max_share: float = 0.9,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 0,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        self.min_seconds = min_seconds
+        self.max_share = max_share
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether something comes or goes."""
+        return any(0 < visible(clip, name).sum() < clip.num_frames for name in clip.objects)
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+        """One for each track."""
+        times = scene.clip.pts_seconds
+        for name in scene.names:
+            seen = np.flatnonzero(visible(scene.clip, name))
+            if not scene.clear(name).any():
+                yield Refusal("never clearly seen")
+                continue
+            first, last = int(seen[0]), int(seen[-1])
+            start, end = float(times[first]), float(times[min(last + 1, len(times) - 1)])
+            if len(seen) <= last - first:
+                yield Refusal("comes and goes more than once")
+            elif end - start < self.min_seconds or end - start > self.max_share * (times[-1] - times[0]):
+                yield Refusal("too short or too long in view")
+            else:
+                interval = round(start, 2), round(end, 2)
+                said = f"{interval[0]:.2f} to {interval[1]:.2f}"
+                yield Asked((name,), {"thing": scene.names[name]}, said, interval=interval, has_graphs=False)
+
+
+class BoxLocalisation(TrackTask):
+    """The box of a thing at one moment, in shares of the picture.
+
+    Args:
+        min_side: Shorter side of the box as a share of the picture's.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "localisation"
+
+    def __init__(
+        self,
+        min_side: float = 0.04,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        self.min_side = min_side
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+        """A drawn moment of each track."""
+        size = picture_size(scene.clip)
+        for name in scene.names:
+            shown = np.flatnonzero(scene.clear(name))
+            if not len(shown):
+                yield Refusal("never clearly seen")
+                continue
+            moment = int(shown[generator.integers(len(shown))])
+            box = share_box(scene.clip.objects[name].boxes_xyxy[scene.frames[moment]], size)
+            if not is_large(box, self.min_side):
+                yield Refusal("too small")
+                continue
+            words = {"thing": scene.names[name], "time": scene.seconds(moment)}
+            yield Asked((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
+
+
+class TrackSize(TrackTask):
+    """The longest side of a thing in whole centimetres, where the annotation tells sizes.
+
+    A name that other things share needs to be pointed out; then the size is that of the thing in the box.
+    """
+
+    name = "track_size"
+    needs: ClassVar[str] = "tracked objects with sizes (size_metres)"
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether a size is known."""
+        return any(track.size_metres is not None for track in clip.objects.values())
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+        """One for each track with a size."""
+        for name in scene.names:
+            size = scene.clip.objects[name].size_metres
+            centimetres = 0 if size is None else round(100 * float(np.max(size)))
+            if centimetres < 1 or not scene.clear(name).any():
+                yield Refusal("size not known, or never clearly seen")
+            else:
+                said = str(centimetres)
+                yield Asked((name,), {"thing": scene.names[name]}, said, number=centimetres)

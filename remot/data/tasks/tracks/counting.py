@@ -1,0 +1,62 @@
+"""How many things of a kind come into the picture?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.places import called
+from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.tracks.scene import TrackScene, kind_of
+from remot.structures import Clip
+
+
+class TrackCounting(TrackTask):
+    """The number of different tracks of a kind that the shown frames show; each clearly seen in one of them.
+
+    Args:
+        min_count: Fewest of a kind.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "track_counting"
+    needs: ClassVar[str] = "tracked objects of which all of a kind are annotated (complete_kinds)"
+
+    def __init__(
+        self,
+        min_count: int = 2,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        self.min_count = min_count
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether enough of a kind are annotated, and all of them."""
+        kinds = [kind_of(name) for name in clip.objects]
+        return any(kinds.count(kind) >= self.min_count for kind in map(called, clip.complete_kinds or ()))
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+        """One for each kind; balanced over the numbers within a clip."""
+        complete = {called(kind) for kind in scene.clip.complete_kinds or ()}
+        for kind in sorted({kind_of(name) for name in scene.clip.objects}):
+            tracks = [name for name in scene.clip.objects if kind_of(name) == kind and scene.shown(name).any()]
+            if kind not in complete:
+                yield Refusal("not every one is annotated")
+            elif len(tracks) < self.min_count:
+                yield Refusal("too few")
+            elif not all(scene.clear(name).any() for name in tracks):
+                yield Refusal("one is hardly seen")
+            else:
+                number = len(tracks)
+                yield Asked((), {"kind": kind}, str(number), verdict=str(number), number=number)

@@ -1,0 +1,156 @@
+"""Where does a thing go, and how far?"""
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.candidates import Refusal
+from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.geometry.places import places_seen_from
+from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.tracks.scene import TrackScene
+from remot.errors import ConfigError
+from remot.structures import Clip, FloatArray
+
+#: Pairs of moments of a track that are looked at; more are drawn from.
+MAX_PAIRS = 12
+#: Ways over the ground for an observer at the camera: the way across and the way along the view.
+WAYS = {
+    "to the left": (-1.0, 0.0),
+    "to the right": (1.0, 0.0),
+    "away from the camera": (0.0, 1.0),
+    "towards the camera": (0.0, -1.0),
+}
+
+
+class MovingTask(TrackTask):
+    """A question about the way of a thing between two moments in which it is clearly seen.
+
+    The camera's own motion is taken out: both places are seen from the camera of the first moment.
+    """
+
+    needs: ClassVar[str] = (
+        "tracked objects with places (centres_metres), and a camera that rests or whose path is known in metres"
+    )
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether a thing has places and may move."""
+        movable = [name for name, track in clip.objects.items() if not track.is_landmark]
+        return any(places_seen_from(clip, name, 0) is not None for name in movable)
+
+    def ways(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[tuple[str, int, int, FloatArray]]:
+        """Track, two drawn shown frames and its way [3] between them in the axes of the first one's camera."""
+        for name in scene.names:
+            if scene.clip.objects[name].is_landmark:
+                continue
+            pairs = list(combinations(np.flatnonzero(scene.clear(name)), 2))
+            for k in sorted(generator.permutation(len(pairs))[:MAX_PAIRS]):
+                start, end = (int(shown) for shown in pairs[k])
+                places = places_seen_from(scene.clip, name, scene.frames[start])
+                if places is None:
+                    break
+                way = places[scene.frames[end]] - places[scene.frames[start]]
+                if np.isfinite(way).all():
+                    yield name, start, end, np.asarray(way)
+
+    def words(self, scene: TrackScene, name: str, start: int, end: int) -> dict[str, str]:
+        """What fills the wordings."""
+        return {"thing": scene.names[name], "start": scene.seconds(start), "end": scene.seconds(end)}
+
+
+class MotionDirection(MovingTask):
+    """Does a thing go left, right, away or towards the camera between two moments?
+
+    Args:
+        margin_degrees: How far its direction has to be from the diagonals.
+        min_metres: How far it must go.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "motion_direction"
+    answers = tuple(WAYS)
+
+    def __init__(
+        self,
+        margin_degrees: float = 15.0,
+        min_metres: float = 0.5,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        if not 0 <= margin_degrees < 45 or min_metres <= 0:
+            msg = f"{self.name}: margin_degrees is {margin_degrees}, min_metres {min_metres}; choose 0 to 45 degrees"
+            raise ConfigError(msg + " and a way above 0")
+        self.margin_degrees = margin_degrees
+        self.min_metres = min_metres
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+        """Drawn pairs of moments of each track."""
+        for name, start, end, way in self.ways(scene, generator):
+            across, along = float(way[0]), float(way[2])
+            said = way_in_words(across, along, self.margin_degrees)
+            if math.hypot(across, along) < self.min_metres:
+                yield Refusal("hardly moves")
+            elif said is None:
+                yield Refusal("between two directions")
+            else:
+                wrong = tuple(one for one in self.answers if one != said)
+                yield Asked((name,), self.words(scene, name, start, end), said, wrong, verdict=said)
+
+
+def way_in_words(across: float, along: float, margin_degrees: float) -> str | None:
+    """The key of :data:`WAYS` that a way over the ground has, None within ``margin_degrees`` of a diagonal."""
+    length = math.hypot(across, along)
+    if not length:
+        return None
+    said = max(WAYS, key=lambda name: across * WAYS[name][0] + along * WAYS[name][1])
+    off = math.degrees(math.acos(min(1.0, (across * WAYS[said][0] + along * WAYS[said][1]) / length)))
+    return said if off <= 45 - margin_degrees else None
+
+
+class Displacement(MovingTask):
+    """How far a thing is at one moment from where it was at another, in metres with one decimal.
+
+    Args:
+        min_metres: Smallest way that is asked about.
+        frames: As of all questions about tracks.
+        num_graphs: As of all questions about tracks.
+        max_nodes: As of all questions about tracks.
+        min_pixels: As of all questions about tracks.
+        wordings: As of all questions about tracks.
+    """
+
+    name = "displacement"
+
+    def __init__(
+        self,
+        min_metres: float = 0.5,
+        frames: FrameSampling | None = None,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = 8.0,
+        wordings: Path | None = None,
+    ) -> None:
+        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        self.min_metres = min_metres
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+        """Drawn pairs of moments of each track."""
+        for name, start, end, way in self.ways(scene, generator):
+            metres = float(np.linalg.norm(way))
+            if metres < self.min_metres:
+                yield Refusal("hardly moves")
+            else:
+                said = f"{metres:.1f}"
+                yield Asked((name,), self.words(scene, name, start, end), said, number=float(said))

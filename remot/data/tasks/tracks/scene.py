@@ -1,0 +1,89 @@
+"""What of a clip's tracks the shown frames let a viewer know."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.tasks.geometry.places import camera_places
+from remot.data.tasks.places import called, visible
+from remot.structures import Clip, FloatArray
+
+_NUMBER = re.compile(r" \d+$")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackScene:
+    """A clip and the frames of it that are shown.
+
+    Args:
+        clip: The source.
+        frames: S annotated frames that are shown.
+        min_pixels: Length of the shorter side from which a box is clearly seen.
+        renumbered: Other names than the clip's for some tracks, see :func:`renumbered`.
+    """
+
+    clip: Clip
+    frames: tuple[int, ...]
+    min_pixels: float
+    renumbered: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What a prompt calls each track, by its name in the clip; no two alike."""
+        words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
+        return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
+
+    def shown(self, name: str) -> NDArray[np.bool_]:
+        """[S] frames with a box of a track."""
+        return np.asarray(visible(self.clip, name)[list(self.frames)])
+
+    def clear(self, name: str) -> NDArray[np.bool_]:
+        """[S] frames with a box of a track that is large enough."""
+        boxes = self.clip.objects[name].boxes_xyxy[list(self.frames)]
+        sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        return np.asarray(np.nan_to_num(sides, nan=-1.0) >= self.min_pixels)
+
+    def seconds(self, shown: int) -> str:
+        """Time of a shown frame as a prompt says it."""
+        return f"{float(self.clip.pts_seconds[self.frames[shown]]):.2f}"
+
+    def places(self, shown: int) -> dict[str, FloatArray]:
+        """Places [3] of the clearly seen tracks whose places are known, in the axes of a shown frame's camera."""
+        places = camera_places(self.clip, self.frames[shown])
+        return {name: place for name, place in places.items() if name in self.names and self.clear(name)[shown]}
+
+    def common(self, names: Sequence[str]) -> list[int]:
+        """Shown frames in which all of ``names`` are clearly seen."""
+        if not names:
+            return list(range(len(self.frames)))
+        return [int(k) for k in np.flatnonzero(np.all([self.clear(name) for name in names], axis=0))]
+
+
+def kind_of(name: str) -> str:
+    """What a track is an example of: its words without the number at their end."""
+    return _NUMBER.sub("", called(name))
+
+
+def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
+    """Names for the numbered tracks of a clip in which their numbers change places within each kind.
+
+    Annotators count in the order in which things come into view, so that their numbers would tell it.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in clip.objects:
+        if is_numbered(name):
+            kinds.setdefault(kind_of(name), []).append(name)
+    found: dict[str, str] = {}
+    for names in kinds.values():
+        order = generator.permutation(len(names))
+        found |= {name: called(names[k]) for name, k in zip(names, order, strict=True)}
+    return found
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a viewer needs to be told which one is meant."""
+    return kind_of(name) != called(name)

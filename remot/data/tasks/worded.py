@@ -1,0 +1,57 @@
+"""What tasks share that are asked in words of a file about frames of a clip."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.base import Task
+from remot.data.tasks.frames import FrameSampling, times_in_words
+from remot.data.tasks.wordings import read_wordings
+from remot.structures import Clip
+
+
+class WordedTask(Task):
+    """A task with wordings in ``remot/assets/wordings/tasks_FAMILY.yaml``, in the section of its name.
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+    """
+
+    family: ClassVar[str] = "videochat"
+
+    def __init__(self, frames: FrameSampling | None = None, wordings: Path | None = None) -> None:
+        self.frames = frames if frames is not None else FrameSampling()
+        self.wordings = read_wordings(self.name, self.family, wordings)
+        self.common = read_wordings("common", self.family, wordings)
+
+    def text(
+        self,
+        use: str,
+        generator: np.random.Generator,
+        *,
+        clip: Clip,
+        shown: Sequence[int],
+        options: str = "",
+        **places: str,
+    ) -> str:
+        """A whole prompt: times if pictures are shown, the question, options, how to answer.
+
+        Args:
+            use: Which of the section's questions.
+            generator: Draws the wordings.
+            clip: What is asked about.
+            shown: Frames shown.
+            options: Lines of options, if there are any.
+            places: What to fill in.
+        """
+        lines = [
+            self.wordings.say(use, generator, **places),
+            options,
+            self.wordings.say("closing", generator, **places),
+        ]
+        if not self.frames.as_video and len(shown) > 1:
+            lines = [self.common.say("times", generator, times=times_in_words(clip, tuple(shown))), *lines]
+        return "\n".join(line for line in lines if line)

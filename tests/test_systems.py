@@ -1,0 +1,159 @@
+"""The recipes of configs/systems: they hold the published numbers, build, score, and take steps with their rewards."""
+
+import contextlib
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from remot.cli import main
+from remot.commands.score import reward_from
+from remot.commands.training import RemotCLI
+from remot.data.tasks import Task
+from remot.losses import GroupAdvantages
+from remot.rewards import PerTaskReward
+from remot.strategies import ShuffledFrames
+
+SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
+OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
+NAMES = ("remot", "spacer", "video_str", "videochat_r1")
+every_system = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+def fit(monkeypatch, tmp_path):
+    """Runs ``remot fit`` on configurations; what was built, without a step if ``steps`` is 0."""
+
+    class Stop(Exception):  # noqa: N818
+        """Everything is built."""
+
+    def run(*configs, steps=0, more=()):
+        built = []
+
+        def before_fit(cli):
+            built.append(cli)
+            if not steps:
+                raise Stop
+
+        monkeypatch.setattr(RemotCLI, "before_fit", before_fit, raising=False)
+        files = [word for config in configs for word in ("--config", str(config))]
+        place = ["--trainer.accelerator", "cpu", "--trainer.logger", "false", "--trainer.precision", "32-true"]
+        place += ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_steps", str(max(steps, 1)), *more]
+        with contextlib.suppress(Stop):
+            main(["fit", *files, *place])
+        return built[0]
+
+    return run
+
+
+def test_there_is_a_file_for_each_system():
+    assert {path.stem for path in SYSTEMS.glob("*.yaml")} == {*NAMES, OVERRIDES.stem}
+
+
+@every_system
+def test_header_says_how_to_launch_and_what_is_ours(name):
+    header = (SYSTEMS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    own = f"configs/systems/{name}.yaml"
+    assert f"remot fit --config {own} --config configs/systems/{OVERRIDES.name}\n" in header
+    devices = f"configs/devices/{'ddp' if name == 'remot' else 'fsdp2'}.yaml"
+    assert set(re.findall(r"--config (\S+)", header)) == {own, f"configs/systems/{OVERRIDES.name}", devices}
+    assert "# Published:" in header
+    assert "# Ours (reconstruction):" in header
+
+
+#: Published: model, completions for each prompt, weight of the KL term; new tokens and learning rate.
+PUBLISHED = {
+    "remot": ("Qwen/Qwen3-VL-4B-Thinking", 4, 0.01, None, None),
+    "spacer": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
+    "video_str": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, None, None, None),
+    "videochat_r1": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
+}
+
+
+@every_system
+def test_recipes_hold_the_published_numbers(name, fit):
+    model, group, beta, tokens, rate = PUBLISHED[name]
+    cli = fit(SYSTEMS / f"{name}.yaml")
+    settings, grpo = cli.config["fit"].model, cli.model.objectives["GRPO"]
+    assert settings.policy.source.pretrained == model
+    assert grpo.num_completions == group
+    assert beta is None or grpo.loss.beta == beta
+    assert tokens is None or grpo.max_new_tokens == tokens
+    assert rate is None or settings.optimizer.init_args.lr == rate
+    assert isinstance(grpo.comparison, GroupAdvantages)
+    assert (grpo.sampling.temperature, grpo.updates_per_rollout) == (1.0, 1)
+    assert cli.model.strategy.name == ("AlternatingSFTGRPO" if name == "remot" else "GRPO")
+
+
+def test_spacer_holds_its_own_numbers(fit):
+    """Weight decay 0.01, gradients to 5, G / 2 shuffled answers, a cosine, pictures of at most 401,408 pixels."""
+    cli = fit(SYSTEMS / "spacer.yaml")
+    model = cli.config["fit"].model
+    assert model.optimizer.init_args.weight_decay == 0.01
+    counterparts = cli.model.objectives["GRPO"].counterparts
+    assert isinstance(counterparts, ShuffledFrames)
+    assert (model.gradient_clip_norm, counterparts.num_completions) == (5.0, 4)
+    assert model.scheduler.class_path.endswith("CosineAnnealingLR")
+    assert (model.policy.source.max_pixels, model.policy.source.video_max_pixels) == (401408, 128 * 28 * 28)
+    written = yaml.safe_load((SYSTEMS / "spacer.yaml").read_text())
+    assert written["model"]["scheduler"]["init_args"]["T_max"] == written["trainer"]["max_steps"]
+    assert all(task.frames.max_frames == 16 and task.frames.fps == 2.0 for task in cli.datamodule.tasks)
+
+
+@every_system
+def test_every_task_has_a_reward(name, fit):
+    tasks = [task for task in fit(SYSTEMS / f"{name}.yaml").datamodule.tasks if isinstance(task, Task)]
+    reward = reward_from(SYSTEMS / f"{name}.yaml")
+    assert (name == "remot") == (not tasks)
+    if isinstance(reward, PerTaskReward):
+        assert {task.name for task in tasks} <= set(reward.tasks)
+    assert len({task.name for task in tasks}) == len(tasks)
+
+
+@every_system
+def test_takes_a_step_with_the_overrides(name, fit):
+    """With remot-tiny on the clips that come with the library, one prompt of each of four tasks."""
+    small = {"held_out.enabled": "false", "summary.export": "false", "data.num_val_prompts": 2, "data.batch_size": 4}
+    small |= {"model.grpo.max_new_tokens": 8, "model.grpo.num_completions": 2, "trainer.limit_val_batches": 0}
+    more = [str(word) for key, value in small.items() for word in (f"--{key}", value)]
+    cli = fit(SYSTEMS / f"{name}.yaml", OVERRIDES, steps=1, more=more)
+    assert cli.trainer.global_step == 1
+    assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
+    assert cli.model.policy_settings.source.pretrained == "remot-tiny"
+    if name != "remot":
+        videos = cli.datamodule.prompts["train"][0].videos or cli.datamodule.prompts["train"][0].images
+        assert len(videos) > 0
+        assert cli.datamodule.describe()
+
+
+def test_triplets_and_tasks_are_learnt_and_scored_together(fit, tmp_path, capsys):
+    """SFT, then GRPO, on triplets and questions about events; the table has letters, and each task's own reward."""
+    rewards = {
+        "motion_contrast": {"class_path": "remot.rewards.ReMoTReward"},
+        "multiple_choice": {"class_path": "remot.rewards.ExactAnswerReward"},
+    }
+    per_task = {"class_path": "remot.rewards.PerTaskReward", "init_args": {"tasks": rewards}}
+    mixed = {
+        "model": {
+            "strategy": {"class_path": "SFTThenGRPO", "init_args": {"sft_steps": 1}},
+            "grpo": {"reward": per_task, "num_completions": 2, "max_new_tokens": 6},
+            "evaluation": {"max_new_tokens": 6},
+        },
+        "data": {
+            "tasks": [{"class_path": f"remot.data.tasks.{name}"} for name in ("MotionContrast", "EventChoice")],
+            "num_test_prompts": 8,
+        },
+        "summary": {"export": False},
+        "trainer": {"limit_val_batches": 0},
+    }
+    (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(mixed))
+    cli = fit(SYSTEMS / "remot.yaml", OVERRIDES, tmp_path / "mixed.yaml", steps=2)
+    assert cli.trainer.global_step == 2
+    told = capsys.readouterr().out
+    rows = [line.split("│")[1].strip() for line in told.splitlines() if line.startswith("│")]
+    wanted = {"partial", "motion_contrast total", "motion_contrast success", "multiple_choice total"}
+    assert wanted | {f"{name} (greedy)" for name in wanted} <= set(rows)
+    assert "motion_contrast: train 32 prompts of " in told
