@@ -17,7 +17,8 @@ from remot.cli import main
 from remot.commands.training import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.video import write_video
-from remot.strategies import PostTrainingModule
+from remot.rollout.settings import RolloutSettings
+from remot.strategies import PolicySettings, PostTrainingModule
 from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
 from tests.tiny import model_folder
 
@@ -235,3 +236,34 @@ def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
     assert "train/reward/mentions" in built.trainer.callback_metrics
     assert built.data.sampler.experts[0].max_height == 0.05
     sys.modules.pop("my_motion", None)
+
+
+def test_documented_settings_of_the_engine_are_the_defaults_and_can_be_changed(tmp_path, build):
+    (text,) = blocks("docs/engine.md", "yaml")
+    (tmp_path / "engine.yaml").write_text(text)
+    quickstart = PROJECT / "configs" / "quickstart.yaml"
+    built = build(quickstart, "--config", tmp_path / "engine.yaml")
+    assert built.module.rollout_engine.settings == RolloutSettings()
+    assert built.module.micro_batch_prompts == 4
+    policy = built.module.policy_settings
+    assert policy.prefix_sharing == PolicySettings().prefix_sharing == "auto"
+    assert policy.source.attention == PolicySettings().source.attention == "auto"
+    changes = {"rollout.decode": "plain", "rollout.prompts_together": 3, "rollout.check_every": 4}
+    changes |= {"micro_batch_prompts": "auto", "policy.prefix_sharing": "off", "policy.source.attention": "flex"}
+    module = build(quickstart, *(word for key, value in changes.items() for word in (f"--model.{key}", value))).module
+    assert module.rollout_engine.settings == RolloutSettings("plain", 3, 4)
+    assert module.micro_batch_prompts == "auto"
+    assert (module.policy_settings.prefix_sharing, module.policy_settings.source.attention) == ("off", "flex")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("decode", "graph"), ("prompts_together", 0), ("check_every", 0), ("prompts_together", "all")]
+)
+def test_settings_of_the_engine_that_cannot_be_are_told_in_a_line(capsys, key, value):
+    quickstart = PROJECT / "configs" / "quickstart.yaml"
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(quickstart), f"--model.rollout.{key}", str(value)])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("remot:")
+    assert key in line

@@ -78,7 +78,7 @@ class RolloutEngine:
             num_prompts, num_completions, num_tokens = uniforms.shape
             shape = (num_prompts, encoded.prompts.input_ids.shape[1], num_completions, num_tokens)
             wanted = plan_decode(policy.footprint, free_bytes(policy.device), shape)
-        return min(wanted, self.most_prompts or wanted)
+        return min(wanted, len(encoded), self.most_prompts or wanted)
 
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
         if not policy.packing(encoded).shares_prompt:

@@ -1,4 +1,4 @@
-"""How a rollout is run; none of it changes what is drawn."""
+"""How a rollout is run; none of it changes what is drawn, but by rounding in half precision."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -114,9 +114,9 @@ def planned_micro_batch(
         num_columns: L, columns of the prompts.
         completions: P prompts, G completions, T tokens.
     """
-    if wanted != "auto":
-        return wanted
     num_prompts, num_completions, num_tokens = completions
+    if wanted != "auto":
+        return min(wanted, num_prompts)  # half of more than there are would be no less
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     planned = plan_micro_batch(policy.footprint, free_bytes(policy.device), shape)
     return least_over_processes(planned, policy.device)  # all must make the same number of backward passes

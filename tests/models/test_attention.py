@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from remot.models import attention as module
@@ -147,3 +148,30 @@ def test_blocks_on_a_gpu(family):
         assert (results[0][0] - results[1][0]).abs().mean() < 0.1
         assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.99
     assert isinstance(packed_block_mask(prompt_mask_of((3,), 3).cuda(), 1, 5, 128), BlockMask)
+
+
+def test_another_length_needs_no_other_kernel(monkeypatch):
+    """Lengths are in tensors: after the first rows no other number of prompts, completions or tokens traces again."""
+    counter, compile_ = CompileCounter(), torch.compile
+    monkeypatch.setattr(module.torch, "compile", lambda *a, **k: compile_(*a, **k, backend=counter))
+    module._compiled_flex_attention.cache_clear()
+    kernel = module._compiled_flex_attention()
+
+    def run(num_prompts, length, num_completions, num_tokens):
+        total = filled_up(length + num_completions * num_tokens)
+        query, key, value = (torch.randn(num_prompts, heads, total, 16) for heads in (4, 2, 2))
+        prompt_mask = prompt_mask_of(range(1, num_prompts + 1), length)
+        mask = packed_block_mask(prompt_mask, num_completions, num_tokens, total)
+        with torch.no_grad():
+            kernel(query, key, value, block_mask=mask, scale=0.25, enable_gqa=True)
+        return total
+
+    run(3, 50, 8, 40)
+    run(5, 61, 4, 80)
+    seen = counter.frame_count
+    assert 1 <= seen <= 2
+    totals = {run(3, 90, 2, 400), run(5, 300, 7, 33), run(6, 20, 16, 60), run(7, 77, 5, 250)}
+    assert len(totals) == 4
+    assert counter.frame_count == seen
+    module._compiled_flex_attention.cache_clear()
+    torch._dynamo.reset()

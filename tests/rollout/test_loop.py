@@ -185,6 +185,13 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(caplog):
     assert memory.asked == [2, 2, 1], "what did not fit once is not tried again"
 
 
+def test_half_of_more_prompts_than_there_are_is_half_of_those():
+    policy, batch = talkative(), make_batch(4)
+    memory = LimitedMemory(policy, most_rows=2)
+    roll_out(policy, batch, prompts_together=64)
+    assert memory.asked == [4, 2, 2]
+
+
 @pytest.mark.parametrize(("num_prompts", "asked"), [(5, [5, 2]), (1, [1])])
 def test_what_does_not_fit_at_half_is_an_error(num_prompts, asked):
     policy, batch = talkative(), make_batch(num_prompts)

@@ -117,7 +117,7 @@ def test_running_out_of_memory_in_training_halves_and_changes_no_step(tmp_path, 
     """Batches of two prompts, room for one: the weights after two steps are those of a run with enough memory."""
     plenty = ready_module(strategy(), optimizer=SGD, micro_batch_prompts=2)
     fit(plenty, tmp_path)
-    module = ready_module(strategy(), optimizer=SGD, micro_batch_prompts=2)
+    module = ready_module(strategy(), optimizer=SGD, micro_batch_prompts=16)  # more than there are
     asked = refusing(module.policy, most_prompts=1)
     with caplog.at_level(logging.WARNING):
         fit(module, tmp_path)

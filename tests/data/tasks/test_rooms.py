@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from remot.data.annotations import NativeReader
+from remot.data.embedded import clips_root
 from remot.data.tasks.dataset import TaskDataset
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.rooms.base import Candidate
@@ -244,6 +246,18 @@ def test_answers_agree_with_other_ways_to_them():
     assert not [key for key in counts if not key[1]]
     assert len(counts) == len(ROOM_TASKS)
     assert min(counts.values()) > 20
+
+
+def test_answers_about_the_embedded_rooms_agree():
+    clips = [clip for clip in NativeReader().read(clips_root("embedded/tasks")) if clip.layout]
+    counts = Counter(
+        (task.name, bool(agrees(task, one, direct_answer(one, clip.layout))))
+        for clip in clips
+        for task in ROOM_TASKS
+        for one in candidates(task, clip)
+    )
+    assert not [key for key in counts if not key[1]]
+    assert len(counts) == len(ROOM_TASKS)
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 """What a task calls right earns its system's full reward, and what it calls wrong does not."""
 
+import re
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from remot.answers import render_response
 from remot.commands.score import reward_from
@@ -15,6 +18,7 @@ from remot.data.tasks import (
     AppearanceOrder,
     BoxLocalisation,
     Displacement,
+    FrameSampling,
     MotionDirection,
     ObjectCounting,
     ObjectSize,
@@ -34,6 +38,7 @@ from remot.structures import ReferencedQuestion
 from tests.helpers import assert_close
 
 SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
+WORDINGS = Path(str(files("remot"))) / "assets" / "wordings"
 #: Each task and its kind of answer.
 ROOMS = [
     (ObjectCounting(), "numerical"),
@@ -126,6 +131,28 @@ def test_right_answers_about_tracks(task, kind):
         assert not success
         assert total < 1.5 + graphs
     assert num_graphs > 0 or task.name not in {"track_direction", "track_distance", "displacement", "motion_direction"}
+
+
+@pytest.mark.parametrize("family", ["spacer", "video_str"])
+def test_every_wording_has_the_same_places(family):
+    """All ways to ask name the same things, at least three of them; the reasoning names no others but the answer."""
+    sections = yaml.safe_load((WORDINGS / f"tasks_{family}.yaml").read_text())
+    tasks = {task.name for task, _ in (ROOMS if family == "spacer" else TRACKS)}
+    assert set(sections) == {"shared", *tasks}
+    for name in tasks:
+        places = [set(re.findall(r"\{([a-z_]+)\}", text)) for text in sections[name]["ask"]]
+        assert len(places) >= 3
+        assert all(one == places[0] for one in places), name
+        assert set(re.findall(r"\{([a-z_]+)\}", sections[name]["thought"][0])) <= {*places[0], "right"}
+    assert all(text.isascii() for section in sections.values() for texts in section.values() for text in texts)
+
+
+def test_pictures_come_with_their_times():
+    for task in (ObjectSize(FrameSampling(4, as_video=False)), TrackSize(FrameSampling(4, as_video=False))):
+        clip, plan = prompts(task, 1)[0]
+        assert not plan.as_video
+        assert len(plan.frame_indices) == 4
+        assert all(f"{clip.pts_seconds[frame]:.1f}" in plan.text.splitlines()[0] for frame in plan.frame_indices)
 
 
 def test_a_scrambled_graph_earns_less():
