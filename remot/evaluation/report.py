@@ -71,7 +71,7 @@ def _add_rows(table: Table, suffix: str, pair: TablePair) -> None:
 
 def _label(name: str) -> str:
     if name.startswith("task/"):
-        return name.removeprefix("task/").replace("/", " ")
+        return "success of all tasks" if name == "task/success" else name.removeprefix("task/").replace("/", " ")
     return name.removeprefix("attribute/").removesuffix("/partial") if "/" in name else name
 
 

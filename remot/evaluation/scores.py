@@ -91,7 +91,7 @@ class ScoreTable:
         logic: Share of completions whose answers can be true together (logic = +1).
         format: Share of completions that keep the answer contract.
         attributes: Partial score of each attribute.
-        tasks: Total and success of each task, such as ``tracking/total``.
+        tasks: Total and success of each task, such as ``tracking/total``, and ``success`` of all prompts of tasks.
         scenes: The scenes resampled, sorted.
         num_prompts: Different prompts.
         num_completions: Completions.
@@ -220,15 +220,16 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
 
 
 def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
-    """For each task that was scored the columns of its total and its success."""
+    """For each task that was scored the columns of its total and its success, and one of the success at any task."""
     task = np.array([one.task for one in judged])
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
-    return {
+    columns = {
         f"{_TASK}{name}/{metric}": np.where(task == name, scored[metric], np.nan)
         for name in names
         for metric in TASK_METRICS
     }
+    return columns | ({f"{_TASK}success": scored["success"]} if names else {})
 
 
 def _bootstrap(

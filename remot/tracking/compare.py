@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 #: The metrics every comparison shows, in this order, if runs have them.
-SHOWN_METRICS = ("partial", "overall", "logic", "format", "partial_greedy")
+SHOWN_METRICS = ("partial", "overall", "logic", "format", "partial_greedy", "task/success", "task/success_greedy")
 REWARD_CURVE = "train/reward/total"
 _BASE, _FINAL = "eval/base/", "eval/final/"
 

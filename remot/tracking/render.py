@@ -87,7 +87,7 @@ def _state(run: RunRow) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("/", " ")
 
 
 def strategy_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:

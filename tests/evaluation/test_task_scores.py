@@ -71,12 +71,13 @@ def test_a_table_holds_both_and_keeps_them_apart():
     assert means["eval/base/task/choice/total"] == 0
     assert_close(means["eval/base/partial"], 2 / 3)
     assert_close(means["eval/base/attribute/camera_yaw/partial"], 2 / 3)
-    assert len(means) == 4 + 4 + 1
+    assert_close(means["eval/base/task/success"], 1 / 3)
+    assert len(means) == 4 + 5 + 1
 
 
 def test_a_table_of_tasks_alone_has_no_rows_of_letters():
     table = score_table(judged_of([(question(scene=scene), [respond("10 to 20")]) for scene in "ab"]))
-    assert set(table.estimates()) == {"task/grounding/total", "task/grounding/success"}
+    assert set(table.estimates()) == {"task/grounding/total", "task/grounding/success", "task/success"}
     assert table.estimates()["task/grounding/total"].mean == 3
     assert (table.num_completions, table.mean_num_tokens, table.scenes) == (2, 3, ("a", "b"))
 
@@ -92,6 +93,7 @@ def test_the_comparison_shows_each_task():
     }
     assert [cell.split()[0] for cell in lines["grounding total"]] == ["0.000", "2.000", "+2.000"]
     assert "partial" not in text
+    assert "success of all tasks (greedy)" in text
     record = comparison_record(before, after)["sampled"]
     assert record["task/grounding/total"]["change"]["mean"] == 2
 
