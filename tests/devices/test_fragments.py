@@ -100,8 +100,12 @@ def test_engines(name, build):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_process_opens_the_store(rank, build, monkeypatch):
-    """Several at once would make the tables of a new store twice, and a run each."""
+def test_one_process_opens_the_store(rank, build, monkeypatch, tmp_path):
+    """Several at once would make the tables of a new store twice, and a run each.
+
+    The store has an address of its own: MLflow remembers stores by address, and other tests have one of that name.
+    """
     monkeypatch.setattr(training.rank_zero_only, "rank", rank)
-    cli = build(CONFIGS / "devices" / "ddp.yaml", logger=())
+    store = ("--trainer.logger.init_args.tracking_uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    cli = build(CONFIGS / "devices" / "ddp.yaml", logger=store)
     assert len(cli.trainer.loggers) == (1 if rank == 0 else 0)
