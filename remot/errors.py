@@ -38,3 +38,7 @@ class EmptySplitError(RemotError):
 
 class CheckpointError(RemotError):
     """A checkpoint or weight file is missing, unreadable or does not fit the model."""
+
+
+class EngineError(RemotError):
+    """A server that was asked for completions is not there, or does not answer what was asked."""

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
 from remot.evaluation.viewer import SampleRecord, completions_html
+from remot.processes import in_turn, of_all_processes
 from remot.strategies.module import PostTrainingModule
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table
@@ -54,7 +55,7 @@ class HeldOutEvaluation(lightning.Callback):
             return
         assert isinstance(pl_module, PostTrainingModule)
         final = self._evaluate(trainer, pl_module, "final")
-        if self.base is None:
+        if self.base is None or not trainer.is_global_zero:
             return
         greedy = (self.base.greedy, final.greedy)
         table = render_comparison(self.base.sampled, final.sampled, greedy=greedy)
@@ -65,22 +66,28 @@ class HeldOutEvaluation(lightning.Callback):
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches = list(_test_batches(trainer))
-        pages: list[SampleRecord] = []
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        pages: list[list[SampleRecord]] = []  # by batch
+        with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
 
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
                 progress.advance(task)
-                pages.extend(_records(batch, answered))
+                if sum(map(len, pages)) < self.num_pages:
+                    pages.append(_records(batch, answered))
 
-            scores = run_benchmark(module.loaded_policy, batches, module.evaluation, on_batch, module.rollout_engine)
+            with module.loaded_policy.gathered():
+                scores = run_benchmark(
+                    module.loaded_policy, batches, module.evaluation, on_batch, module.rollout_engine
+                )
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        page = completions_html(pages[: self.num_pages], f"{name} policy on held-out scenes")
-        log_samples_html(trainer.loggers, page, f"held_out_{name}")
+        shown = [record for batch in in_turn(of_all_processes(pages)) for record in batch][: self.num_pages]
+        if trainer.is_global_zero:
+            page = completions_html(shown, f"{name} policy on held-out scenes")
+            log_samples_html(trainer.loggers, page, f"held_out_{name}")
         return scores
 
 

@@ -45,10 +45,10 @@ class InterruptCheckpoint(Callback):
         self._asked_to_stop = False
         self._previous_handler = signal.signal(signal.SIGINT, ask)
 
-    def on_train_batch_end(self, *_: object, **__: object) -> None:
-        """Give Ctrl-C back, and stop if it came."""
+    def on_train_batch_end(self, trainer: Trainer, *_: object, **__: object) -> None:
+        """Give Ctrl-C back, and stop if it came, to whichever process: all of them stop after the same step."""
         self._give_back()
-        if self._asked_to_stop:
+        if self.finish_step and trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
             self._asked_to_stop = False
             raise KeyboardInterrupt
 

@@ -38,7 +38,7 @@ class CompletionSamples(lightning.Callback):
         """Show a sample if one is due and the step sampled any."""
         assert isinstance(pl_module, PostTrainingModule)
         due = self._last_shown < 0 or trainer.global_step - self._last_shown >= self.every_n_steps
-        if self.every_n_steps <= 0 or not due or not pl_module.last_samples:
+        if self.every_n_steps <= 0 or not due or not pl_module.last_samples or not trainer.is_global_zero:
             return
         self._last_shown = trainer.global_step
         _printer(trainer)(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))

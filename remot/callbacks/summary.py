@@ -52,9 +52,9 @@ class RunSummary(lightning.Callback):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Export the policy."""
+        """Export the policy; every process takes part where its weights are divided, the first one writes."""
         folder = run_folder(trainer)
-        if self.export and folder is not None and trainer.is_global_zero:
+        if self.export and folder is not None:
             assert isinstance(pl_module, PostTrainingModule)
             adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))

@@ -11,6 +11,7 @@ import torch
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 from remot.callbacks import (
     RUN_KEY,
@@ -109,6 +110,8 @@ class RemotCLI(LightningCLI):
         folder = checkpoint.parent if checkpoint is not None else runs / name
         config.checkpoint.dirpath = str(folder)
         _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        if getattr(rank_zero_only, "rank", 0) > 0:
+            config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
 
 def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)

@@ -10,6 +10,7 @@ import torch
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
+from remot.processes import in_turn, of_all_processes
 from remot.rewards import Reward
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
@@ -119,6 +120,8 @@ def run_benchmark(
 ) -> BenchmarkScores:
     """Answer every prompt by sampling and greedily.
 
+    Each of several processes answers its own batches, and all get the answers to all, in the order of one process.
+
     Args:
         policy: Who is asked.
         batches: The held-out prompts.
@@ -126,12 +129,17 @@ def run_benchmark(
         on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.
         engine: What decodes; with default settings if None.
     """
-    sampled: list[JudgedCompletion] = []
-    greedy: list[JudgedCompletion] = []
+    sampled: list[Sequence[JudgedCompletion]] = []
+    greedy: list[Sequence[JudgedCompletion]] = []
     for batch in batches:
         answered = answer_batch(policy, batch, settings, settings.sampling, engine)
-        sampled += answered.judged
-        greedy += answer_batch(policy, batch, settings, GREEDY, engine).judged
+        sampled.append(answered.judged)
+        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine).judged)
         if on_batch is not None:
             on_batch(batch, answered)
-    return BenchmarkScores(sampled, greedy)
+    return BenchmarkScores(judged_by_all(sampled), judged_by_all(greedy))
+
+
+def judged_by_all(batches: Sequence[Sequence[JudgedCompletion]]) -> list[JudgedCompletion]:
+    """The completions of every process's batches, as one process would have judged them; all must call it."""
+    return [one for batch in in_turn(of_all_processes(batches)) for one in batch]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.loading import Precision
@@ -44,6 +44,10 @@ class Adaptation(ABC):
         """The transformers model inside :meth:`wrap`'s result."""
 
     @abstractmethod
+    def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Weights of the transformers model by name with the adapters added to them; ``model`` is as wrapped."""
+
+    @abstractmethod
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
 
@@ -65,6 +69,10 @@ class FullWeights(Adaptation):
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """Nothing to remove."""
         return model
+
+    def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The weights."""
+        return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
     @contextlib.contextmanager
     def disabled(self, model: nn.Module) -> Iterator[None]:  # noqa: ARG002
@@ -126,6 +134,29 @@ class LoRA(Adaptation):
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """The transformers model, adapters inside."""
         return model.get_base_model()  # type: ignore[operator]
+
+    def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """W + (alpha / rank) B A in the precision of W; ``model`` itself is left as it is.
+
+        Raises:
+            ConfigError: If the weights are quantised.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        core = self.unwrap(model)
+        state = {}
+        for name, parameter in core.named_parameters():
+            if not parameter.is_floating_point():
+                msg = "adapters on 4-bit weights cannot be added to them: use LoRA instead of QLoRA"
+                raise ConfigError(msg)
+            if ".lora_" not in name:
+                state[name.replace(".base_layer.", ".")] = parameter.detach()
+        for name, module in core.named_modules():
+            if isinstance(module, LoraLayer):
+                weight = state[f"{name}.weight"]
+                delta = module.get_delta_weight(module.active_adapters[0]).detach()
+                state[f"{name}.weight"] = (weight.float() + delta.float()).to(weight.dtype)
+        return state
 
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Switch the adapters off."""

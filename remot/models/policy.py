@@ -30,11 +30,13 @@ from remot.models.prefix import (
 )
 from remot.models.processing import process_prompts
 from remot.models.separate import separate_rows
+from remot.models.sharding import Sharding, full_state
 from remot.models.sharing import SEPARATE, Packing, first_exact
 from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
     from torch.nn.attention.flex_attention import BlockMask
     from transformers import Cache, PreTrainedModel, ProcessorMixin
     from transformers.modeling_outputs import BaseModelOutputWithPast
@@ -90,6 +92,7 @@ class VLMPolicy(nn.Module):
         bias[loaded.banned_token_ids] = -torch.inf
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
+        self.sharding: Sharding | None = None
         self.eval()
 
     @property
@@ -105,10 +108,12 @@ class VLMPolicy(nn.Module):
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
         if self._packing is None:
-            kernels = (True, False) if self.source.takes_blocks(self.device) else (False,)
+            takes_blocks = self.source.takes_blocks(self.device) and self.sharding is None
+            kernels = (True, False) if takes_blocks else (False,)
             ways = [Packing(shares_prompt=True, in_blocks=in_blocks) for in_blocks in kernels]
             if self.prefix_sharing == "auto":
-                self._packing = first_exact(self, encoded, ways, describe_source(self.source))
+                with self.gathered():
+                    self._packing = first_exact(self, encoded, ways, describe_source(self.source))
             else:
                 self._packing = ways[0] if self.prefix_sharing == "on" else SEPARATE
         return self._packing
@@ -121,6 +126,20 @@ class VLMPolicy(nn.Module):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    # -- several processes ---------------------------------------------------------------------------------------
+
+    def shard(self, mesh: "DeviceMesh") -> None:
+        """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
+        cores = [core.model for core in (self.core, self.reference) if core is not None]
+        blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
+        self.sharding = Sharding(self, blocks, mesh)
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within this context all weights are in this process, for passes other processes do not take part in."""
+        with contextlib.nullcontext() if self.sharding is None else self.sharding.gathered():
+            yield
 
     # -- prompts -------------------------------------------------------------------------------------------------
 
@@ -372,6 +391,14 @@ class VLMPolicy(nn.Module):
         texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
         return [self.response_prefix + text for text in texts]
 
+    def tokenize_completion(self, text: str) -> list[int]:
+        """Token ids of a completion that another engine wrote, without an end of turn."""
+        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def token_text(self, token_id: int) -> str:
+        """What one token stands for by itself."""
+        return str(self.processor.tokenizer.decode([token_id]))
+
     def tokenize_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
 
@@ -382,11 +409,33 @@ class VLMPolicy(nn.Module):
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
 
-    def save(self, folder: Path) -> Path:
-        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)  # type: ignore[operator]
-        self.processor.save_pretrained(folder)
+    def save(self, folder: Path, *, is_writer: bool = True) -> Path:
+        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load.
+
+        Args:
+            folder: Made if it does not exist.
+            is_writer: False for all processes but one; where weights are sharded, all of them must call this.
+        """
+        settings = {}
+        if self.sharding is not None:
+            settings["state_dict"] = full_state(self.model, trained_only=self.adaptation.reference_is_base)
+        if is_writer:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.model.save_pretrained(folder, **settings)  # type: ignore[operator]
+            self.processor.save_pretrained(folder)
+        return folder
+
+    def save_merged(self, folder: Path, *, is_writer: bool = True) -> Path:
+        """Write full weights with the adapters added to them, and the processor; arguments as of :meth:`save`.
+
+        Raises:
+            ConfigError: If the weights are quantised.
+        """
+        with self.gathered():
+            if is_writer:
+                folder.mkdir(parents=True, exist_ok=True)
+                self.core.save_pretrained(folder, state_dict=self.adaptation.merged_state(self.model))
+                self.processor.save_pretrained(folder)
         return folder
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -11,11 +12,21 @@ from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rollout.engine import RolloutEngine
+from remot.rollout.external import ExternalEngine, external_rollout
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.counterparts import Counterpart, questions_with_counterparts
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Question, RewardOutput, Rollout
+
+
+class SampledHow(TypedDict):
+    """What all engines are told."""
+
+    num_completions: int
+    max_new_tokens: int
+    sampling: SamplingSettings
+    address: RolloutAddress
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,7 @@ class DrawSettings:
         reward: What they are scored with.
         counterparts: What the reward compares completions with: those for a changed input. None for nothing.
         engine: What decodes completions, which changes none of them.
+        external: Another engine that samples; None for the policy itself.
     """
 
     num_completions: int
@@ -64,6 +76,7 @@ class DrawSettings:
     reward: Reward
     counterparts: Counterpart | None = None
     engine: RolloutEngine = field(default_factory=RolloutEngine)
+    external: ExternalEngine | None = None
 
 
 def draw_groups(
@@ -78,15 +91,8 @@ def draw_groups(
     prompts = policy.process(batch)
     with torch.no_grad():
         encoded = policy.encode(prompts)
-    rollout = generate(
-        policy,
-        encoded,
-        num_completions=settings.num_completions,
-        max_new_tokens=settings.max_new_tokens,
-        sampling=settings.sampling,
-        address=RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
-        engine=settings.engine,
-    )
+    address = RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions))
+    rollout = _sampled(policy, batch, encoded, settings, address)
     seconds = time.perf_counter() - started
     questions = _questions(policy, batch, StepAddress(seed, step, engine=settings.engine), settings)
     counterpart_seconds = time.perf_counter() - started - seconds
@@ -105,6 +111,20 @@ def draw_groups(
         counterpart_seconds=counterpart_seconds,
     )
     return draw, scores
+
+
+def _sampled(
+    policy: VLMPolicy, batch: PromptBatch, encoded: EncodedPrompts, settings: DrawSettings, address: RolloutAddress
+) -> Rollout:
+    how: SampledHow = {
+        "num_completions": settings.num_completions,
+        "max_new_tokens": settings.max_new_tokens,
+        "sampling": settings.sampling,
+        "address": address,
+    }
+    if settings.external is None:
+        return generate(policy, encoded, **how, engine=settings.engine)
+    return external_rollout(settings.external, policy, batch, encoded, **how)
 
 
 def _questions(

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from remot.losses import ImportanceCorrection, PolicyLoss, masked_mean
 from remot.losses.aggregate import token_count
-from remot.losses.processes import is_distributed, mean_over_processes
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
+from remot.processes import is_distributed, mean_over_processes
 from remot.strategies.objective import micro_slices
 from remot.structures import LossOutput, Rollout
 
@@ -64,10 +64,11 @@ class GroupStep:
         self.advantages = advantages
         self.mask = mask
         counted = mask[is_kept.to(mask.device)]
-        self.num_tokens = max(1.0, token_count(counted))
-        self.normalizer = settings.criterion.normalizer(counted)
+        self.num_tokens = mean_over_processes(token_count(counted), mask.device) or 1.0
+        normalizer = settings.criterion.normalizer(counted) if len(counted) else 0.0
         if settings.criterion.denominator_is_global:
-            self.normalizer = mean_over_processes(self.normalizer, mask.device)
+            normalizer = mean_over_processes(normalizer, mask.device)
+        self.normalizer = normalizer or 1.0
         self.reference: dict[int, Tensor] = {}  # by prompt, as all that is kept: micro-batches may become smaller
         self.before: dict[int, Tensor] = {}
         self.gap = LogprobGap(rollout)
@@ -76,16 +77,20 @@ class GroupStep:
         """What is known once the first update has been made."""
         return self.gap.metrics()
 
-    def micro_losses(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
-        """Yields losses that add up to the loss of the batch.
+    def slices(self, micro_batch_prompts: int) -> list[slice]:
+        """The micro-batches, at least one.
 
-        A micro-batch in which nothing is trained on is passed over, unless there are other processes: all of them must
-        make the same number of backward passes.
+        One in which nothing is trained on is passed over, unless there are other processes: all of them must make the
+        same number of backward passes.
         """
-        slices = list(micro_slices(len(self.encoded), micro_batch_prompts or self.settings.micro_batch_prompts))
-        if not is_distributed():
-            slices = [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
-        for rows in slices:
+        slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
+        if is_distributed():
+            return slices
+        return [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
+
+    def micro_losses(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
+        """Yields losses of :meth:`slices` that add up to the loss of the batch."""
+        for rows in self.slices(micro_batch_prompts or self.settings.micro_batch_prompts):
             yield self._loss(rows)
 
     def _loss(self, rows: slice) -> LossOutput:

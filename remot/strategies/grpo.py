@@ -8,9 +8,17 @@ import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
-from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss
+from remot.losses import (
+    Advantages,
+    GroupAdvantages,
+    GRPOLoss,
+    ImportanceCorrection,
+    PolicyLoss,
+    TruncatedImportance,
+)
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
+from remot.rollout.external import ExternalEngine
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
@@ -43,9 +51,10 @@ class GRPOObjective(Objective):
             They still count in the mean of their group, and as sequences of a ``sequence_mean``.
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
-            takes them as they are.
+            takes them as they are, or bounds the weights of tokens by 2 where there is an ``engine``.
         counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
             :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
+        engine: Who samples, if not the policy itself.
     """
 
     num_completions: int = 8
@@ -59,6 +68,7 @@ class GRPOObjective(Objective):
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
     counterparts: Counterpart | None = None
+    engine: ExternalEngine | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -86,10 +96,25 @@ class GRPOObjective(Objective):
         """How completions are compared."""
         return self.advantages if self.advantages is not None else GroupAdvantages()
 
+    @cached_property
+    def importance(self) -> ImportanceCorrection | None:
+        """Weights for what the engine samples with other probabilities than the trainer's."""
+        is_default = self.correction is None and self.engine is not None
+        return TruncatedImportance() if is_default else self.correction
+
     @property
     def needs_reference(self) -> bool:
         """True unless beta is 0."""
         return self.criterion.needs_reference
+
+    def check(self) -> None:
+        """Refuse to start without the engine.
+
+        Raises:
+            EngineError: If it is not there.
+        """
+        if self.engine is not None:
+            self.engine.check()
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
@@ -100,15 +125,25 @@ class GRPOObjective(Objective):
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
         """
         settings = DrawSettings(
-            self.num_completions, self.max_new_tokens, self.sampling, self.scorer, self.counterparts, address.engine
+            self.num_completions,
+            self.max_new_tokens,
+            self.sampling,
+            self.scorer,
+            self.counterparts,
+            address.engine,
+            self.engine,
         )
-        first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
-        selection = self._select(policy, first, address, settings)
+        if self.engine is not None:
+            self.engine.hand_over(policy, address.step)
+        with policy.gathered():
+            first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
+            selection = self._select(policy, first, address, settings)
         group_step = self._group_step(policy, selection, micro_batch_prompts)
         return PreparedStep(
             num_updates=self.updates_per_rollout,
             micro_losses=group_step.micro_losses,
             micro_batch_prompts=group_step.settings.micro_batch_prompts,
+            num_micro_losses=lambda size: len(group_step.slices(size)),
             metrics={
                 **reward_metrics(scores),
                 "reward/frac_zero_std": _frac_equal(first.rewards),
@@ -145,7 +180,7 @@ class GRPOObjective(Objective):
         return GroupStep(
             LossSettings(
                 self.criterion,
-                self.correction,
+                self.importance,
                 self.sampling.temperature,
                 self.updates_per_rollout == 1,
                 self._micro_batch(policy, draw, micro_batch_prompts),

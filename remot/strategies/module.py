@@ -1,5 +1,6 @@
 """The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,20 +10,23 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
 
 from remot.errors import CheckpointError, ConfigError
-from remot.evaluation.benchmark import EvaluationSettings, answer_batch
+from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
-from remot.losses.processes import is_distributed
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource, describe_source
 from remot.models.policy import PrefixSharing, VLMPolicy
+from remot.processes import is_distributed, joined_metrics, of_all_processes
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.planner import halving
 from remot.rollout.settings import RolloutSettings
+from remot.strategies.checkpoint import differing_names, named_optimizer_state, shapes_of, trained_shapes
+from remot.strategies.devices import LARGEST_METRICS, SUMMED_METRICS, backward_context, clip_gradients, data_mesh
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
@@ -113,9 +117,17 @@ class PostTrainingModule(lightning.LightningModule):
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
-        self._judged: list[JudgedCompletion] = []
+        self._evaluating = contextlib.ExitStack()
+        self._judged: list[list[JudgedCompletion]] = []  # by batch
 
     # -- set-up --------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuse strategies that cannot work and engines that are not there, before long work."""
+        require_supported(self.trainer.strategy)
+        if stage == "fit":
+            for phase in self.strategy.phases:
+                self.objectives[phase].check()
 
     def configure_model(self) -> None:
         """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
@@ -130,6 +142,12 @@ class PostTrainingModule(lightning.LightningModule):
             prefix_sharing=settings.prefix_sharing,
             with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
         )
+        self.divide_policy()
+
+    def divide_policy(self) -> None:
+        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
+        if self.device_mesh is not None:
+            self.loaded_policy.shard(data_mesh(self.device_mesh))
 
     @property
     def base_model(self) -> str:
@@ -170,14 +188,16 @@ class PostTrainingModule(lightning.LightningModule):
             metrics |= self._update(prepared)
         metrics |= prepared.late_metrics()
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(phase, step, metrics, len(batch))
+        self._report(
+            phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
+        )
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
 
     def _update(self, prepared: PreparedStep) -> dict[str, float]:
         optimizer = self.optimizers()
         totals = self._accumulate_gradients(prepared)
-        totals["grad_norm"] = self._clip_gradients()
+        totals |= self._clip_gradients()
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:
@@ -190,11 +210,14 @@ class PostTrainingModule(lightning.LightningModule):
         def attempt(micro_batch_prompts: int) -> dict[str, float]:
             self.optimizers().zero_grad()  # type: ignore[union-attr]
             totals: dict[str, float] = {"loss": 0.0}
-            for output in prepared.micro_losses(micro_batch_prompts):
-                self.manual_backward(output.loss)
+            num_micro_losses, num_done = prepared.num_micro_losses(micro_batch_prompts), 0
+            for num_done, output in enumerate(prepared.micro_losses(micro_batch_prompts), start=1):
+                with backward_context(self.trainer.model, is_last=num_done == num_micro_losses):
+                    self.manual_backward(output.loss)
                 totals["loss"] += float(output.loss.detach())
                 for name, number in output.metrics.items():
                     totals[name] = totals.get(name, 0.0) + number
+            assert num_done == num_micro_losses, "processes exchange gradients with the last that was announced"
             return totals
 
         size = min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
@@ -205,10 +228,9 @@ class PostTrainingModule(lightning.LightningModule):
             self.most_micro_batch_prompts = used
         return totals
 
-    def _clip_gradients(self) -> float:
-        parameters = self.loaded_policy.trainable_parameters()
+    def _clip_gradients(self) -> dict[str, float]:
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        return clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
         """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
@@ -228,17 +250,28 @@ class PostTrainingModule(lightning.LightningModule):
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
+    def on_validation_start(self) -> None:
+        """Gather sharded weights once: processes may have different numbers of batches."""
+        self._evaluating.enter_context(self.loaded_policy.gathered())
+
+    def on_validation_end(self) -> None:
+        """Divide them again."""
+        self._evaluating.close()
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
     def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
         settings = self.evaluation
         return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""
-        self._judged += self._evaluation_step(batch)
+        self._judged.append(self._evaluation_step(batch))
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""
-        self._judged += self._evaluation_step(batch)
+        self._judged.append(self._evaluation_step(batch))
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Answers with their scores, as dicts: Lightning does not collect frozen records."""
@@ -253,33 +286,37 @@ class PostTrainingModule(lightning.LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, prefix: str) -> None:
-        judged, self._judged = self._judged, []
-        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged))
+        judged, self._judged = judged_by_all(self._judged), []
+        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged), sync_dist=True)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
-    def _trainable_names(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained; the rest comes from the base model."""
-        names = self._trainable_names()
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in names}
-        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name}
+        shapes = trained_shapes(self)
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in shapes}
+        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        if "optimizer_states" in checkpoint:
+            checkpoint["optimizer_states"] = [
+                named_optimizer_state(state, numbered) for state in checkpoint["optimizer_states"]
+            ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
 
+        A strategy that divides weights has loaded them, and taken them out of the checkpoint, before this is called.
+
         Raises:
             CheckpointError: If it was made from another base model, or its parameters are not those trained here.
         """
-        base = checkpoint.get("remot", {}).get("base_model", self.base_model)
+        facts = checkpoint.get("remot", {})
+        base = facts.get("base_model", self.base_model)
         if base != self.base_model:
             msg = f"the checkpoint was made from {base}, not from {self.base_model}; set policy.source to what it was"
             raise CheckpointError(msg)
-        held: dict[str, Tensor] = checkpoint["state_dict"]
-        wanted = {name: value for name, value in self.named_parameters() if value.requires_grad}
-        differing = set(held) ^ set(wanted) | {n for n in set(held) & set(wanted) if held[n].shape != wanted[n].shape}
+        held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
+        differing = differing_names(held, trained_shapes(self))
         if differing:
             msg = (
                 f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
@@ -288,5 +325,20 @@ class PostTrainingModule(lightning.LightningModule):
             raise CheckpointError(msg)
 
     def save_policy(self, folder: Path) -> Path:
-        """Write adapters or weights for use outside this library."""
-        return self.loaded_policy.save(folder)
+        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
+        return self.loaded_policy.save(folder, is_writer=self.global_rank == 0)
+
+
+def require_supported(strategy: TrainerStrategy) -> None:
+    """Refuse strategies that gather weights in one ``forward`` only, which a rollout has none of.
+
+    Raises:
+        ConfigError: For the older FSDP and for ZeRO stage 3.
+    """
+    is_stage_3 = isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3
+    if isinstance(strategy, FSDPStrategy) or is_stage_3:
+        msg = (
+            f"trainer.strategy {type(strategy).__name__}{' at stage 3' if is_stage_3 else ''} cannot sample: use "
+            "lightning.pytorch.strategies.ModelParallelStrategy, as configs/devices/fsdp2.yaml does"
+        )
+        raise ConfigError(msg)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from remot.losses.processes import least_over_processes
 from remot.models.policy import VLMPolicy
+from remot.processes import least_over_processes
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.planner import free_bytes, plan_micro_batch
 from remot.structures import LossOutput, PromptBatch, Question
@@ -68,6 +68,7 @@ class PreparedStep:
         num_updates: Optimiser updates to make from it.
         micro_losses: Yields the losses.
         micro_batch_prompts: Prompts of a micro-batch that it was prepared for.
+        num_micro_losses: How many losses it yields for a size; processes exchange gradients with the last one.
         metrics: Numbers to log.
         samples: Completions to show; empty for objectives that sample none.
         late_metrics: Gives numbers to log that are known after the updates only.
@@ -76,6 +77,7 @@ class PreparedStep:
     num_updates: int
     micro_losses: MicroLosses
     micro_batch_prompts: int
+    num_micro_losses: Callable[[int], int]
     metrics: Mapping[str, float] = field(default_factory=dict)
     samples: Sequence[ScoredCompletions] = ()
     late_metrics: Callable[[], Mapping[str, float]] = dict
@@ -88,6 +90,9 @@ class Objective(ABC):
     @abstractmethod
     def needs_reference(self) -> bool:
         """True if the policy must keep a reference."""
+
+    def check(self) -> None:  # noqa: B027 (most objectives need nothing)
+        """Before anything is loaded: refuse to start where something outside of the trainer is missing."""
 
     @abstractmethod
     def prepare(

@@ -12,6 +12,7 @@ from remot.answers import answer_char_spans, letter_char_spans, render_response
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
+from remot.processes import mean_over_processes
 from remot.seeding import numpy_generator
 from remot.strategies.objective import (
     MicroBatchPrompts,
@@ -66,7 +67,7 @@ class SFTObjective(Objective):
         token_ids, mask, on_letters = self.targets(policy, responses)
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
-        num_targets, num_letters = float(mask.sum()), float(on_letters.sum())
+        num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
         num_prompts, num_completions, num_tokens = token_ids.shape
         size = planned_micro_batch(
             policy, micro_batch_prompts, prompts.input_ids.shape[1], (num_prompts, num_completions, num_tokens)
@@ -80,7 +81,12 @@ class SFTObjective(Objective):
                 letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
                 yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
-        return PreparedStep(num_updates=1, micro_losses=micro_losses, micro_batch_prompts=size)
+        return PreparedStep(
+            num_updates=1,
+            micro_losses=micro_losses,
+            micro_batch_prompts=size,
+            num_micro_losses=lambda size: len(list(micro_slices(num_prompts, size))),
+        )
 
     def response(self, question: Question, address: StepAddress) -> str:
         """The response to learn, with noise and bias on its letters if asked for; other answers are left as they are.

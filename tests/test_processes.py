@@ -7,7 +7,14 @@ import torch
 from torch import distributed
 
 from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
-from remot.losses.processes import is_distributed, mean_over_processes
+from remot.processes import (
+    in_turn,
+    is_distributed,
+    is_first_process,
+    joined_metrics,
+    mean_over_processes,
+    of_all_processes,
+)
 from tests.losses.batches import random_batch, value_and_gradient
 
 LOSSES = {"grpo": GRPOLoss(), "dapo": DAPOLoss(), "dr_grpo": DrGRPOLoss(7), "cispo": CISPOLoss(), "bnpo": BNPOLoss()}
@@ -58,3 +65,25 @@ def test_two_processes_average_to_one(tmp_path):
 def test_one_process_asks_nobody():
     assert not is_distributed()
     assert mean_over_processes(3.5, torch.device("cpu")) == 3.5
+    assert is_first_process()
+    assert of_all_processes("mine") == ["mine"]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_batches", range(6))
+def test_what_was_dealt_out_comes_back_in_order(world_size, num_batches):
+    """As the loaders deal: every world_size-th batch. Values that are false are values."""
+    batches = [None, *range(1, 10)][:num_batches]
+    assert in_turn([batches[rank::world_size] for rank in range(world_size)]) == batches
+
+
+def test_metrics_of_processes_by_hand():
+    """Means over those it applies to; speeds add up, of gaps the largest counts."""
+    metrics = [{"a": 1.0, "b": float("nan"), "speed": 10.0}, {"a": 2.0, "b": 4.0, "speed": 30.0}]
+    third = {"a": 6.0, "c": 5.0, "b": float("nan"), "speed": 2.0, "gap": 0.5}
+    joined = joined_metrics([metrics[0] | {"gap": 0.25}, metrics[1], third], {"speed"}, {"gap"})
+    assert joined == {"a": 3.0, "b": 4.0, "c": 5.0, "speed": 42.0, "gap": 0.5}
+    none = joined_metrics([{"a": float("nan")}, {"a": float("nan")}])
+    assert none.keys() == {"a"}
+    assert none["a"] != none["a"]
+    assert joined_metrics(metrics[:1])["a"] == 1.0

@@ -1,0 +1,40 @@
+"""What a checkpoint says of the weights that are trained, so that it fits any number of processes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def trained_shapes(module: nn.Module) -> dict[str, list[int]]:
+    """Names and shapes of the parameters that are trained, of all shards together."""
+    return {name: list(parameter.shape) for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    """The same of a state dict."""
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def differing_names(held: Mapping[str, list[int]], wanted: Mapping[str, list[int]]) -> set[str]:
+    """Names that only one of the two has, or that have different shapes."""
+    return set(held) ^ set(wanted) | {name for name in set(held) & set(wanted) if held[name] != wanted[name]}
+
+
+def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """An optimiser's state with names in place of numbers, which are not the same for sharded weights.
+
+    PyTorch matches groups by their order when it loads, whatever stands in them, so a single process reads both.
+
+    Args:
+        state: What ``state_dict`` of an optimiser returned; empty in processes that save nothing.
+        names: Of the parameters, by their number.
+    """
+    if not state:
+        return {}
+    groups = [{**group, "params": [_name(key, names) for key in group["params"]]} for group in state["param_groups"]]
+    return {**state, "state": {_name(key, names): held for key, held in state["state"].items()}, "param_groups": groups}
+
+
+def _name(key: int | str, names: Sequence[str]) -> str:
+    return names[key] if isinstance(key, int) else key
