@@ -17,19 +17,12 @@ from torch import Tensor, nn
 
 from remot.answers import THINK_OPEN
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.attention import filled_up, packed_block_mask
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.footprint import Footprint, footprint_of
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
-from remot.models.prefix import (
-    additive_mask,
-    packed_attention_mask,
-    packed_position_ids,
-    packed_predictor_columns,
-)
+from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.processing import process_prompts
-from remot.models.separate import separate_rows
 from remot.models.sharding import Sharding, full_state
 from remot.models.sharing import SEPARATE, Packing, first_exact
 from remot.models.visual_inputs import visual_features
@@ -37,9 +30,7 @@ from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-    from torch.nn.attention.flex_attention import BlockMask
     from transformers import Cache, PreTrainedModel, ProcessorMixin
-    from transformers.modeling_outputs import BaseModelOutputWithPast
 
 PrefixSharing = Literal["auto", "on", "off"]
 
@@ -160,41 +151,6 @@ class VLMPolicy(nn.Module):
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def _run(
-        self,
-        model: "PreTrainedModel",
-        encoded: EncodedPrompts,
-        extra_ids: Tensor | None,
-        mask: "Tensor | BlockMask",
-        **kwargs: object,
-    ) -> "BaseModelOutputWithPast":
-        """One pass of the language model over the prompts, followed by ``extra_ids`` [P, E] if given."""
-        prompts = encoded.prompts
-        ids = prompts.input_ids if extra_ids is None else torch.cat([prompts.input_ids, extra_ids], dim=1)
-        visual = torch.zeros_like(ids, dtype=torch.bool)
-        visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
-        return self._run_rows(model, ids, visual, encoded.features, mask, **kwargs)
-
-    def _run_rows(
-        self,
-        model: "PreTrainedModel",
-        ids: Tensor,
-        visual: Tensor,
-        features: Sequence[Tensor],
-        mask: "Tensor | BlockMask | None",
-        **kwargs: object,
-    ) -> "BaseModelOutputWithPast":
-        """One pass over rows [B, S] in which ``visual`` marks the places of the features; causal without a mask."""
-        embeds = model.get_input_embeddings()(ids)
-        pooled, deepstack = features[:1], features[1:]
-        for level in pooled:
-            embeds = embeds.masked_scatter(visual[..., None], level.to(embeds.dtype))
-        if deepstack:
-            kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-        if isinstance(mask, Tensor):
-            mask = additive_mask(mask, embeds.dtype)
-        return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
-
     def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
         """Compute the prompts once.
 
@@ -205,17 +161,8 @@ class VLMPolicy(nn.Module):
         Returns:
             The last real hidden state of each prompt [P, H] and the key-value cache with L columns.
         """
-        from remot.models.cache import roomy_cache
-
-        prompts = encoded.prompts
-        allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
         with self._pass(with_gradient=False) as model:
-            cache = roomy_cache(model.config.get_text_config().num_hidden_layers, room)
-            settings = {"position_ids": prompts.position_ids, "past_key_values": cache, "use_cache": True}
-            output = self._run(model, encoded, None, allowed, **settings)
-        last = prompts.prompt_lengths - 1
-        rows = torch.arange(len(last), device=last.device)
-        return output.last_hidden_state[rows, last], cache
+            return prefilled(model, encoded, room)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
         """Compute one prompt once, and copy what transformers' own cache holds for each completion.
@@ -227,15 +174,8 @@ class VLMPolicy(nn.Module):
         Returns:
             The last hidden state [G, H] and a cache of G rows.
         """
-        from transformers import DynamicCache
-
-        rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
         with self._pass(with_gradient=False) as model:
-            cache = DynamicCache(config=model.config.get_text_config())
-            settings = {"position_ids": rows.position_ids, "past_key_values": cache, "use_cache": True}
-            output = self._run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
-        cache.batch_repeat_interleave(num_completions)
-        return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
+            return prefilled_alone(model, encoded, num_completions)
 
     def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
@@ -249,16 +189,7 @@ class VLMPolicy(nn.Module):
                 for all of them.
             cache: Key-value cache, extended in place.
         """
-        embeds = self.core.get_input_embeddings()(token_ids)
-        output = self.core.model.language_model(
-            inputs_embeds=embeds,
-            attention_mask=None if allowed is None else additive_mask(allowed[:, None], embeds.dtype),
-            position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        hidden: Tensor = output.last_hidden_state
-        return hidden
+        return next_states(self.core, token_ids, position, allowed, cache)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
@@ -294,9 +225,11 @@ class VLMPolicy(nn.Module):
         use_reference: bool = False,
     ) -> Tensor:
         """As :meth:`completion_logprobs`, computed as ``packing`` says."""
-        states = self._predictor_states if packing.shares_prompt else self._separate_states
         with self._pass(use_reference=use_reference) as model:
-            hidden = states(model, encoded, completion_ids, packing)
+            if packing.shares_prompt:
+                hidden = packed_states(model, encoded, completion_ids, in_blocks=packing.in_blocks)
+            else:
+                hidden = separate_states(model, encoded, completion_ids)
             flat = token_logprobs(
                 hidden,
                 completion_ids.reshape(-1),
@@ -305,50 +238,6 @@ class VLMPolicy(nn.Module):
                 temperature=temperature,
             )
         return flat.view(completion_ids.shape)
-
-    def _separate_states(
-        self,
-        model: "PreTrainedModel",
-        encoded: EncodedPrompts,
-        completion_ids: Tensor,
-        packing: Packing,  # noqa: ARG002
-    ) -> Tensor:
-        """Hidden states [P*G*T, H] of the plain computation, each completion behind a copy of its prompt."""
-        rows = separate_rows(encoded, completion_ids)
-        output = self._run_rows(
-            model,
-            rows.input_ids,
-            rows.visual_mask,
-            rows.features,
-            None,
-            position_ids=rows.position_ids,
-            use_cache=False,
-        )
-        number = torch.arange(len(rows.input_ids), device=rows.input_ids.device)[:, None]
-        hidden: Tensor = output.last_hidden_state[number, rows.predictor_columns]
-        return hidden.flatten(0, 1)
-
-    def _predictor_states(
-        self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, packing: Packing
-    ) -> Tensor:
-        """Hidden states [P*G*T, H] from which the completion tokens are predicted."""
-        num_prompts, num_completions, num_tokens = completion_ids.shape
-        prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
-        extra_ids = completion_ids.reshape(num_prompts, -1)
-        positions = packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens)
-        mask: Tensor | BlockMask
-        if packing.in_blocks and (extra_ids.is_cuda or not torch.is_grad_enabled()):  # no backward on a processor
-            total = filled_up(length + extra_ids.shape[1])
-            filling = (0, total - length - extra_ids.shape[1])
-            extra_ids, positions = (torch.nn.functional.pad(part, filling) for part in (extra_ids, positions))
-            mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)
-        else:
-            mask = packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens)
-        output = self._run(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False)
-        columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)
-        rows = torch.arange(num_prompts, device=columns.device)[:, None]
-        hidden: Tensor = output.last_hidden_state[rows, columns.reshape(num_prompts, -1)]
-        return hidden.flatten(0, 1)
 
     # -- modes ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import torch
 from remot.errors import ConfigError
 from remot.models import ModelSource, VLMPolicy
 from remot.models.encoding import EncodedPrompts
+from remot.models.passes import run_prompts
 from remot.models.prefix import packed_attention_mask
 from remot.models.video_clock import video_metadata, whole_patches
 from remot.models.visual_inputs import VisualInputs, in_prompt_order
@@ -83,7 +84,7 @@ def test_logits_of_the_prompt_are_those_of_the_whole_model(family):
     prompts = encoded.prompts
     with torch.no_grad():
         allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
-        output = policy._run(policy.core, encoded, None, allowed, position_ids=prompts.position_ids, use_cache=False)
+        output = run_prompts(policy.core, encoded, None, allowed, position_ids=prompts.position_ids, use_cache=False)
         ours = policy.core.lm_head(output.last_hidden_state)
         for row, (images, question, videos) in enumerate(zip(batch.images, batch.questions, batch.videos, strict=True)):
             theirs = naive_logits(policy.core, naive_inputs(policy, images, question, videos))
