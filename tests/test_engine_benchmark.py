@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow  # what it compares is held by tests of each part
 def test_all_ways_to_decode_agree():
     sizes = ["--size", "minimal", "--prompts", "2", "--completions", "3", "--tokens", "6", "--side", "32"]
     command = [sys.executable, str(ROOT / "benchmarks" / "engine.py"), *sizes, "--repeats", "1", "--end-bias", "1"]

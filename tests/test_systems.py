@@ -1,6 +1,7 @@
 """The recipes of configs/systems: they hold the published numbers, build, score, and take steps with their rewards."""
 
 import contextlib
+import functools
 import math
 import re
 from pathlib import Path
@@ -18,38 +19,47 @@ from remot.strategies import ShuffledFrames
 
 SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
 OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
+LEARN = SYSTEMS / "quickstart_learn.yaml"
 NAMES = ("remot", "spacer", "video_str", "videochat_r1")
 every_system = pytest.mark.parametrize("name", NAMES)
 
 
+class _StopError(Exception):
+    """Everything is built."""
+
+
+def run_fit(folder, *configs, steps=0, more=()):
+    """What ``remot fit`` builds of configurations, after ``steps`` steps."""
+    built = []
+
+    def before_fit(cli):
+        built.append(cli)
+        if not steps:
+            raise _StopError
+
+    files = [word for config in configs for word in ("--config", str(config))]
+    place = ["--trainer.accelerator", "cpu", "--trainer.logger", "false", "--trainer.precision", "32-true"]
+    place += ["--trainer.default_root_dir", str(folder), "--trainer.max_steps", str(max(steps, 1)), *more]
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(_StopError):
+        patch.setattr(RemotCLI, "before_fit", before_fit, raising=False)
+        main(["fit", *files, *place])
+    return built[0]
+
+
 @pytest.fixture
-def fit(monkeypatch, tmp_path):
-    """Runs ``remot fit`` on configurations; what was built, without a step if ``steps`` is 0."""
+def fit(tmp_path):
+    """Runs ``remot fit`` on configurations."""
+    return functools.partial(run_fit, tmp_path)
 
-    class Stop(Exception):  # noqa: N818
-        """Everything is built."""
 
-    def run(*configs, steps=0, more=()):
-        built = []
-
-        def before_fit(cli):
-            built.append(cli)
-            if not steps:
-                raise Stop
-
-        monkeypatch.setattr(RemotCLI, "before_fit", before_fit, raising=False)
-        files = [word for config in configs for word in ("--config", str(config))]
-        place = ["--trainer.accelerator", "cpu", "--trainer.logger", "false", "--trainer.precision", "32-true"]
-        place += ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_steps", str(max(steps, 1)), *more]
-        with contextlib.suppress(Stop):
-            main(["fit", *files, *place])
-        return built[0]
-
-    return run
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """What a recipe builds as it is; once for all tests, as parsing one takes seconds."""
+    return functools.cache(lambda name: run_fit(tmp_path_factory.mktemp(name), SYSTEMS / f"{name}.yaml"))
 
 
 def test_there_is_a_file_for_each_system():
-    assert {path.stem for path in SYSTEMS.glob("*.yaml")} == {*NAMES, OVERRIDES.stem}
+    assert {path.stem for path in SYSTEMS.glob("*.yaml")} == {*NAMES, OVERRIDES.stem, LEARN.stem}
 
 
 @every_system
@@ -74,9 +84,9 @@ PUBLISHED = {
 
 
 @every_system
-def test_recipes_hold_the_published_numbers(name, fit):
+def test_recipes_hold_the_published_numbers(name, recipe):
     model, group, beta, tokens, rate = PUBLISHED[name]
-    cli = fit(SYSTEMS / f"{name}.yaml")
+    cli = recipe(name)
     settings, grpo = cli.config["fit"].model, cli.model.objectives["GRPO"]
     assert settings.policy.source.pretrained == model
     assert grpo.num_completions == group
@@ -88,9 +98,9 @@ def test_recipes_hold_the_published_numbers(name, fit):
     assert cli.model.strategy.name == ("AlternatingSFTGRPO" if name == "remot" else "GRPO")
 
 
-def test_spacer_holds_its_own_numbers(fit):
+def test_spacer_holds_its_own_numbers(recipe):
     """Weight decay 0.01, gradients to 5, G / 2 shuffled answers, a cosine, pictures of at most 401,408 pixels."""
-    cli = fit(SYSTEMS / "spacer.yaml")
+    cli = recipe("spacer")
     model = cli.config["fit"].model
     assert model.optimizer.init_args.weight_decay == 0.01
     counterparts = cli.model.objectives["GRPO"].counterparts
@@ -104,8 +114,8 @@ def test_spacer_holds_its_own_numbers(fit):
 
 
 @every_system
-def test_every_task_has_a_reward(name, fit):
-    tasks = [task for task in fit(SYSTEMS / f"{name}.yaml").datamodule.tasks if isinstance(task, Task)]
+def test_every_task_has_a_reward(name, recipe):
+    tasks = [task for task in recipe(name).datamodule.tasks if isinstance(task, Task)]
     reward = reward_from(SYSTEMS / f"{name}.yaml")
     assert (name == "remot") == (not tasks)
     if isinstance(reward, PerTaskReward):
@@ -127,6 +137,16 @@ def test_takes_a_step_with_the_overrides(name, fit):
         videos = cli.datamodule.prompts["train"][0].videos or cli.datamodule.prompts["train"][0].images
         assert len(videos) > 0
         assert cli.datamodule.describe()
+
+
+@every_system
+def test_learning_takes_all_weights_and_no_reference(name, fit):
+    cli = fit(SYSTEMS / f"{name}.yaml", OVERRIDES, LEARN)
+    grpo = cli.model.objectives["GRPO"]
+    assert (cli.model.strategy.name, cli.model.policy_settings.adaptation) == ("SFTThenGRPO", None)
+    assert (grpo.loss.beta, grpo.needs_reference) == (0.0, False)
+    assert grpo.max_new_tokens == cli.model.evaluation.max_new_tokens == 224
+    assert cli.model.objectives["SFT"].loss_on == "response"
 
 
 def test_triplets_and_tasks_are_learnt_and_scored_together(fit, tmp_path, capsys):
