@@ -1,7 +1,7 @@
 """Where OpenAI-compatible servers differ: how weights are handed over, which caches to empty, what a request may say.
 
 Addresses and fields are those of the servers' documentation in November 2026. ``transformers serve`` is run in the
-tests; vLLM and SGLang have not been run by us, see docs/engines.md.
+tests; vLLM and SGLang have not been run by us, see docs/servers.md.
 """
 
 import json

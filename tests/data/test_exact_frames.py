@@ -325,8 +325,10 @@ def test_what_is_not_found_by_leaving_out_pictures_is_looked_for_again(recorded,
     """With a seek that lands behind what is wanted, the picture still comes, from the start."""
     path, times, pictures = recorded("b_frames.mp4")
     monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
-    monkeypatch.setattr(video._Walk, "_entered", lambda *_: iter(()))
+    targets = []
+    monkeypatch.setattr(video._Walk, "_entered", lambda _, target: iter(targets.append(target) or ()))
     require_exact(path, times, pictures, [[NUM - 1], [3, 20]])
+    assert targets, "nothing was entered, so nothing was missed"
 
 
 def test_pictures_that_grow_beyond_the_limit_are_refused(tmp_path, monkeypatch):

@@ -139,7 +139,9 @@ def test_known_sources_are_not_listed_again(root):
 def test_no_warning_without_a_fault(root):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stock_of(NativeReader(), root, "skip")
+        loaded = stock_of(NativeReader(), root, "skip")
+    assert len(ids(loaded)) == 8
+    assert not loaded.faults
 
 
 # -- exclusion -----------------------------------------------------------------------------------------------------
