@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from remot.commands.audit_table import ProgressBars, print_table
 from remot.commands.sources import data_from, data_section
+from remot.commands.task_table import print_task_table
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from remot.data.audit import Audit
+    from remot.data.audit import Audit, TaskAudit
 
 EXIT_UNFIT = 1
 #: Prompts of a run that are checked.
@@ -27,7 +28,7 @@ def audit_command(
     split: Literal["train", "val", "test"] = "train",
     format: Literal["table", "json"] = "table",  # noqa: A002 (the name of the option)
 ) -> None:
-    """Check labels, right answers and splits; exit status 1 if they are wrong or leak.
+    """Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.
 
     Args:
         folder: Prompts that `remot data build` wrote, or a file of the public ReMoT layout.
@@ -39,6 +40,8 @@ def audit_command(
         split: Split of a run to take the prompts from.
         format: What to write to the standard output.
     """
+    from remot.data.audit import Audit
+
     if num_triplets is not None and num_triplets < 1:
         msg = f"--num_triplets {num_triplets}: ask for at least 1"
         raise ConfigError(msg)
@@ -57,16 +60,18 @@ def audit_command(
     if format == "json":
         sys.stdout.write(json.dumps(audit.record(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     else:
-        print_table(audit)
+        print_table(audit) if isinstance(audit, Audit) else print_task_table(audit)
     if audit.faults:
         sys.stderr.write(f"remot: {'; '.join(audit.faults)}\n")
         sys.exit(EXIT_UNFIT)
 
 
-def _audit_run(section: dict[str, Any], num_triplets: int, split: str, bars: ProgressBars) -> "Audit":
-    from remot.data.audit import audit_data
+def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: ProgressBars) -> "Audit | TaskAudit":
+    from remot.data.audit import audit_data, audit_tasks
 
-    return audit_data(data_from(section), num_triplets, split, progress=bars.show)
+    data = data_from(section)
+    audit = audit_tasks if data.tasks else audit_data
+    return audit(data, num_prompts, split, progress=bars.show)
 
 
 def _audit_prompts(

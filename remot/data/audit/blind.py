@@ -5,14 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from remot.seeding import numpy_generator
+from remot.data.audit.halves import HalvedBy, first_half, mean_with_error, unit_for, unit_of
 from remot.structures import FloatArray, Question, Slot
 
-HalvedBy = Literal["scene", "prompt"]
 _Choice = TypeVar("_Choice", bound=Hashable)
 
 
@@ -181,18 +180,16 @@ def score_blind(questions: Sequence[Question], seed: int = 0) -> BlindScores | N
         The scores, or None if there are fewer than two prompts with letters.
     """
     lettered = [question for question in questions if not question.asks_numbers]
-    unit: HalvedBy = "scene" if len({question.scene_id for question in lettered}) > 1 else "prompt"
-    names = sorted({_unit_of(question, unit) for question in lettered})
-    order = numpy_generator(seed, "audit", "halves").permutation(len(names))
-    chosen = {names[k] for k in order[: len(names) // 2]}
+    unit = unit_for(lettered)
+    chosen = first_half(lettered, unit, seed)
     by_model, errors = {}, {}
     for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
-        hits: dict[str, list[bool]] = defaultdict(list)
+        hits: dict[str, list[float]] = defaultdict(list)
         for kind in _kinds(lettered):
-            halves = [[q for q in kind if (_unit_of(q, unit) in chosen) == first] for first in (True, False)]
+            halves = [[q for q in kind if (unit_of(q, unit) in chosen) == first] for first in (True, False)]
             _collect_hits(model, halves, hits, unit)
         if hits:
-            by_model[model.name], errors[model.name] = _share_with_error(hits)
+            by_model[model.name], errors[model.name] = mean_with_error(hits)
     options = [1 / len(slot.options) for question in lettered for slot in question.slots]
     return BlindScores(by_model, errors, float(np.mean(options)), unit) if by_model else None
 
@@ -205,12 +202,8 @@ def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
     return list(kinds.values())
 
 
-def _unit_of(question: Question, unit: HalvedBy) -> str:
-    return question.scene_id if unit == "scene" else question.prompt_id
-
-
 def _collect_hits(
-    model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[bool]], unit: HalvedBy
+    model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[float]], unit: HalvedBy
 ) -> None:
     """Add for each unit whether each letter was right; nothing if a half is empty."""
     if not all(halves):
@@ -218,15 +211,7 @@ def _collect_hits(
     for fitted, scored in (halves, halves[::-1]):
         model.fit(fitted)
         for question, letters in zip(scored, model.answers(scored), strict=True):
-            hits[_unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
-
-
-def _share_with_error(hits: dict[str, list[bool]]) -> tuple[float, float]:
-    """Share of True and its standard error, the keys taken as the independent units."""
-    total = sum(len(of_scene) for of_scene in hits.values())
-    share = sum(sum(of_scene) for of_scene in hits.values()) / total
-    surplus = np.array([sum(of_scene) - share * len(of_scene) for of_scene in hits.values()])
-    return share, float(np.sqrt((surplus**2).sum())) / total
+            hits[unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
 
 
 def _most_frequent(items: Iterable[_Choice]) -> _Choice:

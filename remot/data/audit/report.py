@@ -1,7 +1,7 @@
 """One audit of a data module: its figures, as a record."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -188,7 +188,11 @@ def audit_data(
     if num_triplets < 1 or split not in data.datasets:
         msg = f"{num_triplets} triplets of the {split} split: ask for at least 1 of {', '.join(data.datasets)}"
         raise ConfigError(msg)
-    found = _check_prompts(data.datasets[split], num_triplets, progress)
+
+    def told(done: int) -> None:
+        progress("checking labels", done, num_triplets)
+
+    found = findings_of(data.datasets[split], range(num_triplets), told)
     return audit_of(
         found, split, {name: one.clips for name, one in data.datasets.items()}, data.seed, frames_per_clip, progress
     )
@@ -234,12 +238,21 @@ def audit_of(
     )
 
 
-def _check_prompts(dataset: TripletDataset, num_triplets: int, progress: Progress) -> Findings:
+def findings_of(
+    dataset: TripletDataset, addresses: Iterable[int], told: Callable[[int], None] = lambda _: None
+) -> Findings:
+    """What some prompts of a split show.
+
+    Args:
+        dataset: Makes them.
+        addresses: Which ones.
+        told: Told after each how many are done.
+    """
     found = Findings(limits_of(dataset.sampler.experts), dataset.writer.wordings)
-    for address in range(num_triplets):
+    for done, address in enumerate(addresses, 1):
         triplet = dataset.triplet(address)
         found.take(triplet, dataset.question(address, triplet, _PICTURE_SIZE))
-        progress("checking labels", address + 1, num_triplets)
+        told(done)
     return found
 
 

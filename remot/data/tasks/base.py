@@ -1,6 +1,8 @@
 """What every task does: say which clips it can ask about, and plan a prompt about one without decoding anything."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,6 +82,16 @@ class Task(ABC):
             clip: One that :meth:`serves` says yes to.
             generator: Source of every choice.
         """
+
+    def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
+        """How often something is ``asked`` or refused, by reason; one draw of each clip, unless a task tells more.
+
+        Args:
+            clips: Some clips; those that the task does not serve are passed over.
+            generator: Source of every choice.
+        """
+        plans = (self.plan(clip, generator) for clip in clips if self.serves(clip))
+        return Counter("nothing clear in what was drawn" if plan is None else "asked" for plan in plans)
 
 
 def serves(task: Task, clip: Clip) -> bool:

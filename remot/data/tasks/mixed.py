@@ -42,19 +42,27 @@ class MixedDataset(Dataset[Sample]):
         return renamed
 
     def __getitem__(self, address: int) -> Sample:
-        turn, place = divmod(address, len(self.parts))
-        name, part = self.parts[self._order(turn)[place]]
-        epoch, number = divmod(address, self.num_prompts)
-        sample = part[turn]
+        number, within = self.place(address)
+        name, part = self.parts[number]
+        sample = part[within]
         question = as_task(sample.question, name)
-        return replace(sample, question=replace(question, prompt_id=f"{self.split}/{epoch}/{number}"))
+        return replace(sample, question=replace(question, prompt_id=self.prompt_id(address)))
+
+    def place(self, address: int) -> tuple[int, int]:
+        """Whose turn it is at an address: the number of the part, and the address within it."""
+        turn, place = divmod(address, len(self.parts))
+        return self._order(turn)[place], turn
+
+    def prompt_id(self, address: int) -> str:
+        """Name of the prompt at an address."""
+        epoch, number = divmod(address, self.num_prompts)
+        return f"{self.split}/{epoch}/{number}"
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch."""
         counts = dict.fromkeys((name for name, _ in self.parts), 0)
         for address in range(self.num_prompts):
-            turn, place = divmod(address, len(self.parts))
-            counts[self.parts[self._order(turn)[place]][0]] += 1
+            counts[self.parts[self.place(address)[0]][0]] += 1
         return counts
 
     def _order(self, turn: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What was done to pictures, measured on them: their light, what is added to them, and how fast detail fades."""
+"""What was done to pictures, measured on them: their light, what is added, and which blur fits."""
 
 import math
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ _DARK = (0.8, 0.38)
 _NOISY = (8.0, 26.0)
 #: Standard deviation of a blur as a share of the height above which pictures are blurred, and strongly blurred.
 _BLURRED = (0.005, 0.021)
+#: Blurs that are tried, as shares of the height.
+_BLURS = (0.0, 0.008, 0.012, 0.017, 0.026, 0.035, 0.046)
 
 
 def check_quality(asked: AskedPrompt) -> Iterator[str]:
@@ -22,7 +24,7 @@ def check_quality(asked: AskedPrompt) -> Iterator[str]:
     task = asked.settings(PictureQuality)
     source, shown = (picture.numpy().astype(float) for picture in asked.first_picture())
     levels = {"dark": darkness(source, shown), "noise": noisiness(source, shown), "blur": blurriness(source, shown)}
-    (words,) = [found for found in [asked.read(task.wordings.texts[task.ask])["choices"].split(", ")] if found]
+    words = asked.read(task.wordings.texts[task.ask])["choices"].split(", ")
     right = right_word(levels, task.ask)
     if sorted(words) != sorted(task.answers):
         yield f"the text offers {', '.join(words)}, which are not the answers"
@@ -46,35 +48,44 @@ def right_word(levels: dict[str, int], ask: str) -> str:
 def darkness(source: FloatArray, shown: FloatArray) -> int:
     """0 to 2 by the share of light [3, H, W] that is left."""
     left = shown.mean() / max(source.mean(), 1e-9)
-    return sum(left < limit for limit in _DARK)
+    return sum(bool(left < limit) for limit in _DARK)
 
 
 def noisiness(source: FloatArray, shown: FloatArray) -> int:
-    """0 to 2 by what changed from one pixel to the next, once less light is allowed for.
+    """0 to 2 by how much more neighbouring pixels differ than they did, where the pictures are not dark.
 
-    Noise differs between neighbours; the difference of what two neighbours gained has the deviation of the noise times
-    the root of 2. Pixels near black and white, where noise is cut off, are left out.
+    Noise adds twice its variance to the square of the step from one pixel to the next, and a blur takes from it. Pixels
+    near black and white, where noise is cut off, are left out if there are others.
     """
     if darkness(source, shown):
         return 0
-    gained = np.where((source > 60) & (source < 195), shown - source, np.nan)
-    steps = gained[..., 1:] - gained[..., :-1]
-    if np.isfinite(steps).sum() < 16:
-        steps = np.diff(shown - source, axis=-1)
-    return sum(math.sqrt(float(np.nanmean(steps**2)) / 2) > limit for limit in _NOISY)
+    grey = (source > 60) & (source < 195)
+    both = grey[..., 1:] & grey[..., :-1]
+    steps = [np.diff(one, axis=-1)[both if both.sum() > 64 else ...] for one in (source, shown)]
+    before, after = (float((one**2).mean()) for one in steps)
+    return sum(math.sqrt(max(0.0, after - before) / 2) > limit for limit in _NOISY)
 
 
 def blurriness(source: FloatArray, shown: FloatArray) -> int:
-    """0 to 2 by how fast detail fades with its fineness: a Gaussian of s takes exp(-2 (pi s f)²) of a frequency f."""
+    """0 to 2 by the Gaussian that makes most nearly the shown picture of the source, where nothing else was done."""
     if darkness(source, shown) or noisiness(source, shown):
         return 0
-    window = np.hanning(source.shape[1])[:, None] * np.hanning(source.shape[2])
-    spectra = [np.abs(np.fft.rfft2((one - one.mean((1, 2), keepdims=True)) * window)) for one in (source, shown)]
-    frequency = np.hypot(np.fft.fftfreq(source.shape[1])[:, None], np.fft.rfftfreq(source.shape[2]))
-    before, after = (np.sqrt((one**2).sum(0)) for one in spectra)
-    told = (frequency > 0.02) & (frequency < 0.25) & (before > 0.02 * before.max()) & (after > 0.002 * before.max())
-    if told.sum() < 4:
-        return 0
-    fading = -np.log(after[told] / before[told]) @ frequency[told] ** 2 / (frequency[told] ** 4).sum()
-    deviation = math.sqrt(max(0.0, float(fading)) / 2) / math.pi / source.shape[1]
-    return sum(deviation > limit for limit in _BLURRED)
+    small, wanted = _smaller(source), _smaller(shown)
+    mirrored = np.concatenate([small, small[::-1]], axis=0)
+    mirrored = np.concatenate([mirrored, mirrored[:, ::-1]], axis=1)
+    spectrum = np.fft.rfft2(mirrored)
+    frequency = np.hypot(np.fft.fftfreq(mirrored.shape[0])[:, None], np.fft.rfftfreq(mirrored.shape[1]))
+    misfit = {}
+    for share in _BLURS:  # a Gaussian of s keeps exp(-2 (pi s f)²) of a frequency f
+        kept = np.exp(-2 * (math.pi * share * len(small) * frequency) ** 2)
+        blurred = np.fft.irfft2(spectrum * kept, s=mirrored.shape)[: len(small), : small.shape[1]]
+        misfit[share] = float(np.abs(blurred - wanted).mean())
+    return sum(min(misfit, key=lambda share: misfit[share]) > limit for limit in _BLURRED)
+
+
+def _smaller(picture: FloatArray) -> FloatArray:
+    """Grey copy of a picture [3, H, W] by the means of blocks, at most 160 high."""
+    step = -(-picture.shape[1] // 160)
+    height, width = (side // step for side in picture.shape[1:])
+    blocks = picture[:, : height * step, : width * step].reshape(3, height, step, width, step)
+    return np.asarray(blocks.mean((0, 2, 4)))
