@@ -1,0 +1,212 @@
+"""Every reference is worked out a second time; wrong ones that are planted are found."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from remot.data.annotations import NativeReader
+from remot.data.audit.tasks.checks import CHECKS
+from remot.data.embedded import clips_root
+from remot.data.tasks import (
+    AbsoluteDistance,
+    BoxLocalisation,
+    Detection,
+    EventChoice,
+    GroundedEventChoice,
+    ImageGroundedChoice,
+    MotionDirection,
+    ObjectSize,
+    RelativeDirection,
+    RelativeDistance,
+    TemporalGrounding,
+    TrackDirection,
+    TrackDistance,
+    TrackNearest,
+)
+from remot.data.tasks.geometry.graphs import graphs_text
+from remot.data.tasks.geometry.maps import map_text
+from tests.data.tasks.audit.prompts import TASKS, faults, lied, name_of, planned, wrong_label
+
+NUM_PROMPTS = 12
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return list(NativeReader().read(clips_root("embedded/tasks")))
+
+
+def test_every_task_of_the_library_has_a_second_computation():
+    import remot.data.tasks as tasks
+
+    own = {getattr(tasks, name) for name in tasks.__all__ if hasattr(getattr(tasks, name), "plan")}
+    assert own - {tasks.Task, tasks.TaskDataset} == set(CHECKS) == {type(task) for task in TASKS}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=name_of)
+def test_right_prompts_are_found_right_and_wrong_ones_wrong(task, clips):
+    """Nothing but the label differs, and the response says the same as the reference: only the annotations tell."""
+    for clip, plan, question in planned(task, clips, NUM_PROMPTS):
+        assert faults(task, clip, plan, question) == []
+        (fault, *_) = faults(task, clip, *wrong_label(plan, question)) or [""]
+        assert fault.startswith(f"{question.prompt_id} ({task.name}, clip {clip.clip_id}): ")
+
+
+@pytest.mark.parametrize("task", TASKS, ids=name_of)
+def test_a_response_that_says_something_else_is_found(task, clips):
+    for clip, plan, question in planned(task, clips, 2):
+        other = "[[0.9, 0.9, 0.91, 0.91]]" if plan.reference.boxes else "99999"
+        wrong = replace(question, target=replace(plan, answer=other, after="").response)
+        assert faults(task, clip, plan, wrong)
+
+
+# -- references of several parts -----------------------------------------------------------------------------------
+
+
+def test_the_times_beside_a_letter_are_checked(clips):
+    for clip, plan, question in planned(GroundedEventChoice(), clips, 8):
+        ((start, end),) = plan.reference.intervals
+        told = replace(plan, after=f"<glue>[({start:.2f}, {end + 0.1:.2f})]</glue>")
+        (fault,) = faults(GroundedEventChoice(), clip, *lied(told, question, intervals=((start, end + 0.1),)))
+        assert f"should be {start:.2f} to {end:.2f} s" in fault
+
+
+def test_the_box_beside_a_letter_is_checked(clips):
+    for clip, plan, question in planned(ImageGroundedChoice(), clips, 8):
+        ((left, top, right, bottom),) = plan.reference.boxes
+        box = (left, top, right, round(bottom - 0.002, 3))
+        told = replace(plan, after=f"<glue>{list(box)}</glue>")
+        (fault,) = faults(ImageGroundedChoice(), clip, *lied(told, question, boxes=(box,)))
+        assert "the boxes of" in fault
+
+
+def test_a_map_with_a_thing_in_the_wrong_cell_is_found(clips):
+    task, num_maps = ObjectSize(), 0
+    for clip, plan, question in planned(task, clips, 8):
+        if plan.reference.map_centres is None:
+            continue
+        num_maps += 1
+        name, ((x, y), *rest) = next(iter(plan.reference.map_centres.items()))
+        cells = {**plan.reference.map_centres, name: ((x, (y + 5) % 10), *rest)}
+        told = lied(replace(plan, thought=map_text(cells)), question, map_centres=cells)
+        assert any("is not that of the boxes" in one for one in faults(task, clip, *told))
+    assert num_maps > 4
+
+
+@pytest.mark.parametrize("mirror", [lambda x, y: (9 - x, y), lambda x, y: (x, 9 - y), lambda x, y: (y, x)])
+def test_a_mirrored_map_is_found(clips, mirror):
+    """Left for right, near for far, or rows for columns: the mistakes that code about axes makes."""
+    task, found = ObjectSize(), []
+    for clip, plan, question in planned(task, clips, 12):
+        held = plan.reference.map_centres or {}
+        cells = {name: tuple(sorted(mirror(*point) for point in points)) for name, points in held.items()}
+        told = lied(replace(plan, thought=map_text(cells)), question, map_centres=cells)
+        found.append(bool(faults(task, clip, *told)) or cells == held)
+    assert all(found)
+
+
+def test_a_map_that_is_asked_for_along_other_axes_is_found(clips):
+    task = ObjectSize()
+    world = task.shared.texts["map_world"][0].split("{")[0]
+    for clip, plan, question in planned(task, clips, 8):
+        if plan.reference.map_centres:
+            hint = next(line for line in plan.text.split("\n") if "<map>" in line)
+            kinds = ", ".join(plan.reference.map_centres)
+            asked = task.shared.texts["map_world"][0].replace("{kinds}", kinds)
+            assert asked.startswith(world)
+            wrong = replace(question, text=plan.text.replace(hint, asked))
+            assert any("other axes" in one for one in faults(task, clip, plan, wrong))
+
+
+def test_a_graph_with_a_node_in_the_wrong_place_is_found(clips):
+    task, num_graphs = TrackDistance(), 0
+    for clip, plan, question in planned(task, clips, 8):
+        first, *others = plan.reference.graphs
+        name, (x, y) = next(iter(first.items()))
+        graphs = ({**first, name: (round(x + 0.02, 2), y)}, *others)
+        told = lied(replace(plan, thought=graphs_text(graphs)), question, graphs=graphs)
+        (fault, *_) = faults(task, clip, *told)
+        assert "the graph has" in fault
+        num_graphs += 1
+    assert num_graphs == 8
+
+
+def test_an_edge_that_is_not_what_its_nodes_say_is_found(clips):
+    task = TrackDistance()
+    for clip, plan, question in planned(task, clips, 4):
+        turned = re.sub(
+            r'(\["[^"]+","[^"]+",)([\d.]+),', lambda one: f"{one[1]}{float(one[2]) + 0.02:.2f},", question.target
+        )
+        assert turned != question.target
+        (fault,) = faults(task, clip, plan, replace(question, target=turned))
+        assert "an edge" in fault
+
+
+# -- what is not clear ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loose", "strict", "word"),
+    [
+        (RelativeDirection("hard", margin_degrees=0), RelativeDirection("hard", margin_degrees=30), "another answer"),
+        (
+            RelativeDirection("medium", margin_degrees=0),
+            RelativeDirection("medium", margin_degrees=30),
+            "another answer",
+        ),
+        (AbsoluteDistance(min_metres=0.3), AbsoluteDistance(min_metres=2), "too close"),
+        (RelativeDistance(min_gap_metres=0, min_ratio=1), RelativeDistance(min_gap_metres=1), "about as close"),
+        (TrackDirection(margin_degrees=0), TrackDirection(margin_degrees=30), "not clear"),
+        (TrackNearest(min_gap_metres=0, min_ratio=1), TrackNearest(min_gap_metres=2), "about as close"),
+        (TrackDistance(min_metres=0.1), TrackDistance(min_metres=3), "too little"),
+        (MotionDirection(min_metres=0.1), MotionDirection(min_metres=1.5), "not clear"),
+        (BoxLocalisation(min_side=0.01), BoxLocalisation(min_side=0.3), "too small"),
+        (Detection(min_side=0.01), Detection(min_side=0.3), "too small"),
+        (ImageGroundedChoice(margin=0.0), ImageGroundedChoice(margin=0.3), "less far"),
+        (
+            EventChoice(kinds=("first",), margin_seconds=0.01),
+            EventChoice(kinds=("first",), margin_seconds=3),
+            "is right",
+        ),
+    ],
+)
+def test_what_lies_within_a_margin_is_wrong_though_the_answer_is_right(clips, loose, strict, word):
+    """Planned with loose settings and checked by strict ones, some prompts are right and others are not clear."""
+    found = [faults(strict, *one) for one in planned(loose, clips, 30)]
+    assert all(word in fault for one in found for fault in one)
+    assert any(found)
+    assert [fault for one in planned(loose, clips, 30) for fault in faults(loose, *one)] == []
+
+
+def test_a_text_about_something_else_is_found(clips):
+    """The event of another clip, or two questions in one."""
+    task = TemporalGrounding()
+    prompts = list(planned(task, clips, 6))
+    clip, plan, question = prompts[0]
+    (fault,) = faults(
+        task, clip, plan, replace(question, text="When does the following happen in the video? a dog barks")
+    )
+    assert "does not happen in the clip" in fault
+    (fault,) = faults(task, clip, plan, replace(question, text="What is this?"))
+    assert "the text asks 0 such questions" in fault
+
+
+def test_a_thing_that_is_not_shown_is_found():
+    """Seen by a camera that looks the other way, nothing of the room may be asked about."""
+    from tests.data.tasks.rooms import box, pose, room
+
+    things = [box("desk", (4, 2, 0)), box("sofa", (7, 2, 0)), box("lamp", (5, 5, 0))]
+    seeing, blind = room(things, [pose((-4, 2, 0), 0)]), room(things, [pose((-4, 2, 0), 180)])
+    task = ObjectSize()
+    plan = task.plan(seeing, np.random.default_rng(0))
+    dataset_question = replace_question(task, seeing, plan)
+    assert faults(task, seeing, plan, dataset_question) == []
+    (fault,) = faults(task, blind, plan, dataset_question)
+    assert "not clearly seen" in fault
+
+
+def replace_question(task, clip, plan):
+    from remot.data.tasks import TaskDataset
+
+    return TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan)
