@@ -17,6 +17,11 @@ from remot.structures import CameraTrack, FloatArray, LayoutBox
 
 #: Points of a box that are looked for: corners, middles of edges and of faces, in half sides; see docs/scenes.md.
 _GRID = np.array([point for point in product((-1.0, 0.0, 1.0), repeat=3) if any(point)])
+#: Many points inside the faces.
+_TICKS = (np.arange(12) + 0.5) / 6 - 1
+_DENSE = np.concatenate([np.roll(list(product((-1.0, 1.0), _TICKS, _TICKS)), axis, axis=1) for axis in range(3)])
+#: Rays across and down a picture.
+_RAYS = (64, 48)
 #: Smallest share of the picture's width or height, and nearest distance in metres, as documented.
 _MIN_EXTENT, _NEAR_METRES = 0.03, 0.05
 #: What is nearer to a limit than this may be on either side of it: metres, or shares of a picture.
@@ -104,33 +109,56 @@ def _blocked(points: FloatArray, eye: FloatArray, box: LayoutBox, slack: float) 
 
 
 @lru_cache(maxsize=256)
-def first_hits(
-    boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...], per_side: int = 12
-) -> tuple[int, ...]:
-    """For each box the first of F frames in which one of many points inside its faces is seen; F if none is.
+def first_hits(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...]) -> tuple[int, ...]:
+    """For each box the first of F frames that shows a bit of it; F if none does.
+
+    Small things are found by many points inside their faces, near ones by many rays through the picture.
 
     Args:
         boxes: B boxes.
         camera: Poses in their axes, with intrinsics.
         frames: F annotated frames.
-        per_side: Points along each side of a face.
     """
     assert camera.intrinsics is not None
-    ticks = (np.arange(per_side) + 0.5) / per_side * 2 - 1
-    squares = list(product((-1.0, 1.0), ticks, ticks))
-    grid = np.concatenate([np.roll(squares, axis, axis=1) for axis in range(3)])  # [R, 3] in half sides
-    points = np.stack([box.centre_metres + (grid * box.size_metres / 2) @ box.axes for box in boxes])
     found = [len(frames)] * len(boxes)
     for column in reversed(range(len(frames))):
         pose = camera.camera_to_world[frames[column]]
-        place, ahead = _places(points, pose, camera.intrinsics)
-        inside = ahead & (place >= 0).all(-1) & (place <= 1).all(-1)
-        for number, box in enumerate(boxes):
-            beyond = grid * (box.axes @ (pose[:3, 3] - box.centre_metres)) - box.size_metres / 2
-            shown = inside[number] & ((beyond > 0) & (np.abs(grid) == 1)).any(axis=1)
-            for other, blocker in enumerate(boxes):
-                if other != number and shown.any():
-                    shown &= ~_blocked(points[number], pose[:3, 3], blocker, 0.0)
-            if shown.any():
-                found[number] = column
+        shown = _shown_points(boxes, pose, camera.intrinsics) | _hit_by_rays(boxes, pose, camera.intrinsics)
+        for number in np.flatnonzero(shown):
+            found[number] = column
     return tuple(found)
+
+
+def _shown_points(boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
+    """[B] whether a point inside a face of a box is in the picture, looks at the camera and is not hidden."""
+    points = np.stack([box.centre_metres + (_DENSE * box.size_metres / 2) @ box.axes for box in boxes])
+    place, ahead = _places(points, pose, intrinsics)
+    inside = ahead & (place >= 0).all(-1) & (place <= 1).all(-1)
+    found = np.zeros(len(boxes), dtype=np.bool_)
+    for number, box in enumerate(boxes):
+        beyond = _DENSE * (box.axes @ (pose[:3, 3] - box.centre_metres)) - box.size_metres / 2
+        shown = inside[number] & ((beyond > 0) & (np.abs(_DENSE) == 1)).any(axis=1)
+        for other, blocker in enumerate(boxes):
+            if other != number and shown.any():
+                shown &= ~_blocked(points[number], pose[:3, 3], blocker, 0.0)
+        found[number] = shown.any()
+    return found
+
+
+def _hit_by_rays(boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
+    """[B] whether one of a grid of rays through the picture meets a box before any other."""
+    ticks = [
+        (np.arange(count) + 0.5) / count * 2 * middle for count, middle in zip(_RAYS, intrinsics[:2, 2], strict=True)
+    ]
+    pixels = np.array([(x, y, 1.0) for x, y in product(*ticks)])
+    rays = pixels @ np.linalg.inv(intrinsics).T @ pose[:3, :3].T
+    depths = np.full((len(boxes), len(rays)), np.inf)
+    for number, box in enumerate(boxes):
+        start, ways = box.axes @ (pose[:3, 3] - box.centre_metres), rays @ box.axes.T
+        ways = np.where(np.abs(ways) < 1e-12, 1e-12, ways)
+        near, far = np.sort(np.stack([(side * box.size_metres / 2 - start) / ways for side in (-1, 1)]), axis=0)
+        enters, leaves = near.max(axis=1), far.min(axis=1)
+        meets = (enters < leaves) & (enters > 0)
+        depths[number, meets] = enters[meets]
+    hit = np.isfinite(depths.min(axis=0))
+    return np.isin(np.arange(len(boxes)), depths.argmin(axis=0)[hit])
