@@ -183,6 +183,19 @@ class TripletDataModule(LightningDataModule):
         """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
         return describe_tasks(self.mixed)
 
+    def require_asked(self, otherwise: str) -> None:
+        """Refuse finished prompts where those of clips are needed.
+
+        Args:
+            otherwise: What follows from there being none, or what to do instead.
+
+        Raises:
+            ConfigError: If :attr:`records` is set.
+        """
+        if self.records is not None:
+            msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
+            raise ConfigError(msg)
+
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts and other tasks where triplets of clips are needed.
 
@@ -192,9 +205,7 @@ class TripletDataModule(LightningDataModule):
         Raises:
             ConfigError: If :attr:`records` or :attr:`tasks` are set.
         """
-        if self.records is not None:
-            msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
-            raise ConfigError(msg)
+        self.require_asked(otherwise)
         if self.tasks:
             msg = f"data.tasks is set, so that more than triplets is asked, {otherwise}"
             raise ConfigError(msg)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from remot.data.recorded import picture_in
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import ConfigError
@@ -17,15 +19,15 @@ class SheetRow:
 
     Args:
         title: Which prompt it is.
-        pictures: Files of its pictures.
+        pictures: Its pictures, or their files.
         captions: Where each picture comes from.
-        labels: The truth about each pair, with its size.
+        labels: The truth about each pair, with its size; of a task what its reference holds.
         text: The question.
-        gold: The right answer.
+        gold: The right answer, or the response that is told.
     """
 
     title: str
-    pictures: tuple[Path, ...]
+    pictures: tuple[Path | Image.Image, ...]
     captions: tuple[str, ...]
     labels: tuple[str, ...]
     text: str
@@ -71,7 +73,7 @@ def _row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
         title=f"{question.prompt_id}  clip {prompt.clip_id}  {prompt.negative}, {question.format}",
         pictures=pictures,
         captions=tuple(_caption(number, frame) for number, frame in enumerate(prompt.frames[: len(pictures)], 1)),
-        labels=tuple(_label_text(label) for label in prompt.labels),
+        labels=tuple(label_text(label) for label in prompt.labels),
         text=question.text,
         gold=question.solution,
     )
@@ -88,7 +90,8 @@ def _caption(number: int, frame: BuiltFrame) -> str:
     return f"{number}: frame {frame.index}, {frame.pts_seconds:.2f} s{shown}"
 
 
-def _label_text(label: MotionLabel) -> str:
+def label_text(label: MotionLabel) -> str:
+    """What a label says, in words."""
     subject = f" of {label.subject}" if label.subject else ""
     first, second = label.pair
     return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
+
 from remot.data.sheets.choose import SheetRow
 from remot.data.sheets.picture import opened
 
@@ -49,7 +51,7 @@ def _section(row: SheetRow) -> str:
     )
 
 
-def _data_url(picture: Path) -> str:
+def _data_url(picture: Path | Image.Image) -> str:
     shown = opened(picture)
     if shown.width > MAX_WIDTH:
         shown = shown.resize((MAX_WIDTH, max(1, round(shown.height * MAX_WIDTH / shown.width))))

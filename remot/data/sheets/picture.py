@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from remot.data.picture_files import read_picture
 from remot.data.sheets.choose import SheetRow
 
 PICTURE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
+#: Pictures beside each other; twice as many, half as wide, where there are more than that.
+ACROSS, MANY = 3, 6
 _TEXT_WIDTH_CHARS = 62
 _TEXT_WIDTH = 460
 
@@ -33,18 +36,21 @@ def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
 
 
 def _strip(row: SheetRow) -> Image.Image:
-    pictures = [_sized(picture) for picture in row.pictures]
+    half = len(row.pictures) > MANY
+    width, across = ((PICTURE_WIDTH - MARGIN) // 2, 2 * ACROSS) if half else (PICTURE_WIDTH, ACROSS)
+    pictures = [_sized(picture, width) for picture in row.pictures]
     lines = _lines(row)
-    left = 3 * (PICTURE_WIDTH + MARGIN) + MARGIN
-    tallest = max(picture.height for picture in pictures) + LINE_HEIGHT
-    height = max(tallest, len(lines) * LINE_HEIGHT) + 3 * MARGIN
+    left = ACROSS * (PICTURE_WIDTH + MARGIN) + MARGIN
+    tallest = max(picture.height for picture in pictures) + LINE_HEIGHT + MARGIN
+    height = max(-(-len(pictures) // across) * tallest, len(lines) * LINE_HEIGHT) + 2 * MARGIN
     strip = Image.new("RGB", (left + _TEXT_WIDTH, height), "white")
     draw = ImageDraw.Draw(strip)
     draw.line((0, 0, strip.width, 0), "#c0c4c8")
     for place, (picture, caption) in enumerate(zip(pictures, row.captions, strict=True)):
-        x = MARGIN + place * (PICTURE_WIDTH + MARGIN)
-        strip.paste(picture, (x, MARGIN))
-        draw.text((x, MARGIN + picture.height), caption, "#555555", _font())
+        below, beside = divmod(place, across)
+        x, y = MARGIN + beside * (width + MARGIN), MARGIN + below * tallest
+        strip.paste(picture, (x, y))
+        draw.text((x, y + picture.height), caption, "#555555", _font())
     for number, line in enumerate(lines):
         draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", _font())
     return strip
@@ -55,19 +61,24 @@ def _lines(row: SheetRow) -> list[str]:
     return [line for text in told for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
 
 
-def opened(picture: Path) -> Image.Image:
-    """A picture of a prompt.
+def opened(picture: Path | Image.Image) -> Image.Image:
+    """A picture of a prompt, read if it is a file.
 
     Raises:
         DecodeError: If it cannot be read.
     """
-    return Image.fromarray(read_picture(picture).permute(1, 2, 0).numpy())
+    return picture if isinstance(picture, Image.Image) else as_image(read_picture(picture))
 
 
-def _sized(picture: Path) -> Image.Image:
+def as_image(picture: Tensor) -> Image.Image:
+    """A picture uint8 [3, H, W] for drawing."""
+    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+
+
+def _sized(picture: Path | Image.Image, width: int) -> Image.Image:
     """As wide as its place, or as high as twice that if it is very tall."""
     shown = opened(picture)
-    scale = min(PICTURE_WIDTH / shown.width, 2 * PICTURE_WIDTH / shown.height)
+    scale = min(width / shown.width, 2 * width / shown.height)
     return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
 
 

@@ -89,6 +89,7 @@ def audit_tasks(
         ConfigError: If there is no such split or nothing is to be checked.
         DecodeError: If a picture cannot be decoded.
     """
+    data.require_asked("audit the folder of these prompts instead: remot data audit DIR")
     data.setup()
     if num_prompts < 1 or split not in data.mixed:
         msg = f"{num_prompts} prompts of the {split} split: ask for at least 1 of {', '.join(data.mixed)}"
