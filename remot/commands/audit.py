@@ -76,18 +76,19 @@ def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: Prog
 
 def _audit_prompts(
     path: Path, section: dict[str, Any] | None, root: str | None, num_triplets: int | None, bars: ProgressBars
-) -> "Audit":
+) -> "Audit | TaskAudit":
     """A folder, or a file: that of a folder, or a published one."""
-    from remot.data.audit import audit_built, audit_released
-    from remot.data.built_folder import RECORDS, read_manifest
+    from remot.data.audit import audit_built, audit_built_tasks, audit_released
+    from remot.data.built_folder import RECORDS, TASK_RECORDS, read_manifest, records_in
 
-    if path.is_file() and path.name != RECORDS:
+    if path.is_file() and path.name not in {RECORDS, TASK_RECORDS}:
         return audit_released(path, num_triplets)
     folder = path.parent if path.is_file() else path
     manifest = read_manifest(folder)
     if section is None:
         section = _section_of(folder, manifest, root)
-    return audit_built(folder, data_from(section), num_triplets, progress=bars.show)
+    audit = audit_built_tasks if records_in(folder) == TASK_RECORDS else audit_built
+    return audit(folder, data_from(section), num_triplets, progress=bars.show)
 
 
 def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dic
     if not isinstance(section, dict):
         msg = f"{folder} does not say with which settings it was built; give them with --config"
         raise ConfigError(msg)
-    for name in _class_paths({key: section.get(key) for key in ("reader", "experts", "negatives", "formats")}):
+    for name in _class_paths({key: section.get(key) for key in _SECTIONS}):
         if "." in name and not name.startswith("remot."):
             msg = (
                 f"{folder} was built with {name!r:.80}, which is only loaded for a configuration: give it with --config"
@@ -125,4 +126,4 @@ def _class_paths(value: object, key: str = "class_path") -> Iterator[str]:
 
 
 #: Settings that are classes.
-_SECTIONS = ("reader", "experts", "negatives", "formats")
+_SECTIONS = ("reader", "experts", "negatives", "formats", "tasks")

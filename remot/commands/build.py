@@ -16,10 +16,10 @@ def build_command(
     num_triplets: int = 1000,
     on_bad_clip: Literal["raise", "skip"] | None = None,
 ) -> None:
-    """Write triplets with their pictures, questions and right answers to a folder.
+    """Write triplets, or prompts of tasks, with their pictures and right answers to a folder.
 
     Args:
-        out: Folder to write triplets.jsonl, frames/ and manifest.json to; it must be new or empty.
+        out: Folder to write triplets.jsonl or prompts.jsonl, frames/ and manifest.json to; it must be new or empty.
         config: Configuration whose data section, root and seed_everything are read; the embedded clips by default.
         root: Folder of annotated clips, instead of the configuration's.
         seed: Seed of the training prompts, instead of the configuration's.
@@ -27,16 +27,19 @@ def build_command(
         on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
     """
     from remot.data.build import build
+    from remot.data.build_tasks import build_tasks
 
     section = data_section(config, root, seed, on_bad_clip)
+    data = data_from(section)
+    written, named = ("prompts", "by_task") if data.tasks else ("triplets", "by_attribute")
     with ProgressBars() as bars:
-        manifest = build(data_from(section), out, num_triplets, section, bars.show)
+        manifest = (build_tasks if data.tasks else build)(data, out, num_triplets, section, bars.show)
     counts, refused = manifest["counts"], manifest["refused"]
     splits = ", ".join(f"{name} {count}" for name, count in counts["by_split"].items())
-    attributes = ", ".join(f"{name} {count}" for name, count in counts["by_attribute"].items())
+    kinds = ", ".join(f"{name} {count}" for name, count in counts[named].items())
     sys.stdout.write(
-        f"{counts['triplets']} triplets ({splits}) with {counts['pictures']} pictures\n"
-        f"asked about: {attributes}\n"
+        f"{counts[written]} {written} ({splits}) with {counts['pictures']} pictures\n"
+        f"asked about: {kinds}\n"
         f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
         f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
         f"written to {out}; look at them with: remot data show {out}\n"

@@ -46,7 +46,8 @@ def build(
         ConfigError: If the folder holds something or cannot be written to, or nothing is to be built.
         RemotError: If the data cannot be used.
     """
-    _require_usable(data, out, num_triplets)
+    data.require_clips("nothing can be built from them")
+    require_usable(data, out, num_triplets)
     settings = json_ready(settings)
     data.setup()
     sizes = prompts_by_split(data, num_triplets)
@@ -57,11 +58,15 @@ def build(
         raise ConfigError(msg) from error
 
 
-def _require_usable(data: TripletDataModule, out: Path, num_triplets: int) -> None:
-    if num_triplets < 1:
-        msg = f"{num_triplets} triplets: ask for at least 1"
+def require_usable(data: TripletDataModule, out: Path, num_prompts: int) -> None:
+    """Refuse to build nothing, or into a folder that is not empty or among the clips.
+
+    Raises:
+        ConfigError: Saying which of them.
+    """
+    if num_prompts < 1:
+        msg = f"{num_prompts} prompts: ask for at least 1"
         raise ConfigError(msg)
-    data.require_clips("nothing can be built from them")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} is not empty; give a new folder, or empty this one first"
         raise ConfigError(msg)
@@ -117,9 +122,9 @@ def _some_prompts(
 def prompts_by_split(data: TripletDataModule, num_triplets: int) -> dict[str, int]:
     """How many prompts of each split make ``num_triplets``: by the fractions, at least one of each split."""
     shares = {"val": data.val_fraction, "test": data.test_fraction}
-    held_out = {name: max(1, round(share * num_triplets)) for name, share in shares.items() if name in data.datasets}
+    held_out = {name: max(1, round(share * num_triplets)) for name, share in shares.items() if name in data.prompts}
     train = num_triplets - sum(held_out.values())
     if train < 1:
-        msg = f"{num_triplets} triplets are too few for {len(data.datasets)} splits, ask for more"
+        msg = f"{num_triplets} prompts are too few for {len(data.prompts)} splits, ask for more"
         raise ConfigError(msg)
     return {"train": train, **held_out}

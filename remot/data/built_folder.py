@@ -9,6 +9,14 @@ from remot.errors import AnnotationError, ConfigError
 
 MANIFEST, RECORDS = "manifest.json", "triplets.jsonl"
 FORMAT = "remot-triplets/1"
+#: The same of prompts of tasks.
+TASK_RECORDS, TASK_FORMAT = "prompts.jsonl", "remot-prompts/1"
+_FORMATS = {RECORDS: FORMAT, TASK_RECORDS: TASK_FORMAT}
+
+
+def records_in(folder: Path) -> str:
+    """Name of the file with the prompts of a folder: of tasks if it holds such a file, else of triplets."""
+    return TASK_RECORDS if (folder / TASK_RECORDS).is_file() else RECORDS
 
 
 def sha256_of(file: Path) -> str:
@@ -24,15 +32,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ConfigError: If the folder holds no built prompts.
         AnnotationError: If the manifest is malformed or the prompts have been changed.
     """
-    if not (folder / MANIFEST).is_file() or not (folder / RECORDS).is_file():
-        msg = f"{folder} holds no {RECORDS} with its {MANIFEST}; give a folder that `remot data build` wrote"
+    records = records_in(folder)
+    if not (folder / MANIFEST).is_file() or not (folder / records).is_file():
+        told = f"{folder} holds no {RECORDS} or {TASK_RECORDS} with its {MANIFEST}"
+        msg = f"{told}; give a folder that `remot data build` wrote"
         raise ConfigError(msg)
     manifest = read_json_object(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        msg = f"{folder / MANIFEST}: format is {manifest.get('format')!r:.40}, this version reads {FORMAT!r}"
+    if manifest.get("format") != _FORMATS[records]:
+        msg = f"{folder / MANIFEST}: format is {manifest.get('format')!r:.40}, this version reads {_FORMATS[records]!r}"
         raise AnnotationError(msg)
     noted = manifest.get("sha256")
-    if not isinstance(noted, dict) or noted.get(RECORDS) != sha256_of(folder / RECORDS):
-        msg = f"{folder / RECORDS} is not the file its manifest was written for; build it again"
+    if not isinstance(noted, dict) or noted.get(records) != sha256_of(folder / records):
+        msg = f"{folder / records} is not the file its manifest was written for; build it again"
         raise AnnotationError(msg)
     return manifest

@@ -9,10 +9,12 @@ from typing import Any
 
 from remot._version import __version__
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES
-from remot.data.built_folder import FORMAT, RECORDS, sha256_of
+from remot.data.built_folder import FORMAT, RECORDS, TASK_RECORDS, sha256_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.records import BuiltPrompt
 from remot.data.refusals import faults_by_reason, pairs_by_verdict
+from remot.data.tasks.dataset import TaskDataset
+from remot.data.tasks.mixed import MixedDataset
 from remot.errors import ConfigError
 
 #: How many faults and files are named; the numbers count all.
@@ -49,6 +51,47 @@ def manifest_of(data: TripletDataModule, counts: dict[str, Any], out: Path, sett
             "pairs_of_frames": pairs_by_verdict(clips, data.sampler.experts),
         },
     }
+
+
+def manifest_of_tasks(
+    data: TripletDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any], folder_format: str
+) -> dict[str, Any]:
+    """What a folder of prompts of tasks says about itself; JSON-ready.
+
+    Args:
+        data: Whose prompts.
+        counts: How many prompts of each kind were built.
+        out: Folder of ``prompts.jsonl``.
+        settings: The configuration's data section.
+        folder_format: Name of the format.
+    """
+    parts = {name: [part for _, part in one.parts] for name, one in data.mixed.items()}
+    clips = {name: len(of_split[0].clips) for name, of_split in parts.items()}
+    return {
+        "format": folder_format,
+        "remot_version": __version__,
+        "data": settings,
+        "root": str(data.root.resolve()),
+        "seeds": {name: one.seed for name, one in data.mixed.items()},
+        "sources": _sources(data),
+        "tasks": [{"task": task.name, "needs": task.needs} for task in data.tasks],
+        "sha256": {TASK_RECORDS: sha256_of(out / TASK_RECORDS)},
+        "counts": counts,
+        "clips": clips,
+        "clips_by_task": {name: _serving(one) for name, one in data.mixed.items()},
+        "refused": {
+            "bad_clips": len(data.catalogue.faults),
+            "bad_clips_by_reason": faults_by_reason(data.catalogue.faults),
+            "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
+            "left_out_by_the_reader": data.catalogue.num_left_out,
+            "excluded_clips": len(data.catalogue.entries) - sum(clips.values()),
+        },
+    }
+
+
+def _serving(mixed: MixedDataset) -> dict[str, int]:
+    """Clips with what each task needs."""
+    return {name: len(part.serving) for name, part in mixed.parts if isinstance(part, TaskDataset)}
 
 
 def _sources(data: TripletDataModule) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from remot.data.dataset import Sample
@@ -11,7 +12,7 @@ from remot.data.picture_files import read_picture
 from remot.data.recorded import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Question
+from remot.structures import Question, Video
 
 
 class RecordDataset(Dataset[Sample]):
@@ -66,7 +67,13 @@ class RecordDataset(Dataset[Sample]):
         except DecodeError as error:
             msg = f"{prompt.where}: {error}"
             raise DecodeError(msg, reason=error.reason) from error
-        return Sample(images, self.question(address), prompt.clip_id)
+        question = self.question(address)
+        if not (prompt.video_seconds and images):
+            return Sample(images, question, prompt.clip_id)
+        if any(picture.shape != images[0].shape for picture in images):
+            msg = f"{prompt.where}: its pictures differ in size, and make no video; build it again"
+            raise DecodeError(msg)
+        return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
 
     def prompt(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""

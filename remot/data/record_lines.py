@@ -77,7 +77,7 @@ def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     labels = _labels(where, facts["labels"])
     question = Question(
         prompt_id=text_in(where, record, "id"),
-        text=_user_text(where, record["messages"]),
+        text=user_text(where, record["messages"]),
         slots=_slots(where, facts["slots"], labels),
         domain=text_in(where, facts, "domain"),
         scene_id=text_in(where, facts, "scene"),
@@ -111,7 +111,12 @@ def _list(where: str, content: Mapping[str, Any], key: str, fewest: int, most: i
     return value
 
 
-def _user_text(where: str, messages: object) -> str:
+def user_text(where: str, messages: object) -> str:
+    """The text of the one message of a prompt.
+
+    Raises:
+        AnnotationError: If there is another message, or none.
+    """
     (message,) = _list(where, {"messages": messages}, "messages", 1, 1)
     where = f"{where}: messages"
     message = require_object(where, message)

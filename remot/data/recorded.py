@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from remot.data.built_folder import RECORDS, read_manifest
+from remot.data.built_folder import read_manifest, records_in
 from remot.data.record_lines import SPLITS, from_record, read_lines
 from remot.data.released import read_released
+from remot.data.task_lines import from_task_record
+from remot.data.task_records import BuiltTaskPrompt
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Question
@@ -23,12 +25,14 @@ class RecordedPrompt:
         pictures: Files of its pictures, in the order shown.
         clip_id: Source clip, or the prompt's own name where that is not known.
         where: File and line, for messages.
+        video_seconds: Times of the pictures, if they are shown as a video; else empty.
     """
 
     question: Question
     pictures: tuple[Path, ...]
     clip_id: str
     where: str
+    video_seconds: tuple[float, ...] = ()
 
 
 def read_recorded(
@@ -37,7 +41,7 @@ def read_recorded(
     """The prompts of each split that has any, in the order of the file.
 
     Args:
-        records: A folder that ``remot data build`` wrote, its ``triplets.jsonl``, or a file in the public layout.
+        records: A folder that ``remot data build`` wrote, the file with its prompts, or a file in the public layout.
         images_root: Folder of the pictures; by default the one the file lies in.
         fractions: Shares of ``val`` and ``test``, for files without splits.
         seed: Names the shuffle of such files.
@@ -50,7 +54,7 @@ def read_recorded(
     """
     if records.is_dir():
         read_manifest(records)
-        records = records / RECORDS
+        records = records / records_in(records)
     if not records.is_file():
         msg = f"data.records: {records} does not exist; give a folder that `remot data build` wrote, or a JSONL file"
         raise ConfigError(msg)
@@ -77,11 +81,18 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
     lines: dict[str, int] = {}
     for number, record in read_lines(file):
         where = f"{file}: line {number}"
-        prompt = from_record(where, record)
+        prompt = from_task_record(where, record) if _is_of_task(record) else from_record(where, record)
         _require_new(where, prompt.question.prompt_id, lines, number)
         pictures = tuple(picture_in(where, name, folder) for name in prompt.images)
-        splits[prompt.split].append(RecordedPrompt(prompt.question, pictures, prompt.clip_id, where))
+        times = prompt.pts_seconds if isinstance(prompt, BuiltTaskPrompt) and prompt.as_video else ()
+        splits[prompt.split].append(RecordedPrompt(prompt.question, pictures, prompt.clip_id, where, times))
     return {name: prompts for name, prompts in splits.items() if prompts}
+
+
+def _is_of_task(record: Mapping[str, object]) -> bool:
+    """Whether a line is of a task and not a triplet."""
+    facts = record.get("remot")
+    return isinstance(facts, dict) and "reference" in facts
 
 
 def _require_new(where: str, prompt_id: str, lines: dict[str, int], number: int) -> None:

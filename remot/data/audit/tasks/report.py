@@ -1,7 +1,7 @@
 """One audit of the prompts of tasks: figures of each task and of the splits, as a record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from remot.data.audit.leaks import Duplicate
@@ -128,6 +128,10 @@ class TaskAudit:
             places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in (first.first, first.second))
             found.append(f"{len(self.duplicates)} pairs of pictures are the same in two splits, such as {places}")
         return found
+
+    def with_folder(self, facts: Sequence[str], pictures: Sequence[str], num_pictures: int) -> "TaskAudit":
+        """The same with what was found of a folder: wrong facts, wrong pictures, and how many were compared."""
+        return replace(self, facts=facts, pictures=pictures, num_pictures=num_pictures)
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values; what is not known is None."""

@@ -1,7 +1,7 @@
 """The audit of prompts that a run with tasks would be trained on."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -102,7 +102,7 @@ def audit_tasks(
 
 
 def audit_of_tasks(
-    tasks: Sequence[TaskFigures],
+    tasks: Iterable[TaskFigures],
     split: str,
     splits: Mapping[str, Sequence[Clip]],
     frames_per_clip: int = 4,
@@ -117,7 +117,7 @@ def audit_of_tasks(
         frames_per_clip: Pictures of each clip to compare between the splits.
         progress: Told what is being done and how far it is.
     """
-    num_clips = sum(map(len, splits.values()))
+    tasks, num_clips = list(tasks), sum(map(len, splits.values()))
     prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
     return TaskAudit(
         split=split,
@@ -146,7 +146,7 @@ def _figures(mixed: MixedDataset, num_prompts: int, progress: Progress) -> list[
         def told(one: int, before: int = done) -> None:
             progress("checking references", before + one, num_prompts)
 
-        called = _numbered(name, [one for one, _ in mixed.parts[:number]])
+        called = numbered(name, [one for one, _ in mixed.parts[:number]])
         if isinstance(part, TaskDataset):
             found.append(_figures_of(called, mixed, part, addresses[number], number, told))
         else:
@@ -155,7 +155,8 @@ def _figures(mixed: MixedDataset, num_prompts: int, progress: Progress) -> list[
     return found
 
 
-def _numbered(name: str, before: Sequence[str]) -> str:
+def numbered(name: str, before: Sequence[str]) -> str:
+    """The name of a task, with a number behind it if the tasks before it have it, too."""
     return f"{name} {before.count(name) + 1}" if name in before else name
 
 

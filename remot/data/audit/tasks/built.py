@@ -1,0 +1,176 @@
+"""The audit of prompts of tasks that were written to disk."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from remot.data.audit.tasks.prompt import AskedPrompt
+from remot.data.audit.tasks.report import TaskAudit, TaskFigures
+from remot.data.audit.tasks.run import Progress, TaskFindings, audit_of_tasks, figures_of, numbered
+from remot.data.build_tasks import frame_names
+from remot.data.built_folder import TASK_RECORDS
+from remot.data.datamodule import TripletDataModule
+from remot.data.picture_files import read_picture
+from remot.data.record_lines import read_lines
+from remot.data.task_lines import from_task_record
+from remot.data.task_records import BuiltTaskPrompt
+from remot.data.tasks.base import PictureEdit, Task
+from remot.data.video import read_frames
+from remot.errors import AnnotationError
+from remot.structures import Clip
+
+#: What the audit calls prompts of all splits together.
+BUILT = "built"
+#: Prompts whose pictures on disk are compared with the source, spread over all of them.
+MAX_COMPARED = 100
+#: How far a frame's time may be off, in seconds.
+_SLACK_SECONDS = 1e-6
+
+
+@dataclass(frozen=True)
+class PictureOnDisk(PictureEdit):
+    """Whatever was done to a picture, it is the one in a file.
+
+    Args:
+        file: The picture.
+    """
+
+    file: Path
+
+    def __call__(self, picture: Tensor) -> Tensor:  # noqa: ARG002 - what was decoded does not matter
+        """The picture in the file.
+
+        Raises:
+            DecodeError: If it cannot be read.
+        """
+        return read_picture(self.file)
+
+
+def read_built_tasks(folder: Path, num_prompts: int | None = None) -> list[BuiltTaskPrompt]:
+    """The prompts in a folder.
+
+    Raises:
+        AnnotationError: If there is none, an id stands there twice, or a line is malformed.
+    """
+    file, prompts, lines = folder / TASK_RECORDS, list[BuiltTaskPrompt](), dict[str, int]()
+    for number, record in read_lines(file):
+        prompts.append(from_task_record(f"{file}: line {number}", record))
+        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
+            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
+            raise AnnotationError(msg, reason="duplicate id")
+        if len(prompts) == num_prompts:
+            break
+    if not prompts:
+        msg = f"{file}: holds no prompt, build it again"
+        raise AnnotationError(msg)
+    return prompts
+
+
+def audit_built_tasks(
+    folder: Path,
+    data: TripletDataModule,
+    num_prompts: int | None = None,
+    frames_per_clip: int = 4,
+    progress: Progress = lambda *_: None,
+) -> TaskAudit:
+    """Check built prompts of tasks against the annotations they were built from.
+
+    Args:
+        folder: What ``remot data build`` wrote.
+        data: The data module they were built with; its clips and the settings of its tasks are used.
+        num_prompts: Prompts to check, from the first one on; None for all.
+        frames_per_clip: Pictures of each clip to compare between the splits.
+        progress: Told what is being done and how far it is.
+
+    Raises:
+        AnnotationError: If a line is malformed, or is about a clip or task that is not there.
+        DecodeError: If a picture cannot be decoded.
+    """
+    data.require_asked("their prompts cannot be checked")
+    prompts = read_built_tasks(folder, num_prompts)
+    data.setup()
+    clips = {clip.clip_id: clip for mixed in data.mixed.values() for clip in mixed.parts[0][1].clips}
+    found: dict[int, TaskFindings] = {}
+    facts: list[str] = []
+    for done, prompt in enumerate(prompts, 1):
+        asked = asked_of(folder, prompt, clips, data)
+        facts += _wrong_facts(prompt, asked.clip)
+        found.setdefault(prompt.place, TaskFindings(asked.task)).take(asked)
+        progress("checking references", done, len(prompts))
+    pictures, num_pictures = _compare(folder, prompts, clips, progress)
+    used: dict[str, dict[str, Clip]] = defaultdict(dict)
+    for prompt in prompts:
+        used[prompt.split][prompt.clip_id] = clips[prompt.clip_id]
+    splits = {split: list(of_split.values()) for split, of_split in used.items()}
+    audit = audit_of_tasks(_figures(found, list(clips.values()), data), BUILT, splits, frames_per_clip, progress)
+    return audit.with_folder(facts, pictures, num_pictures)
+
+
+def asked_of(folder: Path, prompt: BuiltTaskPrompt, clips: Mapping[str, Clip], data: TripletDataModule) -> AskedPrompt:
+    """A built prompt with its clip and task.
+
+    Raises:
+        AnnotationError: If one of them, or a frame, is not there.
+    """
+    where = f"{folder / TASK_RECORDS}: {prompt.question.prompt_id}"
+    clip = clips.get(prompt.clip_id)
+    if clip is None or prompt.frames[-1] >= clip.num_frames:
+        msg = f"{where}: clip {prompt.clip_id} or one of its frames is not in the source; give its folder as --root"
+        raise AnnotationError(msg)
+    task = data.tasks[prompt.place] if prompt.place < len(data.tasks) else None
+    if not isinstance(task, Task) or task.name != prompt.question.task:
+        msg = f"{where}: the settings have no task {prompt.question.task!r:.60} as number {prompt.place} of data.tasks"
+        raise AnnotationError(msg)
+    edit = PictureOnDisk(folder / prompt.images[0]) if prompt.edited else None
+    return AskedPrompt(clip, prompt.frames, prompt.question, task, prompt.as_video, edit)
+
+
+def _figures(
+    found: Mapping[int, TaskFindings], clips: Sequence[Clip], data: TripletDataModule
+) -> Iterator[TaskFigures]:
+    names: list[str] = []
+    for place in sorted(found):
+        task = found[place].task
+        serving = sum(clip.media is not None and task.serves(clip) for clip in clips)
+        yield figures_of(numbered(task.name, names), found[place], len(clips), serving, {}, 0, data.seed)
+        names.append(task.name)
+
+
+def _wrong_facts(prompt: BuiltTaskPrompt, clip: Clip) -> list[str]:
+    """What a prompt says about its clip and pictures that is not so."""
+    question, faults = prompt.question, []
+    if (question.scene_id, question.domain) != (clip.scene_id, clip.domain):
+        faults.append(f"scene {question.scene_id} and domain {question.domain} are not those of clip {clip.clip_id}")
+    faults += [
+        f"frame {frame} is not at {seconds} s"
+        for frame, seconds in zip(prompt.frames, prompt.pts_seconds, strict=True)
+        if abs(seconds - clip.pts_seconds[frame]) > _SLACK_SECONDS
+    ]
+    if not prompt.edited and prompt.images != frame_names(clip.clip_id, prompt.frames, None, question.prompt_id):
+        faults.append(f"the pictures {', '.join(prompt.images)} are not named after their frames")
+    return [f"{question.prompt_id}: {fault}" for fault in faults]
+
+
+def _compare(
+    folder: Path, prompts: Sequence[BuiltTaskPrompt], clips: Mapping[str, Clip], progress: Progress
+) -> tuple[list[str], int]:
+    """Pictures of prompts spread over all that are not what the source shows, and how many were compared.
+
+    What was changed on purpose is left out: there is nothing to compare it with.
+    """
+    plain = [prompt for prompt in prompts if not prompt.edited]
+    chosen = [plain[k] for k in np.unique(np.linspace(0, len(plain) - 1, MAX_COMPARED).astype(int)) if plain]
+    faults, count = [], 0
+    for done, prompt in enumerate(chosen, 1):
+        decoded = read_frames(clips[prompt.clip_id], prompt.frames)
+        for name, frame, picture in zip(prompt.images, prompt.frames, decoded, strict=True):
+            count += 1
+            if not torch.equal(read_picture(folder / name), picture):
+                faults.append(f"{prompt.question.prompt_id}: {name} is not frame {frame} of clip {prompt.clip_id}")
+        progress("comparing built pictures", done, len(chosen))
+    return faults, count

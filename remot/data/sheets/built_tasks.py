@@ -1,0 +1,46 @@
+"""Rows of a sheet for built prompts of tasks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from remot.data.picture_files import read_picture
+from remot.data.recorded import picture_in
+from remot.data.sheets.choose import SheetRow
+from remot.data.sheets.picture import as_image
+from remot.data.sheets.prompts import task_row
+from remot.data.task_records import BuiltTaskPrompt
+from remot.errors import ConfigError
+from remot.seeding import numpy_generator
+
+
+def rows_of_built_tasks(
+    folder: Path, prompts: Sequence[BuiltTaskPrompt], num_rows: int, domain: str | None = None, task: str | None = None
+) -> list[SheetRow]:
+    """Prompts drawn at random, the same ones every time, sorted by task.
+
+    Args:
+        folder: Folder of the built prompts.
+        prompts: All of them.
+        num_rows: How many to show at most.
+        domain: Show this domain only.
+        task: Show this task only.
+
+    Raises:
+        ConfigError: If there is none of that kind.
+        AnnotationError: If a picture lies outside the folder.
+        DecodeError: If a picture is missing.
+    """
+    fitting = [one for one in prompts if domain in {None, one.question.domain} and task in {None, one.question.task}]
+    if not fitting:
+        domains, tasks = ({getattr(one.question, name) for one in prompts} for name in ("domain", "task"))
+        msg = f"{folder} holds no such prompt; it has the domains {', '.join(sorted(domains))} and the tasks "
+        raise ConfigError(msg + ", ".join(sorted(tasks)))
+    order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
+    chosen = sorted((fitting[k] for k in order), key=lambda one: one.question.task)
+    return [_row(folder, one) for one in chosen]
+
+
+def _row(folder: Path, prompt: BuiltTaskPrompt) -> SheetRow:
+    where = f"{folder}: {prompt.question.prompt_id}"
+    pictures = [as_image(read_picture(picture_in(where, name, folder))) for name in prompt.images]
+    return task_row(pictures, prompt.pts_seconds, prompt.question, prompt.clip_id, [])
