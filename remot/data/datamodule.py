@@ -25,6 +25,7 @@ from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
 from remot.data.record_dataset import RecordDataset
+from remot.data.recorded import holds_tasks
 from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.tasks.base import Task
 from remot.data.tasks.datasets import datasets_of_tasks, describe_tasks
@@ -147,7 +148,7 @@ class TripletDataModule(LightningDataModule):
             AnnotationError: If the annotations are malformed.
             DecodeError: If media are missing or too short.
             EmptySplitError: If a wanted split has no clip or no triplet.
-            ConfigError: If no clip can serve one of the tasks, or there are finished prompts besides tasks.
+            ConfigError: If no clip can serve one of the tasks, or there are finished triplets besides tasks.
         """
         if self.prompts:
             return
@@ -160,8 +161,8 @@ class TripletDataModule(LightningDataModule):
             self.require_splits,
         )
         if self.records is not None:
-            if self.tasks:
-                msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
+            if self.tasks and not holds_tasks(self.records):
+                msg = "data.tasks asks about clips and data.records holds finished triplets; set one of them"
                 raise ConfigError(msg)
             self.recorded = datasets_of_records(self.records, self.images_root, settings)
             return

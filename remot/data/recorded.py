@@ -3,10 +3,11 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from remot.data.built_folder import read_manifest, records_in
+from remot.data.built_folder import TASK_RECORDS, read_manifest, records_in
 from remot.data.record_lines import SPLITS, from_record, read_lines
 from remot.data.released import read_released
 from remot.data.task_lines import from_task_record
@@ -87,6 +88,13 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
         times = prompt.pts_seconds if isinstance(prompt, BuiltTaskPrompt) and prompt.as_video else ()
         splits[prompt.split].append(RecordedPrompt(prompt.question, pictures, prompt.clip_id, where, times))
     return {name: prompts for name, prompts in splits.items() if prompts}
+
+
+def holds_tasks(records: Path) -> bool:
+    """Whether a folder or file of built prompts is of tasks and not of triplets."""
+    if records.is_dir():
+        return records_in(records) == TASK_RECORDS
+    return records.is_file() and any(_is_of_task(record) for _, record in islice(read_lines(records), 1))
 
 
 def _is_of_task(record: Mapping[str, object]) -> bool:
