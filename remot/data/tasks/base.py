@@ -35,6 +35,7 @@ class TaskPlan:
         verdict: What the answer says beyond its letter or number, one of the task's :attr:`Task.answers`; "" for tasks
             whose answers are not balanced.
         edit: What is done to the pictures.
+        thinks: Whether the response has a think element.
     """
 
     frame_indices: tuple[int, ...]
@@ -47,11 +48,14 @@ class TaskPlan:
     slots: tuple[Slot, ...] = ()
     verdict: str = ""
     edit: PictureEdit | None = None
+    thinks: bool = True
 
     @property
     def response(self) -> str:
         """The response of a perfect policy, "" if none can be written down."""
-        return render_response(self.thought, self.answer) + self.after if self.answer else ""
+        if not self.answer:
+            return ""
+        return render_response(self.thought if self.thinks else None, self.answer) + self.after
 
 
 class Task(ABC):

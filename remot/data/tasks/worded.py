@@ -18,12 +18,19 @@ class WordedTask(Task):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     family: ClassVar[str] = "videochat"
 
-    def __init__(self, frames: FrameSampling | None = None, wordings: Path | None = None) -> None:
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
         self.frames = frames if frames is not None else FrameSampling()
+        self.thinks = thinks
         self.wordings = read_wordings(self.name, self.family, wordings)
         self.common = read_wordings("common", self.family, wordings)
 
@@ -50,7 +57,7 @@ class WordedTask(Task):
         lines = [
             self.wordings.say(use, generator, **places),
             options,
-            self.wordings.say("closing", generator, **places),
+            self.wordings.say("closing" if self.thinks else "closing_at_once", generator, **places),
         ]
         if not self.frames.as_video and len(shown) > 1:
             lines = [self.common.say("times", generator, times=times_in_words(clip, tuple(shown))), *lines]
