@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from remot.answers import render_response
-from remot.structures import Clip, Reference, Slot
+from remot.structures import Clip, CloserLook, Reference, Slot
 
 
 class PictureEdit(ABC):
@@ -66,11 +66,14 @@ class Task(ABC):
         needs: The annotation it needs, in words, for the error where there is none.
         answers: The answers that are to be equally frequent, where a task has few of them: the plan's
             :attr:`TaskPlan.verdict` is one of these. Empty if nothing is to be balanced.
+        key_times: Element of an answer that tells which times of the clip to look at again, such as ``glue``; "" where
+            the frames have to stay, since the reference depends on them, or nothing tells it.
     """
 
     name: str
     needs: ClassVar[str]
     answers: tuple[str, ...] = ()
+    key_times: ClassVar[str] = ""
 
     @abstractmethod
     def serves(self, clip: Clip) -> bool:
@@ -84,6 +87,10 @@ class Task(ABC):
             clip: One that :meth:`serves` says yes to.
             generator: Source of every choice.
         """
+
+    def closer(self, look: CloserLook) -> "Task":  # noqa: ARG002
+        """This task with frames that are dense where ``look`` says; itself if its frames stay."""
+        return self
 
 
 def serves(task: Task, clip: Clip) -> bool:

@@ -170,6 +170,7 @@ class GroundedEventChoice(EventChoice):
     """
 
     name = "grounded_qa"
+    key_times: ClassVar[str] = "glue"
     default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
 
     def reference(self, letter: str, right: ToldEvent) -> Reference:

@@ -24,6 +24,7 @@ class TemporalGrounding(WordedTask):
     """
 
     name = "temporal_grounding"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
     def serves(self, clip: Clip) -> bool:
@@ -57,6 +58,7 @@ class TemporalGroundingSpans(WordedTask):
     """
 
     name = "temporal_grounding_spans"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
     def __init__(
