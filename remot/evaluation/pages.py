@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from remot.evaluation.benchmark import AnsweredBatch
+from remot.evaluation.scores import JudgedCompletion
 from remot.evaluation.viewer import SampleRecord
 from remot.structures import PromptBatch
 
@@ -13,17 +14,17 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
     records = []
     for place in range(len(batch)):
         rows = range(place * group, (place + 1) * group)
-        seen_once = [row for row in rows if row not in answered.shown]
+        seen_once = [answered.judged[row] for row in rows if row not in answered.shown]
         if seen_once:
-            records.append(_record(batch, place, answered, seen_once))
-        records += [_record(answered.shown[row], 0, answered, [row]) for row in rows if row in answered.shown]
+            completions, rewards = [one.completion for one in seen_once], [one.rewards for one in seen_once]
+            question = batch.questions[place]
+            records.append(SampleRecord(batch.images[place], question, completions, rewards, batch.videos[place]))
+        records += [_last_look(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown]
     return records
 
 
-def _record(batch: PromptBatch, place: int, answered: AnsweredBatch, rows: list[int]) -> SampleRecord:
-    shown, question = [answered.judged[row] for row in rows], batch.questions[place]
-    if shown[0].num_looks > 1:
-        question = replace(question, prompt_id=f"{question.prompt_id}, look {shown[0].num_looks}")
-    rewards = [{**one.rewards, **({"first total": one.first_total} if one.num_looks > 1 else {})} for one in shown]
-    completions = [one.completion for one in shown]
-    return SampleRecord(batch.images[place], question, completions, rewards, batch.videos[place])
+def _last_look(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
+    """What was shown last, with the answer to it and below that the first one, which says why it was shown."""
+    question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, look {one.num_looks}")
+    rewards = [one.rewards, {"first total": one.first_total}]
+    return SampleRecord(shown.images[0], question, [one.completion, one.first_completion], rewards, shown.videos[0])

@@ -281,12 +281,12 @@ def test_pages_show_the_last_frames_beside_their_answer(answer, batch):
     answered, _ = answer(half_told, num_completions=2)
     records = sample_records(batch, answered)
     assert [record.question.prompt_id for record in records][:2] == ["test/0/0", "test/0/0, look 2"]
-    assert [len(record.completions) for record in records] == [1] * 8
+    assert [len(record.completions) for record in records] == [1, 2] * 4
     once, again = records[:2]
     assert once.videos[0].pts_seconds == pytest.approx(FIRST_TIMES)
     assert again.videos[0].pts_seconds == pytest.approx(DOOR_TIMES)
-    assert again.completions == [right(batch.questions[0]) + DOOR]
-    assert again.rewards == [{"total": 2.0, "exact": 1.0, "interval_iou": 1.0, "first total": 1.0}]
+    assert again.completions == [right(batch.questions[0]) + DOOR, WRONG + DOOR]
+    assert again.rewards == [{"total": 2.0, "exact": 1.0, "interval_iou": 1.0}, {"first total": 1.0}]
     page = completions_html(records, "t")
     assert page.count("0.70 s</figcaption>") == 4
     assert "first total 1" in page
