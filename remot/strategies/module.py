@@ -298,7 +298,8 @@ class PostTrainingModule(lightning.LightningModule):
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
         states = {name: objective.state_dict() for name, objective in self.objectives.items()}
-        checkpoint["remot"]["objectives"] = {name: state for name, state in states.items() if state}
+        if any(states.values()):
+            checkpoint["remot"]["objectives"] = {name: state for name, state in states.items() if state}
         if "optimizer_states" in checkpoint:
             checkpoint["optimizer_states"] = [
                 named_optimizer_state(state, numbered) for state in checkpoint["optimizer_states"]
