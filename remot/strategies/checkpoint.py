@@ -1,6 +1,6 @@
 """What a checkpoint says of the weights that are trained, so that it fits any number of processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,6 +9,12 @@ from torch import Tensor, nn
 def trained_shapes(module: nn.Module) -> dict[str, list[int]]:
     """Names and shapes of the parameters that are trained, of all shards together."""
     return {name: list(parameter.shape) for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def names_of(module: nn.Module, parameters: Iterable[nn.Parameter]) -> set[str]:
+    """What these parameters are called in ``module``."""
+    wanted = {id(parameter) for parameter in parameters}
+    return {name for name, parameter in module.named_parameters() if id(parameter) in wanted}
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:

@@ -25,7 +25,7 @@ from remot.processes import is_distributed, joined_metrics, of_all_processes
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.planner import halving
 from remot.rollout.settings import RolloutSettings
-from remot.strategies.checkpoint import differing_names, named_optimizer_state, shapes_of, trained_shapes
+from remot.strategies.checkpoint import differing_names, named_optimizer_state, names_of, shapes_of, trained_shapes
 from remot.strategies.devices import LARGEST_METRICS, SUMMED_METRICS, backward_context, clip_gradients, data_mesh
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
@@ -134,13 +134,15 @@ class PostTrainingModule(lightning.LightningModule):
         if self.policy is not None:
             return
         settings = self.policy_settings
+        has_reference = any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
         self.policy = VLMPolicy(
             settings.source,
             settings.adaptation,
             train_vision=settings.train_vision,
             gradient_checkpointing=settings.gradient_checkpointing,
             prefix_sharing=settings.prefix_sharing,
-            with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
+            with_reference=has_reference,
+            with_anchor=has_reference and self.strategy.reference != "base",
         )
         self.divide_policy()
 
@@ -182,8 +184,9 @@ class PostTrainingModule(lightning.LightningModule):
         phase = self.strategy.phase(step)
         more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
         address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
+        metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
-        metrics = dict(prepared.metrics)
+        metrics |= prepared.metrics
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
         metrics |= prepared.late_metrics()
@@ -193,6 +196,15 @@ class PostTrainingModule(lightning.LightningModule):
         )
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
+
+    def _move_reference(self, step: int) -> dict[str, float]:
+        """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
+        anchor, wanted = self.loaded_policy.anchor, self.strategy.reference_step(step)
+        if anchor is None or wanted is None:
+            return {}
+        if anchor.step is None or anchor.step < wanted or step == wanted:
+            anchor.take(self.loaded_policy.model, step)
+        return {"reference_step": float(anchor.step or 0)}
 
     def _update(self, prepared: PreparedStep) -> dict[str, float]:
         optimizer = self.optimizers()
@@ -292,10 +304,14 @@ class PostTrainingModule(lightning.LightningModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only what is trained; the rest comes from the base model."""
-        shapes = trained_shapes(self)
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in shapes}
+        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model."""
+        shapes, anchor = trained_shapes(self), self.loaded_policy.anchor
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        kept = set(shapes)
+        if anchor is not None and anchor.step is not None:
+            kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
+            checkpoint["remot"]["reference_step"] = anchor.step
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
         if "optimizer_states" in checkpoint:
             checkpoint["optimizer_states"] = [
@@ -323,6 +339,8 @@ class PostTrainingModule(lightning.LightningModule):
                 f"as {min(differing)}; use the policy settings it was trained with"
             )
             raise CheckpointError(msg)
+        if self.loaded_policy.anchor is not None:
+            self.loaded_policy.anchor.step = facts.get("reference_step")
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
