@@ -103,11 +103,7 @@ class AnchorAdapters(Anchor):
 
     @contextlib.contextmanager
     def active(self, model: Any) -> "Iterator[PreTrainedModel]":  # noqa: ANN401
-        """The other set in place of the trained one; no adapters at all before it is taken."""
-        if self.step is None:
-            with model.disable_adapter():
-                yield model.get_base_model()
-            return
+        """The other set in place of the trained one; an update of zero at first, which is the base model."""
         model.set_adapter(ANCHORED)
         try:
             yield model.get_base_model()

@@ -3,8 +3,9 @@
 from remot.strategies.changes import FrozenFrames, MirroredPictures, ShuffledFrames
 from remot.strategies.counterparts import Counterpart
 from remot.strategies.grpo import GRPOObjective
-from remot.strategies.module import PolicySettings, PostTrainingModule
+from remot.strategies.module import PostTrainingModule
 from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
+from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
 
 __all__ = [

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from remot.errors import CheckpointError
+
 
 def trained_shapes(module: nn.Module) -> dict[str, list[int]]:
     """Names and shapes of the parameters that are trained, of all shards together."""
@@ -25,6 +27,30 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
 def differing_names(held: Mapping[str, list[int]], wanted: Mapping[str, list[int]]) -> set[str]:
     """Names that only one of the two has, or that have different shapes."""
     return set(held) ^ set(wanted) | {name for name in set(held) & set(wanted) if held[name] != wanted[name]}
+
+
+def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wanted: Mapping[str, list[int]]) -> None:
+    """Refuse a checkpoint of another model or adaptation.
+
+    Args:
+        base: The base model it was made from.
+        held: Names and shapes of what was trained.
+        base_here: The base model of this run.
+        wanted: What is trained here.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if base != base_here:
+        msg = f"the checkpoint was made from {base}, not from {base_here}; set policy.source to what it was"
+        raise CheckpointError(msg)
+    differing = differing_names(held, wanted)
+    if differing:
+        msg = (
+            f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
+            f"as {min(differing)}; use the policy settings it was trained with"
+        )
+        raise CheckpointError(msg)
 
 
 def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
