@@ -272,6 +272,14 @@ def test_a_stretch_that_ends_before_it_starts_is_none():
     assert stretches_in("<answer>0.5 to 1.0</answer>", "glue", 3) is None
 
 
+@pytest.mark.parametrize(
+    ("start", "stretches"), [("-0.5", [(-0.5, 1.0)]), ("0.5", [(0.5, 1.0)]), ("1.5", None), ("nan", None)]
+)
+def test_json_is_read_as_temporal_rlt_writes_it(start, stretches):
+    text = f'<answer>{{"start_time": "{start}", "end_time": "1.0"}}</answer>'
+    assert stretches_in(text, "answer", 3) == stretches
+
+
 # -- what is left of it --------------------------------------------------------------------------------------------
 
 
