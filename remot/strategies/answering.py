@@ -48,7 +48,8 @@ class AnsweringModule(lightning.LightningModule):
 
     def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
         settings = self.evaluation
-        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine).judged
+        again = getattr(getattr(self.trainer, "datamodule", None), "resampler", None)
+        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine, again).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts."""

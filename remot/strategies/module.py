@@ -216,6 +216,8 @@ class PostTrainingModule(AnsweringModule):
             checkpoint["remot"]["reference_step"] = anchor.step
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
+            checkpoint["remot"]["objectives"] = learnt
         states = checkpoint.get("optimizer_states", [])
         states[:] = [named_optimizer_state(state, numbered) for state in states]
 
@@ -230,6 +232,8 @@ class PostTrainingModule(AnsweringModule):
         facts = checkpoint.get("remot", {})
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, trained_shapes(self))
+        for name, state in facts.get("objectives", {}).items():
+            self.objectives[name].load_state_dict(state)
         if self.loaded_policy.anchor is not None:
             self.loaded_policy.anchor.step = facts.get("reference_step")
 

@@ -20,9 +20,11 @@ class TemporalGrounding(WordedTask):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "temporal_grounding"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
     def serves(self, clip: Clip) -> bool:
@@ -40,6 +42,7 @@ class TemporalGrounding(WordedTask):
             reference=Reference(intervals=event.intervals),
             answer=f"{event.start:.2f} to {event.end:.2f}",
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"{event.text}: it begins at {event.start:.2f} s and is over at {event.end:.2f} s.",
         )
 
@@ -51,13 +54,21 @@ class TemporalGroundingSpans(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         max_spans: Most stretches; events that happen more often are not asked about. Published: 3.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "temporal_grounding_spans"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
-    def __init__(self, frames: FrameSampling | None = None, wordings: Path | None = None, max_spans: int = 3) -> None:
-        super().__init__(frames, wordings)
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        max_spans: int = 3,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(frames, wordings, thinks)
         self.max_spans = max_spans
 
     def serves(self, clip: Clip) -> bool:
@@ -75,5 +86,6 @@ class TemporalGroundingSpans(WordedTask):
             reference=Reference(intervals=event.intervals),
             answer=in_words(event.intervals),
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"{event.text}: {'once' if len(event.intervals) == 1 else f'{len(event.intervals)} times'}.",
         )
