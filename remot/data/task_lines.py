@@ -9,7 +9,7 @@ from remot.data.fields import number_in, numbers_in, text_in, whole_in
 from remot.data.record_lines import SPLITS, user_text
 from remot.data.task_records import REFERENCE_KEYS, BuiltTaskPrompt
 from remot.errors import AnnotationError
-from remot.structures import Box, Interval, Point, Reference, ReferencedQuestion
+from remot.structures import Box, BoxTrack, Interval, Point, Reference, ReferencedQuestion
 
 #: Most frames of a prompt.
 MAX_FRAMES = 4096
@@ -110,6 +110,9 @@ def _reference(where: str, held: object) -> Reference:
             else tuple(text_in(where, {"events": one}, "events") for one in _list(where, content, "events")),
             map_centres=_map(where, content) if "map_centres" in content else None,
             graphs=_graphs(where, content) if "graphs" in content else None,
+            tracks=tuple(_track(where, one) for one in _list(where, content, "tracks"))
+            if "tracks" in content
+            else None,
         )
     except AnnotationError as error:
         msg = str(error) if str(error).startswith(where) else f"{where}: {error}"
@@ -140,6 +143,14 @@ def _graphs(where: str, content: Mapping[str, Any]) -> tuple[dict[str, Point], .
         {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
         for graph in graphs
     )
+
+
+def _track(where: str, held: object) -> BoxTrack:
+    content = require_object(f"{where}: track", held)
+    check_keys(f"{where}: track", content, ("name", "pts_seconds", "boxes"))
+    times = tuple(number_in(where, {"pts_seconds": one}, "pts_seconds") for one in _list(where, content, "pts_seconds"))
+    boxes = tuple(_box(numbers_in(where, {"boxes": one}, "boxes", 4)) for one in _list(where, content, "boxes"))
+    return BoxTrack(text_in(where, content, "name"), times, boxes)
 
 
 def _point(where: str, value: object) -> Point:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from remot.errors import ConfigError
-from remot.structures import Reference, ReferencedQuestion
+from remot.structures import BoxTrack, Reference, ReferencedQuestion
 
 #: What a line can hold of a reference.
-REFERENCE_KEYS = ("answer", "number", "intervals", "boxes", "events", "map_centres", "graphs")
+REFERENCE_KEYS = ("answer", "number", "intervals", "boxes", "events", "map_centres", "graphs", "tracks")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def to_task_line(prompt: BuiltTaskPrompt) -> str:
 
 def _reference_record(question: ReferencedQuestion) -> dict[str, Any]:
     reference = question.reference or Reference()
-    beyond = [name for name in ("tracks", "counterparts", "answer_map") if getattr(reference, name) is not None]
+    beyond = [name for name in ("counterparts", "answer_map") if getattr(reference, name) is not None]
     if beyond or question.slots:
         what = beyond[0] if beyond else "slots"
         msg = f"prompts of the task {question.task} hold {what}, which cannot be built; leave the task out"
@@ -92,6 +92,8 @@ def _reference_record(question: ReferencedQuestion) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     """Tuples as lists and mappings as objects."""
+    if isinstance(value, BoxTrack):
+        return {name: _plain(getattr(value, name)) for name in ("name", "pts_seconds", "boxes")}
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -39,6 +39,8 @@ def drawn_frames(
             _draw_box(draw, copy.size, box, GIVEN, name)
         for box in boxes.get(number, []):
             _draw_box(draw, copy.size, box, RIGHT)
+        for box in _tracked(reference, time, picture.size):
+            _draw_box(draw, copy.size, box, RIGHT)
         if any(start <= time < end for start, end in spans):
             draw.rectangle((0, 0, copy.width - 1, copy.height - 1), outline=RIGHT, width=8)
         found.append(copy)
@@ -60,6 +62,16 @@ def boxes_of(reference: Reference, times: Sequence[float], text: str) -> dict[in
     named = {time for line in text.split("\n") if not _GIVEN.search(line) for time in _TIME.findall(line)}
     places = [number for number, time in enumerate(times) if f"{time:.2f}" in named]
     return {place: list(boxes) for place in places[:1]}
+
+
+def _tracked(reference: Reference, time: float, size: tuple[int, int]) -> list[Box]:
+    """Boxes of the reference's tracks at a time, in shares of a picture."""
+    found = []
+    for track in reference.tracks or ():
+        for seconds, (left, top, right, bottom) in zip(track.pts_seconds, track.boxes, strict=True):
+            if seconds == time:
+                found.append((left / size[0], top / size[1], right / size[0], bottom / size[1]))
+    return found
 
 
 def given_boxes(times: Sequence[float], text: str) -> dict[int, list[tuple[str, Box]]]:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.tasks.dataset import TaskDataset
 from remot.seeding import numpy_generator
-from remot.structures import Question, ReferencedQuestion
+from remot.structures import CloserLook, Question, ReferencedQuestion
 
 
 class MixedDataset(Dataset[Sample]):
@@ -57,6 +57,14 @@ class MixedDataset(Dataset[Sample]):
         """Name of the prompt at an address."""
         epoch, number = divmod(address, self.num_prompts)
         return f"{self.split}/{epoch}/{number}"
+
+    def look_again(self, prompt_id: str, look: CloserLook) -> Sample | None:
+        """The prompt of that name with other frames, see :meth:`TaskDataset.look_again`; None if it keeps its own."""
+        epoch, number = (int(word) for word in prompt_id.split("/")[-2:])
+        place, within = self.place(epoch * self.num_prompts + number)
+        _, part = self.parts[place]
+        sample = part.look_again(within, look) if isinstance(part, TaskDataset) else None
+        return sample and replace(sample, question=replace(sample.question, prompt_id=prompt_id))
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch."""

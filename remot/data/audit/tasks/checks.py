@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from remot.data.audit.tasks.events import check_caption, check_choice, check_grounding, check_spans
+from remot.data.audit.tasks.motion import check_object_motion
 from remot.data.audit.tasks.pictures import check_detection, check_image_choice, check_tracking
 from remot.data.audit.tasks.prompt import AskedPrompt, UnreadableError
 from remot.data.audit.tasks.quality import check_quality
@@ -41,6 +42,7 @@ from remot.data.tasks import (
     ImageGroundedChoice,
     MotionDirection,
     ObjectCounting,
+    ObjectMotion,
     ObjectSize,
     ObjectTracking,
     PictureQuality,
@@ -49,6 +51,7 @@ from remot.data.tasks import (
     RoomSize,
     Task,
     TemporalGrounding,
+    TemporalGroundingJson,
     TemporalGroundingSpans,
     TimeInView,
     TrackCounting,
@@ -66,6 +69,7 @@ Check = Callable[[AskedPrompt], Iterator[str]]
 CHECKS: Mapping[type[Task], Check] = MappingProxyType(
     {
         TemporalGrounding: check_grounding,
+        TemporalGroundingJson: check_grounding,
         TemporalGroundingSpans: check_spans,
         EventChoice: check_choice,
         GroundedEventChoice: check_choice,
@@ -74,6 +78,7 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
         Detection: check_detection,
         ImageGroundedChoice: check_image_choice,
         PictureQuality: check_quality,
+        ObjectMotion: check_object_motion,
         ObjectCounting: check_object_count,
         ObjectSize: check_object_size,
         RoomSize: check_room_size,

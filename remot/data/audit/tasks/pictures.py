@@ -34,8 +34,8 @@ def wrong_boxes(asked: AskedPrompt, name: str, frames: Sequence[int]) -> Iterato
 def check_detection(asked: AskedPrompt) -> Iterator[str]:
     """The box of the only thing that the name fits."""
     task = asked.settings(Detection)
-    name = _named(asked, asked.read(task.wordings.texts["ask"], _names(asked.clip, "object"))["object"])
-    if not _is_alone(asked.clip, name):
+    name = named(asked, asked.read(task.wordings.texts["ask"], names_at(asked.clip, "object"))["object"])
+    if not is_alone(asked.clip, name):
         yield f"the name {thing(name)!r:.40} fits several things"
     yield from wrong_boxes(asked, name, asked.frames)
     yield from _small(asked, task.min_side)
@@ -44,8 +44,8 @@ def check_detection(asked: AskedPrompt) -> Iterator[str]:
 def check_tracking(asked: AskedPrompt) -> Iterator[str]:
     """The boxes of a thing in the published frames, its first one given."""
     task = asked.settings(ObjectTracking)
-    places = asked.read(task.wordings.texts["ask"], {**_names(asked.clip, "object"), "box": r"\[[\d., e-]+\]"})
-    name, given = _named(asked, places["object"]), [float(one) for one in places["box"].strip("[]").split(",")]
+    places = asked.read(task.wordings.texts["ask"], {**names_at(asked.clip, "object"), "box": r"\[[\d., e-]+\]"})
+    name, given = named(asked, places["object"]), [float(one) for one in places["box"].strip("[]").split(",")]
     steps = task.num_boxes - (2 if task.repeat_last else 1)
     if list(asked.frames) != [int(k * (asked.clip.num_frames - 1) / steps + 1e-9) for k in range(steps + 1)]:
         yield f"the frames {asked.frames} are not the published ones"
@@ -74,7 +74,7 @@ def check_image_choice(asked: AskedPrompt) -> Iterator[str]:
     beaten = [name for name in large if name != said and far[said] - far[name] < task.margin - 2 * THREE]
     if beaten:
         yield f"{said!r:.40} is said to be farthest to the {side}, but {beaten[0]!r:.40} is not {task.margin} less far"
-    yield from wrong_boxes(asked, _named(asked, asked.chosen()), asked.frames)
+    yield from wrong_boxes(asked, named(asked, asked.chosen()), asked.frames)
 
 
 def _far_to(asked: AskedPrompt, side: str) -> tuple[dict[str, float], dict[str, float]]:
@@ -82,7 +82,7 @@ def _far_to(asked: AskedPrompt, side: str) -> tuple[dict[str, float], dict[str, 
     far, sides = {}, {}
     for name, track in asked.clip.objects.items():
         box = shares(track.boxes_xyxy[asked.frames[0]], asked.picture_size)
-        if _is_alone(asked.clip, name) and not np.isnan(box.sum()):
+        if is_alone(asked.clip, name) and not np.isnan(box.sum()):
             far[thing(name)] = float(np.dot(_TOWARDS[side], (box[:2] + box[2:]) / 2))
             sides[thing(name)] = float(min(box[2:] - box[:2]))
     return far, sides
@@ -94,15 +94,22 @@ def _small(asked: AskedPrompt, min_side: float) -> Iterator[str]:
         yield f"the box {box.tolist()} is too small to be asked for"
 
 
-def _is_alone(clip: Clip, name: str) -> bool:
+def is_alone(clip: Clip, name: str) -> bool:
+    """Whether the words of a thing's name fit no other thing of the clip."""
     return sum(kind(other).casefold() == kind(name).casefold() for other in clip.objects) == 1
 
 
-def _names(clip: Clip, place: str) -> dict[str, str]:
+def names_at(clip: Clip, place: str) -> dict[str, str]:
+    """What may stand at a place of a wording: the name of a thing."""
     return {place: one_of([thing(name) for name in clip.objects])}
 
 
-def _named(asked: AskedPrompt, word: str) -> str:
+def named(asked: AskedPrompt, word: str) -> str:
+    """The name in the clip of what the prompt calls ``word``.
+
+    Raises:
+        UnreadableError: If it is not the name of one thing.
+    """
     found = [name for name in asked.clip.objects if thing(name) == word]
     if len(found) != 1:
         msg = f"{word!r:.40} names {len(found)} things of the clip"

@@ -18,6 +18,7 @@ from remot.data.tasks import (
     ImageGroundedChoice,
     MotionDirection,
     ObjectCounting,
+    ObjectMotion,
     ObjectSize,
     ObjectTracking,
     PictureQuality,
@@ -26,6 +27,7 @@ from remot.data.tasks import (
     RoomSize,
     TaskDataset,
     TemporalGrounding,
+    TemporalGroundingJson,
     TemporalGroundingSpans,
     TimeInView,
     TrackCounting,
@@ -38,6 +40,7 @@ from remot.data.tasks import (
 
 TASKS = [
     TemporalGrounding(),
+    TemporalGroundingJson(),
     TemporalGroundingSpans(),
     EventChoice(),
     GroundedEventChoice(),
@@ -46,6 +49,7 @@ TASKS = [
     Detection(),
     ImageGroundedChoice(),
     *(PictureQuality(ask=ask) for ask in ("kind", "blur", "noise", "dark")),
+    ObjectMotion(),
     ObjectCounting(),
     ObjectSize(),
     RoomSize(),
@@ -104,6 +108,8 @@ def wrong_label(plan, question):
         return _shifted_times(plan, question)
     if reference.boxes is not None:
         return _shifted_boxes(plan, question)
+    if reference.tracks is not None:
+        return _with_answer(plan, question, "S" if plan.answer == "N" else "N")
     if reference.events is not None:
         events = reference.events[::-1] if len(reference.events) > 1 else (*reference.events, "a dog barks")
         return lied(plan, question, answer=". ".join(events), events=events)
