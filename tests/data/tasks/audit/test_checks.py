@@ -14,9 +14,11 @@ from remot.data.tasks import (
     BoxLocalisation,
     Detection,
     EventChoice,
+    FrameSampling,
     GroundedEventChoice,
     ImageGroundedChoice,
     MotionDirection,
+    ObjectMotion,
     ObjectSize,
     RelativeDirection,
     RelativeDistance,
@@ -210,3 +212,30 @@ def replace_question(task, clip, plan):
     from remot.data.tasks import TaskDataset
 
     return TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan)
+
+
+@pytest.mark.parametrize("task", [TemporalGrounding(thinks=False), EventChoice(thinks=False), Detection(thinks=False)])
+def test_answers_at_once_are_checked_alike(task, clips):
+    for clip, plan, question in planned(task, clips, 4):
+        assert "<think>" not in question.target
+        assert faults(task, clip, plan, question) == []
+        assert faults(task, clip, *wrong_label(plan, question))
+
+
+def test_a_motion_tag_that_says_something_else_is_found(clips):
+    for clip, plan, question in planned(ObjectMotion(), clips, 6):
+        for word, other in (("stable", "receding"), ('speed="', 'speed="very '), ('dir="', 'dir="N')):
+            if word in question.target:
+                wrong = replace(question, target=question.target.replace(word, other))
+                (fault,) = faults(ObjectMotion(), clip, plan, wrong)
+                assert "the motion in the response" in fault
+
+
+def test_times_that_pictures_do_not_have_are_found(clips):
+    """Shown as pictures, a prompt tells their times; with other times every answer in seconds would be wrong."""
+    task = TemporalGrounding(frames=FrameSampling(as_video=False))
+    for clip, plan, question in planned(task, clips, 4):
+        assert faults(task, clip, plan, question) == []
+        late = re.sub(r"\d+\.\d", lambda found: f"{float(found[0]) + 1:.1f}", question.text.split("\n")[0])
+        wrong = replace(question, text="\n".join([late, *question.text.split("\n")[1:]]))
+        assert any("times of the pictures" in fault for fault in faults(task, clip, plan, wrong))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from remot.data.audit.tasks.motion import motion_words
 from remot.data.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.data.audit.tasks.quality import blurriness, darkness, noisiness
 from remot.data.audit.tasks.rooms import listed
@@ -266,3 +267,35 @@ def test_what_was_done_to_pictures_is_measured():
     assert [blurriness(source, one) for one in blurred] == [0, 1, 2]
     assert [noisiness(source, one) for one in blurred] == [0, 0, 0]
     assert blurriness(source, source) == 0
+
+
+# -- motion over the screen ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds", "words"),
+    [
+        ((40, 0, 70, 40), 1, ("E", "fast", "stable")),  # 40 pixels of a diagonal of 50
+        ((0, -4, 30, 36), 1, ("N", "slow", "stable")),  # 4 pixels upwards are 0.08 diagonals
+        ((-8, 8, 22, 48), 1, ("SW", "moderate", "stable")),  # 11.3 pixels
+        ((1, 0, 31, 40), 4, ("STAT", "stationary", "stable")),
+        ((-15, -20, 45, 60), 1, ("STAT", "stationary", "approaching")),  # twice as large about its middle
+        ((7.5, 10, 22.5, 30), 1, ("STAT", "stationary", "receding")),
+    ],
+)
+def test_motion_over_the_screen_by_hand(last, seconds, words):
+    """From a box of 30 x 40 pixels at the origin; y points downwards."""
+    assert motion_words((0.0, 0.0, 30.0, 40.0), last, seconds)[0] == words
+
+
+def test_motion_over_the_screen_is_that_of_the_task():
+    from remot.data.tasks.object_motion import screen_motion
+
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        first = np.concatenate([corner := rng.uniform(0, 90, 2), corner + rng.uniform(5, 40, 2)])
+        last = np.concatenate([corner := first[:2] + rng.normal(size=2) * 20, corner + rng.uniform(5, 40, 2)])
+        told = screen_motion(tuple(first), tuple(last), 2.0)
+        words, near = motion_words(tuple(first), tuple(last), 2.0)
+        assert words == (told.direction, told.speed, told.scale)
+        assert_close(near, told.margin, atol=1e-9)
