@@ -34,7 +34,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     records = records_in(folder)
     if not (folder / MANIFEST).is_file() or not (folder / records).is_file():
-        told = f"{folder} holds no {RECORDS} or {TASK_RECORDS} with its {MANIFEST}"
+        told = f"{folder} holds no {RECORDS} with its {MANIFEST}, nor {TASK_RECORDS} with one"
         msg = f"{told}; give a folder that `remot data build` wrote"
         raise ConfigError(msg)
     manifest = read_json_object(folder / MANIFEST)

@@ -162,7 +162,7 @@ class TripletDataModule(LightningDataModule):
         )
         if self.records is not None:
             if self.tasks and not holds_tasks(self.records):
-                msg = "data.tasks asks about clips and data.records holds finished triplets; set one of them"
+                msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
                 raise ConfigError(msg)
             self.recorded = datasets_of_records(self.records, self.images_root, settings)
             return

@@ -36,7 +36,7 @@ def from_task_record(where: str, record: Mapping[str, Any]) -> BuiltTaskPrompt:
 def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltTaskPrompt:
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])
-    check_keys(f"{where}: remot", facts, (*_KEYS, "seed", "reasoning"))
+    check_keys(f"{where}: remot", facts, (*_KEYS, "key_times", "seed", "reasoning"))
     if facts["split"] not in SPLITS:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
@@ -68,6 +68,7 @@ def _question(where: str, record: Mapping[str, Any], facts: Mapping[str, Any]) -
         scene_id=text_in(where, facts, "scene"),
         reasoning=text_in(where, facts, "reasoning", may_be_empty=True),
         format=text_in(where, facts, "format"),
+        key_times=text_in(where, facts, "key_times", may_be_empty=True),
         target=text_in(where, record, "solution", may_be_empty=True),
         task=text_in(where, facts, "task"),
         reference=_reference(f"{where}: reference", facts["reference"]),

@@ -72,6 +72,7 @@ def to_task_line(prompt: BuiltTaskPrompt) -> str:
             "edited": prompt.edited,
             "reference": _reference_record(question),
             "format": question.format,
+            "key_times": question.key_times,
             "seed": prompt.seed,
             "reasoning": question.reasoning,
         },

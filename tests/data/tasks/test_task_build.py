@@ -312,7 +312,7 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
     main(["data", "build", *words])
     told = capsys.readouterr().out
     assert told.startswith("20 prompts (test 4, train 14, val 2) with ")
-    assert "asked about: caption 3, " in told
+    assert "asked about: caption 2, classification 2, " in told
     main(["data", "show", str(tmp_path / "out"), "--num_rows", "6"])
     assert capsys.readouterr().out == f"6 prompts on {tmp_path / 'out' / 'sheet.html'}\n"
     page = (tmp_path / "out" / "sheet.html").read_text("utf-8")

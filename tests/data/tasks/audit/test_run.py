@@ -87,7 +87,7 @@ def test_the_command_prints_a_record(config, capsys):
     assert [task["num_prompts"] for task in record["tasks"]] == [20, 20, 20]
     assert (grounding["clips"], grounding["clips_with_what_it_needs"], grounding["needs"]) == (
         62,
-        42,
+        41,
         "events with times",
     )
     assert grounding["refusals"] == {"asked": 41}
