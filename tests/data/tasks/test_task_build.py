@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from remot.commands.sources import data_from
 from remot.data.build_tasks import build_tasks
 from remot.data.built_folder import sha256_of
 from remot.data.collate import collate_prompts
+from remot.data.record_dataset import RecordDataset
 from remot.data.task_lines import from_task_record
 from remot.data.task_records import to_task_line
 from remot.errors import AnnotationError, ConfigError
 
+CONFIGS = Path(__file__).parents[3] / "configs" / "systems"
 #: Every kind of reference: times, letters with times, boxes, letters with boxes, events, words, numbers with a map,
 #: letters with a map, numbers with graphs, a box with graphs; videos and pictures.
 NAMES = (
@@ -347,3 +350,28 @@ def test_records_of_tasks_take_the_place_of_tasks_and_triplets_do_not(built, tmp
     (tmp_path / "triplets.jsonl").write_text('{"id": "x"}\n')
     with pytest.raises(ConfigError, match="set one of them"):
         data_from(SECTION | {"records": str(tmp_path / "triplets.jsonl")}).setup()
+
+
+def test_a_run_on_built_prompts(tmp_path, monkeypatch):
+    """A step of a system's recipe on a folder of its own prompts, `data.tasks` still set; no clip is opened."""
+    recipe, small = CONFIGS / "videochat_r1.yaml", CONFIGS / "quickstart_overrides.yaml"
+    out = tmp_path / "out"
+    words = ["--config", recipe, "--root", "embedded/tasks", "--out", out, "--num_triplets", 20]
+    main(["data", "build", *map(str, words)])
+    seen = []
+    read = RecordDataset.__getitem__
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("remot.data.datamodule.catalogue_of", lambda *_: pytest.fail("clips were read"))
+    monkeypatch.setattr(
+        RecordDataset, "__getitem__", lambda self, address: seen.append(sample := read(self, address)) or sample
+    )
+    settings = {"data.records": out, "trainer.max_steps": 1, "held_out.enabled": "false", "summary.export": "false"}
+    settings |= {"model.grpo.max_new_tokens": 6, "model.grpo.num_completions": 2, "trainer.limit_val_batches": 0}
+    more = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    main(["fit", "--config", str(recipe), "--config", str(small), *more])
+    by_id = {line["id"]: line for line in lines_of(out)}
+    assert len(seen) >= 4
+    for sample in seen:
+        line = by_id[sample.question.prompt_id]
+        assert sample.question.text == line["messages"][0]["content"]
+        assert bool(sample.videos) == line["remot"]["as_video"]

@@ -299,3 +299,20 @@ def test_motion_over_the_screen_is_that_of_the_task():
         words, near = motion_words(tuple(first), tuple(last), 2.0)
         assert words == (told.direction, told.speed, told.scale)
         assert_close(near, told.margin, atol=1e-9)
+
+
+def test_boxes_of_pictures_that_are_not_square(monkeypatch):
+    """20, 30, 60, 90 of 200 x 150 pixels are 0.1, 0.2, 0.3, 0.6; width and height exchanged is wrong."""
+    from remot.data.tasks import BoxLocalisation, Detection
+    from remot.data.tasks import detection as detecting
+    from remot.data.tasks.tracks import appearing
+
+    clip = test_tracks.clip_of(cup=test_tracks.track())
+    for module, task in ((appearing, BoxLocalisation()), (detecting, Detection())):
+        monkeypatch.setattr(module, "picture_size", lambda _: (200, 150))
+        plan = task.plan(clip, np.random.default_rng(0))
+        assert plan.reference.boxes == ((0.1, 0.2, 0.3, 0.6),)
+        question = TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan)
+        assert faults(task, clip, plan, question, known_size=(200, 150)) == []
+        (fault,) = faults(task, clip, plan, question, known_size=(150, 200))
+        assert "should be [[0.133, 0.15, 0.4, 0.45]]" in fault
