@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import pairwise, permutations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.errors import ConfigError
 from remot.structures import Clip
@@ -28,25 +26,14 @@ class AppearanceOrder(RoomTask):
     Args:
         num_kinds: How many are ordered; fewer, down to three, where a clip does not show so many in a clear order.
         num_options: Orders that are offered.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     name = "appearance_order"
     needs: ClassVar[str] = "a 3D layout with a camera path and intrinsics"
 
-    def __init__(
-        self,
-        num_kinds: int = 4,
-        num_options: int = 4,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, map_axes, min_seen, wordings)
+    def __init__(self, num_kinds: int = 4, num_options: int = 4, **shared: Any) -> None:
+        super().__init__(**shared)
         if not MIN_KINDS <= num_kinds <= 6 or not 2 <= num_options <= 6:
             msg = (
                 f"AppearanceOrder: {num_kinds} kinds and {num_options} options; choose 3 to 6 kinds and 2 to 6 options"

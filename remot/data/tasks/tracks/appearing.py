@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from itertools import pairwise, permutations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
@@ -29,27 +27,14 @@ class TrackOrder(TrackTask):
     Args:
         num_tracks: How many are ordered; fewer, down to three, where no more come one after another.
         num_options: Orders that are offered.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_order"
     needs: ClassVar[str] = "three tracked objects that come into view one after another"
 
-    def __init__(
-        self,
-        num_tracks: int = 4,
-        num_options: int = 4,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, num_tracks: int = 4, num_options: int = 4, **shared: Any) -> None:
+        super().__init__(**shared)
         if not MIN_TRACKS <= num_tracks <= 6 or not 2 <= num_options <= 6:
             msg = f"{self.name}: {num_tracks} tracks and {num_options} options; choose 3 to 6 tracks and 2 to 6 options"
             raise ConfigError(msg)
@@ -94,27 +79,15 @@ class TimeInView(TrackTask):
     Args:
         min_seconds: Shortest stretch.
         max_share: Longest stretch, as a share of the clip.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        num_graphs: Of no effect, as the times of graphs would tell the answer; 0, so that a configuration says so.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "time_in_view"
     needs: ClassVar[str] = "a tracked object that comes into view or leaves it"
 
-    def __init__(
-        self,
-        min_seconds: float = 0.5,
-        max_share: float = 0.9,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 0,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_seconds: float = 0.5, max_share: float = 0.9, num_graphs: int = 0, **shared: Any) -> None:
+        super().__init__(num_graphs=num_graphs, **shared)
         self.min_seconds = min_seconds
         self.max_share = max_share
 
@@ -147,25 +120,13 @@ class BoxLocalisation(TrackTask):
 
     Args:
         min_side: Shorter side of the box as a share of the picture's.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "localisation"
 
-    def __init__(
-        self,
-        min_side: float = 0.04,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_side: float = 0.04, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_side = min_side
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
