@@ -127,10 +127,7 @@ class TrackTask(Task):
         question = worded_question(chosen, self.wordings, generator)
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
-        hint = []
-        if graphs:
-            at, names = ", ".join(map(scene.seconds, graph_frames)), ", ".join(graphs[0])
-            hint = [self.shared.say("graph", generator, times=at, names=names)]
+        hint = self._graph_lines(scene, graph_frames, graphs, generator)
         told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
@@ -150,6 +147,19 @@ class TrackTask(Task):
             thought=f"{graphs_text(graphs)} {told}" if graphs else told,
             verdict=chosen.verdict,
         )
+
+    def _graph_lines(
+        self,
+        scene: TrackScene,
+        frames: Sequence[int],
+        graphs: Sequence[Mapping[str, Point]],
+        generator: np.random.Generator,
+    ) -> list[str]:
+        """A line that asks for the graphs, none if there are none."""
+        if not graphs:
+            return []
+        times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
+        return [self.shared.say("graph", generator, times=times, names=names)]
 
     def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
         return [k for k in scene.common(chosen.tracks) if k != chosen.not_at]
