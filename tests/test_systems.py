@@ -20,7 +20,7 @@ from remot.strategies import ShuffledFrames
 SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
 OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
 LEARN = SYSTEMS / "quickstart_learn.yaml"
-NAMES = ("remot", "spacer", "video_str", "videochat_r1")
+NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 every_system = pytest.mark.parametrize("name", NAMES)
 
 
@@ -80,6 +80,7 @@ PUBLISHED = {
     "spacer": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
     "video_str": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, None, None, None),
     "videochat_r1": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
+    "videochat_r1_5": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, None, None, 1e-6),
 }
 
 

@@ -6,10 +6,11 @@ from remot.data.tasks.dataset import TaskDataset
 from remot.data.tasks.detection import Detection
 from remot.data.tasks.event_choice import EventChoice, GroundedEventChoice
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingSpans
+from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingJson, TemporalGroundingSpans
 from remot.data.tasks.image_choice import ImageGroundedChoice
 from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
+from remot.data.tasks.object_motion import ObjectMotion
 from remot.data.tasks.quality import PictureQuality
 from remot.data.tasks.rooms.counting import ObjectCounting
 from remot.data.tasks.rooms.direction import RelativeDirection
@@ -37,6 +38,7 @@ __all__ = [
     "MotionContrast",
     "MotionDirection",
     "ObjectCounting",
+    "ObjectMotion",
     "ObjectSize",
     "ObjectTracking",
     "PictureEdit",
@@ -48,6 +50,7 @@ __all__ = [
     "TaskDataset",
     "TaskPlan",
     "TemporalGrounding",
+    "TemporalGroundingJson",
     "TemporalGroundingSpans",
     "TimeInView",
     "TrackCounting",
