@@ -60,9 +60,9 @@ look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
-  remot data build --config … --out DIR       write triplets, their pictures and a manifest
-  remot data show DIR                         contact sheet of built triplets
-  remot data audit DIR|FILE|--config …        check labels, answers and splits
+  remot data build --config … --out DIR       write prompts, their pictures and a manifest
+  remot data show DIR|--config …              contact sheet of prompts, built or of a run
+  remot data audit DIR|FILE|--config …        check labels, references, answers and splits
   remot data schema                           print the JSON Schema of the clip format
 
 make clips and models:
