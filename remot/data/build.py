@@ -65,7 +65,7 @@ def require_usable(data: TripletDataModule, out: Path, num_prompts: int) -> None
         ConfigError: Saying which of them.
     """
     if num_prompts < 1:
-        msg = f"{num_prompts} prompts: ask for at least 1"
+        msg = f"{num_prompts} triplets or prompts: ask for at least 1"
         raise ConfigError(msg)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} is not empty; give a new folder, or empty this one first"

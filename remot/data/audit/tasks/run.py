@@ -6,17 +6,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from remot.data.audit.blind import score_blind
 from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
 from remot.data.audit.report import describe, findings_of
 from remot.data.audit.tasks.checks import is_checked, wrong_references
-from remot.data.audit.tasks.guessing import Guessed, score_guesses
+from remot.data.audit.tasks.guessing import Guessed, Guesses, score_guesses
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.datamodule import TripletDataModule
 from remot.data.dataset import TripletDataset
 from remot.data.tasks.base import Task
 from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.mixed import MixedDataset, as_task
+from remot.data.tasks.mixed import MixedDataset
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Reference
@@ -236,11 +237,12 @@ def _figures_of_triplets(
     """Triplets among the tasks: labels and letters as in the audit of triplets alone."""
     found = findings_of(part, [within for _, within in addresses], told)
     wrong = [*map(describe, found.wrong), *found.letters, *found.impossible]
-    guessed = [
-        Guessed(replace(as_task(question, name), reference=Reference(answer=question.solution)))
-        for question in found.questions
-        if not question.asks_numbers
-    ]
+    blind = score_blind(found.questions, part.seed)
+    guesses = (
+        []
+        if blind is None
+        else [Guesses("right", blind.by_model, blind.standard_errors, blind.halved_by, blind.chance)]
+    )
     return TaskFigures(
         name=name,
         num_prompts=len(addresses),
@@ -254,5 +256,5 @@ def _figures_of_triplets(
         num_looked_at=0,
         answers=dict(found.tuples.most_common(MAX_ANSWERS)),
         quantiles=None,
-        guesses=score_guesses(guessed, part.seed) if len(guessed) > 1 else [],
+        guesses=guesses,
     )

@@ -94,6 +94,8 @@ def test_the_command_prints_a_record(config, capsys):
     assert size["refusals"]["several, or not clearly seen"] > 0
     assert size["quantiles"] == sorted(size["quantiles"])
     assert grounding["guesses"][0]["measure"] == "overlap"
+    assert triplets["guesses"][0]["blind_models"].keys() >= {"majority_letter", "known_law"}
+    assert triplets["guesses"][0]["chance"] == pytest.approx(1 / 3)
     assert 0 < triplets["guesses"][0]["blind_score"] < 1
     assert record["num_scenes"].keys() == {"train", "val", "test"}
     assert record["scenes_in_two_splits"] == []
