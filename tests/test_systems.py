@@ -115,6 +115,17 @@ def test_spacer_holds_its_own_numbers(recipe):
     assert all(task.frames.max_frames == 16 and task.frames.fps == 2.0 for task in cli.datamodule.tasks)
 
 
+def test_videochat_r1_5_holds_its_own_numbers(recipe):
+    """8192 x 28 x 28 pixels for 32 patches of two frames; two looks; at most 3 stretches; nobody thinks."""
+    cli = recipe("videochat_r1_5")
+    assert cli.config["fit"].model.policy.source.video_max_pixels * 64 == 2 * 8192 * 28 * 28
+    assert (cli.model.evaluation.perception.num_perceptions, cli.model.evaluation.perception.max_stretches) == (2, 3)
+    assert cli.datamodule.resampler is not None
+    assert not any(task.thinks for task in cli.datamodule.tasks)
+    assert all(task.thinks for task in recipe("videochat_r1").datamodule.tasks)
+    assert recipe("videochat_r1").model.evaluation.perception is None
+
+
 @every_system
 def test_every_task_has_a_reward(name, recipe):
     tasks = [task for task in recipe(name).datamodule.tasks if isinstance(task, Task)]

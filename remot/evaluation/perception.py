@@ -7,7 +7,7 @@ from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.scores import JudgedCompletion
 from remot.rewards.functional.intervals import merged
-from remot.rewards.reading.spans import last_span, span_list
+from remot.rewards.reading.spans import json_span, last_span, span_list
 from remot.rewards.reading.tags import first_element, last_element
 from remot.structures import CloserLook, Interval, PromptBatch, Question
 
@@ -57,7 +57,7 @@ class IterativePerception:
 
 
 def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval] | None:
-    """The stretches that rewards read: the list in the first element ``tag``, else the last "X to Y" of the last one.
+    """The stretches that rewards read: list or JSON of the first element ``tag``, else the last "X to Y" of the last.
 
     Args:
         completion: Text of which the first ``MAX_COMPLETION_CHARS`` characters are read.
@@ -68,10 +68,11 @@ def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval
         Stretches none of which ends before it starts; None if there is nothing of this kind.
     """
     text = completion[:MAX_COMPLETION_CHARS]
-    listed = span_list(first_element(text, tag) or "", max_stretches)
+    content = first_element(text, tag) or ""
+    listed = span_list(content, max_stretches)
     if listed is not None:
         return listed
-    span = last_span(last_element(text, tag) or "")
+    span = json_span(content) or last_span(last_element(text, tag) or "")
     return None if span is None or span[0] > span[1] else [span]
 
 

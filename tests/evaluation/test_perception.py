@@ -1,7 +1,7 @@
 """Held-out questions asked twice: where the first answer says to look, what is shown then, and what is told of both."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -127,13 +127,26 @@ def test_the_second_look_is_where_the_first_answer_says(answer):
 
 
 def test_scores_of_both_looks_are_told(answer):
-    """Half of the completions are asked again, and win 1 by it."""
-    answered, _ = answer(half_told, num_completions=2)
+    """Half of the completions are asked again: 0.5 for half of the stretch, then 2, so that these win 1.5."""
+
+    def script(question, look, sample):
+        half_stretch = f"{WRONG}<glue>[(0.50, 0.75)]</glue>"
+        return half_stretch if (look, sample) == (1, 0) else half_told(question, look, sample)
+
+    answered, _ = answer(script, num_completions=2)
     means = as_metrics(score_table(answered.judged), "val")
     key = "val/task/grounded_qa/"
-    wanted = {"total": 1, "success": 0.5, "first_total": 0.5, "first_success": 0, "asked_again": 0.5, "gain": 0.5}
+    wanted = {"total": 1, "success": 0.5, "first_total": 0.25, "first_success": 0, "asked_again": 0.5, "gain": 0.75}
     assert {name: means[key + name] for name in wanted} == pytest.approx(wanted)
     assert set(LOOK_METRICS) < set(wanted)
+
+
+def test_completions_that_cannot_be_asked_again_count_nowhere(answer):
+    """Two tasks of one name, of which only one tells where to look: what is told is that of its completions."""
+    judged = answer(half_told)[0].judged
+    silent = [replace(one, first_total=math.nan, first_success=math.nan, num_looks=1) for one in judged]
+    means = as_metrics(score_table([*judged, *silent]), "val")
+    assert means["val/task/grounded_qa/asked_again"] == means["val/task/grounded_qa/gain"] == 1
 
 
 def test_no_more_prompts_at_once_than_in_the_first_look(answer):
@@ -251,6 +264,20 @@ def test_hostile_answers_never_raise(text):
         assert stretches is None or len(stretches) <= 3
         look = IterativePerception().look(completion, "glue")
         assert (look is None) == (not stretches)
+
+
+def test_a_stretch_that_ends_before_it_starts_is_none():
+    assert stretches_in("<glue>1.0 to 0.5</glue>", "glue", 3) is None
+    assert stretches_in("<glue>0.5 to 1.0</glue>", "glue", 3) == [(0.5, 1.0)]
+    assert stretches_in("<answer>0.5 to 1.0</answer>", "glue", 3) is None
+
+
+@pytest.mark.parametrize(
+    ("start", "stretches"), [("-0.5", [(-0.5, 1.0)]), ("0.5", [(0.5, 1.0)]), ("1.5", None), ("nan", None)]
+)
+def test_json_is_read_as_temporal_rlt_writes_it(start, stretches):
+    text = f'<answer>{{"start_time": "{start}", "end_time": "1.0"}}</answer>'
+    assert stretches_in(text, "answer", 3) == stretches
 
 
 # -- what is left of it --------------------------------------------------------------------------------------------

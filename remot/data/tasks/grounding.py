@@ -1,5 +1,6 @@
 """When does it happen?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,6 +46,24 @@ class TemporalGrounding(WordedTask):
             thinks=self.thinks,
             thought=f"{event.text}: it begins at {event.start:.2f} s and is over at {event.end:.2f} s.",
         )
+
+
+class TemporalGroundingJson(TemporalGrounding):
+    """The same, written as ``{"start_time": "4.38", "end_time": "5.25"}`` (Temporal-RLT, arXiv 2506.01908).
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
+    """
+
+    name = "temporal_grounding_json"
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
+        """One of the events, drawn evenly."""
+        plan = super().plan(clip, generator)
+        start, _, end = plan.answer.partition(" to ")
+        return replace(plan, answer=f'{{"start_time": "{start}", "end_time": "{end}"}}')
 
 
 class TemporalGroundingSpans(WordedTask):

@@ -21,12 +21,14 @@ from remot.data.tasks import (
     PictureQuality,
     TaskDataset,
     TemporalGrounding,
+    TemporalGroundingJson,
     TemporalGroundingSpans,
 )
 
 R1_5 = Path(__file__).parents[3] / "configs" / "systems" / "videochat_r1_5.yaml"
 KINDS = (
     TemporalGrounding,
+    TemporalGroundingJson,
     TemporalGroundingSpans,
     ObjectTracking,
     EventChoice,

@@ -72,9 +72,10 @@ def test_a_stretch_between_two_frames_has_the_nearest():
 
 
 def test_rounded_times_are_those_of_frames():
-    """Frame 3 is at 0.30000000000000004 s, which an answer writes 0.30."""
-    assert inside(np.arange(41) / 10, [(0.1, 0.3)]).nonzero()[0].tolist() == [1, 2, 3]
-    assert inside(np.array([0.0, 1 / 3, 2 / 3]), [(0.33, 0.67)]).nonzero()[0].tolist() == [1, 2]
+    """Frame 3 is at 0.30000000000000004 s, which an answer writes 0.30; 0.336 and 0.664 it writes 0.34 and 0.66."""
+    assert inside(np.arange(41) * 0.1, [(0.1, 0.3)]).nonzero()[0].tolist() == [1, 2, 3]
+    assert inside(np.array([0.0, 0.336, 0.664]), [(0.34, 0.66)]).nonzero()[0].tolist() == [1, 2]
+    assert inside(np.array([0.0, 0.33, 0.67]), [(0.34, 0.66)]).nonzero()[0].tolist() == [1]
 
 
 def test_where_nothing_is_to_be_seen_the_frames_stay():
