@@ -55,6 +55,13 @@ def test_after_sft_the_distance_begins_at_exactly_zero(kind, tmp_path):
     assert taken_at(notebook) == [None, None, 2, 2]
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_it_begins_at_zero_in_half_precision_too(precision, tmp_path):
+    notebook, _ = fit(module_of(SFTThenGRPO(1)), tmp_path, max_steps=3, precision=precision)
+    assert distances(notebook)[1] == 0.0
+    assert distances(notebook)[2] > 1e-6
+
+
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_against_the_base_model_the_distance_is_what_sft_did(kind, tmp_path):
     notebook, _ = fit(module_of(SFTThenGRPO(2, reference="base"), kind), tmp_path, max_steps=3)
