@@ -94,7 +94,7 @@ class EventChoice(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
-        margin_seconds: Times nearer than this are not told apart.
+        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
         thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
@@ -113,9 +113,9 @@ class EventChoice(WordedTask):
         super().__init__(frames, wordings, thinks)
         self.kinds = self.default_kinds if kinds is None else tuple(kinds)
         self.margin_seconds = margin_seconds
-        if not self.kinds or not set(self.kinds) <= KINDS.keys() or margin_seconds < 0:
-            msg = f"{self.name}: kinds are some of {', '.join(KINDS)} and margin_seconds is not negative; got {kinds}"
-            raise ConfigError(msg)
+        if not self.kinds or not set(self.kinds) <= KINDS.keys() or not margin_seconds > 0:
+            msg = f"{self.name}: kinds are some of {', '.join(KINDS)} and margin_seconds is above 0; got {kinds}, "
+            raise ConfigError(msg + str(margin_seconds))
 
     def serves(self, clip: Clip) -> bool:
         """Whether one of the questions has an answer."""
@@ -165,7 +165,7 @@ class GroundedEventChoice(EventChoice):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
-        margin_seconds: Times nearer than this are not told apart.
+        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
         thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
