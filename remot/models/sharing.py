@@ -122,6 +122,9 @@ def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Ten
 
 def _try_backward(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
     """A kernel's backward is compiled apart from its forward and may fail on its own."""
-    with torch.enable_grad():
-        total = policy.scored(encoded, ids, packing).sum()
-        torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)
+    try:
+        with torch.enable_grad():
+            total = policy.scored(encoded, ids, packing).sum()
+            torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)
+    finally:
+        policy.eval()  # a pass with gradient leaves it in training mode, and it may be a rollout that asks

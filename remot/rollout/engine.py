@@ -93,7 +93,7 @@ class RolloutEngine:
                 if not decides_alone:
                     raise
                 self.can_record = False
-                _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", error)
+                _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", str(error))
         steps: Steps = GrowingSteps(policy, encoded, request)
         return decode(steps, request)
 
