@@ -144,7 +144,7 @@ def measure_decoding(policy: VLMPolicy, encoded: EncodedPrompts, setting: Settin
     return found
 
 
-def measure_scoring(policy: VLMPolicy, encoded: EncodedPrompts, rollout: Rollout, repeats: int) -> dict[str, float]:
+def measure_scoring(policy: VLMPolicy, encoded: EncodedPrompts, rollout: Rollout, repeats: int) -> dict[str, Any]:
     """Seconds of a pass with gradient over all groups, its rate, and the gap to the sampler."""
     gaps = []
 
@@ -165,7 +165,7 @@ def measure_scoring(policy: VLMPolicy, encoded: EncodedPrompts, rollout: Rollout
         "useful_tflops": rate / 1e12,
         "logprob_gap_mean": float(gaps[0].mean()),
         "logprob_gap_max": float(gaps[0].max()),
-        "in_blocks": float(policy.packing(encoded).in_blocks),
+        "row_mask": policy.packing(encoded).row_mask.name,
     }
 
 

@@ -79,7 +79,7 @@ def thinking_folder():
     return folder
 
 
-def make_policy(family="qwen3_vl", adaptation=None, *, dtype="float32", attention="sdpa", **settings):
+def make_policy(family="qwen3_vl", adaptation=None, *, dtype="float32", attention="auto", **settings):
     """A policy of random weights; adapters begin, always the same ones, with an update of zero.
 
     Loaded once for each kind and copied, which takes a third of the time. Prompts are shared unless told otherwise, so

@@ -1,18 +1,22 @@
-"""The mask of packed rows as a function of two columns, and attention kernels that take it.
+"""The ways to compute attention over packed rows, and the attention function that takes them all.
 
-FlexAttention skips blocks of a mask that are empty: completions of a packed row do not see each other, so with many of
-them most blocks are. transformers hands a 4-D mask, dense or in blocks, to the attention function as it is, and calls
-the function that is registered under the name in the model's configuration; :data:`KERNEL_NAME` is ours.
+Completions of a packed row do not see each other, so with many of them most of the row's mask is empty. FlexAttention
+skips empty blocks; :mod:`remot.models.grouped` computes prompt and completions apart. transformers hands a 4-D mask,
+dense or in blocks, to the attention function as it is, with whatever else the language model was given, and calls the
+function that is registered under the name in the model's configuration; :data:`KERNEL_NAME` is ours.
 """
 
 import functools
 import warnings
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from remot.models.grouped import RowParts, folded_attention, grouped_attention
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +27,15 @@ KERNEL_NAME = "remot_packed"
 COLUMN_MULTIPLE = 128
 #: Segment of the prompt's columns, and of what fills a row up to a multiple.
 _PROMPT, _FILLING = -1, -2
+
+
+class RowMask(Enum):
+    """How the mask of a packed row is told to attention; the values stand in warnings."""
+
+    DENSE = "completions that share their prompt"
+    BLOCKS = "FlexAttention's blocks"
+    PARTS = "prompt and completions apart"
+
 
 #: From indices of prompt, head, query column and key column to whether the query may look at the key.
 MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -92,9 +105,10 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | BlockMask | None,
     scaling: float | None = None,
+    row_parts: RowParts | None = None,
     **kwargs: Any,  # noqa: ANN401 - as transformers calls it
 ) -> tuple[Tensor, None]:
-    """FlexAttention where the mask is in blocks, otherwise what transformers calls ``sdpa``.
+    """FlexAttention over blocks, attention in parts where a row has some, otherwise what transformers calls ``sdpa``.
 
     Args:
         module: The attention layer.
@@ -103,11 +117,17 @@ def packed_attention(
         value: As ``key``.
         attention_mask: Blocks, numbers to add to the scores, or nothing.
         scaling: Multiplies the scores.
+        row_parts: What stands in the rows; then the mask is :func:`remot.models.grouped.completion_mask`.
         **kwargs: What else transformers passes on.
 
     Returns:
         [P, S, heads, D] and no weights.
     """
+    dropout = float(kwargs.get("dropout", 0.0))
+    if isinstance(attention_mask, Tensor) and row_parts is not None:
+        return grouped_attention(query, key, value, attention_mask, row_parts, scaling, dropout), None
+    if isinstance(attention_mask, Tensor) and query.shape[2] < key.shape[2]:
+        return folded_attention(query, key, value, attention_mask, scaling, dropout), None
     if not isinstance(attention_mask, BlockMask):
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -42,6 +42,11 @@ class Footprint:
         return 2 * self.num_layers * self.key_value_size * self.bytes_per_number
 
     @property
+    def kept_cache_bytes(self) -> int:
+        """Of one token's keys and values that a pass with gradient keeps: of one block with recomputation."""
+        return self.cache_bytes // self.num_layers if self.recomputes else self.cache_bytes
+
+    @property
     def logits_bytes(self) -> int:
         """Of one token's logits while a token is drawn: float32 twice, and float64 weights and their sum."""
         return self.vocab_size * (2 * 4 + 2 * 8)

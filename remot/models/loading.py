@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
     from transformers.video_processing_utils import BaseVideoProcessor
 
+    from remot.models.attention import RowMask
+
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
 
@@ -46,9 +48,10 @@ class ModelSource:
     Args:
         pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache.
         dtype: Precision the weights are held in.
-        attention: Attention kernel. ``auto`` is SDPA, and on a GPU FlexAttention for packed rows if it computes the
-            same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can be. Flash
-            attention cannot express the mask of packed completions.
+        attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and on a GPU FlexAttention if it
+            computes the same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can
+            be; ``sdpa`` and ``eager`` are transformers' own over the dense mask of a whole row. Flash attention cannot
+            express the mask of packed completions.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest picture area after resizing; None keeps the processor's own.
         max_pixels: Largest picture area after resizing; None keeps the processor's own.
@@ -81,9 +84,19 @@ class ModelSource:
 
         return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
 
-    def takes_blocks(self, device: torch.device) -> bool:
-        """Whether packed rows get FlexAttention's blocks as their mask."""
-        return self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
+    def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
+        """How attention may be told who sees whom in a packed row, the best first.
+
+        Args:
+            device: Of the weights.
+            is_sharded: They are divided over processes, which FlexAttention's compiled kernel has not been tried with.
+        """
+        from remot.models.attention import RowMask
+
+        takes_blocks = self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
+        masks = [RowMask.BLOCKS] if takes_blocks and not is_sharded else []
+        masks += [RowMask.PARTS] if self.attention == "auto" else []
+        return [*masks, RowMask.DENSE]
 
     def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from remot.models.attention import filled_up, packed_block_mask
+from remot.models.attention import RowMask, filled_up, packed_block_mask
 from remot.models.encoding import EncodedPrompts
+from remot.models.grouped import RowParts, completion_mask
 from remot.models.prefix import (
     additive_mask,
     packed_attention_mask,
@@ -58,7 +59,7 @@ def run_prompts(
     model: "PreTrainedModel",
     encoded: EncodedPrompts,
     extra_ids: Tensor | None,
-    mask: "Tensor | BlockMask",
+    mask: "Tensor | BlockMask | None",
     **kwargs: object,
 ) -> "BaseModelOutputWithPast":
     """:func:`run_rows` over the prompts, followed by ``extra_ids`` [P, E] if given."""
@@ -70,14 +71,16 @@ def run_prompts(
 
 
 def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "tuple[Tensor, Cache]":
-    """The last real hidden state of each prompt [P, H], and a cache with L columns and ``room`` for more."""
+    """The last real hidden state of each prompt [P, H], and a cache with L columns and ``room`` for more.
+
+    No mask is needed but the causal one: what fills a prompt up stands behind it, and nobody ever looks there.
+    """
     from remot.models.cache import roomy_cache
 
     prompts = encoded.prompts
-    allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
     cache = roomy_cache(model.config.get_text_config().num_hidden_layers, room)
     settings = {"position_ids": prompts.position_ids, "past_key_values": cache, "use_cache": True}
-    output = run_prompts(model, encoded, None, allowed, **settings)
+    output = run_prompts(model, encoded, None, None, **settings)
     last = prompts.prompt_lengths - 1
     rows = torch.arange(len(last), device=last.device)
     return output.last_hidden_state[rows, last], cache
@@ -112,7 +115,7 @@ def next_states(
 
 
 def packed_states(
-    model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, *, in_blocks: bool
+    model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, row_mask: RowMask
 ) -> Tensor:
     """Hidden states [P*G*T, H] from which the completion tokens are predicted, each prompt computed once.
 
@@ -120,25 +123,35 @@ def packed_states(
         model: The policy's or the reference's transformers model.
         encoded: P prompts.
         completion_ids: [P, G, T].
-        in_blocks: Give the mask in blocks, for FlexAttention, which has no backward pass on a processor.
+        row_mask: How to tell attention who sees whom. Blocks become the dense mask where a gradient is wanted on a
+            processor, as FlexAttention has no backward pass there.
     """
     num_prompts, num_completions, num_tokens = completion_ids.shape
     prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
     extra_ids = completion_ids.reshape(num_prompts, -1)
     positions = packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens)
     mask: Tensor | BlockMask
-    if in_blocks and (extra_ids.is_cuda or not torch.is_grad_enabled()):
+    settings: dict[str, object] = {}
+    if row_mask is RowMask.PARTS:
+        mask = completion_mask(prompts.prompt_mask, num_tokens, _heads_per_key(model))
+        settings["row_parts"] = RowParts(length, num_completions, num_tokens)
+    elif row_mask is RowMask.BLOCKS and (extra_ids.is_cuda or not torch.is_grad_enabled()):
         total = filled_up(length + extra_ids.shape[1])
         filling = (0, total - length - extra_ids.shape[1])
         extra_ids, positions = (torch.nn.functional.pad(part, filling) for part in (extra_ids, positions))
         mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)
     else:
         mask = packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens)
-    output = run_prompts(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False)
+    output = run_prompts(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False, **settings)
     columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)
     rows = torch.arange(num_prompts, device=columns.device)[:, None]
     hidden: Tensor = output.last_hidden_state[rows, columns.reshape(num_prompts, -1)]
     return hidden.flatten(0, 1)
+
+
+def _heads_per_key(model: "PreTrainedModel") -> int:
+    text = model.config.get_text_config()
+    return int(text.num_attention_heads) // int(text.num_key_value_heads)
 
 
 def separate_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:

@@ -99,9 +99,8 @@ class VLMPolicy(nn.Module):
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
         if self._packing is None:
-            takes_blocks = self.source.takes_blocks(self.device) and self.sharding is None
-            kernels = (True, False) if takes_blocks else (False,)
-            ways = [Packing(shares_prompt=True, in_blocks=in_blocks) for in_blocks in kernels]
+            masks = self.source.row_masks(self.device, is_sharded=self.sharding is not None)
+            ways = [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
             if self.prefix_sharing == "auto":
                 with self.gathered():
                     self._packing = first_exact(self, encoded, ways, describe_source(self.source))
@@ -227,7 +226,7 @@ class VLMPolicy(nn.Module):
         """As :meth:`completion_logprobs`, computed as ``packing`` says."""
         with self._pass(use_reference=use_reference) as model:
             if packing.shares_prompt:
-                hidden = packed_states(model, encoded, completion_ids, in_blocks=packing.in_blocks)
+                hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
             else:
                 hidden = separate_states(model, encoded, completion_ids)
             flat = token_logprobs(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from remot.models.attention import RowMask
 from remot.models.prefix import decode_mask
 from remot.seeding import numpy_generator
 
@@ -35,11 +36,11 @@ class Packing:
 
     Args:
         shares_prompt: In one row behind the prompt; otherwise each behind a copy of it.
-        in_blocks: The mask of the scoring pass is FlexAttention's.
+        row_mask: How the scoring pass tells attention who sees whom in such a row.
     """
 
     shares_prompt: bool
-    in_blocks: bool = False
+    row_mask: RowMask = RowMask.DENSE
 
 
 SEPARATE = Packing(shares_prompt=False)
@@ -65,7 +66,7 @@ def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list
             reason = _difference(policy, part, ids, wanted, candidate)
             if reason is None:
                 return candidate
-            what = "FlexAttention's blocks" if candidate.in_blocks else "completions that share their prompt"
+            what = candidate.row_mask.value
             _LOG.warning("%s: %s are not computed as one by one (%s); going on without", name, what, reason)
     return SEPARATE
 
@@ -78,7 +79,7 @@ def _difference(
     try:
         gaps = {"the scoring pass": policy.scored(encoded, ids, packing)}
         gaps |= {"the decode loop": _decoded(policy, encoded, ids)}
-        if packing.in_blocks and policy.device.type == "cuda":
+        if packing.row_mask is RowMask.BLOCKS and policy.device.type == "cuda":
             _try_backward(policy, encoded, ids, packing)
     except torch.OutOfMemoryError:
         raise

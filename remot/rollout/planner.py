@@ -50,10 +50,13 @@ def decode_bytes(footprint: Footprint, num_columns: int, num_completions: int, m
 def score_bytes(footprint: Footprint, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory of one prompt's packed row in a pass with gradient. Arguments as of :func:`decode_bytes`.
 
-    The mask is counted as the dense one of SDPA; FlexAttention needs less.
+    Counted are the dense mask of SDPA, and the copies of the prompt's keys and values, one for each completion, that
+    attention in parts makes; either needs less than both, and FlexAttention has neither.
     """
     total = num_columns + num_completions * max_new_tokens
-    return total * footprint.activation_bytes + total * total * (1 + footprint.bytes_per_number)
+    mask = total * total * (1 + footprint.bytes_per_number)
+    copies = num_completions * num_columns * footprint.kept_cache_bytes
+    return total * footprint.activation_bytes + mask + copies
 
 
 def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:

@@ -2,8 +2,10 @@
 
 from remot.strategies.changes import FrozenFrames, MirroredPictures, ShuffledFrames
 from remot.strategies.counterparts import Counterpart
+from remot.strategies.duality import DualityOperations
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.module import PolicySettings, PostTrainingModule
+from remot.strategies.operations import ExchangedOptions, MirroredView, Operation, ReversedOrder
 from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
 from remot.strategies.sft import SFTObjective
 
@@ -12,11 +14,16 @@ __all__ = [
     "SFT",
     "AlternatingSFTGRPO",
     "Counterpart",
+    "DualityOperations",
+    "ExchangedOptions",
     "FrozenFrames",
     "GRPOObjective",
     "MirroredPictures",
+    "MirroredView",
+    "Operation",
     "PolicySettings",
     "PostTrainingModule",
+    "ReversedOrder",
     "SFTObjective",
     "SFTThenGRPO",
     "ShuffledFrames",

@@ -5,8 +5,9 @@ in the same way, and their completions have noise of their own.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,11 +30,17 @@ class Shown:
         images: uint8 tensors [3, H, W].
         videos: Videos.
         text: The question's words.
+        question: What is asked, for changes that depend on it.
+        answer_map: What a change makes of the right answer, if it is known: see :class:`remot.structures.Reference`.
+        change: Name of the change, if there are several.
     """
 
     images: Sequence[Tensor]
     videos: Sequence[Video]
     text: str
+    question: Question | None = None
+    answer_map: Mapping[str, str] | None = None
+    change: str = ""
 
 
 class Counterpart(ABC):
@@ -64,8 +71,29 @@ class Counterpart(ABC):
             generator: The only source of chance.
         """
 
+    def observe(self, questions: Sequence[Question], completions: Sequence[Sequence[str]]) -> None:  # noqa: B027
+        """See what came of it, once a step and in all processes; most changes do not learn from that.
 
-def changed_batch(batch: PromptBatch, counterpart: Counterpart, address: StepAddress) -> tuple[list[int], PromptBatch]:
+        Args:
+            questions: P questions, their counterparts in their references.
+            completions: Texts [P][G] of the unchanged prompts.
+        """
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers to log."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run must know; plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Continue from :meth:`state_dict`."""
+
+
+def changed_batch(
+    batch: PromptBatch, counterpart: Counterpart, address: StepAddress
+) -> tuple[list[int], list[Shown], PromptBatch]:
     """The prompts that can be changed, changed.
 
     Args:
@@ -74,13 +102,13 @@ def changed_batch(batch: PromptBatch, counterpart: Counterpart, address: StepAdd
         address: Names the randomness.
 
     Returns:
-        Their rows in ``batch``, and the prompts, with names of their own.
+        Their rows in ``batch``, their inputs, and the prompts, with names of their own.
     """
     rows, changed = [], []
     prompts = zip(batch.images, batch.videos, batch.questions, strict=True)
     for row, (images, videos, question) in enumerate(prompts):
         generator = numpy_generator(address.seed, "counterpart", counterpart.name, address.step, question.prompt_id)
-        other = counterpart.change(Shown(images, videos, question.text), generator)
+        other = counterpart.change(Shown(images, videos, question.text, question), generator)
         if other is not None:
             rows.append(row)
             changed.append(other)
@@ -89,7 +117,7 @@ def changed_batch(batch: PromptBatch, counterpart: Counterpart, address: StepAdd
         for row, other in zip(rows, changed, strict=True)
     ]
     shown = [other.images for other in changed], questions, [batch.clip_ids[row] for row in rows]
-    return rows, PromptBatch(*shown, videos=[other.videos for other in changed])
+    return rows, changed, PromptBatch(*shown, videos=[other.videos for other in changed])
 
 
 def questions_with_counterparts(
@@ -110,7 +138,7 @@ def questions_with_counterparts(
         sampling: How completions are drawn, unless they are greedy.
         max_new_tokens: Longest completion.
     """
-    rows, changed = changed_batch(batch, counterpart, address)
+    rows, inputs, changed = changed_batch(batch, counterpart, address)
     questions = list(batch.questions)
     if not rows:
         return questions
@@ -125,6 +153,6 @@ def questions_with_counterparts(
         address=RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in changed.questions)),
         engine=address.engine,
     )
-    for row, texts in zip(rows, rollout.texts, strict=True):
-        questions[row] = with_counterparts(questions[row], texts)
+    for row, other, texts in zip(rows, inputs, rollout.texts, strict=True):
+        questions[row] = with_counterparts(questions[row], texts, other.answer_map, other.change)
     return questions

@@ -43,6 +43,7 @@ class Draw:
         weights: Their K weights.
         seconds: Time to process, encode and sample.
         counterpart_seconds: Time to do so for the changed inputs that rewards compare with.
+        questions: What completions were scored against: the batch's, with counterparts if there are any.
     """
 
     batch: PromptBatch
@@ -54,6 +55,7 @@ class Draw:
     weights: tuple[float, ...]
     seconds: float
     counterpart_seconds: float = 0.0
+    questions: Sequence[Question] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def draw_groups(
         weights=tuple(weight for weight, _ in weighted),
         seconds=seconds,
         counterpart_seconds=counterpart_seconds,
+        questions=questions,
     )
     return draw, scores
 
@@ -170,6 +173,7 @@ def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
         weights=sources[0][0].weights,
         seconds=sum(draw.seconds for draw in draws),
         counterpart_seconds=sum(draw.counterpart_seconds for draw in draws),
+        questions=[draw.questions[row] for draw, row in sources],
     )
 
 

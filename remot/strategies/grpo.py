@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,6 +117,16 @@ class GRPOObjective(Objective):
         if self.engine is not None:
             self.engine.check()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the counterparts have learnt."""
+        state = {} if self.counterparts is None else self.counterparts.state_dict()
+        return {"counterparts": state} if state else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        if self.counterparts is not None and "counterparts" in state:
+            self.counterparts.load_state_dict(state["counterparts"])
+
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
@@ -137,6 +148,8 @@ class GRPOObjective(Objective):
             self.engine.hand_over(policy, address.step)
         with policy.gathered():
             first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
+            if self.counterparts is not None:
+                self.counterparts.observe(first.questions, first.rollout.texts)
             selection = self._select(policy, first, address, settings)
         group_step = self._group_step(policy, selection, micro_batch_prompts)
         return PreparedStep(
@@ -207,6 +220,7 @@ class GRPOObjective(Objective):
             metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
         if self.counterparts is not None:
             metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
+            metrics |= self.counterparts.metrics()
         return metrics
 
 

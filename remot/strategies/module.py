@@ -297,6 +297,9 @@ class PostTrainingModule(lightning.LightningModule):
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in shapes}
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        states = {name: objective.state_dict() for name, objective in self.objectives.items()}
+        if any(states.values()):
+            checkpoint["remot"]["objectives"] = {name: state for name, state in states.items() if state}
         if "optimizer_states" in checkpoint:
             checkpoint["optimizer_states"] = [
                 named_optimizer_state(state, numbered) for state in checkpoint["optimizer_states"]
@@ -323,6 +326,8 @@ class PostTrainingModule(lightning.LightningModule):
                 f"as {min(differing)}; use the policy settings it was trained with"
             )
             raise CheckpointError(msg)
+        for name, state in facts.get("objectives", {}).items():
+            self.objectives[name].load_state_dict(state)
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""

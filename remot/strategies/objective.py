@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from remot.models.policy import VLMPolicy
 from remot.processes import least_over_processes
@@ -84,7 +84,7 @@ class PreparedStep:
 
 
 class Objective(ABC):
-    """Turns prompts into losses. Nothing outlives the step, so a checkpoint between steps is complete."""
+    """Turns prompts into losses. What outlives a step is in :meth:`state_dict`; a checkpoint between steps is whole."""
 
     @property
     @abstractmethod
@@ -93,6 +93,13 @@ class Objective(ABC):
 
     def check(self) -> None:  # noqa: B027 (most objectives need nothing)
         """Before anything is loaded: refuse to start where something outside of the trainer is missing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What outlives a step, as plain numbers and tensors; nothing for most objectives."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Continue from :meth:`state_dict`."""
 
     @abstractmethod
     def prepare(

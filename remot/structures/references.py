@@ -62,6 +62,7 @@ class Reference:
         tracks: Boxes of named objects over time.
         counterparts: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
         answer_map: How the change carries over to answers, such as left to right; what it does not hold stays.
+        change: Name of the change, such as ``mirrored``; "" if there is only one.
     """
 
     answer: str | None = None
@@ -74,6 +75,7 @@ class Reference:
     tracks: tuple[BoxTrack, ...] | None = None
     counterparts: tuple[str, ...] | None = None
     answer_map: Mapping[str, str] | None = None
+    change: str = ""
 
     def __post_init__(self) -> None:
         if self.number is not None:
@@ -137,7 +139,9 @@ def reference_of(question: Question) -> Reference:
     return Reference(answer=question.solution) if question.slots else Reference()
 
 
-def with_counterparts(question: Question, completions: Iterable[str]) -> Question:
+def with_counterparts(
+    question: Question, completions: Iterable[str], answer_map: Mapping[str, str] | None = None, change: str = ""
+) -> Question:
     """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
 
     A question without a place for a reference becomes one that has it, and holds what :func:`reference_of` gives.
@@ -145,8 +149,12 @@ def with_counterparts(question: Question, completions: Iterable[str]) -> Questio
     Args:
         question: Any question.
         completions: Completions of the same policy for a changed input.
+        answer_map: How the change carries over to answers; the reference's own if None.
+        change: Name of the change.
     """
-    reference = replace(reference_of(question), counterparts=tuple(completions))
+    reference = replace(reference_of(question), counterparts=tuple(completions), change=change)
+    if answer_map is not None:
+        reference = replace(reference, answer_map=answer_map)
     held = {item.name: getattr(question, item.name) for item in fields(question)}
     kind = type(question) if "reference" in held else ReferencedQuestion
     return kind(**{**held, "reference": reference})

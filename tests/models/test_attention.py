@@ -9,6 +9,7 @@ from remot.models import attention as module
 from remot.models.attention import (
     COLUMN_MULTIPLE,
     KERNEL_NAME,
+    RowMask,
     filled_up,
     packed_attention,
     packed_block_mask,
@@ -103,24 +104,26 @@ def test_with_gradient_on_a_processor_the_mask_is_dense():
     completions, mask = random_completions(policy, 2, 2, 4)
     policy.completion_logprobs(encode(policy, batch), completions)[mask].sum().backward()
     assert all(parameter.grad is not None for parameter in policy.trainable_parameters())
-    assert not make_policy(attention="auto").packing(encode(policy, batch)).in_blocks
-    assert policy.packing(encode(policy, batch)).in_blocks
+    assert make_policy(attention="auto").packing(encode(policy, batch)).row_mask is RowMask.PARTS
+    assert policy.packing(encode(policy, batch)).row_mask is RowMask.BLOCKS
 
 
 @pytest.mark.parametrize(
-    ("attention", "device", "blocks"),
+    ("attention", "device", "is_sharded", "masks"),
     [
-        ("auto", "cpu", False),
-        ("auto", "cuda", True),
-        ("flex", "cpu", True),
-        ("sdpa", "cuda", False),
-        ("eager", "cuda", False),
+        ("auto", "cpu", False, [RowMask.PARTS, RowMask.DENSE]),
+        ("auto", "cuda", False, [RowMask.BLOCKS, RowMask.PARTS, RowMask.DENSE]),
+        ("auto", "cuda", True, [RowMask.PARTS, RowMask.DENSE]),
+        ("flex", "cpu", False, [RowMask.BLOCKS, RowMask.DENSE]),
+        ("flex", "cuda", True, [RowMask.DENSE]),
+        ("sdpa", "cuda", False, [RowMask.DENSE]),
+        ("eager", "cuda", False, [RowMask.DENSE]),
     ],
 )
-def test_who_takes_blocks(attention, device, blocks):
+def test_ways_to_tell_who_sees_whom(attention, device, is_sharded, masks):
     from remot.models import ModelSource
 
-    assert ModelSource(attention=attention).takes_blocks(torch.device(device)) == blocks
+    assert ModelSource(attention=attention).row_masks(torch.device(device), is_sharded=is_sharded) == masks
 
 
 def test_a_saved_model_does_not_ask_for_our_kernel(tmp_path):

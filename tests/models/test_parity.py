@@ -177,18 +177,19 @@ def test_eager_attention_takes_the_same_mask(family):
     assert largest_gap(naive, other) < LOGPROB_TOLERANCE
 
 
-@pytest.mark.parametrize("wrong", ["position", "mask", "column"])
+@pytest.mark.parametrize("wrong", ["position", "mask", "dense mask", "column"])
 def test_the_comparison_notices_a_mistake(monkeypatch, wrong):
-    """Positions one further, completions that see each other, hidden states one to the left: each is found."""
+    """Positions one further, a token that looks at padding, completions that see each other, states one to the left."""
     from remot.models import passes as module
 
     mistakes = {
         "position": ("packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),
-        "mask": ("packed_attention_mask", lambda real: lambda mask, g, t: real(mask, min(g, 1), g * t)),
+        "mask": ("completion_mask", lambda real: lambda mask, *rest: real(mask | True, *rest)),
+        "dense mask": ("packed_attention_mask", lambda real: lambda mask, g, t: real(mask, min(g, 1), g * t)),
         "column": ("packed_predictor_columns", lambda real: lambda *a: real(*a).roll(1, -1)),
     }
     name, mistake = mistakes[wrong]
-    policy, batch = make_policy(), make_batch(2)
+    policy, batch = make_policy(attention="sdpa" if wrong == "dense mask" else "auto"), make_batch(2)
     completions, mask = random_completions(policy, 2, 2, 5)
     monkeypatch.setattr(module, name, mistake(getattr(module, name)))
     with torch.no_grad():

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from remot.models.attention import RowMask
 from remot.models.separate import separate_rows
 from remot.models.sharing import SEPARATE
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap, naive_batch
@@ -98,9 +99,10 @@ def test_a_model_that_does_not_is_found_out(caplog, broken, reason):
     with caplog.at_level(logging.WARNING):
         assert policy.packing(encoded) == SEPARATE
         assert policy.packing(encoded) == SEPARATE
-    (message,) = warnings_of(caplog)
-    assert message.startswith("qwen3_vl-0: completions that share their prompt")
-    assert reason in message
+    first, second = warnings_of(caplog)
+    assert first.startswith("qwen3_vl-0: prompt and completions apart are not computed as one by one")
+    assert second.startswith("qwen3_vl-0: completions that share their prompt")
+    assert reason in second
 
 
 def test_a_decode_loop_that_differs_is_found_out(caplog, monkeypatch):
@@ -125,7 +127,7 @@ def test_blocks_that_fail_leave_the_dense_mask(caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         packing = policy.packing(encode(policy, make_batch(2)))
     assert packing.shares_prompt
-    assert not packing.in_blocks
+    assert packing.row_mask is RowMask.DENSE
     assert "FlexAttention's blocks are not computed as one by one (RuntimeError: no kernel" in caplog.text
 
 

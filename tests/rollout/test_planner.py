@@ -32,12 +32,13 @@ def test_bytes_of_a_token_by_hand():
     assert SMALL.activation_bytes == 2 * 392
     recomputed = Footprint(2, 8, 12, 4, 10, 2, recomputes=True)
     assert recomputed.activation_bytes == 2 * 8 * 2 + 392
+    assert (SMALL.kept_cache_bytes, recomputed.kept_cache_bytes) == (32, 16)
 
 
 def test_bytes_of_a_prompt_by_hand():
     """20 columns, 3 completions, 5 tokens: a row of 35."""
     assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 35 * 3 + 3 * 240 + 20 * 392
-    assert score_bytes(SMALL, 20, 3, 5) == 35 * 784 + 35 * 35 * 3
+    assert score_bytes(SMALL, 20, 3, 5) == 35 * 784 + 35 * 35 * 3 + 3 * 20 * 32
 
 
 @pytest.mark.parametrize("family", FAMILIES)

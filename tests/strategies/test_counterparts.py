@@ -157,7 +157,7 @@ def test_changes_have_an_address():
         changed = changed_batch(
             select(batch, rows), ShuffledFrames(), StepAddress(**({"seed": 0, "step": 0} | address))
         )
-        return [videos[0].frames for videos in changed[1].videos]
+        return [videos[0].frames for videos in changed[2].videos]
 
     first = frames(range(4))
     assert all(torch.equal(a, b) for a, b in zip(first, frames(range(4)), strict=True))
@@ -169,7 +169,7 @@ def test_changes_have_an_address():
 def test_prompts_without_a_change_are_left_out():
     """Prompt 3 shows nothing. The others have names of their own, so that errors and noise tell them apart."""
     batch = make_mixed_batch()
-    rows, changed = changed_batch(batch, ShuffledFrames(), ADDRESS)
+    rows, _, changed = changed_batch(batch, ShuffledFrames(), ADDRESS)
     assert rows == [0, 1, 2]
     assert [question.prompt_id for question in changed.questions] == [f"0-{k}/shuffled" for k in range(3)]
     assert [question.slots for question in changed.questions] == [batch.questions[k].slots for k in rows]
@@ -227,7 +227,7 @@ def test_counterparts_are_what_the_policy_says_to_the_changed_input(counterpart,
     policy, batch = make_policy(), make_mixed_batch()
     drawn = SamplingSettings(temperature=0.9)
     questions = questions_with_counterparts(policy, batch, counterpart, ADDRESS, drawn, 5)
-    rows, changed = changed_batch(batch, counterpart, ADDRESS)
+    rows, _, changed = changed_batch(batch, counterpart, ADDRESS)
     names = tuple(f"0-{row}/{counterpart.name}" for row in rows)
     wanted = completions_of(policy, changed, counterpart.num_completions, sampling or drawn, names)
     found = [reference_of(questions[row]).counterparts for row in rows]

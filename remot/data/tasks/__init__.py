@@ -10,6 +10,7 @@ from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingSpans
 from remot.data.tasks.image_choice import ImageGroundedChoice
 from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
+from remot.data.tasks.object_motion import ObjectMotion
 from remot.data.tasks.quality import PictureQuality
 from remot.data.tasks.rooms.counting import ObjectCounting
 from remot.data.tasks.rooms.direction import RelativeDirection
@@ -37,6 +38,7 @@ __all__ = [
     "MotionContrast",
     "MotionDirection",
     "ObjectCounting",
+    "ObjectMotion",
     "ObjectSize",
     "ObjectTracking",
     "PictureEdit",
