@@ -13,6 +13,7 @@ from torch import Tensor
 
 from remot.models.attention import RowMask
 from remot.models.prefix import decode_mask
+from remot.processes import least_over_processes
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -69,6 +70,22 @@ def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list
             what = candidate.row_mask.value
             _LOG.warning("%s: %s are not computed as one by one (%s); going on without", name, what, reason)
     return SEPARATE
+
+
+def agreed(ways: list[Packing], own: Packing, device: torch.device) -> Packing:
+    """The plainest way that any process takes; all of them must call it.
+
+    Processes see different prompts, and may find differently what is exact.
+
+    Args:
+        ways: All there are, the best first.
+        own: The one this process has found.
+        device: Where processes exchange numbers.
+    """
+    common = ways[-least_over_processes(-ways.index(own), device)]
+    if common != own:
+        _LOG.warning("another process cannot compute with %s; going on without", own.row_mask.value)
+    return common
 
 
 def _difference(

@@ -168,6 +168,6 @@ def _as_rollout(policy: VLMPolicy, groups: Sequence[Sequence[SampledCompletion]]
         token_ids=table([[[*row] for row in group] for group in ids], policy.pad_token_id, torch.int64),
         completion_mask=table([[[1.0] * len(row) for row in group] for group in ids], 0.0, torch.bool),
         logprobs=table([[list(one.logprobs) for one in group] for group in groups], 0.0, torch.float32),
-        texts=[policy.decode_texts(group) for group in ids],
+        texts=[policy.texts.responses(group) for group in ids],
         finished=torch.tensor([[one.is_ended for one in group] for group in groups], device=policy.device),
     )

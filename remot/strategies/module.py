@@ -19,6 +19,7 @@ from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion, score_table
 from remot.models.adapters import Adaptation
+from remot.models.export import save_trained
 from remot.models.loading import ModelSource, describe_source
 from remot.models.policy import PrefixSharing, VLMPolicy
 from remot.processes import is_distributed, joined_metrics, of_all_processes
@@ -331,7 +332,7 @@ class PostTrainingModule(lightning.LightningModule):
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return self.loaded_policy.save(folder, is_writer=self.global_rank == 0)
+        return save_trained(self.loaded_policy, folder, is_writer=self.global_rank == 0)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

@@ -15,6 +15,7 @@ from remot.models.attention import (
     packed_block_mask,
     packed_mask_function,
 )
+from remot.models.export import save_trained
 from remot.models.prefix import packed_attention_mask
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
@@ -129,7 +130,7 @@ def test_ways_to_tell_who_sees_whom(attention, device, is_sharded, masks):
 def test_a_saved_model_does_not_ask_for_our_kernel(tmp_path):
     """The name is known to this library only."""
     policy = make_policy(attention="flex")
-    policy.save(tmp_path / "model")
+    save_trained(policy, tmp_path / "model")
     assert KERNEL_NAME not in (tmp_path / "model" / "config.json").read_text()
 
 

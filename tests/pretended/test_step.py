@@ -10,6 +10,7 @@ import torch
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA
+from remot.models.attention import RowMask
 from remot.models.sharing import Packing
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.sft import SFTObjective
@@ -71,7 +72,7 @@ def test_steps_are_those_of_a_processor(family, kind):
     wanted, *texts_here, gap = some_steps(copy.deepcopy(policy), make)
     with PretendedGpu() as gpu:
         found, *texts_there, gap_there = some_steps(to_gpu(policy), make)
-        assert policy.packing(None) == Packing(shares_prompt=True, in_blocks=True)
+        assert policy.packing(None) == Packing(shares_prompt=True, row_mask=RowMask.BLOCKS)
     assert len(gpu.runtime.graphs) == 2
     assert texts_there == texts_here
     assert max(*gap.values(), *gap_there.values()) < 1e-5
