@@ -20,22 +20,22 @@ class PolicyTexts:
     """
 
     def __init__(self, processor: "ProcessorMixin", eos_token_ids: Sequence[int]) -> None:
-        self.tokenizer = processor.tokenizer
+        self.processor = processor
         self.eos_token_ids = tuple(eos_token_ids)
         self.response_prefix = _response_prefix(processor)
 
     def responses(self, completions: Sequence[Sequence[int]]) -> list[str]:
         """Responses as text: what the chat template already opened, then the completion, special tokens left out."""
-        texts = self.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
+        texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
         return [self.response_prefix + text for text in texts]
 
     def tokens_of_completion(self, text: str) -> list[int]:
         """Token ids of a completion that another engine wrote, without an end of turn."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def of_token(self, token_id: int) -> str:
         """What one token stands for by itself."""
-        return str(self.tokenizer.decode([token_id]))
+        return str(self.processor.tokenizer.decode([token_id]))
 
     def tokens_of_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
@@ -43,7 +43,7 @@ class PolicyTexts:
         What the chat template already opened is left out; the end-of-turn token is appended and covers nothing.
         """
         skip = _overlap(self.response_prefix, response)
-        encoding = self.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
+        encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
 
