@@ -16,7 +16,7 @@ from remot.rollout.sampling import SamplingSettings
 from remot.strategies.sft import SFTObjective
 from tests.pretended.gpu import PretendedGpu, to_gpu
 from tests.strategies.test_grpo import ADDRESS, objective_of, update
-from tests.tiny import FAMILIES, make_batch, make_mixed_batch, make_policy
+from tests.tiny import FAMILIES, encode, make_batch, make_mixed_batch, make_policy
 
 #: Adaptation, whether the vision tower is trained and activations are recomputed, and the prompts.
 KINDS = {
@@ -56,6 +56,16 @@ def assert_same_numbers(there, here):
 
 #: Of all pairs these are run always: together they go every way at least once.
 ALWAYS = {("qwen3_vl", "adapters, recomputed"), ("qwen2_5_vl", "weights and vision, recomputed")}
+
+
+def test_a_rollout_that_asks_whether_blocks_are_exact_goes_on_as_it_began():
+    """The answer takes a pass with gradient, in training mode, in which dropout and recomputation change a rollout."""
+    policy = make_policy(adaptation=LoRA(dropout=0.5), attention="auto", prefix_sharing="auto")
+    with PretendedGpu():
+        encoded = encode(to_gpu(policy), make_batch(2))
+        with policy.evaluating():
+            assert policy.packing(encoded).row_mask is RowMask.BLOCKS
+            assert not any(part.training for part in policy.modules())
 
 
 @pytest.mark.parametrize(
