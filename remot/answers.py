@@ -37,9 +37,14 @@ class ParsedAnswer:
     well_formed: bool
 
 
-def render_response(reasoning: str, letters: str) -> str:
-    """The response a perfect policy gives."""
-    return f"{THINK_OPEN}{reasoning}{THINK_CLOSE}{ANSWER_OPEN}{letters}{ANSWER_CLOSE}"
+def render_response(reasoning: str | None, letters: str) -> str:
+    """The response a perfect policy gives; one without a think element if the reasoning is None.
+
+    >>> render_response(None, "CAB")
+    '<answer>CAB</answer>'
+    """
+    thought = "" if reasoning is None else f"{THINK_OPEN}{reasoning}{THINK_CLOSE}"
+    return f"{thought}{ANSWER_OPEN}{letters}{ANSWER_CLOSE}"
 
 
 def answer_char_span(response: str) -> tuple[int, int]:

@@ -60,7 +60,14 @@ HOMES = {
     "gymnasium": ("data/record/",),
     "jsonargparse": ("commands/", "tracking/save_config.py"),
     "yaml": ("commands/", "data/templates.py", "data/annotations/"),
-    "lightning": ("strategies/module.py", "data/datamodule.py", "callbacks/", "tracking/", "commands/"),
+    "lightning": (
+        "strategies/module.py",
+        "strategies/answering.py",
+        "data/datamodule.py",
+        "callbacks/",
+        "tracking/",
+        "commands/",
+    ),
 }
 
 #: The only libraries besides the standard one that these parts may import at all.

@@ -27,6 +27,7 @@ PARTS = {
     "svqa_r1": ({"accuracy", "logic", "view_consistency"}, MirroredPictures),
     "t_grpo": ({"accuracy", "logic", "temporal_bonus"}, ShuffledFrames),
     "tempr1": ({"format", "localisation", "interval_iou", "exact"}, None),
+    "temporal_rlt": ({"accuracy", "format"}, None),
 }
 SMALL = {
     "held_out.enabled": "false", "summary.export": "false", "data.num_val_prompts": 2, "data.batch_size": 3,
@@ -77,7 +78,7 @@ def test_builds_on_a_recipe_for_real_models(path, tmp_path):
     """The second command of its header: what the file says is in effect, the rest is the recipe's."""
     cli = run_fit(tmp_path, *commands(path)[1])
     grpo, recipe = cli.model.objectives["GRPO"], yaml.safe_load(commands(path)[1][0].read_text())
-    kinds = {"motion_o": GatedReward, "tempr1": PerTaskReward}
+    kinds = {"motion_o": GatedReward, "tempr1": PerTaskReward, "temporal_rlt": PerTaskReward}
     assert type(grpo.scorer) is kinds.get(path.stem, CompositeReward)
     assert cli.model.policy_settings.source.pretrained == recipe["model"]["policy"]["source"]["pretrained"]
     told = yaml.safe_load(path.read_text())

@@ -20,7 +20,7 @@ from remot.strategies import ShuffledFrames
 SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
 OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
 LEARN = SYSTEMS / "quickstart_learn.yaml"
-NAMES = ("remot", "spacer", "video_str", "videochat_r1")
+NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 every_system = pytest.mark.parametrize("name", NAMES)
 
 
@@ -80,6 +80,7 @@ PUBLISHED = {
     "spacer": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
     "video_str": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, None, None, None),
     "videochat_r1": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, 0.04, 1024, 1e-6),
+    "videochat_r1_5": ("Qwen/Qwen2.5-VL-7B-Instruct", 8, None, None, 1e-6),
 }
 
 
@@ -111,6 +112,17 @@ def test_spacer_holds_its_own_numbers(recipe):
     written = yaml.safe_load((SYSTEMS / "spacer.yaml").read_text())
     assert written["model"]["scheduler"]["init_args"]["T_max"] == written["trainer"]["max_steps"]
     assert all(task.frames.max_frames == 16 and task.frames.fps == 2.0 for task in cli.datamodule.tasks)
+
+
+def test_videochat_r1_5_holds_its_own_numbers(recipe):
+    """8192 x 28 x 28 pixels for 32 patches of two frames; two looks; at most 3 stretches; nobody thinks."""
+    cli = recipe("videochat_r1_5")
+    assert cli.config["fit"].model.policy.source.video_max_pixels * 64 == 2 * 8192 * 28 * 28
+    assert (cli.model.evaluation.perception.num_perceptions, cli.model.evaluation.perception.max_stretches) == (2, 3)
+    assert cli.datamodule.resampler is not None
+    assert not any(task.thinks for task in cli.datamodule.tasks)
+    assert all(task.thinks for task in recipe("videochat_r1").datamodule.tasks)
+    assert recipe("videochat_r1").model.evaluation.perception is None
 
 
 @every_system

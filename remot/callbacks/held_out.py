@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
+from remot.evaluation.pages import sample_records
 from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.processes import in_turn, of_all_processes
@@ -73,11 +74,16 @@ class HeldOutEvaluation(lightning.Callback):
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
                 progress.advance(task)
                 if sum(map(len, pages)) < self.num_pages:
-                    pages.append(_records(batch, answered))
+                    pages.append(sample_records(batch, answered))
 
             with module.loaded_policy.gathered():
                 scores = run_benchmark(
-                    module.loaded_policy, batches, module.evaluation, on_batch, module.rollout_engine
+                    module.loaded_policy,
+                    batches,
+                    module.evaluation,
+                    on_batch,
+                    module.rollout_engine,
+                    getattr(trainer.datamodule, "resampler", None),  # type: ignore[attr-defined]
                 )
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
@@ -94,10 +100,3 @@ class HeldOutEvaluation(lightning.Callback):
 def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
     yield from datamodule.test_dataloader()
-
-
-def _records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRecord]:
-    group = len(answered.judged) // len(batch)
-    rewards = [[one.rewards for one in answered.judged[p * group : (p + 1) * group]] for p in range(len(batch))]
-    rows = zip(batch.images, batch.questions, answered.rollout.texts, rewards, batch.videos, strict=True)
-    return [SampleRecord(*row) for row in rows]

@@ -1,6 +1,6 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
-from remot.structures import PromptBatch
+from remot.structures import CloserLook, PromptBatch
 
 #: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
 MAX_REDRAWS = 100
@@ -263,6 +263,19 @@ class TripletDataModule(LightningDataModule):
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
         drawn = (self.mixed or self.datasets)["train"].renamed("redrawn")
         return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
+
+    @property
+    def resampler(self) -> Callable[[str, CloserLook], PromptBatch | None] | None:
+        """Shows a prompt, found by its name, again with other frames; None if no task's answers say where to look.
+
+        What it gives is a batch of one prompt, or None for a prompt that keeps its frames.
+        """
+        tells = any(isinstance(task, Task) and task.key_times for task in self.tasks)
+        return self._look_again if tells else None
+
+    def _look_again(self, prompt_id: str, look: CloserLook) -> PromptBatch | None:
+        sample = self.mixed[prompt_id.partition("/")[0]].look_again(prompt_id, look)
+        return None if sample is None else collate_prompts([sample])
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from remot.errors import ConfigError
+from remot.evaluation.perception import IterativePerception, Resampler, look_again
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
@@ -31,6 +33,8 @@ class EvaluationSettings:
         num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
         seed: Names the noise; the same for every run, so that runs differ in their weights only.
         reward: What answers to tasks are scored with; what GRPO is rewarded with if None.
+        perception: Show clips again where the answer says that it is seen, and score what is said then; None for one
+            look.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -38,14 +42,22 @@ class EvaluationSettings:
     num_completions: int = 1
     seed: int = 0
     reward: Reward | None = None
+    perception: IterativePerception | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class AnsweredBatch:
-    """A batch's completions and their scores."""
+    """A batch's completions and their scores.
+
+    Args:
+        rollout: The completions of the first look.
+        judged: P x G scored completions, of the last look.
+        shown: By number of the completion what it was shown last, where that is not the batch's prompt.
+    """
 
     rollout: Rollout
     judged: list[JudgedCompletion]
+    shown: Mapping[int, PromptBatch] = field(default_factory=dict)
 
 
 def answer_batch(
@@ -54,25 +66,50 @@ def answer_batch(
     settings: EvaluationSettings,
     sampling: SamplingSettings,
     engine: RolloutEngine | None = None,
+    resample: Resampler | None = None,
 ) -> AnsweredBatch:
-    """Answer P prompts; greedy decoding answers each once. The engine changes speed and memory, no answer."""
-    with torch.no_grad():
-        encoded = policy.encode(policy.process(batch))
-    rollout = generate(
-        policy,
-        encoded,
-        num_completions=1 if sampling.is_greedy else settings.num_completions,
-        max_new_tokens=settings.max_new_tokens,
-        sampling=sampling,
-        address=RolloutAddress(settings.seed, EVALUATION_STEP, tuple(q.prompt_id for q in batch.questions)),
-        engine=engine,
-    )
+    """Answer P prompts; greedy decoding answers each once. The engine changes speed and memory, no answer.
+
+    Raises:
+        ConfigError: If prompts are to be shown again and there is nothing that can.
+    """
+
+    def ask(prompts: PromptBatch, names: tuple[str, ...], num_completions: int = 1) -> AnsweredBatch:
+        with torch.no_grad():
+            encoded = policy.encode(policy.process(prompts))
+        rollout = generate(
+            policy,
+            encoded,
+            num_completions=num_completions,
+            max_new_tokens=settings.max_new_tokens,
+            sampling=sampling,
+            address=RolloutAddress(settings.seed, EVALUATION_STEP, names),
+            engine=engine,
+        )
+        return AnsweredBatch(rollout, _judged(rollout, prompts, settings.reward))
+
+    names = tuple(question.prompt_id for question in batch.questions)
+    if settings.perception is not None and resample is None:
+        msg = (
+            "model.evaluation.perception shows clips again, but no task of data.tasks has answers that say where to "
+            "look; add one such as TemporalGrounding or GroundedEventChoice, or leave perception out"
+        )
+        raise ConfigError(msg)
+    first = ask(batch, names, 1 if sampling.is_greedy else settings.num_completions)
+    if settings.perception is None or resample is None:
+        return first
+    last = look_again(first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged)
+    return AnsweredBatch(first.rollout, last.judged, last.shown)
+
+
+def _judged(rollout: Rollout, prompts: PromptBatch, reward: Reward | None) -> list[JudgedCompletion]:
+    """All completions of a rollout, scored."""
     judged = [
         judge(text, question, num_tokens=int(length))
-        for question, texts, lengths in zip(batch.questions, rollout.texts, rollout.num_tokens, strict=True)
+        for question, texts, lengths in zip(prompts.questions, rollout.texts, rollout.num_tokens, strict=True)
         for text, length in zip(texts, lengths, strict=True)
     ]
-    return AnsweredBatch(rollout, with_rewards(judged, batch.questions, settings.reward))
+    return with_rewards(judged, prompts.questions, reward)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +154,7 @@ def run_benchmark(
     settings: EvaluationSettings,
     on_batch: Callable[[PromptBatch, AnsweredBatch], None] | None = None,
     engine: RolloutEngine | None = None,
+    resample: Resampler | None = None,
 ) -> BenchmarkScores:
     """Answer every prompt by sampling and greedily.
 
@@ -128,13 +166,14 @@ def run_benchmark(
         settings: How to decode.
         on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.
         engine: What decodes; with default settings if None.
+        resample: Shows prompts again, where ``settings.perception`` wants that.
     """
     sampled: list[Sequence[JudgedCompletion]] = []
     greedy: list[Sequence[JudgedCompletion]] = []
     for batch in batches:
-        answered = answer_batch(policy, batch, settings, settings.sampling, engine)
+        answered = answer_batch(policy, batch, settings, settings.sampling, engine, resample)
         sampled.append(answered.judged)
-        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine).judged)
+        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine, resample).judged)
         if on_batch is not None:
             on_batch(batch, answered)
     return BenchmarkScores(judged_by_all(sampled), judged_by_all(greedy))

@@ -20,6 +20,9 @@ MIXED = "mixed"
 _OF, _TASK = "attribute/", "task/"
 #: The scores of a task, which follow from its reward.
 TASK_METRICS = ("total", "success")
+#: What is told besides of a task whose clips may be shown again: total and success of the first answers, share of
+#: completions that were asked again, and how much the total gained by it.
+LOOK_METRICS = ("first_total", "first_success", "asked_again", "gain")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class JudgedCompletion:
         total: Reward of the task, NaN if it was not scored.
         success: 1 if the reward calls it a success, else 0; NaN if it was not scored.
         rewards: The total and the parts that are applicable.
+        num_looks: How often the clip was shown, see :mod:`remot.evaluation.perception`.
+        first_completion: The answer to the first look, "" where there can be no second one.
+        first_total: Its total, NaN where there can be no second look.
+        first_success: 1 if it was a success, else 0; NaN likewise.
     """
 
     prompt_id: str
@@ -62,6 +69,10 @@ class JudgedCompletion:
     total: float = float("nan")
     success: float = float("nan")
     rewards: Mapping[str, float] = field(default_factory=dict)
+    num_looks: int = 1
+    first_completion: str = ""
+    first_total: float = float("nan")
+    first_success: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,8 @@ class ScoreTable:
         logic: Share of completions whose answers can be true together (logic = +1).
         format: Share of completions that keep the answer contract.
         attributes: Partial score of each attribute.
-        tasks: Total and success of each task, such as ``tracking/total``, and ``success`` of all prompts of tasks.
+        tasks: Total and success of each task, such as ``tracking/total``, and ``success`` of all prompts of tasks;
+            where clips may be shown again, :data:`LOOK_METRICS` too.
         scenes: The scenes resampled, sorted.
         num_prompts: Different prompts.
         num_completions: Completions.
@@ -220,16 +232,26 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
 
 
 def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
-    """For each task that was scored the columns of its total and its success, and one of the success at any task."""
+    """For each task that was scored the columns of its metrics, and one of the success at any task."""
     task = np.array([one.task for one in judged])
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
+    looked = _look_columns(judged, scored["total"])
+    again = {one.task for one in judged if not np.isnan(one.first_success)}
     columns = {
-        f"{_TASK}{name}/{metric}": np.where(task == name, scored[metric], np.nan)
+        f"{_TASK}{name}/{metric}": np.where(task == name, column, np.nan)
         for name in names
-        for metric in TASK_METRICS
+        for metric, column in (scored | looked if name in again else scored).items()
     }
     return columns | ({f"{_TASK}success": scored["success"]} if names else {})
+
+
+def _look_columns(judged: Sequence[JudgedCompletion], total: FloatArray) -> dict[str, FloatArray]:
+    """One [B] column for each of :data:`LOOK_METRICS`; NaN where there can be no second look."""
+    first = np.array([one.first_total for one in judged])
+    success = np.array([one.first_success for one in judged])
+    asked = np.where(np.isnan(success), np.nan, np.array([one.num_looks > 1 for one in judged], dtype=float))
+    return dict(zip(LOOK_METRICS, (first, success, asked, total - first), strict=True))
 
 
 def _bootstrap(

@@ -4,12 +4,13 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from remot.errors import ConfigError
+from remot.models.anchor import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 from remot.models.loading import Precision
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ VISION_TARGETS = r".*visual\.blocks.*\.(qkv|proj|linear_fc1|linear_fc2|gate_proj
 class Adaptation(ABC):
     """Turns a loaded model into one whose trainable part is chosen."""
 
-    #: True if switching the adapters off gives the reference policy back.
+    #: True if switching the adapters off gives the base model back.
     reference_is_base: bool
+    #: What ``save_pretrained`` has to be told to write what is trained and nothing else.
+    export_settings: ClassVar[dict[str, Any]] = {}
 
     def quantization_config(self) -> "BitsAndBytesConfig | None":
         """Quantisation to load the weights with, None to load them as they are."""
@@ -50,6 +53,10 @@ class Adaptation(ABC):
     @abstractmethod
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
+
+    @abstractmethod
+    def anchor(self, model: nn.Module) -> Anchor:
+        """A frozen second set of what is trained of ``model`` (as wrapped)."""
 
 
 class FullWeights(Adaptation):
@@ -79,6 +86,10 @@ class FullWeights(Adaptation):
         """There are no adapters: the reference is a copy of its own."""
         yield
 
+    def anchor(self, model: nn.Module) -> Anchor:
+        """A copy of the model."""
+        return AnchorCopy(self.unwrap(model))
+
 
 class LoRA(Adaptation):
     """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
@@ -93,6 +104,7 @@ class LoRA(Adaptation):
     """
 
     reference_is_base = True
+    export_settings: ClassVar[dict[str, Any]] = {"selected_adapters": [TRAINED]}
 
     def __init__(
         self, rank: int = 16, alpha: float = 32.0, dropout: float = 0.0, target_modules: str | None = None
@@ -162,6 +174,10 @@ class LoRA(Adaptation):
         """Switch the adapters off."""
         context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
         return context
+
+    def anchor(self, model: nn.Module) -> Anchor:
+        """A second set of adapters."""
+        return AnchorAdapters(model)
 
 
 class QLoRA(LoRA):

@@ -17,7 +17,7 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -
         folder: Made if it does not exist.
         is_writer: False for all processes but one; where weights are sharded, all of them must call this.
     """
-    settings = {}
+    settings = dict(policy.adaptation.export_settings)
     if policy.sharding is not None:
         settings["state_dict"] = full_state(policy.model, trained_only=policy.adaptation.reference_is_base)
     if is_writer:

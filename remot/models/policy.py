@@ -7,7 +7,6 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from remot.models.adapters import Adaptation, FullWeights
+from remot.models.anchor import frozen_copy
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.footprint import Footprint, footprint_of
 from remot.models.loading import ModelSource, describe_source
@@ -49,6 +49,7 @@ class VLMPolicy(nn.Module):
             the two with the first prompts and shares if they agree, which they do for the families that are tested.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
+        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.anchor`, not the base model alone.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class VLMPolicy(nn.Module):
         gradient_checkpointing: bool = False,
         prefix_sharing: PrefixSharing = "auto",
         with_reference: bool = True,
+        with_anchor: bool = False,
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
@@ -75,8 +77,10 @@ class VLMPolicy(nn.Module):
         if gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.adaptation.freeze(core, train_vision=train_vision)
-        self.reference = _frozen_copy(core) if with_reference and not self.adaptation.reference_is_base else None
+        needs_copy = with_reference and not with_anchor and not self.adaptation.reference_is_base
+        self.reference = frozen_copy(core) if needs_copy else None
         self.model = self.adaptation.wrap(core)
+        self.anchor = self.adaptation.anchor(self.model) if with_anchor else None
         self.eos_token_ids = loaded.eos_token_ids
         self.pad_token_id = loaded.pad_token_id
         bias = torch.zeros(core.get_output_embeddings().weight.shape[0], dtype=torch.float32)
@@ -133,7 +137,8 @@ class VLMPolicy(nn.Module):
 
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
-        cores = [core.model for core in (self.core, self.reference) if core is not None]
+        copies = (self.reference,) if self.anchor is None else self.anchor.copies
+        cores = [core.model for core in (self.core, *copies) if core is not None]
         blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
         self.sharding = Sharding(self, blocks, mesh)
 
@@ -258,8 +263,8 @@ class VLMPolicy(nn.Module):
     def _pass(self, *, use_reference: bool = False, with_gradient: bool = True) -> "Iterator[PreTrainedModel]":
         """The model of a pass, in the mode that fits: training mode only where gradients are wanted."""
         if use_reference:
-            with self.reference_policy():
-                yield self.core if self.reference is None else self.reference
+            with self.reference_policy() as reference:
+                yield reference
         elif with_gradient and torch.is_grad_enabled():
             self.train()  # and it stays so: the backward pass recomputes in the mode of the forward pass
             yield self.core
@@ -281,11 +286,15 @@ class VLMPolicy(nn.Module):
                     self.train()
 
     @contextlib.contextmanager
-    def reference_policy(self) -> Iterator[None]:
-        """Within this context the adapters are off, if there are any; otherwise as :meth:`evaluating`."""
-        with self.evaluating(), self.adaptation.disabled(self.model):
-            yield
+    def reference_policy(self) -> "Iterator[PreTrainedModel]":
+        """The model that KL is measured against, as in :meth:`evaluating`.
 
-
-def _frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
-    return copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
+        A frozen copy, or the policy's own with its adapters off or others in their place.
+        """
+        with self.evaluating():
+            if self.anchor is not None:
+                with self.anchor.active(self.model) as core:
+                    yield core
+            else:
+                with self.adaptation.disabled(self.model):
+                    yield self.core if self.reference is None else self.reference

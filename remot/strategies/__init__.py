@@ -4,9 +4,10 @@ from remot.strategies.changes import FrozenFrames, MirroredPictures, ShuffledFra
 from remot.strategies.counterparts import Counterpart
 from remot.strategies.duality import DualityOperations
 from remot.strategies.grpo import GRPOObjective
-from remot.strategies.module import PolicySettings, PostTrainingModule
+from remot.strategies.module import PostTrainingModule
 from remot.strategies.operations import ExchangedOptions, MirroredView, Operation, ReversedOrder
 from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
+from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
 
 __all__ = [

@@ -1,14 +1,22 @@
 """What a checkpoint says of the weights that are trained, so that it fits any number of processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+
+from remot.errors import CheckpointError
 
 
 def trained_shapes(module: nn.Module) -> dict[str, list[int]]:
     """Names and shapes of the parameters that are trained, of all shards together."""
     return {name: list(parameter.shape) for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def names_of(module: nn.Module, parameters: Iterable[nn.Parameter]) -> set[str]:
+    """What these parameters are called in ``module``."""
+    wanted = {id(parameter) for parameter in parameters}
+    return {name for name, parameter in module.named_parameters() if id(parameter) in wanted}
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
@@ -19,6 +27,30 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
 def differing_names(held: Mapping[str, list[int]], wanted: Mapping[str, list[int]]) -> set[str]:
     """Names that only one of the two has, or that have different shapes."""
     return set(held) ^ set(wanted) | {name for name in set(held) & set(wanted) if held[name] != wanted[name]}
+
+
+def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wanted: Mapping[str, list[int]]) -> None:
+    """Refuse a checkpoint of another model or adaptation.
+
+    Args:
+        base: The base model it was made from.
+        held: Names and shapes of what was trained.
+        base_here: The base model of this run.
+        wanted: What is trained here.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if base != base_here:
+        msg = f"the checkpoint was made from {base}, not from {base_here}; set policy.source to what it was"
+        raise CheckpointError(msg)
+    differing = differing_names(held, wanted)
+    if differing:
+        msg = (
+            f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
+            f"as {min(differing)}; use the policy settings it was trained with"
+        )
+        raise CheckpointError(msg)
 
 
 def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

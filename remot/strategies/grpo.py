@@ -1,12 +1,11 @@
 """The reinforced objective: sample a group of completions for each prompt, score them, prefer the better ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.losses import (
@@ -24,16 +23,16 @@ from remot.rollout.sampling import SamplingSettings
 from remot.strategies.counterparts import Counterpart
 from remot.strategies.draws import Draw, DrawSettings, draw_groups
 from remot.strategies.dynamic import DynamicSampling, Selection, select_groups
+from remot.strategies.group_report import frac_equal, reward_metrics, rollout_metrics, scored_samples
 from remot.strategies.group_step import GroupStep, LossSettings, spread, trained_tokens
 from remot.strategies.objective import (
     MicroBatchPrompts,
     Objective,
     PreparedStep,
-    ScoredCompletions,
     StepAddress,
     planned_micro_batch,
 )
-from remot.structures import PromptBatch, Question, RewardOutput, Rollout
+from remot.structures import PromptBatch
 
 
 @dataclass(frozen=True)
@@ -159,11 +158,11 @@ class GRPOObjective(Objective):
             num_micro_losses=lambda size: len(group_step.slices(size)),
             metrics={
                 **reward_metrics(scores),
-                "reward/frac_zero_std": _frac_equal(first.rewards),
+                "reward/frac_zero_std": frac_equal(first.rewards),
                 **rollout_metrics(first.rollout, first.seconds),
                 **self._extra_metrics(selection),
             },
-            samples=_samples(batch.questions, first.rollout, scores, self.num_completions),
+            samples=scored_samples(batch.questions, first.rollout, scores, self.num_completions),
             late_metrics=group_step.late_metrics,
         )
 
@@ -222,45 +221,3 @@ class GRPOObjective(Objective):
             metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
             metrics |= self.counterparts.metrics()
         return metrics
-
-
-def _frac_equal(rewards: Tensor) -> float:
-    """Share of groups [P, G] whose rewards are all equal."""
-    equal = rewards.amax(-1) == rewards.amin(-1)
-    return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
-
-
-def reward_metrics(scores: RewardOutput) -> dict[str, float]:
-    """Mean of the total and of each part; what does not apply to a completion is left out of its mean."""
-    means = {f"reward/{name}": float(part.nanmean()) for name, part in scores.parts.items()}
-    return {"reward/total": float(scores.total.mean()), **means, "reward/success": float(scores.success.float().mean())}
-
-
-def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
-    """Length, speed and how many completions ended by themselves."""
-    num_tokens = rollout.num_tokens.float()
-    return {
-        "completion/num_tokens": float(num_tokens.mean()),
-        "completion/frac_finished": float(rollout.finished.float().mean()),
-        "rollout/seconds": seconds,
-        "rollout/tokens_per_second": float(num_tokens.sum()) / max(seconds, 1e-9),
-    }
-
-
-def _samples(
-    questions: Sequence[Question], rollout: Rollout, scores: RewardOutput, num_completions: int
-) -> list[ScoredCompletions]:
-    columns = {"total": scores.total, **scores.parts}
-
-    def parts(flat: int) -> Mapping[str, float]:
-        return {name: float(column[flat]) for name, column in columns.items()}
-
-    return [
-        ScoredCompletions(
-            prompt_index=p,
-            question=question,
-            completions=rollout.texts[p],
-            rewards=[parts(p * num_completions + g) for g in range(num_completions)],
-        )
-        for p, question in enumerate(questions)
-    ]

@@ -1,61 +1,39 @@
 """The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 
-from remot.errors import CheckpointError, ConfigError
-from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
-from remot.evaluation.report import as_metrics
-from remot.evaluation.scores import JudgedCompletion, score_table
-from remot.models.adapters import Adaptation
+from remot.errors import ConfigError
+from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
-from remot.models.loading import ModelSource, describe_source
-from remot.models.policy import PrefixSharing, VLMPolicy
-from remot.processes import is_distributed, joined_metrics, of_all_processes
+from remot.models.loading import describe_source
+from remot.models.policy import VLMPolicy
+from remot.processes import joined_metrics, of_all_processes
 from remot.rollout.engine import RolloutEngine
-from remot.rollout.planner import halving
 from remot.rollout.settings import RolloutSettings
-from remot.strategies.checkpoint import differing_names, named_optimizer_state, shapes_of, trained_shapes
+from remot.strategies.answering import AnsweringModule
+from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
 from remot.strategies.devices import LARGEST_METRICS, SUMMED_METRICS, backward_context, clip_gradients, data_mesh
+from remot.strategies.gradients import GradientAccumulator
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
+from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
 from remot.structures import PromptBatch
 
 
-@dataclass(frozen=True)
-class PolicySettings:
-    """What is loaded and what of it is trained.
-
-    Args:
-        source: Weights and processor.
-        adaptation: All weights, LoRA or QLoRA; all weights if None.
-        train_vision: Train the vision tower too.
-        gradient_checkpointing: Recompute activations in the backward pass to save memory.
-        prefix_sharing: Compute a prompt once for all its completions: ``on``, ``off``, or ``auto`` if the first prompts
-            show that it is exact.
-    """
-
-    source: ModelSource = field(default_factory=ModelSource)
-    adaptation: Adaptation | None = None
-    train_vision: bool = False
-    gradient_checkpointing: bool = False
-    prefix_sharing: PrefixSharing = "auto"
-
-
-class PostTrainingModule(lightning.LightningModule):
+class PostTrainingModule(AnsweringModule):
     """Post-trains a vision-language policy by SFT, GRPO or a schedule of both.
 
     One training step is one batch of prompts: everything without gradient is done once, then the optimiser makes one
@@ -91,7 +69,11 @@ class PostTrainingModule(lightning.LightningModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        reinforced = grpo if grpo is not None else GRPOObjective()
+        evaluation = evaluation if evaluation is not None else EvaluationSettings()
+        if evaluation.reward is None:
+            evaluation = replace(evaluation, reward=reinforced.scorer)
+        super().__init__(evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
@@ -99,7 +81,6 @@ class PostTrainingModule(lightning.LightningModule):
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
-        reinforced = grpo if grpo is not None else GRPOObjective()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
             "GRPO": reinforced,
@@ -107,19 +88,13 @@ class PostTrainingModule(lightning.LightningModule):
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
-        self.most_micro_batch_prompts: int | None = None  # once memory has run out
-        self.rollout_engine = RolloutEngine(rollout)
         self.gradient_clip_norm = gradient_clip_norm
-        self.evaluation = evaluation if evaluation is not None else EvaluationSettings()
-        if self.evaluation.reward is None:
-            self.evaluation = replace(self.evaluation, reward=reinforced.scorer)
         self.seed = seed
         self.policy: VLMPolicy | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
-        self._evaluating = contextlib.ExitStack()
-        self._judged: list[list[JudgedCompletion]] = []  # by batch
+        self._accumulate = GradientAccumulator()
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
@@ -134,15 +109,9 @@ class PostTrainingModule(lightning.LightningModule):
         """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
         if self.policy is not None:
             return
-        settings = self.policy_settings
-        self.policy = VLMPolicy(
-            settings.source,
-            settings.adaptation,
-            train_vision=settings.train_vision,
-            gradient_checkpointing=settings.gradient_checkpointing,
-            prefix_sharing=settings.prefix_sharing,
-            with_reference=any(self.objectives[phase].needs_reference for phase in self.strategy.phases),
-        )
+        has_reference = any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
+        moves = has_reference and self.strategy.reference != "base"
+        self.policy = self.policy_settings.load(with_reference=has_reference, with_anchor=moves)
         self.divide_policy()
 
     def divide_policy(self) -> None:
@@ -183,8 +152,9 @@ class PostTrainingModule(lightning.LightningModule):
         phase = self.strategy.phase(step)
         more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
         address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
+        metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
-        metrics = dict(prepared.metrics)
+        metrics |= prepared.metrics
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
         metrics |= prepared.late_metrics()
@@ -195,43 +165,29 @@ class PostTrainingModule(lightning.LightningModule):
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
 
+    def _move_reference(self, step: int) -> dict[str, float]:
+        """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
+        anchor, wanted = self.loaded_policy.anchor, self.strategy.reference_step(step)
+        if anchor is None or wanted is None:
+            return {}
+        if anchor.step is None or anchor.step < wanted or step == wanted:
+            anchor.take(self.loaded_policy.model, step)
+        return {"reference_step": float(anchor.step or 0)}
+
     def _update(self, prepared: PreparedStep) -> dict[str, float]:
         optimizer = self.optimizers()
-        totals = self._accumulate_gradients(prepared)
-        totals |= self._clip_gradients()
+        totals = self._accumulate(prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
+        limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
+        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit)
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
 
-    def _accumulate_gradients(self, prepared: PreparedStep) -> dict[str, float]:
-        """Backward passes of all micro-batches, smaller ones from the start again if memory runs out."""
-
-        def attempt(micro_batch_prompts: int) -> dict[str, float]:
-            self.optimizers().zero_grad()  # type: ignore[union-attr]
-            totals: dict[str, float] = {"loss": 0.0}
-            num_micro_losses, num_done = prepared.num_micro_losses(micro_batch_prompts), 0
-            for num_done, output in enumerate(prepared.micro_losses(micro_batch_prompts), start=1):
-                with backward_context(self.trainer.model, is_last=num_done == num_micro_losses):
-                    self.manual_backward(output.loss)
-                totals["loss"] += float(output.loss.detach())
-                for name, number in output.metrics.items():
-                    totals[name] = totals.get(name, 0.0) + number
-            assert num_done == num_micro_losses, "processes exchange gradients with the last that was announced"
-            return totals
-
-        size = min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
-        if is_distributed():  # the others would wait for backward passes that one process makes twice
-            return attempt(size)
-        totals, used = halving(attempt, size, "training on")
-        if used < size:
-            self.most_micro_batch_prompts = used
-        return totals
-
-    def _clip_gradients(self) -> dict[str, float]:
-        limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        return clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit)
+    def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
+        with backward_context(self.trainer.model, is_last=is_last):
+            self.manual_backward(loss)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
         """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
@@ -249,62 +205,22 @@ class PostTrainingModule(lightning.LightningModule):
         """What a progress bar shows: phase, and the latest reward, KL and loss."""
         return dict(self._progress)
 
-    # -- evaluation ----------------------------------------------------------------------------------------------
-
-    def on_validation_start(self) -> None:
-        """Gather sharded weights once: processes may have different numbers of batches."""
-        self._evaluating.enter_context(self.loaded_policy.gathered())
-
-    def on_validation_end(self) -> None:
-        """Divide them again."""
-        self._evaluating.close()
-
-    on_test_start = on_predict_start = on_validation_start
-    on_test_end = on_predict_end = on_validation_end
-
-    def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
-        settings = self.evaluation
-        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine).judged
-
-    def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Answer a batch of held-out prompts."""
-        self._judged.append(self._evaluation_step(batch))
-
-    def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Answer a batch of held-out prompts."""
-        self._judged.append(self._evaluation_step(batch))
-
-    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Answers with their scores, as dicts: Lightning does not collect frozen records."""
-        return [asdict(judged) for judged in self._evaluation_step(batch)]
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("test")
-
-    def _log_scores(self, prefix: str) -> None:
-        judged, self._judged = judged_by_all(self._judged), []
-        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged), sync_dist=True)
-
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only what is trained; the rest comes from the base model."""
-        shapes = trained_shapes(self)
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in shapes}
+        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model."""
+        shapes, anchor = trained_shapes(self), self.loaded_policy.anchor
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        kept = set(shapes)
+        if anchor is not None and anchor.step is not None:
+            kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
+            checkpoint["remot"]["reference_step"] = anchor.step
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
-        states = {name: objective.state_dict() for name, objective in self.objectives.items()}
-        if any(states.values()):
-            checkpoint["remot"]["objectives"] = {name: state for name, state in states.items() if state}
-        if "optimizer_states" in checkpoint:
-            checkpoint["optimizer_states"] = [
-                named_optimizer_state(state, numbered) for state in checkpoint["optimizer_states"]
-            ]
+        if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
+            checkpoint["remot"]["objectives"] = learnt
+        states = checkpoint.get("optimizer_states", [])
+        states[:] = [named_optimizer_state(state, numbered) for state in states]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
@@ -315,20 +231,12 @@ class PostTrainingModule(lightning.LightningModule):
             CheckpointError: If it was made from another base model, or its parameters are not those trained here.
         """
         facts = checkpoint.get("remot", {})
-        base = facts.get("base_model", self.base_model)
-        if base != self.base_model:
-            msg = f"the checkpoint was made from {base}, not from {self.base_model}; set policy.source to what it was"
-            raise CheckpointError(msg)
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
-        differing = differing_names(held, trained_shapes(self))
-        if differing:
-            msg = (
-                f"the checkpoint of {base} holds other parameters than are trained here: {len(differing)} differ, such "
-                f"as {min(differing)}; use the policy settings it was trained with"
-            )
-            raise CheckpointError(msg)
+        require_same(facts.get("base_model", self.base_model), held, self.base_model, trained_shapes(self))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
+        if self.loaded_policy.anchor is not None:
+            self.loaded_policy.anchor.step = facts.get("reference_step")
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""

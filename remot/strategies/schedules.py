@@ -7,13 +7,30 @@ from remot.errors import ConfigError
 
 Phase = Literal["SFT", "GRPO"]
 
+#: The policy that KL is measured against: the model as it was loaded, or as it was when the GRPO phase began.
+KLReference = Literal["base", "phase_start"]
+
 
 class Strategy(ABC):
-    """Says for each optimiser step whether it is supervised or reinforced."""
+    """Says for each optimiser step whether it is supervised or reinforced, and what the reference of its KL is."""
+
+    reference: KLReference = "base"
 
     @abstractmethod
     def phase(self, step: int) -> Phase:
         """Phase of optimiser step ``step``, counted from 0."""
+
+    def reference_step(self, step: int) -> int | None:
+        """The step at whose start the reference of optimiser step ``step`` is taken; None for the base model.
+
+        None in SFT, too. With several updates per rollout a run may pass over this step, and takes the reference later.
+        """
+        if self.reference == "base" or self.phase(step) == "SFT":
+            return None
+        start = step
+        while start > 0 and self.phase(start - 1) == "GRPO":
+            start -= 1
+        return start
 
     @property
     @abstractmethod
@@ -51,15 +68,18 @@ class SFTThenGRPO(Strategy):
 
     Args:
         sft_steps: Optimiser steps of supervised fine-tuning before the first of GRPO.
+        reference: What the KL of GRPO is measured against: the policy that SFT has made (``phase_start``), or the
+            ``base`` model, which draws the policy back to what it was before SFT.
     """
 
     phases = ("SFT", "GRPO")
 
-    def __init__(self, sft_steps: int = 20) -> None:
+    def __init__(self, sft_steps: int = 20, reference: KLReference = "phase_start") -> None:
         if sft_steps < 1:
             msg = f"sft_steps must be at least 1, got {sft_steps}; for no warm-up choose the strategy GRPO"
             raise ConfigError(msg)
         self.sft_steps = sft_steps
+        self.reference = reference
 
     def phase(self, step: int) -> Phase:
         """SFT for the first ``sft_steps`` steps."""
@@ -74,16 +94,19 @@ class AlternatingSFTGRPO(Strategy):
     Args:
         k_sft: Supervised steps in each cycle.
         k_grpo: Reinforced steps in each cycle.
+        reference: What the KL of GRPO is measured against: the ``base`` model, or the policy at the beginning of each
+            phase of GRPO (``phase_start``). The paper does not say.
     """
 
     phases = ("SFT", "GRPO")
 
-    def __init__(self, k_sft: int = 1, k_grpo: int = 3) -> None:
+    def __init__(self, k_sft: int = 1, k_grpo: int = 3, reference: KLReference = "base") -> None:
         if k_sft < 1 or k_grpo < 1:
             msg = f"k_sft and k_grpo must be at least 1, got {k_sft} and {k_grpo}; for one phase choose SFT or GRPO"
             raise ConfigError(msg)
         self.k_sft = k_sft
         self.k_grpo = k_grpo
+        self.reference = reference
 
     def phase(self, step: int) -> Phase:
         """Position of ``step`` in its cycle."""

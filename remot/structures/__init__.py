@@ -12,6 +12,7 @@ from remot.structures.clip import (
     ObjectTrack,
     PictureStore,
 )
+from remot.structures.looks import CloserLook
 from remot.structures.prompt import (
     MaskOf,
     MotionLabel,
@@ -43,6 +44,7 @@ __all__ = [
     "BoxTrack",
     "CameraTrack",
     "Clip",
+    "CloserLook",
     "EffectorTrack",
     "Event",
     "FloatArray",

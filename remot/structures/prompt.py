@@ -174,6 +174,16 @@ class PromptBatch:
         self.clip_ids = clip_ids
         self.videos = videos
 
+    @classmethod
+    def joined(cls, batches: Sequence["PromptBatch"]) -> "PromptBatch":
+        """The prompts of several batches, one after another."""
+        return cls(
+            images=[images for batch in batches for images in batch.images],
+            questions=[question for batch in batches for question in batch.questions],
+            clip_ids=[clip_id for batch in batches for clip_id in batch.clip_ids],
+            videos=[videos for batch in batches for videos in batch.videos],
+        )
+
     def __len__(self) -> int:
         return len(self.questions)
 

@@ -125,10 +125,13 @@ class ReferencedQuestion(Question):
     Args:
         task: Name of the task.
         reference: What completions are compared with.
+        key_times: Element of an answer that tells which times to look at again, such as ``glue``; "" if the frames
+            have to stay.
     """
 
     task: str = ""
     reference: Reference | None = None
+    key_times: str = ""
 
 
 def reference_of(question: Question) -> Reference:

@@ -24,7 +24,7 @@ def _no_model_is_loaded(monkeypatch, tmp_path):
     def refuse(*_, **__):
         pytest.fail("a model was loaded before the input was checked")
 
-    monkeypatch.setattr("remot.strategies.module.VLMPolicy", refuse)
+    monkeypatch.setattr("remot.strategies.settings.VLMPolicy", refuse)
     monkeypatch.chdir(tmp_path)
 
 

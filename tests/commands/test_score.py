@@ -17,7 +17,7 @@ from remot.rewards import offline as offline_module
 from tests.helpers import assert_close, respond
 
 SYSTEMS = Path(__file__).parents[2] / "configs" / "systems"
-NAMES = ("remot", "spacer", "video_str", "videochat_r1")
+NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 GROUNDING = {"intervals": [[15, 25]]}
 
 
@@ -79,6 +79,33 @@ def test_videochat_r1_by_hand(score):
     assert records[0]["parts"] | {"exact": None, "tracking_iou": None} == records[0]["parts"]
     assert records[0]["parts"]["temporal_iou"] == pytest.approx(1 / 3)
     assert (status, err.splitlines()[-1].split(":")[0]) == (0, "11 lines scored")
+
+
+TEN, HALF = {"intervals": [[0, 10]]}, {"boxes": [[0, 0, 1, 0.5]]}
+R1_5 = [
+    ("temporal_grounding_spans", "<answer>[(0, 5), (5, 10)]</answer>", TEN, 2),
+    ("temporal_grounding_spans", "<answer>[(0, 3), (3, 6), (6, 10)]</answer>", TEN, 2),
+    ("temporal_grounding_spans", "<answer>[(0, 3), (3, 6), (6, 8), (8, 10)]</answer>", TEN, 0),
+    ("temporal_grounding_spans", say("[(0, 10)]"), TEN, 1),
+    ("temporal_grounding_spans", "<answer>[]</answer>", TEN, 1),
+    ("temporal_grounding_spans", "<answer>[(10, 0)]</answer>", TEN, 0),
+    ("temporal_grounding_spans", "<answer>[(0, 10]]</answer>", TEN, 0),
+    ("temporal_grounding_spans", "<answer>0 to 10</answer>", TEN, 0),
+    ("grounded_qa", "<answer>B</answer> <glue>[(5, 10)]</glue>", TEN | {"answer": "B"}, 2.5),
+    ("grounded_qa", "<answer>B</answer><glue>[(0, 3), (3, 6), (6, 8), (8, 10)]</glue>", TEN | {"answer": "B"}, 1),
+    ("grounded_qa", "<answer>B</answer>", TEN | {"answer": "B"}, 1),
+    ("grounded_qa", "<glue>[(5, 10)]</glue><answer>B</answer>", TEN | {"answer": "B"}, 1.5),
+    ("image_grounded_qa", "<answer>B</answer><glue>[0, 0, 1, 1]</glue>", HALF | {"answer": "B"}, 2.1),
+    ("detection", "<answer>[0, 0, 1, 1]</answer>", HALF, 1.5),
+    ("multiple_choice", "<answer>B</answer>", {"answer": "B"}, 2),
+    ("multiple_choice", say("B"), {"answer": "B"}, 1),
+]
+
+
+def test_videochat_r1_5_by_hand(score):
+    """Formats without a thought; more than 3 stretches lose format and overlap; 1 + 1 + 0.2 * 0.5 for the box."""
+    records, _, _ = score([row(*one) for *one, _ in R1_5], "videochat_r1_5")
+    assert_close([record["total"] for record in records], [total for *_, total in R1_5])
 
 
 MAP, CENTRES = '<map>{"chair": [[0, 0]]}</map>', {"chair": [[0, 0]], "table": [[5, 5]]}

@@ -94,6 +94,7 @@ class Recorded(PostTrainingModule):
             settings.adaptation,
             train_vision=settings.train_vision,
             gradient_checkpointing=settings.gradient_checkpointing,
+            with_anchor=self.strategy.reference != "base",
         )
         randomise_((p for name, p in self.policy.named_parameters() if "lora_B" in name), seed=1)
         self.policy.logit_bias[self.policy.eos_token_ids[0]] = 4.0

@@ -181,6 +181,14 @@ def test_glue_is_read_where_the_published_check_passes(rows, ending):
         ("[(-1, 5)]", None),
         ("[(1, 2, 3)]", None),
         ("(1, 2)", None),
+        ("((1, 2))", None),
+        ("[(1, 2)", None),
+        ("[(1, 2]]", None),
+        ("[[1, 2)]", None),
+        ("[(1, 2))", None),
+        ("([1, 2)]", None),
+        ("[)1, 2(]", None),
+        ("[(1, 2), [3, 4]]", [(1, 2), (3, 4)]),
         ('[("1", 2)]', None),
         ("[(true, 2)]", None),
         ("[(1, NaN)]", None),
@@ -236,6 +244,7 @@ def test_boxes():
     assert one_box("[0, 0, 1, 1]") == one_box("[[0, 0, 1, 1]]") == one_box("(0, 0, 1, 1)") == (0, 0, 1, 1)
     assert one_box("[[0, 0, 1, 1], [0, 0, 1, 1]]") is None
     assert one_box("[]") is None
+    assert one_box("[0, 0, 1, 1)") is one_box("(0, 0, 1, 1]") is one_box("[(0, 0, 1, 1])") is None
 
 
 @pytest.mark.parametrize(

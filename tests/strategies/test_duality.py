@@ -17,7 +17,6 @@ from remot.strategies import (
     GRPOObjective,
     MirroredView,
     Operation,
-    PostTrainingModule,
     ReversedOrder,
 )
 from remot.strategies.counterparts import Shown
@@ -26,6 +25,7 @@ from remot.strategies.operations import ALL_OPERATIONS, answer_map
 from remot.structures import MotionLabel, Question, Slot, reference_of, with_counterparts
 from tests.helpers import make_question, make_slot, respond
 from tests.strategies.test_grpo import ADDRESS, FirstLetterReward
+from tests.strategies.test_module import ready_module
 from tests.tiny import make_batch, make_policy, make_video
 
 RANDOM = np.random.default_rng(0)
@@ -285,13 +285,12 @@ def test_a_step_scores_consistency_and_logs_the_pool():
 
 
 def test_a_checkpoint_holds_the_pool():
-    first, second = (PostTrainingModule(grpo=objective()) for _ in range(2))
+    first, second, plain = (ready_module(grpo=grpo) for grpo in (objective(), objective(), None))
     first.objectives["GRPO"].counterparts.pool.observe("reversed", 0.5)
     checkpoint = {"state_dict": {}}
     first.on_save_checkpoint(checkpoint)
     assert checkpoint["remot"]["objectives"] == {"GRPO": first.objectives["GRPO"].state_dict()}
     second.on_load_checkpoint(checkpoint)
     assert second.objectives["GRPO"].counterparts.pool.chances() == first.objectives["GRPO"].counterparts.pool.chances()
-    plain = PostTrainingModule()
     plain.on_load_checkpoint(checkpoint)  # a run without counterparts has no use for it
     assert plain.objectives["GRPO"].state_dict() == {}

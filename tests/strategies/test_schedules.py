@@ -53,3 +53,25 @@ def test_phases_are_those_that_occur(strategy, phases):
 def test_a_phase_of_no_steps_is_an_error(build, key):
     with pytest.raises(ConfigError, match=key):
         build()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "taken_at"),
+    [
+        (SFT(), "----------"),
+        (GRPO(), "----------"),
+        (SFTThenGRPO(3), "---3333333"),  # by default the policy that SFT has made
+        (SFTThenGRPO(3, reference="base"), "----------"),
+        (AlternatingSFTGRPO(1, 3), "----------"),  # by default the base model
+        (AlternatingSFTGRPO(1, 3, reference="phase_start"), "-111-555-9"),
+        (AlternatingSFTGRPO(2, 1, reference="phase_start"), "--2--5--8-"),
+    ],
+)
+def test_reference_by_table(strategy, taken_at):
+    """The step at whose start the reference of each step is taken; no matter in which order the steps are asked."""
+    wanted = [None if letter == "-" else int(letter) for letter in taken_at]
+    assert [strategy.reference_step(step) for step in reversed(range(10))] == wanted[::-1]
+
+
+def test_a_phase_that_goes_on_has_one_beginning():
+    assert SFTThenGRPO(20).reference_step(5000) == 20

@@ -6,7 +6,7 @@ from remot.data.tasks.dataset import TaskDataset
 from remot.data.tasks.detection import Detection
 from remot.data.tasks.event_choice import EventChoice, GroundedEventChoice
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingSpans
+from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingJson, TemporalGroundingSpans
 from remot.data.tasks.image_choice import ImageGroundedChoice
 from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
@@ -50,6 +50,7 @@ __all__ = [
     "TaskDataset",
     "TaskPlan",
     "TemporalGrounding",
+    "TemporalGroundingJson",
     "TemporalGroundingSpans",
     "TimeInView",
     "TrackCounting",

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from remot.answers import render_response
-from remot.structures import Clip, Reference, Slot
+from remot.structures import Clip, CloserLook, Reference, Slot
 
 
 class PictureEdit(ABC):
@@ -35,6 +35,7 @@ class TaskPlan:
         verdict: What the answer says beyond its letter or number, one of the task's :attr:`Task.answers`; "" for tasks
             whose answers are not balanced.
         edit: What is done to the pictures.
+        thinks: Whether the response has a think element.
     """
 
     frame_indices: tuple[int, ...]
@@ -47,11 +48,14 @@ class TaskPlan:
     slots: tuple[Slot, ...] = ()
     verdict: str = ""
     edit: PictureEdit | None = None
+    thinks: bool = True
 
     @property
     def response(self) -> str:
         """The response of a perfect policy, "" if none can be written down."""
-        return render_response(self.thought, self.answer) + self.after if self.answer else ""
+        if not self.answer:
+            return ""
+        return render_response(self.thought if self.thinks else None, self.answer) + self.after
 
 
 class Task(ABC):
@@ -62,11 +66,14 @@ class Task(ABC):
         needs: The annotation it needs, in words, for the error where there is none.
         answers: The answers that are to be equally frequent, where a task has few of them: the plan's
             :attr:`TaskPlan.verdict` is one of these. Empty if nothing is to be balanced.
+        key_times: Element of an answer that tells which times of the clip to look at again, such as ``glue``; "" where
+            the frames have to stay, since the reference depends on them, or nothing tells it.
     """
 
     name: str
     needs: ClassVar[str]
     answers: tuple[str, ...] = ()
+    key_times: ClassVar[str] = ""
 
     @abstractmethod
     def serves(self, clip: Clip) -> bool:
@@ -80,6 +87,10 @@ class Task(ABC):
             clip: One that :meth:`serves` says yes to.
             generator: Source of every choice.
         """
+
+    def closer(self, look: CloserLook) -> "Task":  # noqa: ARG002
+        """This task with frames that are dense where ``look`` says; itself if its frames stay."""
+        return self
 
 
 def serves(task: Task, clip: Clip) -> bool:

@@ -16,6 +16,7 @@ class EventCaption(WordedTask):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "caption"
@@ -35,5 +36,6 @@ class EventCaption(WordedTask):
             reference=Reference(events=texts),
             answer=" ".join(f"{text[0].upper()}{text[1:]}." for text in texts),
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"Things that happen: {len(texts)}.",
         )

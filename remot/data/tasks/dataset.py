@@ -12,7 +12,7 @@ from remot.data.tasks.base import Task, TaskPlan
 from remot.data.video import read_frames
 from remot.errors import ConfigError, DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip, ReferencedQuestion, Video
+from remot.structures import Clip, CloserLook, ReferencedQuestion, Video
 
 #: Clips drawn for a prompt until one can be asked about as wished.
 MAX_DRAWS = 64
@@ -73,7 +73,29 @@ class TaskDataset(Dataset[Sample]):
         return renamed
 
     def __getitem__(self, address: int) -> Sample:
-        clip, plan = self.plan(address)
+        return self._sample(address, *self.plan(address))
+
+    def look_again(self, address: int, look: CloserLook) -> Sample | None:
+        """The same prompt with frames that are dense where ``look`` says; everything else about it stays.
+
+        Returns:
+            None if the task's frames stay, or would be the same.
+
+        Raises:
+            ConfigError: If the answer of the task is another one for other frames.
+        """
+        if not self.task.key_times:
+            return None
+        _, plan = self.plan(address)
+        clip, closer = self._planned(self.task.closer(look), address)
+        if closer.frame_indices == plan.frame_indices:
+            return None
+        if (closer.response, vars(closer.reference)) != (plan.response, vars(plan.reference)):
+            msg = f"the task {self.task.name} has key_times, but its answer depends on the frames shown; leave them out"
+            raise ConfigError(msg)
+        return self._sample(address, clip, closer)
+
+    def _sample(self, address: int, clip: Clip, plan: TaskPlan) -> Sample:
         question = self.question(address, clip, plan)
         pictures = read_frames(clip, plan.frame_indices)
         if plan.edit is not None:
@@ -92,13 +114,17 @@ class TaskDataset(Dataset[Sample]):
         Raises:
             ConfigError: If nothing can be asked about any clip that is drawn.
         """
+        return self._planned(self.task, address)
+
+    def _planned(self, task: Task, address: int) -> tuple[Clip, TaskPlan]:
+        """The plan of ``task`` from the random stream of a prompt."""
         generator = numpy_generator(self.seed, self.split, address, "task", self.place)
-        answers = self.task.answers
+        answers = task.answers
         wish = answers[int(generator.integers(len(answers)))] if answers else ""
         fallback: tuple[Clip, TaskPlan] | None = None
         for _ in range(MAX_DRAWS):
             clip = self.clips[self.serving[int(generator.integers(len(self.serving)))]]
-            plan = self.task.plan(clip, generator)
+            plan = task.plan(clip, generator)
             if plan is None:
                 continue
             if not answers or plan.verdict == wish:
@@ -107,8 +133,8 @@ class TaskDataset(Dataset[Sample]):
         if fallback is not None:
             return fallback
         msg = (
-            f"the task {self.task.name} finds nothing to ask in {MAX_DRAWS} tries, though {len(self.serving)} clips of "
-            f"the {self.split} split have {self.task.needs}; loosen its settings or leave it out"
+            f"the task {task.name} finds nothing to ask in {MAX_DRAWS} tries, though {len(self.serving)} clips of "
+            f"the {self.split} split have {task.needs}; loosen its settings or leave it out"
         )
         raise ConfigError(msg)
 
@@ -126,4 +152,5 @@ class TaskDataset(Dataset[Sample]):
             target=plan.response,
             task=self.task.name,
             reference=plan.reference,
+            key_times=self.task.key_times,
         )

@@ -21,13 +21,19 @@ class Detection(WordedTask):
     Args:
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the picture's.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "detection"
     needs: ClassVar[str] = "an object with boxes and a name of its own"
 
-    def __init__(self, wordings: Path | None = None, min_side: float = 0.04) -> None:
-        super().__init__(FrameSampling(1, as_video=False), wordings)
+    def __init__(
+        self,
+        wordings: Path | None = None,
+        min_side: float = 0.04,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(FrameSampling(1, as_video=False), wordings, thinks)
         self.min_side = min_side
 
     def serves(self, clip: Clip) -> bool:
@@ -49,5 +55,6 @@ class Detection(WordedTask):
             reference=Reference(boxes=(box,)),
             answer=box_in_words(box),
             as_video=False,
+            thinks=self.thinks,
             thought=f"I see the {called(name)}.",
         )

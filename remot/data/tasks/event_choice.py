@@ -95,6 +95,7 @@ class EventChoice(WordedTask):
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
         margin_seconds: Times nearer than this are not told apart.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "multiple_choice"
@@ -107,8 +108,9 @@ class EventChoice(WordedTask):
         wordings: Path | None = None,
         kinds: tuple[str, ...] | None = None,
         margin_seconds: float = 0.2,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
-        super().__init__(frames, wordings)
+        super().__init__(frames, wordings, thinks)
         self.kinds = self.default_kinds if kinds is None else tuple(kinds)
         self.margin_seconds = margin_seconds
         if not self.kinds or not set(self.kinds) <= KINDS.keys() or margin_seconds < 0:
@@ -137,6 +139,7 @@ class EventChoice(WordedTask):
             reference=self.reference(choice.letter, asked.right),
             answer=choice.letter,
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
             after=self.after(asked.right),
         )
@@ -163,9 +166,11 @@ class GroundedEventChoice(EventChoice):
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
         margin_seconds: Times nearer than this are not told apart.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "grounded_qa"
+    key_times: ClassVar[str] = "glue"
     default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
 
     def reference(self, letter: str, right: ToldEvent) -> Reference:

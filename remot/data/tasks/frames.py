@@ -28,6 +28,16 @@ class FrameSampling:
             msg = f"max_frames is {self.max_frames} and fps {self.fps}; show at least one frame, at a rate above 0"
             raise ConfigError(msg)
 
+    @property
+    def tells_times(self) -> bool:
+        """Whether the prompt tells the times in words."""
+        return not self.as_video
+
+    @property
+    def time_decimals(self) -> int:
+        """Decimals of these times."""
+        return 1
+
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
         """Annotated frames nearest to even times, strictly increasing."""
         first, last = float(clip.pts_seconds[0]), float(clip.pts_seconds[-1])
@@ -46,6 +56,6 @@ def nearest_frames(clip: Clip, times_seconds: np.ndarray) -> tuple[int, ...]:
     return tuple(int(frame) for frame in np.unique(nearer))
 
 
-def times_in_words(clip: Clip, frames: tuple[int, ...]) -> str:
-    """The times of frames for prompts that show pictures, such as ``0.0, 0.5, 1.0``, in seconds."""
-    return ", ".join(f"{float(clip.pts_seconds[frame]):.1f}" for frame in frames)
+def times_in_words(clip: Clip, frames: tuple[int, ...], decimals: int = 1) -> str:
+    """The times of frames for prompts that tell them, such as ``0.0, 0.5, 1.0``, in seconds."""
+    return ", ".join(f"{float(clip.pts_seconds[frame]):.{decimals}f}" for frame in frames)

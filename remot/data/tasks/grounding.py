@@ -1,5 +1,6 @@
 """When does it happen?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,9 +21,11 @@ class TemporalGrounding(WordedTask):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "temporal_grounding"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
     def serves(self, clip: Clip) -> bool:
@@ -40,8 +43,27 @@ class TemporalGrounding(WordedTask):
             reference=Reference(intervals=event.intervals),
             answer=f"{event.start:.2f} to {event.end:.2f}",
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"{event.text}: it begins at {event.start:.2f} s and is over at {event.end:.2f} s.",
         )
+
+
+class TemporalGroundingJson(TemporalGrounding):
+    """The same, written as ``{"start_time": "4.38", "end_time": "5.25"}`` (Temporal-RLT, arXiv 2506.01908).
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
+    """
+
+    name = "temporal_grounding_json"
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
+        """One of the events, drawn evenly."""
+        plan = super().plan(clip, generator)
+        start, _, end = plan.answer.partition(" to ")
+        return replace(plan, answer=f'{{"start_time": "{start}", "end_time": "{end}"}}')
 
 
 class TemporalGroundingSpans(WordedTask):
@@ -51,13 +73,21 @@ class TemporalGroundingSpans(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         max_spans: Most stretches; events that happen more often are not asked about. Published: 3.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "temporal_grounding_spans"
+    key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
 
-    def __init__(self, frames: FrameSampling | None = None, wordings: Path | None = None, max_spans: int = 3) -> None:
-        super().__init__(frames, wordings)
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        max_spans: int = 3,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(frames, wordings, thinks)
         self.max_spans = max_spans
 
     def serves(self, clip: Clip) -> bool:
@@ -75,5 +105,6 @@ class TemporalGroundingSpans(WordedTask):
             reference=Reference(intervals=event.intervals),
             answer=in_words(event.intervals),
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"{event.text}: {'once' if len(event.intervals) == 1 else f'{len(event.intervals)} times'}.",
         )

@@ -27,13 +27,20 @@ class ImageGroundedChoice(WordedTask):
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the picture's.
         margin: Middles of boxes nearer than this share of the picture are not told apart.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "image_grounded_qa"
     needs: ClassVar[str] = "at least two objects with boxes and names of their own in one frame"
 
-    def __init__(self, wordings: Path | None = None, min_side: float = 0.04, margin: float = 0.08) -> None:
-        super().__init__(FrameSampling(1, as_video=False), wordings)
+    def __init__(
+        self,
+        wordings: Path | None = None,
+        min_side: float = 0.04,
+        margin: float = 0.08,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(FrameSampling(1, as_video=False), wordings, thinks)
         self.min_side = min_side
         self.margin = margin
 
@@ -60,6 +67,7 @@ class ImageGroundedChoice(WordedTask):
             reference=Reference(answer=choice.letter, boxes=(box,)),
             answer=choice.letter,
             as_video=False,
+            thinks=self.thinks,
             thought=f"The {right} is farthest to the {side}: {choice.letter}",
             after=f"<glue>{box_in_words(box)}</glue>",
         )

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.tasks.dataset import TaskDataset
 from remot.seeding import numpy_generator
-from remot.structures import Question, ReferencedQuestion
+from remot.structures import CloserLook, Question, ReferencedQuestion
 
 
 class MixedDataset(Dataset[Sample]):
@@ -48,6 +48,14 @@ class MixedDataset(Dataset[Sample]):
         sample = part[turn]
         question = as_task(sample.question, name)
         return replace(sample, question=replace(question, prompt_id=f"{self.split}/{epoch}/{number}"))
+
+    def look_again(self, prompt_id: str, look: CloserLook) -> Sample | None:
+        """The prompt of that name with other frames, see :meth:`TaskDataset.look_again`; None if it keeps its own."""
+        epoch, number = (int(word) for word in prompt_id.split("/")[-2:])
+        turn, place = divmod(epoch * self.num_prompts + number, len(self.parts))
+        _, part = self.parts[self._order(turn)[place]]
+        sample = part.look_again(turn, look) if isinstance(part, TaskDataset) else None
+        return sample and replace(sample, question=replace(sample.question, prompt_id=prompt_id))
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch."""

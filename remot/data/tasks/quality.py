@@ -35,13 +35,20 @@ class PictureQuality(WordedTask):
             strong that is: none, slight or strong.
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "classification"
     needs: ClassVar[str] = "pictures"
 
-    def __init__(self, ask: Ask = "kind", frames: FrameSampling | None = None, wordings: Path | None = None) -> None:
-        super().__init__(frames, wordings)
+    def __init__(
+        self,
+        ask: Ask = "kind",
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(frames, wordings, thinks)
         if ask != "kind" and ask not in KINDS:
             msg = f"classification: ask is kind, {', '.join(KINDS)}; got {ask!r}"
             raise ConfigError(msg)
@@ -64,6 +71,7 @@ class PictureQuality(WordedTask):
             reference=Reference(answer=answer),
             answer=answer,
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"I look at how sharp, clean and bright the pictures are: {answer}.",
             verdict=answer,
             edit=edit,

@@ -24,6 +24,7 @@ class ObjectTracking(WordedTask):
         wordings: A file of wordings to use instead.
         num_boxes: Boxes asked for.
         repeat_last: The last frame stands for the last two boxes.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     name = "tracking"
@@ -35,11 +36,12 @@ class ObjectTracking(WordedTask):
         wordings: Path | None = None,
         num_boxes: int = 8,
         repeat_last: bool = True,  # noqa: FBT001, FBT002 - a setting
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         if num_boxes < 2 + repeat_last:
             msg = f"tracking: num_boxes is {num_boxes}; ask for two different frames at least"
             raise ConfigError(msg)
-        super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), wordings)
+        super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), wordings, thinks)
         self.num_boxes = num_boxes
         self.repeat_last = repeat_last
 
@@ -60,6 +62,7 @@ class ObjectTracking(WordedTask):
             reference=Reference(boxes=tuple(boxes)),
             answer=f"[{', '.join(map(box_in_words, boxes))}]",
             as_video=self.frames.as_video,
+            thinks=self.thinks,
             thought=f"The {called(name)} goes from {box_in_words(boxes[0])} to {box_in_words(boxes[-1])}.",
         )
 

@@ -1,15 +1,17 @@
 """What tasks share that are asked in words of a file about frames of a clip."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
 from remot.data.tasks.base import Task
 from remot.data.tasks.frames import FrameSampling, times_in_words
+from remot.data.tasks.key_times import KeyFrames
 from remot.data.tasks.wordings import read_wordings
-from remot.structures import Clip
+from remot.structures import Clip, CloserLook
 
 
 class WordedTask(Task):
@@ -18,14 +20,27 @@ class WordedTask(Task):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and tell it in the response.
     """
 
     family: ClassVar[str] = "videochat"
 
-    def __init__(self, frames: FrameSampling | None = None, wordings: Path | None = None) -> None:
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
         self.frames = frames if frames is not None else FrameSampling()
+        self.thinks = thinks
         self.wordings = read_wordings(self.name, self.family, wordings)
         self.common = read_wordings("common", self.family, wordings)
+
+    def closer(self, look: CloserLook) -> Self:
+        """See :meth:`Task.closer`."""
+        task = copy.copy(self)
+        task.frames = KeyFrames.after(self.frames, look)
+        return task
 
     def text(
         self,
@@ -50,8 +65,10 @@ class WordedTask(Task):
         lines = [
             self.wordings.say(use, generator, **places),
             options,
-            self.wordings.say("closing", generator, **places),
+            self.wordings.say("closing" if self.thinks else "closing_at_once", generator, **places),
         ]
-        if not self.frames.as_video and len(shown) > 1:
-            lines = [self.common.say("times", generator, times=times_in_words(clip, tuple(shown))), *lines]
+        if self.frames.tells_times and len(shown) > 1:
+            times = times_in_words(clip, tuple(shown), self.frames.time_decimals)
+            use = "video_times" if self.frames.as_video else "times"
+            lines = [self.common.say(use, generator, times=times), *lines]
         return "\n".join(line for line in lines if line)

@@ -1,6 +1,6 @@
 """Boxes in completions."""
 
-from remot.rewards.reading.values import json_value, number_rows
+from remot.rewards.reading.values import json_value, number_rows, tuples_value
 from remot.structures import Box
 
 
@@ -19,7 +19,7 @@ def box_list(text: str, num_boxes: int | None = None) -> list[Box] | None:
 
 def one_box(text: str) -> Box | None:
     """The box ``[x0, y0, x1, y1]`` or ``[[x0, y0, x1, y1]]`` that ``text`` consists of."""
-    value = json_value(text.translate(str.maketrans("()", "[]")))
+    value = tuples_value(text)
     rows = number_rows(value, 4) or number_rows([value], 4)
     if rows is None or len(rows) != 1:
         return None

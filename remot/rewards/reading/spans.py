@@ -4,13 +4,12 @@ import math
 import re
 
 from remot.rewards.reading.tags import elements
-from remot.rewards.reading.values import json_value, number_rows, plain_number
+from remot.rewards.reading.values import json_value, number_rows, plain_number, tuples_value
 from remot.structures import Interval
 
 _SPAN = re.compile(r"(?<![0-9])([0-9]{1,9}(?:\.[0-9]{0,9})?) (?:to|and) ([0-9]{1,9}(?:\.[0-9]{0,9})?)", re.IGNORECASE)
 #: Most stretches that are read from one text.
 MAX_SPANS = 64
-_TO_LISTS = str.maketrans("()", "[]")
 
 
 def spans_in(text: str) -> list[Interval]:
@@ -28,16 +27,16 @@ def last_span(text: str) -> Interval | None:
 
 
 def span_list(text: str, max_spans: int = MAX_SPANS) -> list[Interval] | None:
-    """The list ``[(5.2, 10.4), (12, 13)]`` that ``text`` consists of, brackets of either kind.
+    """The list ``[(5.2, 10.4), (12, 13)]`` that ``text`` consists of, its members in brackets of either kind.
 
     Returns:
         The stretches, none for ``[]``; None if the text is anything else, one ends before it starts, a number is
         negative, or there are more than ``max_spans``.
     """
-    text = text.strip().translate(_TO_LISTS)
+    text = text.strip()
     if text.endswith(",]"):  # Python's way to write a list of one
         text = f"{text[:-2]}]"
-    rows = number_rows(json_value(text), 2)
+    rows = number_rows(tuples_value(text), 2) if text.startswith("[") else None
     if rows is None or len(rows) > max_spans or any(not 0 <= start <= end for start, end in rows):
         return None
     return [(start, end) for start, end in rows]

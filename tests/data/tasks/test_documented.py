@@ -10,6 +10,7 @@ from remot.commands.sources import data_from
 from remot.data.annotations.native import NativeReader
 from remot.data.embedded import clips_root
 from remot.data.tasks import Task, TaskDataset, TemporalGrounding
+from remot.evaluation.perception import IterativePerception
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
 
@@ -34,6 +35,11 @@ def test_the_configuration_builds():
     data = data_from(content["data"] | {"root": content["root"], "num_train_prompts_per_epoch": 9, "batch_size": 3})
     data.setup()
     assert data.prompts["train"].counts() == {"temporal_grounding": 3, "multiple_choice": 3, "motion_contrast": 3}
+
+
+def test_the_perception_of_the_page_is_the_default():
+    (content,) = [held for held in map(yaml.safe_load, blocks("yaml")) if "model" in held]
+    assert IterativePerception(**content["model"]["evaluation"]["perception"]) == IterativePerception()
 
 
 def test_the_task_of_ones_own_asks():

@@ -23,12 +23,14 @@ from remot.data.tasks import (
     PictureQuality,
     TaskDataset,
     TemporalGrounding,
+    TemporalGroundingJson,
     TemporalGroundingSpans,
 )
 from remot.data.tasks import places as places_module
 from remot.data.tasks.degradations import Blur, Darken, Noise
 from remot.data.tasks.places import lone_names, share_box
 from remot.errors import ConfigError
+from remot.rewards import TemporalRLTReward
 from remot.structures import Event, ObjectTrack, ReferencedQuestion
 from tests.data.handmade import boxes, clip_of
 
@@ -89,6 +91,18 @@ def test_grounding_leaves_out_what_happens_twice():
     assert {plan.reference.intervals for plan in plans(TemporalGrounding(), twice)} == {((1.5, 2.0),)}
     assert not TemporalGrounding().serves(happening(DOOR, ("a door opens", 3.0, 3.4)))
     assert not TemporalGrounding().serves(happening(("too short", 1.001, 1.002)))
+
+
+def test_grounding_in_json():
+    """The same stretch as another string, worth all that Temporal-RLT gives; its own words ask for it."""
+    (plan,) = plans(TemporalGroundingJson(), happening(DOOR), 1)
+    assert plan.answer == '{"start_time": "0.50", "end_time": "1.25"}'
+    assert plan.reference.intervals == ((0.5, 1.25),)
+    assert '<answer>{"start_time": "12.54", "end_time": "17.83"}</answer>' in plan.text
+    question = ReferencedQuestion(
+        "q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference
+    )
+    assert TemporalRLTReward()([plan.response], [question]).total.tolist() == [1.0]
 
 
 def test_spans_hold_every_time_something_happens():

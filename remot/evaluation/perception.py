@@ -1,0 +1,142 @@
+"""Asking again with frames where the first answer says that it is seen (iterative perception, VideoChat-R1.5)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from remot.answers import MAX_COMPLETION_CHARS
+from remot.errors import ConfigError
+from remot.evaluation.scores import JudgedCompletion
+from remot.rewards.functional.intervals import merged
+from remot.rewards.reading.spans import json_span, last_span, span_list
+from remot.rewards.reading.tags import first_element, last_element
+from remot.structures import CloserLook, Interval, PromptBatch, Question
+
+#: From the name of a prompt and where to look to that prompt with other frames, a batch of one; None if it keeps its
+#: own. A data module offers it, so that evaluation need not know clips.
+Resampler = Callable[[str, CloserLook], PromptBatch | None]
+#: From prompts and the names of their noise to one judged answer each.
+AskOnce = Callable[[PromptBatch, tuple[str, ...]], Sequence[JudgedCompletion]]
+
+
+@dataclass(frozen=True)
+class IterativePerception:
+    """How often held-out questions about times are asked, each time with other frames (arXiv 2509.21100).
+
+    The stretches of time in an answer become the densely sampled times of the next look, which shows as many frames.
+    The last answer is scored. Two perceptions and at most three stretches are published; the rest is a reconstruction.
+
+    Args:
+        num_perceptions: Looks at a clip, the first one included.
+        dense_share: Share of the frames that lie in the stretches, as far as these have so many.
+        max_stretches: An answer that lists more of them is not followed.
+        tell_times: Tell the times of the frames from the second look on. Qwen2.5-VL knows one spacing for a whole
+            video, so that it would take frames at uneven times for evenly spaced ones.
+    """
+
+    num_perceptions: int = 2
+    dense_share: float = 0.75
+    max_stretches: int = 3
+    tell_times: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_perceptions < 1 or self.max_stretches < 1 or not 0 < self.dense_share <= 1:
+            msg = f"perception: num_perceptions and max_stretches are 1 at least, dense_share in (0, 1]; got {self}"
+            raise ConfigError(msg)
+
+    def look(self, completion: str, key_times: str) -> CloserLook | None:
+        """Where to look after an answer; None if it does not say so.
+
+        Args:
+            completion: The answer; hostile.
+            key_times: The element to read, as :func:`stretches_in` does.
+        """
+        stretches = stretches_in(completion, key_times, self.max_stretches)
+        if not stretches:
+            return None
+        return CloserLook(tuple(merged(stretches)), self.dense_share, self.tell_times)
+
+
+def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval] | None:
+    """The stretches that rewards read: list or JSON of the first element ``tag``, else the last "X to Y" of the last.
+
+    Args:
+        completion: Text of which the first ``MAX_COMPLETION_CHARS`` characters are read.
+        tag: Name of the element.
+        max_stretches: Longest list.
+
+    Returns:
+        Stretches none of which ends before it starts; None if there is nothing of this kind.
+    """
+    text = completion[:MAX_COMPLETION_CHARS]
+    content = first_element(text, tag) or ""
+    listed = span_list(content, max_stretches)
+    if listed is not None:
+        return listed
+    span = json_span(content) or last_span(last_element(text, tag) or "")
+    return None if span is None or span[0] > span[1] else [span]
+
+
+@dataclass(frozen=True, eq=False)
+class LastLooks:
+    """What came of asking again.
+
+    Args:
+        judged: The last answer of each of P x G completions, with what is known of the first.
+        shown: The prompt, a batch of one, that a completion was shown last, by the completion's number; completions
+            that saw the first frames only are left out.
+    """
+
+    judged: list[JudgedCompletion]
+    shown: Mapping[int, PromptBatch]
+
+
+def look_again(
+    first: Sequence[JudgedCompletion],
+    questions: Sequence[Question],
+    perception: IterativePerception,
+    resample: Resampler,
+    ask: AskOnce,
+) -> LastLooks:
+    """Ask those completions again whose first answer says where to look.
+
+    Args:
+        first: P x G judged completions, those of one prompt one after another.
+        questions: The P questions.
+        perception: How often, and with which frames.
+        resample: Shows a prompt again.
+        ask: Answers prompts, each once.
+    """
+    group = len(first) // max(1, len(questions))
+    elements = [str(getattr(question, "key_times", "")) for question in questions for _ in range(group)]
+    open_rows = [row for row, element in enumerate(elements) if element]
+    judged = [_as_first(one) if element else one for one, element in zip(first, elements, strict=True)]
+    shown: dict[int, PromptBatch] = {}
+    for number in range(2, perception.num_perceptions + 1):
+        looks = {row: perception.look(judged[row].completion, elements[row]) for row in open_rows}
+        again = {row: resample(judged[row].prompt_id, look) for row, look in looks.items() if look is not None}
+        prompts = {row: prompt for row, prompt in again.items() if prompt is not None}
+        open_rows = list(prompts)
+        for start in range(0, len(open_rows), len(questions)):  # no more at once than in the first look
+            rows = open_rows[start : start + len(questions)]
+            names = tuple(f"{judged[row].prompt_id}/look {number}/{row % group}" for row in rows)
+            answers = ask(PromptBatch.joined([prompts[row] for row in rows]), names)
+            for row, answer in zip(rows, answers, strict=True):
+                judged[row] = _as_last(answer, judged[row], number)
+        shown |= prompts
+    return LastLooks(judged, shown)
+
+
+def _as_first(one: JudgedCompletion) -> JudgedCompletion:
+    """A first answer that may be followed by others."""
+    return replace(one, first_completion=one.completion, first_total=one.total, first_success=one.success)
+
+
+def _as_last(one: JudgedCompletion, before: JudgedCompletion, num_looks: int) -> JudgedCompletion:
+    """An answer that takes the place of the one before."""
+    return replace(
+        one,
+        num_looks=num_looks,
+        first_completion=before.first_completion,
+        first_total=before.first_total,
+        first_success=before.first_success,
+    )

@@ -1,0 +1,76 @@
+"""The part of the LightningModule that answers held-out prompts: validate, test and predict."""
+
+import contextlib
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import Any
+
+import lightning
+
+from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
+from remot.evaluation.report import as_metrics
+from remot.evaluation.scores import JudgedCompletion, score_table
+from remot.models.policy import VLMPolicy
+from remot.rollout.engine import RolloutEngine
+from remot.structures import PromptBatch
+
+
+class AnsweringModule(lightning.LightningModule):
+    """Answers held-out prompts and logs how well.
+
+    Args:
+        evaluation: How validate, test and predict decode.
+        rollout_engine: What decodes.
+    """
+
+    def __init__(self, evaluation: EvaluationSettings, rollout_engine: RolloutEngine) -> None:
+        super().__init__()
+        self.evaluation = evaluation
+        self.rollout_engine = rollout_engine
+        self._evaluating = contextlib.ExitStack()
+        self._judged: list[list[JudgedCompletion]] = []  # by batch
+
+    @property
+    @abstractmethod
+    def loaded_policy(self) -> VLMPolicy:
+        """Who answers."""
+
+    def on_validation_start(self) -> None:
+        """Gather sharded weights once: processes may have different numbers of batches."""
+        self._evaluating.enter_context(self.loaded_policy.gathered())
+
+    def on_validation_end(self) -> None:
+        """Divide them again."""
+        self._evaluating.close()
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
+        settings = self.evaluation
+        again = getattr(getattr(self.trainer, "datamodule", None), "resampler", None)
+        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine, again).judged
+
+    def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts."""
+        self._judged.append(self._evaluation_step(batch))
+
+    def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts."""
+        self._judged.append(self._evaluation_step(batch))
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Answers with their scores, as dicts: Lightning does not collect frozen records."""
+        return [asdict(judged) for judged in self._evaluation_step(batch)]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("test")
+
+    def _log_scores(self, prefix: str) -> None:
+        judged, self._judged = judged_by_all(self._judged), []
+        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged), sync_dist=True)

@@ -1,0 +1,39 @@
+"""What is loaded, and what of it is trained."""
+
+from dataclasses import dataclass, field
+
+from remot.models.adapters import Adaptation
+from remot.models.loading import ModelSource
+from remot.models.policy import PrefixSharing, VLMPolicy
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What is loaded and what of it is trained.
+
+    Args:
+        source: Weights and processor.
+        adaptation: All weights, LoRA or QLoRA; all weights if None.
+        train_vision: Train the vision tower too.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        prefix_sharing: Compute a prompt once for all its completions: ``on``, ``off``, or ``auto`` if the first prompts
+            show that it is exact.
+    """
+
+    source: ModelSource = field(default_factory=ModelSource)
+    adaptation: Adaptation | None = None
+    train_vision: bool = False
+    gradient_checkpointing: bool = False
+    prefix_sharing: PrefixSharing = "auto"
+
+    def load(self, *, with_reference: bool, with_anchor: bool) -> VLMPolicy:
+        """The policy; what the two say is told there."""
+        return VLMPolicy(
+            self.source,
+            self.adaptation,
+            train_vision=self.train_vision,
+            gradient_checkpointing=self.gradient_checkpointing,
+            prefix_sharing=self.prefix_sharing,
+            with_reference=with_reference,
+            with_anchor=with_anchor,
+        )

@@ -1,0 +1,202 @@
+"""What KL is measured against, in a real trainer: the base model, or the policy at the beginning of a GRPO phase."""
+
+from functools import partial
+
+import bitsandbytes
+import pytest
+import torch
+
+from remot.losses import GRPOLoss
+from remot.models import FullWeights, LoRA, QLoRA
+from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, GRPOObjective, PolicySettings, SFTThenGRPO
+from tests.strategies.test_grpo import FirstLetterReward
+from tests.strategies.test_module import ADAMW, fit, is_result, make_module
+from tests.tiny import make_policy
+
+ADAPTATIONS = {
+    "lora": (partial(LoRA, rank=2), False, ADAMW),
+    "lora with vision": (partial(LoRA, rank=2), True, ADAMW),
+    "qlora": (partial(QLoRA, rank=2), False, partial(bitsandbytes.optim.AdamW8bit, lr=0.01)),
+    "full": (FullWeights, False, ADAMW),
+    "full with vision": (FullWeights, True, ADAMW),
+}
+
+
+def module_of(strategy, kind="lora", **settings):
+    """A module that makes its policy as a user's does."""
+    adaptation, train_vision, optimizer = ADAPTATIONS[kind]
+    module = make_module(strategy, optimizer=optimizer, **settings)
+    source = module.policy_settings.source
+    module.policy_settings = PolicySettings(source, adaptation(), train_vision=train_vision, prefix_sharing="on")
+    return module
+
+
+def distances(notebook):
+    """KL of each step, None for supervised ones."""
+    return [step.get("train/kl") for step in notebook.logged]
+
+
+def taken_at(notebook):
+    return [step.get("train/reference_step") for step in notebook.logged]
+
+
+def trained(module):
+    return {name: p.detach().clone() for name, p in module.policy.named_parameters() if p.requires_grad}
+
+
+# -- which reference -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ADAPTATIONS)
+def test_after_sft_the_distance_begins_at_exactly_zero(kind, tmp_path):
+    notebook, _ = fit(module_of(SFTThenGRPO(2), kind), tmp_path, max_steps=4)
+    assert distances(notebook)[:3] == [None, None, 0.0]
+    assert distances(notebook)[3] > 1e-6
+    assert taken_at(notebook) == [None, None, 2, 2]
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_against_the_base_model_the_distance_is_what_sft_did(kind, tmp_path):
+    notebook, _ = fit(module_of(SFTThenGRPO(2, reference="base"), kind), tmp_path, max_steps=3)
+    assert distances(notebook)[2] > 1e-3
+    assert taken_at(notebook) == [None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_the_reference_has_the_weights_of_sft_alone(kind, tmp_path):
+    """Those of a run that ends where the phase changes, two reinforced steps later."""
+    supervised, both = module_of(SFT(), kind), module_of(SFTThenGRPO(2), kind)
+    fit(supervised, tmp_path, max_steps=2)
+    fit(both, tmp_path, max_steps=4)
+    wanted = list(trained(supervised).values())
+    pairs = list(both.policy.anchor.pairs(both.policy.model))
+    assert len(pairs) == len(wanted) > 10
+    assert all(torch.equal(frozen, weight) for (frozen, _), weight in zip(pairs, wanted, strict=True))
+    assert not all(torch.equal(frozen, now) for frozen, now in pairs)
+
+
+def test_alternation_can_take_it_anew_in_each_phase(tmp_path):
+    strategy = AlternatingSFTGRPO(1, 2, reference="phase_start")
+    notebook, _ = fit(module_of(strategy), tmp_path, max_steps=6)
+    assert taken_at(notebook) == [None, 1, 1, None, 4, 4]
+    first, second, third, fourth = (distance for distance in distances(notebook) if distance is not None)
+    assert first == third == 0.0
+    assert min(second, fourth) > 1e-6
+
+
+def test_a_phase_that_is_entered_late_takes_it_late(tmp_path):
+    """Three updates a rollout go over the supervised step 5 and the beginning of the phase, 6."""
+    grpo = GRPOObjective(
+        num_completions=3, max_new_tokens=4, updates_per_rollout=3, reward=FirstLetterReward(), loss=GRPOLoss(beta=0.05)
+    )
+    strategy = AlternatingSFTGRPO(1, 4, reference="phase_start")
+    notebook, _ = fit(module_of(strategy, grpo=grpo), tmp_path, max_steps=10)
+    assert notebook.steps == [0, 1, 4, 7]
+    assert taken_at(notebook) == [None, 1, 1, 7]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "beta", "anchored"),
+    [(SFTThenGRPO(1), 0.05, True), (SFTThenGRPO(1), 0.0, False), (SFTThenGRPO(1, "base"), 0.05, False),
+     (GRPO(), 0.05, False), (SFT(), 0.05, False), (AlternatingSFTGRPO(1, 1), 0.05, False)],
+)  # fmt: skip
+def test_memory_for_it_is_taken_only_where_it_is_used(strategy, beta, anchored):
+    grpo = GRPOObjective(reward=FirstLetterReward(), loss=GRPOLoss(beta=beta))
+    module = module_of(strategy, "full", grpo=grpo)
+    module.configure_model()
+    assert (module.policy.anchor is not None) is anchored
+    has_copy = strategy.name != "SFT" and beta > 0 and not anchored
+    assert (module.policy.reference is not None) is has_copy
+
+
+# -- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 2, 3])
+@pytest.mark.parametrize("kind", ADAPTATIONS)
+def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, tmp_path):
+    """Before the change of phase, at it, and after it."""
+    make = partial(module_of, SFTThenGRPO(2), kind)
+    whole, first, second = make(), make(), make()
+    at_once, _ = fit(whole, tmp_path, max_steps=5)
+    begun, trainer = fit(first, tmp_path, max_steps=interrupted_at)
+    trainer.save_checkpoint(tmp_path / "some.ckpt")
+    continued, _ = fit(second, tmp_path, max_steps=5, ckpt_path=tmp_path / "some.ckpt", adapter_seed=99)
+    logged = begun.logged + continued.logged
+    assert len(logged) == 5
+    for step, (wanted, found) in enumerate(zip(at_once.logged, logged, strict=True)):
+        assert found.keys() == wanted.keys()
+        for name in filter(is_result, wanted):
+            assert repr(found[name]) == repr(wanted[name]), (step, name)
+    weights = trained(second)
+    assert all(torch.equal(weights[name], weight) for name, weight in trained(whole).items())
+
+
+def test_resumed_alternation_is_the_same_run(tmp_path):
+    """Interrupted in a reinforced phase whose reference is neither the base model nor the policy of that moment."""
+    make = partial(module_of, AlternatingSFTGRPO(1, 2, reference="phase_start"))
+    at_once, _ = fit(make(), tmp_path, max_steps=6)
+    _, trainer = fit(make(), tmp_path, max_steps=5)
+    trainer.save_checkpoint(tmp_path / "five.ckpt")
+    continued, _ = fit(make(), tmp_path, max_steps=6, ckpt_path=tmp_path / "five.ckpt", adapter_seed=99)
+    assert distances(continued) == distances(at_once)[5:]
+    assert distances(continued)[0] > 1e-6
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_checkpoint_holds_the_reference_once_there_is_one(kind, tmp_path):
+    module = module_of(SFTThenGRPO(1), kind)
+    held = []
+    for max_steps in (1, 2):
+        _, trainer = fit(module_of(SFTThenGRPO(1), kind), tmp_path, max_steps=max_steps)
+        trainer.save_checkpoint(tmp_path / "some.ckpt")
+        held.append(torch.load(tmp_path / "some.ckpt", weights_only=True))
+    before, after = held
+    module.configure_model()
+    names = {f"policy.{name}" for name in trained(module)}
+    assert set(before["state_dict"]) == set(before["remot"]["trained"]) == set(after["remot"]["trained"]) == names
+    further = set(after["state_dict"]) - names
+    assert len(further) == len(names)
+    assert all("anchor" in name for name in further)
+    assert "reference_step" not in before["remot"]
+    assert after["remot"]["reference_step"] == 1
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_a_run_against_the_base_model_takes_no_reference_from_a_checkpoint(kind, tmp_path):
+    """The same step as that of a run which has never taken one."""
+    notebooks = []
+    for begun_with in ("phase_start", "base"):
+        _, trainer = fit(module_of(SFTThenGRPO(1, reference=begun_with), kind), tmp_path, max_steps=1)
+        trainer.save_checkpoint(tmp_path / "one.ckpt")
+        if begun_with == "phase_start":
+            held = torch.load(tmp_path / "one.ckpt", weights_only=True)
+            plain = make_policy("qwen3_vl", ADAPTATIONS[kind][0](), with_anchor=True)
+            held["state_dict"] |= {  # as if it had been taken
+                f"policy.{name}": torch.zeros_like(weight)
+                for name, weight in plain.named_parameters()
+                if "anchor" in name
+            }
+            held["remot"]["reference_step"] = 0
+            torch.save(held, tmp_path / "one.ckpt")
+        continued = module_of(SFTThenGRPO(1, reference="base"), kind)
+        notebooks.append(fit(continued, tmp_path, max_steps=2, ckpt_path=tmp_path / "one.ckpt")[0])
+    one, other = notebooks
+    assert distances(one) == distances(other)
+    assert distances(one)[0] > 1e-3
+
+
+def test_after_sft_alone_a_run_can_go_on_from_its_policy(tmp_path):
+    """A checkpoint of SFT, continued by SFT then GRPO: the reference is the policy that was loaded."""
+    _, trainer = fit(module_of(SFT()), tmp_path, max_steps=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    notebook, _ = fit(module_of(SFTThenGRPO(1)), tmp_path, max_steps=4, ckpt_path=tmp_path / "two.ckpt")
+    assert distances(notebook)[0] == 0.0
+    assert taken_at(notebook) == [2, 2]
+
+
+def test_a_module_that_is_fitted_twice_takes_it_twice(tmp_path):
+    module = module_of(SFTThenGRPO(1))
+    fit(module, tmp_path, max_steps=3)
+    notebook, _ = fit(module, tmp_path, max_steps=3)
+    assert distances(notebook)[1] == 0.0
