@@ -8,7 +8,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ from remot.models.adapters import Adaptation, FullWeights
 from remot.models.anchor import frozen_copy
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.footprint import Footprint, footprint_of
-from remot.models.loading import ModelSource, describe_source
+from remot.models.loading import ModelSource
 from remot.models.logprobs import token_logprobs
 from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.processing import process_prompts
 from remot.models.sharding import Sharding
-from remot.models.sharing import SEPARATE, Packing, agreed, first_exact
+from remot.models.sharing import Packing, PackingChoice, PrefixSharing
 from remot.models.texts import PolicyTexts
 from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
@@ -30,8 +30,6 @@ from remot.structures import PromptBatch
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import Cache, PreTrainedModel
-
-PrefixSharing = Literal["auto", "on", "off"]
 
 
 class VLMPolicy(nn.Module):
@@ -65,8 +63,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing: Packing | None = None
-        self._packing_is_agreed = False
+        self._packing = PackingChoice()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         self.train_vision = train_vision
@@ -102,27 +99,7 @@ class VLMPolicy(nn.Module):
 
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
-        if self._packing is None:
-            ways = self._ways_to_share
-            if self.prefix_sharing == "auto":
-                with self.gathered():
-                    self._packing = first_exact(self, encoded, ways, describe_source(self.source))
-            else:
-                self._packing = ways[0] if self.prefix_sharing == "on" else SEPARATE
-        return self._packing
-
-    def agreed_packing(self, encoded: EncodedPrompts) -> Packing:
-        """As :meth:`packing`, and in all processes alike: the plainest way that any of them takes. All must call it."""
-        if not self._packing_is_agreed:
-            own = self.packing(encoded)
-            self._packing = agreed([*self._ways_to_share, SEPARATE], own, self.device)
-            self._packing_is_agreed = True
-        return self.packing(encoded)
-
-    @property
-    def _ways_to_share(self) -> list[Packing]:
-        masks = self.source.row_masks(self.device, is_sharded=self.sharding is not None)
-        return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
+        return self._packing.of(self, encoded)
 
     @property
     def footprint(self) -> Footprint:
@@ -230,7 +207,7 @@ class VLMPolicy(nn.Module):
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
-        packing = self.agreed_packing(encoded)
+        packing = self._packing.of_all_processes(self, encoded)
         return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
 
     def scored(
