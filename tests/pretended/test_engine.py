@@ -1,11 +1,13 @@
 """The engine on the pretended GPU: all that it does there and not on a processor, with the numbers of a processor."""
 
+import contextlib
 import copy
 import logging
 
 import pytest
 import torch
 
+from remot.errors import ConfigError
 from remot.models.footprint import Footprint
 from remot.rollout.drawn import DecodeRequest
 from remot.rollout.engine import RolloutEngine
@@ -137,6 +139,24 @@ def test_a_graph_that_is_wanted_and_cannot_be_recorded_is_an_error(one_policy, m
     with PretendedGpu() as gpu, pytest.raises(RuntimeError, match="capture"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
     assert gpu.runtime.current is gpu.runtime.main
+
+
+def test_sharded_weights_are_not_recorded(one_policy):
+    here = roll_out(copy.deepcopy(one_policy), make_batch(2))
+    with PretendedGpu() as gpu:
+        there = on_gpu(one_policy)
+        there.sharding = AlwaysGathered()
+        assert_same(roll_out(there, make_batch(2)), here)
+        assert gpu.runtime.graphs == []
+        with pytest.raises(ConfigError, match="divided over processes"):
+            roll_out(there, make_batch(2), decode="cuda_graph")
+
+
+class AlwaysGathered:
+    """Stands for weights divided over processes, in a rollout."""
+
+    def gathered(self):
+        return contextlib.nullcontext()
 
 
 def test_a_mask_of_the_host_is_an_error(one_policy, monkeypatch):
