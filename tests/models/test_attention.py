@@ -175,8 +175,11 @@ def test_a_saved_model_does_not_ask_for_our_kernel(tmp_path):
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("family", FAMILIES)
 def test_blocks_on_a_gpu(family):
-    """Log-probabilities and gradients over blocks, compiled, in bfloat16 as they are trained, for three lengths."""
-    flex, dense = (make_lora_policy(family, attention=attention).cuda().bfloat16() for attention in ("flex", "sdpa"))
+    """Log-probabilities and gradients over blocks, compiled, in bfloat16 as they are trained, for three lengths.
+
+    On a processor two ways to compute them differ by 0.002 at most, and their gradients' cosine is 0.99996 or more.
+    """
+    flex, dense = (make_lora_policy(family, attention=attention).bfloat16().cuda() for attention in ("flex", "sdpa"))
     for num_tokens in (5, 60, 200):
         completions, mask = random_completions(dense, 3, 3, num_tokens)
         completions, mask = completions.cuda(), mask.cuda()
@@ -187,8 +190,8 @@ def test_blocks_on_a_gpu(family):
             logprobs.sum().backward()
             gradient = torch.cat([p.grad.flatten().float() for p in policy.trainable_parameters()])
             results.append((logprobs.float(), gradient))
-        assert (results[0][0] - results[1][0]).abs().mean() < 0.1
-        assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.99
+        assert (results[0][0] - results[1][0]).abs().mean() < 0.01
+        assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.999
     assert isinstance(packed_block_mask(prompt_mask_of((3,), 3).cuda(), 1, 5, 128), BlockMask)
 
 
