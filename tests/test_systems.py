@@ -20,6 +20,7 @@ from remot.strategies import ShuffledFrames
 SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
 OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
 LEARN = SYSTEMS / "quickstart_learn.yaml"
+NO_GRAPHS = SYSTEMS / "quickstart_no_graphs.yaml"
 NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 every_system = pytest.mark.parametrize("name", NAMES)
 
@@ -59,7 +60,7 @@ def recipe(tmp_path_factory):
 
 
 def test_there_is_a_file_for_each_system():
-    assert {path.stem for path in SYSTEMS.glob("*.yaml")} == {*NAMES, OVERRIDES.stem, LEARN.stem}
+    assert {path.stem for path in SYSTEMS.glob("*.yaml")} == {*NAMES, OVERRIDES.stem, LEARN.stem, NO_GRAPHS.stem}
 
 
 @every_system
@@ -152,13 +153,24 @@ def test_takes_a_step_with_the_overrides(name, fit):
 
 
 @every_system
-def test_learning_takes_all_weights_and_no_reference(name, fit):
+def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, fit):
     cli = fit(SYSTEMS / f"{name}.yaml", OVERRIDES, LEARN)
     grpo = cli.model.objectives["GRPO"]
     assert (cli.model.strategy.name, cli.model.policy_settings.adaptation) == ("SFTThenGRPO", None)
-    assert (grpo.loss.beta, grpo.needs_reference) == (0.0, False)
+    assert cli.model.strategy.reference == "phase_start"
+    assert grpo.loss.beta == (0.01 if name == "remot" else 0.04)  # the system's own
     assert grpo.max_new_tokens == cli.model.evaluation.max_new_tokens == 224
     assert cli.model.objectives["SFT"].loss_on == "response"
+
+
+def test_without_graphs_the_same_tasks_are_asked_and_none_is_told(fit):
+    recipe, short = (fit(SYSTEMS / "video_str.yaml", OVERRIDES, LEARN, *more) for more in ((), (NO_GRAPHS,)))
+    tasks = [cli.datamodule.tasks for cli in (recipe, short)]
+    assert [type(task) for task in tasks[0]] == [type(task) for task in tasks[1]]
+    graphs = [[getattr(task, "num_graphs", 0) for task in some] for some in tasks]
+    assert sum(graphs[0]) == 18
+    assert sum(graphs[1]) == 0
+    assert short.model.objectives["GRPO"].max_new_tokens == short.model.evaluation.max_new_tokens == 336
 
 
 def test_triplets_and_tasks_are_learnt_and_scored_together(fit, tmp_path, capsys):

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
+from remot.callbacks.interrupt import checkpoint_to_write
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import log_run_facts, mlflow_loggers
 
@@ -25,6 +26,7 @@ class RunSummary(lightning.Callback):
     def __init__(self, export: bool = True) -> None:  # noqa: FBT001, FBT002 (a config key)
         self.export = export
         self._export_folder: Path | None = None
+        self._saved_step: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Tag the run, and say how many prompts each task has if there are several."""
@@ -48,8 +50,16 @@ class RunSummary(lightning.Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Remember the MLflow run, so that a continued run goes on in it."""
+        self._saved_step = trainer.global_step
         for logger in mlflow_loggers(trainer.loggers):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
+
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Save once more if steps came after the last checkpoint: lightning saves at the end only what never was."""
+        keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
+        if keeps_last and self._saved_step not in (None, trainer.global_step):
+            path, _ = checkpoint_to_write(trainer)
+            trainer.save_checkpoint(path)
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from remot.callbacks import InterruptCheckpoint, PhaseProgressBar
+from remot.callbacks import InterruptCheckpoint, PhaseProgressBar, RunSummary
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -150,3 +150,36 @@ def test_handler_is_given_back_after_an_error(tmp_path):
         trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False).fit(Failing(at_step=-1))
     assert signal.getsignal(signal.SIGINT) is before
     assert not list(Path(tmp_path).glob("**/*.ckpt"))
+
+
+class Whole(Interrupted):
+    """Is never interrupted."""
+
+    def __init__(self):
+        super().__init__(at_step=-1)
+
+
+@pytest.mark.parametrize(("every", "saved_first"), [(3, True), (4, True), (100, False)])
+def test_the_last_checkpoint_is_of_the_last_step(tmp_path, every, saved_first):
+    """Saved at steps 3 and 6, 4 and 8, or never before the end: it holds step 8 each time."""
+    model, folder, seen = Whole(), tmp_path / "kept", []
+    keeper = ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0, every_n_train_steps=every)
+    trainer = trainer_in(tmp_path, keeper, RunSummary(export=False))
+    trainer.callbacks[0].on_fit_start = lambda *_: None  # asks for a policy
+    save = trainer.save_checkpoint
+    trainer.save_checkpoint = lambda *a, **k: (seen.append(trainer.global_step), save(*a, **k))[1]
+    trainer.fit(model)
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 8
+    assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)
+    assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
+    assert (seen[:-1] != []) == saved_first
+    assert len(seen) == len(set(seen)), "saved twice at one step"
+
+
+def test_nothing_is_saved_where_no_last_checkpoint_is_wanted(tmp_path):
+    keeper = ModelCheckpoint(dirpath=tmp_path / "kept", save_last=False, save_top_k=-1, every_n_train_steps=3)
+    trainer = trainer_in(tmp_path, keeper, RunSummary(export=False))
+    trainer.callbacks[0].on_fit_start = lambda *_: None
+    trainer.fit(Whole())
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["epoch=0-step=3.ckpt", "epoch=0-step=6.ckpt"]
