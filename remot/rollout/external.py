@@ -110,8 +110,8 @@ def external_rollout(
     unknown = rollout.logprobs.isnan() & rollout.completion_mask
     if not bool(unknown.any()):
         return rollout
-    with policy.evaluating():
-        own = policy.completion_logprobs(encoded, rollout.token_ids, temperature=sampling.temperature)
+    with policy.evaluating():  # by this process's own choice: others may have nothing to compute
+        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=sampling.temperature)
     logprobs = torch.where(unknown, own, rollout.logprobs)
     return Rollout(rollout.token_ids, rollout.completion_mask, logprobs, rollout.texts, rollout.finished)
 

@@ -7,16 +7,18 @@ from functools import partial
 import pytest
 import torch
 
+from remot import losses
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA
 from remot.models.attention import RowMask
 from remot.models.sharing import Packing
 from remot.rollout.sampling import SamplingSettings
+from remot.strategies.dynamic import DynamicSampling
 from remot.strategies.sft import SFTObjective
 from tests.pretended.gpu import PretendedGpu, to_gpu
 from tests.strategies.test_grpo import ADDRESS, objective_of, update
-from tests.tiny import FAMILIES, encode, make_batch, make_mixed_batch, make_policy
+from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_mixed_batch, make_policy, random_completions
 
 #: Adaptation, whether the vision tower is trained and activations are recomputed, and the prompts.
 KINDS = {
@@ -93,3 +95,60 @@ def test_steps_are_those_of_a_processor(family, kind):
             assert gradient.is_cuda
             difference = gradient.inner - gradients_here[name]
             assert difference.norm() <= 1e-3 * gradients_here[name].norm() + 1e-6, name
+
+
+FAMILY_OF_LOSSES = {
+    type(loss).__name__: {"loss": loss}
+    for loss in (
+        *(losses.BNPOLoss(), losses.DAPOLoss(), losses.DrGRPOLoss(length=6), losses.GSPOLoss(), losses.CISPOLoss()),
+        *(losses.ScaleRLCISPOLoss(), losses.LUSPOLoss(), losses.GMPOLoss(), losses.SAPOLoss()),
+    )
+}
+COMPARISONS = {
+    type(kind).__name__: {"advantages": kind}
+    for kind in (losses.LeaveOneOutAdvantages(), losses.BatchStdAdvantages(), losses.GDPOAdvantages())
+}
+OTHERS = {
+    "corrected": {"correction": losses.TruncatedImportance()},
+    "without those cut off": {"mask_truncated": True},
+    "groups that differ": {"dynamic_sampling": DynamicSampling(max_redraws=0)},
+}
+
+
+@pytest.mark.slow  # formulas that make no difference between devices
+@pytest.mark.parametrize("changes", (cases := FAMILY_OF_LOSSES | COMPARISONS | OTHERS).values(), ids=cases)
+def test_every_objective_mixes_no_devices(changes):
+    policy = make_lora_policy(attention="auto")
+    policy.logit_bias[policy.eos_token_ids[0]] = 3.0
+
+    def updated(policy):
+        prepared = objective_of(**changes, updates_per_rollout=2).prepare(policy, make_batch(2), ADDRESS, 1)
+        return update(prepared, policy)[0]
+
+    wanted = updated(copy.deepcopy(policy))
+    with PretendedGpu():
+        assert_same_numbers(updated(to_gpu(policy)), wanted)
+
+
+@pytest.mark.parametrize("adaptation", [LoRA(), FullWeights()], ids=["adapters", "weights"])
+def test_a_reference_taken_anew(adaptation):
+    """It is what the policy was when it was taken, there too."""
+    policy = make_policy(adaptation=adaptation, attention="auto", with_anchor=True)
+    completions, mask = random_completions(policy, 2, 2, 3)
+    with PretendedGpu():
+        encoded, completions, mask = encode(to_gpu(policy), make_batch(2)), completions.cuda(), mask.cuda()
+        with torch.no_grad():
+            randomise_there(policy.trainable_parameters())
+            policy.anchor.take(policy.model, 1)
+            taken = policy.completion_logprobs(encoded, completions)[mask].tolist()
+            randomise_there(policy.trainable_parameters())
+            moved_on = policy.completion_logprobs(encoded, completions)[mask].tolist()
+            reference = policy.completion_logprobs(encoded, completions, use_reference=True)[mask].tolist()
+    assert reference == pytest.approx(taken, abs=1e-5)
+    assert reference != pytest.approx(moved_on, abs=1e-2)
+
+
+def randomise_there(parameters):
+    """Other weights, that grow with their place."""
+    for number, parameter in enumerate(parameters, start=1):
+        parameter.add_(0.01 * number)
