@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -12,8 +13,13 @@ import yaml
 NEAREST = "(nearest that exists:"
 #: How the parser says that no class has the name given.
 NOT_A_CLASS = "dot import path string: "
+#: How the parser begins to say that a value has none of several types, and that a class is another than was expected.
+NO_TYPE_FITS = "Does not validate against any of the Union subtypes"
+NOT_A_SUBCLASS = "does not correspond to a subclass of"
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
+#: A class in a message, unless it is built in.
+_DOTTED_CLASS = re.compile(r"<class '([\w.]+)\.(\w+)'>")
 #: Types whose subclasses are no suggestion.
 BUILT_IN = (list, dict, tuple, str, int, float, type(None))
 
@@ -27,24 +33,39 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
         types: Type of each key, for the names of classes.
     """
     text = " ".join(message.split())
+    core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
-        return _core(text)
-    wrong = _wrong_word(text)
-    if NOT_A_CLASS in text:
+        return core
+    wrong = _wrong_word(core)
+    if NOT_A_CLASS in core:
         suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
     else:
         suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
-    return _core(text) + (f" {NEAREST} {suggestion})" if suggestion else "")
+    return core + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
 def _core(text: str) -> str:
     """The clause of a union's error that is about the user's value, or the whole text."""
-    where, found, rest = text.partition(" Does not validate against any of the Union subtypes")
+    where, found, rest = text.partition(f" {NO_TYPE_FITS}")
     if not found:
         return text
     key = where.split(": - ")[0].rstrip(": -")
-    clauses = [clause for clause in rest.partition("Errors: - ")[2].split(" - ") if "NoneType" not in clause[:40]]
-    return f"{key}: {clauses[0].strip()}" if clauses else f"{key}: the value does not fit"
+    clauses = [clause.partition(" Given value type:")[0].strip() for clause in rest.split(" - ")[1:]]
+    about_value = [
+        clause for clause in clauses if not clause.startswith(NO_TYPE_FITS) and "NoneType" not in clause[:40]
+    ]
+    return f"{key}: {min(about_value, key=_rank)}" if about_value else f"{key}: the value does not fit"
+
+
+def _rank(clause: str) -> int:
+    """How far a clause of a union is from what the user meant: of several classes, all but one say "another class"."""
+    if NEAREST in clause:
+        return 0
+    if NOT_A_CLASS in clause:
+        return 2
+    if _wrong_word(clause):
+        return 1
+    return 4 if NOT_A_SUBCLASS in clause else 3
 
 
 def _wrong_word(text: str) -> str:
@@ -85,8 +106,18 @@ def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
 
 def _nearest_of_class(wrong: str, text: str) -> str:
     """Nearest setting of the classes that were expected, all of them if none is near, "" if no class was."""
-    settings = {name for one in _expected_classes(text, {}) for name in inspect.signature(one).parameters}
-    return _nearest_or_all(wrong, settings) if wrong else ""
+    if not wrong:
+        return ""
+    return _nearest_or_all(wrong, {name for one in _expected_classes(text, {}) for name in _settings(one)})
+
+
+def _settings(one: type) -> Iterator[str]:
+    """Names of a class's settings, and of those of its parents that it passes on as ``**settings``."""
+    for name, parameter in inspect.signature(one).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            yield from (setting for parent in one.__bases__ if parent is not object for setting in _settings(parent))
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            yield name
 
 
 def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
@@ -101,12 +132,11 @@ def _nearest_or_all(wrong: str, names: set[str]) -> str:
 
 def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:
     """The classes a message says were expected, else those that fit the key it is about."""
-    _, found, rest = text.partition("Subtypes: [<class '")
-    if found:
-        module, _, name = rest.partition("'")[0].rpartition(".")
-        return list(_subclasses(getattr(importlib.import_module(module), name)))
+    said = " ".join(re.findall(r"Subtypes: \[(.*?)\] Errors:", text))
+    named = [getattr(importlib.import_module(module), name) for module, name in _DOTTED_CLASS.findall(said)]
     key = text.partition('key "')[2].partition('"')[0]
-    parents = (one for one in _parts_of(types.get(key)) if isinstance(one, type) and not issubclass(one, BUILT_IN))
+    fitting = (one for one in _parts_of(types.get(key)) if isinstance(one, type) and not issubclass(one, BUILT_IN))
+    parents = named or fitting
     return [child for parent in parents for child in (parent, *_subclasses(parent)) if not inspect.isabstract(child)]
 
 

@@ -92,10 +92,12 @@ class ReferenceReward(Reward):
     Attributes:
         name: Metric key; the total's part.
         extra_parts: Names of further parts that :meth:`score` tells of.
-        success_at: Total from which a completion succeeds; None for a reward that has no say in that.
+        success_part: Part that decides whether a completion succeeds; the total if "".
+        success_at: Value of that part from which it does; None for a reward that has no say in that.
     """
 
     extra_parts: tuple[str, ...] = ()
+    success_part: str = ""
     success_at: float | None = 1.0
 
     @abstractmethod
@@ -121,7 +123,8 @@ class ReferenceReward(Reward):
         parts = {key: table[:, column] for column, key in enumerate(keys)}
         total = parts[self.name]
         # A hair below the threshold is float32's doing.
-        success = ~total.isnan() if self.success_at is None else total >= self.success_at - 1e-6
+        judged = parts[self.success_part or self.name]
+        success = ~judged.isnan() if self.success_at is None else judged >= self.success_at - 1e-6
         return RewardOutput(total=total, parts=parts, success=success)
 
     def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float]:

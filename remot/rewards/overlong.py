@@ -1,19 +1,15 @@
 """Is the completion about to be cut off?"""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 
 from remot.answers import parse_response
 from remot.errors import ConfigError
 from remot.rewards.base import Reward
-from remot.rewards.conciseness import count_words
+from remot.rewards.counting import CountUnit, check_unit, lengths_of
 from remot.rewards.functional import all_right
 from remot.structures import Question, RewardOutput
-
-OverlongUnit = Literal["tokens", "words", "characters"]
-_COUNTS: Mapping[OverlongUnit, Callable[[str], int]] = {"words": count_words, "characters": len}
 
 
 def soft_overlong(length: float, max_length: float, cache: float) -> float:
@@ -44,16 +40,14 @@ class SoftOverlongReward(Reward):
 
     name = "overlong"
 
-    def __init__(self, max_length: int, cache: int, unit: OverlongUnit = "tokens") -> None:
+    def __init__(self, max_length: int, cache: int, unit: CountUnit = "tokens") -> None:
         if not 0 < cache <= max_length:
             msg = f"the overlong penalty needs 0 < cache <= max_length; got cache {cache}, max_length {max_length}"
             raise ConfigError(msg)
-        if unit != "tokens" and unit not in _COUNTS:
-            msg = f"the overlong penalty counts in tokens or {' or '.join(_COUNTS)}, not {unit!r}"
-            raise ConfigError(msg)
+        check_unit(unit)
         self.max_length = max_length
         self.cache = cache
-        self.unit: OverlongUnit = unit
+        self.unit: CountUnit = unit
 
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score B completions by their words or characters.
@@ -64,7 +58,7 @@ class SoftOverlongReward(Reward):
         if self.unit == "tokens":
             msg = "the overlong penalty counts tokens, which texts do not tell: call rate(), or count words"
             raise ValueError(msg)
-        return self._output(completions, questions, [_COUNTS[self.unit](text) for text in completions])
+        return self._output(completions, questions, lengths_of(completions, self.unit, None))
 
     def rate(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]

@@ -37,6 +37,7 @@ class TemporalRLTReward(ReferenceReward):
     """
 
     extra_parts = ("accuracy", "format")
+    success_part = "accuracy"
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class TemporalRLTReward(ReferenceReward):
         self.kind: Kind = kind
         self.accuracy_weight = accuracy_weight
         self.format_weight = format_weight
-        self.success_at = success_at * accuracy_weight
+        self.success_at = success_at
         self.name = name
         self._letter = ExactAnswerReward("letter")
 

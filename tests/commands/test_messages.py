@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from remot.cli import EXIT_BAD_INPUT, main
-from remot.commands.messages import explain, keys_of_files
+from remot.commands.messages import NEAREST, explain, keys_of_files
 from remot.data.video import write_video
 from tests.data.handmade import SIZE, camera_clip, mixed_clips, write_folder
 
@@ -109,6 +109,45 @@ def test_misspelt_in_a_file(complaint, tmp_path, section, wrong, nearest):
     sentence = complaint("fit", "--config", file)
     assert wrong in sentence
     assert sentence.endswith(nearest)
+
+
+@pytest.mark.parametrize(
+    ("task", "wrong", "nearest"),
+    [
+        ("TrackNearest", "max_node", "max_nodes"),
+        ("RelativeDirection", "map_axis", "map_axes"),
+    ],
+)
+def test_misspelt_setting_that_a_task_has_from_its_base_class(complaint, task, wrong, nearest):
+    settings = yaml.safe_dump([{"class_path": f"remot.data.tasks.{task}", "init_args": {wrong: 1}}])
+    sentence = complaint("fit", "--config", QUICKSTART, "--data.tasks", settings)
+    assert "data.tasks" in sentence
+    assert f"'{wrong}'" in sentence
+    assert sentence.endswith(f"{NEAREST} {nearest})")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("max_node", "max_nodes"),
+        ("zzz", "frames, margin_degrees, max_nodes, min_gap_metres, min_metres, min_pixels, min_ratio, num_graphs, "),
+    ],
+)
+def test_settings_that_are_passed_on_are_settings(wrong, told):
+    """The three classes hand ``**shared`` to TrackTask: its settings are theirs, and none is called ``shared``."""
+    expected = "Subtypes: [<class 'remot.data.tasks.tracks.relations.PlacedTask'>, <class 'NoneType'>]"
+    message = f'Parser key "data.tasks": Does not validate against any of the Union subtypes {expected} Errors: '
+    sentence = explain(f"{message}- Option '{wrong}' is not accepted - Expected a <class 'NoneType'>", ["shared"])
+    assert sentence.startswith(f"Parser key \"data.tasks\": Option '{wrong}' is not accepted {NEAREST} {told}")
+    assert "shared" not in sentence
+
+
+def test_setting_that_a_task_of_another_base_class_does_not_have(complaint):
+    """Motion-contrast triplets are no subclass of ``Task``: of a union's two complaints the second is the one."""
+    settings = "[{class_path: remot.data.tasks.MotionContrast, init_args: {binry: true}}]"
+    sentence = complaint("fit", "--config", QUICKSTART, "--data.tasks", settings)
+    assert "'binry'" in sentence
+    assert "subclass" not in sentence
 
 
 @pytest.mark.parametrize(

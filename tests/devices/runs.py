@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from remot.callbacks import HeldOutEvaluation
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.losses import GRPOLoss
-from remot.models import FullWeights, LoRA, VLMPolicy
+from remot.models import FullWeights, LoRA
 from remot.strategies import AlternatingSFTGRPO, GRPOObjective, PolicySettings, PostTrainingModule, SFTObjective
 from remot.strategies.dynamic import DynamicSampling
 from remot.structures import PromptBatch, RewardOutput
@@ -83,22 +83,16 @@ class Recorded(PostTrainingModule):
     """Keeps the norm of the gradients after each backward pass. Completions end at different lengths."""
 
     def configure_model(self):
-        if self.policy is not None:
-            return
-        self.norms = []
-        torch.manual_seed(0)  # what adapters begin with
-        settings = self.policy_settings
-        # what PostTrainingModule does, with adapters that are not zero before the weights are divided
-        self.policy = VLMPolicy(
-            settings.source,
-            settings.adaptation,
-            train_vision=settings.train_vision,
-            gradient_checkpointing=settings.gradient_checkpointing,
-            with_anchor=self.strategy.reference != "base",
-        )
+        if self.policy is None:
+            self.norms = []
+            torch.manual_seed(0)  # what adapters begin with
+        super().configure_model()
+
+    def divide_policy(self):
+        """Before the weights are divided: adapters that are not zero, and an end of turn that comes at any time."""
         randomise_((p for name, p in self.policy.named_parameters() if "lora_B" in name), seed=1)
         self.policy.logit_bias[self.policy.eos_token_ids[0]] = 4.0
-        self.divide_policy()
+        super().divide_policy()
 
     def manual_backward(self, loss):
         super().manual_backward(loss)

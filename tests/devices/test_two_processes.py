@@ -24,6 +24,10 @@ def ddp():
     return "ddp"
 
 
+def named(key, words):
+    return any(word in key for word in words)
+
+
 def fsdp2():
     return ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1, save_distributed_checkpoint=False)
 
@@ -118,7 +122,9 @@ def test_metrics_are_those_of_one_process(name, alone, together):
         assert len(logged) == len(wanted) == 2
         for step, wanted_step in zip(logged, wanted, strict=True):
             assert step.keys() == wanted_step.keys()
-            results = {key: value for key, value in wanted_step.items() if is_result(key) and "norm" not in key}
+            near = ("norm", "logprob_gap")  # compared apart; the gap is rounding, the order of whose sums differs
+            results = {key: value for key, value in wanted_step.items() if is_result(key) and not named(key, near)}
+            assert all(0 <= value < 1e-5 for key, value in step.items() if "logprob_gap" in key)
             assert {key: step[key] for key in results} == pytest.approx(results, rel=1e-4, abs=1e-6, nan_ok=True)
             assert step["train/grad_norm"] == pytest.approx(wanted_step["train/grad_norm"], rel=1e-4)
         assert logged[1]["train/dynamic_sampling/frac_kept"] == 0.75

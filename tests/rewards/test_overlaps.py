@@ -281,3 +281,13 @@ def test_temporal_rlt():
     assert_close(totals(TemporalRLTReward("grounded"), both, say("B"), reference=reference), [0.5 * 0.75 + 0.5, 0.25])
     only_interval = Reference(intervals=((5.0, 15.0),))
     assert np.isnan(totals(TemporalRLTReward("grounded"), both, reference=only_interval)).all()
+
+
+def test_temporal_rlt_succeeds_by_accuracy_alone():
+    """Wrong in the right form has the total 0.5, more than 0.3 for an IoU of 0.6 without the form."""
+    far, near = '{"start_time": 20, "end_time": 30}', '{"start_time": 0, "end_time": 6}'
+    question = type("Q", (), {"reference": Reference(intervals=((0.0, 10.0),))})()
+    output = TemporalRLTReward()([say(far), f"<answer>{near}</answer>", say(near)], [question] * 3)
+    assert_close(output.total, [0.5, 0.3, 0.8])
+    assert output.success.tolist() == [False, True, True]
+    assert TemporalRLTReward(success_at=0.7)([say(near)], [question]).success.tolist() == [False]

@@ -87,12 +87,9 @@ def address_of(batch, step=0):
     return RolloutAddress(0, step, tuple(question.prompt_id for question in batch.questions))
 
 
-@silent
-def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
-    """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
-    engine.hand_over(policy, 0)
-    found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
-    own = generate(
+def greedy(policy, batch):
+    """What the policy says itself."""
+    return generate(
         policy,
         encode(policy, batch),
         num_completions=1,
@@ -100,9 +97,21 @@ def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
         sampling=GREEDY,
         address=address_of(batch),
     )
+
+
+def said_by(rollout, row):
+    """Tokens of a prompt's only completion."""
+    return rollout.token_ids[row, 0][rollout.completion_mask[row, 0]].tolist()
+
+
+@silent
+def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
+    """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
+    engine.hand_over(policy, 0)
+    found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
+    own = greedy(policy, batch)
     for row, (one,) in enumerate(found):
-        wanted = own.token_ids[row, 0][own.completion_mask[row, 0]].tolist()
-        assert list(one.token_ids) == wanted
+        assert list(one.token_ids) == said_by(own, row)
         assert one.is_ended is bool(own.finished[row, 0])
     assert own.finished.any()
 
@@ -115,17 +124,8 @@ def test_new_weights_give_new_answers(engine, policy, batch):
         engine.hand_over(policy, step)
         (one,), (other,) = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
         said.append((one.token_ids, other.token_ids))
-        own = generate(
-            policy,
-            encode(policy, batch),
-            num_completions=1,
-            max_new_tokens=NUM_TOKENS,
-            sampling=GREEDY,
-            address=address_of(batch),
-        )
-        assert [list(ids) for ids in said[-1]] == [
-            own.token_ids[row, 0][own.completion_mask[row, 0]].tolist() for row in range(len(batch))
-        ]
+        own = greedy(policy, batch)
+        assert [list(ids) for ids in said[-1]] == [said_by(own, row) for row in range(len(batch))]
         randomise_((p for name, p in policy.named_parameters() if "lora_B" in name), std=0.06, seed=5)
     assert said[0] != said[1]
 

@@ -1,5 +1,6 @@
-"""What may be asked about a clip and what is refused, and how one of it is drawn."""
+"""What may be asked about a clip and what is refused, how one of it is drawn, and how often each comes."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -29,12 +30,18 @@ class HasVerdict(Protocol):
 C = TypeVar("C", bound=HasVerdict)
 
 
-def drawn(candidates: Iterable[C], generator: np.random.Generator) -> C | None:
-    """One of the candidates: a verdict first, each equally likely, then one that has it; None if there is none."""
+def drawn(found: Iterable[C | Refusal], generator: np.random.Generator) -> C | None:
+    """One of the candidates: a verdict first, each equally likely, then one that has it; None if all are refused."""
     by_verdict: dict[str, list[C]] = {}
-    for one in candidates:
-        by_verdict.setdefault(one.verdict, []).append(one)
+    for one in found:
+        if not isinstance(one, Refusal):
+            by_verdict.setdefault(one.verdict, []).append(one)
     if not by_verdict:
         return None
     alike = by_verdict[sorted(by_verdict)[int(generator.integers(len(by_verdict)))]]
     return alike[int(generator.integers(len(alike)))]
+
+
+def counted(found: Iterable[HasVerdict | Refusal]) -> Counter[str]:
+    """How often something is ``asked`` or refused, by reason."""
+    return Counter(one.reason if isinstance(one, Refusal) else "asked" for one in found)

@@ -30,9 +30,14 @@ def called(name: str) -> str:
     return plain(name.replace("_", " "))
 
 
+def kind_of(name: str) -> str:
+    """What an object is an example of: its words without the number at their end."""
+    return _NUMBER.sub("", called(name))
+
+
 def lone_names(clip: Clip) -> list[str]:
     """Objects whose words fit no other object of the clip, such as ``red crate`` but not ``blue crate 2``."""
-    kinds = [_NUMBER.sub("", called(name)).lower() for name in clip.objects]
+    kinds = [kind_of(name).lower() for name in clip.objects]
     return [name for name, kind in zip(clip.objects, kinds, strict=True) if kinds.count(kind) == 1]
 
 

@@ -14,7 +14,7 @@ from remot.errors import ConfigError
 #: A place in a wording.
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 #: Longest annotated text in a prompt, in characters.
-MAX_NAME_CHARS = 300
+MAX_TEXT_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,4 @@ def plain(text: str) -> str:
 
     Annotations come from anywhere; a ``<|video_pad|>`` in one would be taken for the place of a video.
     """
-    return " ".join(text[: 4 * MAX_NAME_CHARS].replace("<|", "<").replace("|>", ">").split())[:MAX_NAME_CHARS]
+    return " ".join(text[: 4 * MAX_TEXT_CHARS].replace("<|", "<").replace("|>", ">").split())[:MAX_TEXT_CHARS]

@@ -3,7 +3,7 @@
 import math
 import re
 
-from remot.rewards.reading.tags import elements
+from remot.rewards.reading.tags import last_element
 from remot.rewards.reading.values import json_value, number_rows, plain_number, tuples_value
 from remot.structures import Interval
 
@@ -68,7 +68,5 @@ def _number(value: object) -> float | None:
 
 def last_answer_span(completion: str) -> Interval | None:
     """The last "X to Y" inside the last answer element, as VideoChat-R1 reads it."""
-    last = None
-    for last in elements(completion, "answer"):  # noqa: B007 (the last one is meant)
-        pass
-    return None if last is None else last_span(last)
+    answer = last_element(completion, "answer")
+    return None if answer is None else last_span(answer)

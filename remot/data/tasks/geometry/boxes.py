@@ -49,11 +49,6 @@ def box_distance(first: LayoutBox, second: LayoutBox) -> float:
     )
 
 
-def centre_distance(first: LayoutBox, second: LayoutBox) -> float:
-    """Distance between the centres."""
-    return float(np.linalg.norm(first.centre_metres - second.centre_metres))
-
-
 def contains(box: LayoutBox, points: FloatArray) -> FloatArray:
     """Which of the points [R, 3] lie in the box or on it, [R] bool."""
     return np.asarray(_to_box(points, box) <= _TINY)

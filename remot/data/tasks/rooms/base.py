@@ -3,16 +3,16 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from remot.data.tasks.asking import times_lines, worded_question
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, drawn
-from remot.data.tasks.frames import FrameSampling, times_in_words
-from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.candidates import Refusal, counted, drawn
+from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
 from remot.data.tasks.wordings import read_wordings
@@ -43,25 +43,6 @@ class Candidate:
     verdict: str = ""
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A candidate in words.
-
-    Args:
-        text: The prompt.
-        answer: What stands inside ``<answer>``.
-        reference: What it is compared with.
-        thought: What leads to the answer.
-        verdict: The candidate's.
-    """
-
-    text: str
-    answer: str
-    reference: Reference
-    thought: str
-    verdict: str = field(default="")
-
-
 class RoomTask(Task):
     """A question about a room, answered from the boxes of its layout.
 
@@ -79,6 +60,8 @@ class RoomTask(Task):
     """
 
     needs: ClassVar[str] = "a 3D layout"
+    #: Things that a question points at by a name the room has once.
+    num_single: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -95,16 +78,8 @@ class RoomTask(Task):
         self.frames = FrameSampling(16, 2.0) if frames is None else frames
         self.map_axes: MapAxes = map_axes
         self.min_seen = min_seen
-        self.wordings = read_wordings(self.wording_name, "spacer", wordings)
+        self.wordings = read_wordings(self.name, "spacer", wordings)
         self.shared = read_wordings("shared", "spacer", wordings)
-
-    @property
-    def wording_name(self) -> str:
-        """Section of the wordings."""
-        return self.name
-
-    #: Things that a question points at by a name the room has once.
-    num_single: ClassVar[int] = 0
 
     def serves(self, clip: Clip) -> bool:
         """Whether the layout holds enough things; whether the frames show them, a plan finds out."""
@@ -121,52 +96,35 @@ class RoomTask(Task):
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt: a verdict is drawn first, then one of its candidates."""
-        scene = scene_of(clip, self.frames.frames_of(clip), self.min_seen)
-        chosen = drawn((one for one in self.candidates(scene, generator) if isinstance(one, Candidate)), generator)
-        if chosen is None:
-            return None
-        draft = self._draft(scene, chosen, generator)
-        return TaskPlan(
-            frame_indices=scene.frames,
-            text=draft.text,
-            reference=draft.reference,
-            answer=draft.answer,
-            as_video=self.frames.as_video,
-            thought=draft.thought,
-            verdict=draft.verdict,
-        )
+        scene = self._scene(clip)
+        chosen = drawn(self.candidates(scene, generator), generator)
+        return None if chosen is None else self._plan_of(scene, chosen, generator)
 
     def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
         """How often something is ``asked`` or refused, by reason."""
-        counts: Counter[str] = Counter()
-        for clip in clips:
-            if self.serves(clip):
-                scene = scene_of(clip, self.frames.frames_of(clip), self.min_seen)
-                for one in self.candidates(scene, generator):
-                    counts["asked" if isinstance(one, Candidate) else one.reason] += 1
-        return counts
+        scenes = (self._scene(clip) for clip in clips if self.serves(clip))
+        return counted(one for scene in scenes for one in self.candidates(scene, generator))
 
-    def _draft(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> Draft:
+    def _scene(self, clip: Clip) -> Scene:
+        return scene_of(clip, self.frames.frames_of(clip), self.min_seen)
+
+    def _plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
         cells = self._map(scene)
-        asked = [self.wordings.say("ask", generator, **chosen.places)]
-        answer, kind = chosen.right, "number"
-        if chosen.wrong:
-            choice = shuffled_choice(chosen.right, chosen.wrong, generator)
-            asked += ["Options:", choice.lines]
-            answer, kind = choice.letter, "choice"
-        times = times_in_words(scene.clip, scene.frames)
-        head = [] if self.frames.as_video else [self.shared.say("times", generator, times=times)]
+        question = worded_question(chosen, self.wordings, generator)
+        head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         hint = [self.shared.say(f"map_{self._axes(scene)}", generator, kinds=", ".join(cells))] if cells else []
-        closing = self.shared.say(kind, generator)
+        closing = self.shared.say(question.kind, generator)
         told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
-        return Draft(
-            text="\n".join([*head, *asked, *hint, closing]),
-            answer=answer,
+        return TaskPlan(
+            frame_indices=scene.frames,
+            text="\n".join([*head, *question.lines, *hint, closing]),
             reference=Reference(
-                answer=answer,
+                answer=question.answer,
                 number=None if chosen.wrong else float(chosen.right),
                 map_centres=cells or None,
             ),
+            answer=question.answer,
+            as_video=self.frames.as_video,
             thought=f"{map_text(cells)} {told}" if cells else told,
             verdict=chosen.verdict,
         )

@@ -1,13 +1,12 @@
 """How many things of a kind are in the room?"""
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
 from remot.structures import Clip
 
@@ -17,23 +16,13 @@ class ObjectCounting(RoomTask):
 
     Args:
         min_count: Fewest things of a kind; as VSI-Bench asks, two.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     name = "object_counting"
 
-    def __init__(
-        self,
-        min_count: int = 2,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, map_axes, min_seen, wordings)
+    def __init__(self, min_count: int = 2, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_count = min_count
 
     def serves(self, clip: Clip) -> bool:

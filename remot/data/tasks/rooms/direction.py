@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import permutations
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.directions import ANSWERS, VERDICTS, Difficulty, turn_degrees
-from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.errors import ConfigError
 
@@ -27,23 +26,13 @@ class RelativeDirection(RoomTask):
         difficulty: Which of the three.
         margin_degrees: How far a direction has to be from where the answer would change.
         min_metres: How far the other two must be from where one stands, between centres on the ground.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     num_single = 3
 
     def __init__(
-        self,
-        difficulty: Difficulty = "hard",
-        margin_degrees: float = 15.0,
-        min_metres: float = 0.7,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
+        self, difficulty: Difficulty = "hard", margin_degrees: float = 15.0, min_metres: float = 0.7, **shared: Any
     ) -> None:
         if difficulty not in ANSWERS or not 0 <= margin_degrees < 45:
             msg = f"RelativeDirection: difficulty is {difficulty!r} and margin_degrees {margin_degrees}; choose easy, "
@@ -51,7 +40,7 @@ class RelativeDirection(RoomTask):
         self.difficulty: Difficulty = difficulty
         self.name = f"relative_direction_{difficulty}"
         self.answers = ANSWERS[difficulty]
-        super().__init__(frames, map_axes, min_seen, wordings)
+        super().__init__(**shared)
         self.margin_degrees = margin_degrees
         self.min_metres = min_metres
 

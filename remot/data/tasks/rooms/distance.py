@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.boxes import box_distance
-from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene, kind_counts
 from remot.errors import ConfigError
 from remot.structures import Clip, LayoutBox
@@ -20,24 +19,14 @@ class AbsoluteDistance(RoomTask):
 
     Args:
         min_metres: Smallest distance that is asked about: a tenth of a metre is too coarse below, and boxes are too.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     name = "absolute_distance"
     num_single = 2
 
-    def __init__(
-        self,
-        min_metres: float = 0.3,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, map_axes, min_seen, wordings)
+    def __init__(self, min_metres: float = 0.3, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_metres = min_metres
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
@@ -61,10 +50,7 @@ class RelativeDistance(RoomTask):
         min_gap_metres: How much closer than the next one the closest must be.
         min_ratio: How many times as far away the next one must be.
         max_sets: Sets of options that are drawn for each thing.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     name = "relative_distance"
@@ -76,12 +62,9 @@ class RelativeDistance(RoomTask):
         min_gap_metres: float = 0.15,
         min_ratio: float = 1.2,
         max_sets: int = 4,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(frames, map_axes, min_seen, wordings)
+        super().__init__(**shared)
         if not 2 <= num_options <= 8 or min_gap_metres < 0 or min_ratio < 1:
             msg = (
                 f"RelativeDistance: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose "

@@ -1,22 +1,16 @@
 """In which order do things come into view?"""
 
 from collections.abc import Iterator
-from itertools import pairwise, permutations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.rooms.base import Candidate, MapAxes, RoomTask
+from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
+from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
 from remot.errors import ConfigError
 from remot.structures import Clip
-
-MAX_DRAWS = 24
-#: Kinds that are offered by VSI-Bench; and the fewest that have four orders.
-MIN_KINDS = 3
 
 
 class AppearanceOrder(RoomTask):
@@ -28,26 +22,15 @@ class AppearanceOrder(RoomTask):
     Args:
         num_kinds: How many are ordered; fewer, down to three, where a clip does not show so many in a clear order.
         num_options: Orders that are offered.
-        frames: As of all questions about rooms.
-        map_axes: As of all questions about rooms.
-        min_seen: As of all questions about rooms.
-        wordings: As of all questions about rooms.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
     """
 
     name = "appearance_order"
     needs: ClassVar[str] = "a 3D layout with a camera path and intrinsics"
 
-    def __init__(
-        self,
-        num_kinds: int = 4,
-        num_options: int = 4,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, map_axes, min_seen, wordings)
-        if not MIN_KINDS <= num_kinds <= 6 or not 2 <= num_options <= 6:
+    def __init__(self, num_kinds: int = 4, num_options: int = 4, **shared: Any) -> None:
+        super().__init__(**shared)
+        if not MIN_THINGS <= num_kinds <= 6 or not 2 <= num_options <= 6:
             msg = (
                 f"AppearanceOrder: {num_kinds} kinds and {num_options} options; choose 3 to 6 kinds and 2 to 6 options"
             )
@@ -61,25 +44,12 @@ class AppearanceOrder(RoomTask):
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
         """Drawn sets of kinds whose order is clear."""
-        entries = first_views(scene)
-        names = sorted(entries)
-        for _ in range(MAX_DRAWS):
-            for num_kinds in range(self.num_kinds, MIN_KINDS - 1, -1):
-                drawn = [names[k] for k in generator.permutation(len(names))[:num_kinds]]
-                ordered = sorted(drawn, key=lambda name: entries[name])
-                if len(drawn) < num_kinds:
-                    yield Refusal("too few kinds come into view")
-                elif any(entries[one][1] >= entries[other][0] for one, other in pairwise(ordered)):
-                    yield Refusal("two may come into view together")
-                else:
-                    yield self._candidate(ordered, generator)
-                    break
-
-    def _candidate(self, ordered: list[str], generator: np.random.Generator) -> Candidate:
-        right, *others = [", ".join(order) for order in permutations(ordered)]
-        drawn = generator.permutation(len(others))[: self.num_options - 1]
-        listed = [ordered[k] for k in generator.permutation(len(ordered))]
-        return Candidate({"kinds": ", ".join(listed)}, right, tuple(others[k] for k in drawn))
+        for found in clear_orders(first_views(scene), self.num_kinds, generator, "too few kinds come into view"):
+            if isinstance(found, Refusal):
+                yield found
+            else:
+                right, wrong, listed = order_options(found, self.num_options, generator)
+                yield Candidate({"kinds": listed}, right, wrong)
 
 
 def first_views(scene: Scene) -> dict[str, tuple[int, int]]:

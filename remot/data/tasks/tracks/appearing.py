@@ -1,23 +1,17 @@
 """Which comes into view first, when is a thing in view, where is it in the picture, and how large is it?"""
 
 from collections.abc import Iterator
-from itertools import pairwise, permutations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
 from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip
-
-MAX_DRAWS = 24
-#: The fewest that have more than two orders.
-MIN_TRACKS = 3
 
 
 class TrackOrder(TrackTask):
@@ -29,28 +23,15 @@ class TrackOrder(TrackTask):
     Args:
         num_tracks: How many are ordered; fewer, down to three, where no more come one after another.
         num_options: Orders that are offered.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_order"
     needs: ClassVar[str] = "three tracked objects that come into view one after another"
 
-    def __init__(
-        self,
-        num_tracks: int = 4,
-        num_options: int = 4,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
-        if not MIN_TRACKS <= num_tracks <= 6 or not 2 <= num_options <= 6:
+    def __init__(self, num_tracks: int = 4, num_options: int = 4, **shared: Any) -> None:
+        super().__init__(**shared)
+        if not MIN_THINGS <= num_tracks <= 6 or not 2 <= num_options <= 6:
             msg = f"{self.name}: {num_tracks} tracks and {num_options} options; choose 3 to 6 tracks and 2 to 6 options"
             raise ConfigError(msg)
         self.num_tracks = num_tracks
@@ -59,31 +40,19 @@ class TrackOrder(TrackTask):
     def serves(self, clip: Clip) -> bool:
         """Whether three things come into view at different times."""
         found = [visible(clip, name) for name in clip.objects]
-        return len({int(np.argmax(seen)) for seen in found if seen.any()}) >= MIN_TRACKS
+        return len({int(np.argmax(seen)) for seen in found if seen.any()}) >= MIN_THINGS
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
         """Drawn sets of tracks that come one after another."""
         entries = {name: (scene.shown(name), scene.clear(name)) for name in scene.names}
         firsts = {name: (int(np.argmax(a)), int(np.argmax(b))) for name, (a, b) in entries.items() if b.any()}
-        names = sorted(firsts)
-        for _ in range(MAX_DRAWS):
-            for num_tracks in range(self.num_tracks, MIN_TRACKS - 1, -1):
-                drawn = [names[k] for k in generator.permutation(len(names))[:num_tracks]]
-                ordered = sorted(drawn, key=firsts.__getitem__)
-                if len(drawn) < num_tracks:
-                    yield Refusal("too few come into view")
-                elif any(firsts[one][1] >= firsts[other][0] for one, other in pairwise(ordered)):
-                    yield Refusal("two may come into view together")
-                else:
-                    yield self._asked(scene, ordered, generator)
-                    break
-
-    def _asked(self, scene: TrackScene, ordered: list[str], generator: np.random.Generator) -> Asked:
-        right, *others = [", ".join(scene.names[name] for name in order) for order in permutations(ordered)]
-        drawn = generator.permutation(len(others))[: self.num_options - 1]
-        listed = [scene.names[ordered[k]] for k in generator.permutation(len(ordered))]
-        wrong = tuple(others[k] for k in drawn)
-        return Asked(tuple(sorted(ordered)), {"things": ", ".join(listed)}, right, wrong)
+        for found in clear_orders(firsts, self.num_tracks, generator, "too few come into view"):
+            if isinstance(found, Refusal):
+                yield found
+            else:
+                ordered = [scene.names[name] for name in found]
+                right, wrong, listed = order_options(ordered, self.num_options, generator)
+                yield Asked(tuple(sorted(found)), {"things": listed}, right, wrong)
 
 
 class TimeInView(TrackTask):
@@ -94,27 +63,15 @@ class TimeInView(TrackTask):
     Args:
         min_seconds: Shortest stretch.
         max_share: Longest stretch, as a share of the clip.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        num_graphs: Of no effect, as the times of graphs would tell the answer; 0, so that a configuration says so.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "time_in_view"
     needs: ClassVar[str] = "a tracked object that comes into view or leaves it"
 
-    def __init__(
-        self,
-        min_seconds: float = 0.5,
-        max_share: float = 0.9,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 0,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_seconds: float = 0.5, max_share: float = 0.9, num_graphs: int = 0, **shared: Any) -> None:
+        super().__init__(num_graphs=num_graphs, **shared)
         self.min_seconds = min_seconds
         self.max_share = max_share
 
@@ -147,25 +104,13 @@ class BoxLocalisation(TrackTask):
 
     Args:
         min_side: Shorter side of the box as a share of the picture's.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "localisation"
 
-    def __init__(
-        self,
-        min_side: float = 0.04,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_side: float = 0.04, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_side = min_side
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:

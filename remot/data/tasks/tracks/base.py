@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.tasks.asking import times_lines, worded_question
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, drawn
-from remot.data.tasks.frames import FrameSampling, times_in_words
-from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.candidates import Refusal, counted, drawn
+from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.geometry.places import ground_place
@@ -109,56 +109,57 @@ class TrackTask(Task):
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt: a verdict is drawn first, then one of its candidates."""
         scene = TrackScene(clip, self.frames.frames_of(clip), self.min_pixels, renumbered(clip, generator))
-        found = (one for one in self.candidates(scene, generator) if isinstance(one, Asked))
-        chosen = drawn((one for one in found if self._can_point_out(scene, one)), generator)
+        chosen = drawn(self._found(scene, generator), generator)
         return None if chosen is None else self._plan_of(scene, chosen, generator)
 
     def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
         """How often something is ``asked`` or refused, by reason."""
-        counts: Counter[str] = Counter()
-        for clip in clips:
-            if self.serves(clip):
-                scene = TrackScene(clip, self.frames.frames_of(clip), self.min_pixels)
-                for one in self.candidates(scene, generator):
-                    if isinstance(one, Refusal):
-                        counts[one.reason] += 1
-                    else:
-                        can = self._can_point_out(scene, one)
-                        counts["asked" if can else "never clearly seen together"] += 1
-        return counts
+        scenes = (TrackScene(clip, self.frames.frames_of(clip), self.min_pixels) for clip in clips if self.serves(clip))
+        return counted(one for scene in scenes for one in self._found(scene, generator))
+
+    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+        """The candidates; those that no shown frame can point out are refused."""
+        for one in self.candidates(scene, generator):
+            can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
+            yield one if can_ask else Refusal("never clearly seen together")
 
     def _plan_of(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> TaskPlan:
-        asked = [self.wordings.say("ask", generator, **chosen.places)]
-        answer, kind = chosen.right, "number"
-        if chosen.wrong:
-            choice = shuffled_choice(chosen.right, chosen.wrong, generator)
-            asked += ["Options:", choice.lines]
-            answer, kind = choice.letter, "choice"
-        kind = "box" if chosen.box else "interval" if chosen.interval else kind
-        times = times_in_words(scene.clip, scene.frames)
-        head = [] if self.frames.as_video else [self.shared.say("times", generator, times=times)]
+        question = worded_question(chosen, self.wordings, generator)
+        head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
-        hint = []
-        if graphs:
-            at, names = ", ".join(map(scene.seconds, graph_frames)), ", ".join(graphs[0])
-            hint = [self.shared.say("graph", generator, times=at, names=names)]
+        hint = self._graph_lines(scene, graph_frames, graphs, generator)
         told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
+        kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
+        closing = self.shared.say(kind, generator)
         return TaskPlan(
             frame_indices=scene.frames,
-            text="\n".join([*head, *pointing, *asked, *hint, self.shared.say(kind, generator)]),
+            text="\n".join([*head, *pointing, *question.lines, *hint, closing]),
             reference=Reference(
-                answer=answer,
+                answer=question.answer,
                 number=chosen.number,
                 intervals=None if chosen.interval is None else (chosen.interval,),
                 boxes=None if chosen.box is None else (chosen.box,),
                 graphs=graphs or None,
             ),
-            answer=answer,
+            answer=question.answer,
             as_video=self.frames.as_video,
             thought=f"{graphs_text(graphs)} {told}" if graphs else told,
             verdict=chosen.verdict,
         )
+
+    def _graph_lines(
+        self,
+        scene: TrackScene,
+        frames: Sequence[int],
+        graphs: Sequence[Mapping[str, Point]],
+        generator: np.random.Generator,
+    ) -> list[str]:
+        """A line that asks for the graphs, none if there are none."""
+        if not graphs:
+            return []
+        times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
+        return [self.shared.say("graph", generator, times=times, names=names)]
 
     def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
         return [k for k in scene.common(chosen.tracks) if k != chosen.not_at]

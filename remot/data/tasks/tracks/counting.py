@@ -1,16 +1,14 @@
 """How many things of a kind come into the picture?"""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.places import called
+from remot.data.tasks.places import called, kind_of
 from remot.data.tasks.tracks.base import Asked, TrackTask
-from remot.data.tasks.tracks.scene import TrackScene, kind_of
+from remot.data.tasks.tracks.scene import TrackScene
 from remot.structures import Clip
 
 
@@ -19,26 +17,14 @@ class TrackCounting(TrackTask):
 
     Args:
         min_count: Fewest of a kind.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_counting"
     needs: ClassVar[str] = "tracked objects of which all of a kind are annotated (complete_kinds)"
 
-    def __init__(
-        self,
-        min_count: int = 2,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_count: int = 2, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_count = min_count
 
     def serves(self, clip: Clip) -> bool:

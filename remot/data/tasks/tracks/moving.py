@@ -3,13 +3,11 @@
 import math
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.places import places_seen_from
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
@@ -68,27 +66,14 @@ class MotionDirection(MovingTask):
     Args:
         margin_degrees: How far its direction has to be from the diagonals.
         min_metres: How far it must go.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "motion_direction"
     answers = tuple(WAYS)
 
-    def __init__(
-        self,
-        margin_degrees: float = 15.0,
-        min_metres: float = 0.5,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, margin_degrees: float = 15.0, min_metres: float = 0.5, **shared: Any) -> None:
+        super().__init__(**shared)
         if not 0 <= margin_degrees < 45 or min_metres <= 0:
             msg = f"{self.name}: margin_degrees is {margin_degrees}, min_metres {min_metres}; choose 0 to 45 degrees"
             raise ConfigError(msg + " and a way above 0")
@@ -124,25 +109,13 @@ class Displacement(MovingTask):
 
     Args:
         min_metres: Smallest way that is asked about.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "displacement"
 
-    def __init__(
-        self,
-        min_metres: float = 0.5,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_metres: float = 0.5, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:

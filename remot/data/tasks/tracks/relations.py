@@ -3,13 +3,11 @@
 import math
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
@@ -47,27 +45,14 @@ class TrackDirection(PlacedTask):
     Args:
         margin_degrees: How far the direction has to be from straight across and straight along the view.
         min_metres: How far apart they must be.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_direction"
     answers = ("left and farther", "left and nearer", "right and farther", "right and nearer")
 
-    def __init__(
-        self,
-        margin_degrees: float = 15.0,
-        min_metres: float = 0.5,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, margin_degrees: float = 15.0, min_metres: float = 0.5, **shared: Any) -> None:
+        super().__init__(**shared)
         if not 0 <= margin_degrees < 45 or min_metres <= 0:
             msg = f"{self.name}: margin_degrees is {margin_degrees}, min_metres {min_metres}; choose 0 to 45 degrees"
             raise ConfigError(msg + " and a distance above 0")
@@ -113,25 +98,13 @@ class TrackDistance(PlacedTask):
 
     Args:
         min_metres: Smallest distance that is asked about.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_distance"
 
-    def __init__(
-        self,
-        min_metres: float = 0.5,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
-    ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+    def __init__(self, min_metres: float = 0.5, **shared: Any) -> None:
+        super().__init__(**shared)
         self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
@@ -154,28 +127,16 @@ class TrackNearest(PlacedTask):
         num_options: How many are offered; fewer, down to two, where fewer are seen.
         min_gap_metres: How much closer than the next one the closest must be.
         min_ratio: How many times as far away the next one must be.
-        frames: As of all questions about tracks.
-        num_graphs: As of all questions about tracks.
-        max_nodes: As of all questions about tracks.
-        min_pixels: As of all questions about tracks.
-        wordings: As of all questions about tracks.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
     name = "track_nearest"
     num_tracks = 3
 
     def __init__(
-        self,
-        num_options: int = 4,
-        min_gap_metres: float = 0.2,
-        min_ratio: float = 1.2,
-        frames: FrameSampling | None = None,
-        num_graphs: int = 2,
-        max_nodes: int = 6,
-        min_pixels: float = 8.0,
-        wordings: Path | None = None,
+        self, num_options: int = 4, min_gap_metres: float = 0.2, min_ratio: float = 1.2, **shared: Any
     ) -> None:
-        super().__init__(frames, num_graphs, max_nodes, min_pixels, wordings)
+        super().__init__(**shared)
         if not 2 <= num_options <= 7 or min_gap_metres < 0 or min_ratio < 1:
             msg = (
                 f"{self.name}: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose 2 to "

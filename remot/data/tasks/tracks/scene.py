@@ -1,6 +1,5 @@
 """What of a clip's tracks the shown frames let a viewer know."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.places import called, visible
+from remot.data.tasks.places import called, kind_of, visible
 from remot.structures import Clip, FloatArray
-
-_NUMBER = re.compile(r" \d+$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +58,6 @@ class TrackScene:
         if not names:
             return list(range(len(self.frames)))
         return [int(k) for k in np.flatnonzero(np.all([self.clear(name) for name in names], axis=0))]
-
-
-def kind_of(name: str) -> str:
-    """What a track is an example of: its words without the number at their end."""
-    return _NUMBER.sub("", called(name))
 
 
 def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
