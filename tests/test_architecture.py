@@ -46,7 +46,7 @@ HOMES = {
     "bitsandbytes": ("models/",),
     "tokenizers": ("models/",),
     "safetensors": ("models/",),
-    "av": ("data/video.py",),
+    "av": ("data/video/",),
     "pyarrow": ("data/annotations/",),
     "h5py": ("data/annotations/", "data/pictures.py"),
     "mlflow": ("tracking/",),
@@ -227,7 +227,7 @@ def test_a_forbidden_import_is_found(file, source):
     [
         ("structures.py", "import numpy as np\nfrom torch import Tensor\nfrom remot.errors import AnnotationError"),
         ("strategies/module.py", "import lightning\nfrom remot.models.policy import VLMPolicy"),
-        ("data/video.py", "import av\nimport av.container"),
+        ("data/video/walk.py", "import av\nimport av.container"),
         ("tracking/client.py", "from mlflow import MlflowClient\nimport sqlite3"),
         ("commands/blank.py", "from remot import __version__\nfrom remot.data.datamodule import TripletDataModule"),
     ],

@@ -149,10 +149,10 @@ def select(batch, rows):
 def random_completions(policy, num_prompts, num_completions, num_tokens, seed=0):
     """Token ids [P, G, T] that may be sampled, and a mask [P, G, T] of completions of different lengths, none empty.
 
-    What is masked is the padding token.
+    Both are on the processor. What is masked is the padding token.
     """
     generator = torch.Generator().manual_seed(seed)
-    allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
+    allowed = policy.logit_bias.cpu().isfinite().nonzero()[:, 0]
     shape = (num_prompts, num_completions, num_tokens)
     ids = allowed[torch.randint(len(allowed), shape, generator=generator)]
     lengths = torch.randint(1, num_tokens + 1, shape[:2], generator=generator)

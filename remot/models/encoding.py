@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from remot.models.visual_inputs import TEXT, VisualInputs
@@ -42,6 +43,18 @@ class ProcessedPrompts:
     def visual_mask(self) -> Tensor:
         """[P, L] bool, True for placeholders of pictures and videos."""
         return self.token_types != TEXT
+
+    def to(self, device: torch.device) -> "ProcessedPrompts":
+        """The same on a device."""
+        return ProcessedPrompts(
+            input_ids=self.input_ids.to(device),
+            prompt_mask=self.prompt_mask.to(device),
+            position_ids=self.position_ids.to(device),
+            next_position=self.next_position.to(device),
+            token_types=self.token_types.to(device),
+            images=self.images.to(device) if self.images is not None else None,
+            videos=self.videos.to(device) if self.videos is not None else None,
+        )
 
     def select(self, rows: slice) -> "ProcessedPrompts":
         """The prompts of a contiguous slice, with their pictures and videos."""

@@ -7,32 +7,29 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from remot.answers import THINK_OPEN
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.anchor import frozen_copy
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.footprint import Footprint, footprint_of
-from remot.models.loading import ModelSource, describe_source
+from remot.models.loading import ModelSource
 from remot.models.logprobs import token_logprobs
 from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.processing import process_prompts
-from remot.models.sharding import Sharding, full_state
-from remot.models.sharing import SEPARATE, Packing, first_exact
+from remot.models.sharding import Sharding
+from remot.models.sharing import Packing, PackingChoice, PrefixSharing
+from remot.models.texts import PolicyTexts
 from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-    from transformers import Cache, PreTrainedModel, ProcessorMixin
-
-PrefixSharing = Literal["auto", "on", "off"]
+    from transformers import Cache, PreTrainedModel
 
 
 class VLMPolicy(nn.Module):
@@ -66,13 +63,13 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing: Packing | None = None
+        self._packing = PackingChoice()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         self.train_vision = train_vision
         loaded = source.load(self.adaptation.quantization_config())
         self.processor = loaded.processor
-        self.response_prefix = _response_prefix(loaded.processor)
+        self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
         if gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -102,15 +99,7 @@ class VLMPolicy(nn.Module):
 
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
-        if self._packing is None:
-            masks = self.source.row_masks(self.device, is_sharded=self.sharding is not None)
-            ways = [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
-            if self.prefix_sharing == "auto":
-                with self.gathered():
-                    self._packing = first_exact(self, encoded, ways, describe_source(self.source))
-            else:
-                self._packing = ways[0] if self.prefix_sharing == "on" else SEPARATE
-        return self._packing
+        return self._packing.of(self, encoded)
 
     @property
     def footprint(self) -> Footprint:
@@ -210,13 +199,15 @@ class VLMPolicy(nn.Module):
     ) -> Tensor:
         """Log-probability [P, G, T] of every completion token, each prompt computed once if that is exact.
 
+        Where there are several processes, all of them must make the first such pass.
+
         Args:
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
-        packing = self.packing(encoded)
+        packing = self._packing.of_all_processes(self, encoded)
         return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
 
     def scored(
@@ -284,71 +275,3 @@ class VLMPolicy(nn.Module):
             else:
                 with self.adaptation.disabled(self.model):
                     yield self.core if self.reference is None else self.reference
-
-    # -- text ----------------------------------------------------------------------------------------------------
-
-    def decode_texts(self, completions: Sequence[Sequence[int]]) -> list[str]:
-        """Responses as text: what the chat template already opened, then the completion, special tokens left out."""
-        texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
-        return [self.response_prefix + text for text in texts]
-
-    def tokenize_completion(self, text: str) -> list[int]:
-        """Token ids of a completion that another engine wrote, without an end of turn."""
-        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def token_text(self, token_id: int) -> str:
-        """What one token stands for by itself."""
-        return str(self.processor.tokenizer.decode([token_id]))
-
-    def tokenize_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
-
-        What the chat template already opened is left out; the end-of-turn token is appended and covers nothing.
-        """
-        skip = _overlap(self.response_prefix, response)
-        encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
-        offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
-        return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
-
-    def save(self, folder: Path, *, is_writer: bool = True) -> Path:
-        """Write adapters, or full weights and processor, as safetensors that transformers and PEFT load.
-
-        Args:
-            folder: Made if it does not exist.
-            is_writer: False for all processes but one; where weights are sharded, all of them must call this.
-        """
-        settings = dict(self.adaptation.export_settings)
-        if self.sharding is not None:
-            settings["state_dict"] = full_state(self.model, trained_only=self.adaptation.reference_is_base)
-        if is_writer:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.model.save_pretrained(folder, **settings)  # type: ignore[operator]
-            self.processor.save_pretrained(folder)
-        return folder
-
-    def save_merged(self, folder: Path, *, is_writer: bool = True) -> Path:
-        """Write full weights with the adapters added to them, and the processor; arguments as of :meth:`save`.
-
-        Raises:
-            ConfigError: If the weights are quantised.
-        """
-        with self.gathered():
-            if is_writer:
-                folder.mkdir(parents=True, exist_ok=True)
-                self.core.save_pretrained(folder, state_dict=self.adaptation.merged_state(self.model))
-                self.processor.save_pretrained(folder)
-        return folder
-
-
-def _response_prefix(processor: "ProcessorMixin") -> str:
-    """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
-    messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    prompt = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    opened = prompt.rfind(THINK_OPEN)
-    return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
-
-
-def _overlap(prefix: str, response: str) -> int:
-    """Characters at the start of ``response`` that the template has already written, white space aside."""
-    bare = prefix.strip()
-    return len(bare) if bare and response.startswith(bare) else 0

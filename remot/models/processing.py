@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
     """Chat template, tokeniser, and processors of pictures and videos, once per prompt.
 
+    Whatever is looked at is looked at on the host, before it is sent to the model's device: a GPU is not waited for.
+
     Args:
         processor: The model's own.
         model: Gives token ids, device and rotary positions.
@@ -29,7 +31,7 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
         ConfigError: If a prompt's pictures or videos do not all reach the model, or a video's times do not.
     """
     texts = _rendered(processor, batch)
-    inputs = _processed(processor, batch, texts).to(next(model.parameters()).device)
+    inputs = _processed(processor, batch, texts)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     token_types = _token_types(ids, model.config)
     images = _visual_inputs(inputs, "pixel_values", "image_grid_thw", batch.images)
@@ -45,7 +47,8 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     # A video's last moment may lie further: Qwen2.5-VL counts time faster than text.
     last = mask.sum(-1) - 1
     next_position = positions[0, torch.arange(len(ids), device=ids.device), last] + 1
-    return ProcessedPrompts(ids, mask, positions, next_position, token_types, images, videos)
+    processed = ProcessedPrompts(ids, mask, positions, next_position, token_types, images, videos)
+    return processed.to(next(model.parameters()).device)
 
 
 def _rendered(processor: "ProcessorMixin", batch: PromptBatch) -> list[str]:

@@ -6,13 +6,15 @@ token to token, or kernels that take no mask, do not, and would be wrong without
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from remot.models.attention import RowMask
+from remot.models.loading import describe_source
 from remot.models.prefix import decode_mask
+from remot.processes import least_over_processes
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -44,6 +46,46 @@ class Packing:
 
 
 SEPARATE = Packing(shares_prompt=False)
+PrefixSharing = Literal["auto", "on", "off"]
+
+
+class PackingChoice:
+    """Decided once, with the first prompts there are."""
+
+    def __init__(self) -> None:
+        self._own: Packing | None = None
+        self._is_common = False
+
+    def of(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+        """What this process has decided."""
+        if self._own is None:
+            ways = _ways_to_share(policy)
+            if policy.prefix_sharing == "auto":
+                with policy.gathered():
+                    self._own = first_exact(policy, encoded, ways, describe_source(policy.source))
+            else:
+                self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
+        return self._own
+
+    def of_all_processes(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+        """The plainest way that any process has decided on; all of them must make the first call.
+
+        Processes see different prompts, and may find differently what is exact.
+        """
+        own = self.of(policy, encoded)
+        if self._is_common:
+            return own
+        ways = [*_ways_to_share(policy), SEPARATE]
+        common = ways[-least_over_processes(-ways.index(own), policy.device)]
+        if common != own:
+            _LOG.warning("another process cannot compute with %s; going on without", own.row_mask.value)
+        self._own, self._is_common = common, True
+        return common
+
+
+def _ways_to_share(policy: "VLMPolicy") -> list[Packing]:
+    masks = policy.source.row_masks(policy.device, is_sharded=policy.sharding is not None)
+    return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
 
 
 def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
@@ -123,6 +165,9 @@ def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Ten
 
 def _try_backward(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
     """A kernel's backward is compiled apart from its forward and may fail on its own."""
-    with torch.enable_grad():
-        total = policy.scored(encoded, ids, packing).sum()
-        torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)
+    try:
+        with torch.enable_grad():
+            total = policy.scored(encoded, ids, packing).sum()
+            torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)
+    finally:
+        policy.eval()  # a pass with gradient leaves it in training mode, and it may be a rollout that asks

@@ -32,6 +32,10 @@ class VisualInputs:
     grid_thw: Tensor
     counts: tuple[int, ...]
 
+    def to(self, device: torch.device) -> "VisualInputs":
+        """The same on a device."""
+        return VisualInputs(self.patches.to(device), self.grid_thw.to(device), self.counts)
+
     def select(self, rows: slice) -> "VisualInputs | None":
         """Those of the prompts of a contiguous slice, None if they show none."""
         start, stop, _ = rows.indices(len(self.counts))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remot.errors import ConfigError
+from remot.models.export import save_merged, save_trained
 from remot.models.policy import VLMPolicy
 from remot.rollout.sampling import SamplingSettings
 
@@ -60,7 +61,7 @@ class Dialect(ABC):
 
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
         """Write what this server can load; all processes call this, one of them writes."""
-        policy.save(folder, is_writer=is_writer)
+        save_trained(policy, folder, is_writer=is_writer)
 
     @abstractmethod
     def model_name(self, name: str, folder: Path) -> str:
@@ -177,7 +178,7 @@ class TransformersServe(Dialect):
         The tokenizer is told to leave answers in one piece, end of turn included: otherwise a completion comes back
         divided into reasoning and answer, without the white space in between.
         """
-        policy.save_merged(folder, is_writer=is_writer)
+        save_merged(policy, folder, is_writer=is_writer)
         if is_writer:
             path = folder / "tokenizer_config.json"
             settings = json.loads(path.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from remot.errors import ConfigError
 from remot.rollout.drawn import DecodeRequest
 from remot.rollout.fixed import GraphSteps
 from remot.rollout.loop import GrowingSteps, Steps, decode
@@ -93,13 +94,18 @@ class RolloutEngine:
                 if not decides_alone:
                     raise
                 self.can_record = False
-                _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", error)
+                _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", str(error))
         steps: Steps = GrowingSteps(policy, encoded, request)
         return decode(steps, request)
 
     def _records(self, policy: "VLMPolicy") -> bool:
+        """Sharded weights are not recorded: every block then has the streams of its gathering wait for the step's."""
+        is_sharded = policy.sharding is not None
         if self.settings.decode == "auto":
-            return policy.device.type == "cuda" and self.can_record
+            return policy.device.type == "cuda" and self.can_record and not is_sharded
+        if self.settings.decode == "cuda_graph" and is_sharded:
+            msg = "rollout.decode: cuda_graph cannot record weights divided over processes; choose auto or plain"
+            raise ConfigError(msg)
         return self.settings.decode == "cuda_graph"
 
 

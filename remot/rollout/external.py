@@ -110,8 +110,8 @@ def external_rollout(
     unknown = rollout.logprobs.isnan() & rollout.completion_mask
     if not bool(unknown.any()):
         return rollout
-    with policy.evaluating():
-        own = policy.completion_logprobs(encoded, rollout.token_ids, temperature=sampling.temperature)
+    with policy.evaluating():  # by this process's own choice: others may have nothing to compute
+        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=sampling.temperature)
     logprobs = torch.where(unknown, own, rollout.logprobs)
     return Rollout(rollout.token_ids, rollout.completion_mask, logprobs, rollout.texts, rollout.finished)
 
@@ -168,6 +168,6 @@ def _as_rollout(policy: VLMPolicy, groups: Sequence[Sequence[SampledCompletion]]
         token_ids=table([[[*row] for row in group] for group in ids], policy.pad_token_id, torch.int64),
         completion_mask=table([[[1.0] * len(row) for row in group] for group in ids], 0.0, torch.bool),
         logprobs=table([[list(one.logprobs) for one in group] for group in groups], 0.0, torch.float32),
-        texts=[policy.decode_texts(group) for group in ids],
+        texts=[policy.texts.responses(group) for group in ids],
         finished=torch.tensor([[one.is_ended for one in group] for group in groups], device=policy.device),
     )

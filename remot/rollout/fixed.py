@@ -106,9 +106,12 @@ class GraphSteps(Steps):
 
         What other threads ask of the GPU, such as pinned memory for the next batch, does not concern the recording.
         """
-        graph = torch.cuda.CUDAGraph()
-        with _no_remembered_casts(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.fixed.step()
+        graph, main = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with _no_remembered_casts(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self.fixed.step()
+        finally:
+            torch.cuda.set_stream(main)  # torch 2.11 stays on the capture's stream if the capture fails
         return graph
 
     def is_worthwhile(self, num_kept: int, num_steps: int) -> bool:

@@ -68,6 +68,6 @@ def _as_rollout(policy: VLMPolicy, tokens: Tensor, logprobs: Tensor) -> Rollout:
         token_ids=tokens,
         completion_mask=mask,
         logprobs=logprobs,
-        texts=[policy.decode_texts(ids) for ids in groups],
+        texts=[policy.texts.responses(ids) for ids in groups],
         finished=is_end.any(-1),
     )

@@ -142,7 +142,7 @@ class ServerEngine(ExternalEngine):
             return read_reply(self.client.post_for_json(CHAT_PATH, request), max_new_tokens)
 
         replies = in_parallel(ask, requests, self.num_parallel)
-        sampled = [as_completion(reply, policy.tokenize_completion, policy.token_text) for reply in replies]
+        sampled = [as_completion(reply, policy.texts.tokens_of_completion, policy.texts.of_token) for reply in replies]
         if not takes_logprobs:
             sampled = [_without_logprobs(one) for one in sampled]
         self._warn_without_logprobs(sampled)

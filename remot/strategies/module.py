@@ -15,6 +15,7 @@ from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.evaluation.benchmark import EvaluationSettings
+from remot.models.export import save_trained
 from remot.models.loading import describe_source
 from remot.models.policy import VLMPolicy
 from remot.processes import joined_metrics, of_all_processes
@@ -239,7 +240,7 @@ class PostTrainingModule(AnsweringModule):
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return self.loaded_policy.save(folder, is_writer=self.global_rank == 0)
+        return save_trained(self.loaded_policy, folder, is_writer=self.global_rank == 0)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

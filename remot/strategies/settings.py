@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource
-from remot.models.policy import PrefixSharing, VLMPolicy
+from remot.models.policy import VLMPolicy
+from remot.models.sharing import PrefixSharing
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class SFTObjective(Objective):
         Answer tokens are found by the characters they cover, never by tokenising the pieces apart: a tokenizer may
         glue a tag's last symbol to the first letter.
         """
-        tokenised = [policy.tokenize_response(response) for response in responses]
+        tokenised = [policy.texts.tokens_of_response(response) for response in responses]
         longest = max(len(ids) for ids, _ in tokenised)
         token_ids = torch.full((len(responses), 1, longest), policy.pad_token_id)
         on_answer, on_letters, on_response = torch.zeros(3, *token_ids.shape, dtype=torch.bool)

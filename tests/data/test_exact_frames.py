@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from remot.data import video
-from remot.data.video import check_media, probe, read_frames
+from remot.data.video import check_media, containers, finding, probe, read_frames, walk
 from remot.errors import DecodeError
 from remot.structures import Clip
 from tests.data.numbered import edit_list, encode, number_of, numbered_pictures, replace_in_box, sequential_decode
@@ -94,10 +93,10 @@ def require_exact(path, times, pictures, index_lists):
 def entering(request, monkeypatch):
     """Ways into a file."""
     if request.param == "from the start":
-        monkeypatch.setattr(video, "ENTERABLE_FORMATS", frozenset())
+        monkeypatch.setattr(walk, "ENTERABLE_FORMATS", frozenset())
     elif request.param == "by every keyframe":
-        monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
-        monkeypatch.setattr(video, "MAX_SEQUENTIAL_FRAMES", 0)
+        monkeypatch.setattr(walk, "MIN_JUMP_FRAMES", 0)
+        monkeypatch.setattr(walk, "MAX_SEQUENTIAL_FRAMES", 0)
     return request.param
 
 
@@ -145,8 +144,8 @@ def test_times_that_go_backwards_are_met(recorded):
 def test_a_program_stream_is_not_entered(recorded, monkeypatch):
     """Its times are counted from wherever reading begins, so that entering it would give wrong pictures."""
     path, times, pictures = recorded("mpeg2.mpg")
-    monkeypatch.setattr(video, "ENTERABLE_FORMATS", frozenset({"mpeg"}))
-    monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
+    monkeypatch.setattr(walk, "ENTERABLE_FORMATS", frozenset({"mpeg"}))
+    monkeypatch.setattr(walk, "MIN_JUMP_FRAMES", 0)
     with pytest.raises((AssertionError, DecodeError)):
         require_exact(path, times, pictures, [[index] for index in range(len(times))])
 
@@ -222,10 +221,10 @@ def test_a_cover_picture_is_passed_over():
     disposition = av.stream.Disposition
     cover, film = (SimpleNamespace(disposition=kind) for kind in (disposition.attached_pic, disposition.default))
     container = SimpleNamespace(streams=SimpleNamespace(video=[cover, film]))
-    assert video._picture_stream(Path("a.mp4"), container) is film
+    assert containers.picture_stream(Path("a.mp4"), container) is film
     container.streams.video.pop()
     with pytest.raises(DecodeError, match=r"a\.mp4: the file holds no video stream"):
-        video._picture_stream(Path("a.mp4"), container)
+        containers.picture_stream(Path("a.mp4"), container)
 
 
 @pytest.mark.usefixtures("entering")
@@ -273,14 +272,14 @@ def test_few_pictures_of_a_long_video_need_little_decoding(long_video, monkeypat
 
 def count_decoded(monkeypatch):
     """Grows by one for each picture that the library decodes."""
-    seen, walk = [], video._Walk._timed
+    seen, real = [], walk.Walk._timed
 
     def counting(self, packets):
-        for timed in walk(self, packets):
+        for timed in real(self, packets):
             seen.append(timed[0])
             yield timed
 
-    monkeypatch.setattr(video._Walk, "_timed", counting)
+    monkeypatch.setattr(walk.Walk, "_timed", counting)
     return seen
 
 
@@ -299,7 +298,7 @@ def test_pictures_that_no_other_needs_are_left_out(recorded, monkeypatch):
     decoded = count_decoded(monkeypatch)
     read_frames(clip_of(path, times), [NUM - 1])
     num_needed = len(decoded)
-    monkeypatch.setattr(video, "CODECS_WITH_UNUSED_PICTURES", frozenset())
+    monkeypatch.setattr(walk, "CODECS_WITH_UNUSED_PICTURES", frozenset())
     read_frames(clip_of(path, times), [NUM - 1])
     assert num_needed < len(decoded) - num_needed == NUM
 
@@ -308,14 +307,14 @@ def test_pictures_that_no_other_needs_are_left_out(recorded, monkeypatch):
 def test_keyframes_that_cannot_be_used_are_passed_over(recorded, monkeypatch, name):
     """Those shown too late and those from which a decoder recovers slowly; no file is read again from its start."""
     path, times, _ = recorded(name)
-    monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
-    decode, tries = video._decoded, []
+    monkeypatch.setattr(walk, "MIN_JUMP_FRAMES", 0)
+    decode, tries = finding.decoded, []
 
     def recording(media, wanted, *, may_skip):
         tries.append(may_skip)
         return decode(media, wanted, may_skip=may_skip)
 
-    monkeypatch.setattr(video, "_decoded", recording)
+    monkeypatch.setattr(finding, "decoded", recording)
     for index in range(len(times)):
         read_frames(clip_of(path, times), [index])
     assert tries == [True] * len(times)
@@ -324,9 +323,9 @@ def test_keyframes_that_cannot_be_used_are_passed_over(recorded, monkeypatch, na
 def test_what_is_not_found_by_leaving_out_pictures_is_looked_for_again(recorded, monkeypatch):
     """With a seek that lands behind what is wanted, the picture still comes, from the start."""
     path, times, pictures = recorded("b_frames.mp4")
-    monkeypatch.setattr(video, "MIN_JUMP_FRAMES", 0)
+    monkeypatch.setattr(walk, "MIN_JUMP_FRAMES", 0)
     targets = []
-    monkeypatch.setattr(video._Walk, "_entered", lambda _, target: iter(targets.append(target) or ()))
+    monkeypatch.setattr(walk.Walk, "_entered", lambda _, target: iter(targets.append(target) or ()))
     require_exact(path, times, pictures, [[NUM - 1], [3, 20]])
     assert targets, "nothing was entered, so nothing was missed"
 
@@ -345,7 +344,7 @@ def test_pictures_that_grow_beyond_the_limit_are_refused(tmp_path, monkeypatch):
     times, decoded = sequential_decode(tmp_path / "both.avi")
     assert [tuple(picture.shape[1:]) for picture in decoded] == [(48, 64)] * 5 + [(96, 128)] * 10
     require_exact(tmp_path / "both.avi", times, decoded, [range(15)])
-    monkeypatch.setattr(video, "MAX_PICTURE_PIXELS", 48 * 64)
+    monkeypatch.setattr(containers, "MAX_PICTURE_PIXELS", 48 * 64)
     require_exact(tmp_path / "both.avi", times, decoded, [range(5)])
     with pytest.raises(DecodeError, match=r"both\.avi"):
         read_frames(clip_of(tmp_path / "both.avi", times), [12])

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from remot.data import picture_files, video
+from remot.data import picture_files
 from remot.data.annotations.native import NativeReader
 from remot.data.dataset import TripletDataset
 from remot.data.embedded import embedded_clips_root
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
 from remot.data.triplets import TripletSampler
-from remot.data.video import check_media, probe, read_frames, write_video
+from remot.data.video import check_media, containers, probe, read_frames, walk, write_video
 from remot.errors import DecodeError
 from remot.structures import Clip
 from tests.helpers import assert_close
@@ -69,7 +69,7 @@ def test_frames_equal_a_full_sequential_decode(clip):
 def test_entering_at_a_keyframe_gives_the_same_frames(tmp_path, indices):
     write_video(tmp_path / "long.mp4", grey_frames(400), FPS)
     clip, reference = make_clip(tmp_path / "long.mp4", 400), sequential_decode(tmp_path / "long.mp4")
-    assert len(reference) > video.MAX_SEQUENTIAL_FRAMES
+    assert len(reference) > walk.MAX_SEQUENTIAL_FRAMES
     for index, picture in zip(indices, read_frames(clip, indices), strict=True):
         assert torch.equal(picture, reference[index])
 
@@ -223,7 +223,7 @@ def count_opens(monkeypatch):
         opened.append(file)
         return open_file(file, *arguments, **options)
 
-    monkeypatch.setattr(video.av, "open", counting)
+    monkeypatch.setattr(containers.av, "open", counting)
     return opened
 
 
@@ -285,6 +285,6 @@ def test_play_lists_are_refused(play_lists, name, takes_options, monkeypatch):
     """Else a clip could show pictures from outside its folder, and of files that its annotation does not name."""
     with av.open(str(play_lists / name)) as container:
         assert len(list(container.decode(video=0))) == 4  # the codec library would play it
-    monkeypatch.setattr(video, "TAKES_OPTIONS_ALWAYS", takes_options)
+    monkeypatch.setattr(containers, "TAKES_OPTIONS_ALWAYS", takes_options)
     with pytest.raises(DecodeError, match=name):
         probe(play_lists / name)

@@ -19,7 +19,7 @@ from tests.tiny import model_folder
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(280),
-    pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs pip install deepspeed"),
+    pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs remot[deepspeed]"),
 ]
 CONFIG = {
     "zero_optimization": {"stage": 2},

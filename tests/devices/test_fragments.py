@@ -75,7 +75,7 @@ def test_strategies(name, build):
         assert (strategy._tensor_parallel_size, strategy._save_distributed_checkpoint) == (1, False)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs pip install deepspeed")
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs remot[deepspeed]")
 def test_deepspeed_is_instantiated(build):
     cli = build(CONFIGS / "devices" / "deepspeed_zero2.yaml")
     config = cli.trainer.strategy.config

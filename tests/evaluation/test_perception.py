@@ -330,7 +330,7 @@ def test_pages_without_a_second_look_are_as_before(answer, batch):
 def test_validation_asks_a_real_policy_again(data, tmp_path, monkeypatch):
     """Random weights, whose tokens are taken for an answer about the door; the rest is as in ``remot validate``."""
     module = ready_module(SFT())
-    monkeypatch.setattr(module.policy, "decode_texts", lambda ids: [WRONG + DOOR] * len(ids))
+    monkeypatch.setattr(module.policy.texts, "responses", lambda ids: [WRONG + DOOR] * len(ids))
     shown = []
     process = module.policy.process
     monkeypatch.setattr(module.policy, "process", lambda batch: shown.append(batch) or process(batch))

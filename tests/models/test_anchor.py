@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from remot.models import FullWeights, LoRA, QLoRA
+from remot.models.export import save_merged, save_trained
 from tests.tiny import FAMILIES, encode, make_batch, make_policy, random_completions, randomise_
 
 KINDS = {
@@ -111,8 +112,8 @@ def test_it_is_not_exported(family, adaptation, tmp_path):
             policy.anchor.take(policy.model, 3)
             encode(policy, make_batch(1))
         folder = tmp_path / str(with_anchor)
-        policy.save(folder / "plain")
-        policy.save_merged(folder / "merged")
+        save_trained(policy, folder / "plain")
+        save_merged(policy, folder / "merged")
         folders.append(folder)
     without, with_it = folders
     names = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in folders]

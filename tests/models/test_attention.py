@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
+from torch._dynamo.utils import counters
+from torch.nn.attention import flex_attention as flex_module
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from remot.models import attention as module
@@ -15,6 +17,7 @@ from remot.models.attention import (
     packed_block_mask,
     packed_mask_function,
 )
+from remot.models.export import save_trained
 from remot.models.prefix import packed_attention_mask
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
@@ -64,22 +67,58 @@ def test_blocks_of_completions_that_do_not_see_each_other_are_empty():
     assert mask.shape == (1, 1, 512, 512)
 
 
-@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (4, 2), (6, 2)])
-def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(num_heads, num_kv_heads):
+def states_of(num_heads, num_kv_heads, total):
+    """Queries, keys and values of two rows, always the same ones."""
     generator = torch.Generator().manual_seed(0)
-    prompt_mask = prompt_mask_of((50, 31), 50)
-    total = filled_up(50 + 4 * 40)
-    query = torch.randn(2, num_heads, total, 16, generator=generator)
-    key, value = torch.randn(2, 2, num_kv_heads, total, 16, generator=generator)
-    mixed, weights = packed_attention(None, query, key, value, packed_block_mask(prompt_mask, 4, 40, total), 0.3)
-    real = slice(0, 50 + 4 * 40)
-    dense = packed_attention_mask(prompt_mask, 4, 40)
-    wanted = torch.nn.functional.scaled_dot_product_attention(
-        query[:, :, real], key[:, :, real], value[:, :, real], attn_mask=dense, scale=0.3, enable_gqa=True
+    heads = (num_heads, num_kv_heads, num_kv_heads)
+    return [torch.randn(2, number, total, 16, generator=generator).requires_grad_() for number in heads]
+
+
+def over_the_dense_mask(states, prompt_mask, num_completions, num_tokens):
+    """What PyTorch computes; [2, S, heads, 16]."""
+    dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)
+    query, key, value = (part[:, :, : dense.shape[-1]] for part in states)
+    mixed = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=dense, scale=0.3, enable_gqa=True
     )
+    return mixed.transpose(1, 2)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of PyTorch's own tracing
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (4, 2), (6, 2)])
+def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(monkeypatch, num_heads, num_kv_heads):
+    """Results and gradients; PyTorch refuses the latter on a processor, though its plain implementation has them."""
+    monkeypatch.setattr(flex_module, "_validate_device", lambda *_: None)
+    prompt_mask = prompt_mask_of((50, 31), 50)
+    total, real = filled_up(50 + 4 * 40), 50 + 4 * 40
+    states = states_of(num_heads, num_kv_heads, total)
+    mixed, weights = packed_attention(None, *states, packed_block_mask(prompt_mask, 4, 40, total), 0.3)
+    wanted = over_the_dense_mask(states, prompt_mask, 4, 40)
     assert weights is None
     assert mixed.is_contiguous()
-    torch.testing.assert_close(mixed[:, real], wanted.transpose(1, 2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(mixed[:, :real], wanted, rtol=1e-5, atol=1e-5)
+    pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
+    gradients = torch.autograd.grad((mixed[:, :real] * pull).sum(), states)
+    for gradient, its in zip(gradients, torch.autograd.grad((wanted * pull).sum(), states), strict=True):
+        torch.testing.assert_close(gradient, its, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow  # two kernels are compiled, a C++ file each
+def test_a_compiled_kernel_over_blocks_is_attention_over_the_dense_mask():
+    """By the compiler's templates for a processor, which know one length each: with lengths left open they do not
+    compile in PyTorch 2.15."""
+    kernel = torch.compile(flex_module.flex_attention, dynamic=False)
+    for num_completions, num_tokens, lengths in ((4, 40, (50, 31)), (3, 70, (9, 40))):
+        prompt_mask = prompt_mask_of(lengths, max(lengths))
+        real = max(lengths) + num_completions * num_tokens
+        states = states_of(4, 2, filled_up(real))
+        mask = packed_block_mask(prompt_mask, num_completions, num_tokens, filled_up(real))
+        with torch.no_grad():
+            states = [part.detach() for part in states]
+            mixed = kernel(*states, block_mask=mask, scale=0.3, enable_gqa=True).transpose(1, 2)
+            wanted = over_the_dense_mask(states, prompt_mask, num_completions, num_tokens)
+        torch.testing.assert_close(mixed[:, :real], wanted, rtol=1e-5, atol=1e-5)
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -129,15 +168,18 @@ def test_ways_to_tell_who_sees_whom(attention, device, is_sharded, masks):
 def test_a_saved_model_does_not_ask_for_our_kernel(tmp_path):
     """The name is known to this library only."""
     policy = make_policy(attention="flex")
-    policy.save(tmp_path / "model")
+    save_trained(policy, tmp_path / "model")
     assert KERNEL_NAME not in (tmp_path / "model" / "config.json").read_text()
 
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("family", FAMILIES)
 def test_blocks_on_a_gpu(family):
-    """Log-probabilities and gradients over blocks, compiled, in bfloat16 as they are trained, for three lengths."""
-    flex, dense = (make_lora_policy(family, attention=attention).cuda().bfloat16() for attention in ("flex", "sdpa"))
+    """Log-probabilities and gradients over blocks, compiled, in bfloat16 as they are trained, for three lengths.
+
+    On a processor two ways to compute them differ by 0.002 at most, and their gradients' cosine is 0.99996 or more.
+    """
+    flex, dense = (make_lora_policy(family, attention=attention).bfloat16().cuda() for attention in ("flex", "sdpa"))
     for num_tokens in (5, 60, 200):
         completions, mask = random_completions(dense, 3, 3, num_tokens)
         completions, mask = completions.cuda(), mask.cuda()
@@ -148,8 +190,8 @@ def test_blocks_on_a_gpu(family):
             logprobs.sum().backward()
             gradient = torch.cat([p.grad.flatten().float() for p in policy.trainable_parameters()])
             results.append((logprobs.float(), gradient))
-        assert (results[0][0] - results[1][0]).abs().mean() < 0.1
-        assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.99
+        assert (results[0][0] - results[1][0]).abs().mean() < 0.01
+        assert torch.cosine_similarity(results[0][1], results[1][1], dim=0) > 0.999
     assert isinstance(packed_block_mask(prompt_mask_of((3,), 3).cuda(), 1, 5, 128), BlockMask)
 
 
@@ -176,5 +218,6 @@ def test_another_length_needs_no_other_kernel(monkeypatch):
     totals = {run(3, 90, 2, 400), run(5, 300, 7, 33), run(6, 20, 16, 60), run(7, 77, 5, 250)}
     assert len(totals) == 4
     assert counter.frame_count == seen
+    assert not counters["graph_break"]
     module._compiled_flex_attention.cache_clear()
     torch._dynamo.reset()

@@ -7,6 +7,7 @@ import torch
 
 from remot.errors import CheckpointError, ConfigError
 from remot.models import FullWeights, LoRA, ModelSource, QLoRA, VLMPolicy
+from remot.models.export import save_trained
 from remot.models.loading import describe_source
 from tests.tiny import (
     FAMILIES,
@@ -195,7 +196,7 @@ def test_saved_full_weights_load_with_transformers(family, tmp_path):
     policy, batch = make_policy(family, FullWeights(), train_vision=True, with_reference=False), make_batch(2)
     randomise_(policy.trainable_parameters(), seed=8)
     completions, _ = random_completions(policy, 2, 2, 5)
-    saved = policy.save(tmp_path / "deep" / "folder")
+    saved = save_trained(policy, tmp_path / "deep" / "folder")
     assert {path.suffix for path in saved.iterdir()} <= {".json", ".jinja", ".safetensors"}
     again = VLMPolicy(ModelSource(str(saved)), with_reference=False)
     assert again.pad_token_id == policy.pad_token_id
@@ -209,7 +210,7 @@ def test_saved_adapters_load_with_peft(family, tmp_path):
 
     policy, batch = make_lora_policy(family), make_batch(2)
     completions, _ = random_completions(policy, 2, 2, 5)
-    saved = policy.save(tmp_path)
+    saved = save_trained(policy, tmp_path)
     assert (saved / "adapter_model.safetensors").stat().st_size < 200_000
     assert not (saved / WEIGHTS).exists()
     again = make_policy(family)

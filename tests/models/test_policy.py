@@ -237,9 +237,9 @@ def test_adapter_dropout_is_for_passes_with_gradient_only():
 def test_response_round_trip():
     """What is learnt is what is read: the tokens of a response decode to it, and its offsets tile it."""
     policy, response = make_policy(), render_response("1: left, 2: right\n", "CAB")
-    assert policy.response_prefix == ""
-    ids, offsets = policy.tokenize_response(response)
-    assert policy.decode_texts([ids]) == [response]
+    assert policy.texts.response_prefix == ""
+    ids, offsets = policy.texts.tokens_of_response(response)
+    assert policy.texts.responses([ids]) == [response]
     assert ids[-1] == policy.eos_token_ids[0]
     assert offsets[-1] == (len(response), len(response))
     assert "".join(response[start:end] for start, end in offsets) == response
@@ -252,14 +252,14 @@ def thinking_policy():
 def test_template_that_opens_the_think_element():
     """Qwen3-VL-Thinking's template ends with <think>: the model writes the rest, rewards and losses see the whole."""
     policy, batch = thinking_policy(), make_batch(1)
-    assert policy.response_prefix == "<think>\n"
+    assert policy.texts.response_prefix == "<think>\n"
     prompt = policy.processor.tokenizer.decode(policy.process(batch).input_ids[0])
     assert prompt.endswith(THINKING_PROMPT)
-    ids, offsets = policy.tokenize_response(render_response("it rose", "CAB"))
+    ids, offsets = policy.texts.tokens_of_response(render_response("it rose", "CAB"))
     tokenizer = policy.processor.tokenizer
     assert tokenizer.decode(ids) == "it rose</think><answer>CAB</answer><|im_end|>"
     assert offsets[0][0] == len("<think>")
-    (text,) = policy.decode_texts([ids])
+    (text,) = policy.texts.responses([ids])
     parsed = parse_response(text)
     assert parsed.well_formed
     assert (parsed.reasoning.strip(), parsed.answer) == ("it rose", "CAB")
@@ -271,4 +271,4 @@ def test_an_empty_think_element_opens_nothing(tmp_path):
     shutil.copytree(thinking_folder(), folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("<think>\n", "<think>\n\n</think>\n\n"))
-    assert VLMPolicy(ModelSource(str(folder)), with_reference=False).response_prefix == ""
+    assert VLMPolicy(ModelSource(str(folder)), with_reference=False).texts.response_prefix == ""

@@ -47,12 +47,12 @@ def run_steps(kind, policy, batch, sampling=PLAIN, check_every=1, num_completion
         return *decode(steps, request), steps
 
 
-def assert_same_rollout(one, other):
+def assert_same_rollout(one, other, tolerance=1e-5):
     assert torch.equal(one.token_ids, other.token_ids)
     assert torch.equal(one.completion_mask, other.completion_mask)
     assert torch.equal(one.finished, other.finished)
     assert one.texts == other.texts
-    assert (one.logprobs - other.logprobs).abs().max() < 1e-5
+    assert (one.logprobs - other.logprobs).abs().max() < tolerance
 
 
 def varied_batch_and_policy(family="qwen3_vl"):
@@ -343,7 +343,7 @@ def test_graphs_draw_what_the_plain_loop_draws_on_a_gpu(family, sampling):
     policy.cuda()
     plain = roll_out(policy, batch, sampling, decode="plain")
     graph = roll_out(policy, batch, sampling, decode="cuda_graph")
-    assert_same_rollout(graph, plain)
+    assert_same_rollout(graph, plain, tolerance=1e-4)  # the kernel may be another one for another length
     assert plain.token_ids.is_cuda
 
 

@@ -10,6 +10,7 @@ import torch
 from remot.errors import ConfigError, EngineError
 from remot.losses import GRPOLoss, MaskedImportance, TruncatedImportance
 from remot.models import QLoRA
+from remot.models.export import save_merged
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
 from remot.rollout import client as client_module
 from remot.rollout.png import encode_png
@@ -188,7 +189,7 @@ def test_merged_weights_are_handed_over_for_a_server_without_adapters(tmp_path):
 
     policy, batch = make_lora_policy(), make_batch(2)
     before = {name: parameter.clone() for name, parameter in policy.named_parameters()}
-    policy.save_merged(tmp_path / "merged")
+    save_merged(policy, tmp_path / "merged")
     merged = VLMPolicy(ModelSource(str(tmp_path / "merged")), with_reference=False)
     ids, mask = random_completions(policy, 2, 2, 5)
     wanted, found = (one.completion_logprobs(encode(one, batch), ids)[mask] for one in (policy, merged))
@@ -245,7 +246,7 @@ def test_full_weights_are_not_for_servers_of_adapters(tmp_path):
             with pytest.raises(ConfigError, match="adaptation to LoRA"):
                 objective_of(engine_of(url, tmp_path, dialect)).prepare(make_policy(), make_batch(1), ADDRESS, 1)
         with pytest.raises(ConfigError, match="LoRA instead of QLoRA"):
-            make_policy(adaptation=QLoRA()).save_merged(tmp_path / "q")
+            save_merged(make_policy(adaptation=QLoRA()), tmp_path / "q")
     assert asked == []
 
 

@@ -27,7 +27,7 @@ from tests.tiny import encode, randomise_
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(280),
-    pytest.mark.skipif(not is_serve_available(), reason="needs pip install transformers[serving]"),
+    pytest.mark.skipif(not is_serve_available(), reason="needs remot[serve]"),
 ]
 NUM_TOKENS = 40
 silent = pytest.mark.filterwarnings("ignore:.*gives no log-probabilities")

@@ -125,7 +125,7 @@ def test_the_whole_response_ends_with_the_turn():
 def test_what_the_template_opened_is_not_learnt():
     """After a template that ends with <think> the first target is the reasoning; the answer is found all the same."""
     policy, response = make_policy(with_reference=False), render_response("rose", "CAB")
-    policy.response_prefix = "<think>\n"
+    policy.texts.response_prefix = "<think>\n"
     assert "".join(learnt_texts(SFTObjective(loss_on="response"), policy, response)) == response[7:] + "<|im_end|>"
     assert "".join(learnt_texts(SFTObjective(), policy, response)) == "CAB"
 
@@ -134,7 +134,7 @@ def test_shorter_responses_are_padded_and_padding_is_not_learnt():
     policy = make_policy(with_reference=False)
     responses = [render_response("a long way to the answer", "CAB"), render_response("", "B")]
     ids, mask, _ = SFTObjective(loss_on="response").targets(policy, responses)
-    lengths = [len(policy.tokenize_response(response)[0]) for response in responses]
+    lengths = [len(policy.texts.tokens_of_response(response)[0]) for response in responses]
     assert ids.shape == mask.shape == (2, 1, max(lengths))
     assert mask.sum(-1)[:, 0].tolist() == lengths
     assert (ids[1, 0, lengths[1] :] == policy.pad_token_id).all()

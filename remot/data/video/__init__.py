@@ -1,0 +1,11 @@
+"""Exact pictures of annotated frames, and videos that hold them. The only part that knows the codec library.
+
+Times are presentation times counted from a video's first picture, so that time 0 is always that picture. What is read,
+and what "exact" means for each kind of file, is told in ``docs/media.md``.
+"""
+
+from remot.data.video.info import VideoInfo, probe
+from remot.data.video.reading import check_media, read_frames
+from remot.data.video.writing import write_video
+
+__all__ = ["VideoInfo", "check_media", "probe", "read_frames", "write_video"]

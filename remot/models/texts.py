@@ -1,0 +1,62 @@
+"""Texts to tokens and back, as the policy reads and writes them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from remot.answers import THINK_OPEN
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
+
+
+class PolicyTexts:
+    """Tokens of completions and of responses.
+
+    A completion is what the policy writes; a response is that behind what the chat template has already opened for it.
+
+    Args:
+        processor: The model's, with its tokenizer and chat template.
+        eos_token_ids: Tokens that end a turn, the one to learn first.
+    """
+
+    def __init__(self, processor: "ProcessorMixin", eos_token_ids: Sequence[int]) -> None:
+        self.processor = processor
+        self.eos_token_ids = tuple(eos_token_ids)
+        self.response_prefix = _response_prefix(processor)
+
+    def responses(self, completions: Sequence[Sequence[int]]) -> list[str]:
+        """Responses as text: what the chat template already opened, then the completion, special tokens left out."""
+        texts = self.processor.tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
+        return [self.response_prefix + text for text in texts]
+
+    def tokens_of_completion(self, text: str) -> list[int]:
+        """Token ids of a completion that another engine wrote, without an end of turn."""
+        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def of_token(self, token_id: int) -> str:
+        """What one token stands for by itself."""
+        return str(self.processor.tokenizer.decode([token_id]))
+
+    def tokens_of_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids of a response as the policy would write it, and the characters of ``response`` each one covers.
+
+        What the chat template already opened is left out; the end-of-turn token is appended and covers nothing.
+        """
+        skip = _overlap(self.response_prefix, response)
+        encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
+        offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
+        return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
+
+
+def _response_prefix(processor: "ProcessorMixin") -> str:
+    """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
+    messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    prompt = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    opened = prompt.rfind(THINK_OPEN)
+    return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
+
+
+def _overlap(prefix: str, response: str) -> int:
+    """Characters at the start of ``response`` that the template has already written, white space aside."""
+    bare = prefix.strip()
+    return len(bare) if bare and response.startswith(bare) else 0

@@ -1,0 +1,50 @@
+"""Processes that find differently what is exact compute alike: the plainest way that any of them takes (gloo, CPU)."""
+
+import logging
+
+import pytest
+import torch
+
+from remot.models import ModelSource, VLMPolicy
+from remot.models.attention import RowMask
+from remot.models.sharing import SEPARATE, Packing
+from tests.devices.launch import in_two_processes
+from tests.models.test_sharing import ignoring_masks
+from tests.tiny import encode, make_batch, model_folder, random_completions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+
+def work(rank, arguments):
+    """What a process finds by itself, what all agree on, what it says; the process ``which`` ignores masks."""
+    folder, which = arguments
+    torch.distributed.init_process_group("gloo")
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("remot.models.sharing").addHandler(handler)
+    policy = VLMPolicy(ModelSource(str(folder)))
+    if rank == which:
+        ignoring_masks(policy)
+    encoded = encode(policy, make_batch(2, seed=rank))
+    own = policy.packing(encoded)
+    completions, _ = random_completions(policy, 2, 2, 3)
+    with torch.no_grad():
+        policy.completion_logprobs(encoded, completions)
+        policy.completion_logprobs(encoded, completions)  # asks nobody any more
+    return own, policy.packing(encoded), said
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_all_do_as_the_one_that_cannot_share(which):
+    found = in_two_processes(work, (model_folder(), which))
+    (own, agreed, said), (_, also_agreed, _) = found[1 - which], found[which]
+    assert own == Packing(shares_prompt=True, row_mask=RowMask.PARTS)
+    assert found[which][0] == agreed == also_agreed == SEPARATE
+    assert said == ["another process cannot compute with prompt and completions apart; going on without"]
+
+
+def test_processes_that_agree_say_nothing():
+    for own, agreed, said in in_two_processes(work, (model_folder(), None)):
+        assert own == agreed == Packing(shares_prompt=True, row_mask=RowMask.PARTS)
+        assert said == []
