@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from remot.errors import ConfigError
 from remot.models.anchor import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 from remot.models.loading import Precision
+from remot.models.merging import merged_adapters
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
@@ -53,6 +54,10 @@ class Adaptation(ABC):
     @abstractmethod
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
+
+    def merged(self, model: nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 (there are no adapters)
+        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def anchor(self, model: nn.Module) -> Anchor:
@@ -174,6 +179,10 @@ class LoRA(Adaptation):
         """Switch the adapters off."""
         context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
         return context
+
+    def merged(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Adapters added to copies of the weights, where that is exact and cheap."""
+        return merged_adapters(model, self.disabled(model))
 
     def anchor(self, model: nn.Module) -> Anchor:
         """A second set of adapters."""

@@ -263,6 +263,13 @@ class VLMPolicy(nn.Module):
                     self.train()
 
     @contextlib.contextmanager
+    def sampling(self) -> Iterator[None]:
+        """As :meth:`evaluating`, for many passes between two updates: adapters become part of whole weights."""
+        is_whole = self.sharding is None
+        with self.evaluating(), self.adaptation.merged(self.model) if is_whole else contextlib.nullcontext():
+            yield
+
+    @contextlib.contextmanager
     def reference_policy(self) -> "Iterator[PreTrainedModel]":
         """The model that KL is measured against, as in :meth:`evaluating`.
 

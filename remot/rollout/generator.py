@@ -53,7 +53,7 @@ def generate(
     """
     engine = engine if engine is not None else RolloutEngine()
     uniforms = uniform_noise(address.seed, address.step, list(address.prompt_ids), num_completions, max_new_tokens)
-    with policy.evaluating():
+    with policy.sampling():
         tokens, logprobs = engine.run(policy, encoded, uniforms.to(policy.device), sampling)
     return _as_rollout(policy, tokens, logprobs)
 

@@ -8,7 +8,16 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models import FullWeights, LoRA, QLoRA
-from tests.tiny import FAMILIES, encode, make_batch, make_policy, moved, random_completions, snapshot
+from tests.tiny import (
+    FAMILIES,
+    encode,
+    make_batch,
+    make_lora_policy,
+    make_policy,
+    moved,
+    random_completions,
+    snapshot,
+)
 
 LANGUAGE_LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
@@ -173,3 +182,76 @@ def test_adapters_that_fit_nowhere():
         make_policy(adaptation=LoRA(target_modules="no_such_layer"))
     with pytest.raises(ConfigError, match="do not fit the model"):
         make_policy(adaptation=LoRA(rank=0))
+
+
+def layers_with_adapters(policy):
+    return {name: layer for name, layer in policy.core.named_modules() if hasattr(layer, "lora_A")}
+
+
+def held(policy):
+    """Address and value of each adapted weight, and which parameters are trained."""
+    weights = {name: layer.base_layer.weight for name, layer in layers_with_adapters(policy).items()}
+    values = {name: (weight.data_ptr(), weight.detach().clone()) for name, weight in weights.items()}
+    return values, {name: parameter.requires_grad for name, parameter in policy.named_parameters()}
+
+
+def assert_held(policy, before):
+    values, flags = held(policy)
+    assert flags == before[1]
+    for name, (address, value) in before[0].items():
+        assert values[name][0] == address
+        assert torch.equal(values[name][1], value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("train_vision", [False, True])
+def test_adapters_are_part_of_the_weights_while_sampling(family, train_vision):
+    """W + (alpha / rank) B A by hand in every adapted layer; afterwards the very weights that were there."""
+    policy = make_lora_policy(family, train_vision=train_vision)
+    scale = policy.adaptation.alpha / policy.adaptation.rank
+    before = held(policy)
+    completions, mask = random_completions(policy, 2, 2, 4)
+    with policy.evaluating():
+        wanted = policy.completion_logprobs(encode(policy, make_batch(2)), completions)[mask]
+    base = policy.completion_logprobs(encode(policy, make_batch(2)), completions, use_reference=True)[mask]
+    with policy.sampling():
+        for name, layer in layers_with_adapters(policy).items():
+            update = layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+            torch.testing.assert_close(
+                layer.base_layer.weight.data, before[0][name][1] + scale * update, rtol=1e-5, atol=1e-6
+            )
+            layer.lora_A["default"].register_forward_hook(lambda *_: pytest.fail("an adapter was computed"))
+        found = policy.completion_logprobs(encode(policy, make_batch(2)), completions)[mask]
+    assert float((found - wanted).abs().max()) < 1e-5
+    assert float((found - base).abs().max()) > 0.01
+    assert_held(policy, before)
+
+
+def test_weights_come_back_after_a_failure():
+    policy = make_lora_policy()
+    before = held(policy)
+    with pytest.raises(ValueError, match="pretended"), policy.sampling():
+        raise ValueError("pretended")
+    assert_held(policy, before)
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "settings"),
+    [(LoRA(rank=3), {"dtype": "bfloat16"}), (QLoRA(rank=3), {}), (FullWeights(), {})],
+    ids=["half precision", "four bits", "no adapters"],
+)
+def test_weights_are_left_alone_where_a_sum_would_round_or_there_is_none(adaptation, settings):
+    """Small updates vanish in bfloat16, and 4-bit weights hold no sums."""
+    policy = make_policy("qwen3_vl", adaptation, **settings)
+    before = [parameter.data_ptr() for parameter in policy.parameters()]
+    with policy.sampling():
+        assert [parameter.data_ptr() for parameter in policy.parameters()] == before
+        assert not any(layer.disable_adapters for layer in layers_with_adapters(policy).values())
+
+
+def test_divided_weights_are_left_alone(monkeypatch):
+    policy = make_lora_policy()
+    monkeypatch.setattr(policy.adaptation, "merged", lambda _: pytest.fail("added up"))
+    policy.sharding = object()
+    with policy.sampling():
+        assert not torch.is_grad_enabled()
