@@ -15,8 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 @pytest.fixture(autouse=True)
 def restored_sigint():
-    """Lightning ignores SIGINT after an interrupt and leaves it so."""
-    previous = signal.getsignal(signal.SIGINT)
+    """Lightning ignores SIGINT after an interrupt and leaves it so; shells do for what runs in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
 

@@ -154,7 +154,7 @@ SENTENCES = {"3MSZA": {"duration": 30.96, "timestamps": [[24.3, 30.4]], "sentenc
         ("charades_sta", "charades_sta_test.json", SENTENCES, "remot.data.annotations.CharadesSTAReader"),
     ],
 )
-def test_sources_without_motion_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
+def test_sources_without_motion_or_pictures_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
     root = tmp_path / "in"
     root.mkdir()
     (root / file).write_text(json.dumps(content))
@@ -163,7 +163,7 @@ def test_sources_without_motion_are_checked_but_not_built(tmp_path, capsys, name
     with pytest.raises(SystemExit) as stop:
         build(name, root, tmp_path / "out")
     assert stop.value.code == 2
-    assert "no triplet can be built" in capsys.readouterr().err
+    assert "can ask about none of the 1 clips: it needs pictures and " in capsys.readouterr().err
     header = (CONFIGS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert f"remot data validate --root DIR --reader {reader}" in header
     assert "no triplet can be built" in header
