@@ -21,7 +21,7 @@ NUM_TRIPLETS = 2000
 
 def audit_command(
     folder: Path | None = None,
-    config: Path | None = None,
+    config: list[Path] | None = None,
     root: str | None = None,
     seed: int | None = None,
     num_triplets: int | None = None,
@@ -33,7 +33,7 @@ def audit_command(
     Args:
         folder: Prompts that `remot data build` wrote, or a file of the public ReMoT layout.
         config: Configuration of a run; its data section, root and seed_everything are read. With a folder they are
-            used instead of what the folder says it was built with.
+            used instead of what the folder says it was built with. Given more than once, the later files count.
         root: Folder of annotated clips, instead of the configuration's or the one the folder was built from.
         seed: Seed of the training prompts, instead of the configuration's.
         num_triplets: How many prompts to check; 2000 of a run, all of a folder by default.

@@ -10,7 +10,7 @@ from remot.commands.sources import data_from, data_section
 
 def build_command(
     out: Path,
-    config: Path | None = None,
+    config: list[Path] | None = None,
     root: str | None = None,
     seed: int | None = None,
     num_triplets: int = 1000,
@@ -21,6 +21,7 @@ def build_command(
     Args:
         out: Folder to write triplets.jsonl or prompts.jsonl, frames/ and manifest.json to; it must be new or empty.
         config: Configuration whose data section, root and seed_everything are read; the embedded clips by default.
+            Given more than once, the later files count.
         root: Folder of annotated clips, instead of the configuration's.
         seed: Seed of the training prompts, instead of the configuration's.
         num_triplets: Prompts of all splits together.

@@ -1,10 +1,12 @@
 """Commands that are plain functions: their arguments become options, and mistakes one sentence."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
+from remot.commands.configs import as_one_option
 from remot.commands.messages import explain
 from remot.errors import ConfigError
 
@@ -33,9 +35,18 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
     """
     if positional and args and not args[0].startswith("-"):
         args = [f"--{positional}", *args]
+    if _takes_several(function):
+        args = as_one_option(args)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))))
+
+
+def _takes_several(function: Callable[..., None]) -> bool:
+    """Whether ``--config`` may be given more than once."""
+    parameter = inspect.signature(function).parameters.get("config")
+    kinds = () if parameter is None else (parameter.annotation, *get_args(parameter.annotation))
+    return any(get_origin(kind) is list for kind in kinds)
 
 
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)

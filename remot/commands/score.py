@@ -8,8 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
+from remot.commands.configs import Configs, named, read_configs
 from remot.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ EXIT_NOTHING_SCORED = 1
 
 
 def score_command(
-    config: Path,
+    config: list[Path],
     input: Path,  # noqa: A002 (the name of the option)
     on_bad_line: Literal["raise", "skip"] = "raise",
 ) -> None:
@@ -33,6 +32,7 @@ def score_command(
 
     Args:
         config: Configuration of a GRPO run, such as configs/systems/spacer.yaml, or one with a score section alone.
+            Given more than once, the later files count.
         input: JSON lines of {"task": …, "completion": …, "reference": {…}}; see docs/rewards.md.
         on_bad_line: Stop at a bad line, or name it, leave it out and count it.
     """
@@ -48,7 +48,7 @@ def score_command(
         sys.exit(EXIT_NOTHING_SCORED)
 
 
-def reward_from(config: Path) -> "Reward":
+def reward_from(config: Configs) -> "Reward":
     """The reward of a configuration's ``score.reward``, else of its ``model.grpo.reward``.
 
     Raises:
@@ -63,19 +63,15 @@ def reward_from(config: Path) -> "Reward":
     return reward
 
 
-def _reward_section(config: Path) -> Any:  # noqa: ANN401 (YAML)
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"the configuration {config} cannot be read: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
+def _reward_section(config: Configs) -> Any:  # noqa: ANN401 (YAML)
+    content = read_configs(config)
     for path in (("score", "reward"), ("model", "grpo", "reward")):
-        section = content
+        section: Any = content
         for key in path:
             section = section.get(key) if isinstance(section, dict) else None
         if section is not None:
             return section
-    msg = f"{config} names no reward: it has neither score.reward nor model.grpo.reward; see configs/systems"
+    msg = f"{named(config)} names no reward: it has neither score.reward nor model.grpo.reward; see configs/systems"
     raise ConfigError(msg)
 
 

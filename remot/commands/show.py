@@ -19,7 +19,7 @@ def show_command(  # noqa: PLR0913 - the options of the command
     num_rows: int = 48,
     domain: str | None = None,
     attribute: str | None = None,
-    config: Path | None = None,
+    config: list[Path] | None = None,
     root: str | None = None,
     seed: int | None = None,
     split: Literal["train", "val", "test"] = "train",
@@ -33,7 +33,8 @@ def show_command(  # noqa: PLR0913 - the options of the command
         num_rows: How many prompts to show at most; of a folder drawn at random, of a run the first ones.
         domain: Show this domain only.
         attribute: Show this attribute of triplets only.
-        config: Configuration of a run, instead of a folder; its data section, root and seed_everything are read.
+        config: Configuration of a run, instead of a folder; its data section, root and seed_everything are read. Given
+            more than once, the later files count.
         root: Folder of annotated clips, instead of the configuration's.
         seed: Seed of the training prompts, instead of the configuration's.
         split: Split of a run to take the prompts from.
@@ -89,13 +90,13 @@ def _rows_of_folder(
 
 
 def _rows_of_run(
-    config: Path | None, root: str | None, seed: int | None, wanted: tuple[str, int, str | None, str | None]
+    config: list[Path] | None, root: str | None, seed: int | None, wanted: tuple[str, int, str | None, str | None]
 ) -> "tuple[list[SheetRow], str]":
     from remot.commands.sources import read_data
     from remot.data.sheets import rows_of_run
 
-    if config is None:
+    if not config:
         msg = "nothing to show: give a folder of built prompts, or --config"
         raise ConfigError(msg)
     rows = rows_of_run(read_data(config, root, seed), *wanted)
-    return rows, f"the first {len(rows)} prompts of the {wanted[0]} split of {config.name}"
+    return rows, f"the first {len(rows)} prompts of the {wanted[0]} split of {', '.join(file.name for file in config)}"

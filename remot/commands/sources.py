@@ -1,11 +1,9 @@
 """Data modules for commands that need no training run."""
 
 from copy import deepcopy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from remot.commands.configs import Configs, named, read_configs
 from remot.commands.own import OwnParser, instantiated
 from remot.errors import ConfigError
 
@@ -14,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def read_data(
-    config: Path | None, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
+    config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
 ) -> "TripletDataModule":
     """The data module a configuration file describes.
 
     Args:
-        config: Configuration of a run, in YAML; None for the defaults.
+        config: Configuration of a run, in YAML, in one or several files; None for the defaults.
         root: Folder of clips, instead of the file's.
         seed: Seed of the training prompts, instead of the file's.
         on_bad_clip: What to do about bad clips, instead of the file's choice.
@@ -47,17 +45,18 @@ def data_from(section: dict[str, Any]) -> "TripletDataModule":
 
 
 def data_section(
-    config: Path | None, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
+    config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
 ) -> dict[str, Any]:
     """The data section, completed as ``remot fit`` does from ``root`` and ``seed_everything``.
 
     Raises:
         ConfigError: If the file cannot be read or holds no such section.
     """
-    content = _read_config(config)
+    content = read_configs(config)
     section = content.get("data") or {}
     if not isinstance(section, dict):
-        msg = f"the configuration {config} is no mapping with a data section that is one; see configs/quickstart.yaml"
+        told = f"the configuration {named(config)} is no mapping with a data section that is one"
+        msg = f"{told}; see configs/quickstart.yaml"
         raise ConfigError(msg)
     completed: dict[str, Any] = {
         "require_splits": False
@@ -71,17 +70,3 @@ def data_section(
     if on_bad_clip is not None:
         completed["on_bad_clip"] = on_bad_clip
     return completed
-
-
-def _read_config(config: Path | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"the configuration {config} cannot be read: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"the configuration {config} is no mapping with a data section that is one; see configs/quickstart.yaml"
-        raise ConfigError(msg)
-    return content

@@ -12,7 +12,7 @@ from remot.errors import ConfigError
 
 def validate_command(
     root: Path | None = None,
-    config: Path | None = None,
+    config: list[Path] | None = None,
     reader: AnnotationReader | None = None,
     decode: bool = True,  # noqa: FBT001, FBT002 (an option)
     format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
@@ -24,7 +24,7 @@ def validate_command(
     Args:
         root: Folder of the annotated clips; the configuration's by default.
         config: Configuration whose reader, experts and tasks are used; the native format and the default experts
-            otherwise.
+            otherwise. Given more than once, the later files count.
         reader: Annotation format, instead of the configuration's.
         decode: Decode every annotated picture; false only compares times, which is quick.
         format: What to write to the standard output.

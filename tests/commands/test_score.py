@@ -275,10 +275,17 @@ def test_missing_files(tmp_path):
         reward_from(tmp_path / "no.yaml")
 
 
-@pytest.mark.parametrize("text", ["", "a: 1", "score: 3", "score: {}", "model: {grpo: 5}", "- 1", "score: [reward]"])
+@pytest.mark.parametrize("text", ["a: 1", "score: 3", "score: {}", "model: {grpo: 5}", "score: [reward]"])
 def test_configurations_without_a_reward(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="names no reward"):
+    with pytest.raises(ConfigError, match=r"c\.yaml names no reward"):
+        reward_from(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- 1"])
+def test_configurations_that_are_no_mapping(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml is no mapping"):
         reward_from(tmp_path / "c.yaml")
 
 
