@@ -775,7 +775,7 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
         ("data: {batch_size: many}", "batch_size"),
         ("data: {experts: [{class_path: CameraYow}]}", "CameraYaw"),
         ("data: 3", "no mapping with a data section"),
-        ("- 1", "no mapping with a data section"),
+        ("- 1", "no mapping of settings by name"),
         ("data: {", "cannot be read"),
     ],
 )
