@@ -21,6 +21,8 @@ AT_ONCE = 4096
 
 #: Told what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
+#: From data, folder, prompts of each split, settings and progress to the manifest of what was written.
+Write = Callable[[TripletDataModule, Path, dict[str, int], dict[str, Any], Progress], dict[str, Any]]
 
 
 def build(
@@ -47,12 +49,28 @@ def build(
         RemotError: If the data cannot be used.
     """
     data.require_clips("nothing can be built from them")
-    require_usable(data, out, num_triplets)
+    return built_by(_write, data, out, num_triplets, settings, progress)
+
+
+def built_by(
+    write: Write, data: TripletDataModule, out: Path, num_prompts: int, settings: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Set the data up and write prompts of all splits; arguments, result and errors as of :func:`build`.
+
+    Args:
+        write: Writes so many prompts of each split, and gives the manifest.
+        data: Whose prompts.
+        out: Folder to write to.
+        num_prompts: Prompts in all.
+        settings: The configuration's data section.
+        progress: Told what is being done.
+    """
+    require_usable(data, out, num_prompts)
     settings = json_ready(settings)
     data.setup()
-    sizes = prompts_by_split(data, num_triplets)
+    sizes = prompts_by_split(data, num_prompts)
     try:
-        return _write(data, out, sizes, settings, progress)
+        return write(data, out, sizes, settings, progress)
     except OSError as error:
         msg = f"{out}: cannot be written ({error}); empty it and build again"
         raise ConfigError(msg) from error

@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from remot.data.shown import show
 from remot.data.video import read_frames
@@ -28,7 +29,7 @@ _AT_ONCE = 32
 
 def picture_name(clip_id: str, index: int, transform: PictureTransform | None) -> str:
     """Such as ``frames/kitchen-7/000012.png``; a transformed picture has a hash of its transform behind the number."""
-    marked = "" if transform is None else f"-{_hash(repr(transform))}"
+    marked = "" if transform is None else f"-{short_hash(repr(transform))}"
     return f"{FRAMES}/{folder_name(clip_id)}/{index:06d}{marked}.png"
 
 
@@ -36,16 +37,17 @@ def folder_name(clip_id: str) -> str:
     """A name of a folder that no other clip has, on any file system: ``kitchen-7``, ``Kitchen%207~0b5e8f9c2a41``."""
     if _PLAIN_ID.fullmatch(clip_id) and not _DEVICES.fullmatch(clip_id):
         return clip_id
-    return f"{quote(clip_id, safe='').replace('.', '%2E')[:_MAX_NAME]}~{_hash(clip_id)}"
+    return f"{quote(clip_id, safe='').replace('.', '%2E')[:_MAX_NAME]}~{short_hash(clip_id)}"
 
 
-def _hash(text: str) -> str:
+def short_hash(text: str) -> str:
+    """Twelve digits that no other text is likely to have."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass
-class PictureFolder:
-    """Decodes and writes each picture once.
+class PictureWriter:
+    """Decodes the frames that are new, and writes each picture of them once.
 
     Args:
         root: Folder of the built prompts.
@@ -53,12 +55,48 @@ class PictureFolder:
 
     root: Path
     _written: set[str] = field(default_factory=set)
-    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def num_pictures(self) -> int:
         """How many have been written."""
         return len(self._written)
+
+    def new_frames(self, clip: Clip, frame_of: Mapping[str, int]) -> Iterator[tuple[int, Tensor, list[str]]]:
+        """Frames of which a picture is missing: number, uint8 [3, H, W], and the names of these pictures.
+
+        Args:
+            clip: The source.
+            frame_of: For each name of a picture the frame it is made of.
+
+        Raises:
+            DecodeError: If a frame cannot be decoded.
+        """
+        by_frame: dict[int, list[str]] = defaultdict(list)
+        for name in sorted(frame_of.keys() - self._written):
+            by_frame[frame_of[name]].append(name)
+        frames = sorted(by_frame)
+        for start in range(0, len(frames), _AT_ONCE):
+            part = frames[start : start + _AT_ONCE]
+            for frame, picture in zip(part, read_frames(clip, part), strict=True):
+                yield frame, picture, by_frame[frame]
+
+    def write(self, name: str, picture: Tensor) -> None:
+        """Write a picture, uint8 [3, H, W], as a PNG."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy())).save(path, compress_level=1)
+        self._written.add(name)
+
+
+@dataclass
+class PictureFolder(PictureWriter):
+    """Writes the pictures of triplets.
+
+    Args:
+        root: Folder of the built prompts.
+    """
+
+    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
     def decoded_size(self, triplet: Triplet) -> tuple[int, int]:
         """Width and height of the first picture of an added triplet, before its transform."""
@@ -90,23 +128,10 @@ class PictureFolder:
 
     def _write_clip(self, clip: Clip, wanted: Iterable[tuple[int, PictureTransform | None]]) -> None:
         names = {picture_name(clip.clip_id, *place): place for place in wanted}
-        by_frame: dict[int, list[str]] = defaultdict(list)
-        for name in sorted(names.keys() - self._written):
-            by_frame[names[name][0]].append(name)
-        frames = sorted(by_frame)
-        for start in range(0, len(frames), _AT_ONCE):
-            part = frames[start : start + _AT_ONCE]
-            for frame, picture in zip(part, read_frames(clip, part), strict=True):
-                self._sizes[clip.clip_id, frame] = picture.shape[2], picture.shape[1]
-                for name in by_frame[frame]:
-                    image = show(picture, names[name][1], clip, frame)
-                    self._write(name, image.permute(1, 2, 0).numpy())
-
-    def _write(self, name: str, rgb: np.ndarray) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(rgb)).save(path, compress_level=1)
-        self._written.add(name)
+        for frame, picture, new in self.new_frames(clip, {name: place[0] for name, place in names.items()}):
+            self._sizes[clip.clip_id, frame] = picture.shape[2], picture.shape[1]
+            for name in new:
+                self.write(name, show(picture, names[name][1], clip, frame))
 
 
 def names_of(triplet: Triplet, num_pictures: int) -> Sequence[str]:

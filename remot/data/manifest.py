@@ -42,14 +42,7 @@ def manifest_of(data: TripletDataModule, counts: dict[str, Any], out: Path, sett
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
         "counts": counts,
         "clips": {name: len(dataset.clips) for name, dataset in data.datasets.items()},
-        "refused": {
-            "bad_clips": len(data.catalogue.faults),
-            "bad_clips_by_reason": faults_by_reason(data.catalogue.faults),
-            "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
-            "left_out_by_the_reader": data.catalogue.num_left_out,
-            "excluded_clips": len(data.catalogue.entries) - len(clips),
-            "pairs_of_frames": pairs_by_verdict(clips, data.sampler.experts),
-        },
+        "refused": _refused(data, len(clips)) | {"pairs_of_frames": pairs_by_verdict(clips, data.sampler.experts)},
     }
 
 
@@ -79,13 +72,18 @@ def manifest_of_tasks(
         "counts": counts,
         "clips": clips,
         "clips_by_task": {name: _serving(one) for name, one in data.mixed.items()},
-        "refused": {
-            "bad_clips": len(data.catalogue.faults),
-            "bad_clips_by_reason": faults_by_reason(data.catalogue.faults),
-            "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
-            "left_out_by_the_reader": data.catalogue.num_left_out,
-            "excluded_clips": len(data.catalogue.entries) - sum(clips.values()),
-        },
+        "refused": _refused(data, sum(clips.values())),
+    }
+
+
+def _refused(data: TripletDataModule, num_clips: int) -> dict[str, Any]:
+    """Clips that were left out, and why; ``num_clips`` were not."""
+    return {
+        "bad_clips": len(data.catalogue.faults),
+        "bad_clips_by_reason": faults_by_reason(data.catalogue.faults),
+        "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
+        "left_out_by_the_reader": data.catalogue.num_left_out,
+        "excluded_clips": len(data.catalogue.entries) - num_clips,
     }
 
 

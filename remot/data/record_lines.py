@@ -1,9 +1,10 @@
 """Reading what :mod:`remot.data.records` writes. Such files may come from anybody: every value is checked."""
 
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS, parse_number
 from remot.data.annotations.base import check_keys, require_object
@@ -53,6 +54,67 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(msg)
 
 
+class Built(Protocol):
+    """What all lines of built prompts have, whatever they ask."""
+
+    @property
+    def question(self) -> Question:
+        """The question, and with it its name."""
+
+    @property
+    def clip_id(self) -> str:
+        """Source clip."""
+
+    @property
+    def split(self) -> str:
+        """Split it was built for."""
+
+
+BuiltT = TypeVar("BuiltT", bound=Built)
+#: From file and line, for messages, and a JSON object to the prompt in it.
+Parse = Callable[[str, Mapping[str, Any]], BuiltT]
+
+
+def read_prompts(file: Path, parse: Parse[BuiltT], num_prompts: int | None = None) -> list[BuiltT]:
+    """The prompts in a file.
+
+    Args:
+        file: One prompt a line.
+        parse: Reads a line.
+        num_prompts: How many to read; None for all.
+
+    Raises:
+        AnnotationError: If there is none, an id stands there twice, or a line is malformed.
+    """
+    prompts, lines = list[BuiltT](), dict[str, int]()
+    for number, record in read_lines(file):
+        prompts.append(parse(f"{file}: line {number}", record))
+        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
+            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
+            raise AnnotationError(msg, reason="duplicate id")
+        if len(prompts) == num_prompts:
+            break
+    if not prompts:
+        msg = f"{file}: holds no prompt, build it again"
+        raise AnnotationError(msg)
+    return prompts
+
+
+def not_too_deep(parse: Parse[BuiltT]) -> Parse[BuiltT]:
+    """``parse``, with values that are nested too deeply to be written into a sentence named as such."""
+
+    @functools.wraps(parse)
+    def careful(where: str, record: Mapping[str, Any]) -> BuiltT:
+        try:
+            return parse(where, record)
+        except RecursionError as error:
+            msg = f"{where}: values are nested too deeply"
+            raise AnnotationError(msg) from error
+
+    return careful
+
+
+@not_too_deep
 def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     """The prompt in a line that :func:`remot.data.records.to_line` wrote.
 
@@ -63,11 +125,7 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     Raises:
         AnnotationError: Naming the key at fault.
     """
-    try:
-        return _prompt_from(where, record)
-    except RecursionError as error:  # from writing a value into a sentence
-        msg = f"{where}: values are nested too deeply"
-        raise AnnotationError(msg) from error
+    return _prompt_from(where, record)
 
 
 def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltPrompt:

@@ -6,7 +6,7 @@ from typing import Any
 
 from remot.data.annotations.base import check_keys, require_object
 from remot.data.fields import number_in, numbers_in, text_in, whole_in
-from remot.data.record_lines import SPLITS, user_text
+from remot.data.record_lines import SPLITS, not_too_deep, user_text
 from remot.data.task_records import REFERENCE_KEYS, BuiltTaskPrompt
 from remot.errors import AnnotationError
 from remot.structures import Box, BoxTrack, Interval, Point, Reference, ReferencedQuestion
@@ -16,6 +16,7 @@ MAX_FRAMES = 4096
 _KEYS = ("task", "place", "domain", "scene", "clip", "split", "frames", "as_video", "edited", "reference", "format")
 
 
+@not_too_deep
 def from_task_record(where: str, record: Mapping[str, Any]) -> BuiltTaskPrompt:
     """The prompt in a line.
 
@@ -26,11 +27,7 @@ def from_task_record(where: str, record: Mapping[str, Any]) -> BuiltTaskPrompt:
     Raises:
         AnnotationError: Naming the key at fault.
     """
-    try:
-        return _prompt_from(where, record)
-    except RecursionError as error:  # from writing a value into a sentence
-        msg = f"{where}: values are nested too deeply"
-        raise AnnotationError(msg) from error
+    return _prompt_from(where, record)
 
 
 def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltTaskPrompt:

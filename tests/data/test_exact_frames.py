@@ -83,10 +83,13 @@ def clip_of(path, times):
 
 
 def require_exact(path, times, pictures, index_lists):
-    clip = clip_of(path, times)
+    """Every picture is that of the reference; how many were compared."""
+    clip, count = clip_of(path, times), 0
     for indices in index_lists:
         for index, picture in zip(indices, read_frames(clip, indices), strict=True):
             assert torch.equal(picture, pictures[index]), f"{path.name}: frame {index} of {indices}"
+            count += 1
+    return count
 
 
 @pytest.fixture(params=["from the start", "as it comes", "by every keyframe"])
@@ -107,8 +110,9 @@ def test_exact(recorded, name):
     path, times, pictures = recorded(name)
     everything, random = range(len(times)), np.random.default_rng(2)
     some = [random.choice(len(times), min(3, len(times)), replace=False).tolist() for _ in range(20)]
-    require_exact(path, times, pictures, [[index] for index in everything])
-    require_exact(path, times, pictures, [*some, [len(times) - 1, 0], everything])
+    assert require_exact(path, times, pictures, [[index] for index in everything]) == len(pictures)
+    several = sum(map(len, some)) + 2 + len(pictures)
+    assert require_exact(path, times, pictures, [*some, [len(times) - 1, 0], everything]) == several
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -134,6 +134,8 @@ def test_masks_are_looked_at(tmp_path):
 
 def test_an_object_out_of_sight_needs_no_mask(tmp_path):
     clip = masked_clip(tmp_path, (7, 0, 7))
+    with pytest.raises(DecodeError, match="frame 1"):
+        check_masks(clip)
     clip.objects["cup"].boxes_xyxy[1] = np.nan
     check_masks(clip)
 

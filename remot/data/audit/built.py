@@ -12,7 +12,7 @@ from remot.data.built_folder import RECORDS
 from remot.data.built_pictures import names_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import from_record, read_lines
+from remot.data.record_lines import Built, BuiltT, from_record, read_prompts
 from remot.data.records import BuiltPrompt
 from remot.data.shown import show
 from remot.data.video import read_frames
@@ -24,7 +24,7 @@ BUILT = "built"
 #: Prompts whose pictures on disk are compared with the source, spread over all of them.
 MAX_COMPARED = 100
 #: How far a frame's time may be off, in seconds.
-_SLACK_SECONDS = 1e-6
+SLACK_SECONDS = 1e-6
 
 
 def audit_built(
@@ -70,19 +70,7 @@ def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt
     Raises:
         AnnotationError: If there is none, or a line is malformed.
     """
-    file, prompts = folder / RECORDS, list[BuiltPrompt]()
-    lines: dict[str, int] = {}
-    for number, record in read_lines(file):
-        prompts.append(from_record(f"{file}: line {number}", record))
-        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
-            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
-            raise AnnotationError(msg, reason="duplicate id")
-        if len(prompts) == num_prompts:
-            break
-    if not prompts:
-        msg = f"{file}: holds no prompt, build it again"
-        raise AnnotationError(msg)
-    return prompts
+    return read_prompts(folder / RECORDS, from_record, num_prompts)
 
 
 def triplet_of(prompt: BuiltPrompt, clips: Mapping[str, Clip], folder: Path) -> Triplet:
@@ -104,12 +92,18 @@ def triplet_of(prompt: BuiltPrompt, clips: Mapping[str, Clip], folder: Path) -> 
     return Triplet(clip, (first, second, third), prompt.labels, prompt.negative, transforms)
 
 
-def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) -> dict[str, list[Clip]]:
+def clips_by_split(prompts: Sequence[Built], clips: Mapping[str, Clip]) -> dict[str, list[Clip]]:
     """The clips that prompts of each split use."""
     used: dict[str, dict[str, Clip]] = defaultdict(dict)
     for prompt in prompts:
         used[prompt.split][prompt.clip_id] = clips[prompt.clip_id]
     return {split: list(of_split.values()) for split, of_split in used.items()}
+
+
+def spread(prompts: Sequence[BuiltT]) -> list[BuiltT]:
+    """At most :data:`MAX_COMPARED` of them, from the first to the last."""
+    places = np.unique(np.linspace(0, len(prompts) - 1, MAX_COMPARED).astype(int))
+    return [prompts[k] for k in places if prompts]
 
 
 def _wrong_facts(prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule) -> list[str]:
@@ -122,7 +116,7 @@ def _wrong_facts(prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule)
     faults += [
         f"frame {frame.index} is not at {frame.pts_seconds} s"
         for frame in prompt.frames
-        if abs(frame.pts_seconds - clip.pts_seconds[frame.index]) > _SLACK_SECONDS
+        if abs(frame.pts_seconds - clip.pts_seconds[frame.index]) > SLACK_SECONDS
     ]
     if list(prompt.images) != list(names_of(triplet, data.writer.num_pictures(triplet))):
         faults.append(f"the pictures {', '.join(prompt.images)} are not named after their frames")
@@ -133,8 +127,7 @@ def _compare_pictures(
     folder: Path, prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip], found: Findings, progress: Progress
 ) -> None:
     """Compare pictures on disk with what the source shows, those of prompts spread over all."""
-    places = np.unique(np.linspace(0, len(prompts) - 1, MAX_COMPARED).astype(int))
-    chosen = [prompts[k] for k in places if prompts]
+    chosen = spread(prompts)
     for done, prompt in enumerate(chosen, 1):
         found.pictures += wrong_pictures(folder, prompt, clips[prompt.clip_id])
         found.num_pictures += len(prompt.images)

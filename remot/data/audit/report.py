@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from remot.data.audit.blind import BlindScores, score_blind
+from remot.data.audit.clauses import folder_clauses, split_clauses
 from remot.data.audit.leaks import Duplicate, duplicates_across_splits, print_frames, scenes_in_two_splits
 from remot.data.audit.letters import wrong_letters
 from remot.data.audit.truth import Limits, WrongLabel, wrong_labels
@@ -76,15 +77,8 @@ class Audit:
             found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
         if self.impossible:
             found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
-        if self.facts:
-            found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
-        if self.pictures:
-            found.append(f"{len(self.pictures)} pictures are wrong, such as {self.pictures[0]}")
-        if self.shared_scenes:
-            found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
-        if self.duplicates:
-            places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in _places(self.duplicates[0]))
-            found.append(f"{len(self.duplicates)} pairs of pictures are the same in two splits, such as {places}")
+        found += folder_clauses(self.facts, self.pictures)
+        found += split_clauses(self.shared_scenes, self.duplicates)
         return found
 
     def record(self) -> dict[str, Any]:
@@ -269,7 +263,3 @@ def describe(wrong: WrongLabel) -> str:
 def _wrong_record(wrong: WrongLabel) -> dict[str, Any]:
     """A wrong label as JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
     return asdict(wrong) | {"measured": wrong.measured if wrong.measured == wrong.measured else None}
-
-
-def _places(duplicate: Duplicate) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
-    return duplicate.first, duplicate.second

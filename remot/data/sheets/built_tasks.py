@@ -5,12 +5,10 @@ from pathlib import Path
 
 from remot.data.picture_files import read_picture
 from remot.data.recorded import picture_in
-from remot.data.sheets.choose import SheetRow
+from remot.data.sheets.choose import SheetRow, drawn
 from remot.data.sheets.picture import as_image
 from remot.data.sheets.prompts import task_row
 from remot.data.task_records import BuiltTaskPrompt
-from remot.errors import ConfigError
-from remot.seeding import numpy_generator
 
 
 def rows_of_built_tasks(
@@ -30,13 +28,7 @@ def rows_of_built_tasks(
         AnnotationError: If a picture lies outside the folder.
         DecodeError: If a picture is missing.
     """
-    fitting = [one for one in prompts if domain in {None, one.question.domain} and task in {None, one.question.task}]
-    if not fitting:
-        domains, tasks = ({getattr(one.question, name) for one in prompts} for name in ("domain", "task"))
-        msg = f"{folder} holds no such prompt; it has the domains {', '.join(sorted(domains))} and the tasks "
-        raise ConfigError(msg + ", ".join(sorted(tasks)))
-    order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
-    chosen = sorted((fitting[k] for k in order), key=lambda one: one.question.task)
+    chosen = drawn(folder, prompts, num_rows, domain, ("tasks", task, lambda one: one.question.task))
     return [_row(folder, one) for one in chosen]
 
 

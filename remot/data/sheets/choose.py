@@ -1,11 +1,12 @@
 """Which prompts to show, and what is written beside their pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from remot.data.record_lines import BuiltT
 from remot.data.recorded import picture_in
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import ConfigError
@@ -51,19 +52,37 @@ def choose_rows(
         AnnotationError: If a picture lies outside the folder.
         DecodeError: If a picture is missing.
     """
-    fitting = [
-        prompt
-        for prompt in prompts
-        if domain in {None, prompt.question.domain} and attribute in {None, prompt.labels[0].attribute}
-    ]
-    if not fitting:
-        domains = sorted({prompt.question.domain for prompt in prompts})
-        attributes = sorted({prompt.labels[0].attribute for prompt in prompts})
-        msg = f"{folder} holds no such prompt; it has the domains {', '.join(domains)} and the attributes "
-        raise ConfigError(msg + ", ".join(attributes))
-    order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
-    chosen = sorted((fitting[k] for k in order), key=lambda prompt: prompt.labels[0].attribute)
+    chosen = drawn(folder, prompts, num_rows, domain, ("attributes", attribute, lambda one: one.labels[0].attribute))
     return [_row(folder, prompt) for prompt in chosen]
+
+
+def drawn(
+    folder: Path,
+    prompts: Sequence[BuiltT],
+    num_rows: int,
+    domain: str | None,
+    kinds: tuple[str, str | None, Callable[[BuiltT], str]],
+) -> list[BuiltT]:
+    """Prompts drawn at random, the same ones every time, sorted by kind.
+
+    Args:
+        folder: Of the prompts, for messages.
+        prompts: All of them.
+        num_rows: How many to draw at most.
+        domain: Draw from this domain only.
+        kinds: What kinds are called, the only one to draw, and which one a prompt is of.
+
+    Raises:
+        ConfigError: If there is none of that kind.
+    """
+    called, kind, kind_of = kinds
+    fitting = [one for one in prompts if domain in {None, one.question.domain} and kind in {None, kind_of(one)}]
+    if not fitting:
+        domains = ", ".join(sorted({one.question.domain for one in prompts}))
+        msg = f"{folder} holds no such prompt; it has the domains {domains} and the {called} "
+        raise ConfigError(msg + ", ".join(sorted(set(map(kind_of, prompts)))))
+    order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
+    return sorted((fitting[k] for k in order), key=kind_of)
 
 
 def _row(folder: Path, prompt: BuiltPrompt) -> SheetRow:

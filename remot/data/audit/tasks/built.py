@@ -1,35 +1,27 @@
 """The audit of prompts of tasks that were written to disk."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from remot.data.audit.built import BUILT, SLACK_SECONDS, clips_by_split, spread
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.audit.tasks.run import Progress, TaskFindings, audit_of_tasks, figures_of, numbered
-from remot.data.build_tasks import frame_names
 from remot.data.built_folder import TASK_RECORDS
+from remot.data.built_frames import frame_names
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import read_lines
+from remot.data.record_lines import read_prompts
 from remot.data.task_lines import from_task_record
 from remot.data.task_records import BuiltTaskPrompt
 from remot.data.tasks.base import PictureEdit, Task
 from remot.data.video import read_frames
 from remot.errors import AnnotationError
 from remot.structures import Clip
-
-#: What the audit calls prompts of all splits together.
-BUILT = "built"
-#: Prompts whose pictures on disk are compared with the source, spread over all of them.
-MAX_COMPARED = 100
-#: How far a frame's time may be off, in seconds.
-_SLACK_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,18 +49,7 @@ def read_built_tasks(folder: Path, num_prompts: int | None = None) -> list[Built
     Raises:
         AnnotationError: If there is none, an id stands there twice, or a line is malformed.
     """
-    file, prompts, lines = folder / TASK_RECORDS, list[BuiltTaskPrompt](), dict[str, int]()
-    for number, record in read_lines(file):
-        prompts.append(from_task_record(f"{file}: line {number}", record))
-        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
-            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
-            raise AnnotationError(msg, reason="duplicate id")
-        if len(prompts) == num_prompts:
-            break
-    if not prompts:
-        msg = f"{file}: holds no prompt, build it again"
-        raise AnnotationError(msg)
-    return prompts
+    return read_prompts(folder / TASK_RECORDS, from_task_record, num_prompts)
 
 
 def audit_built_tasks(
@@ -103,11 +84,8 @@ def audit_built_tasks(
         found.setdefault(prompt.place, TaskFindings(asked.task)).take(asked)
         progress("checking references", done, len(prompts))
     pictures, num_pictures = _compare(folder, prompts, clips, progress)
-    used: dict[str, dict[str, Clip]] = defaultdict(dict)
-    for prompt in prompts:
-        used[prompt.split][prompt.clip_id] = clips[prompt.clip_id]
-    splits = {split: list(of_split.values()) for split, of_split in used.items()}
-    audit = audit_of_tasks(_figures(found, list(clips.values()), data), BUILT, splits, frames_per_clip, progress)
+    figures = _figures(found, list(clips.values()), data)
+    audit = audit_of_tasks(figures, BUILT, clips_by_split(prompts, clips), frames_per_clip, progress)
     return audit.with_folder(facts, pictures, num_pictures)
 
 
@@ -149,7 +127,7 @@ def _wrong_facts(prompt: BuiltTaskPrompt, clip: Clip) -> list[str]:
     faults += [
         f"frame {frame} is not at {seconds} s"
         for frame, seconds in zip(prompt.frames, prompt.pts_seconds, strict=True)
-        if abs(seconds - clip.pts_seconds[frame]) > _SLACK_SECONDS
+        if abs(seconds - clip.pts_seconds[frame]) > SLACK_SECONDS
     ]
     if not prompt.edited and prompt.images != frame_names(clip.clip_id, prompt.frames, None, question.prompt_id):
         faults.append(f"the pictures {', '.join(prompt.images)} are not named after their frames")
@@ -163,9 +141,7 @@ def _compare(
 
     What was changed on purpose is left out: there is nothing to compare it with.
     """
-    plain = [prompt for prompt in prompts if not prompt.edited]
-    chosen = [plain[k] for k in np.unique(np.linspace(0, len(plain) - 1, MAX_COMPARED).astype(int)) if plain]
-    faults, count = [], 0
+    chosen, faults, count = spread([prompt for prompt in prompts if not prompt.edited]), [], 0
     for done, prompt in enumerate(chosen, 1):
         decoded = read_frames(clips[prompt.clip_id], prompt.frames)
         for name, frame, picture in zip(prompt.images, prompt.frames, decoded, strict=True):

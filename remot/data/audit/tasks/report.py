@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from remot.data.audit.clauses import folder_clauses, split_clauses
 from remot.data.audit.leaks import Duplicate
 from remot.data.audit.tasks.guessing import Guesses
 
@@ -117,16 +118,8 @@ class TaskAudit:
             for task in self.tasks
             if task.wrong
         ]
-        if self.facts:
-            found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
-        if self.pictures:
-            found.append(f"{len(self.pictures)} pictures are wrong, such as {self.pictures[0]}")
-        if self.shared_scenes:
-            found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
-        if self.duplicates:
-            first = self.duplicates[0]
-            places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in (first.first, first.second))
-            found.append(f"{len(self.duplicates)} pairs of pictures are the same in two splits, such as {places}")
+        found += folder_clauses(self.facts, self.pictures)
+        found += split_clauses(self.shared_scenes, self.duplicates)
         return found
 
     def with_folder(self, facts: Sequence[str], pictures: Sequence[str], num_pictures: int) -> "TaskAudit":
