@@ -8,6 +8,7 @@ from torch import Tensor
 
 from remot.losses import ImportanceCorrection, PolicyLoss, masked_mean
 from remot.losses.aggregate import token_count
+from remot.losses.importance import ImportanceWeights
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.processes import is_distributed, mean_over_processes
@@ -23,14 +24,12 @@ class LossSettings:
         criterion: The loss.
         correction: Weights for completions of another engine; None for none.
         temperature: The one the completions were sampled with.
-        is_on_policy: There is one update, so that the ratio is 1 by definition.
         micro_batch_prompts: Prompts of one forward and backward pass.
     """
 
     criterion: PolicyLoss
     correction: ImportanceCorrection | None
     temperature: float
-    is_on_policy: bool
     micro_batch_prompts: int
 
 
@@ -99,41 +98,33 @@ class GroupStep:
         token_ids, temperature = self.rollout.token_ids[rows], self.settings.temperature
         logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=temperature)
         self.gap.note(rows, logprobs.detach())
-        if self.settings.correction is not None:
-            return self._corrected_loss(self.settings.correction, rows, logprobs, encoded)
-        return self.settings.criterion(
-            logprobs,
-            logprobs.detach() if self.settings.is_on_policy else self.rollout.logprobs[rows],
-            self._reference(rows, encoded),
-            self.advantages[rows],
-            self.mask[rows],
-            normalizer=self.normalizer,
-        )
-
-    def _corrected_loss(
-        self, correction: ImportanceCorrection, rows: slice, logprobs: Tensor, encoded: EncodedPrompts
-    ) -> LossOutput:
-        """The loss with two ratios: policy to trainer before the update, and that to the engine that sampled."""
-        # of the first update, when nothing has moved
+        # Of the first update, when nothing has moved. The sampler's own differ by rounding, in half precision by more
+        # than the clip range of a sequence ratio.
         before = _of_rows(self.before, rows, logprobs.detach)
-        mask = self.mask[rows]
-        importance = correction(before, self.rollout.logprobs[rows], mask)
+        weights = self._importance(before, rows)
         output = self.settings.criterion(
             logprobs,
             before,
             self._reference(rows, encoded),
             self.advantages[rows],
-            mask,
+            self.mask[rows],
             normalizer=self.normalizer,
-            weights=importance.weights,
+            weights=None if weights is None else weights.weights,
         )
-        logged = {
+        return output if weights is None else replace(output, metrics={**output.metrics, **self._logged(weights, rows)})
+
+    def _importance(self, before: Tensor, rows: slice) -> ImportanceWeights | None:
+        """What makes up for a sampler whose probabilities are not the policy's before the update."""
+        correction = self.settings.correction
+        return None if correction is None else correction(before, self.rollout.logprobs[rows], self.mask[rows])
+
+    def _logged(self, importance: ImportanceWeights, rows: slice) -> dict[str, float]:
+        values = {
             "importance/ratio_mean": importance.ratio,
             "importance/weight_mean": importance.weights,
             "importance/frac_bounded": importance.is_bounded.to(importance.ratio.dtype),
         }
-        means = {name: float(masked_mean(values, mask, self.num_tokens)) for name, values in logged.items()}
-        return replace(output, metrics={**output.metrics, **means})
+        return {name: float(masked_mean(value, self.mask[rows], self.num_tokens)) for name, value in values.items()}
 
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         if not self.settings.criterion.needs_reference:

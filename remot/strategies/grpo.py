@@ -45,13 +45,14 @@ class GRPOObjective(Objective):
         sampling: How completions are drawn.
         reward: What they are scored with; ReMoT's with its defaults if None.
         loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
-        updates_per_rollout: Optimiser updates made from one rollout. With 1 the ratio is exactly 1.
+        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase of the schedule ends. The
+            ratio of the first one is exactly 1.
         advantages: How completions are compared; z-scores within the group if None.
         mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
             They still count in the mean of their group, and as sequences of a ``sequence_mean``.
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
-            takes them as they are, or bounds the weights of tokens by 2 where there is an ``engine``.
+            takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
         counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
             :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
         engine: Who samples, if not the policy itself.
@@ -194,7 +195,6 @@ class GRPOObjective(Objective):
                 self.criterion,
                 self.importance,
                 self.sampling.temperature,
-                self.updates_per_rollout == 1,
                 self._micro_batch(policy, draw, micro_batch_prompts),
             ),
             policy,

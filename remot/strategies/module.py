@@ -157,6 +157,8 @@ class PostTrainingModule(AnsweringModule):
         metrics |= prepared.metrics
         for _ in range(prepared.num_updates):
             metrics |= self._update(prepared)
+            if self.strategy.phase(self.global_step) != phase:  # or updates of one phase would pass over another
+                break
         metrics |= prepared.late_metrics()
         metrics["seconds_per_step"] = time.perf_counter() - started
         self._report(

@@ -21,9 +21,9 @@ class Strategy(ABC):
         """Phase of optimiser step ``step``, counted from 0."""
 
     def reference_step(self, step: int) -> int | None:
-        """The step at whose start the reference of optimiser step ``step`` is taken; None for the base model.
+        """The step at whose start the reference of optimiser step ``step`` is taken; None for the base model and in SFT.
 
-        None in SFT, too. With several updates per rollout a run may pass over this step, and takes the reference later.
+        Updates of a rollout end with its phase, so that a run comes to every step at which a phase begins.
         """
         if self.reference == "base" or self.phase(step) == "SFT":
             return None

@@ -10,7 +10,7 @@ import torch
 from remot.data import datamodule
 from remot.data.datamodule import TripletDataModule
 from remot.errors import ConfigError
-from remot.losses import DAPOLoss, DrGRPOLoss, GRPOLoss, MaskedImportance, TruncatedImportance
+from remot.losses import DAPOLoss, DrGRPOLoss, GRPOLoss, GSPOLoss, MaskedImportance, TruncatedImportance
 from remot.rewards import Reward
 from remot.rollout.generator import generate
 from remot.rollout.sampling import SamplingSettings
@@ -334,13 +334,21 @@ def test_cut_off_completions_are_compared_but_not_trained_on():
     assert "completion/frac_masked" not in plain.metrics
 
 
-class Recording(GRPOLoss):
-    """Keeps what it is given."""
+class Keeping:
+    """Keeps what a loss is given."""
 
     def __call__(self, *tensors, **arguments):
         names = ("logprobs", "old_logprobs", "ref_logprobs", "advantages", "completion_mask")
         self.given = {name: t if t is None else t.detach() for name, t in zip(names, tensors, strict=True)} | arguments
         return super().__call__(*tensors, **arguments)
+
+
+class Recording(Keeping, GRPOLoss):
+    """GRPO that does."""
+
+
+class RecordingGSPO(Keeping, GSPOLoss):
+    """GSPO that does."""
 
 
 # -- another engine -----------------------------------------------------------------------------------------------
@@ -411,10 +419,18 @@ def test_a_second_update_compares_with_the_trainer_before_the_first():
 
 
 @pytest.mark.usefixtures("other_engine")
-def test_without_a_correction_the_sampler_is_believed():
-    """What the ratio is with several updates and no correction: policy over sampler."""
-    policy, loss = make_lora_policy(), Recording(beta=0.0)
+@pytest.mark.parametrize("loss", [Recording(beta=0.0), RecordingGSPO()], ids=["tokens", "sequences"])
+def test_without_a_correction_the_ratio_is_that_of_the_updates_alone(loss):
+    """How the sampler rounds is no step of the policy: before the first of several updates no ratio is clipped."""
+    policy = make_lora_policy()
     prepared = objective_of(loss=loss, updates_per_rollout=2).prepare(policy, make_batch(2), ADDRESS, 2)
     output = next(iter(prepared.micro_losses()))
-    assert "weights" not in loss.given
-    assert output.metrics["ratio_mean"] == pytest.approx(2, rel=0.2)  # 3 and 1 in turn
+    before = loss.given["logprobs"]
+    assert loss.given["weights"] is None
+    assert torch.equal(loss.given["old_logprobs"], before)
+    assert output.metrics["ratio_mean"] == pytest.approx(1, abs=1e-6)
+    assert output.metrics["clip_fraction"] == 0
+    randomise_(policy.trainable_parameters(), seed=9)
+    output = next(iter(prepared.micro_losses()))
+    assert torch.equal(loss.given["old_logprobs"], before)
+    assert output.metrics["clip_fraction"] > 0.1

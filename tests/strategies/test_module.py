@@ -212,6 +212,15 @@ def test_two_updates_of_a_rollout_are_two_optimiser_steps(tmp_path):
     assert notebook.logged[1]["train/ratio_mean"] != 1.0  # of the second update
 
 
+def test_updates_of_a_rollout_end_with_the_phase(tmp_path):
+    """k_sft = 1, k_grpo = 3: rollouts of two updates begin at 1, 3, 5 and 7, and the schedule's step 4 is still SFT."""
+    grpo = GRPOObjective(num_completions=2, max_new_tokens=4, updates_per_rollout=2, reward=FirstLetterReward())
+    notebook, trainer = fit(ready_module(AlternatingSFTGRPO(k_sft=1, k_grpo=3), grpo=grpo), tmp_path, max_steps=9)
+    assert phases(notebook) == ["SFT", "GRPO", "GRPO", "SFT", "GRPO", "GRPO", "SFT"]
+    assert notebook.steps == [0, 1, 3, 4, 5, 7, 8]
+    assert trainer.global_step == 9
+
+
 def test_randomness_is_named_by_seed_and_optimiser_step(tmp_path):
     addresses = []
 

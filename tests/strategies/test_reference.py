@@ -91,15 +91,15 @@ def test_alternation_can_take_it_anew_in_each_phase(tmp_path):
     assert min(second, fourth) > 1e-6
 
 
-def test_a_phase_that_is_entered_late_takes_it_late(tmp_path):
-    """Three updates a rollout go over the supervised step 5 and the beginning of the phase, 6."""
+def test_several_updates_of_a_rollout_meet_every_beginning(tmp_path):
+    """Three updates from step 4 on would go over the supervised step 5 and the beginning of the phase, 6."""
     grpo = GRPOObjective(
         num_completions=3, max_new_tokens=4, updates_per_rollout=3, reward=FirstLetterReward(), loss=GRPOLoss(beta=0.05)
     )
     strategy = AlternatingSFTGRPO(1, 4, reference="phase_start")
     notebook, _ = fit(module_of(strategy, grpo=grpo), tmp_path, max_steps=10)
-    assert notebook.steps == [0, 1, 4, 7]
-    assert taken_at(notebook) == [None, 1, 1, 7]
+    assert notebook.steps == [0, 1, 4, 5, 6, 9]
+    assert taken_at(notebook) == [None, 1, 1, None, 6, 6]
 
 
 @pytest.mark.parametrize(
