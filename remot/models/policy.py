@@ -7,7 +7,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -86,6 +86,20 @@ class VLMPolicy(nn.Module):
         self.logit_bias: Tensor
         self.sharding: Sharding | None = None
         self.eval()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VLMPolicy":  # noqa: FBT001, FBT002
+        """As of any module, but buffers keep their precision.
+
+        A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits are other
+        frequencies: some hundred columns on, pictures and words would stand somewhere else.
+        """
+        buffers = [(module, name, held) for module in self.modules() for name, held in module._buffers.items()]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for module, name, held in buffers:
+            now = module._buffers[name]
+            if held is not None and now is not None and now.dtype != held.dtype:
+                module._buffers[name] = held.to(now.device)
+        return self
 
     @property
     def device(self) -> torch.device:

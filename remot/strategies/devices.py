@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from lightning.pytorch.plugins import Precision
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
@@ -38,8 +39,22 @@ def is_deepspeed(wrapper: nn.Module | None) -> bool:
     return hasattr(wrapper, "set_gradient_accumulation_boundary")
 
 
-def clip_gradients(wrapper: nn.Module | None, parameters: Iterable[nn.Parameter], limit: float) -> dict[str, float]:
+def loss_scale(precision: Precision) -> float:
+    """What losses are multiplied with before the backward pass: mixed float16 does so, everything else has 1."""
+    scaler = getattr(precision, "scaler", None)
+    return 1.0 if scaler is None else float(scaler.get_scale())
+
+
+def clip_gradients(
+    wrapper: nn.Module | None, parameters: Iterable[nn.Parameter], limit: float, scale: float = 1.0
+) -> dict[str, float]:
     """Scale gradients so that their norm over all processes' shards is at most ``limit``.
+
+    Args:
+        wrapper: What the strategy made of the module.
+        parameters: What is trained.
+        limit: Largest norm.
+        scale: :func:`loss_scale`, which gradients still carry.
 
     Returns:
         The norm before, as ``grad_norm``. Nothing with DeepSpeed, which clips by ``gradient_clipping`` of its own
@@ -47,8 +62,8 @@ def clip_gradients(wrapper: nn.Module | None, parameters: Iterable[nn.Parameter]
     """
     if is_deepspeed(wrapper):
         return {}
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    return {"grad_norm": float(norm.full_tensor() if isinstance(norm, DTensor) else norm)}
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit * scale)
+    return {"grad_norm": float(norm.full_tensor() if isinstance(norm, DTensor) else norm) / scale}
 
 
 def data_mesh(mesh: DeviceMesh) -> DeviceMesh:

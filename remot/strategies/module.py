@@ -23,7 +23,14 @@ from remot.rollout.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
 from remot.strategies.answering import AnsweringModule
 from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
-from remot.strategies.devices import LARGEST_METRICS, SUMMED_METRICS, backward_context, clip_gradients, data_mesh
+from remot.strategies.devices import (
+    LARGEST_METRICS,
+    SUMMED_METRICS,
+    backward_context,
+    clip_gradients,
+    data_mesh,
+    loss_scale,
+)
 from remot.strategies.gradients import GradientAccumulator
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
@@ -180,7 +187,8 @@ class PostTrainingModule(AnsweringModule):
         optimizer = self.optimizers()
         totals = self._accumulate(prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit)
+        scale = loss_scale(self.trainer.precision_plugin)
+        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
         optimizer.step()  # type: ignore[union-attr]
         schedulers = self.lr_schedulers()
         if schedulers is not None:

@@ -21,7 +21,7 @@ class Strategy(ABC):
         """Phase of optimiser step ``step``, counted from 0."""
 
     def reference_step(self, step: int) -> int | None:
-        """The step at whose start the reference of optimiser step ``step`` is taken; None for the base model and in SFT.
+        """The step at whose start the reference of step ``step`` is taken; None for the base model and in SFT.
 
         Updates of a rollout end with its phase, so that a run comes to every step at which a phase begins.
         """

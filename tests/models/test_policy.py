@@ -215,6 +215,21 @@ def test_cache_is_filled_in_whatever_mode_a_trainer_leaves(trainer_sets):
     assert cache.get_seq_length() == encoded.prompts.input_ids.shape[1]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_made_bfloat16_compute_as_weights_loaded_in_it(family):
+    """``trainer.precision: bf16-true`` converts the module: rotary frequencies must not be rounded with it."""
+    converted, loaded = make_policy(family).to(torch.bfloat16), make_policy(family, dtype="bfloat16")
+    batch = make_batch()
+    assert {weight.dtype for weight in converted.parameters()} == {torch.bfloat16}
+    ids, _ = random_completions(loaded, 3, 2, 5)
+    for use_reference in (False, True):
+        got, wanted = (
+            policy.completion_logprobs(encode(policy, batch), ids, use_reference=use_reference)
+            for policy in (converted, loaded)
+        )
+        assert torch.equal(got, wanted)
+
+
 def test_adapter_dropout_is_for_passes_with_gradient_only():
     policy, batch = make_policy(adaptation=LoRA(rank=3, dropout=0.5)), make_batch(1)
     randomise_(p for name, p in policy.named_parameters() if "lora_B" in name)

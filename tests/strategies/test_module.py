@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 
 from remot.errors import CheckpointError, ConfigError
@@ -256,6 +257,21 @@ def test_gradients_are_clipped_to_their_norm(tmp_path, limit):
     norm = notebook.logged[0]["train/grad_norm"]
     assert norm > 0.1
     assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.5 * (limit or norm), rel=1e-3)
+
+
+def test_scaled_gradients_are_clipped_as_if_they_were_not(tmp_path):
+    """Mixed float16 multiplies losses, here by 256, and divides gradients when the optimiser moves the weights."""
+    scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=256.0))
+    norms = []
+    for plugin in (MixedPrecision("bf16-mixed", "cpu"), scaled):
+        optimizer = partial(torch.optim.SGD, lr=0.5)
+        module = ready_module(SFT(), FullWeights(), optimizer=optimizer, gradient_clip_norm=0.01)
+        before = snapshot(module.policy)
+        notebook, _ = fit(module, tmp_path, max_steps=1, plugins=[plugin])
+        squares = [(p.detach() - before[name]).double().pow(2).sum() for name, p in module.policy.named_parameters()]
+        assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.5 * 0.01, rel=1e-2)
+        norms.append(notebook.logged[0]["train/grad_norm"])
+    assert norms[1] == pytest.approx(norms[0], rel=0.1)
 
 
 def test_scheduler_is_stepped_once_an_update(tmp_path):
