@@ -273,7 +273,7 @@ class TripletDataModule(LightningDataModule):
             raise ValueError(msg)
         rank, world_size = self._place()
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
-        drawn = (self.mixed or self.datasets)["train"].renamed("redrawn")
+        drawn = self.prompts["train"].renamed("redrawn")
         return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
 
     @property

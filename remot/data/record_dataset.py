@@ -1,7 +1,9 @@
 """Finished prompts by number."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -50,7 +52,14 @@ class RecordDataset(Dataset[Sample]):
         self.seed = seed
         self.shuffled = shuffled
         self.with_pictures = with_pictures
+        self.prefix = ""
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def renamed(self, split: str) -> Self:
+        """The same prompts, in orders of their own and named ``split/…``."""
+        renamed = copy.copy(self)
+        renamed.split, renamed.prefix, renamed._order = split, f"{split}/", (-1, self._order[1])
+        return renamed
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -87,7 +96,8 @@ class RecordDataset(Dataset[Sample]):
         addresses the rollout noise.
         """
         question, epoch = self.prompt(address).question, address // len(self.prompts)
-        return replace(question, prompt_id=f"{question.prompt_id}#{epoch}") if epoch else question
+        suffix = f"#{epoch}" if epoch else ""
+        return replace(question, prompt_id=f"{self.prefix}{question.prompt_id}{suffix}")
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:

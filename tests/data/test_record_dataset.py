@@ -103,6 +103,24 @@ def test_held_out_prompts_are_the_first_of_the_file_in_its_order(made):
     assert ids_of(module(made, num_test_prompts=3, seed=9).test_dataloader()) == of_split(made, "test")[:3]
 
 
+def test_prompts_are_drawn_again_under_names_of_their_own(made):
+    """For ``grpo.dynamic_sampling``: training prompts, a function of step and attempt, in an order of their own.
+
+    Names address the rollout noise: a prompt that the loader gives at this step, too, must not be answered alike.
+    """
+    data, again = module(made), module(made)
+    size, wanted = SMALL["batch_size"], set(of_split(made, "train"))
+    drawn = [data.redraw(step, attempt, size) for step in range(3) for attempt in (1, 2)]
+    names = [question.prompt_id for batch in drawn for question in batch.questions]
+    assert len(set(names)) == len(names) == 6 * size
+    assert all(name.startswith("redrawn/") for name in names)
+    bare = [name.removeprefix("redrawn/").partition("#")[0] for name in names]
+    assert set(bare) <= wanted
+    assert bare != [data.recorded["train"].question(k).prompt_id.partition("#")[0] for k in range(len(bare))]
+    assert [q.prompt_id for q in again.redraw(2, 1, size).questions] == names[4 * size : 5 * size]
+    assert all(not q.prompt_id.startswith("redrawn/") for b in data.train_dataloader() for q in b.questions)
+
+
 def test_batches_do_not_depend_on_workers(made):
     plain = ids_of(module(made).train_dataloader())
     assert len(plain) == SMALL["num_train_prompts_per_epoch"]
