@@ -86,7 +86,7 @@ class JSONClient:
             try:
                 return self._ask_once(request)
             except HTTPError as error:
-                said = shown(error.read(4 * MAX_SHOWN_CHARS))
+                said = _complaint(error)
                 if error.code < SERVER_FAULT or attempt == self.num_retries:
                     msg = f"{request.full_url} refuses with status {error.code}: {said}"
                     raise EngineError(msg) from error
@@ -105,6 +105,14 @@ class JSONClient:
             msg = f"{request.full_url} answers more than {self.max_reply_bytes} bytes, which is not read"
             raise EngineError(msg)
         return reply
+
+
+def _complaint(error: HTTPError) -> str:
+    """What the server says of its refusal, if it says it to its end."""
+    try:
+        return shown(error.read(4 * MAX_SHOWN_CHARS))
+    except (HTTPException, OSError):
+        return shown(b"")
 
 
 def shown(reply: bytes) -> str:

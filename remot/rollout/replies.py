@@ -12,6 +12,8 @@ from remot.rollout.external import SampledCompletion
 MAX_CHARS_PER_TOKEN = 256
 #: What stands in a text for bytes that make none.
 NO_TEXT = "\ufffd"
+#: Least log-probability that is taken for one; servers write -9999 for that of a probability of 0.
+LEAST_LOGPROB = -1e6
 #: How tokens are written that are given by number.
 BY_NUMBER = "token_id:"
 MAX_DIGITS = 9
@@ -73,11 +75,13 @@ def as_completion(
         tokenize: Tokens of a text.
         token_text: Text of a token.
     """
-    named = reply.token_ids if reply.token_ids is not None else _named(reply.tokens)
-    if named is not None:
+    named = reply.token_ids or _named(reply.tokens)
+    if named:
         known = reply.logprobs if reply.logprobs is not None and len(reply.logprobs) == len(named) else None
         return SampledCompletion(named, known or _unknown(len(named)), reply.is_ended)
-    text, lost, _ = reply.text.partition(NO_TEXT)
+    # half a character, which JSON can hold, is none either
+    readable = reply.text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    text, lost, _ = readable.partition(NO_TEXT)
     token_ids = tuple(tokenize(text))
     if reply.tokens is not None and reply.logprobs is not None:
         listed = reply.tokens[: len(token_ids)]  # an end of turn may follow
@@ -127,7 +131,7 @@ def _listed(value: object, max_new_tokens: int) -> tuple[tuple[str, ...] | None,
 
 
 def _is_logprob(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value <= 1e-3
+    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_LOGPROB <= value <= 1e-3
 
 
 def _named(tokens: tuple[str, ...] | None) -> tuple[int, ...] | None:

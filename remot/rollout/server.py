@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ A = TypeVar("A")
 CHAT_PATH = "/v1/chat/completions"
 #: Seeds that every server takes.
 SEED_BITS = 31
+#: Digits that tell the weights of one run from those of another that the server may still hold.
+RUN_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class ServerEngine(ExternalEngine):
         self.folder = folder.expanduser().resolve()
         self.logprobs = logprobs
         self.num_parallel = num_parallel
+        self._run = uuid.uuid4().hex[:RUN_DIGITS]
         self._current: _HandedOver | None = None
         self._has_warned = False
 
@@ -88,7 +92,8 @@ class ServerEngine(ExternalEngine):
     def hand_over(self, policy: VLMPolicy, step: int) -> None:
         """Save the policy, have the server load it, and forget the one before; the first process asks for all."""
         self.dialect.require(policy)
-        name = f"remot-step-{step}"
+        run = of_all_processes(self._run)[0]
+        name = f"remot-{run}-step-{step}"
         folder = self.folder / name
         is_first = is_first_process()
         self.dialect.save(policy, folder, is_writer=is_first)

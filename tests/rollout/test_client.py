@@ -1,5 +1,6 @@
 """One address is asked, a bounded number of times, and a bounded part of what it says is read."""
 
+import socket
 import threading
 import time
 
@@ -47,6 +48,31 @@ def test_so_many_times():
         assert len(asked) == 3
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_fault_that_is_not_told_to_its_end():
+    """The server says that a complaint follows, and falls silent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = client_of(url, timeout_seconds=0.2, num_retries=1)
+        heard = []
+
+        def half_an_answer():
+            for _ in range(2):
+                connection, _ = listener.accept()
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 900\r\n\r\n")
+                heard.append(connection)
+
+        thread = threading.Thread(target=half_an_answer, daemon=True)
+        thread.start()
+        with pytest.raises(EngineError, match="status 500"):
+            client.get("/x")
+        thread.join(timeout=5)
+        assert len(heard) == 2
+        for connection in heard:
+            connection.close()
 
 
 def test_a_refusal_is_not_asked_again():

@@ -69,6 +69,9 @@ def known(found):
         ({"token_ids": ["1", 2]}, (1, 2), [None, None]),
         ({"token_ids": [True, 2]}, (1, 2), [None, None]),
         ({"token_ids": {"0": 1}}, (1, 2), [None, None]),
+        ({"token_ids": []}, (1, 2), [None, None]),  # nothing is named, and there is a text
+        (listed(), (1, 2), [None, None]),
+        (listed(("a", -1.0), ("b", -(10**400))), (1, 2), [None, None]),  # JSON has such numbers, floats have not
     ],
 )
 def test_tokens_are_those_that_are_certain(choice, ids, logprobs):
@@ -81,6 +84,12 @@ def test_bytes_without_a_text_cut_a_completion_off():
     assert (found.token_ids, found.is_ended) == ((1,), False)
     found = completion(reply("a\ufffdb", **listed(("a", -1.0), ("\ufffd", -2.0), ("b", -3.0))))
     assert (found.token_ids, known(found), found.is_ended) == ((1,), [-1.0], False)
+
+
+def test_half_a_character_cuts_a_completion_off():
+    r"""JSON may hold a surrogate without its other half, ``\ud83d``, which no tokenizer takes."""
+    found = completion(json.loads(json.dumps(reply("a\ud83db"))))
+    assert (found.token_ids, found.is_ended) == ((1,), False)
 
 
 def test_nothing_said_is_a_completion():

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 import warnings
 
 import pytest
@@ -62,21 +63,41 @@ def test_weights_then_caches_then_completions(tmp_path):
         objective.prepare(policy, batch, StepAddress(0, 0), 2)
         first = list(asked)
         asked.clear()
-        assert [path.name for path in (tmp_path / "weights").iterdir()] == ["remot-step-0"]
+        (before,) = [path.name for path in (tmp_path / "weights").iterdir()]
         objective.prepare(policy, batch, StepAddress(0, 1), 2)
-    folder = tmp_path / "weights" / "remot-step-1"
-    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["remot-step-1"]
+    (folder,) = (tmp_path / "weights").iterdir()
+    assert re.fullmatch(r"remot-[0-9a-f]{8}-step-0", before)
+    assert folder.name == before.removesuffix("0") + "1"
     assert (folder / "adapter_model.safetensors").is_file()
     assert [path for path, _ in first] == [
         "/health", "/v1/load_lora_adapter", "/reset_prefix_cache", "/reset_mm_cache", *[CHAT] * 6
     ]  # fmt: skip
     assert asked[:4] == [
-        ("/v1/load_lora_adapter", {"lora_name": "remot-step-1", "lora_path": str(folder)}),
+        ("/v1/load_lora_adapter", {"lora_name": folder.name, "lora_path": str(folder)}),
         ("/reset_prefix_cache", None),
         ("/reset_mm_cache", None),
-        ("/v1/unload_lora_adapter", {"lora_name": "remot-step-0"}),
+        ("/v1/unload_lora_adapter", {"lora_name": before}),
     ]
-    assert {body["model"] for body in completions_asked(asked)} == {"remot-step-1"}
+    assert {body["model"] for body in completions_asked(asked)} == {folder.name}
+
+
+@pytest.mark.parametrize("dialect", [VLLM(), TransformersServe()])
+def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
+    """The server still has those of a run that was killed at the same step; vLLM refuses to load a name twice, and
+    ``transformers serve`` would go on with what it has loaded from a folder of the same name."""
+    held = set()
+
+    def answer(path, body):
+        if path == "/v1/load_lora_adapter":
+            if body["lora_name"] in held:
+                return 400, {"message": "has already been loaded"}, {}
+            held.add(body["lora_name"])
+        return by_seed(path, body)
+
+    with serving(answer) as (url, asked):
+        for _ in range(2):
+            objective_of(engine_of(url, tmp_path, dialect)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
+    assert len({body["model"] for body in completions_asked(asked)}) == 2
 
 
 def test_a_request_is_what_the_policy_is_shown(tmp_path):
@@ -174,10 +195,10 @@ def test_dialects_differ_in_names_and_fields(tmp_path):
         body = completions_asked(asked)[0]
         if isinstance(dialect, SGLang):
             assert paths[:4] == ["/load_lora_adapter", "/flush_cache", CHAT, CHAT]
-            assert body["model"] == "base:remot-step-0"
+            assert re.fullmatch("base:remot-[0-9a-f]{8}-step-0", body["model"])
         else:
             assert set(paths) == {CHAT}
-            assert body["model"] == str(tmp_path / "weights" / "remot-step-0")
+            assert re.fullmatch(f"{tmp_path}/weights/remot-[0-9a-f]{{8}}-step-0", body["model"])
             assert '"do_sample": true' in body["generation_config"]
             assert not {"logprobs", "top_k", "n"} & body.keys()  # it refuses fields it does not know
 
@@ -218,10 +239,8 @@ def test_a_run_with_a_server(tmp_path):
         notebook, _ = fit(module, tmp_path, max_steps=2)
     assert [step["train/importance/weight_mean"] > 0 for step in notebook.logged] == [True, True]
     assert all(math.isfinite(step["train/loss"]) for step in notebook.logged)
-    assert [body["lora_name"] for path, body in asked if path == "/v1/load_lora_adapter"] == [
-        "remot-step-0",
-        "remot-step-1",
-    ]
+    loaded = [body["lora_name"] for path, body in asked if path == "/v1/load_lora_adapter"]
+    assert [name.partition("-step-")[2] for name in loaded] == ["0", "1"]
 
 
 def test_a_server_that_does_not_take_the_weights(tmp_path):
