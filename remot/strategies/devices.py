@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from lightning.pytorch.plugins import Precision
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
@@ -39,9 +38,13 @@ def is_deepspeed(wrapper: nn.Module | None) -> bool:
     return hasattr(wrapper, "set_gradient_accumulation_boundary")
 
 
-def loss_scale(precision: Precision) -> float:
-    """What losses are multiplied with before the backward pass: mixed float16 does so, everything else has 1."""
-    scaler = getattr(precision, "scaler", None)
+def loss_scale(precision: object) -> float:
+    """What losses are multiplied with before the backward pass: 1, but with mixed float16.
+
+    Args:
+        precision: The trainer's precision plugin.
+    """
+    scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
     return 1.0 if scaler is None else float(scaler.get_scale())
 
 
