@@ -135,9 +135,11 @@ def _difference(
 
 
 def _bytes_per_number(policy: "VLMPolicy") -> int:
-    """2 where anything is computed in half precision."""
+    """2 where anything is computed in half precision; 4-bit weights say in which they are multiplied."""
     kind = policy.device.type
-    is_half = torch.is_autocast_enabled(kind) or policy.core.get_input_embeddings().weight.element_size() < 4
+    dtypes = [policy.core.get_input_embeddings().weight.dtype]
+    dtypes += [dtype for module in policy.core.modules() if (dtype := getattr(module, "compute_dtype", None))]
+    is_half = torch.is_autocast_enabled(kind) or any(dtype.itemsize < 4 for dtype in dtypes)
     return 2 if is_half else 4
 
 

@@ -103,6 +103,9 @@ class RolloutEngine:
         is_sharded = policy.sharding is not None
         if self.settings.decode == "auto":
             return policy.device.type == "cuda" and self.can_record and not is_sharded
+        if self.settings.decode == "cuda_graph" and policy.device.type != "cuda":
+            msg = f"rollout.decode: cuda_graph needs a GPU, the policy is on {policy.device}; choose auto or plain"
+            raise ConfigError(msg)
         if self.settings.decode == "cuda_graph" and is_sharded:
             msg = "rollout.decode: cuda_graph cannot record weights divided over processes; choose auto or plain"
             raise ConfigError(msg)

@@ -5,12 +5,14 @@ import logging
 import pytest
 import torch
 
+from remot.models import QLoRA
+from remot.models import sharing as sharing_module
 from remot.models.attention import RowMask
 from remot.models.separate import separate_rows
 from remot.models.sharing import SEPARATE
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap, naive_batch
 from tests.rollout.test_generator import real_tokens, roll_out, talkative
-from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, random_completions, select
+from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions, select
 
 
 def automatic(family="qwen3_vl", **settings):
@@ -82,6 +84,20 @@ def test_a_model_that_computes_the_same_shares_and_says_nothing(caplog, family, 
     with caplog.at_level(logging.WARNING):
         assert policy.packing(encode(policy, make_batch(num_prompts))).shares_prompt
     assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize(("compute_dtype", "shares"), [("bfloat16", True), ("float32", False)])
+def test_four_bit_weights_are_compared_as_precisely_as_they_compute(caplog, monkeypatch, compute_dtype, shares):
+    """Their products round to bfloat16, and a thousandth is no fault, though the embeddings beside are in float32."""
+    policy = make_policy(adaptation=QLoRA(rank=2, compute_dtype=compute_dtype), prefix_sharing="auto")
+    encoded = encode(policy, make_batch(2))
+    assert policy.core.get_input_embeddings().weight.dtype is torch.float32
+    real = sharing_module._decoded
+    monkeypatch.setattr(sharing_module, "_decoded", lambda *arguments: real(*arguments) + 1e-3)
+    with caplog.at_level(logging.WARNING):
+        assert policy.packing(encoded).shares_prompt is shares
+    assert all("the decode loop are off by 0.001" in said for said in warnings_of(caplog))
+    assert bool(warnings_of(caplog)) is not shares
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 
+from remot.errors import ConfigError
 from remot.models.cache import filled_from_the_end, fix_columns, keep_rows, roomy_cache
 from remot.rollout.drawn import DecodeRequest
 from remot.rollout.engine import RolloutEngine
@@ -330,6 +331,12 @@ def test_a_fixed_cache_writes_where_the_tensor_says():
         keys, _ = cache.update(new, new, 0)
         columns.add_(2)
     assert keys[0, 0, :, 0].tolist() == [*states[0, 0, :, 0].tolist(), 1, 1, 2, 2]
+
+
+def test_graphs_need_a_gpu():
+    """Told before the prompts are computed."""
+    with pytest.raises(ConfigError, match=r"rollout\.decode: cuda_graph needs a GPU"):
+        roll_out(talkative(), make_batch(1), decode="cuda_graph")
 
 
 # -- on a GPU ------------------------------------------------------------------------------------------------------
