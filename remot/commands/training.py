@@ -34,6 +34,14 @@ RUNS_FOLDER = "runs"
 LAST = "last"
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
+#: Settings of the trainer for automatic optimisation: what leaves them off, and what there is instead.
+INSTEAD = {
+    "gradient_clip_val": ((None, 0), "model.gradient_clip_norm clips gradients"),
+    "accumulate_grad_batches": (
+        (None, 1),
+        "data.batch_size is the whole batch, model.micro_batch_prompts what is computed at once",
+    ),
+}
 
 
 class RemotParser(LightningArgumentParser):
@@ -102,6 +110,10 @@ class RemotCLI(LightningCLI):
         if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
             msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
             raise ConfigError(msg)
+        for key, (off, instead) in INSTEAD.items():
+            if config.trainer.get(key) not in off:
+                msg = f"trainer.{key} is not for this module: {instead}"
+                raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
         config.ckpt_path = None if checkpoint is None else str(checkpoint)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Linear layers of the language model's blocks, in Qwen2.5-VL and Qwen3-VL alike.
 LANGUAGE_LINEAR_LAYERS = r"(q|k|v|o|gate|up|down)_proj"
 LANGUAGE_TARGETS = rf".*language_model.*\.{LANGUAGE_LINEAR_LAYERS}"
+VISION_TOWER = r".*visual\..*"
 VISION_TARGETS = r".*visual\.blocks.*\.(qkv|proj|linear_fc1|linear_fc2|gate_proj|up_proj|down_proj)"
 
 
@@ -104,8 +105,9 @@ class LoRA(Adaptation):
         alpha: The update is scaled by alpha / rank.
         dropout: Dropout on the adapters' input while training. Anything but 0 makes the first KL differ from 0, and a
             resumed run differ from an uninterrupted one, as the noise comes from torch's global generator.
-        target_modules: Regular expression over module names; None takes every linear layer of the language blocks,
-            and those of the vision blocks too where the vision tower is trained.
+        target_modules: Regular expression over module names, or ``all-linear``; None takes every linear layer of the
+            language blocks, and those of the vision blocks too where the vision tower is trained. A frozen vision tower
+            gets no adapters in any case.
     """
 
     reference_is_base = True
@@ -139,12 +141,14 @@ class LoRA(Adaptation):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self.target_modules or default,
+            exclude_modules=VISION_TOWER if self.target_modules and not self._train_vision else None,
             bias="none",
         )
         try:
             wrapped: nn.Module = get_peft_model(model, config)
         except ValueError as error:
-            msg = f"these adapters do not fit the model: {str(error).splitlines()[0]}"
+            chosen = self.target_modules or default
+            msg = f"adapters on {chosen!r} do not fit the model: {str(error).splitlines()[0].partition('. ')[0]}"
             raise ConfigError(msg) from error
         return wrapped
 
@@ -156,7 +160,7 @@ class LoRA(Adaptation):
         """W + (alpha / rank) B A in the precision of W; ``model`` itself is left as it is.
 
         Raises:
-            ConfigError: If the weights are quantised.
+            ConfigError: If the weights are quantised, or those of an adapted layer belong to another one, too.
         """
         from peft.tuners.lora import LoraLayer
 
@@ -170,6 +174,9 @@ class LoRA(Adaptation):
                 state[name.replace(".base_layer.", ".")] = parameter.detach()
         for name, module in core.named_modules():
             if isinstance(module, LoraLayer):
+                if f"{name}.weight" not in state:
+                    msg = f"{name} has the weights of the embeddings, which cannot take the adapters of an output head"
+                    raise ConfigError(msg)
                 weight = state[f"{name}.weight"]
                 delta = module.get_delta_weight(module.active_adapters[0]).detach()
                 state[f"{name}.weight"] = (weight.float() + delta.float()).to(weight.dtype)

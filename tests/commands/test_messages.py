@@ -171,6 +171,20 @@ def test_run_without_an_end(complaint):
     assert "trainer.max_steps" in sentence
 
 
+@pytest.mark.parametrize(
+    ("arguments", "instead"),
+    [
+        (["--trainer.gradient_clip_val", "0.5"], "model.gradient_clip_norm"),
+        (["--trainer.accumulate_grad_batches", "4"], "data.batch_size"),
+    ],
+)
+def test_settings_of_automatic_optimisation(complaint, arguments, instead):
+    """Lightning's advice would be to switch to it, which there is no key for."""
+    sentence = complaint("fit", "--config", QUICKSTART, "--trainer.logger", "false", *arguments)
+    assert arguments[0].removeprefix("--") in sentence
+    assert instead in sentence
+
+
 def test_unknown_command(complaint):
     sentence = complaint("fitt")
     assert "'fitt'" in sentence

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models import FullWeights, LoRA, QLoRA
+from remot.models import FullWeights, LoRA, ModelSource, QLoRA, VLMPolicy
 from tests.tiny import (
     FAMILIES,
     encode,
@@ -16,6 +16,7 @@ from tests.tiny import (
     make_policy,
     moved,
     random_completions,
+    randomise_,
     snapshot,
 )
 
@@ -178,7 +179,7 @@ def test_eight_bit_states_are_really_eight_bit():
 
 
 def test_adapters_that_fit_nowhere():
-    with pytest.raises(ConfigError, match=r"do not fit the model.*no_such_layer"):
+    with pytest.raises(ConfigError, match=r"no_such_layer.*do not fit the model"):
         make_policy(adaptation=LoRA(target_modules="no_such_layer"))
     with pytest.raises(ConfigError, match="do not fit the model"):
         make_policy(adaptation=LoRA(rank=0))
@@ -247,6 +248,33 @@ def test_weights_are_left_alone_where_a_sum_would_round_or_there_is_none(adaptat
     with policy.sampling():
         assert [parameter.data_ptr() for parameter in policy.parameters()] == before
         assert not any(layer.disable_adapters for layer in layers_with_adapters(policy).values())
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_weights_with_two_names_are_left_alone():
+    """remot-tiny's output head is its embedding: an adapter of the one must not become part of the other."""
+    policy, batch = VLMPolicy(ModelSource(), LoRA(rank=3, target_modules=".*lm_head")), make_batch(2)
+    assert policy.core.lm_head.base_layer.weight is policy.core.get_input_embeddings().weight
+    randomise_((p for name, p in policy.named_parameters() if "lora_embedding_B" in name or "lora_B" in name), std=0.5)
+    ids, mask = random_completions(policy, 2, 2, 4)
+    wanted = policy.completion_logprobs(encode(policy, batch), ids)
+    with policy.sampling():
+        found = policy.completion_logprobs(encode(policy, batch), ids)
+    assert torch.equal(found[mask], wanted[mask])
+    with pytest.raises(ConfigError, match="output head"):
+        policy.adaptation.merged_state(policy.model)
+
+
+@pytest.mark.parametrize("target_modules", ["all-linear", r".*\.(up|down|linear_fc1|qkv)(_proj)?"])
+def test_adapters_stay_out_of_a_frozen_vision_tower(target_modules):
+    """They would learn nothing, be counted as trained, and keep other processes waiting for their gradients."""
+    policy = make_policy("qwen2_5_vl", LoRA(rank=2, target_modules=target_modules), with_reference=False)
+    assert names(policy, trainable=True)
+    assert not any(map(is_vision, names(policy, trainable=True)))
+    policy.completion_logprobs(encode(policy, make_batch(1)), random_completions(policy, 1, 2, 3)[0]).sum().backward()
+    assert all(p.grad is not None for p in policy.trainable_parameters())
+    trained = make_policy("qwen2_5_vl", LoRA(rank=2, target_modules=target_modules), train_vision=True)
+    assert any(map(is_vision, names(trained, trainable=True)))
 
 
 def test_divided_weights_are_left_alone(monkeypatch):
