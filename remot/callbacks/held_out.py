@@ -76,7 +76,7 @@ class HeldOutEvaluation(lightning.Callback):
                 if sum(map(len, pages)) < self.num_pages:
                     pages.append(sample_records(batch, answered))
 
-            with module.loaded_policy.gathered():
+            with module.loaded_policy.gathered(), trainer.precision_plugin.test_step_context():
                 scores = run_benchmark(
                     module.loaded_policy,
                     batches,

@@ -21,8 +21,7 @@ class DynamicSampling:
 
     The paper draws prompts until the batch is full. Here there are at most ``max_redraws`` more draws, each of as many
     prompts as are still missing; what is missing then is left out of the loss and of its denominator. Drawn prompts
-    are a function of the step and the attempt, so a resumed run is exact. Processes of one run draw on their own,
-    which needs a strategy that does not shard weights.
+    are a function of the step and the attempt, so a resumed run is exact. Processes of one run draw on their own.
 
     Args:
         max_redraws: Further draws in one step; 0 leaves groups without a difference out.
