@@ -103,7 +103,8 @@ class VLLM(Dialect):
     """vLLM, started with ``--enable-lora`` and a rank that is large enough.
 
     Needs ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`` to take adapters while it runs, and ``VLLM_SERVER_DEV_MODE=1`` to empty
-    its caches. Log-probabilities are those before temperature, vLLM's default ``--logprobs-mode raw_logprobs``.
+    its caches. Log-probabilities are those before temperature, vLLM's default ``--logprobs-mode raw_logprobs``. With a
+    trained vision tower it needs ``--enable-tower-connector-lora``, or it leaves the adapters of the tower out.
     """
 
     def require(self, policy: VLMPolicy) -> None:

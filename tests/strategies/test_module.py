@@ -281,16 +281,18 @@ def test_scheduler_is_stepped_once_an_update(tmp_path):
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**3)
 
 
-@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
-def test_lower_precision(precision, tmp_path):
-    """Weights in bfloat16, or arithmetic in it: both strategies' losses are finite and the adapters move."""
+@pytest.mark.parametrize(
+    ("precision", "held"), [("bf16-true", torch.bfloat16), ("bf16-mixed", torch.float32), ("64-true", torch.float64)]
+)
+def test_other_precisions(precision, held, tmp_path):
+    """Weights in it, or arithmetic: both strategies' losses are finite, the adapters move, and buffers stay as made."""
     module = make_module(AlternatingSFTGRPO(1, 1))
     notebook, _ = fit(module, tmp_path, max_steps=3, precision=precision)
     assert all(math.isfinite(step["train/loss"]) for step in notebook.logged)
     adapters = {name: p for name, p in module.policy.named_parameters() if "lora_B" in name}
     assert all(parameter.any() for parameter in adapters.values())
-    base = module.policy.core.model.visual.blocks[0].mlp.linear_fc1.weight
-    assert base.dtype == (torch.bfloat16 if precision == "bf16-true" else torch.float32)
+    assert module.policy.core.model.visual.blocks[0].mlp.linear_fc1.weight.dtype == held
+    assert {buffer.dtype for buffer in module.policy.buffers()} == {torch.float32}
 
 
 def test_a_micro_batch_of_nothing_is_refused():
