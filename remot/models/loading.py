@@ -103,7 +103,8 @@ class ModelSource:
 
         Raises:
             CheckpointError: If they are not there, are damaged, or hold pickled weights only.
-            ConfigError: If random weights are to be quantised, which transformers cannot.
+            ConfigError: If random weights are to be quantised, which transformers cannot, or the model is of a family
+                that takes pictures in another way than Qwen's.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor
@@ -124,6 +125,7 @@ class ModelSource:
                 "set allow_download: true to let transformers fetch it"
             )
             raise CheckpointError(msg) from error
+        _require_family(model, self.pretrained)
         self._set_pixels(processor)
         return _with_token_ids(model, processor)
 
@@ -155,6 +157,18 @@ class ModelSource:
             _limit_size(videos, self.video_min_pixels, self.video_max_pixels)
             if getattr(videos, "cap_pixels_per_frame", False) is None:
                 videos.cap_pixels_per_frame = False  # transformers' default so far, and to be the other one some day
+
+
+def _require_family(model: "PreTrainedModel", name: str) -> None:
+    """What passes call of a model; told before hours of work, and by name."""
+    parts = ("visual", "language_model", "get_rope_index", "get_image_features")
+    missing = [part for part in parts if not hasattr(model.model, part)]
+    if missing:
+        msg = (
+            f"{name!r} is a {type(model).__name__}, which has no {missing[0]}: choose a model that is built as "
+            "Qwen2.5-VL or Qwen3-VL"
+        )
+        raise ConfigError(msg)
 
 
 def _limit_size(

@@ -96,6 +96,18 @@ def test_damaged_folder_is_named(folder, damage):
     assert "\n" not in str(error.value)
 
 
+def test_a_model_that_takes_pictures_otherwise_is_named(monkeypatch):
+    """Passes need positions in time, height and width, and a tower and a language model that can be called apart."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    vision = {"model_type": "clip_vision_model", "image_size": 8, "patch_size": 4} | sizes
+    config = LlavaConfig(text_config={"model_type": "llama", "vocab_size": 400} | sizes, vision_config=vision)
+    monkeypatch.setattr(ModelSource, "_load_model", lambda *_, **__: LlavaForConditionalGeneration(config))
+    with pytest.raises(ConfigError, match=r"LlavaForConditionalGeneration.*Qwen2\.5-VL.*Qwen3-VL"):
+        ModelSource(str(model_folder())).load()
+
+
 def test_random_weights_cannot_be_quantised():
     with pytest.raises(ConfigError, match="random_weights cannot be quantised"):
         VLMPolicy(ModelSource(str(model_folder()), random_weights=True), QLoRA())
