@@ -111,9 +111,10 @@ class AnchorAdapters(Anchor):
             model.set_adapter(TRAINED)
 
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
-        """By the name of the set."""
+        """By the name of the set, whichever of the two is active."""
         named = dict(model.named_parameters())
         for name, trained in named.items():
-            if trained.requires_grad:
-                layer, _, rest = name.rpartition(f".{TRAINED}")
-                yield named[f"{layer}.{ANCHORED}{rest}"], trained
+            layer, _, rest = name.rpartition(f".{TRAINED}")
+            frozen = named.get(f"{layer}.{ANCHORED}{rest}")
+            if frozen is not None:
+                yield frozen, trained

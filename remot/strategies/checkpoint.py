@@ -1,6 +1,6 @@
 """What a checkpoint says of the weights that are trained, so that it fits any number of processes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,9 +8,14 @@ from torch import Tensor, nn
 from remot.errors import CheckpointError
 
 
-def trained_shapes(module: nn.Module) -> dict[str, list[int]]:
-    """Names and shapes of the parameters that are trained, of all shards together."""
-    return {name: list(parameter.shape) for name, parameter in module.named_parameters() if parameter.requires_grad}
+def trained_shapes(module: nn.Module, trained: Collection[str]) -> dict[str, list[int]]:
+    """Names and shapes of the parameters that are trained, of all shards together.
+
+    Args:
+        module: The whole module.
+        trained: Their names.
+    """
+    return {name: list(parameter.shape) for name, parameter in module.named_parameters() if name in trained}
 
 
 def names_of(module: nn.Module, parameters: Iterable[nn.Parameter]) -> set[str]:

@@ -219,7 +219,7 @@ class PostTrainingModule(AnsweringModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained, and the reference if one has been taken; the rest comes from the base model."""
-        shapes, anchor = trained_shapes(self), self.loaded_policy.anchor
+        shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         kept = set(shapes)
         if anchor is not None and anchor.step is not None:
@@ -242,11 +242,14 @@ class PostTrainingModule(AnsweringModule):
         """
         facts = checkpoint.get("remot", {})
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
-        require_same(facts.get("base_model", self.base_model), held, self.base_model, trained_shapes(self))
+        require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
         if self.loaded_policy.anchor is not None:
             self.loaded_policy.anchor.step = facts.get("reference_step")
+
+    def _trained_shapes(self) -> dict[str, list[int]]:
+        return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""

@@ -1,5 +1,6 @@
 """The module in a real Lightning trainer on the CPU: what moves, what is saved, that a resumed run is the same run."""
 
+import contextlib
 import math
 from functools import partial
 
@@ -344,6 +345,24 @@ def test_checkpoint_holds_what_is_trained_and_nothing_else(tmp_path):
     assert held["remot"] == {"base_model": "qwen3_vl-0", "strategy": "GRPO", "trained": shapes}
     (state,) = held["optimizer_states"]
     assert list(state["state"]) == state["param_groups"][0]["params"] == list(shapes)  # names, not numbers
+
+
+@pytest.mark.parametrize("strategy", [GRPO(), SFTThenGRPO(1)], ids=["base", "phase_start"])
+def test_a_checkpoint_in_the_middle_of_a_pass_is_that_between_steps(tmp_path, strategy):
+    """A batch system's signal may come at any time, while adapters are off, in the weights, or others in their place."""
+    module = ready_module(strategy)
+    _, trainer = fit(module, tmp_path, max_steps=2)
+    passes = {"between": contextlib.nullcontext, "sampling": module.policy.sampling}
+    passes["reference"] = module.policy.reference_policy
+    held = {}
+    for name, of_pass in passes.items():
+        with of_pass():
+            trainer.save_checkpoint(tmp_path / name)
+        held[name] = torch.load(tmp_path / name, weights_only=True)
+    for name in ("sampling", "reference"):
+        assert held[name]["remot"] == held["between"]["remot"]
+        torch.testing.assert_close(held[name]["state_dict"], held["between"]["state_dict"], rtol=0, atol=0)
+        assert held[name]["optimizer_states"][0]["param_groups"] == held["between"]["optimizer_states"][0]["param_groups"]
 
 
 def resumed(tmp_path, **arguments):
