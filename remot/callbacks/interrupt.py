@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -12,13 +13,17 @@ from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
 
+#: Signals by which a batch system says that time is nearly up; lightning saves and queues the job again then.
+BATCH_SIGNALS = tuple(signal.Signals[name] for name in ("SIGUSR1", "SIGUSR2") if name in signal.Signals.__members__)
+
 
 class InterruptCheckpoint(Callback):
     """Saves ``last.ckpt`` when training is interrupted from the keyboard.
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
-    one does.
+    one does. What lightning does on the signal of a batch system waits for the end of the step, too, and is then done
+    by all processes, whichever was told first.
 
     Args:
         finish_step: False lets the first Ctrl-C take effect at once; the step it fell into is repeated on resuming,
@@ -30,6 +35,8 @@ class InterruptCheckpoint(Callback):
         self.finish_step = finish_step
         self._asked_to_stop = False
         self._previous_handler: object = None
+        self._of_batch_system: dict[int, Callable[[int, FrameType | None], object]] = {}
+        self._told: set[int] = set()
 
     def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Take over Ctrl-C for the length of the step."""
@@ -44,16 +51,27 @@ class InterruptCheckpoint(Callback):
 
         self._asked_to_stop = False
         self._previous_handler = signal.signal(signal.SIGINT, ask)
+        for number in BATCH_SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._of_batch_system[number] = handler
+                signal.signal(number, lambda told, _frame: self._told.add(told))
 
     def on_train_batch_end(self, trainer: Trainer, *_: object, **__: object) -> None:
-        """Give Ctrl-C back, and stop if it came, to whichever process: all of them stop after the same step."""
+        """Give signals back, and do what they asked for, whichever process was asked: all do it after the same step."""
+        handlers = dict(self._of_batch_system)
         self._give_back()
+        for number, handler in handlers.items():
+            if trainer.strategy.reduce_boolean_decision(number in self._told, all=False):
+                handler(number, None)
+        self._told.clear()
         if self.finish_step and trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
             self._asked_to_stop = False
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, _module: LightningModule, exception: BaseException) -> None:
         """Save and say how to go on, if training was interrupted."""
+        self._give_back_batch_signals()
         if not isinstance(exception, KeyboardInterrupt):
             self._give_back()
             return
@@ -72,6 +90,11 @@ class InterruptCheckpoint(Callback):
         if self._previous_handler is not None:
             signal.signal(signal.SIGINT, self._previous_handler)  # type: ignore[arg-type]
             self._previous_handler = None
+        self._give_back_batch_signals()
+
+    def _give_back_batch_signals(self) -> None:
+        while self._of_batch_system:
+            signal.signal(*self._of_batch_system.popitem())
 
 
 def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:

@@ -106,6 +106,34 @@ def test_second_press_does_not_wait(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
+def test_the_signal_of_a_batch_system_waits_for_the_end_of_the_step(tmp_path):
+    """What lightning does on SLURM's warning, to save, happens between steps 3 and 4 and not within step 3."""
+    trainer = trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint())
+    done, within = [], []
+
+    def save(number, _frame):
+        done.append((number, trainer.global_step, tuple(within)))
+
+    class Told(Interrupted):
+        def training_step(self, batch, batch_idx):
+            within.append(batch_idx)
+            if self.global_step == 3:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            super().training_step(batch, batch_idx)
+            within.clear()
+
+    previous = signal.signal(signal.SIGUSR1, save)
+    try:
+        model = Told(at_step=-1)
+        trainer.fit(model)
+        assert done == [(signal.SIGUSR1, 4, ())]
+        assert signal.getsignal(signal.SIGUSR1) is save
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert len(done) == 2
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
 def test_without_model_checkpoint_the_path_is_spelt_out(tmp_path, capsys):
     trainer = trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False)
     fit_until_interrupted(Interrupted(at_step=0), trainer)
