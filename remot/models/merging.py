@@ -17,15 +17,17 @@ from torch import nn
 def adapted_layers(model: nn.Module) -> list[Any]:
     """The layers with adapters, empty if one of them must not be added up.
 
-    In half precision a small update would round away, so that the sampler would not be the policy; copies of the
-    weights of a model on a GPU cost memory that is wanted for completions. What an output head learns is not for the
-    embeddings whose weights it has.
+    In half precision, autocast included, a small update would round away, so that the sampler would not be the policy;
+    copies of the weights of a model on a GPU cost memory that is wanted for completions. What an output head learns is
+    not for the embeddings whose weights it has.
     """
     from peft.tuners.lora import LoraLayer
 
     layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
     weights = [layer.get_base_layer().weight for layer in layers]
     names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
+    if torch.is_autocast_enabled("cpu"):
+        return []
     is_plain = all(
         weight.dtype is torch.float32 and weight.device.type == "cpu" and names[id(weight)] == 1 for weight in weights
     )

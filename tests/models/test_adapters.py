@@ -277,6 +277,16 @@ def test_adapters_stay_out_of_a_frozen_vision_tower(target_modules):
     assert any(map(is_vision, names(trained, trainable=True)))
 
 
+def test_weights_are_left_alone_where_sums_are_cast():
+    """As with ``trainer.precision: bf16-mixed``, where W + BA is rounded to bfloat16 in every product."""
+    policy = make_lora_policy()
+    before = held(policy)
+    with torch.autocast("cpu", torch.bfloat16), policy.sampling():
+        assert_held(policy, before)
+    with policy.sampling(), pytest.raises(AssertionError):
+        assert_held(policy, before)
+
+
 def test_divided_weights_are_left_alone(monkeypatch):
     policy = make_lora_policy()
     monkeypatch.setattr(policy.adaptation, "merged", lambda _: pytest.fail("added up"))
