@@ -89,7 +89,8 @@ class SFTThenGRPO(Strategy):
 class AlternatingSFTGRPO(Strategy):
     """SFT when ``t mod (k_sft + k_grpo) < k_sft``, else GRPO (ReMoT, arXiv 2603.00461).
 
-    The paper gives the rule but not its two constants; the defaults are ours.
+    The paper gives the rule but not its two constants; the defaults are ours. Steps are those of the optimiser: of
+    several updates per rollout those are made that fall into the phase.
 
     Args:
         k_sft: Supervised steps in each cycle.

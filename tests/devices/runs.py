@@ -117,7 +117,7 @@ class Case:
     loss: object = field(default_factory=lambda: GRPOLoss(beta=0.05))
     grpo: dict = field(default_factory=lambda: {"dynamic_sampling": DynamicSampling(), "updates_per_rollout": 2})
     optimizer: object = SGD
-    strategy: object = field(default_factory=lambda: AlternatingSFTGRPO(k_sft=1, k_grpo=1))
+    strategy: object = field(default_factory=lambda: AlternatingSFTGRPO(k_sft=1, k_grpo=2))
 
     def module(self):
         from remot.models import ModelSource
