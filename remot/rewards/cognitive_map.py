@@ -40,7 +40,9 @@ class CognitiveMapReward(WrapperReward):
         maps = torch.tensor(scores, dtype=torch.float32)
         gated = torch.where(maps > 0, accuracy.total + maps, 0.0)
         total = torch.where(maps.isnan(), accuracy.total, gated)
-        return RewardOutput(total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success)
+        return RewardOutput(
+            total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success, judged=accuracy.judged
+        )
 
     def _map_score(self, completion: str, reference: Reference, accuracy: float) -> float:
         """NaN where the map does not count."""

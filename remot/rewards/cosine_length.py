@@ -58,7 +58,7 @@ class CosineLengthReward(WrapperReward):
         lengths = lengths_of(completions, self.unit, num_tokens)
         values = [self._value(length, good) for length, good in zip(lengths, inner.success.tolist(), strict=True)]
         total = torch.where(inner.total.isnan(), torch.nan, torch.tensor(values, dtype=torch.float32))
-        return RewardOutput(total, {self.name: total}, inner.success)
+        return RewardOutput(total, {self.name: total}, inner.success, judged=inner.judged)
 
     def _value(self, length: int, is_right: bool) -> float:  # noqa: FBT001 (a column of booleans)
         if self.beyond is not None and length > self.max_length:

@@ -129,11 +129,37 @@ def test_time_is_bounded_by_the_length(name, kind):
 
 
 def test_rewards_that_compare_do_not_punish_what_is_not_applicable():
-    """Format 1, interval overlap not applicable: the sum is the format alone, and it is a success."""
-    reward = CompositeReward([TaggedFormatReward(), SAMPLES["interval_set"].reward], [2.0, 5.0])
+    """Format 1, letter right, interval overlap not applicable: the sum is of the first two, and it is a success."""
+    reward = CompositeReward(
+        [TaggedFormatReward(), SAMPLES["letter"].reward, SAMPLES["interval_set"].reward], [2, 3, 5]
+    )
     output = reward([SAMPLES["format"].good], [question(Reference(answer="B"))])
-    assert output.total.tolist() == [2.0]
-    assert output.success.tolist() == [True]
+    assert output.total.tolist() == [5.0]
+    assert output.success.tolist() == output.verdicts.tolist() == [True]
+
+
+WITHOUT_VERDICT = {"format", "format_boxes", "format_glue", "repetition", "shuffled_frames", "length_bonus"}
+WITHOUT_VERDICT |= {"scene_graph", "motion_perturbation", "duality", "view_consistency"}
+
+
+@each
+def test_who_says_whether_an_answer_is_right(name):
+    """Form, length and consistency are worth something, but are no verdict; nor is anything without a reference."""
+    reward, completion = SAMPLES[name].reward, SAMPLES[name].good
+    assert reward([completion], [question()]).verdicts.tolist() == [name not in WITHOUT_VERDICT]
+    assert reward([completion], [question(Reference())]).verdicts.tolist() == [False]
+
+
+@each
+def test_a_sum_in_which_nobody_says_so_is_no_success(name):
+    """Beside a format and a penalty; a sum in a sum and a reward by task carry it on."""
+    beside = [TaggedFormatReward(name="other_format"), RepetitionReward(name="other_repetition")]
+    inner = PerTaskReward({"any": CompositeReward([SAMPLES[name].reward, *beside], [1, 1, 1])})
+    reward = CompositeReward([inner], [1])
+    output = reward([SAMPLES[name].good] * 2, [question(), question(Reference())])
+    assert output.verdicts.tolist() == [name not in WITHOUT_VERDICT, False]
+    assert not output.success[1]
+    assert not (output.success & ~output.verdicts).any()
 
 
 def test_a_sum_of_nothing_applicable_is_no_success():
