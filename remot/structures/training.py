@@ -52,8 +52,8 @@ class RewardOutput:
         success: [B] bool, True where the answer is right altogether.
         weighted_terms: The sum behind ``total``: weights and [B] rewards, NaN where one does not apply. Empty if
             ``total`` is no sum.
-        judged: [B] bool, True where ``success`` is a verdict, False where nothing says whether the answer is right; None
-            stands for a verdict on all.
+        judged: [B] bool, True where ``success`` is a verdict, False where nothing says whether the answer is right;
+            None stands for a verdict on all.
     """
 
     total: Tensor

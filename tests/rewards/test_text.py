@@ -173,6 +173,7 @@ EVENTS = ("A man opens the red door.", "Two dogs bark at him", "He sits down on 
 
 def test_content_words():
     assert content_words("The man opens his doors, is it?") == {"man", "open", "door"}
+    assert content_words("Человек открывает_дверь, 开门。") == {"человек", "открывает", "дверь", "开门"}
 
 
 def test_lexical_judge_by_hand():
@@ -183,6 +184,10 @@ def test_lexical_judge_by_hand():
     assert LexicalJudge(0.76).covered(EVENTS, description) == [False, False, True]
     assert LexicalJudge(0.3).covered(EVENTS, description) == [True, True, True]
     assert LexicalJudge().covered(["is it"], "is it") == [False]
+    assert LexicalJudge().covered(["человек открывает дверь", "собака лает"], "Человек открывает дверь.") == [
+        True,
+        False,
+    ]
 
 
 def test_recall():

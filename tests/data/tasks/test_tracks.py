@@ -119,6 +119,9 @@ def test_relations_by_hand():
         ((0, 5), (0.2, 9), None),  # as good as behind it
         ((0, 5), (0.2, 5.2), None),  # too close
         ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the picture: 2/5 against 1/2
+        ((1, 0), (2, 5), None),  # beside the camera
+        ((2, 5), (1, 0), None),
+        ((1, -2), (4, 2), None),  # behind it
     ],
 )
 def test_relation_of_two_places(start, end, said):

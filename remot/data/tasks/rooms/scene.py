@@ -73,5 +73,5 @@ def kind_counts(clip: Clip) -> Mapping[str, int]:
 
 def complete_names(clip: Clip) -> frozenset[str]:
     """Names of the layout of which every thing has a box."""
-    names = frozenset(called(box.name) for box in clip.layout)
+    names = frozenset(called(box.name) for box in clip.layout) - {""}
     return names if clip.complete_kinds is None else names & frozenset(map(called, clip.complete_kinds))

@@ -34,7 +34,7 @@ class TrackCounting(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
         """One for each kind; balanced over the numbers within a clip."""
-        complete = {called(kind) for kind in scene.clip.complete_kinds or ()}
+        complete = {called(kind) for kind in scene.clip.complete_kinds or ()} - {""}
         for kind in sorted({kind_of(name) for name in scene.clip.objects}):
             tracks = [name for name in scene.clip.objects if kind_of(name) == kind and scene.shown(name).any()]
             if kind not in complete:

@@ -32,7 +32,7 @@ class TrackScene:
     def names(self) -> Mapping[str, str]:
         """What a prompt calls each track, by its name in the clip; no two alike."""
         words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
-        return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
+        return {name: word for name, word in words.items() if word and list(words.values()).count(word) == 1}
 
     def shown(self, name: str) -> NDArray[np.bool_]:
         """[S] frames with a box of a track."""
