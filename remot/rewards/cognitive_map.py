@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from remot.answers import MAX_COMPLETION_CHARS
 from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.rewards.functional.maps import map_score
 from remot.rewards.reading.graphs import name_of, read_map
@@ -46,6 +47,7 @@ class CognitiveMapReward(WrapperReward):
 
     def _map_score(self, completion: str, reference: Reference, accuracy: float) -> float:
         """NaN where the map does not count."""
+        completion = completion[:MAX_COMPLETION_CHARS]
         if reference.map_centres is None or not accuracy > self.gate:
             return float("nan")
         if "<map>" not in completion or "</map>" not in completion:

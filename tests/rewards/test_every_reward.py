@@ -1,6 +1,7 @@
 """What holds for each reward: worth of a good completion, shapes, "not applicable", and hostile completions."""
 
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from remot.rewards import (
     LengthBonusReward,
     PerTaskReward,
     RepetitionReward,
+    SoftOverlongReward,
     TaggedFormatReward,
 )
 from remot.structures import Reference
@@ -126,6 +128,38 @@ def test_time_is_bounded_by_the_length(name, kind):
     seconds = time.process_time() - started
     assert -20 < total < 20
     assert seconds < 0.010 * (10 + len(text) / 1024)
+
+
+FOUR_MEGABYTES = 4 * MEGABYTE
+LARGE = {
+    "brackets": "<answer>" + "[" * FOUR_MEGABYTES,
+    "words": "<think>" + " ".join(map(str, range(FOUR_MEGABYTES // 8))) + "</think><answer>B</answer>",
+    "elements": "<think><answer>1 to 2</answer>" * (FOUR_MEGABYTES // 30),
+    "late": "<think>" + " " * FOUR_MEGABYTES + MAP + "</think><answer>B</answer>",
+    "wide letters": "<answer>" + "\U0001f697" * MEGABYTE,
+}
+
+
+@each
+@pytest.mark.parametrize("kind", LARGE)
+def test_memory_is_bounded_whatever_the_length(name, kind):
+    """Four megabytes take no more than what their first 200,000 characters can take."""
+    reward, text = SAMPLES[name].reward, LARGE[kind]
+    totals(reward, SAMPLES[name].good)  # what is built once
+    tracemalloc.start()
+    totals(reward, text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * MEGABYTE
+
+
+def test_what_stands_behind_the_first_characters_is_not_read():
+    """A map and words behind 200,000 characters count for nothing: one word is left of three, and 3 − 2 are free."""
+    late = "<think>" + " " * 200_000 + f"{MAP} and some words</think>"
+    right = "<answer>B</answer>"
+    assert totals(SAMPLES["cognitive_map"].reward, right + late, late + right) == [1, 0]
+    by_words = SoftOverlongReward(3, 2, "words")
+    assert totals(by_words, right + late, right + " some words") == [0.0, -1.0]
 
 
 def test_rewards_that_compare_do_not_punish_what_is_not_applicable():

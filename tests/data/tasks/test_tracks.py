@@ -402,3 +402,11 @@ def test_letters_and_directions_are_balanced():
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(ConfigError):
         wrong()
+
+
+def test_names_that_differ_in_capitals_alone_are_not_told_apart():
+    """Of car, Car and a dog only the dog has a name of its own; Vans 1 and 2 are one kind in two ways of writing."""
+    scene = TrackScene(clip_of(car=track(), Car=track(), dog=track()), (0, 1), 8)
+    assert dict(scene.names) == {"dog": "dog"}
+    vans = clip_of(complete_kinds=("van", "Van"), van_1=track(), van_2=track(), Van_3=track())
+    assert reasons(TrackCounting(), vans) == {"written in two ways": 2}
