@@ -148,6 +148,17 @@ def test_the_nearest_by_hand():
     assert len(found) > 3
 
 
+@pytest.mark.parametrize(
+    ("near", "far", "is_asked"),
+    [(1.0, 1.3, True), (2.0, 2.3, False), (0.3, 0.45, False), (1.0, 1.19, False)],
+)
+def test_the_nearest_needs_both_margins(near, far, is_asked):
+    """0.2 m and a fifth more: 2.3 is 0.3 m but only 1.15 times 2; 0.45 is 1.5 times 0.3 but only 0.15 m more."""
+    clip = clip_of(post=track(still(0, 4)), man=track(still(near, 4)), dog=track(still(-far, 4)))
+    found = [one for one in asked(TrackNearest(frames=ALL), clip) if one.places["thing"] == "post"]
+    assert {one.right for one in found} == ({"man"} if is_asked else set())
+
+
 def test_motion_by_hand():
     """The man goes to the right, 0.6 m between two frames; the post is a landmark, the dog rests."""
     clip = clip_of(**PLAN)
@@ -202,8 +213,8 @@ def test_orders_by_hand():
 
 
 def test_time_in_view_by_hand():
-    """b is in frames 1 to 3, so from 0.5 s to 2.0 s; c comes twice; a is there all the time, d too briefly."""
-    seen = {"a": range(6), "b": (1, 2, 3), "c": (0, 1, 4), "d": (3,)}
+    """b is in frames 1 to 3, so from 0.5 s to 2.0 s; c and e come twice; a is there all the time, d too briefly."""
+    seen = {"a": range(6), "b": (1, 2, 3), "c": (0, 1, 4), "d": (3,), "e": (1, 3, 4)}
     clip = clip_of(**{name: track(seen=frames) for name, frames in seen.items()})
     task = TimeInView(min_seconds=0.6, frames=ALL)
     assert [(one.places["thing"], one.right, one.interval) for one in asked(task, clip)] == [
@@ -212,7 +223,7 @@ def test_time_in_view_by_hand():
     assert reasons(task, clip) == {
         "asked": 1,
         "too short or too long in view": 2,
-        "comes and goes more than once": 1,
+        "comes and goes more than once": 2,
     }
 
 
