@@ -44,7 +44,7 @@ def greedy_nodes(told, gold, extent):
     return total / len(gold)
 
 
-def edges_in_the_plane(told, gold):
+def edges_in_the_plane(told, gold, share):
     """Edge term of derived edges: sums over pairs, angles as the length of a mean of turns."""
     pairs = [(a, b) for k, a in enumerate(sorted(gold)) for b in sorted(gold)[k + 1 :]]
     if not pairs:
@@ -59,7 +59,7 @@ def edges_in_the_plane(told, gold):
             turns.append(unit)
     if len(pairs) == 1:
         return math.fsum(alike)
-    return 0.5 * math.fsum(alike) / len(pairs) + 0.5 * abs(sum(turns)) / len(pairs)
+    return ((1 - share) * math.fsum(alike) + share * abs(sum(turns))) / len(pairs)
 
 
 def test_scene_graphs():
@@ -84,10 +84,10 @@ def test_scene_graphs():
                 nodes = json.loads(content)["nodes"]
             except (ValueError, KeyError, TypeError):
                 continue
-            total += 0.7 * greedy_nodes(nodes, gold, 10) + 0.4 * edges_in_the_plane(nodes, gold)
+            total += 0.7 * greedy_nodes(nodes, gold, 10) + 0.4 * edges_in_the_plane(nodes, gold, 0.3)
         return total / len(reference.graphs)
 
-    compare(r.SceneGraphReward(0.7, 0.4, edges="derived"), cases(), expected)
+    compare(r.SceneGraphReward(0.7, 0.4, angle_weight=0.3, edges="derived"), cases(), expected)
 
 
 def test_cognitive_map_gate():

@@ -157,6 +157,8 @@ def test_edges_by_hand():
     assert edge_score({}, {}) == 1
     assert edge_score({("a", "b"): (0, 0)}, {("a", "b"): (0, 0)}) == 1
     assert edge_score({("a", "b"): (float("inf"), 0)}, {("a", "b"): (1, 0)}) == 0
+    in_one_place = {("a", "b"): (0, 0), ("a", "c"): (2, 45), ("b", "c"): (2, 45)}
+    assert edge_score({("b", "a"): (0, 0), ("a", "c"): (2, 45), ("b", "c"): (2, 45)}, in_one_place) == pytest.approx(1)
     assert edges_of({"b": (3, 4), "a": (0, 0)}) == {("a", "b"): (5, pytest.approx(53.1301, abs=1e-4))}
 
 
