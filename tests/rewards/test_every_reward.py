@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remot.rewards import (
+    AccuracyReward,
     CompositeReward,
     CosineLengthReward,
     GatedReward,
@@ -19,7 +20,7 @@ from remot.rewards import (
     TaggedFormatReward,
 )
 from remot.structures import Reference
-from tests.helpers import HOSTILE_PIECES, assert_close
+from tests.helpers import HOSTILE_PIECES, assert_close, make_question
 from tests.rewards.samples import FULL, GRAPH, MAP, MOTION, SAMPLES, question, totals
 
 each = pytest.mark.parametrize("name", SAMPLES)
@@ -268,6 +269,14 @@ def test_cosine_by_hand():
     assert_close(found, [0.75, 0.5, 0.5, -0.75, -0.5])
     strict = CosineLengthReward(SAMPLES["letter"].reward, 100, beyond=-3)
     assert totals(strict, right.ljust(101), right.ljust(100)) == [-3, 0.5]
+
+
+def test_the_cosine_needs_somebody_who_judges():
+    """Neither a question without letters nor a form tells which of the two curves holds."""
+    by_letters, by_form = CosineLengthReward(AccuracyReward(), 100), CosineLengthReward(TaggedFormatReward(), 100)
+    for reward in (by_letters, by_form):
+        assert reward(["<answer>B</answer>"], [question()]).total.isnan().all()
+    assert by_letters(["<answer>ABB</answer>".ljust(50)], [make_question("ABB")]).total.tolist() == [0.75]
 
 
 def test_full_reference_serves_all():

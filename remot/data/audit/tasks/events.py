@@ -15,7 +15,7 @@ Stretches = Mapping[str, Sequence[Interval]]
 
 
 def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
-    """When each text happens, in seconds as annotated and in order, by the text in small letters.
+    """When each text happens, in seconds as annotated and in order as written, by the text in small letters.
 
     What is too short to be written with two decimals does not happen.
     """
@@ -24,7 +24,7 @@ def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
         text = spoken(event.text).rstrip(" .").lower()
         if text and f"{event.start_seconds:.2f}" != f"{event.end_seconds:.2f}":
             found.setdefault(text, []).append((event.start_seconds, event.end_seconds))
-    return {text: sorted(times) for text, times in found.items()}
+    return {text: sorted(times, key=lambda one: np.round(one, 2).tolist()) for text, times in found.items()}
 
 
 def check_grounding(asked: AskedPrompt) -> Iterator[str]:

@@ -97,8 +97,8 @@ def _small(asked: AskedPrompt, min_side: float) -> Iterator[str]:
 
 
 def is_alone(clip: Clip, name: str) -> bool:
-    """Whether the words of a thing's name fit no other thing of the clip."""
-    return sum(kind(other).casefold() == kind(name).casefold() for other in clip.objects) == 1
+    """Whether a thing has a name whose words fit no other thing of the clip."""
+    return kind(name) != "" and sum(kind(other).casefold() == kind(name).casefold() for other in clip.objects) == 1
 
 
 def names_at(clip: Clip, place: str) -> dict[str, str]:
