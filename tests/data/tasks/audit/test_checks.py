@@ -303,7 +303,7 @@ def test_a_truth_of_one_clip_is_a_fault_in_another(task, told_of, checked, word)
 
 
 def test_what_begins_just_before_the_end_may_be_next():
-    """Once he eats no more, at 1.4 s, it rains at 2 s: in the other clip a dog barks from 1.3 s on, which may be next."""
+    """He eats until 1.4 s, and at 2 s it rains: in the other clip a dog barks from 1.3 s on, which may be next."""
     eats, rains = Event("he eats", 0.5, 1.4), Event("it rains", 2.0, 2.5)
     clear, unclear = (seconds_apart(events=(eats, rains, Event("a dog barks", *at))) for at in ((0, 0.4), (1.3, 1.8)))
     task, found = EventChoice(kinds=("after",)), []
