@@ -131,14 +131,19 @@ class _Tally:
         return f"{self.num_scored} lines scored: mean total {mean:.4f}, {self.num_successes} successes{bad}"
 
 
+def _group_of(row: "OfflineRow") -> tuple[str, str]:
+    """What the completions of one prompt share."""
+    return row.question.prompt_id, row.question.task
+
+
 def _groups(rows: "Sequence[OfflineRow]") -> "list[list[OfflineRow]]":
-    return [list(group) for _, group in groupby(rows, key=lambda row: row.question.prompt_id)]
+    return [list(group) for _, group in groupby(rows, key=_group_of)]
 
 
 def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":
     """Lists of at least so many rows, a group never split."""
     chunk: list[OfflineRow] = []
-    for _, group in groupby(rows, key=lambda row: row.question.prompt_id):
+    for _, group in groupby(rows, key=_group_of):
         chunk += group
         if len(chunk) >= CHUNK_ROWS:
             yield chunk

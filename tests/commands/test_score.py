@@ -89,6 +89,13 @@ def test_without_a_reference_nothing_is_called_right_or_wrong(score, name):
     assert "0 successes" in err
 
 
+def test_a_task_without_a_reward_does_not_spoil_another_of_the_same_id(score):
+    rows = [row(task, say("B"), {"answer": "B"}, id="q") for task in ("multiple_choice", "multiple_choice", "poetry")]
+    records, err, _ = score(rows, "videochat_r1", "--on_bad_line", "skip")
+    assert [record["line"] for record in records] == [1, 2]
+    assert "rows.jsonl:3: there is no reward for the task 'poetry'" in err
+
+
 def test_no_part_is_a_negative_zero(score):
     (record,) = score([row("motion_contrast", respond("CAB"), {"solution": "CAB"})], "remot")[0]
     assert "-" not in json.dumps(record["parts"])
