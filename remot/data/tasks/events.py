@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from remot.data.tasks.wordings import plain
+from remot.data.names import plain
 from remot.structures import Clip, Interval
 
 

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.names import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
-from remot.data.tasks.places import called, lone_names, picture_size, visible
+from remot.data.tasks.places import lone_names, picture_size, visible
 from remot.data.tasks.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Box, BoxTrack, Clip, Reference

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from remot.data.tasks.wordings import plain
+from remot.data.names import called
 from remot.data.video import read_frames
 from remot.structures import Box, Clip, FloatArray
 
@@ -23,11 +23,6 @@ def picture_size(clip: Clip) -> tuple[int, int]:
     """
     (picture,) = read_frames(clip, [0])
     return int(picture.shape[2]), int(picture.shape[1])
-
-
-def called(name: str) -> str:
-    """The name of an object as a prompt tells it."""
-    return plain(name.replace("_", " "))
 
 
 def kind_of(name: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from remot.data.datamodule import TripletDataModule
+from remot.data.names import plain
 from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
 from remot.data.tasks.frames import nearest_frames
-from remot.data.tasks.wordings import plain
 from remot.errors import ConfigError, EmptySplitError
 from remot.structures import Event, Reference, ReferencedQuestion
 from tests.data.handmade import clip_of, mixed_clips, write_folder
