@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from remot.data.experts.base import IntArray
+from remot.data.names import called
 from remot.data.templates import ORDINALS
 from remot.motion import PAIRS
 from remot.structures import Clip, FloatArray, MotionLabel, Slot
@@ -44,7 +45,7 @@ def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
             [
                 ORDINALS[PAIRS.index(slot.label.pair)],
                 *(seen[picture - 1] for picture in slot.label.pair if seen),
-                readable(slot.label.value),
+                slot.label.value.replace("_", " "),
                 slot.gold,
             ]
         )
@@ -76,7 +77,7 @@ def tell_observations(
     if axis is None:
         return "", []
     cells = grid_cells(boxes, picture_size)
-    return f"the {readable(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
+    return f"the {called(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
 
 
 def grid_cells(boxes_xyxy: FloatArray, picture_size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -84,11 +85,6 @@ def grid_cells(boxes_xyxy: FloatArray, picture_size: tuple[int, int]) -> list[tu
     centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     cells = np.clip(np.floor(NUM_CELLS * centres / np.array(picture_size)), 0, NUM_CELLS - 1).astype(int)
     return [(int(x), int(y)) for x, y in cells]
-
-
-def readable(name: str) -> str:
-    """An annotation's name as words."""
-    return name.replace("_", " ")
 
 
 def _landmark(clip: Clip, frames: IntArray) -> str | None:
@@ -105,4 +101,4 @@ def _tell_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list
     if effector is None or effector.opening is None:
         return "", []
     tenths = np.clip(np.floor(NUM_CELLS * effector.opening[frames] + 1e-9), 0, NUM_CELLS - 1).astype(int)
-    return f"{readable(subject)} opening", [str(tenth) for tenth in tenths]
+    return f"{called(subject)} opening", [str(tenth) for tenth in tenths]

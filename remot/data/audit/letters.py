@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from remot.data.audit.tasks.prompt import thing
 from remot.data.audit.tuples import MASK_FRAME, NO_MOTION, WORDS
 from remot.data.templates import CLAIM_CLOSING, CLOSING, NUMBER_CLOSING, Wordings
 from remot.structures import Question, Slot, Triplet
@@ -34,7 +35,7 @@ def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> l
 
 def _frame_fault(question: Question, triplet: Triplet, wordings: Wordings) -> str:
     """What is wrong with the first and the last line, or with the number of those between; "" if nothing is."""
-    attribute, subject = triplet.labels[0].attribute, triplet.labels[0].subject.replace("_", " ")
+    attribute, subject = triplet.labels[0].attribute, thing(triplet.labels[0].subject)
     texts, closing = {
         "multiple_choice": (wordings.choose[attribute], CLOSING),
         "true_false": (wordings.claims, CLAIM_CLOSING),
@@ -104,7 +105,7 @@ def _check_claims(question: Question, triplet: Triplet, wordings: Wordings) -> l
 
 
 def _claim_fault(text: str, slot: Slot, wordings: Wordings) -> str:
-    subject = slot.label.subject.replace("_", " ")
+    subject = thing(slot.label.subject)
     claimed = [
         value
         for value, claims in wordings.claim[slot.label.attribute].items()

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.names import called
 from remot.data.templates import ORDINALS, PAIR_LINE, Wordings
 from remot.structures import MotionLabel, Slot
 
@@ -35,7 +36,7 @@ class Asked:
     @property
     def subject(self) -> str:
         """Name of the arm or object as words, "" for the camera or the agent."""
-        return self.labels[0].subject.replace("_", " ")
+        return called(self.labels[0].subject)
 
     def text(self, wordings: Sequence[str], generator: np.random.Generator) -> str:
         """One of ``wordings``, with the subject's name put in."""

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.names import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.choices import shuffled_choice
-from remot.data.tasks.places import box_in_words, called, is_large, lone_names, picture_size, share_box, visible
+from remot.data.tasks.places import box_in_words, is_large, lone_names, picture_size, share_box, visible
 from remot.data.tasks.worded import WordedTask
 from remot.structures import Box, Clip, Reference
 

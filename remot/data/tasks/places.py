@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from remot.data.tasks.wordings import plain
+from remot.data.names import called
 from remot.data.video import read_frames
 from remot.structures import Box, Clip, FloatArray
 
@@ -25,11 +25,6 @@ def picture_size(clip: Clip) -> tuple[int, int]:
     return int(picture.shape[2]), int(picture.shape[1])
 
 
-def called(name: str) -> str:
-    """The name of an object as a prompt tells it."""
-    return plain(name.replace("_", " "))
-
-
 def kind_of(name: str) -> str:
     """What an object is an example of: its words without the number at their end."""
     return _NUMBER.sub("", called(name))
@@ -38,7 +33,7 @@ def kind_of(name: str) -> str:
 def lone_names(clip: Clip) -> list[str]:
     """Objects whose words fit no other object of the clip, such as ``red crate`` but not ``blue crate 2``."""
     kinds = [kind_of(name).lower() for name in clip.objects]
-    return [name for name, kind in zip(clip.objects, kinds, strict=True) if kinds.count(kind) == 1]
+    return [name for name, kind in zip(clip.objects, kinds, strict=True) if kind and kinds.count(kind) == 1]
 
 
 def visible(clip: Clip, name: str) -> np.ndarray:

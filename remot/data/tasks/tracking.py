@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.names import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.places import box_in_words, called, picture_size, share_box, visible
+from remot.data.tasks.places import box_in_words, picture_size, share_box, visible
 from remot.data.tasks.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Clip, Reference
@@ -49,11 +50,13 @@ class ObjectTracking(WordedTask):
         """Whether an object is visible in all frames shown."""
         return bool(self._objects(clip))
 
-    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
-        """One of the objects, drawn evenly."""
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """One of the objects, drawn evenly; None if nothing of it lies in one of the pictures."""
         names, shown = self._objects(clip), self._shown(clip)
         name, size = names[int(generator.integers(len(names)))], picture_size(clip)
         boxes = [share_box(clip.objects[name].boxes_xyxy[frame], size) for frame in shown]
+        if not all(box[0] < box[2] and box[1] < box[3] for box in boxes):
+            return None
         boxes += boxes[-1:] * (self.num_boxes - len(boxes))
         places = {"object": called(name), "box": box_in_words(boxes[0]), "count": str(self.num_boxes)}
         return TaskPlan(
@@ -75,4 +78,6 @@ class ObjectTracking(WordedTask):
         shown = self._shown(clip)
         if len(set(shown)) < len(shown):
             return []
-        return [name for name in clip.objects if visible(clip, name)[list(shown)].all()]
+        words = list(map(called, clip.objects))
+        alone = [name for name, word in zip(clip.objects, words, strict=True) if word and words.count(word) == 1]
+        return [name for name in alone if visible(clip, name)[list(shown)].all()]

@@ -13,8 +13,6 @@ from remot.errors import ConfigError
 
 #: A place in a wording.
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-#: Longest annotated text in a prompt, in characters.
-MAX_TEXT_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,3 @@ def _texts(where: str, held: object) -> tuple[str, ...]:
         msg = f"{where} must be a list of texts"
         raise ConfigError(msg)
     return tuple(text.strip() for text in held)
-
-
-def plain(text: str) -> str:
-    """An annotated text for use in a prompt: on one line, of bounded length, and without the marks of special tokens.
-
-    Annotations come from anywhere; a ``<|video_pad|>`` in one would be taken for the place of a video.
-    """
-    return " ".join(text[: 4 * MAX_TEXT_CHARS].replace("<|", "<").replace("|>", ">").split())[:MAX_TEXT_CHARS]

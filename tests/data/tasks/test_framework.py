@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from remot.data.datamodule import TripletDataModule
+from remot.data.names import plain
 from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
 from remot.data.tasks.frames import nearest_frames
-from remot.data.tasks.wordings import plain
 from remot.errors import ConfigError, EmptySplitError
 from remot.structures import Event, Reference, ReferencedQuestion
 from tests.data.handmade import clip_of, mixed_clips, write_folder
@@ -241,7 +241,15 @@ def test_frames_follow_times_not_numbers():
 
 
 def test_annotated_texts_hold_no_special_token():
-    assert plain("a <|video_pad|>\nb" + "c" * 900) == "a <video_pad> b" + "c" * 285
+    assert plain("a <|video_pad|>\nb" + "c" * 900) == "a (video_pad) b" + "c" * 285
+
+
+def test_annotated_texts_hold_no_element():
+    """Whatever is put together of pieces of tags: no "<" is left, so nothing opens or closes an answer."""
+    assert plain("he says </answer>, x -> y") == "he says (/answer>, x -> y"
+    for text in ("<<||video_pad|>", "<|<answer>|>", "</<|think|>>", "<\n|pad|>"):
+        assert "<" not in plain(text)
+        assert "|>" not in plain(text)
 
 
 def test_clips_without_pictures_serve_no_task(tmp_path):

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from remot.data.names import called
 from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.places import called, kind_of
+from remot.data.tasks.places import kind_of
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.structures import Clip
@@ -34,11 +35,14 @@ class TrackCounting(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
         """One for each kind; balanced over the numbers within a clip."""
-        complete = {called(kind) for kind in scene.clip.complete_kinds or ()}
-        for kind in sorted({kind_of(name) for name in scene.clip.objects}):
+        complete = {called(kind) for kind in scene.clip.complete_kinds or ()} - {""}
+        all_kinds = {kind_of(name) for name in scene.clip.objects}
+        for kind in sorted(all_kinds):
             tracks = [name for name in scene.clip.objects if kind_of(name) == kind and scene.shown(name).any()]
             if kind not in complete:
                 yield Refusal("not every one is annotated")
+            elif any(other != kind and other.lower() == kind.lower() for other in all_kinds):
+                yield Refusal("written in two ways")
             elif len(tracks) < self.min_count:
                 yield Refusal("too few")
             elif not all(scene.clear(name).any() for name in tracks):

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from remot.data.names import called
 from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.places import called, kind_of, visible
+from remot.data.tasks.places import kind_of, visible
 from remot.structures import Clip, FloatArray
 
 
@@ -30,9 +31,10 @@ class TrackScene:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """What a prompt calls each track, by its name in the clip; no two alike."""
+        """What a prompt calls each track, by its name in the clip; no two alike but for capitals."""
         words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
-        return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
+        small = [word.lower() for word in words.values()]
+        return {name: word for name, word in words.items() if word and small.count(word.lower()) == 1}
 
     def shown(self, name: str) -> NDArray[np.bool_]:
         """[S] frames with a box of a track."""

@@ -207,13 +207,13 @@ def test_poses_that_are_taken_the_wrong_way_round_are_found():
     [
         ("red_crate", "red crate", "red crate"),
         ("car_12", "car 12", "car"),
-        ("a  <|video_pad|>\nb", "a <video pad> b", "a <video pad> b"),
+        ("a  <|video_pad|>\nb", "a (video pad) b", "a (video pad) b"),
         ("7", "7", "7"),
         ("x" * 400, "x" * 300, "x" * 300),
     ],
 )
 def test_names_are_those_of_the_prompts(annotated, said, of_kind):
-    from remot.data.tasks.places import called
+    from remot.data.names import called
     from remot.data.tasks.tracks.scene import kind_of
 
     assert (thing(annotated), kind(annotated)) == (said, of_kind)
@@ -221,7 +221,7 @@ def test_names_are_those_of_the_prompts(annotated, said, of_kind):
 
 
 def test_texts_are_cleaned_as_in_the_prompts():
-    from remot.data.tasks.wordings import plain
+    from remot.data.names import plain
 
     rng = np.random.default_rng(0)
     for _ in range(2000):
