@@ -1,0 +1,53 @@
+"""Settings of a run that Lightning would take, and complain of late or without a name."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from remot.commands.messages import NEAREST
+from remot.errors import ConfigError
+
+#: What a mapping of ``trainer.max_time`` may hold, as ``datetime.timedelta`` takes it.
+TIMES = ("weeks", "days", "hours", "minutes", "seconds")
+
+
+def require_time(max_time: object) -> None:
+    """Refuse a ``trainer.max_time`` that is no duration; Lightning's type lets any text and any mapping through.
+
+    Raises:
+        ConfigError: With the nearest name of a mapping's.
+    """
+    parts = max_time if isinstance(max_time, Mapping) else {}
+    for name in parts:
+        if name not in TIMES:
+            near = difflib.get_close_matches(str(name), TIMES, n=1)
+            msg = f"trainer.max_time has no {name!r} {NEAREST} {near[0] if near else ', '.join(TIMES)})"
+            raise ConfigError(msg)
+    if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time, re.ASCII):
+        msg = f"trainer.max_time is {max_time!r:.80}, give DD:HH:MM:SS, or a mapping of {', '.join(TIMES)} to numbers"
+        raise ConfigError(msg)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse, before hours of training, a folder that could not be made.
+
+    Raises:
+        ConfigError: Naming the file that is in the way.
+    """
+    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        msg = f"trainer.default_root_dir: {existing} is a file, choose a folder to keep runs in"
+        raise ConfigError(msg)
+
+
+def require_seed(seed: bool | int) -> None:  # noqa: FBT001 (Lightning's type for this key)
+    """Refuse a seed that random generators do not take.
+
+    Raises:
+        ConfigError: With their range.
+    """
+    least, most = 0, 2**32 - 1  # the range of NumPy's
+    if not least <= seed <= most:
+        msg = f"seed_everything is {seed}, choose a number from {least} to {most}"
+        raise ConfigError(msg)
