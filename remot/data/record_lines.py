@@ -13,7 +13,7 @@ from remot.data.picture_files import MAX_PICTURE_PIXELS
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import AnnotationError
 from remot.motion import ATTRIBUTES, PAIRS
-from remot.structures import MaskOf, MotionLabel, PictureTransform, Question, Slot, Warp
+from remot.structures import MaskOf, MotionLabel, PictureTransform, Question, Slot, Warp, as_task
 
 #: Longest line that is read, in characters.
 MAX_LINE_CHARS = 2**20
@@ -131,7 +131,7 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
 def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])
-    check_keys(f"{where}: remot", facts, _KEYS)
+    check_keys(f"{where}: remot", facts, _KEYS, ("task",))
     labels = _labels(where, facts["labels"])
     question = Question(
         prompt_id=text_in(where, record, "id"),
@@ -149,7 +149,7 @@ def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
     return BuiltPrompt(
-        question=question,
+        question=as_task(question, text_in(where, facts, "task")) if "task" in facts else question,
         images=_images(where, record["images"]),
         clip_id=text_in(where, facts, "clip"),
         split=facts["split"],

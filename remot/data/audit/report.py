@@ -132,11 +132,13 @@ class Findings:
     possible: set[str] = field(default_factory=set)
     pictures: list[str] = field(default_factory=list)
     num_pictures: int = 0
+    num_wrong: int = 0
     facts: list[str] = field(default_factory=list)
 
     def take(self, triplet: Triplet, question: Question) -> None:
         """Check one prompt."""
         self.questions.append(question)
+        before = self._num_faults
         attribute = triplet.labels[0].attribute
         self.wrong += wrong_labels(triplet, self.limits.get(attribute, []))
         self.letters += wrong_letters(question, triplet, self.wordings)
@@ -147,6 +149,11 @@ class Findings:
         self.possible |= possible
         if answers not in possible:
             self.impossible.append(f"{question.prompt_id} has {answers}")
+        self.num_wrong += self._num_faults > before
+
+    @property
+    def _num_faults(self) -> int:
+        return len(self.wrong) + len(self.letters) + len(self.impossible)
 
 
 def limits_of(experts: Sequence[Expert]) -> dict[str, list[Limits]]:
