@@ -11,6 +11,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 
+#: Processes that `-n auto` starts at most: each of them imports torch and collects all tests.
+MAX_WORKERS = 4
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """How many processes ``-n auto`` is; each gets its share of the cores, which torch would otherwise take whole."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_workers = min(MAX_WORKERS, num_cores)
+    os.environ.setdefault("OMP_NUM_THREADS", str(num_cores // num_workers))
+    return num_workers
+
+
 def pytest_collection_modifyitems(items):
     """Skip CUDA tests where there is none, unless the run says that a missing GPU is a failure."""
     if torch.cuda.is_available() or os.environ.get("FAIL_WITHOUT_CUDA") == "1":

@@ -1,6 +1,7 @@
 """Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 
 import lightning
 from lightning.pytorch import Trainer
@@ -77,5 +78,8 @@ def _short(completion: str) -> str:
 
 
 def _parts(rewards: Mapping[str, float]) -> str:
-    shown: Sequence[str] = [f"{name} {value:.2f}" for name, value in rewards.items() if name != "total"]
-    return "  ".join(shown)
+    return "  ".join(f"{name} {_number(value)}" for name, value in rewards.items() if name != "total")
+
+
+def _number(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:z.2f}"  # z: no sign before a zero

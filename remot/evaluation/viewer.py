@@ -133,7 +133,7 @@ def _rewards_html(rewards: Mapping[str, float]) -> str:
 
 
 def _number(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.3g}"
+    return "n/a" if math.isnan(value) else f"{value:z.3g}"
 
 
 def _shortened(text: str) -> str:
