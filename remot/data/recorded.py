@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from remot.data.built_file import SPLITS, read_lines
 from remot.data.built_folder import TASK_RECORDS, read_manifest, records_in
 from remot.data.built_lines import from_built_record, names_a_task
-from remot.data.record_lines import SPLITS, read_lines
 from remot.data.released import read_released
 from remot.data.task_records import BuiltTaskPrompt
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError

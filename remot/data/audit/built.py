@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from remot.data.audit.report import Audit, Findings, Progress, audit_of, limits_of
+from remot.data.audit.report import Audit
+from remot.data.audit.run import Findings, Progress, audit_of, limits_of
+from remot.data.built_file import Built, BuiltT, read_prompts
 from remot.data.built_folder import RECORDS
 from remot.data.built_pictures import names_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import Built, BuiltT, from_record, read_prompts
+from remot.data.record_lines import from_record
 from remot.data.records import BuiltPrompt
 from remot.data.shown import show
 from remot.data.video import read_frames

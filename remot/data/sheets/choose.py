@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from remot.data.record_lines import BuiltT
+from remot.data.built_file import BuiltT
 from remot.data.recorded import picture_in
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import ConfigError

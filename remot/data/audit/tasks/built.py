@@ -16,7 +16,7 @@ from remot.data.audit.built import (
     wrong_facts,
     wrong_pictures,
 )
-from remot.data.audit.report import Findings, limits_of
+from remot.data.audit.run import Findings, limits_of
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.audit.tasks.run import (
@@ -27,12 +27,12 @@ from remot.data.audit.tasks.run import (
     figures_of_triplets,
     numbered,
 )
+from remot.data.built_file import read_prompts
 from remot.data.built_folder import TASK_RECORDS
 from remot.data.built_frames import frame_names
 from remot.data.built_lines import BuiltLine, from_built_record
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import read_prompts
 from remot.data.records import BuiltPrompt
 from remot.data.task_records import BuiltTaskPrompt
 from remot.data.tasks.base import PictureEdit, Task

@@ -8,9 +8,11 @@ import numpy as np
 
 from remot.data.audit.blind import score_blind
 from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
-from remot.data.audit.report import Findings, describe, findings_of
+from remot.data.audit.report import describe
+from remot.data.audit.run import Findings, findings_of
 from remot.data.audit.tasks.checks import is_checked, wrong_references
-from remot.data.audit.tasks.guessing import Guessed, Guesses, score_guesses
+from remot.data.audit.tasks.guessers import Guessed
+from remot.data.audit.tasks.guessing import Guesses, score_guesses
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.datamodule import TripletDataModule
