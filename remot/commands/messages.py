@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import yaml
 
-from remot.commands.wording import tidied
+from remot.commands.wording import in_new_words, tidied
 
 NEAREST = "(nearest that exists:"
 #: How the parser says that no class has the name given.
@@ -42,7 +42,7 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
         known_keys: Keys to suggest.
         types: Type of each key, for the names of classes.
     """
-    text = " ".join(message.split())
+    text = in_new_words(" ".join(message.split()))
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
         return tidied(core)
