@@ -278,7 +278,10 @@ def test_a_micro_batch_of_nothing_is_refused():
     [
         ({"optimizer": partial(torch.optim.AdamW, lr=-1.0)}, "Invalid learning rate: -1.0"),
         ({"optimizer": partial(torch.optim.AdamW, lr=math.nan)}, "Invalid learning rate: nan"),
-        ({"scheduler": partial(torch.optim.lr_scheduler.CyclicLR, base_lr=1, max_lr=2, mode="x")}, "mode is invalid and scale_fn is None"),
+        (
+            {"scheduler": partial(torch.optim.lr_scheduler.CyclicLR, base_lr=1, max_lr=2, mode="x")},
+            "mode is invalid and scale_fn is None",
+        ),
     ],
 )
 def test_optimisers_out_of_range(settings, told):
