@@ -10,6 +10,7 @@ from remot.errors import ConfigError
 
 #: What a mapping of ``trainer.max_time`` may hold, as ``datetime.timedelta`` takes it.
 TIMES = ("weeks", "days", "hours", "minutes", "seconds")
+_SQLITE, _SQLITE_MAGIC = "sqlite:///", b"SQLite format 3\0"
 
 
 def require_time(max_time: object) -> None:
@@ -39,6 +40,28 @@ def require_folder(path: Path) -> None:
     if not existing.is_dir():
         msg = f"trainer.default_root_dir: {existing} is a file, choose a folder to keep runs in"
         raise ConfigError(msg)
+
+
+def require_store(tracking_uri: str | None, experiment: str | None) -> None:
+    """Refuse, before a model is loaded, an SQLite file that MLflow could not write to, and an experiment with no name.
+
+    Raises:
+        ConfigError: Naming the file or the key.
+    """
+    if experiment is not None and not experiment.strip():
+        msg = "trainer.logger: experiment_name is empty, give the experiment a name"
+        raise ConfigError(msg)
+    path = Path((tracking_uri or "").removeprefix(_SQLITE).partition("?")[0])
+    if not (tracking_uri or "").startswith(_SQLITE) or not path.exists():
+        return
+    if path.is_dir() or (path.stat().st_size and not _begins_as_sqlite(path)):
+        msg = f"trainer.logger: {path} of tracking_uri is no SQLite file, choose another, such as sqlite:///mlflow.db"
+        raise ConfigError(msg)
+
+
+def _begins_as_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
 
 
 def require_seed(seed: bool | int) -> None:  # noqa: FBT001 (Lightning's type for this key)

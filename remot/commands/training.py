@@ -24,7 +24,7 @@ from remot.callbacks import (
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
-from remot.commands.run_settings import require_folder, require_seed, require_time
+from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
 from remot.data.datamodule import TripletDataModule
@@ -134,6 +134,7 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return
+    require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
         init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
     elif init.run_name is None:

@@ -75,6 +75,21 @@ def test_unknown_place_for_results(complaint):
     assert "Namespace(" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("tracking_uri", "sqlite:///folder", "folder of tracking_uri is no SQLite file"),
+        ("tracking_uri", "sqlite:///text.db", "text.db of tracking_uri is no SQLite file"),
+        ("experiment_name", "", "experiment_name is empty"),
+    ],
+)
+def test_places_that_results_cannot_go_to(complaint, tmp_path, key, value, told):
+    """MLflow would notice once the model is there, after minutes of retries."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.db").write_text("not a database at all")
+    assert told in complaint("fit", "--config", QUICKSTART, f"--trainer.logger.init_args.{key}", value)
+
+
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "WORLD_SIZE", "SLURM_NTASKS", "PL_GLOBAL_SEED"])
 def test_launchers_variables(complaint, monkeypatch, name):
     monkeypatch.setenv(name, "x")
