@@ -120,7 +120,7 @@ class _Tally:
 
     def _note(self, record: dict[str, Any]) -> None:
         self.num_scored += 1
-        self.num_successes += record["success"]
+        self.num_successes += record["success"] is True
         if record["total"] is not None:
             self.totals += record["total"]
             self.num_totals += 1
@@ -131,14 +131,19 @@ class _Tally:
         return f"{self.num_scored} lines scored: mean total {mean:.4f}, {self.num_successes} successes{bad}"
 
 
+def _group_of(row: "OfflineRow") -> tuple[str, str]:
+    """What the completions of one prompt share."""
+    return row.question.prompt_id, row.question.task
+
+
 def _groups(rows: "Sequence[OfflineRow]") -> "list[list[OfflineRow]]":
-    return [list(group) for _, group in groupby(rows, key=lambda row: row.question.prompt_id)]
+    return [list(group) for _, group in groupby(rows, key=_group_of)]
 
 
 def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":
     """Lists of at least so many rows, a group never split."""
     chunk: list[OfflineRow] = []
-    for _, group in groupby(rows, key=lambda row: row.question.prompt_id):
+    for _, group in groupby(rows, key=_group_of):
         chunk += group
         if len(chunk) >= CHUNK_ROWS:
             yield chunk
@@ -156,17 +161,17 @@ def _records(reward: "Reward", rows: "Sequence[OfflineRow]") -> list[dict[str, A
             "task": row.question.task,
             "total": _plain(total),
             "parts": {name: _plain(column[k]) for name, column in columns.items()},
-            "success": success,
+            "success": success if judged else None,
         }
-        for k, (row, total, success) in enumerate(
-            zip(rows, output.total.tolist(), output.success.tolist(), strict=True)
+        for k, (row, total, success, judged) in enumerate(
+            zip(rows, output.total.tolist(), output.success.tolist(), output.verdicts.tolist(), strict=True)
         )
     ]
 
 
 def _plain(number: float) -> float | None:
     """``number`` without float32's last digits, None for "not applicable" and for what JSON cannot say."""
-    return float(f"{number:.7g}") if math.isfinite(number) else None
+    return float(f"{number:.7g}") + 0.0 if math.isfinite(number) else None  # no negative zero
 
 
 class _Progress:

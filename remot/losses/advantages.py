@@ -33,33 +33,51 @@ def _require_groups(rewards: Tensor) -> None:
     if rewards.shape[1] < 2:
         msg = f"a group needs at least 2 completions to compare, got {rewards.shape[1]}; raise the group size"
         raise ConfigError(msg)
-    if not rewards.isfinite().all():
-        prompt = int((~rewards.isfinite()).any(-1).nonzero()[0])
+    if rewards.isinf().any():
+        prompt = int(rewards.isinf().any(-1).nonzero()[0])
         msg = f"the rewards of prompt {prompt} of the batch are not all finite: {rewards[prompt].tolist()}"
         raise ValueError(msg)
 
 
-def _all_equal(rewards: Tensor) -> Tensor:
-    """[P] True for groups whose rewards are all equal: rounding must not make a difference of them."""
-    return rewards.amax(-1) == rewards.amin(-1)
+def all_equal(rewards: Tensor) -> Tensor:
+    """[P] True for groups [P, G] whose rewards are all equal: rounding must not make a difference of them.
+
+    NaN, a reward that does not apply, is passed over; a group of which at most one applies is equal.
+    """
+    lowest = torch.where(rewards.isnan(), torch.inf, rewards).amin(-1)
+    return lowest >= torch.where(rewards.isnan(), -torch.inf, rewards).amax(-1)
+
+
+def _group_mean(rewards: Tensor) -> Tensor:
+    """[P, 1] mean of what applies, 0 if nothing does."""
+    return torch.where(rewards.isnan().all(-1, keepdim=True), 0.0, rewards.nanmean(-1, keepdim=True))
+
+
+def _group_std(rewards: Tensor, *, unbiased: bool) -> Tensor:
+    """[P] deviation of what applies of each group."""
+    deviations = rewards.std(-1, correction=int(unbiased)) if len(rewards) else rewards.new_zeros(0)
+    applies = ~rewards.isnan()
+    squares = torch.where(applies, rewards - _group_mean(rewards), 0.0).square().sum(-1)
+    partial = (squares / (applies.sum(-1) - int(unbiased)).clamp(min=1)).sqrt()
+    return torch.where(applies.all(-1), deviations, partial)
 
 
 def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
     """``advantages`` with what is told about the rewards of each group."""
-    equal = _all_equal(rewards)
-    deviations = rewards.std(-1, correction=int(unbiased)) if len(rewards) else rewards.new_zeros(0)
-    std = torch.where(equal, 0.0, deviations)
+    equal = all_equal(rewards)
+    std = torch.where(equal, 0.0, _group_std(rewards, unbiased=unbiased))
     frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
-    return AdvantageOutput(advantages, mean=rewards.mean(-1), std=std, frac_zero_std=frac_zero_std)
+    return AdvantageOutput(advantages, mean=_group_mean(rewards)[:, 0], std=std, frac_zero_std=frac_zero_std)
 
 
 def _centred(rewards: Tensor) -> Tensor:
-    """Rewards [P, G] minus the mean of their group; exactly 0 where all are equal."""
-    return torch.where(_all_equal(rewards)[:, None], 0.0, rewards - rewards.mean(-1, keepdim=True))
+    """Rewards [P, G] minus the mean of their group; exactly 0 where all are equal, or one does not apply."""
+    return torch.where(all_equal(rewards)[:, None] | rewards.isnan(), 0.0, rewards - _group_mean(rewards))
 
 
 def _batch_std(values: Tensor, *, unbiased: bool) -> Tensor:
-    """Scalar deviation over the whole batch, exactly 0 where all are equal."""
+    """Scalar deviation over what applies of the whole batch, exactly 0 where all are equal."""
+    values = values[~values.isnan()]
     if values.numel() == 0 or values.amax() == values.amin():
         return values.new_zeros(())
     return values.std(correction=int(unbiased))
@@ -72,7 +90,7 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = Tru
     is what TRL computes; at G = 4 it makes advantages sqrt(3/4) times those of the population deviation.
 
     Args:
-        rewards: [P, G].
+        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
         eps: Added to the deviation; 1e-4 as in TRL.
         unbiased: True divides by G − 1, False by G.
 
@@ -81,7 +99,7 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = Tru
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a reward is NaN or infinite.
+        ValueError: If a reward is infinite.
     """
     _require_groups(rewards)
     centred = _centred(rewards)
@@ -96,13 +114,13 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
     the batch, as in TRL's ``scale_rewards: batch``.
 
     Args:
-        rewards: [P, G].
+        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
         eps: Added to the deviation; the paper has none, TRL 1e-4.
         unbiased: True divides by P·G − 1, False by P·G.
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a reward is NaN or infinite.
+        ValueError: If a reward is infinite.
     """
     _require_groups(rewards)
     advantages = _centred(rewards) / (_batch_std(rewards, unbiased=unbiased) + eps)
@@ -113,11 +131,11 @@ def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
     """R − group mean (Dr. GRPO, arXiv 2503.20783): groups that are nearly all right or all wrong weigh no more.
 
     Args:
-        rewards: [P, G].
+        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a reward is NaN or infinite.
+        ValueError: If a reward is infinite.
     """
     _require_groups(rewards)
     return _described(_centred(rewards), rewards, unbiased=True)
@@ -127,16 +145,16 @@ def leave_one_out_advantages(rewards: Tensor) -> AdvantageOutput:
     """Each reward minus the mean of the others of its group (RLOO, arXiv 2402.14740): G/(G − 1) times r_i − group mean.
 
     Args:
-        rewards: [P, G].
+        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a reward is NaN or infinite.
+        ValueError: If a reward is infinite.
     """
     _require_groups(rewards)
-    num_completions = rewards.shape[1]
-    others = (rewards.sum(-1, keepdim=True) - rewards) / (num_completions - 1)
-    advantages = torch.where(_all_equal(rewards)[:, None], 0.0, rewards - others)
+    num_others = ((~rewards.isnan()).sum(-1, keepdim=True) - 1).clamp(min=1)
+    others = (rewards.nansum(-1, keepdim=True) - rewards) / num_others
+    advantages = torch.where(all_equal(rewards)[:, None] | rewards.isnan(), 0.0, rewards - others)
     return _described(advantages, rewards, unbiased=True)
 
 
@@ -146,7 +164,7 @@ def global_advantages(
     """(x − batch mean) / (batch std + eps) over all completions of the batch (REINFORCE++, arXiv 2501.03262).
 
     Args:
-        rewards: [P, G].
+        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
         eps: Added to the deviation.
         group_baseline: x is r − group mean (REINFORCE++-baseline) instead of r. Without it a group of equal rewards
             has an advantage too, against the other groups.
@@ -154,13 +172,14 @@ def global_advantages(
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a reward is NaN or infinite.
+        ValueError: If a reward is infinite.
     """
     _require_groups(rewards)
+    applies = ~rewards.isnan()
     values = _centred(rewards) if group_baseline else rewards
-    std = _batch_std(values, unbiased=unbiased)
+    std = _batch_std(torch.where(applies, values, torch.nan), unbiased=unbiased)
     # A group without differences stays at exactly 0, whatever rounding has left of the mean of all the others.
-    centred = values if group_baseline else torch.where(std == 0, 0.0, values - values.mean())
+    centred = values if group_baseline else torch.where((std == 0) | ~applies, 0.0, values - values[applies].mean())
     return _described(centred / (std + eps), rewards, unbiased=unbiased)
 
 
@@ -182,7 +201,7 @@ def gdpo_advantages(
 
     Raises:
         ConfigError: If G < 2.
-        ValueError: If a total is NaN or infinite, or shapes do not fit.
+        ValueError: If a total is infinite, or shapes do not fit.
     """
     _require_groups(rewards)
     if terms.ndim != 3 or terms.shape[1:] != rewards.shape or len(terms) != len(weights):

@@ -72,7 +72,7 @@ class PointwiseReward(Reward):
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score a flat list of B completions; one succeeds if its answer is exactly the solution.
 
-        A question without slots has no solution, so nothing about it can fail here.
+        A question without slots has no solution, so nothing about it can fail here, and that is no verdict.
         """
         check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]
@@ -80,7 +80,9 @@ class PointwiseReward(Reward):
         keys = rows[0] if rows else (self.name,)
         parts = {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in keys}
         successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
-        return RewardOutput(total=parts[self.name], parts=parts, success=torch.tensor(successes, dtype=torch.bool))
+        judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
+        success = torch.tensor(successes, dtype=torch.bool)
+        return RewardOutput(total=parts[self.name], parts=parts, success=success, judged=judged)
 
 
 class ReferenceReward(Reward):
@@ -125,7 +127,8 @@ class ReferenceReward(Reward):
         # A hair below the threshold is float32's doing.
         judged = parts[self.success_part or self.name]
         success = ~judged.isnan() if self.success_at is None else judged >= self.success_at - 1e-6
-        return RewardOutput(total=total, parts=parts, success=success)
+        says_so = ~judged.isnan() & (self.success_at is not None)
+        return RewardOutput(total=total, parts=parts, success=success, judged=says_so)
 
     def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float]:
         if scored is None:

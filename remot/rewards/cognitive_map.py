@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from remot.answers import MAX_COMPLETION_CHARS
 from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.rewards.functional.maps import map_score
 from remot.rewards.reading.graphs import name_of, read_map
@@ -40,10 +41,13 @@ class CognitiveMapReward(WrapperReward):
         maps = torch.tensor(scores, dtype=torch.float32)
         gated = torch.where(maps > 0, accuracy.total + maps, 0.0)
         total = torch.where(maps.isnan(), accuracy.total, gated)
-        return RewardOutput(total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success)
+        return RewardOutput(
+            total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success, judged=accuracy.judged
+        )
 
     def _map_score(self, completion: str, reference: Reference, accuracy: float) -> float:
         """NaN where the map does not count."""
+        completion = completion[:MAX_COMPLETION_CHARS]
         if reference.map_centres is None or not accuracy > self.gate:
             return float("nan")
         if "<map>" not in completion or "</map>" not in completion:

@@ -17,8 +17,8 @@ class CompositeReward(Reward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
     A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
-    whether it succeeds. A completion succeeds if every other reward says so, and there is one. Where no reward is
-    applicable the total is 0.
+    whether it succeeds; nor has one that judges nothing, such as a format. A completion succeeds if every other reward
+    says so, and there is one. Where no reward is applicable the total is 0.
 
     Args:
         rewards: The terms R_k, all with different names.
@@ -51,15 +51,15 @@ class CompositeReward(Reward):
     def _sum(self, outputs: Sequence[RewardOutput], num_completions: int) -> RewardOutput:
         total = torch.zeros(num_completions)
         success = torch.ones(num_completions, dtype=torch.bool)
-        applicable = torch.zeros(num_completions, dtype=torch.bool)
+        judged = torch.zeros(num_completions, dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
-            success = success & (output.success | output.total.isnan())
-            applicable = applicable | ~output.total.isnan()
+            has_say = output.verdicts & ~output.total.isnan()
+            success, judged = success & (output.success | ~has_say), judged | has_say
             parts |= output.parts
         terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
-        return RewardOutput(total=total, parts=parts, success=success & applicable, weighted_terms=terms)
+        return RewardOutput(total=total, parts=parts, success=success & judged, weighted_terms=terms, judged=judged)
 
 
 class ReMoTReward(CompositeReward):

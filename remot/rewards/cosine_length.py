@@ -53,12 +53,13 @@ class CosineLengthReward(WrapperReward):
     def score(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
-        """The value of each completion; NaN where the inner reward is not applicable."""
+        """The value of each completion; NaN where the inner reward does not say whether it is right."""
         inner = scored_by(self.reward, completions, questions, num_tokens)
         lengths = lengths_of(completions, self.unit, num_tokens)
         values = [self._value(length, good) for length, good in zip(lengths, inner.success.tolist(), strict=True)]
-        total = torch.where(inner.total.isnan(), torch.nan, torch.tensor(values, dtype=torch.float32))
-        return RewardOutput(total, {self.name: total}, inner.success)
+        judged = inner.verdicts & ~inner.total.isnan()
+        total = torch.where(judged, torch.tensor(values, dtype=torch.float32), torch.nan)
+        return RewardOutput(total, {self.name: total}, inner.success, judged=judged)
 
     def _value(self, length: int, is_right: bool) -> float:  # noqa: FBT001 (a column of booleans)
         if self.beyond is not None and length > self.max_length:

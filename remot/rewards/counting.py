@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.rewards.conciseness import LENGTHS
 
@@ -24,7 +25,7 @@ def lengths_of(completions: Sequence[str], unit: CountUnit, num_tokens: Sequence
     """Length of each of the B completions.
 
     Args:
-        completions: B texts.
+        completions: B texts; the words of the first ``MAX_COMPLETION_CHARS`` characters count.
         unit: What is counted. Where tokens are not known, as for texts from elsewhere, words stand for them.
         num_tokens: Tokens of each, if known.
     """
@@ -32,4 +33,6 @@ def lengths_of(completions: Sequence[str], unit: CountUnit, num_tokens: Sequence
         if num_tokens is not None:
             return list(num_tokens)
         unit = "words"
+    if unit == "words":
+        completions = [text[:MAX_COMPLETION_CHARS] for text in completions]
     return [LENGTHS[unit](text) for text in completions]

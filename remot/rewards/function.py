@@ -31,4 +31,5 @@ class FunctionReward(Reward):
         values = [self.function(text, question) for text, question in zip(completions, questions, strict=True)]
         total = torch.tensor([torch.nan if value is None else value for value in values], dtype=torch.float32)
         success = ~total.isnan() if self.success_at is None else total >= self.success_at
-        return RewardOutput(total, {self.name: total}, success)
+        judged = ~total.isnan() & (self.success_at is not None)
+        return RewardOutput(total, {self.name: total}, success, judged=judged)

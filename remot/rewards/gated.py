@@ -39,4 +39,5 @@ class GatedReward(WrapperReward):
         is_open = gate.total.isnan() | (gate.total >= self.at_least)
         closed = torch.where(inner.total.isnan(), torch.nan, self.otherwise)
         total = torch.where(is_open, inner.total, closed)
-        return RewardOutput(total, {**gate.parts, **inner.parts, self.name: total}, inner.success & is_open)
+        parts = {**gate.parts, **inner.parts, self.name: total}
+        return RewardOutput(total, parts, inner.success & is_open, judged=inner.judged)

@@ -62,8 +62,18 @@ class LexicalJudge(Judge):
         return bool(event) and any(len(event & sentence) >= needed for sentence in sentences)
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A reply that sends on to another address is none: the key would go there, too."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """None, which makes it an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
 class EndpointJudge(Judge):
-    """Asks a language model behind an OpenAI-compatible ``/chat/completions``. Sends descriptions to that address.
+    """Asks a language model behind an OpenAI-compatible ``/chat/completions``. Sends descriptions to that address only.
 
     VideoChat-R1 (arXiv 2504.06958) judges with GPT-3.5 or Qwen-72B; its prompt is not published: this one is ours. A
     reply that cannot be read counts as "tells of none".
@@ -118,9 +128,9 @@ class EndpointJudge(Judge):
         error: Exception | None = None
         for _ in range(self.num_attempts):
             try:
-                with urllib.request.urlopen(request, timeout=self.timeout_seconds) as reply:  # noqa: S310
+                with _OPENER.open(request, timeout=self.timeout_seconds) as reply:
                     return str(json.loads(reply.read(_MAX_REPLY_BYTES))["choices"][0]["message"]["content"])
-            except (OSError, ValueError, LookupError, TypeError) as fault:
+            except (OSError, ValueError, LookupError, TypeError, RecursionError) as fault:
                 error = fault
         msg = f"the judge at {self.url} gave no reply in {self.num_attempts} attempts: {error}"
         raise RemotError(msg, reason="missing")

@@ -66,4 +66,5 @@ class LengthBonusReward(WrapperReward):
                 min_accuracy=self.min_accuracy,
             )
             total[rows] = torch.tensor(bonuses)
-        return RewardOutput(total, {self.name: total}, torch.ones(len(completions), dtype=torch.bool))
+        nobody = torch.zeros(len(completions), dtype=torch.bool)
+        return RewardOutput(total, {self.name: total}, ~nobody, judged=nobody)

@@ -81,4 +81,5 @@ class SoftOverlongReward(Reward):
             not question.slots or all_right(answer, question)
             for answer, question in zip(answers, questions, strict=True)
         ]
-        return RewardOutput(total, {self.name: total}, torch.tensor(right, dtype=torch.bool))
+        judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
+        return RewardOutput(total, {self.name: total}, torch.tensor(right, dtype=torch.bool), judged=judged)

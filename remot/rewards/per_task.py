@@ -44,7 +44,7 @@ class PerTaskReward(WrapperReward):
             ConfigError: If a question is of a task without a reward.
         """
         total = torch.full((len(completions),), torch.nan)
-        success = torch.zeros(len(completions), dtype=torch.bool)
+        success, judged = torch.zeros(2, len(completions), dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
         terms: list[tuple[float, torch.Tensor]] = []
         for task, rows in self._rows_by_task(questions).items():
@@ -54,12 +54,12 @@ class PerTaskReward(WrapperReward):
                 [questions[row] for row in rows],
                 None if num_tokens is None else [num_tokens[row] for row in rows],
             )
-            total[rows], success[rows] = output.total, output.success
+            total[rows], success[rows], judged[rows] = output.total, output.success, output.verdicts
             for name, part in output.parts.items():
                 parts.setdefault(name, torch.full_like(total, torch.nan))[rows] = part
             for weight, term in output.weighted_terms or ((1.0, output.total),):
                 terms.append((weight, _spread(term, rows, len(completions))))
-        return RewardOutput(total=total, parts=parts, success=success, weighted_terms=terms)
+        return RewardOutput(total=total, parts=parts, success=success, weighted_terms=terms, judged=judged)
 
     def _rows_by_task(self, questions: Sequence[Question]) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = {}

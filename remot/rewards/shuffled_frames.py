@@ -59,4 +59,4 @@ class ShuffledFramesReward(WrapperReward):
                         min_accuracy=self.min_accuracy,
                     )
                 )
-        return RewardOutput(total, {self.name: total}, ~total.isnan())
+        return RewardOutput(total, {self.name: total}, ~total.isnan(), judged=torch.zeros_like(total, dtype=torch.bool))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
+from remot.losses.advantages import all_equal
 from remot.models.policy import VLMPolicy
 from remot.strategies.draws import Draw, merged
 
@@ -43,8 +44,7 @@ class DynamicSampling:
 
     def has_difference(self, draw: Draw) -> Tensor:
         """[P] bool, True for groups that are trained on."""
-        values = draw.rewards if self.by == "total" else draw.success
-        return values.amax(-1) != values.amin(-1)
+        return ~all_equal(draw.rewards if self.by == "total" else draw.success.float())
 
 
 @dataclass(frozen=True, eq=False)

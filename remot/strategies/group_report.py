@@ -4,20 +4,25 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from remot.losses.advantages import all_equal
 from remot.strategies.objective import ScoredCompletions
 from remot.structures import Question, RewardOutput, Rollout
 
 
 def frac_equal(rewards: Tensor) -> float:
     """Share of groups [P, G] whose rewards are all equal."""
-    equal = rewards.amax(-1) == rewards.amin(-1)
+    equal = all_equal(rewards)
     return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
 
 
 def reward_metrics(scores: RewardOutput) -> dict[str, float]:
     """Mean of the total and of each part; what does not apply to a completion is left out of its mean."""
     means = {f"reward/{name}": float(part.nanmean()) for name, part in scores.parts.items()}
-    return {"reward/total": float(scores.total.mean()), **means, "reward/success": float(scores.success.float().mean())}
+    return {
+        "reward/total": float(scores.total.nanmean()),
+        **means,
+        "reward/success": float((scores.success & scores.verdicts).float().mean()),
+    }
 
 
 def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:

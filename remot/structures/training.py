@@ -52,19 +52,27 @@ class RewardOutput:
         success: [B] bool, True where the answer is right altogether.
         weighted_terms: The sum behind ``total``: weights and [B] rewards, NaN where one does not apply. Empty if
             ``total`` is no sum.
+        judged: [B] bool, True where ``success`` is a verdict, False where nothing says whether the answer is right;
+            None stands for a verdict on all.
     """
 
     total: Tensor
     parts: Mapping[str, Tensor]
     success: Tensor
     weighted_terms: Sequence[tuple[float, Tensor]] = ()
+    judged: Tensor | None = None
 
     def __post_init__(self) -> None:
         terms = {f"term {k}": term for k, (_, term) in enumerate(self.weighted_terms)}
-        for name, part in {"success": self.success, **self.parts, **terms}.items():
+        for name, part in {"success": self.success, "judged": self.verdicts, **self.parts, **terms}.items():
             if part.shape != self.total.shape:
                 msg = f"reward part {name} has shape {tuple(part.shape)}, the total {tuple(self.total.shape)}"
                 raise ValueError(msg)
+
+    @property
+    def verdicts(self) -> Tensor:
+        """:attr:`judged`, written out if it is None."""
+        return torch.ones_like(self.success) if self.judged is None else self.judged
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,6 +81,26 @@ def test_videochat_r1_by_hand(score):
     assert (status, err.splitlines()[-1].split(":")[0]) == (0, "11 lines scored")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_reference_nothing_is_called_right_or_wrong(score, name):
+    """Form and length can be judged without one; whether the answer is right cannot."""
+    records, err, _ = score([row("multiple_choice", "<answer>B</answer>", {})] * 2, name)
+    assert [record["success"] for record in records] == [None, None]
+    assert "0 successes" in err
+
+
+def test_a_task_without_a_reward_does_not_spoil_another_of_the_same_id(score):
+    rows = [row(task, say("B"), {"answer": "B"}, id="q") for task in ("multiple_choice", "multiple_choice", "poetry")]
+    records, err, _ = score(rows, "videochat_r1", "--on_bad_line", "skip")
+    assert [record["line"] for record in records] == [1, 2]
+    assert "rows.jsonl:3: there is no reward for the task 'poetry'" in err
+
+
+def test_no_part_is_a_negative_zero(score):
+    (record,) = score([row("motion_contrast", respond("CAB"), {"solution": "CAB"})], "remot")[0]
+    assert "-" not in json.dumps(record["parts"])
+
+
 TEN, HALF = {"intervals": [[0, 10]]}, {"boxes": [[0, 0, 1, 0.5]]}
 R1_5 = [
     ("temporal_grounding_spans", "<answer>[(0, 5), (5, 10)]</answer>", TEN, 2),

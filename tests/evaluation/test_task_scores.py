@@ -12,6 +12,7 @@ from remot.evaluation.scores import JudgedCompletion, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, PerTaskReward, TaggedFormatReward, TemporalIoUReward
+from remot.strategies.group_report import reward_metrics
 from remot.structures import Reference, ReferencedQuestion
 from tests.helpers import assert_close, make_question, respond
 
@@ -50,6 +51,15 @@ def test_each_completion_has_the_reward_of_its_own_question():
     assert judged[0].rewards == {"total": 2.0, "format": 1.0, "temporal_iou": 0.5}
     assert judged[2].rewards == {}
     assert [one.task for one in judged] == ["grounding"] * 2 + [""] * 2 + ["choice"] * 2
+
+
+def test_a_form_alone_is_no_success():
+    """The format is kept, but nothing says whether the answer is right."""
+    (one,) = judged_of([(question(), [respond("10 to 20")])], TaggedFormatReward())
+    assert (one.total, one.success) == (1.0, 0.0)
+    output = TaggedFormatReward()([respond("10 to 20")], [question()])
+    assert reward_metrics(output)["reward/success"] == 0
+    assert reward_metrics(TemporalIoUReward()([TARGET], [question()]))["reward/success"] == 1
 
 
 def test_letters_are_not_judged_where_there_are_none():

@@ -3,6 +3,13 @@ import torch
 
 from remot.errors import ConfigError
 from remot.losses import group_advantages
+from remot.losses.advantages import (
+    all_equal,
+    batch_std_advantages,
+    global_advantages,
+    leave_one_out_advantages,
+    mean_only_advantages,
+)
 from tests.helpers import assert_close
 from tests.reference import grpo as reference
 
@@ -56,10 +63,54 @@ def test_a_group_of_one_is_refused():
         group_advantages(torch.zeros(3, 1))
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [float("-inf"), float("inf")])
 def test_rewards_must_be_finite(bad):
     with pytest.raises(ValueError, match="prompt 1"):
         group_advantages(torch.tensor([[0.0, 1.0], [0.0, bad]]))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_what_does_not_apply_is_left_out_of_its_group(unbiased):
+    """The others are compared as a group without it; it teaches nothing, and nor does what is alone."""
+    rewards = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    applies = torch.rand(6, 5, generator=torch.Generator().manual_seed(3)) > 0.3
+    applies[:4, :2], applies[4], applies[5] = True, False, torch.tensor([False, True, False, False, False])
+    held = torch.where(applies, rewards, NAN)
+    for compare in (
+        lambda one: group_advantages(one, unbiased=unbiased),
+        mean_only_advantages,
+        leave_one_out_advantages,
+    ):
+        output = compare(held)
+        assert output.advantages[~applies].abs().sum() == output.advantages[4:].abs().sum() == 0
+        for row in range(4):
+            alone = compare(rewards[row : row + 1, applies[row]])
+            assert_close(output.advantages[row, applies[row]], alone.advantages[0])
+            assert_close(output.mean[row : row + 1], alone.mean)
+            assert_close(output.std[row : row + 1], alone.std)
+        assert output.frac_zero_std.item() == pytest.approx(2 / 6)
+
+
+def test_what_does_not_apply_is_left_out_of_the_batch():
+    """Rewards 1, 3 and 5, 5, 8 that apply: batch mean 22/5, squares around it 27.2, deviation sqrt(6.8)."""
+    held = torch.tensor([[1.0, NAN, 3.0], [5.0, 5.0, 8.0], [NAN, NAN, NAN]], dtype=torch.float64)
+    everywhere = global_advantages(held, eps=0.0).advantages
+    assert_close(everywhere, torch.tensor([[-3.4, 0, -1.4], [0.6, 0.6, 3.6], [0, 0, 0]]) / 6.8**0.5)
+    assert_close(
+        batch_std_advantages(held, eps=0.0).advantages,
+        torch.tensor([[-1.0, 0, 1], [-1, -1, 2], [0, 0, 0]]) / 6.8**0.5,
+    )
+    # Differences to the group means -1, 1, -1, -1, 2: their squares add up to 8.
+    based = global_advantages(held, eps=0.0, group_baseline=True).advantages
+    assert_close(based, torch.tensor([[-1.0, 0, 1], [-1, -1, 2], [0, 0, 0]]) / 2**0.5)
+
+
+def test_who_is_equal():
+    held = torch.tensor([[1.0, NAN, 1.0], [NAN, NAN, 2.0], [NAN] * 3, [1.0, NAN, 2.0], [0.0, 0.0, 0.1]])
+    assert all_equal(held).tolist() == [True, True, True, False, False]
 
 
 def test_rewards_must_be_grouped():

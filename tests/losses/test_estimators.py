@@ -199,7 +199,8 @@ def test_what_cannot_be_compared_is_refused(name):
     with pytest.raises(ConfigError, match="at least 2 completions"):
         function(torch.zeros(3, 1))
     with pytest.raises(ValueError, match="prompt 1"):
-        function(torch.tensor([[0.0, 1.0], [0.0, NAN]]))
+        function(torch.tensor([[0.0, 1.0], [0.0, float("inf")]]))
+    assert function(torch.tensor([[0.0, 1.0], [0.0, NAN]])).advantages[1, 1] == 0  # what does not apply teaches nothing
     assert function(torch.zeros(0, 4)).advantages.shape == (0, 4)
 
 

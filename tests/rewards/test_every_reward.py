@@ -1,6 +1,7 @@
 """What holds for each reward: worth of a good completion, shapes, "not applicable", and hostile completions."""
 
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -8,16 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remot.rewards import (
+    AccuracyReward,
     CompositeReward,
     CosineLengthReward,
     GatedReward,
     LengthBonusReward,
     PerTaskReward,
     RepetitionReward,
+    SoftOverlongReward,
     TaggedFormatReward,
 )
 from remot.structures import Reference
-from tests.helpers import HOSTILE_PIECES, assert_close
+from tests.helpers import HOSTILE_PIECES, assert_close, make_question
 from tests.rewards.samples import FULL, GRAPH, MAP, MOTION, SAMPLES, question, totals
 
 each = pytest.mark.parametrize("name", SAMPLES)
@@ -128,12 +131,70 @@ def test_time_is_bounded_by_the_length(name, kind):
     assert seconds < 0.010 * (10 + len(text) / 1024)
 
 
+FOUR_MEGABYTES = 4 * MEGABYTE
+LARGE = {
+    "brackets": "<answer>" + "[" * FOUR_MEGABYTES,
+    "words": "<think>" + " ".join(map(str, range(FOUR_MEGABYTES // 8))) + "</think><answer>B</answer>",
+    "elements": "<think><answer>1 to 2</answer>" * (FOUR_MEGABYTES // 30),
+    "late": "<think>" + " " * FOUR_MEGABYTES + MAP + "</think><answer>B</answer>",
+    "wide letters": "<answer>" + "\U0001f697" * MEGABYTE,
+}
+
+
+@each
+@pytest.mark.parametrize("kind", LARGE)
+def test_memory_is_bounded_whatever_the_length(name, kind):
+    """Four megabytes take no more than what their first 200,000 characters can take."""
+    reward, text = SAMPLES[name].reward, LARGE[kind]
+    totals(reward, SAMPLES[name].good)  # what is built once
+    tracemalloc.start()
+    totals(reward, text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * MEGABYTE
+
+
+def test_what_stands_behind_the_first_characters_is_not_read():
+    """A map and words behind 200,000 characters count for nothing: one word is left of three, and 3 − 2 are free."""
+    late = "<think>" + " " * 200_000 + f"{MAP} and some words</think>"
+    right = "<answer>B</answer>"
+    assert totals(SAMPLES["cognitive_map"].reward, right + late, late + right) == [1, 0]
+    by_words = SoftOverlongReward(3, 2, "words")
+    assert totals(by_words, right + late, right + " some words") == [0.0, -1.0]
+
+
 def test_rewards_that_compare_do_not_punish_what_is_not_applicable():
-    """Format 1, interval overlap not applicable: the sum is the format alone, and it is a success."""
-    reward = CompositeReward([TaggedFormatReward(), SAMPLES["interval_set"].reward], [2.0, 5.0])
+    """Format 1, letter right, interval overlap not applicable: the sum is of the first two, and it is a success."""
+    reward = CompositeReward(
+        [TaggedFormatReward(), SAMPLES["letter"].reward, SAMPLES["interval_set"].reward], [2, 3, 5]
+    )
     output = reward([SAMPLES["format"].good], [question(Reference(answer="B"))])
-    assert output.total.tolist() == [2.0]
-    assert output.success.tolist() == [True]
+    assert output.total.tolist() == [5.0]
+    assert output.success.tolist() == output.verdicts.tolist() == [True]
+
+
+WITHOUT_VERDICT = {"format", "format_boxes", "format_glue", "repetition", "shuffled_frames", "length_bonus"}
+WITHOUT_VERDICT |= {"scene_graph", "motion_perturbation", "duality", "view_consistency"}
+
+
+@each
+def test_who_says_whether_an_answer_is_right(name):
+    """Form, length and consistency are worth something, but are no verdict; nor is anything without a reference."""
+    reward, completion = SAMPLES[name].reward, SAMPLES[name].good
+    assert reward([completion], [question()]).verdicts.tolist() == [name not in WITHOUT_VERDICT]
+    assert reward([completion], [question(Reference())]).verdicts.tolist() == [False]
+
+
+@each
+def test_a_sum_in_which_nobody_says_so_is_no_success(name):
+    """Beside a format and a penalty; a sum in a sum and a reward by task carry it on."""
+    beside = [TaggedFormatReward(name="other_format"), RepetitionReward(name="other_repetition")]
+    inner = PerTaskReward({"any": CompositeReward([SAMPLES[name].reward, *beside], [1, 1, 1])})
+    reward = CompositeReward([inner], [1])
+    output = reward([SAMPLES[name].good] * 2, [question(), question(Reference())])
+    assert output.verdicts.tolist() == [name not in WITHOUT_VERDICT, False]
+    assert not output.success[1]
+    assert not (output.success & ~output.verdicts).any()
 
 
 def test_a_sum_of_nothing_applicable_is_no_success():
@@ -208,6 +269,14 @@ def test_cosine_by_hand():
     assert_close(found, [0.75, 0.5, 0.5, -0.75, -0.5])
     strict = CosineLengthReward(SAMPLES["letter"].reward, 100, beyond=-3)
     assert totals(strict, right.ljust(101), right.ljust(100)) == [-3, 0.5]
+
+
+def test_the_cosine_needs_somebody_who_judges():
+    """Neither a question without letters nor a form tells which of the two curves holds."""
+    by_letters, by_form = CosineLengthReward(AccuracyReward(), 100), CosineLengthReward(TaggedFormatReward(), 100)
+    for reward in (by_letters, by_form):
+        assert reward(["<answer>B</answer>"], [question()]).total.isnan().all()
+    assert by_letters(["<answer>ABB</answer>".ljust(50)], [make_question("ABB")]).total.tolist() == [0.75]
 
 
 def test_full_reference_serves_all():

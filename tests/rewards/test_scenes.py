@@ -1,6 +1,8 @@
 """Maps, graphs and motion: by hand, against slow independent implementations, and what must not change them."""
 
+import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from remot.rewards import (
     NumberReward,
     SceneGraphReward,
 )
+from remot.rewards.functional import maps as maps_module
 from remot.rewards.functional.graphs import edge_score, edges_of, node_score
 from remot.rewards.functional.maps import closest_pairs, map_score
 from remot.rewards.functional.motion import (
@@ -65,6 +68,34 @@ def test_map_score(predicted, gold):
     assert 0 <= found <= 1
     assert found == pytest.approx(slow_map_score(predicted, gold))
     assert map_score(gold, gold) == pytest.approx(1)
+
+
+def test_many_points_are_matched_as_few_are(monkeypatch):
+    """Ties by position too: on a grid of 10 cells most distances occur several times."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        told, right = (
+            [tuple(map(float, at)) for at in rng.integers(0, 10, (rng.integers(0, 30), 2))] for _ in range(2)
+        )
+        found = []
+        for many in (0, 10**6):
+            monkeypatch.setattr(maps_module, "MANY_PAIRS", many)
+            found.append(closest_pairs(told, right))
+        assert found[0] == pytest.approx(found[1])
+
+
+def test_a_map_of_many_things_takes_no_time():
+    """As many as are read, 512, against as many as the tasks ask for, 100: 10 ms a kilobyte."""
+    told = {"chair": [[k % 10, k // 10 % 10] for k in range(512)]}
+    completion = say("B", f"<map>{json.dumps(told, separators=(',', ':'))}</map>")
+    reference = Reference(answer="B", map_centres={"chair": tuple((k % 10.0, k // 10.0) for k in range(100))})
+    seconds = []
+    for _ in range(3):  # the least of three, as the machine may be busy
+        started = time.process_time()
+        (found,) = totals(CognitiveMapReward(ExactAnswerReward("exact")), completion, reference=reference)
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 0.010 * len(completion) / 1024
+    assert found == pytest.approx(1 + 100 / 512)
 
 
 def test_map_by_hand():
@@ -157,6 +188,8 @@ def test_edges_by_hand():
     assert edge_score({}, {}) == 1
     assert edge_score({("a", "b"): (0, 0)}, {("a", "b"): (0, 0)}) == 1
     assert edge_score({("a", "b"): (float("inf"), 0)}, {("a", "b"): (1, 0)}) == 0
+    in_one_place = {("a", "b"): (0, 0), ("a", "c"): (2, 45), ("b", "c"): (2, 45)}
+    assert edge_score({("b", "a"): (0, 0), ("a", "c"): (2, 45), ("b", "c"): (2, 45)}, in_one_place) == pytest.approx(1)
     assert edges_of({"b": (3, 4), "a": (0, 0)}) == {("a", "b"): (5, pytest.approx(53.1301, abs=1e-4))}
 
 
@@ -281,6 +314,14 @@ def test_trajectories(think, worth):
     6 s is 2 s after the last annotated time, which is too far.
     """
     assert_close(totals(MotionTrajectoryReward(), say("B", think), reference=TRACKS), [worth])
+
+
+def test_names_of_other_scripts_are_told_apart():
+    """The dog's sightings are not the cat's, though neither name has a Latin letter."""
+    boxes = (START, moved(30, 0), moved(60, 0))
+    reference = Reference(tracks=(BoxTrack("собака", (0.0, 2.0, 4.0), boxes),))
+    dog, cat = (seen(name, 0.5) + seen(name, 3.5) + tag(name) for name in ("Собака!", "кошка"))
+    assert_close(totals(MotionTrajectoryReward(), say("B", dog), say("B", cat), reference=reference), [1, 0])
 
 
 def test_trajectories_are_told_in_the_reasoning():

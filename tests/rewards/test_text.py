@@ -173,6 +173,7 @@ EVENTS = ("A man opens the red door.", "Two dogs bark at him", "He sits down on 
 
 def test_content_words():
     assert content_words("The man opens his doors, is it?") == {"man", "open", "door"}
+    assert content_words("Человек открывает_дверь, 开门。") == {"человек", "открывает", "дверь", "开门"}
 
 
 def test_lexical_judge_by_hand():
@@ -183,6 +184,10 @@ def test_lexical_judge_by_hand():
     assert LexicalJudge(0.76).covered(EVENTS, description) == [False, False, True]
     assert LexicalJudge(0.3).covered(EVENTS, description) == [True, True, True]
     assert LexicalJudge().covered(["is it"], "is it") == [False]
+    assert LexicalJudge().covered(["человек открывает дверь", "собака лает"], "Человек открывает дверь.") == [
+        True,
+        False,
+    ]
 
 
 def test_recall():
@@ -268,6 +273,43 @@ def test_endpoint_is_tried_again_and_then_given_up(endpoint):
     handler.replies = [(500, "broken")] * 2
     with pytest.raises(RemotError, match="gave no reply in 2 attempts"):
         EndpointJudge(url, "m", num_attempts=2).covered(EVENTS, "x")
+
+
+def test_endpoint_is_not_left_for_another_address(endpoint, monkeypatch):
+    """An address that sends on gets no answer, and where it sends to sees neither text nor key."""
+    url, handler = endpoint
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    gotten = []
+
+    def do_get(self):
+        gotten.append((self.path, self.headers.get("Authorization")))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(reply("[1]").encode())
+
+    monkeypatch.setattr(handler, "do_GET", do_get, raising=False)
+    monkeypatch.setattr(
+        handler, "end_headers", with_location(handler.end_headers, url.replace("127.0.0.1", "localhost"))
+    )
+    handler.replies = [(302, ""), (307, "")]
+    with pytest.raises(RemotError, match="gave no reply in 2 attempts"):
+        EndpointJudge(url, "m", "JUDGE_KEY", num_attempts=2).covered(EVENTS, "x")
+    assert gotten == []
+    assert len(handler.asked) == 2
+
+
+def with_location(end_headers, address):
+    def ended(self):
+        self.send_header("Location", f"{address}/elsewhere")
+        end_headers(self)
+
+    return ended
+
+
+def test_a_reply_that_is_too_deep_to_be_read_is_no_reply(endpoint):
+    url, handler = endpoint
+    handler.replies = [(200, "[" * 60_000), (200, reply("[2]"))]
+    assert EndpointJudge(url, "m").covered(EVENTS, "x") == [False, True, False]
 
 
 def test_endpoints_that_make_no_sense(monkeypatch):

@@ -34,8 +34,14 @@ class EventCaption(WordedTask):
             frame_indices=shown,
             text=self.text("ask", generator, clip=clip, shown=shown),
             reference=Reference(events=texts),
-            answer=" ".join(f"{text[0].upper()}{text[1:]}." for text in texts),
+            answer=" ".join(f"{_capital(text[0])}{text[1:]}." for text in texts),
             as_video=self.frames.as_video,
             thinks=self.thinks,
             thought=f"Things that happen: {len(texts)}.",
         )
+
+
+def _capital(letter: str) -> str:
+    """The capital of a letter that has one; that of "ß" would be two."""
+    capital = letter.upper()
+    return capital if len(capital) == 1 else letter

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events import ToldEvent, clearly_before, in_words, overlap, shared_time, single, told_events
+from remot.data.tasks.events import ToldEvent, clearly_before, in_words, near, shared_time, single, told_events
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.worded import WordedTask
@@ -48,9 +48,12 @@ def last_of(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> Eve
 
 
 def next_after(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
-    """What begins first once ``about`` is over, against what was over before it began or begins clearly later."""
+    """What begins first once ``about`` is over, against what was over before it began or begins clearly later.
+
+    None if something begins so short before ``about`` is over that it may be next.
+    """
     later = [other for other in events if other.start >= about.end]
-    if not later:
+    if not later or any(about.end - margin < other.start < about.end for other in events if other is not about):
         return None
     right = min(later, key=lambda one: one.start)
     rest = [other for other in later if other is not right]
@@ -60,11 +63,11 @@ def next_after(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> 
     return EventQuestion(right, wrong, {"event": about.text}) if wrong else None
 
 
-def during(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:  # noqa: ARG001
-    """What happens while ``about`` does, against what happens at no time of it."""
-    wrong = tuple(other for other in events if other is not about and not overlap(about, other))
+def during(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+    """What happens while ``about`` does, against what happens at no time of it nor shortly before or after."""
+    wrong = tuple(other for other in events if other is not about and not near(about, other, margin))
     places = {"start": f"{about.start:.2f}", "end": f"{about.end:.2f}"}
-    return EventQuestion(about, wrong, places) if wrong else None
+    return EventQuestion(about, wrong, places) if wrong and about.end - about.start >= margin else None
 
 
 KINDS: Mapping[str, Callable[[Sequence[ToldEvent], ToldEvent, float], EventQuestion | None]] = {

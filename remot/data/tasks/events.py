@@ -55,9 +55,9 @@ def clearly_before(one: ToldEvent, other: ToldEvent, margin_seconds: float) -> b
     return one.start + margin_seconds <= other.start and one.end + margin_seconds <= other.end
 
 
-def overlap(one: ToldEvent, other: ToldEvent) -> bool:
-    """Whether both happen at some time."""
-    return any(a < d and c < b for a, b in one.intervals for c, d in other.intervals)
+def near(one: ToldEvent, other: ToldEvent, margin_seconds: float) -> bool:
+    """Whether both happen at some time, or with less than so long between."""
+    return any(a < d + margin_seconds and c < b + margin_seconds for a, b in one.intervals for c, d in other.intervals)
 
 
 def shared_time(one: ToldEvent, other: ToldEvent) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.places import called, lone_names, picture_size, visible
 from remot.data.tasks.worded import WordedTask
 from remot.errors import ConfigError
@@ -122,13 +123,15 @@ class ObjectMotion(WordedTask):
         shown = [frame for frame in self.frames.frames_of(clip) if seen[frame]]
         boxes = clip.objects[name].boxes_xyxy
         return BoxTrack(
-            called(name).replace('"', "'"),
+            called(name),
             tuple(float(clip.pts_seconds[frame]) for frame in shown),
             tuple(_rounded(boxes[frame]) for frame in shown),
         )
 
     def _motion(self, clip: Clip, name: str) -> ScreenMotion | None:
-        """None for an object that is not seen twice, has no size, or is near a threshold."""
+        """None for an object whose name no tag can hold, that is not seen twice or has no size, or near a threshold."""
+        if len(called(name)) > MAX_NAME_CHARS or '"' in called(name):
+            return None
         if visible(clip, name)[list(self.frames.frames_of(clip))].sum() < 2:
             return None
         track = self._track(clip, name)

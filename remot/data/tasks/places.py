@@ -38,7 +38,7 @@ def kind_of(name: str) -> str:
 def lone_names(clip: Clip) -> list[str]:
     """Objects whose words fit no other object of the clip, such as ``red crate`` but not ``blue crate 2``."""
     kinds = [kind_of(name).lower() for name in clip.objects]
-    return [name for name, kind in zip(clip.objects, kinds, strict=True) if kinds.count(kind) == 1]
+    return [name for name, kind in zip(clip.objects, kinds, strict=True) if kind and kinds.count(kind) == 1]
 
 
 def visible(clip: Clip, name: str) -> np.ndarray:

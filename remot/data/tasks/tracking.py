@@ -49,11 +49,13 @@ class ObjectTracking(WordedTask):
         """Whether an object is visible in all frames shown."""
         return bool(self._objects(clip))
 
-    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
-        """One of the objects, drawn evenly."""
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """One of the objects, drawn evenly; None if nothing of it lies in one of the pictures."""
         names, shown = self._objects(clip), self._shown(clip)
         name, size = names[int(generator.integers(len(names)))], picture_size(clip)
         boxes = [share_box(clip.objects[name].boxes_xyxy[frame], size) for frame in shown]
+        if not all(box[0] < box[2] and box[1] < box[3] for box in boxes):
+            return None
         boxes += boxes[-1:] * (self.num_boxes - len(boxes))
         places = {"object": called(name), "box": box_in_words(boxes[0]), "count": str(self.num_boxes)}
         return TaskPlan(
@@ -75,4 +77,6 @@ class ObjectTracking(WordedTask):
         shown = self._shown(clip)
         if len(set(shown)) < len(shown):
             return []
-        return [name for name in clip.objects if visible(clip, name)[list(shown)].all()]
+        words = list(map(called, clip.objects))
+        alone = [name for name, word in zip(clip.objects, words, strict=True) if word and words.count(word) == 1]
+        return [name for name in alone if visible(clip, name)[list(shown)].all()]

@@ -78,8 +78,10 @@ def _texts(where: str, held: object) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """An annotated text for use in a prompt: on one line, of bounded length, and without the marks of special tokens.
+    """An annotated text for use in a prompt: on one line, of bounded length, without special tokens and elements.
 
-    Annotations come from anywhere; a ``<|video_pad|>`` in one would be taken for the place of a video.
+    Annotations come from anywhere; a ``<|video_pad|>`` in one would be taken for the place of a video, and an
+    ``<answer>`` for the answer. So no "<" is left: "<|" and "<" become "(", "|>" becomes ")".
     """
-    return " ".join(text[: 4 * MAX_TEXT_CHARS].replace("<|", "<").replace("|>", ">").split())[:MAX_TEXT_CHARS]
+    harmless = text[: 4 * MAX_TEXT_CHARS].replace("<|", "(").replace("|>", ")").replace("<", "(")
+    return " ".join(harmless.split())[:MAX_TEXT_CHARS]

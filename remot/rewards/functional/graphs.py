@@ -70,7 +70,7 @@ def _find(edges: Edges, key: tuple[str, str]) -> tuple[float, float] | None:
     if key in edges:
         return edges[key]
     distance, degrees = edges.get(key[::-1], (-1.0, 0.0))
-    return None if distance < 0 else (distance, degrees + 180)
+    return None if distance < 0 else (distance, degrees + 180 if distance else degrees)  # no way, no direction to turn
 
 
 def _alike(first: float, second: float) -> float:

@@ -27,6 +27,7 @@ _PREFIXES = (
     "Best option:",
 )
 _PLAIN_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")
 _STOP = (
     "a an and are as at by for from had has have he her him his in into is it its of off on onto or out over she that "
     "the their them then there they this to up was were while who with"
@@ -109,8 +110,8 @@ def option_letter(text: str) -> str:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Words of ``text`` in lower case that are no :data:`STOP_WORDS`, a plural or verbal "s" cut off."""
-    words = (word for word in _PLAIN_WORD.findall(text.lower()) if word not in STOP_WORDS)
+    """Words of ``text``, of any script, in lower case without :data:`STOP_WORDS`, a plural or verbal "s" cut off."""
+    words = (word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS)
     return frozenset(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 

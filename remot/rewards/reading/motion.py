@@ -10,7 +10,7 @@ from remot.structures import Box
 MAX_TAGS = 64
 _MAX_TAG_CHARS = 512
 _ATTRIBUTE = re.compile(r'\b(obj|dir|speed|scale)="([^"]{0,64})"')
-_NOT_PLAIN = re.compile(r"[^a-z0-9]+")
+_NOT_PLAIN = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sighting:
 
 
 def object_name(name: str) -> str:
-    """``name`` in lower case, letters and digits with single spaces, as Motion-o compares names."""
+    """``name`` in lower case, letters and digits with single spaces, as Motion-o compares names; of any script."""
     return _NOT_PLAIN.sub(" ", name.lower()).strip()
 
 

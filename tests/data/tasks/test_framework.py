@@ -241,7 +241,15 @@ def test_frames_follow_times_not_numbers():
 
 
 def test_annotated_texts_hold_no_special_token():
-    assert plain("a <|video_pad|>\nb" + "c" * 900) == "a <video_pad> b" + "c" * 285
+    assert plain("a <|video_pad|>\nb" + "c" * 900) == "a (video_pad) b" + "c" * 285
+
+
+def test_annotated_texts_hold_no_element():
+    """Whatever is put together of pieces of tags: no "<" is left, so nothing opens or closes an answer."""
+    assert plain("he says </answer>, x -> y") == "he says (/answer>, x -> y"
+    for text in ("<<||video_pad|>", "<|<answer>|>", "</<|think|>>", "<\n|pad|>"):
+        assert "<" not in plain(text)
+        assert "|>" not in plain(text)
 
 
 def test_clips_without_pictures_serve_no_task(tmp_path):

@@ -159,3 +159,10 @@ def test_settings():
     assert only_plan(moving((50, 50), (56, 50 - 2.4)), margin=0.0).answer == "E"
     with pytest.raises(ConfigError, match="margin"):
         ObjectMotion(margin=1.0)
+
+
+@pytest.mark.parametrize(("name", "is_asked"), [("x" * 64, True), ("x" * 65, False), ('12" pipe', False)])
+def test_a_name_that_no_tag_can_hold_is_not_asked_about(name, is_asked):
+    """The reward reads 64 characters between the quotes of a tag."""
+    held = moving((50, 50), (150, 50)).objects["red_cup"]
+    assert ObjectMotion().serves(clip_of(2, objects={name: held})) is is_asked

@@ -355,6 +355,12 @@ def test_names_that_are_spoken_alike_are_one_kind():
     assert set(answers(ObjectSize(), clip, "thing")) == {("lamp",)}
 
 
+def test_names_that_differ_in_capitals_alone_are_not_asked_about():
+    clip = room([box("chair", (0, 0, 0)), box("Chair", (3, 0, 0)), box("lamp", (6, 0, 0)), box(" ", (9, 0, 0))])
+    assert answers(ObjectCounting(min_count=1), clip, "kind") == {("lamp",): "1"}
+    assert set(answers(ObjectSize(), clip, "thing")) == {("lamp",)}
+
+
 def test_nothing_to_ask():
     task = RelativeDirection("easy")
     assert task.plan(room(PLAN[:2]), np.random.default_rng(0)) is None

@@ -119,6 +119,9 @@ def test_relations_by_hand():
         ((0, 5), (0.2, 9), None),  # as good as behind it
         ((0, 5), (0.2, 5.2), None),  # too close
         ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the picture: 2/5 against 1/2
+        ((1, 0), (2, 5), None),  # beside the camera
+        ((2, 5), (1, 0), None),
+        ((1, -2), (4, 2), None),  # behind it
     ],
 )
 def test_relation_of_two_places(start, end, said):
@@ -143,6 +146,17 @@ def test_the_nearest_by_hand():
     assert all(right == "man" for (_, thing), right in found.items() if thing == "dog")
     assert ("2.50", "man") not in found
     assert len(found) > 3
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "is_asked"),
+    [(1.0, 1.3, True), (2.0, 2.3, False), (0.3, 0.45, False), (1.0, 1.19, False)],
+)
+def test_the_nearest_needs_both_margins(near, far, is_asked):
+    """0.2 m and a fifth more: 2.3 is 0.3 m but only 1.15 times 2; 0.45 is 1.5 times 0.3 but only 0.15 m more."""
+    clip = clip_of(post=track(still(0, 4)), man=track(still(near, 4)), dog=track(still(-far, 4)))
+    found = [one for one in asked(TrackNearest(frames=ALL), clip) if one.places["thing"] == "post"]
+    assert {one.right for one in found} == ({"man"} if is_asked else set())
 
 
 def test_motion_by_hand():
@@ -199,8 +213,8 @@ def test_orders_by_hand():
 
 
 def test_time_in_view_by_hand():
-    """b is in frames 1 to 3, so from 0.5 s to 2.0 s; c comes twice; a is there all the time, d too briefly."""
-    seen = {"a": range(6), "b": (1, 2, 3), "c": (0, 1, 4), "d": (3,)}
+    """b is in frames 1 to 3, so from 0.5 s to 2.0 s; c and e come twice; a is there all the time, d too briefly."""
+    seen = {"a": range(6), "b": (1, 2, 3), "c": (0, 1, 4), "d": (3,), "e": (1, 3, 4)}
     clip = clip_of(**{name: track(seen=frames) for name, frames in seen.items()})
     task = TimeInView(min_seconds=0.6, frames=ALL)
     assert [(one.places["thing"], one.right, one.interval) for one in asked(task, clip)] == [
@@ -209,7 +223,7 @@ def test_time_in_view_by_hand():
     assert reasons(task, clip) == {
         "asked": 1,
         "too short or too long in view": 2,
-        "comes and goes more than once": 1,
+        "comes and goes more than once": 2,
     }
 
 
@@ -399,3 +413,11 @@ def test_letters_and_directions_are_balanced():
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(ConfigError):
         wrong()
+
+
+def test_names_that_differ_in_capitals_alone_are_not_told_apart():
+    """Of car, Car and a dog only the dog has a name of its own; Vans 1 and 2 are one kind in two ways of writing."""
+    scene = TrackScene(clip_of(car=track(), Car=track(), dog=track()), (0, 1), 8)
+    assert dict(scene.names) == {"dog": "dog"}
+    vans = clip_of(complete_kinds=("van", "Van"), van_1=track(), van_2=track(), Van_3=track())
+    assert reasons(TrackCounting(), vans) == {"written in two ways": 2}

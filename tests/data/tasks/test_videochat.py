@@ -169,6 +169,32 @@ def test_what_overlaps_is_no_wrong_option():
             assert chosen(plan) != "a radio plays"
 
 
+def test_what_comes_shortly_before_or_after_is_no_wrong_option():
+    """Nearer than the margin of 0.2 s; 0.25 s are enough. What lasts 0.1 s itself is not asked about."""
+    clip = happening(("one", 1.0, 2.0), ("two", 2.1, 3.0), ("three", 3.25, 3.75), ("four", 3.85, 3.95))
+    found = {}
+    for plan in plans(EventChoice(kinds=("during",)), clip, 200):
+        found.setdefault(chosen(plan), set()).update(options_of(plan.text).values())
+    assert found == {
+        "one": {"one", "three", "four"},
+        "two": {"two", "three", "four"},
+        "three": {"one", "two", "three"},
+    }
+
+
+def test_what_begins_just_before_the_end_may_be_next():
+    """Two begins 0.1 s before one is over: neither it nor three is clearly next. 0.3 s before, it is under way."""
+
+    def asked_after(start):
+        clip = happening(("zero", 0.0, 0.5), ("one", 1.0, 2.0), ("two", start, 3.0), ("three", 3.5, 3.9))
+        found = plans(EventChoice(kinds=("after",)), clip, 100)
+        return {(plan.text.split("\n")[0].count("one") > 0, chosen(plan)) for plan in found}
+
+    assert (True, "three") not in asked_after(1.9)
+    assert (True, "three") in asked_after(1.7)
+    assert (True, "two") in asked_after(2.0)
+
+
 def test_two_that_begin_together_are_not_told_apart():
     clip = happening(DOOR, ("a dog barks", 1.5, 2.0), ("the lamp goes on", 1.6, 2.1))
     after = plans(EventChoice(kinds=("after",)), clip, 40)
@@ -229,6 +255,25 @@ def test_tracking_shows_the_published_frames():
     assert "the red ball" in plan.text or "The red ball" in plan.text
     assert "[0.05, 0.3, 0.15, 0.5]" in plan.text
     assert plan.answer.startswith("[[0.05, 0.3, 0.15, 0.5], ")
+
+
+@pytest.mark.usefixtures("square")
+def test_tracking_needs_something_of_the_object_in_every_picture():
+    """Right of the 100 pixels, and below the 50: nothing that an answer could overlap."""
+    inside, right, below = boxes([(50, 25)] * 41), boxes([(50, 25)] * 41), boxes([(50, 25)] * 41)
+    right[-1] += [200, 0, 200, 0]
+    below[0] += [0, 100, 0, 100]
+    assert plans(ObjectTracking(), happening(objects={"ball": ObjectTrack(inside)}), 1)
+    for outside in (right, below):
+        assert plans(ObjectTracking(), happening(objects={"ball": ObjectTrack(outside)}), 5) == []
+
+
+def test_tracking_needs_a_name_of_its_own():
+    track = ObjectTrack(boxes([(50, 25)] * 41))
+    assert not ObjectTracking().serves(happening(objects={"red_ball": track, "red ball": track}))
+    assert not ObjectTracking().serves(happening(objects={" ": track}))
+    assert ObjectTracking().serves(happening(objects={"red_ball": track, "red_ball 2": track}))
+    assert lone_names(happening(objects={" ": track, "ball": track})) == ["ball"]
 
 
 @pytest.mark.usefixtures("square")
@@ -300,6 +345,8 @@ def test_captions_tell_every_event_in_order():
     (plan,) = plans(EventCaption(), happening(CUP, DOOR, LAMP), 1)
     assert plan.reference.events == ("A door opens", "the lamp goes on", "a cup falls")
     assert plan.answer == "A door opens. The lamp goes on. A cup falls."
+    (plan,) = plans(EventCaption(), happening(("ßing", 0.5, 1.0)), 1)
+    assert plan.answer == "ßing."  # its capital would be SSing
 
 
 def test_quality_names_what_was_done():

@@ -15,7 +15,7 @@ Stretches = Mapping[str, Sequence[Interval]]
 
 
 def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
-    """When each text happens, in seconds as annotated and in order, by the text in small letters.
+    """When each text happens, in seconds as annotated and in order as written, by the text in small letters.
 
     What is too short to be written with two decimals does not happen.
     """
@@ -24,7 +24,7 @@ def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
         text = spoken(event.text).rstrip(" .").lower()
         if text and f"{event.start_seconds:.2f}" != f"{event.end_seconds:.2f}":
             found.setdefault(text, []).append((event.start_seconds, event.end_seconds))
-    return {text: sorted(times) for text, times in found.items()}
+    return {text: sorted(times, key=lambda one: np.round(one, 2).tolist()) for text, times in found.items()}
 
 
 def check_grounding(asked: AskedPrompt) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _right_letters(
     if "event" in places:
         return _next(places["event"].lower(), times, stretches, margin)
     if "start" in places:
-        start, end = float(places["start"]) + 2 * TWO, float(places["end"]) - 2 * TWO
+        start, end = float(places["start"]) - margin, float(places["end"]) + margin
         return {letter for letter, (a, b) in times.items() if a < end and start < b}
     sign = {"first": 1, "last": -1}.get(kinds[0], 0)
     # Seen from the asked end of time an option is right if no other comes before it or clearly with it.
@@ -101,12 +101,18 @@ def _right_letters(
 
 
 def _next(given: str, times: Mapping[str, Interval], stretches: Mapping[str, Interval], margin: float) -> set[str]:
-    """Letters of what begins first once ``given`` is over, among all that happens in the clip."""
+    """Letters of what begins first once ``given`` is over, among all that happens in the clip.
+
+    None if something begins so short before that it may be next.
+    """
     if given not in stretches:
         msg = f"{given!r:.60} does not happen once"
         raise UnreadableError(msg)
-    over = stretches[given][1] - 2 * TWO
-    later = sorted(start for start, _ in stretches.values() if start >= over)
+    end = stretches[given][1]
+    over = end - 2 * TWO
+    if any(end - margin < start < over for text, (start, _) in stretches.items() if text != given):
+        return set()
+    later = sorted(start for text, (start, _) in stretches.items() if text != given and start >= over)
     return {letter for letter, (a, _) in times.items() if later and a >= over and a <= later[0] + min(margin, 2 * TWO)}
 
 

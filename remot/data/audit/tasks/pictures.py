@@ -50,6 +50,8 @@ def check_tracking(asked: AskedPrompt) -> Iterator[str]:
     if list(asked.frames) != [int(k * (asked.clip.num_frames - 1) / steps + 1e-9) for k in range(steps + 1)]:
         yield f"the frames {asked.frames} are not the published ones"
     yield from wrong_boxes(asked, name, [*asked.frames, *asked.frames[-1:] * task.repeat_last])
+    if any((right - left) * (bottom - top) <= 0 for left, top, right, bottom in asked.reference.boxes or ()):
+        yield f"nothing of {name!r:.40} lies in one of the pictures"
     if int(places.get("count", task.num_boxes)) != task.num_boxes:
         yield f"{places['count']} boxes are asked for, there are {task.num_boxes}"
     if np.abs(
@@ -95,8 +97,8 @@ def _small(asked: AskedPrompt, min_side: float) -> Iterator[str]:
 
 
 def is_alone(clip: Clip, name: str) -> bool:
-    """Whether the words of a thing's name fit no other thing of the clip."""
-    return sum(kind(other).casefold() == kind(name).casefold() for other in clip.objects) == 1
+    """Whether a thing has a name whose words fit no other thing of the clip."""
+    return kind(name) != "" and sum(kind(other).casefold() == kind(name).casefold() for other in clip.objects) == 1
 
 
 def names_at(clip: Clip, place: str) -> dict[str, str]:

@@ -192,8 +192,8 @@ def one_of(names: Sequence[str]) -> str:
 
 
 def spoken(text: str) -> str:
-    """An annotated text as a prompt holds it: one line, no marks of special tokens, of bounded length."""
-    unmarked = re.sub(r"<\||\|>", lambda found: found[0].strip("|"), text[: 4 * _MAX_CHARS])
+    """An annotated text as a prompt holds it: one line, no "<" and no marks of special tokens, of bounded length."""
+    unmarked = re.sub(r"\|>|<\|?", lambda found: ")" if found[0][0] == "|" else "(", text[: 4 * _MAX_CHARS])
     return re.sub(r"\s+", " ", unmarked).strip()[:_MAX_CHARS]
 
 

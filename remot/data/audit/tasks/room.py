@@ -55,7 +55,7 @@ class Room:
         Raises:
             UnreadableError: If there is none, one has no box, or one is not shown.
         """
-        numbers = [number for number, one in enumerate(self.names) if one == name]
+        numbers = [number for number, one in enumerate(self.names) if one.casefold() == name.casefold()]
         complete = self.asked.clip.complete_kinds
         if not numbers or (complete is not None and name not in map(thing, complete)):
             msg = f"not every {name!r:.40} of the room has a box"

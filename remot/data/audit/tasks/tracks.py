@@ -174,7 +174,7 @@ def check_track_count(asked: AskedPrompt) -> Iterator[str]:
     things, task = Followed(asked), asked.settings(TrackCounting)
     objects, complete = asked.clip.objects, [thing(one) for one in asked.clip.complete_kinds or ()]
     asked_kind = asked.read(task.wordings.texts["ask"], {"kind": one_of([kind(name) for name in objects])})["kind"]
-    of_kind = [name for name in objects if kind(name) == asked_kind]
+    of_kind = [name for name in objects if kind(name).casefold() == asked_kind.casefold()]
     shown = [name for name in of_kind if np.isfinite(objects[name].boxes_xyxy[list(asked.frames)]).all(1).any()]
     if len(shown) != asked.number or len(shown) < task.min_count:
         yield f"the reference counts {asked.number:g}, there are {len(shown)}"

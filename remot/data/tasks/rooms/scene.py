@@ -72,6 +72,8 @@ def kind_counts(clip: Clip) -> Mapping[str, int]:
 
 
 def complete_names(clip: Clip) -> frozenset[str]:
-    """Names of the layout of which every thing has a box."""
-    names = frozenset(called(box.name) for box in clip.layout)
+    """Names of the layout of which every thing has a box; none that differ in capitals alone."""
+    found = {called(box.name) for box in clip.layout} - {""}
+    small = Counter(map(str.lower, found))
+    names = frozenset(name for name in found if small[name.lower()] == 1)
     return names if clip.complete_kinds is None else names & frozenset(map(called, clip.complete_kinds))

@@ -34,11 +34,14 @@ class TrackCounting(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
         """One for each kind; balanced over the numbers within a clip."""
-        complete = {called(kind) for kind in scene.clip.complete_kinds or ()}
-        for kind in sorted({kind_of(name) for name in scene.clip.objects}):
+        complete = {called(kind) for kind in scene.clip.complete_kinds or ()} - {""}
+        all_kinds = {kind_of(name) for name in scene.clip.objects}
+        for kind in sorted(all_kinds):
             tracks = [name for name in scene.clip.objects if kind_of(name) == kind and scene.shown(name).any()]
             if kind not in complete:
                 yield Refusal("not every one is annotated")
+            elif any(other != kind and other.lower() == kind.lower() for other in all_kinds):
+                yield Refusal("written in two ways")
             elif len(tracks) < self.min_count:
                 yield Refusal("too few")
             elif not all(scene.clear(name).any() for name in tracks):

@@ -83,6 +83,8 @@ def relation(start: Point, end: Point, margin_degrees: float, min_metres: float)
         margin_degrees: How far the direction has to be from the axes.
         min_metres: Smallest distance.
     """
+    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the picture says nothing
+        return None
     across, along = end[0] - start[0], end[1] - start[1]
     degrees = math.degrees(math.atan2(abs(along), abs(across)))
     in_picture = end[0] / end[1] - start[0] / start[1]

@@ -30,9 +30,10 @@ class TrackScene:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """What a prompt calls each track, by its name in the clip; no two alike."""
+        """What a prompt calls each track, by its name in the clip; no two alike but for capitals."""
         words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
-        return {name: word for name, word in words.items() if list(words.values()).count(word) == 1}
+        small = [word.lower() for word in words.values()]
+        return {name: word for name, word in words.items() if word and small.count(word.lower()) == 1}
 
     def shown(self, name: str) -> NDArray[np.bool_]:
         """[S] frames with a box of a track."""

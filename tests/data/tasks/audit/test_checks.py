@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,12 +24,15 @@ from remot.data.tasks import (
     RelativeDirection,
     RelativeDistance,
     TemporalGrounding,
+    TimeInView,
+    TrackCounting,
     TrackDirection,
     TrackDistance,
     TrackNearest,
 )
 from remot.data.tasks.geometry.graphs import graphs_text
 from remot.data.tasks.geometry.maps import map_text
+from remot.structures import Clip, Event, ObjectTrack
 from tests.data.tasks.audit.prompts import TASKS, faults, lied, name_of, planned, wrong_label
 
 NUM_PROMPTS = 12
@@ -239,3 +243,98 @@ def test_times_that_pictures_do_not_have_are_found(clips):
         late = re.sub(r"\d+\.\d", lambda found: f"{float(found[0]) + 1:.1f}", question.text.split("\n")[0])
         wrong = replace(question, text="\n".join([late, *question.text.split("\n")[1:]]))
         assert any("times of the pictures" in fault for fault in faults(task, clip, plan, wrong))
+
+
+# -- what the embedded clips do not have ---------------------------------------------------------------------------
+
+#: Width and height of pictures that need not exist.
+UPRIGHT = (90, 160)
+
+
+def followed(num_frames=5, hidden=(), way=(0.0, 0.0, 0.0)):
+    """A thing in view in all frames but some, which goes ``way`` metres from frame to frame, 5 m from the camera."""
+    boxes = np.tile([10.0, 20, 50, 90], (num_frames, 1))
+    boxes[list(hidden)] = np.nan
+    return ObjectTrack(boxes, centres_metres=np.arange(num_frames)[:, None] * way + [0.0, 0.0, 5.0])
+
+
+def seconds_apart(num_frames=5, **annotations):
+    """A clip with a picture each second."""
+    return Clip("c", "s", "d", Path("none.mp4"), np.arange(float(num_frames)), **annotations)
+
+
+@pytest.mark.parametrize(
+    ("task", "told_of", "checked", "word"),
+    [
+        (
+            TrackCounting(frames=FrameSampling(2)),
+            seconds_apart(complete_kinds=("car",), objects={f"car_{k}": followed() for k in range(3)}),
+            seconds_apart(
+                complete_kinds=("car",),
+                objects={"car_0": followed(), "car_1": followed(), "car_2": followed(hidden=(0, 4))},
+            ),
+            "the reference counts 3, there are 2",
+        ),
+        (
+            TimeInView(frames=FrameSampling(5)),
+            seconds_apart(objects={"dog": followed(hidden=(0, 4))}),
+            seconds_apart(objects={"dog": followed(hidden=(0, 2, 4))}),
+            "in view 2 times",
+        ),
+        (
+            EventChoice(kinds=("during",)),
+            seconds_apart(events=(Event("he eats", 1.0, 2.0), Event("it rains", 3.0, 4.0))),
+            seconds_apart(events=(Event("he eats", 1.0, 2.0), Event("it rains", 2.1, 4.0))),
+            "is right",
+        ),
+    ],
+    ids=["never shown", "hidden in between", "just after"],
+)
+def test_a_truth_of_one_clip_is_a_fault_in_another(task, told_of, checked, word):
+    """What was asked about one clip, told of one that differs in what matters alone."""
+    found = []
+    for seed in range(8):
+        plan = task.plan(told_of, np.random.default_rng(seed))
+        question = replace_question(task, told_of, plan)
+        assert faults(task, told_of, plan, question, known_size=UPRIGHT) == []
+        found += faults(task, checked, plan, question, known_size=UPRIGHT)
+    assert found
+    assert all(word in fault for fault in found)
+
+
+def test_what_begins_just_before_the_end_may_be_next():
+    """He eats until 1.4 s, and at 2 s it rains: in the other clip a dog barks from 1.3 s on, which may be next."""
+    eats, rains = Event("he eats", 0.5, 1.4), Event("it rains", 2.0, 2.5)
+    clear, unclear = (seconds_apart(events=(eats, rains, Event("a dog barks", *at))) for at in ((0, 0.4), (1.3, 1.8)))
+    task, found = EventChoice(kinds=("after",)), []
+    for seed in range(8):
+        plan = task.plan(clear, np.random.default_rng(seed))
+        question = replace_question(task, clear, plan)
+        assert faults(task, clear, plan, question) == []
+        if "he eats" in plan.text.split("\n")[0]:
+            found.append(faults(task, unclear, plan, question))
+    assert found
+    assert all("none is right" in fault for (fault,) in found)
+
+
+def test_a_way_near_a_diagonal_is_not_clear():
+    """Left and away by 1 and 0.8 m a second, 6.3 degrees from the diagonal."""
+    clip = seconds_apart(objects={"dog": followed(way=(-1.0, 0.0, 0.8))})
+    plan = MotionDirection(margin_degrees=0).plan(clip, np.random.default_rng(0))
+    question = replace_question(MotionDirection(), clip, plan)
+    assert faults(MotionDirection(margin_degrees=0), clip, plan, question, known_size=UPRIGHT) == []
+    (fault,) = faults(MotionDirection(), clip, plan, question, known_size=UPRIGHT)
+    assert "38.7 degrees off, which is not clear" in fault
+
+
+def test_centimetres_are_rounded_and_not_cut_off():
+    """0.857 m is 86 cm: 85 is wrong."""
+    from tests.data.tasks.rooms import box, room
+
+    clip = replace(room([box("desk", (0, 0, 0), (0.857, 0.4, 0.3))]), media=Path("none.mp4"))
+    plan = ObjectSize().plan(clip, np.random.default_rng(0))
+    assert plan.answer == "86"
+    lie = lied(plan, replace_question(ObjectSize(), clip, plan), answer="85", number=85.0)
+    plan, question = lie[0], replace(lie[1], reference=replace(lie[1].reference, answer="85"))
+    (fault,) = faults(ObjectSize(), clip, plan, question)
+    assert "the reference says 85, should be 85.700" in fault

@@ -207,7 +207,7 @@ def test_poses_that_are_taken_the_wrong_way_round_are_found():
     [
         ("red_crate", "red crate", "red crate"),
         ("car_12", "car 12", "car"),
-        ("a  <|video_pad|>\nb", "a <video pad> b", "a <video pad> b"),
+        ("a  <|video_pad|>\nb", "a (video pad) b", "a (video pad) b"),
         ("7", "7", "7"),
         ("x" * 400, "x" * 300, "x" * 300),
     ],
