@@ -1,11 +1,26 @@
 """The command line: the entry point, and errors in one sentence."""
 
+import errno
 import sys
 from collections.abc import Sequence
 
-from remot.errors import RemotError
+from remot.errors import RemotError, known_cause
 
 EXIT_BAD_INPUT = 2
+#: What a disk says about a file that the user named: it is none of ours, or there is no room, or no right to it.
+OF_THE_DISK = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
+#: Characters of a file's name that are shown.
+MAX_NAME = 200
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -19,19 +34,20 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         run(list(sys.argv[1:] if args is None else args))
     except Exception as error:
-        known = _find_known(error)
-        if known is None:
+        sentence = _sentence(error)
+        if sentence is None:
             raise
-        sys.stderr.write(f"remot: {_one_sentence(known)}\n")
+        sys.stderr.write(f"remot: {sentence}\n")
         sys.exit(EXIT_BAD_INPUT)
 
 
-def _find_known(error: BaseException | None) -> RemotError | None:
-    """The library's own error among those that led to ``error``: the parser wraps what constructors raise."""
-    while error is not None:
-        if isinstance(error, RemotError):
-            return error
-        error = error.__cause__ or error.__context__
+def _sentence(error: Exception) -> str | None:
+    """What the user reads; None for a defect, which keeps its traceback."""
+    known = known_cause(error)
+    if known is not None:
+        return _one_sentence(known)
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is not None:
+        return f"{str(error.filename)[:MAX_NAME]}: {error.strerror}"
     return None
 
 

@@ -42,3 +42,12 @@ class CheckpointError(RemotError):
 
 class EngineError(RemotError):
     """A server that was asked for completions is not there, or does not answer what was asked."""
+
+
+def known_cause(error: BaseException | None) -> RemotError | None:
+    """The library's own error among those that led to ``error``: parsers wrap what constructors raise."""
+    while error is not None:
+        if isinstance(error, RemotError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from remot.errors import ConfigError
+from remot.commands.yaml_file import read_config_file
 
 #: One file, several of which the later ones count, or none for the defaults.
 Configs = Path | Sequence[Path] | None
@@ -23,7 +21,7 @@ def read_configs(configs: Configs) -> dict[str, Any]:
     """
     content: dict[str, Any] = {}
     for file in files_of(configs):
-        content = merged(content, _read(file))
+        content = merged(content, read_config_file(file))
     return content
 
 
@@ -59,15 +57,3 @@ def as_one_option(args: Sequence[str]) -> list[str]:
         else:
             rest.append(word)
     return [*rest, f"{_OPTION}={json.dumps(files)}"] if files else rest
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"the configuration {file} cannot be read: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"the configuration {file} is no mapping of settings by name; see configs/quickstart.yaml"
-        raise ConfigError(msg)
-    return content

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
+from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
 TRAINING = ("fit", "validate", "test", "predict")
@@ -89,6 +90,7 @@ def run(args: list[str]) -> None:
     elif args[0] in COMMANDS:
         _run_own(args[0], args[1:])
     elif args[0] in TRAINING or args[0].startswith("-"):
+        require_numeric_variables()
         from remot.commands.training import run_training
 
         run_training(args)

@@ -10,12 +10,22 @@ from typing import Any, get_args
 
 import yaml
 
+from remot.commands.wording import in_new_words, tidied
+
 NEAREST = "(nearest that exists:"
 #: How the parser says that no class has the name given.
 NOT_A_CLASS = "dot import path string: "
 #: How the parser begins to say that a value has none of several types, and that a class is another than was expected.
 NO_TYPE_FITS = "Does not validate against any of the Union subtypes"
 NOT_A_SUBCLASS = "does not correspond to a subclass of"
+#: How it says that a value has not one plain type.
+EXPECTED = ("Expected a <class", "Expected a typing.Literal")
+A_NUMBER = "Expected a <class 'float'>"
+#: How the parser of one class's settings begins; its keys are these settings.
+OF_ONE_CLASS = "Option '"
+NO_SETTINGS = {"help", "config", "print_config"}
+#: Names in a suggestion, at most.
+MAX_NAMED = 30
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
 #: A class in a message, unless it is built in.
@@ -32,29 +42,40 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
         known_keys: Keys to suggest.
         types: Type of each key, for the names of classes.
     """
-    text = " ".join(message.split())
+    text = in_new_words(" ".join(message.split()))
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
-        return core
+        return tidied(core)
     wrong = _wrong_word(core)
-    if NOT_A_CLASS in core:
+    if wrong and text.startswith(OF_ONE_CLASS) and types:
+        suggestion = _nearest_or_all(wrong, set(types) - NO_SETTINGS)
+    elif NOT_A_CLASS in core:
         suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
     else:
         suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
-    return core + (f" {NEAREST} {suggestion})" if suggestion else "")
+    return tidied(core) + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
 def _core(text: str) -> str:
     """The clause of a union's error that is about the user's value, or the whole text."""
-    where, found, rest = text.partition(f" {NO_TYPE_FITS}")
+    where, found, rest = f" {text}".partition(f" {NO_TYPE_FITS}")
     if not found:
         return text
-    key = where.split(": - ")[0].rstrip(": -")
+    key = where.split(": - ")[0].strip(": -")
     clauses = [clause.partition(" Given value type:")[0].strip() for clause in rest.split(" - ")[1:]]
     about_value = [
         clause for clause in clauses if not clause.startswith(NO_TYPE_FITS) and "NoneType" not in clause[:40]
     ]
-    return f"{key}: {min(about_value, key=_rank)}" if about_value else f"{key}: the value does not fit"
+    told = min(about_value, key=_rank) if about_value else "the value does not fit"
+    if told.startswith(EXPECTED):
+        told = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
+    return f"{key}: {told}" if key else told
+
+
+def _any_of(clauses: Iterable[str], given: str) -> str:
+    """The types that several clauses expected, and what was there instead."""
+    expected = (clause.partition(". Got value")[0] for clause in clauses if clause.startswith(EXPECTED))
+    return f"Expected a {' or '.join(dict.fromkeys(one.removeprefix('Expected a ') for one in expected))}, got {given}"
 
 
 def _rank(clause: str) -> int:
@@ -63,13 +84,16 @@ def _rank(clause: str) -> int:
         return 0
     if NOT_A_CLASS in clause:
         return 2
-    if _wrong_word(clause):
+    if _wrong_word(clause) or A_NUMBER in clause:  # "fast" in place of a number or a tensor is no misspelt tensor
         return 1
     return 4 if NOT_A_SUBCLASS in clause else 3
 
 
 def _wrong_word(text: str) -> str:
-    """The key or name the parser did not understand, "" if the message names none."""
+    """The key or name the parser did not understand, "" if the message names none.
+
+    Beside a ``class_path`` another key is not accepted, which the parser says of the ``class_path``.
+    """
     for marker in (
         "nrecognized arguments: --",
         "does not accept option '",
@@ -80,7 +104,8 @@ def _wrong_word(text: str) -> str:
     ):
         _, found, rest = text.partition(marker)
         if found:
-            return rest.split()[0].strip("'\",").partition("=")[0]
+            word = rest.split()[0].strip("'\",").partition("=")[0]
+            return "" if word == "class_path" else word
     return ""
 
 
@@ -127,7 +152,9 @@ def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
 
 def _nearest_or_all(wrong: str, names: set[str]) -> str:
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
-    return close[0] if close else ", ".join(sorted(names))
+    if close or len(names) <= MAX_NAMED:
+        return close[0] if close else ", ".join(sorted(names))
+    return f"{', '.join(sorted(names)[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
 
 
 def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, get_args, get_origin
 from jsonargparse import ArgumentParser
 
 from remot.commands.configs import as_one_option
+from remot.commands.construction import constructing
 from remot.commands.messages import explain
 from remot.errors import ConfigError
 
@@ -52,4 +53,5 @@ def _takes_several(function: Callable[..., None]) -> bool:
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)
     """Settings with classes made into objects; jsonargparse 4.49 gave the method a new name and warns of the old."""
     method = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    return method(settings)
+    with constructing():
+        return method(settings)

@@ -2,13 +2,13 @@
 
 import sys
 import time
-from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 import torch
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -22,8 +22,11 @@ from remot.callbacks import (
     PredictionFile,
     RunSummary,
 )
-from remot.commands.messages import explain, keys_of_files
+from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
+from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
+from remot.commands.training_parser import CheckedConfigFile, RemotParser
+from remot.commands.wording import first_words
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
@@ -44,48 +47,13 @@ INSTEAD = {
 }
 
 
-class RemotParser(LightningArgumentParser):
-    """Parser that raises one sentence instead of printing its usage."""
-
-    #: The command line that is being parsed, whose configuration files hold keys to suggest.
-    arguments: ClassVar[tuple[str, ...]] = ()
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Turn the parser's complaint into a sentence with a suggestion.
-
-        Raises:
-            ConfigError: Always.
-        """
-        known = set(_keys_of(self)) | keys_of_files(self.arguments)
-        raise ConfigError(explain(str(message), known, _types_of(self))) from ex
-
-
-def _keys_of(parser: ArgumentParser) -> Iterator[str]:
-    """Keys of ``parser`` and of its subcommands."""
-    for action in parser._actions:
-        yield action.dest
-        if isinstance(action.choices, Mapping):
-            for subparser in action.choices.values():
-                yield from _keys_of(subparser)
-
-
-def _types_of(parser: ArgumentParser) -> dict[str, Any]:
-    """Type of each key of ``parser`` and of its subcommands."""
-    types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
-    for action in parser._actions:
-        if isinstance(action.choices, Mapping):
-            for subparser in action.choices.values():
-                types |= _types_of(subparser)
-    return types
-
-
 class RemotCLI(LightningCLI):
     """Adds ``--root``, this library's callbacks, one seed for everything, and one folder per run."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
         parser = RemotParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="Configuration file; later ones win")
+        parser.add_argument("-c", "--config", action=CheckedConfigFile, help="Configuration file; later ones win")
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -103,6 +71,37 @@ class RemotCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401 (Lightning's type)
+        """Parse, and check what Lightning uses at once, whose errors name neither key nor file.
+
+        Raises:
+            ConfigError: If the seed is out of range.
+            CheckpointError: If the checkpoint is damaged.
+        """
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        require_seed(config.seed_everything)
+        require_time(config.trainer.max_time)
+        if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
+            _checkpoint_facts(Path(config.ckpt_path))
+
+    def instantiate_classes(self) -> None:
+        """Make the objects."""
+        with constructing():
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 (Lightning's signature)
+        """Make the trainer; its settings are Lightning's, and so are the complaints.
+
+        Raises:
+            ConfigError: If one does not fit.
+        """
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            msg = f"trainer: {first_words(str(error))}"
+            raise ConfigError(msg) from error
+
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
         config = self.config[self.subcommand]
@@ -115,6 +114,7 @@ class RemotCLI(LightningCLI):
                 msg = f"trainer.{key} is not for this module: {instead}"
                 raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
+        require_folder(runs)
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
@@ -146,6 +146,7 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return
+    require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
         init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
     elif init.run_name is None:
@@ -183,21 +184,18 @@ def find_checkpoint(wanted: str | None, runs: Path) -> Path | None:
     return path
 
 
-def _check_named_checkpoints(args: Sequence[str]) -> None:
-    """Refuse a damaged ``--ckpt_path FILE`` before Lightning reads it, whose error does not name the file."""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        path = Path(value or following)
-        if name == "--ckpt_path" and path.is_file():
-            _checkpoint_facts(path)
-
-
 def run_training(args: list[str]) -> None:
     """Parse ``args`` and run the subcommand."""
     quiet_mlflow()
-    _check_named_checkpoints(args)
     RemotParser.arguments = tuple(args)
     quiet_libraries()
+    try:
+        _run_cli(args)
+    except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
+        raise ConfigError(first_words(str(error))) from error
+
+
+def _run_cli(args: list[str]) -> None:
     RemotCLI(
         PostTrainingModule,
         TripletDataModule,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 import numpy as np
@@ -55,6 +56,12 @@ class PictureWriter:
 
     root: Path
     _written: set[str] = field(default_factory=set)
+    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def beside(cls, other: "PictureWriter") -> Self:
+        """A writer to the same folder, which writes nothing again that ``other`` has written, and the other way."""
+        return cls(other.root, other._written, other._sizes)
 
     @property
     def num_pictures(self) -> int:
@@ -78,6 +85,7 @@ class PictureWriter:
         for start in range(0, len(frames), _AT_ONCE):
             part = frames[start : start + _AT_ONCE]
             for frame, picture in zip(part, read_frames(clip, part), strict=True):
+                self._sizes[clip.clip_id, frame] = picture.shape[2], picture.shape[1]
                 yield frame, picture, by_frame[frame]
 
     def write(self, name: str, picture: Tensor) -> None:
@@ -88,15 +96,8 @@ class PictureWriter:
         self._written.add(name)
 
 
-@dataclass
 class PictureFolder(PictureWriter):
-    """Writes the pictures of triplets.
-
-    Args:
-        root: Folder of the built prompts.
-    """
-
-    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    """Writes the pictures of triplets."""
 
     def decoded_size(self, triplet: Triplet) -> tuple[int, int]:
         """Width and height of the first picture of an added triplet, before its transform."""
@@ -129,7 +130,6 @@ class PictureFolder(PictureWriter):
     def _write_clip(self, clip: Clip, wanted: Iterable[tuple[int, PictureTransform | None]]) -> None:
         names = {picture_name(clip.clip_id, *place): place for place in wanted}
         for frame, picture, new in self.new_frames(clip, {name: place[0] for name, place in names.items()}):
-            self._sizes[clip.clip_id, frame] = picture.shape[2], picture.shape[1]
             for name in new:
                 self.write(name, show(picture, names[name][1], clip, frame))
 

@@ -20,7 +20,7 @@ from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
 from remot.data.formats import QuestionFormat
 from remot.data.index import BalanceBy
-from remot.data.loaders import address_loader, require_batch
+from remot.data.loaders import address_loader, require_batch, require_workers
 from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
@@ -114,6 +114,7 @@ class TripletDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         require_batch(batch_size, num_train_prompts_per_epoch)
+        require_workers(num_workers)
         self.root = clips_root(root)
         self.reader = reader or NativeReader()
         self.sampler = TripletSampler(

@@ -53,6 +53,17 @@ def require_batch(batch_size: int, num_prompts: int) -> None:
         raise ConfigError(msg)
 
 
+def require_workers(num_workers: int) -> None:
+    """Refuse a number of processes that there cannot be.
+
+    Raises:
+        ConfigError: If it is negative.
+    """
+    if num_workers < 0:
+        msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
+        raise ConfigError(msg)
+
+
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
     """Keep the workers from fighting over the cores."""
     torch.set_num_threads(1)

@@ -11,6 +11,7 @@ from remot._version import __version__
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES
 from remot.data.built_folder import FORMAT, RECORDS, TASK_RECORDS, sha256_of
 from remot.data.datamodule import TripletDataModule
+from remot.data.dataset import TripletDataset
 from remot.data.records import BuiltPrompt
 from remot.data.refusals import faults_by_reason, pairs_by_verdict
 from remot.data.tasks.dataset import TaskDataset
@@ -73,7 +74,15 @@ def manifest_of_tasks(
         "clips": clips,
         "clips_by_task": {name: _serving(one) for name, one in data.mixed.items()},
         "refused": _refused(data, sum(clips.values())),
-    }
+    } | _of_triplets(data)
+
+
+def _of_triplets(data: TripletDataModule) -> dict[str, Any]:
+    """The thresholds that triplets among the tasks go by; nothing if there are none."""
+    parts = (part for one in data.mixed.values() for _, part in one.parts)
+    if not any(isinstance(part, TripletDataset) for part in parts):
+        return {}
+    return {"experts": [_thresholds(expert) for expert in data.sampler.experts]}
 
 
 def _refused(data: TripletDataModule, num_clips: int) -> dict[str, Any]:
@@ -88,8 +97,8 @@ def _refused(data: TripletDataModule, num_clips: int) -> dict[str, Any]:
 
 
 def _serving(mixed: MixedDataset) -> dict[str, int]:
-    """Clips with what each task needs."""
-    return {name: len(part.serving) for name, part in mixed.parts if isinstance(part, TaskDataset)}
+    """Clips with what each task needs; of triplets all, as what moves in a clip is not said of it as a whole."""
+    return {name: len(part.serving if isinstance(part, TaskDataset) else part.clips) for name, part in mixed.parts}
 
 
 def _sources(data: TripletDataModule) -> dict[str, Any]:
@@ -141,8 +150,11 @@ class Counts:
         Args:
             num_pictures: Pictures that the prompts show, each counted once.
         """
-        counted = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
-        return {"triplets": self.kinds["split"].total(), "pictures": num_pictures, **counted}
+        return {"triplets": self.kinds["split"].total(), "pictures": num_pictures, **self.by_kind()}
+
+    def by_kind(self) -> dict[str, dict[str, int]]:
+        """How many prompts of each kind, JSON-ready."""
+        return {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from remot.data.built_file import SPLITS, read_lines
 from remot.data.built_folder import TASK_RECORDS, read_manifest, records_in
-from remot.data.record_lines import SPLITS, from_record, read_lines
+from remot.data.built_lines import from_built_record, names_a_task
 from remot.data.released import read_released
-from remot.data.task_lines import from_task_record
 from remot.data.task_records import BuiltTaskPrompt
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
@@ -82,7 +82,7 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
     lines: dict[str, int] = {}
     for number, record in read_lines(file):
         where = f"{file}: line {number}"
-        prompt = from_task_record(where, record) if _is_of_task(record) else from_record(where, record)
+        prompt = from_built_record(where, record)
         _require_new(where, prompt.question.prompt_id, lines, number)
         pictures = tuple(picture_in(where, name, folder) for name in prompt.images)
         times = prompt.pts_seconds if isinstance(prompt, BuiltTaskPrompt) and prompt.as_video else ()
@@ -91,16 +91,10 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
 
 
 def holds_tasks(records: Path) -> bool:
-    """Whether a folder or file of built prompts is of tasks and not of triplets."""
+    """Whether a folder or file of built prompts is of tasks and not of triplets alone."""
     if records.is_dir():
         return records_in(records) == TASK_RECORDS
-    return records.is_file() and any(_is_of_task(record) for _, record in islice(read_lines(records), 1))
-
-
-def _is_of_task(record: Mapping[str, object]) -> bool:
-    """Whether a line is of a task and not a triplet."""
-    facts = record.get("remot")
-    return isinstance(facts, dict) and "reference" in facts
+    return records.is_file() and any(names_a_task(record) for _, record in islice(read_lines(records), 1))
 
 
 def _require_new(where: str, prompt_id: str, lines: dict[str, int], number: int) -> None:

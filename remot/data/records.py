@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN
-from remot.structures import MaskOf, MotionLabel, PictureTransform, Question, Slot, Triplet, Warp
+from remot.structures import MaskOf, MotionLabel, PictureTransform, Question, ReferencedQuestion, Slot, Triplet, Warp
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BuiltPrompt:
     """One line of a built file.
 
     Args:
-        question: Text, slots and right answers.
+        question: Text, slots and right answers; a :class:`ReferencedQuestion` where triplets are one task among others.
         images: Paths of the pictures, relative to the folder of the file.
         clip_id: Source clip.
         split: Its split.
@@ -75,7 +75,7 @@ def built_prompt(triplet: Triplet, question: Question, images: Sequence[str], sp
 def to_line(prompt: BuiltPrompt) -> str:
     """The JSON of one prompt, without a line break."""
     question = prompt.question
-    record = {
+    record: dict[str, Any] = {
         "id": question.prompt_id,
         "images": list(prompt.images),
         "messages": [{"role": "user", "content": question.text}],
@@ -94,6 +94,8 @@ def to_line(prompt: BuiltPrompt) -> str:
             "reasoning": question.reasoning,
         },
     }
+    if isinstance(question, ReferencedQuestion):
+        record["remot"]["task"] = question.task
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 

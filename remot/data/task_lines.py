@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 from remot.data.annotations.base import check_keys, require_object
+from remot.data.built_file import SPLITS, not_too_deep, user_text
 from remot.data.fields import number_in, numbers_in, text_in, whole_in
-from remot.data.record_lines import SPLITS, not_too_deep, user_text
 from remot.data.task_records import REFERENCE_KEYS, BuiltTaskPrompt
 from remot.errors import AnnotationError
 from remot.structures import Box, BoxTrack, Interval, Point, Reference, ReferencedQuestion

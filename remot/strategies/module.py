@@ -140,11 +140,19 @@ class PostTrainingModule(AnsweringModule):
         return self.policy
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimiser over the trainable parameters, and the schedule if there is one."""
-        optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
-        if self.scheduler_factory is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+        """Optimiser over the trainable parameters, and the schedule if there is one.
+
+        Raises:
+            ConfigError: If a setting is out of its range, which torch checks here.
+        """
+        try:
+            optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
+            if self.scheduler_factory is None:
+                return optimizer
+            return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+        except (ValueError, TypeError) as error:
+            msg = f"model.optimizer or model.scheduler: {error}"
+            raise ConfigError(msg) from error
 
     # -- training ------------------------------------------------------------------------------------------------
 

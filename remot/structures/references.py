@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 from remot.errors import AnnotationError
 from remot.structures.prompt import Question
@@ -166,3 +166,11 @@ def with_counterparts(
 def task_of(question: Question) -> str:
     """Name of the task of ``question``: its own, else how it is asked."""
     return str(getattr(question, "task", "")) or question.format
+
+
+def as_task(question: Question, task: str) -> ReferencedQuestion:
+    """``question`` as one of a task; one that belongs to a task already is left alone."""
+    if isinstance(question, ReferencedQuestion):
+        return question
+    held: dict[str, Any] = {item.name: getattr(question, item.name) for item in fields(question)}
+    return ReferencedQuestion(**held, task=task)

@@ -697,7 +697,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     unknown = lambda self, *_: tuple(label(self.attribute.name, "?", pair=pair) for pair in PAIRS)  # noqa: E731
     monkeypatch.setattr(MotionExpert, "labels", unknown)
     monkeypatch.setattr("remot.data.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
-    monkeypatch.setattr("remot.data.audit.report.score_blind", lambda *_: None)
+    monkeypatch.setattr("remot.data.audit.run.score_blind", lambda *_: None)
     monkeypatch.setattr("remot.data.questions.tell_reasoning", lambda *_: "")
     assert run(clips) == 1
     out, err = capsys.readouterr()
@@ -730,7 +730,7 @@ def test_the_table_is_for_people(clips, capsys):
 def test_prompts_are_those_of_the_run(clips, monkeypatch):
     """Text, letters and names of the prompts that the training loader gives."""
     seen = []
-    monkeypatch.setattr("remot.data.audit.report.wrong_letters", lambda question, *_: seen.append(question) or [])
+    monkeypatch.setattr("remot.data.audit.run.wrong_letters", lambda question, *_: seen.append(question) or [])
     data = read_data(QUICKSTART, str(clips), seed=3)
     audit_data(data, data.batch_size)
     batch = next(iter(data.train_dataloader()))

@@ -12,9 +12,10 @@ import remot.data.build
 from remot.commands.sources import data_from
 from remot.data.annotations.native import write_annotation
 from remot.data.build import build, prompts_by_split
+from remot.data.built_file import read_lines
 from remot.data.built_folder import MANIFEST, RECORDS
 from remot.data.built_pictures import folder_name, picture_name
-from remot.data.record_lines import from_record, read_lines
+from remot.data.record_lines import from_record
 from remot.errors import ConfigError, DecodeError
 from remot.structures import MaskOf, Warp
 from tests.data.builds import SMALL, VARIED, built, lines_of, pictures_of, plain_root, section_of, varied_root

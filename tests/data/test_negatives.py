@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
 from remot.data.audit.letters import wrong_letters
-from remot.data.audit.report import limits_of
+from remot.data.audit.run import limits_of
 from remot.data.audit.truth import wrong_labels
 from remot.data.dataset import TripletDataset
 from remot.data.experts import (

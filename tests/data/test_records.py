@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remot.answers import LETTERS
-from remot.data.record_lines import MAX_LINE_CHARS, from_record, read_lines
+from remot.data.built_file import MAX_LINE_CHARS, read_lines
+from remot.data.record_lines import from_record
 from remot.data.records import BuiltFrame, BuiltPrompt, to_line
 from remot.errors import AnnotationError
 from remot.motion import ATTRIBUTES, PAIRS

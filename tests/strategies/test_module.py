@@ -301,6 +301,24 @@ def test_a_micro_batch_of_nothing_is_refused():
         PostTrainingModule(micro_batch_prompts=0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"optimizer": partial(torch.optim.AdamW, lr=-1.0)}, "Invalid learning rate: -1.0"),
+        ({"optimizer": partial(torch.optim.AdamW, lr=math.nan)}, "Invalid learning rate: nan"),
+        (
+            {"scheduler": partial(torch.optim.lr_scheduler.CyclicLR, base_lr=1, max_lr=2, mode="x")},
+            "mode is invalid and scale_fn is None",
+        ),
+    ],
+)
+def test_optimisers_out_of_range(settings, told):
+    """PyTorch says so once it is given the parameters; it names no key."""
+    module = ready_module(SFT(), **settings)
+    with pytest.raises(ConfigError, match=rf"^model\.optimizer or model\.scheduler: {told}$"):
+        module.configure_optimizers()
+
+
 def test_policy_is_needed_first():
     with pytest.raises(RuntimeError, match="configure_model"):
         make_module().loaded_policy  # noqa: B018

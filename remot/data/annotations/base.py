@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -203,11 +204,14 @@ def require_numbers(where: str, value: object, *, num_axes: int | None = None, f
     """
     try:
         array = np.array(value)
-        numeric = array.dtype.kind in "iuf"
+        numeric = array.dtype.kind in "iufb"
     except (ValueError, OverflowError):
         numeric = False
     if not numeric:
         msg = f"{where}: expected lists of numbers of equal length"
+        raise AnnotationError(msg)
+    if _holds_truths(value, array.ndim):
+        msg = f"{where}: holds true or false, give numbers"
         raise AnnotationError(msg)
     if num_axes is not None and array.ndim != num_axes:
         msg = f"{where}: expected numbers nested {num_axes} deep, found {array.ndim}"
@@ -217,6 +221,16 @@ def require_numbers(where: str, value: object, *, num_axes: int | None = None, f
         msg = f"{where}: holds NaN or infinity, give finite numbers"
         raise AnnotationError(msg, reason="not finite")
     return numbers
+
+
+def _holds_truths(value: object, num_axes: int) -> bool:
+    """Whether a truth value stands among numbers, where NumPy takes it for 0 or 1."""
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype.kind == "b")
+    level: Iterable[Any] = [value]
+    for _ in range(num_axes):
+        level = chain.from_iterable(level)
+    return not {bool, np.bool_}.isdisjoint(map(type, level))
 
 
 def media_inside(file: Path, root: Path, name: str) -> Path:

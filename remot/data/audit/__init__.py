@@ -2,7 +2,8 @@
 
 from remot.data.audit.built import audit_built
 from remot.data.audit.released import audit_released
-from remot.data.audit.report import Audit, audit_data
+from remot.data.audit.report import Audit
+from remot.data.audit.run import audit_data
 from remot.data.audit.tasks.built import audit_built_tasks
 from remot.data.audit.tasks.report import TaskAudit
 from remot.data.audit.tasks.run import audit_tasks

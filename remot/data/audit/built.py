@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from remot.data.audit.report import Audit, Findings, Progress, audit_of, limits_of
+from remot.data.audit.report import Audit
+from remot.data.audit.run import Findings, Progress, audit_of, limits_of
+from remot.data.built_file import Built, BuiltT, read_prompts
 from remot.data.built_folder import RECORDS
 from remot.data.built_pictures import names_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import Built, BuiltT, from_record, read_prompts
+from remot.data.record_lines import from_record
 from remot.data.records import BuiltPrompt
 from remot.data.shown import show
 from remot.data.video import read_frames
@@ -54,9 +56,9 @@ def audit_built(
     found = Findings(limits_of(data.sampler.experts), data.writer.wordings)
     well_named = []
     for done, prompt in enumerate(prompts, 1):
-        triplet = triplet_of(prompt, clips, folder)
+        triplet = triplet_of(prompt, clips, folder / RECORDS)
         found.take(triplet, prompt.question)
-        faults = _wrong_facts(prompt, triplet, data)
+        faults = wrong_facts(prompt, triplet, data)
         found.facts += [f"{prompt.question.prompt_id}: {fault}" for fault in faults]
         well_named += [] if faults else [prompt]
         progress("checking labels", done, len(prompts))
@@ -73,13 +75,13 @@ def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt
     return read_prompts(folder / RECORDS, from_record, num_prompts)
 
 
-def triplet_of(prompt: BuiltPrompt, clips: Mapping[str, Clip], folder: Path) -> Triplet:
-    """The triplet a prompt was built from, its labels as they stand in the file.
+def triplet_of(prompt: BuiltPrompt, clips: Mapping[str, Clip], file: Path) -> Triplet:
+    """The triplet a prompt of a file was built from, its labels as they stand there.
 
     Raises:
         AnnotationError: If its clip is not among ``clips``, or lacks a frame.
     """
-    where = f"{folder / RECORDS}: {prompt.question.prompt_id}"
+    where = f"{file}: {prompt.question.prompt_id}"
     clip = clips.get(prompt.clip_id)
     if clip is None or any(one.index >= clip.num_frames for one in prompt.frames):
         msg = f"{where}: clip {prompt.clip_id} or one of its frames is not in the source; give its folder as --root"
@@ -106,7 +108,7 @@ def spread(prompts: Sequence[BuiltT]) -> list[BuiltT]:
     return [prompts[k] for k in places if prompts]
 
 
-def _wrong_facts(prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule) -> list[str]:
+def wrong_facts(prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule) -> list[str]:
     """What a prompt says about its clip and pictures that is not so; labels and answers are checked elsewhere."""
     clip, question, faults = triplet.clip, prompt.question, []
     if (question.scene_id, question.domain) != (clip.scene_id, clip.domain):

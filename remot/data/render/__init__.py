@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from remot.errors import ConfigError
+
 
 def render_command(
     out: Path,
@@ -19,7 +21,13 @@ def render_command(
         seed: Names the collection.
         num_workers: Processes to share the work, for triplets; the clips do not depend on it.
         collection: Clips for triplets, or clips for tasks: with events, tracks, layouts and camera paths.
+
+    Raises:
+        ConfigError: If no clip is asked for, or the seed is negative.
     """
+    if num_clips < 1 or seed < 0:
+        msg = f"num_clips is {num_clips} and seed is {seed}: render at least one clip, with a seed from 0"
+        raise ConfigError(msg)
     from rich.progress import Progress
 
     from remot.data.render.clips import render_dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from remot.data.record_lines import BuiltT
+from remot.data.built_file import BuiltT
 from remot.data.recorded import picture_in
 from remot.data.records import BuiltFrame, BuiltPrompt
 from remot.errors import ConfigError
@@ -53,7 +53,7 @@ def choose_rows(
         DecodeError: If a picture is missing.
     """
     chosen = drawn(folder, prompts, num_rows, domain, ("attributes", attribute, lambda one: one.labels[0].attribute))
-    return [_row(folder, prompt) for prompt in chosen]
+    return [triplet_row(folder, prompt) for prompt in chosen]
 
 
 def drawn(
@@ -85,7 +85,13 @@ def drawn(
     return sorted((fitting[k] for k in order), key=kind_of)
 
 
-def _row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
+def triplet_row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
+    """The row of one built triplet.
+
+    Raises:
+        AnnotationError: If a picture lies outside the folder.
+        DecodeError: If a picture is missing.
+    """
     question = prompt.question
     pictures = tuple(picture_in(f"{folder}: {question.prompt_id}", name, folder) for name in prompt.images)
     return SheetRow(

@@ -51,7 +51,8 @@ def rows_of_run(
         if len(found) == num_rows:
             break
     if not found:
-        msg = f"the first prompts of the {split} split hold none of the domain {domain} and the task {task}"
+        wanted = " and ".join(f"the {kind} {name}" for kind, name in (("domain", domain), ("task", task)) if name)
+        msg = f"the first prompts of the {split} split hold none of {wanted or 'any kind'}"
         raise ConfigError(msg)
     return [row for _, row in sorted(found, key=lambda one: one[0])]
 

@@ -2,15 +2,15 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self
 
 from torch.utils.data import Dataset
 
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.tasks.dataset import TaskDataset
 from remot.seeding import numpy_generator
-from remot.structures import CloserLook, Question, ReferencedQuestion
+from remot.structures import CloserLook, as_task
 
 
 class MixedDataset(Dataset[Sample]):
@@ -76,11 +76,3 @@ class MixedDataset(Dataset[Sample]):
     def _order(self, turn: int) -> list[int]:
         generator = numpy_generator(self.seed, self.split, turn, "tasks")
         return [int(part) for part in generator.permutation(len(self.parts))]
-
-
-def as_task(question: Question, task: str) -> ReferencedQuestion:
-    """``question`` as one of a task; one that belongs to a task already is left alone."""
-    if isinstance(question, ReferencedQuestion):
-        return question
-    held: dict[str, Any] = {field.name: getattr(question, field.name) for field in fields(question)}
-    return ReferencedQuestion(**held, task=task)

@@ -331,9 +331,6 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
 
 
 def test_what_cannot_be_built(tmp_path):
-    triplets = SECTION | {"tasks": [*SECTION["tasks"], {"class_path": "remot.data.tasks.MotionContrast"}]}
-    with pytest.raises(ConfigError, match="are built without other tasks"):
-        build_tasks(data_from(triplets), tmp_path / "out", 20, triplets)
     with pytest.raises(ConfigError, match="ask for at least 1"):
         build_tasks(data_from(SECTION), tmp_path / "out", 0, SECTION)
     (tmp_path / "full").mkdir()

@@ -7,21 +7,38 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from remot.data.audit.built import BUILT, SLACK_SECONDS, clips_by_split, spread
+from remot.data.audit.built import (
+    BUILT,
+    SLACK_SECONDS,
+    clips_by_split,
+    spread,
+    triplet_of,
+    wrong_facts,
+    wrong_pictures,
+)
+from remot.data.audit.run import Findings, limits_of
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
-from remot.data.audit.tasks.run import Progress, TaskFindings, audit_of_tasks, figures_of, numbered
+from remot.data.audit.tasks.run import (
+    Progress,
+    TaskFindings,
+    audit_of_tasks,
+    figures_of,
+    figures_of_triplets,
+    numbered,
+)
+from remot.data.built_file import read_prompts
 from remot.data.built_folder import TASK_RECORDS
 from remot.data.built_frames import frame_names
+from remot.data.built_lines import BuiltLine, from_built_record
 from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
-from remot.data.record_lines import read_prompts
-from remot.data.task_lines import from_task_record
+from remot.data.records import BuiltPrompt
 from remot.data.task_records import BuiltTaskPrompt
 from remot.data.tasks.base import PictureEdit, Task
 from remot.data.video import read_frames
 from remot.errors import AnnotationError
-from remot.structures import Clip
+from remot.structures import Clip, Triplet, task_of
 
 
 @dataclass(frozen=True)
@@ -43,13 +60,13 @@ class PictureOnDisk(PictureEdit):
         return read_picture(self.file)
 
 
-def read_built_tasks(folder: Path, num_prompts: int | None = None) -> list[BuiltTaskPrompt]:
-    """The prompts in a folder.
+def read_built_tasks(folder: Path, num_prompts: int | None = None) -> list[BuiltLine]:
+    """The prompts in a folder, of whichever kind each line is.
 
     Raises:
         AnnotationError: If there is none, an id stands there twice, or a line is malformed.
     """
-    return read_prompts(folder / TASK_RECORDS, from_task_record, num_prompts)
+    return read_prompts(folder / TASK_RECORDS, from_built_record, num_prompts)
 
 
 def audit_built_tasks(
@@ -76,17 +93,45 @@ def audit_built_tasks(
     prompts = read_built_tasks(folder, num_prompts)
     data.setup()
     clips = {clip.clip_id: clip for mixed in data.mixed.values() for clip in mixed.parts[0][1].clips}
-    found: dict[int, TaskFindings] = {}
+    found: dict[int, TaskFindings | Findings] = {}
     facts: list[str] = []
     for done, prompt in enumerate(prompts, 1):
-        asked = asked_of(folder, prompt, clips, data)
-        facts += _wrong_facts(prompt, asked.clip)
-        found.setdefault(prompt.place, TaskFindings(asked.task)).take(asked)
+        if isinstance(prompt, BuiltPrompt):
+            facts += _take_triplet(found, prompt, triplet_of(prompt, clips, folder / TASK_RECORDS), data)
+        else:
+            facts += _take(found, prompt, asked_of(folder, prompt, clips, data))
         progress("checking references", done, len(prompts))
     pictures, num_pictures = _compare(folder, prompts, clips, progress)
     figures = _figures(found, list(clips.values()), data)
     audit = audit_of_tasks(figures, BUILT, clips_by_split(prompts, clips), frames_per_clip, progress)
     return audit.with_folder(facts, pictures, num_pictures)
+
+
+def _take(found: dict[int, TaskFindings | Findings], prompt: BuiltTaskPrompt, asked: AskedPrompt) -> list[str]:
+    """Check a prompt; gives what it says about its clip that is not so."""
+    of_task = found.setdefault(prompt.place, TaskFindings(asked.task))
+    assert isinstance(of_task, TaskFindings)  # of the number is a task, as `asked_of` has seen to
+    of_task.take(asked)
+    return _wrong_facts(prompt, asked.clip)
+
+
+def _take_triplet(
+    found: dict[int, TaskFindings | Findings], prompt: BuiltPrompt, triplet: Triplet, data: TripletDataModule
+) -> list[str]:
+    """The same of a triplet.
+
+    Raises:
+        AnnotationError: If triplets are none of the tasks.
+    """
+    name, prompt_id = task_of(prompt.question), prompt.question.prompt_id
+    places = [k for k, task in enumerate(data.tasks) if not isinstance(task, Task) and task.name == name]
+    if not places:
+        msg = f"{prompt_id}: the settings have no task {name!r:.60} of triplets in data.tasks"
+        raise AnnotationError(msg)
+    of_triplets = found.setdefault(places[0], Findings(limits_of(data.sampler.experts), data.writer.wordings))
+    assert isinstance(of_triplets, Findings)
+    of_triplets.take(triplet, prompt.question)
+    return [f"{prompt_id}: {fault}" for fault in wrong_facts(prompt, triplet, data)]
 
 
 def asked_of(folder: Path, prompt: BuiltTaskPrompt, clips: Mapping[str, Clip], data: TripletDataModule) -> AskedPrompt:
@@ -109,14 +154,18 @@ def asked_of(folder: Path, prompt: BuiltTaskPrompt, clips: Mapping[str, Clip], d
 
 
 def _figures(
-    found: Mapping[int, TaskFindings], clips: Sequence[Clip], data: TripletDataModule
+    found: Mapping[int, TaskFindings | Findings], clips: Sequence[Clip], data: TripletDataModule
 ) -> Iterator[TaskFigures]:
     names: list[str] = []
     for place in sorted(found):
-        task = found[place].task
-        serving = sum(clip.media is not None and task.serves(clip) for clip in clips)
-        yield figures_of(numbered(task.name, names), found[place], len(clips), serving, {}, 0, data.seed)
-        names.append(task.name)
+        of_task, name = found[place], data.tasks[place].name
+        called = numbered(name, names)
+        names.append(name)
+        if isinstance(of_task, Findings):
+            yield figures_of_triplets(called, of_task, len(clips), data.seed)
+        else:
+            serving = sum(clip.media is not None and of_task.task.serves(clip) for clip in clips)
+            yield figures_of(called, of_task, len(clips), serving, {}, 0, data.seed)
 
 
 def _wrong_facts(prompt: BuiltTaskPrompt, clip: Clip) -> list[str]:
@@ -135,18 +184,30 @@ def _wrong_facts(prompt: BuiltTaskPrompt, clip: Clip) -> list[str]:
 
 
 def _compare(
-    folder: Path, prompts: Sequence[BuiltTaskPrompt], clips: Mapping[str, Clip], progress: Progress
+    folder: Path, prompts: Sequence[BuiltLine], clips: Mapping[str, Clip], progress: Progress
 ) -> tuple[list[str], int]:
     """Pictures of prompts spread over all that are not what the source shows, and how many were compared.
 
     What was changed on purpose is left out: there is nothing to compare it with.
     """
-    chosen, faults, count = spread([prompt for prompt in prompts if not prompt.edited]), [], 0
+    faults: list[str] = []
+    count, chosen = 0, spread([one for one in prompts if isinstance(one, BuiltPrompt) or not one.edited])
     for done, prompt in enumerate(chosen, 1):
-        decoded = read_frames(clips[prompt.clip_id], prompt.frames)
-        for name, frame, picture in zip(prompt.images, prompt.frames, decoded, strict=True):
-            count += 1
-            if not torch.equal(read_picture(folder / name), picture):
-                faults.append(f"{prompt.question.prompt_id}: {name} is not frame {frame} of clip {prompt.clip_id}")
+        clip = clips[prompt.clip_id]
+        if isinstance(prompt, BuiltPrompt):
+            faults += wrong_pictures(folder, prompt, clip)
+        else:
+            faults += _wrong_frames(folder, prompt, clip)
+        count += len(prompt.images)
         progress("comparing built pictures", done, len(chosen))
     return faults, count
+
+
+def _wrong_frames(folder: Path, prompt: BuiltTaskPrompt, clip: Clip) -> list[str]:
+    """Pictures of a prompt that are not what the source shows, one sentence each."""
+    decoded = read_frames(clip, prompt.frames)
+    return [
+        f"{prompt.question.prompt_id}: {name} is not frame {frame} of clip {prompt.clip_id}"
+        for name, frame, picture in zip(prompt.images, prompt.frames, decoded, strict=True)
+        if not torch.equal(read_picture(folder / name), picture)
+    ]

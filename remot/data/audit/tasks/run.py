@@ -8,9 +8,11 @@ import numpy as np
 
 from remot.data.audit.blind import score_blind
 from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
-from remot.data.audit.report import describe, findings_of
+from remot.data.audit.report import describe
+from remot.data.audit.run import Findings, findings_of
 from remot.data.audit.tasks.checks import is_checked, wrong_references
-from remot.data.audit.tasks.guessing import Guessed, Guesses, score_guesses
+from remot.data.audit.tasks.guessers import Guessed
+from remot.data.audit.tasks.guessing import Guesses, score_guesses
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.datamodule import TripletDataModule
@@ -236,8 +238,20 @@ def _figures_of_triplets(
 ) -> TaskFigures:
     """Triplets among the tasks: labels and letters as in the audit of triplets alone."""
     found = findings_of(part, [within for _, within in addresses], told)
+    return figures_of_triplets(name, found, len(part.clips), part.seed)
+
+
+def figures_of_triplets(name: str, found: Findings, num_clips: int, seed: int) -> TaskFigures:
+    """The figures of triplets that are one task among others.
+
+    Args:
+        name: What they are called.
+        found: What they show.
+        num_clips: Clips of the split.
+        seed: Names the halves that guesses are fitted to.
+    """
     wrong = [*map(describe, found.wrong), *found.letters, *found.impossible]
-    blind = score_blind(found.questions, part.seed)
+    blind = score_blind(found.questions, seed)
     guesses = (
         []
         if blind is None
@@ -245,13 +259,13 @@ def _figures_of_triplets(
     )
     return TaskFigures(
         name=name,
-        num_prompts=len(addresses),
-        num_checked=len(addresses),
+        num_prompts=len(found.questions),
+        num_checked=len(found.questions),
         wrong=wrong,
-        num_wrong=min(len(wrong), len(addresses)),
+        num_wrong=found.num_wrong,
         needs="tracks in which something clearly moves",
-        num_clips=len(part.clips),
-        num_serving=len(part.clips),
+        num_clips=num_clips,
+        num_serving=num_clips,
         refusals={},
         num_looked_at=0,
         answers=dict(found.tuples.most_common(MAX_ANSWERS)),

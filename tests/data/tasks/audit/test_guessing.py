@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from remot.data.audit.tasks.guessing import Guessed, boxes_overlap, relative_accuracy, score_guesses, times_overlap
+from remot.data.audit.tasks.guessers import Guessed, boxes_overlap, relative_accuracy, times_overlap
+from remot.data.audit.tasks.guessing import score_guesses
 from remot.structures import Reference, ReferencedQuestion
 from tests.helpers import assert_close
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from remot.data.audit.tasks.motion import motion_words
+from remot.data.audit.tasks.ordered import listed
 from remot.data.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.data.audit.tasks.quality import blurriness, darkness, noisiness
-from remot.data.audit.tasks.rooms import listed
 from remot.data.audit.tasks.sights import first_hits, seen_bounds
 from remot.data.audit.tasks.solids import reach, solid_distance, turn_degrees
 from remot.data.tasks import (
