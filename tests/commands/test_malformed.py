@@ -36,7 +36,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (["--trainer.limit_val_batches", "7.5"], ["trainer", "limit_val_batches", "7.5"]),
         (["--trainer.profiler", "foo"], ["trainer", "profiler"]),
         (["--trainer.num_nodes", "0"], ["trainer", "num_nodes", "0"]),
-        (["--trainer.gradient_clip_val", "1.0"], ["gradient_clip_val=1.0", "not supported"]),
+        (["--trainer.gradient_clip_val", "1.0"], ["trainer.gradient_clip_val", "model.gradient_clip_norm"]),
         (["--checkpoint.save_top_k", "-7"], ["save_top_k=-7"]),
         (["--checkpoint.mode", "foo"], ["mode", "foo"]),
         (["--seed_everything", "-5"], ["seed_everything is -5", "from 0 to 4294967295"]),
