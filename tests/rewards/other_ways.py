@@ -18,8 +18,8 @@ def rng_of(name):
     return np.random.default_rng(sum(map(ord, name)))
 
 
-def compare(reward, cases, expected, least_different=4):
-    """Totals of (completion, reference) pairs; the cases must not all be worth the same."""
+def assert_agree(reward, cases, expected, least_different=4):
+    """A reward gives pairs (completion, reference) the expected totals, which must not all be the same."""
     cases = list(cases)
     assert len(cases) >= NUM
     texts, references = zip(*cases, strict=True)

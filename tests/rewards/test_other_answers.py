@@ -13,7 +13,7 @@ from remot.rewards.functional.lengths import cosine_scaled, repeated_share
 from remot.rewards.overlong import soft_overlong
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
-from tests.rewards.other_ways import NUM, compare, inside, rng_of, written
+from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, written
 from tests.rewards.samples import question
 
 # -- answers and numbers -----------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def test_letters_words_and_case():
             said = read(inside("answer", text) or "")
             return float(bool(said) and said == read(reference.answer))
 
-        compare(r.ExactAnswerReward(comparison), cases(), expected, 2)
+        assert_agree(r.ExactAnswerReward(comparison), cases(), expected, 2)
 
 
 def test_regression():
@@ -62,7 +62,7 @@ def test_regression():
         off = (abs(float(found[0]) - reference.number) + 1e-9) / (abs(reference.number) + 1e-9)
         return max(0.0, 1.0 - off)
 
-    compare(r.NumberReward("regression"), cases(), expected)
+    assert_agree(r.NumberReward("regression"), cases(), expected)
 
 
 def test_mra_from_the_text():
@@ -84,7 +84,7 @@ def test_mra_from_the_text():
         hundredths = round(100 * abs(number - reference.number) / reference.number, 9)
         return sum(hundredths <= 100 - theta for theta in range(50, 100, 5)) / 10
 
-    compare(r.NumberReward("mra"), cases(), expected)
+    assert_agree(r.NumberReward("mra"), cases(), expected)
 
 
 # -- formats -----------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_formats_are_the_published_patterns(tags, outer_space):
         text = text.strip() if outer_space else text
         return float(re.fullmatch(whole, text, flags=re.DOTALL) is not None)
 
-    compare(r.TaggedFormatReward(tags, outer_space=outer_space), cases(), expected, 2)
+    assert_agree(r.TaggedFormatReward(tags, outer_space=outer_space), cases(), expected, 2)
 
 
 # -- groups and changed inputs -----------------------------------------------------------------------------------------
@@ -149,8 +149,8 @@ def test_duality_and_views():
         )
         return others.count(table[said]) / 3 if said else 0.0
 
-    compare(r.DualityReward(), cases(), expected)
-    compare(r.ViewConsistencyReward(), cases(), expected)
+    assert_agree(r.DualityReward(), cases(), expected)
+    assert_agree(r.ViewConsistencyReward(), cases(), expected)
 
 
 # -- lengths and events ------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_event_recall():
         hits = [max(len(set(event.split()) - {"the"} & one) for one in sentences) >= 2 for event in reference.events]
         return sum(hits) / len(hits)
 
-    compare(r.EventRecallReward(), cases(), expected, 3)
+    assert_agree(r.EventRecallReward(), cases(), expected, 3)
 
 
 # -- option letters ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 import remot.rewards as r
 from remot.structures import BoxTrack, Reference
-from tests.rewards.other_ways import NUM, compare, inside, rng_of, written
+from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, written
 
 # -- graphs ------------------------------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ def test_scene_graphs():
             total += 0.7 * greedy_nodes(nodes, gold, 10) + 0.4 * edges_in_the_plane(nodes, gold, 0.3)
         return total / len(reference.graphs)
 
-    compare(r.SceneGraphReward(0.7, 0.4, angle_weight=0.3, edges="derived"), cases(), expected)
+    assert_agree(r.SceneGraphReward(0.7, 0.4, angle_weight=0.3, edges="derived"), cases(), expected)
 
 
 def test_cognitive_map_gate():
@@ -120,7 +120,7 @@ def test_cognitive_map_gate():
                 score += max(0.0, 1 - abs(complex(*told[name][0]) - complex(x, y)) / abs(complex(10, 10)))
         return 1 + score / 3 if score > 0 else 0.0
 
-    compare(r.CognitiveMapReward(r.ExactAnswerReward("exact")), cases(), expected)
+    assert_agree(r.CognitiveMapReward(r.ExactAnswerReward("exact")), cases(), expected)
 
 
 # -- motion ------------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_motion_trajectories():
             return sum(scores) / len(scores)
         return 0.1 if sum(len(frames) for _, frames in seen) >= 2 else 0.0
 
-    compare(r.MotionTrajectoryReward(), cases(), expected)
+    assert_agree(r.MotionTrajectoryReward(), cases(), expected)
 
 
 def test_motion_perturbation():
@@ -233,4 +233,4 @@ def test_motion_perturbation():
             worth += sum(weight for weight, (one, other) in zip((0.5, 0.3, 0.2), pairs, strict=True) if one != other)
         return worth / len(told) if told else 0.0
 
-    compare(r.MotionPerturbationReward(), cases(), expected)
+    assert_agree(r.MotionPerturbationReward(), cases(), expected)

@@ -9,7 +9,7 @@ import pytest
 
 import remot.rewards as r
 from remot.structures import Reference
-from tests.rewards.other_ways import NUM, compare, inside, rng_of, tenths, written
+from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, tenths, written
 
 # -- stretches of time: on a grid of tenths, so that lengths are counted -----------------------------------------------
 
@@ -41,7 +41,7 @@ def hull_by_counting(text, reference):
 
 
 def test_temporal_iou():
-    compare(r.TemporalIoUReward(), span_cases("hull"), hull_by_counting)
+    assert_agree(r.TemporalIoUReward(), span_cases("hull"), hull_by_counting)
 
 
 def test_temporal_rlt():
@@ -67,7 +67,7 @@ def test_temporal_rlt():
         form = re.fullmatch(r"<think>.*?</think>\s*<answer>.*?</answer>", text, flags=re.DOTALL)
         return 0.5 * iou + 0.5 * bool(form)
 
-    compare(r.TemporalRLTReward(), cases(), expected)
+    assert_agree(r.TemporalRLTReward(), cases(), expected)
 
 
 def listed_cases(name, tag="answer"):
@@ -112,8 +112,8 @@ def test_tempr1_one_to_one_and_union():
         a, b = (set().union(*(tenths(*one) for one in many)) for many in (told, reference.intervals))
         return len(a & b) / len(a | b) if a | b else 1.0
 
-    compare(r.LocalisationReward("one_to_one"), listed_cases("pairs"), paired)
-    compare(r.LocalisationReward("union"), listed_cases("union"), union)
+    assert_agree(r.LocalisationReward("one_to_one"), listed_cases("pairs"), paired)
+    assert_agree(r.LocalisationReward("union"), listed_cases("union"), union)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.5])
@@ -141,7 +141,7 @@ def test_tempr1_matching(sigma):
         number = math.exp(-abs(len(told) - len(gold)) / (min(len(gold), 3) * sigma))
         return number + (2 * total / (len(told) + len(gold)))  # 2PR / (P + R) = 2 total / (N_p + N_g)
 
-    compare(r.LocalisationReward("matching", sigma=sigma), listed_cases("matching"), expected)
+    assert_agree(r.LocalisationReward("matching", sigma=sigma), listed_cases("matching"), expected)
 
 
 def test_glue():
@@ -152,7 +152,7 @@ def test_glue():
         a, b = (set().union(*(tenths(*one) for one in many)) for many in (told, reference.intervals))
         return len(a & b) / len(a | b) if a | b else 1.0
 
-    compare(r.IntervalSetReward(), listed_cases("glue", "glue"), expected)
+    assert_agree(r.IntervalSetReward(), listed_cases("glue", "glue"), expected)
 
 
 # -- boxes -------------------------------------------------------------------------------------------------------------
@@ -186,5 +186,5 @@ def test_tracking_and_detection():
         overlaps = [iou_by_cells(tuple(map(float, one)), box) for one, box in zip(found, reference.boxes, strict=True)]
         return math.fsum(overlaps) / len(overlaps)
 
-    compare(r.TrackingReward(8), cases(8), expected)
-    compare(r.BoxReward(), cases(1), expected)
+    assert_agree(r.TrackingReward(8), cases(8), expected)
+    assert_agree(r.BoxReward(), cases(1), expected)
