@@ -34,6 +34,6 @@ def with_rewards(
     scored = list(judged)
     for place, row in enumerate(rows):
         parts = {name: float(part[place]) for name, part in output.parts.items() if not math.isnan(float(part[place]))}
-        total, success = float(output.total[place]), float(output.success[place] & output.verdicts[place])
+        total, success = float(output.total[place]), float(output.successes[place])
         scored[row] = replace(judged[row], total=total, success=success, rewards={"total": total, **parts})
     return scored

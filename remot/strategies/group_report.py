@@ -21,7 +21,7 @@ def reward_metrics(scores: RewardOutput) -> dict[str, float]:
     return {
         "reward/total": float(scores.total.nanmean()),
         **means,
-        "reward/success": float((scores.success & scores.verdicts).float().mean()),
+        "reward/success": float(scores.successes.float().mean()),
     }
 
 

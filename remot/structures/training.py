@@ -74,6 +74,11 @@ class RewardOutput:
         """:attr:`judged`, written out if it is None."""
         return torch.ones_like(self.success) if self.judged is None else self.judged
 
+    @property
+    def successes(self) -> Tensor:
+        """[B] bool, True where there is a verdict, and it is success."""
+        return self.success & self.verdicts
+
 
 @dataclass(frozen=True, eq=False)
 class LossOutput:
