@@ -198,7 +198,7 @@ def test_the_heavy_are_noticed():
         ("losses/grpo.py", "from remot.rewards import Reward"),
         ("losses/kl.py", "import scipy"),
         ("rewards/format.py", "def f():\n    from transformers import AutoModel"),
-        ("models/policy.py", "from remot.data.collate import collate_prompts"),
+        ("models/policy.py", "from remot.data.datasets.loaders import collate_prompts"),
         ("models/policy.py", "import lightning.pytorch as pl"),
         ("data/dataset.py", "from remot.rewards import Reward"),
         ("data/dataset.py", "from remot.models import VLMPolicy"),

@@ -11,7 +11,7 @@ from typing import Any
 from remot.data.built_folder import MANIFEST, RECORDS
 from remot.data.built_pictures import PictureFolder, names_of
 from remot.data.datamodule import TripletDataModule
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.manifest import Counts, json_ready, manifest_of
 from remot.data.records import BuiltPrompt, built_prompt, to_line
 from remot.errors import ConfigError

@@ -7,11 +7,11 @@ from pathlib import Path
 from remot.data.built_frames import FrameFolder, PlannedPrompt, frame_names
 from remot.data.built_lines import BuiltLine
 from remot.data.built_pictures import PictureFolder, names_of
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import TripletDataset
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.records import BuiltPrompt, built_prompt
 from remot.data.task_records import BuiltTaskPrompt
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.mixed import MixedDataset
 from remot.structures import Triplet, as_task
 
 

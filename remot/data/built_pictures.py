@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from remot.data.shown import show
+from remot.data.transforms import show
 from remot.data.video import read_frames
 from remot.structures import Clip, PictureTransform, Triplet
 

@@ -10,8 +10,8 @@ from typing import Any, overload
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.loading import MAX_NAMED, OnBadClip, read_each
 from remot.data.tasks.base import Task, serves
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.triplets import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.task import MotionContrast
 from remot.errors import AnnotationError
 from remot.structures import Clip
 

@@ -21,8 +21,8 @@ from remot.data.bars import counting_bar
 from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, take_stock
 from remot.data.loading import OnBadClip
 from remot.data.tasks.base import Task
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.triplets import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.task import MotionContrast
 
 #: Smaller data sets are read anew each time, which takes a moment.
 MIN_KEPT_CLIPS = 200

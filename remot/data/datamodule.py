@@ -12,26 +12,31 @@ from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native import NativeReader
 from remot.data.catalogue import Catalogue, ClipStore
 from remot.data.catalogue_file import catalogue_of
-from remot.data.collate import collate_prompts
-from remot.data.dataset import Sample, TripletDataset
-from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records
+from remot.data.datasets.factory import (
+    Asking,
+    SplitSettings,
+    datasets_of_clips,
+    datasets_of_records,
+    datasets_of_tasks,
+    describe_tasks,
+)
+from remot.data.datasets.loaders import address_loader, collate_prompts, require_batch, require_workers
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import Sample, TripletDataset
+from remot.data.datasets.recorded import RecordDataset
+from remot.data.datasets.samplers import AddressSampler, ListedBatches
 from remot.data.embedded import clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
 from remot.data.formats import QuestionFormat
-from remot.data.index import BalanceBy
-from remot.data.loaders import address_loader, require_batch, require_workers
 from remot.data.loading import OnBadClip
 from remot.data.negatives import Negative
 from remot.data.questions import OptionOrder, QuestionWriter
-from remot.data.record_dataset import RecordDataset
 from remot.data.recorded import holds_tasks
-from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.tasks.base import Task
-from remot.data.tasks.datasets import datasets_of_tasks, describe_tasks
-from remot.data.tasks.mixed import MixedDataset
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.balancing import BalanceBy
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.data.tasks.motion_contrast.task import MotionContrast
 from remot.errors import ConfigError
 from remot.structures import CloserLook, PromptBatch
 

@@ -11,11 +11,11 @@ from remot._version import __version__
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES
 from remot.data.built_folder import FORMAT, RECORDS, TASK_RECORDS, sha256_of
 from remot.data.datamodule import TripletDataModule
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import TripletDataset
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.records import BuiltPrompt
 from remot.data.refusals import faults_by_reason, pairs_by_verdict
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.mixed import MixedDataset
 from remot.errors import ConfigError
 
 #: How many faults and files are named; the numbers count all.

@@ -9,8 +9,8 @@ from remot.data.annotations.base import AnnotationReader
 from remot.data.experts import default_experts
 from remot.data.loading import read_each
 from remot.data.tasks.base import Task, serves
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.data.tasks.motion_contrast.task import MotionContrast
 from remot.structures import Clip
 
 

@@ -12,7 +12,6 @@ from remot.structures.clip import (
     ObjectTrack,
     PictureStore,
 )
-from remot.structures.looks import CloserLook
 from remot.structures.prompt import (
     MaskOf,
     MotionLabel,
@@ -26,6 +25,7 @@ from remot.structures.prompt import (
 from remot.structures.references import (
     Box,
     BoxTrack,
+    CloserLook,
     Interval,
     Point,
     Reference,

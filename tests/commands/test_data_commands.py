@@ -10,7 +10,7 @@ import yaml
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.audit import EXIT_UNFIT
 from remot.data.built_folder import MANIFEST
-from remot.data.record_dataset import RecordDataset
+from remot.data.datasets.recorded import RecordDataset
 from tests.data.builds import SMALL, VARIED, lines_of, plain_root, seal_folder, varied_root, write_lines
 from tests.data.test_released import there_and_back
 from tests.tiny import model_folder

@@ -14,7 +14,7 @@ from remot.data.catalogue_file import catalogue_path, load_catalogue, save_catal
 from remot.data.datamodule import TripletDataModule
 from remot.data.experts import CameraPitch, CameraYaw, default_experts
 from remot.data.negatives import Mirror, Retrieval
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import AnnotationError, DecodeError
 from tests.data.handmade import mixed_clips, write_folder
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from remot.data import shown
+from remot.data import transforms as shown
 from remot.data.annotations.native import NativeReader
-from remot.data.collate import collate_prompts
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.loaders import collate_prompts
+from remot.data.datasets.prompts import TripletDataset
+from remot.data.datasets.samplers import AddressSampler
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
-from remot.data.samplers import AddressSampler
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
 

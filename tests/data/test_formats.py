@@ -13,13 +13,13 @@ import yaml
 from remot.answers import parse_response, render_response
 from remot.data.audit.blind import score_blind
 from remot.data.audit.letters import wrong_letters
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import CameraYaw, MaskFrame
 from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
-from remot.data.index import TripletIndex
 from remot.data.questions import QuestionWriter
+from remot.data.tasks.motion_contrast.balancing import TripletIndex
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.data.templates import CLAIM_CLOSING, CLOSING, NUMBER_CLOSING, Wordings, read_wordings
-from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
 from remot.rewards.functional import all_right, answers_of, format_ok, is_right, logic_score

@@ -10,11 +10,11 @@ import pytest
 from scipy.optimize import linprog
 
 from remot.data.audit.blind import score_blind
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import CameraYaw, EffectorComposite, EffectorHorizontal
-from remot.data.index import TripletIndex, balanced_shares
 from remot.data.questions import QuestionWriter
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.balancing import TripletIndex, balanced_shares
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES
 from remot.seeding import numpy_generator
 from remot.structures import EffectorTrack

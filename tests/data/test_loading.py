@@ -11,7 +11,7 @@ from remot.data.catalogue import ClipStore, report_faults, take_stock
 from remot.data.exclusion import Exclusions
 from remot.data.experts import default_experts
 from remot.data.loading import MAX_NAMED, read_each
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import ObjectTrack
 from tests.data.builds import plain_root

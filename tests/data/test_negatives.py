@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from remot.data.audit.letters import wrong_letters
 from remot.data.audit.run import limits_of
 from remot.data.audit.truth import wrong_labels
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import (
     CameraForward,
     CameraPitch,
@@ -26,12 +26,12 @@ from remot.data.experts import (
     ObjectHorizontal,
 )
 from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
-from remot.data.index import TripletIndex
 from remot.data.negatives import Mirror, Retrieval, RotatedView, ShiftedCrop, SimilarFrame, TimeReversal, retrieval
 from remot.data.negatives.synthesis import mirrored_clip, other_side
 from remot.data.questions import QuestionWriter
-from remot.data.shown import read_pictures
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.balancing import TripletIndex
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.data.transforms import read_pictures
 from remot.data.warping import warp_picture
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS

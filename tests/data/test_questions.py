@@ -9,8 +9,8 @@ from remot.data.experts import default_experts
 from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
 from remot.data.questions import QuestionWriter
 from remot.data.reasoning import grid_cells, tell_observations, tell_reasoning
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.data.templates import CLOSING, read_wordings
-from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator

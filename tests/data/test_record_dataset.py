@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from remot.data.build import build
 from remot.data.datamodule import TripletDataModule
-from remot.data.record_dataset import RecordDataset
+from remot.data.datasets.recorded import RecordDataset
 from remot.data.record_lines import from_record
 from remot.data.recorded import find_below, read_recorded
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError, RemotError

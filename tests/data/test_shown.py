@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from remot.data.masks import draw_mask
-from remot.data.shown import read_pictures, show
+from remot.data.transforms import read_pictures, show
 from remot.errors import DecodeError
 from remot.structures import MaskOf, ObjectTrack, Triplet, Warp
 from tests.data.handmade import clip_of

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from remot.data.experts import CameraYaw, EffectorHorizontal, Gripper, default_experts
-from remot.data.index import TripletIndex
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.balancing import TripletIndex
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import AnnotationError, ConfigError
 from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES, PAIRS
 from remot.seeding import numpy_generator

@@ -12,11 +12,11 @@ from PIL import Image
 
 from remot.data import picture_files
 from remot.data.annotations.native import NativeReader
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.embedded import embedded_clips_root
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.data.video import check_media, containers, probe, read_frames, walk, write_video
 from remot.errors import DecodeError
 from remot.structures import Clip

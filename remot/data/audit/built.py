@@ -16,7 +16,7 @@ from remot.data.datamodule import TripletDataModule
 from remot.data.picture_files import read_picture
 from remot.data.record_lines import from_record
 from remot.data.records import BuiltPrompt
-from remot.data.shown import show
+from remot.data.transforms import show
 from remot.data.video import read_frames
 from remot.errors import AnnotationError
 from remot.structures import Clip, MaskOf, Triplet

@@ -11,7 +11,7 @@ from remot.data.audit.report import Audit
 from remot.data.audit.truth import Limits, WrongLabel, wrong_labels
 from remot.data.audit.tuples import answer_tuple, possible_tuples
 from remot.data.datamodule import TripletDataModule
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import Expert
 from remot.data.templates import Wordings
 from remot.errors import ConfigError

@@ -9,12 +9,12 @@ from PIL import Image
 from remot.data.audit.tasks.checks import is_checked, wrong_references
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.datamodule import TripletDataModule
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import TripletDataset
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.sheets.choose import SheetRow, label_text
 from remot.data.sheets.drawing import drawn_frames, drawn_graph, drawn_map
 from remot.data.sheets.picture import as_image
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.mixed import MixedDataset
 from remot.errors import ConfigError
 from remot.structures import Question, Reference, reference_of, task_of
 

@@ -2,7 +2,7 @@
 
 from remot.data.catalogue import ClipStore, report_faults, take_stock
 from remot.data.experts import default_experts
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 
 
 def good_clips(reader, root, on_bad_clip="raise"):

@@ -7,7 +7,7 @@ import pytest
 
 from remot.data.annotations import GOT10kListReader, GOT10kReader
 from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
-from remot.data.triplets import TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.good_clips import good_clips

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import NativeReader
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.embedded import clips_root
-from remot.data.tasks.dataset import TaskDataset
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.rooms.base import Candidate
 from remot.data.tasks.rooms.counting import ObjectCounting

@@ -14,8 +14,8 @@ from remot.commands.audit import EXIT_UNFIT
 from remot.commands.sources import data_from
 from remot.data.build_tasks import build_tasks
 from remot.data.built_folder import sha256_of
-from remot.data.collate import collate_prompts
-from remot.data.record_dataset import RecordDataset
+from remot.data.datasets.loaders import collate_prompts
+from remot.data.datasets.recorded import RecordDataset
 from remot.data.task_lines import from_task_record
 from remot.data.task_records import to_task_line
 from remot.errors import AnnotationError, ConfigError

@@ -16,10 +16,10 @@ from remot.data.audit.tasks.guessing import Guesses, score_guesses
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.datamodule import TripletDataModule
-from remot.data.dataset import TripletDataset
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import TripletDataset
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.tasks.base import Task
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.mixed import MixedDataset
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Reference

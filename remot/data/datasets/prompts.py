@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from remot.data.formats import QuestionFormat
-from remot.data.index import BalanceBy, TripletIndex
 from remot.data.questions import QuestionWriter
-from remot.data.shown import read_pictures
-from remot.data.triplets import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
+from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.transforms import read_pictures
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Question, Triplet, Video
@@ -54,7 +54,7 @@ class TripletDataset(Dataset[Sample]):
         split: Name of the split, part of every prompt's name and random stream.
         num_prompts: Prompts in an epoch.
         seed: Names the random streams.
-        balance_by: Over what answers are balanced, see :class:`remot.data.index.TripletIndex`.
+        balance_by: Over what answers are balanced, see :class:`remot.data.tasks.motion_contrast.balancing.TripletIndex`.
         askables: What can be asked about each clip, if that is known already.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch.utils.data import Dataset
 
-from remot.data.dataset import Sample
+from remot.data.datasets.prompts import Sample
 from remot.data.tasks.base import Task, TaskPlan
 from remot.data.video import read_frames
 from remot.errors import ConfigError, DecodeError, EmptySplitError
@@ -21,7 +21,7 @@ MAX_DRAWS = 64
 class TaskDataset(Dataset[Sample]):
     """Prompts of one task about annotated clips.
 
-    An item's number is an *address*, as of :class:`remot.data.dataset.TripletDataset`: any integer from 0, with no end.
+    An item's number is an *address*, as of :class:`remot.data.datasets.prompts.TripletDataset`: any integer from 0, with no end.
     The prompt is a function of (seed, split, number of the task, address) alone. Each clip is drawn as often as any
     other. Where a task has few answers, the answer wished for is drawn before the clip, so that none is more frequent
     than another as far as the clips allow.

@@ -7,8 +7,8 @@ from typing import Self
 
 from torch.utils.data import Dataset
 
-from remot.data.dataset import Sample, TripletDataset
-from remot.data.tasks.dataset import TaskDataset
+from remot.data.datasets.prompts import Sample, TripletDataset
+from remot.data.datasets.task_prompts import TaskDataset
 from remot.seeding import numpy_generator
 from remot.structures import CloserLook, as_task
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from remot.data.triplets import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
 from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 

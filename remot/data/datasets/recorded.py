@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from remot.data.dataset import Sample
+from remot.data.datasets.prompts import Sample
 from remot.data.picture_files import read_picture
 from remot.data.recorded import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
@@ -20,7 +20,7 @@ from remot.structures import Question, Video
 class RecordDataset(Dataset[Sample]):
     """Prompts that were built before.
 
-    An item's number is an *address*, as of :class:`remot.data.dataset.TripletDataset`: any integer from 0, with no end.
+    An item's number is an *address*, as of :class:`remot.data.datasets.prompts.TripletDataset`: any integer from 0, with no end.
     Address ``a`` is a prompt of epoch ``a // num_prompts``, and an epoch holds every prompt once. Which one it is
     depends on (seed, split, address) alone.
 

@@ -1,13 +1,14 @@
 """Loaders of prompts by address."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from remot.data.collate import collate_prompts
-from remot.data.dataset import Sample
+from remot.data.datasets.prompts import Sample
 from remot.errors import ConfigError
+from remot.structures import PromptBatch
 
 
 class AddressLoader(DataLoader[Sample]):
@@ -67,3 +68,13 @@ def require_workers(num_workers: int) -> None:
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
     """Keep the workers from fighting over the cores."""
     torch.set_num_threads(1)
+
+
+def collate_prompts(samples: Sequence[Sample]) -> PromptBatch:
+    """One batch of P samples, whose pictures and videos may differ in number and size."""
+    return PromptBatch(
+        images=[sample.images for sample in samples],
+        questions=[sample.question for sample in samples],
+        clip_ids=[sample.clip_id for sample in samples],
+        videos=[sample.videos for sample in samples],
+    )

@@ -1,0 +1,1 @@
+"""Motion-contrast triplets (ReMoT, arXiv 2603.00461)."""
