@@ -229,7 +229,7 @@ def test_a_forbidden_import_is_found(file, source):
         ("strategies/module.py", "import lightning\nfrom remot.models.policy import VLMPolicy"),
         ("data/video/walk.py", "import av\nimport av.container"),
         ("tracking/client.py", "from mlflow import MlflowClient\nimport sqlite3"),
-        ("commands/blank.py", "from remot import __version__\nfrom remot.data.datamodule import TripletDataModule"),
+        ("commands/blank.py", "from remot import __version__\nfrom remot.data.datamodule import MotionDataModule"),
     ],
 )
 def test_an_allowed_import_is_not(file, source):

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from remot.commands.audit_table import ProgressBars, print_table
 from remot.commands.sources import data_from, data_section
-from remot.commands.task_table import print_task_table
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from remot.data.audit import Audit, TaskAudit
+    from remot.data.audit import Audit
 
 EXIT_UNFIT = 1
 #: Prompts of a run that are checked.
-NUM_TRIPLETS = 2000
+NUM_PROMPTS = 2000
 
 
 def audit_command(
@@ -40,8 +39,6 @@ def audit_command(
         split: Split of a run to take the prompts from.
         format: What to write to the standard output.
     """
-    from remot.data.audit import Audit
-
     if num_triplets is not None and num_triplets < 1:
         msg = f"--num_triplets {num_triplets}: ask for at least 1"
         raise ConfigError(msg)
@@ -53,42 +50,39 @@ def audit_command(
         folder, section = Path(section["records"]).expanduser(), None
     with ProgressBars() as bars:
         audit = (
-            _audit_run(section or {}, num_triplets or NUM_TRIPLETS, split, bars)
+            _audit_run(section or {}, num_triplets or NUM_PROMPTS, split, bars)
             if folder is None
             else _audit_prompts(folder, section, root, num_triplets, bars)
         )
     if format == "json":
         sys.stdout.write(json.dumps(audit.record(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     else:
-        print_table(audit) if isinstance(audit, Audit) else print_task_table(audit)
+        print_table(audit)
     if audit.faults:
         sys.stderr.write(f"remot: {'; '.join(audit.faults)}\n")
         sys.exit(EXIT_UNFIT)
 
 
-def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: ProgressBars) -> "Audit | TaskAudit":
-    from remot.data.audit import audit_data, audit_tasks
+def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: ProgressBars) -> "Audit":
+    from remot.data.audit import audit_data
 
-    data = data_from(section)
-    audit = audit_tasks if data.tasks else audit_data
-    return audit(data, num_prompts, split, progress=bars.show)
+    return audit_data(data_from(section), num_prompts, split, on_progress=bars.show)
 
 
 def _audit_prompts(
-    path: Path, section: dict[str, Any] | None, root: str | None, num_triplets: int | None, bars: ProgressBars
-) -> "Audit | TaskAudit":
+    path: Path, section: dict[str, Any] | None, root: str | None, num_prompts: int | None, bars: ProgressBars
+) -> "Audit":
     """A folder, or a file: that of a folder, or a published one."""
-    from remot.data.audit import audit_built, audit_built_tasks, audit_released
-    from remot.data.built_folder import RECORDS, TASK_RECORDS, read_manifest, records_in
+    from remot.data.audit import audit_built, audit_released
+    from remot.data.built_folder import RECORDS, read_manifest
 
-    if path.is_file() and path.name not in {RECORDS, TASK_RECORDS}:
-        return audit_released(path, num_triplets)
+    if path.is_file() and path.name != RECORDS:
+        return audit_released(path, num_prompts)
     folder = path.parent if path.is_file() else path
     manifest = read_manifest(folder)
     if section is None:
         section = _section_of(folder, manifest, root)
-    audit = audit_built_tasks if records_in(folder) == TASK_RECORDS else audit_built
-    return audit(folder, data_from(section), num_triplets, progress=bars.show)
+    return audit_built(folder, data_from(section), num_prompts, on_progress=bars.show)
 
 
 def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dict[str, Any]:
@@ -126,4 +120,4 @@ def _class_paths(value: object, key: str = "class_path") -> Iterator[str]:
 
 
 #: Settings that are classes.
-_SECTIONS = ("reader", "experts", "negatives", "formats", "tasks")
+_SECTIONS = ("reader", "tasks", "experts", "negatives", "formats")

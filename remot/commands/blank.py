@@ -13,9 +13,9 @@ def blank_command(out: Path, num_texts: int = 2000, seed: int = 0) -> None:
         num_texts: Prompts the vocabulary is learnt from.
         seed: Of the prompts and the weights.
     """
-    from remot.data.datamodule import TripletDataModule
+    from remot.data.datamodule import DataOptions, MotionDataModule
 
-    data = TripletDataModule(num_train_prompts_per_epoch=num_texts, seed=seed)
+    data = MotionDataModule(num_train_prompts_per_epoch=num_texts, options=DataOptions(seed=seed))
     data.setup("fit")
     questions = [question for batch in data.train_dataloader() for question in batch.questions]
     texts = [text for question in questions for text in (question.text, question.reasoning)]

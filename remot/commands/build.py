@@ -16,10 +16,10 @@ def build_command(
     num_triplets: int = 1000,
     on_bad_clip: Literal["raise", "skip"] | None = None,
 ) -> None:
-    """Write triplets, or prompts of tasks, with their pictures and right answers to a folder.
+    """Write prompts with their images and right answers to a folder.
 
     Args:
-        out: Folder to write triplets.jsonl or prompts.jsonl, frames/ and manifest.json to; it must be new or empty.
+        out: Folder to write prompts.jsonl, frames/ and manifest.json to; it must be new or empty.
         config: Configuration whose data section, root and seed_everything are read; the embedded clips by default.
             Given more than once, the later files count.
         root: Folder of annotated clips, instead of the configuration's.
@@ -28,20 +28,21 @@ def build_command(
         on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
     """
     from remot.data.build import build
-    from remot.data.build_tasks import build_tasks
 
     section = data_section(config, root, seed, on_bad_clip)
     data = data_from(section)
-    written, named = ("prompts", "by_task") if data.tasks else ("triplets", "by_attribute")
     with ProgressBars() as bars:
-        manifest = (build_tasks if data.tasks else build)(data, out, num_triplets, section, bars.show)
+        manifest = build(data, out, num_triplets, section, bars.show)
     counts, refused = manifest["counts"], manifest["refused"]
     splits = ", ".join(f"{name} {count}" for name, count in counts["by_split"].items())
-    kinds = ", ".join(f"{name} {count}" for name, count in counts[named].items())
+    tasks, attributes = (
+        ", ".join(f"{name} {count}" for name, count in counts[key].items()) for key in ("by_task", "by_attribute")
+    )
     sys.stdout.write(
-        f"{counts[written]} {written} ({splits}) with {counts['pictures']} pictures\n"
-        f"asked about: {kinds}\n"
-        f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
+        f"{counts['prompts']} prompts ({splits}) with {counts['images']} images\n"
+        f"tasks: {tasks}\n"
+        + (f"attributes: {attributes}\n" if attributes else "")
+        + f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
         f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
         f"written to {out}; look at them with: remot data show {out}\n"
     )

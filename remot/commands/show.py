@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from remot.data.sheets import SheetRow
 
 #: Most prompts on a sheet, by its kind: a browser and a picture viewer have to open it.
-MAX_ROWS = {".html": 5000, ".png": 500}
+MAX_ROWS = {".html": 1000, ".png": 500}
 
 
 def show_command(  # noqa: PLR0913 - the options of the command
@@ -40,7 +40,6 @@ def show_command(  # noqa: PLR0913 - the options of the command
         split: Split of a run to take the prompts from.
         task: Show this task only, by its name.
     """
-    from remot.data.built_folder import RECORDS
     from remot.data.sheets import html_sheet, png_sheet
 
     out = _checked_out(folder, out, num_rows)
@@ -57,8 +56,7 @@ def show_command(  # noqa: PLR0913 - the options of the command
     except OSError as error:
         msg = f"{out}: the sheet cannot be written ({error})"
         raise ConfigError(msg) from error
-    kind = "triplets" if folder is not None and (folder / RECORDS).is_file() else "prompts"
-    sys.stdout.write(f"{len(rows)} {kind} on {out}\n")
+    sys.stdout.write(f"{len(rows)} prompts on {out}\n")
 
 
 def _checked_out(folder: Path | None, out: Path | None, num_rows: int) -> Path:
@@ -75,18 +73,13 @@ def _rows_of_folder(
     folder: Path, num_rows: int, domain: str | None, attribute: str | None
 ) -> "tuple[list[SheetRow], str]":
     from remot.data.audit.built import read_built
-    from remot.data.audit.tasks.built import read_built_tasks
-    from remot.data.built_folder import TASK_RECORDS, read_manifest, records_in
-    from remot.data.sheets import choose_rows, rows_of_built_tasks
+    from remot.data.built_folder import read_manifest
+    from remot.data.sheets import rows_of_folder
 
     read_manifest(folder)
-    if records_in(folder) == TASK_RECORDS:
-        of_tasks = read_built_tasks(folder)
-        rows = rows_of_built_tasks(folder, of_tasks, num_rows, domain, attribute)
-        return rows, f"{len(rows)} of {len(of_tasks)} prompts in {folder.resolve().name}"
     prompts = read_built(folder)
-    rows = choose_rows(folder, prompts, num_rows, domain, attribute)
-    return rows, f"{len(rows)} of {len(prompts)} triplets in {folder.resolve().name}"
+    rows = rows_of_folder(folder, prompts, num_rows, domain, attribute)
+    return rows, f"{len(rows)} of {len(prompts)} prompts in {folder.resolve().name}"
 
 
 def _rows_of_run(

@@ -8,12 +8,12 @@ from remot.commands.own import OwnParser, instantiated
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from remot.data.datamodule import TripletDataModule
+    from remot.data.datamodule import MotionDataModule
 
 
 def read_data(
     config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
-) -> "TripletDataModule":
+) -> "MotionDataModule":
     """The data module a configuration file describes.
 
     Args:
@@ -28,19 +28,19 @@ def read_data(
     return data_from(data_section(config, root, seed, on_bad_clip))
 
 
-def data_from(section: dict[str, Any]) -> "TripletDataModule":
+def data_from(section: dict[str, Any]) -> "MotionDataModule":
     """The data module with the settings of a ``data`` section.
 
     Raises:
         ConfigError: If a key or value does not fit.
     """
     from remot.commands.quiet import quiet_libraries
-    from remot.data.datamodule import TripletDataModule
+    from remot.data.datamodule import MotionDataModule
 
     quiet_libraries()
     parser = OwnParser(prog="remot data")
-    parser.add_class_arguments(TripletDataModule, "data")
-    data: TripletDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
+    parser.add_class_arguments(MotionDataModule, "data")
+    data: MotionDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
     return data
 
 
@@ -58,15 +58,15 @@ def data_section(
         told = f"the configuration {named(config)} is no mapping with a data section that is one"
         msg = f"{told}; see configs/quickstart.yaml"
         raise ConfigError(msg)
-    completed: dict[str, Any] = {
-        "require_splits": False
-    } | section  # a single recording can be looked at; training asks for more
+    completed: dict[str, Any] = deepcopy(section)
+    # a single recording can be looked at; training asks for more
+    options: dict[str, Any] = {"require_splits": False} | (completed.get("options") or {})
     chosen_root = content.get("root") if root is None else root
     chosen_seed = content.get("seed_everything") if seed is None else seed
     if chosen_root is not None:
         completed["root"] = chosen_root
     if chosen_seed is not None:  # true and false leave the choice of the seed open, which `remot fit` takes as 0
-        completed["seed"] = 0 if isinstance(chosen_seed, bool) else chosen_seed
+        options["seed"] = 0 if isinstance(chosen_seed, bool) else chosen_seed
     if on_bad_clip is not None:
-        completed["on_bad_clip"] = on_bad_clip
-    return completed
+        options["on_bad_clip"] = on_bad_clip
+    return completed | {"options": options}

@@ -27,7 +27,7 @@ from remot.commands.quiet import quiet_libraries
 from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
 from remot.tracking import MLflowSaveConfig, quiet_mlflow
@@ -61,7 +61,7 @@ class RemotCLI(LightningCLI):
         parser.add_argument("--root", type=str | None, default=None, help="Folder of annotated clips; embedded if null")
         parser.link_arguments("root", "data.root")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=_plain_seed)
+        parser.link_arguments("seed_everything", "data.options.seed", compute_fn=_plain_seed)
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
         parser.add_lightning_class_args(PredictionFile, "predictions")
         parser.add_lightning_class_args(CompletionSamples, "samples")
@@ -198,7 +198,7 @@ def run_training(args: list[str]) -> None:
 def _run_cli(args: list[str]) -> None:
     RemotCLI(
         PostTrainingModule,
-        TripletDataModule,
+        MotionDataModule,
         save_config_callback=MLflowSaveConfig,
         save_config_kwargs={"save_to_log_dir": False},
         auto_configure_optimizers=False,

@@ -42,7 +42,7 @@ def validate_command(
     reader, checked = reader or data.reader, []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("checking clips", total=len(reader.sources(data.root)))
-        for one in check_clips(reader, data.root, data.sampler, decode=decode, tasks=data.tasks):
+        for one in check_clips(reader, data.root, data.tasks, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
     told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)

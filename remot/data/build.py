@@ -1,4 +1,4 @@
-"""Prompts written to disk: ``triplets.jsonl``, the pictures in ``frames/``, and ``manifest.json``.
+"""Prompts written to disk: ``prompts.jsonl``, the images in ``frames/``, and ``manifest.json``.
 
 The prompts are those of the data module, address by address: what is built is what training on the fly would see.
 """
@@ -9,81 +9,113 @@ from pathlib import Path
 from typing import Any
 
 from remot.data.built_folder import MANIFEST, RECORDS
-from remot.data.built_pictures import PictureFolder, names_of
-from remot.data.datamodule import TripletDataModule
-from remot.data.datasets.prompts import TripletDataset
+from remot.data.built_pictures import ImageFolder, PlannedPrompt
+from remot.data.datamodule import MotionDataModule
+from remot.data.datasets.mixed import MixedDataset
 from remot.data.manifest import Counts, json_ready, manifest_of
-from remot.data.records import BuiltPrompt, built_prompt, to_line
+from remot.data.records import BuiltPrompt, built_frames, to_line
 from remot.errors import ConfigError
 
-#: Prompts whose triplets are chosen before their pictures are decoded, clip by clip.
+#: Prompts that are planned before their images are decoded, clip by clip.
 AT_ONCE = 4096
 
-#: Told what is being done, how much of it is done, and how much there is.
+#: Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-#: From data, folder, prompts of each split, settings and progress to the manifest of what was written.
-Write = Callable[[TripletDataModule, Path, dict[str, int], dict[str, Any], Progress], dict[str, Any]]
 
 
 def build(
-    data: TripletDataModule,
+    data: MotionDataModule,
     out: Path,
-    num_triplets: int,
+    num_prompts: int,
     settings: dict[str, Any],
-    progress: Progress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """Write prompts of all splits.
 
     Args:
         data: Whose prompts.
         out: Folder to write to, created; it must be empty.
-        num_triplets: Prompts in all, divided among the splits by their fractions.
+        num_prompts: Prompts in all, divided among the splits by their fractions.
         settings: The configuration's data section, kept in the manifest so that the prompts can be checked again.
-        progress: Told what is being done and how far it is.
+        on_progress: Called with what is being done and how far it is.
 
     Returns:
         The manifest.
 
     Raises:
-        ConfigError: If the folder holds something or cannot be written to, or nothing is to be built.
+        ConfigError: If the folder holds something or cannot be written to, nothing is to be built, or a task cannot be.
         RemotError: If the data cannot be used.
     """
     data.require_clips("nothing can be built from them")
-    return built_by(_write, data, out, num_triplets, settings, progress)
-
-
-def built_by(
-    write: Write, data: TripletDataModule, out: Path, num_prompts: int, settings: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    """Set the data up and write prompts of all splits; arguments, result and errors as of :func:`build`.
-
-    Args:
-        write: Writes so many prompts of each split, and gives the manifest.
-        data: Whose prompts.
-        out: Folder to write to.
-        num_prompts: Prompts in all.
-        settings: The configuration's data section.
-        progress: Told what is being done.
-    """
     require_usable(data, out, num_prompts)
     settings = json_ready(settings)
     data.setup()
     sizes = prompts_by_split(data, num_prompts)
     try:
-        return write(data, out, sizes, settings, progress)
+        return _write(data, out, sizes, settings, on_progress)
     except OSError as error:
         msg = f"{out}: cannot be written ({error}); empty it and build again"
         raise ConfigError(msg) from error
 
 
-def require_usable(data: TripletDataModule, out: Path, num_prompts: int) -> None:
+def _write(
+    data: MotionDataModule, out: Path, sizes: dict[str, int], settings: dict[str, Any], on_progress: Progress
+) -> dict[str, Any]:
+    out.mkdir(parents=True, exist_ok=True)
+    counts, images, total, done = Counts(), ImageFolder(out), sum(sizes.values()), 0
+    partial = out / f"{RECORDS}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        for split, size in sizes.items():
+            for start in range(0, size, AT_ONCE):
+                addresses = range(start, min(start + AT_ONCE, size))
+                for prompt in _built(data.mixed[split], addresses, images, _after(done, total, on_progress)):
+                    counts.add(prompt)
+                    file.write(to_line(prompt) + "\n")
+                done += len(addresses)
+    partial.rename(out / RECORDS)
+    manifest = manifest_of(data, counts.record(images.num_images), out, settings)
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    return manifest
+
+
+def _after(done: int, total: int, on_progress: Progress) -> Callable[[int], None]:
+    """``on_progress`` for counts that begin after ``done``."""
+    return lambda written: on_progress("building prompts", done + written, total)
+
+
+def _built(
+    mixed: MixedDataset, addresses: range, images: ImageFolder, on_progress: Callable[[int], None]
+) -> Iterator[BuiltPrompt]:
+    """Prompts in the order of their addresses, their images written in the order of the clips."""
+    plans = [mixed.plan(address) for address in addresses]
+    planned = [
+        PlannedPrompt(clip, plan, mixed.prompt_id(k)) for k, (_, clip, plan) in zip(addresses, plans, strict=True)
+    ]
+    images.add(planned, on_progress)
+    for address, (part, clip, plan), one in zip(addresses, plans, planned, strict=True):
+        question = part.question(address, clip, plan, images.decoded_size(one))
+        yield BuiltPrompt(
+            question=mixed.named(address, question),
+            task_index=part.task_index,
+            images=tuple(one.images),
+            frames=built_frames(clip, plan),
+            as_video=plan.as_video,
+            labels=plan.labels,
+            negative=plan.negative,
+            clip_id=clip.clip_id,
+            split=mixed.split,
+            seed=part.seed,
+        )
+
+
+def require_usable(data: MotionDataModule, out: Path, num_prompts: int) -> None:
     """Refuse to build nothing, or into a folder that is not empty or among the clips.
 
     Raises:
         ConfigError: Saying which of them.
     """
     if num_prompts < 1:
-        msg = f"{num_prompts} triplets or prompts: ask for at least 1"
+        msg = f"{num_prompts} prompts: ask for at least 1"
         raise ConfigError(msg)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} is not empty; give a new folder, or empty this one first"
@@ -93,56 +125,12 @@ def require_usable(data: TripletDataModule, out: Path, num_prompts: int) -> None
         raise ConfigError(msg)
 
 
-def _write(
-    data: TripletDataModule, out: Path, sizes: dict[str, int], settings: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
-    counts, pictures, total = Counts(), PictureFolder(out), sum(sizes.values())
-    partial = out / f"{RECORDS}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        for prompt in _built_prompts(data, pictures, sizes, lambda done: progress("building triplets", done, total)):
-            counts.add(prompt)
-            file.write(to_line(prompt) + "\n")
-    partial.rename(out / RECORDS)
-    manifest = manifest_of(data, counts.record(pictures.num_pictures), out, settings)
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-    return manifest
-
-
-def _built_prompts(
-    data: TripletDataModule, pictures: PictureFolder, sizes: dict[str, int], progress: Callable[[int], None]
-) -> Iterator[BuiltPrompt]:
-    done = 0
-    for split, size in sizes.items():
-        for start in range(0, size, AT_ONCE):
-            addresses = range(start, min(start + AT_ONCE, size))
-            yield from _some_prompts(data.datasets[split], addresses, pictures, _from(done, progress))
-            done += len(addresses)
-
-
-def _from(start: int, progress: Callable[[int], None]) -> Callable[[int], None]:
-    """``progress`` for counts that begin after ``start``."""
-    return lambda done: progress(start + done)
-
-
-def _some_prompts(
-    dataset: TripletDataset, addresses: range, pictures: PictureFolder, progress: Callable[[int], None]
-) -> Iterator[BuiltPrompt]:
-    """Prompts in the order of their addresses, their pictures written in the order of the clips."""
-    triplets = [dataset.triplet(address) for address in addresses]
-    shown = [dataset.writer.num_pictures(triplet) for triplet in triplets]
-    pictures.add(zip(triplets, shown, strict=True), progress)
-    for address, triplet, num_pictures in zip(addresses, triplets, shown, strict=True):
-        question = dataset.question(address, triplet, pictures.decoded_size(triplet))
-        yield built_prompt(triplet, question, names_of(triplet, num_pictures), dataset.split, dataset.seed)
-
-
-def prompts_by_split(data: TripletDataModule, num_triplets: int) -> dict[str, int]:
-    """How many prompts of each split make ``num_triplets``: by the fractions, at least one of each split."""
+def prompts_by_split(data: MotionDataModule, num_prompts: int) -> dict[str, int]:
+    """How many prompts of each split make ``num_prompts``: by the fractions, at least one of each split."""
     shares = {"val": data.val_fraction, "test": data.test_fraction}
-    held_out = {name: max(1, round(share * num_triplets)) for name, share in shares.items() if name in data.prompts}
-    train = num_triplets - sum(held_out.values())
+    held_out = {name: max(1, round(share * num_prompts)) for name, share in shares.items() if name in data.prompts}
+    train = num_prompts - sum(held_out.values())
     if train < 1:
-        msg = f"{num_triplets} prompts are too few for {len(data.prompts)} splits, ask for more"
+        msg = f"{num_prompts} prompts are too few for {len(data.prompts)} splits, ask for more"
         raise ConfigError(msg)
     return {"train": train, **held_out}

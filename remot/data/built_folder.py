@@ -7,16 +7,9 @@ from typing import Any
 from remot.data.annotations.base import read_json_object
 from remot.errors import AnnotationError, ConfigError
 
-MANIFEST, RECORDS = "manifest.json", "triplets.jsonl"
-FORMAT = "remot-triplets/1"
-#: The same of prompts of tasks.
-TASK_RECORDS, TASK_FORMAT = "prompts.jsonl", "remot-prompts/1"
-_FORMATS = {RECORDS: FORMAT, TASK_RECORDS: TASK_FORMAT}
-
-
-def records_in(folder: Path) -> str:
-    """Name of the file with the prompts of a folder: of tasks if it holds such a file, else of triplets."""
-    return TASK_RECORDS if (folder / TASK_RECORDS).is_file() else RECORDS
+MANIFEST, RECORDS, FORMAT = "manifest.json", "prompts.jsonl", "remot-prompts/2"
+#: The file of folders that earlier versions wrote.
+_OLD_RECORDS = "triplets.jsonl"
 
 
 def sha256_of(file: Path) -> str:
@@ -32,17 +25,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ConfigError: If the folder holds no built prompts.
         AnnotationError: If the manifest is malformed or the prompts have been changed.
     """
-    records = records_in(folder)
-    if not (folder / MANIFEST).is_file() or not (folder / records).is_file():
-        told = f"{folder} holds no {RECORDS} with its {MANIFEST}, nor {TASK_RECORDS} with one"
-        msg = f"{told}; give a folder that `remot data build` wrote"
+    if not (folder / MANIFEST).is_file() or not (folder / RECORDS).is_file():
+        old = (folder / _OLD_RECORDS).is_file()
+        found = f"{folder} holds {_OLD_RECORDS} of an earlier version" if old else f"{folder} holds no {RECORDS}"
+        msg = (
+            f"{found} and {MANIFEST}; build it again with `remot data build`"
+            if old
+            else (f"{found} with its {MANIFEST}; give a folder that `remot data build` wrote")
+        )
         raise ConfigError(msg)
     manifest = read_json_object(folder / MANIFEST)
-    if manifest.get("format") != _FORMATS[records]:
-        msg = f"{folder / MANIFEST}: format is {manifest.get('format')!r:.40}, this version reads {_FORMATS[records]!r}"
+    if manifest.get("format") != FORMAT:
+        msg = (
+            f"{folder / MANIFEST}: format is {manifest.get('format')!r:.40}, this version reads {FORMAT!r}; build the "
+            "folder again with `remot data build`"
+        )
         raise AnnotationError(msg)
     noted = manifest.get("sha256")
-    if not isinstance(noted, dict) or noted.get(records) != sha256_of(folder / records):
-        msg = f"{folder / records} is not the file its manifest was written for; build it again"
+    if not isinstance(noted, dict) or noted.get(RECORDS) != sha256_of(folder / RECORDS):
+        msg = f"{folder / RECORDS} is not the file its manifest was written for; build it again"
         raise AnnotationError(msg)
     return manifest

@@ -1,21 +1,22 @@
-"""The pictures of built prompts: their names, and each of them decoded and written once."""
+"""The images of built prompts: their names, and each of them decoded and written once."""
 
+import dataclasses
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from remot.data.tasks.base import ImageSize, TaskPlan
 from remot.data.transforms import show
 from remot.data.video import read_frames
-from remot.structures import Clip, PictureTransform, Triplet
+from remot.structures import Clip, PictureTransform
 
 FRAMES = "frames"
 #: Longest name of a folder of pictures before its hash.
@@ -28,9 +29,18 @@ _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 _AT_ONCE = 32
 
 
-def picture_name(clip_id: str, index: int, transform: PictureTransform | None) -> str:
-    """Such as ``frames/kitchen-7/000012.png``; a transformed picture has a hash of its transform behind the number."""
-    marked = "" if transform is None else f"-{short_hash(repr(transform))}"
+def image_name(clip_id: str, index: int, transform: PictureTransform | None, prompt_id: str) -> str:
+    """Such as ``frames/kitchen-7/000012.png``; a transformed image has a hash of its transform behind the number.
+
+    Args:
+        clip_id: Source clip.
+        index: Annotated frame.
+        transform: What is done to it; records of equal values share a name.
+        prompt_id: The prompt that shows it, which marks transforms that are no such record.
+    """
+    marked = ""
+    if transform is not None:
+        marked = f"-{short_hash(repr(transform) if dataclasses.is_dataclass(transform) else prompt_id)}"
     return f"{FRAMES}/{folder_name(clip_id)}/{index:06d}{marked}.png"
 
 
@@ -46,9 +56,30 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedPrompt:
+    """A prompt before its images are written.
+
+    Args:
+        clip: The source.
+        plan: Frames, transforms and the question's parts.
+        prompt_id: Its name.
+    """
+
+    clip: Clip
+    plan: TaskPlan
+    prompt_id: str
+
+    @property
+    def images(self) -> dict[str, tuple[int, PictureTransform | None]]:
+        """For each path of an image, relative to the folder, its frame and transform, in the order shown."""
+        places = zip(self.plan.frame_indices, self.plan.frame_transforms, strict=True)
+        return {image_name(self.clip.clip_id, *place, self.prompt_id): place for place in places}
+
+
 @dataclass
-class PictureWriter:
-    """Decodes the frames that are new, and writes each picture of them once.
+class ImageFolder:
+    """Decodes the frames that are new, and writes each image of them once, as PNG without loss.
 
     Args:
         root: Folder of the built prompts.
@@ -56,85 +87,50 @@ class PictureWriter:
 
     root: Path
     _written: set[str] = field(default_factory=set)
-    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-
-    @classmethod
-    def beside(cls, other: "PictureWriter") -> Self:
-        """A writer to the same folder, which writes nothing again that ``other`` has written, and the other way."""
-        return cls(other.root, other._written, other._sizes)
+    _sizes: dict[tuple[str, int], ImageSize] = field(default_factory=dict)
 
     @property
-    def num_pictures(self) -> int:
+    def num_images(self) -> int:
         """How many have been written."""
         return len(self._written)
 
-    def new_frames(self, clip: Clip, frame_of: Mapping[str, int]) -> Iterator[tuple[int, Tensor, list[str]]]:
-        """Frames of which a picture is missing: number, uint8 [3, H, W], and the names of these pictures.
+    def decoded_size(self, planned: PlannedPrompt) -> ImageSize:
+        """Width and height of the first frame of an added prompt, before its transform."""
+        return self._sizes[planned.clip.clip_id, planned.plan.frame_indices[0]]
+
+    def add(self, planned: Sequence[PlannedPrompt], on_progress: Callable[[int], None] = lambda _: None) -> None:
+        """Write the images that are new, clip by clip, so that a video is not opened for each prompt.
 
         Args:
-            clip: The source.
-            frame_of: For each name of a picture the frame it is made of.
+            planned: The prompts.
+            on_progress: Called after each clip with the number of prompts that are done.
 
         Raises:
             DecodeError: If a frame cannot be decoded.
         """
+        by_clip: dict[str, list[PlannedPrompt]] = defaultdict(list)
+        for one in planned:
+            by_clip[one.clip.clip_id].append(one)
+        done = 0
+        for of_clip in by_clip.values():
+            self._write_clip(of_clip[0].clip, {name: place for one in of_clip for name, place in one.images.items()})
+            done += len(of_clip)
+            on_progress(done)
+
+    def _write_clip(self, clip: Clip, places: dict[str, tuple[int, PictureTransform | None]]) -> None:
         by_frame: dict[int, list[str]] = defaultdict(list)
-        for name in sorted(frame_of.keys() - self._written):
-            by_frame[frame_of[name]].append(name)
+        for name in sorted(places.keys() - self._written):
+            by_frame[places[name][0]].append(name)
         frames = sorted(by_frame)
         for start in range(0, len(frames), _AT_ONCE):
             part = frames[start : start + _AT_ONCE]
-            for frame, picture in zip(part, read_frames(clip, part), strict=True):
-                self._sizes[clip.clip_id, frame] = picture.shape[2], picture.shape[1]
-                yield frame, picture, by_frame[frame]
+            for frame, decoded in zip(part, read_frames(clip, part), strict=True):
+                self._sizes[clip.clip_id, frame] = decoded.shape[2], decoded.shape[1]
+                for name in by_frame[frame]:
+                    self._write(name, show(decoded, places[name][1], clip, frame))
 
-    def write(self, name: str, picture: Tensor) -> None:
-        """Write a picture, uint8 [3, H, W], as a PNG."""
+    def _write(self, name: str, image: Tensor) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy())).save(path, compress_level=1)
+        Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(path, compress_level=1)
         self._written.add(name)
-
-
-class PictureFolder(PictureWriter):
-    """Writes the pictures of triplets."""
-
-    def decoded_size(self, triplet: Triplet) -> tuple[int, int]:
-        """Width and height of the first picture of an added triplet, before its transform."""
-        return self._sizes[triplet.clip.clip_id, triplet.frame_indices[0]]
-
-    def add(self, shown: Iterable[tuple[Triplet, int]], progress: Callable[[int], None] = lambda _: None) -> None:
-        """Write the pictures that are new, clip by clip, so that a video is not opened for each prompt.
-
-        Args:
-            shown: Triplets and how many of their pictures are shown.
-            progress: Told after each clip how many of the triplets are done.
-
-        Raises:
-            DecodeError: If a picture cannot be decoded.
-        """
-        by_clip: dict[str, list[tuple[Triplet, int]]] = defaultdict(list)
-        for triplet, num_pictures in shown:
-            by_clip[triplet.clip.clip_id].append((triplet, num_pictures))
-        done = 0
-        for of_clip in by_clip.values():
-            wanted = {
-                place
-                for triplet, num_pictures in of_clip
-                for place in zip(triplet.frame_indices[:num_pictures], triplet.transforms, strict=False)
-            }
-            self._write_clip(of_clip[0][0].clip, wanted)
-            done += len(of_clip)
-            progress(done)
-
-    def _write_clip(self, clip: Clip, wanted: Iterable[tuple[int, PictureTransform | None]]) -> None:
-        names = {picture_name(clip.clip_id, *place): place for place in wanted}
-        for frame, picture, new in self.new_frames(clip, {name: place[0] for name, place in names.items()}):
-            for name in new:
-                self.write(name, show(picture, names[name][1], clip, frame))
-
-
-def names_of(triplet: Triplet, num_pictures: int) -> Sequence[str]:
-    """Paths of the pictures shown of a triplet, relative to the folder of the built prompts."""
-    places = zip(triplet.frame_indices[:num_pictures], triplet.transforms, strict=False)
-    return [picture_name(triplet.clip.clip_id, *place) for place in places]

@@ -9,9 +9,7 @@ from typing import Any, overload
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.loading import MAX_NAMED, OnBadClip, read_each
-from remot.data.tasks.base import Task, serves
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
-from remot.data.tasks.motion_contrast.task import MotionContrast
+from remot.data.tasks.base import Survey, Task
 from remot.errors import AnnotationError
 from remot.structures import Clip
 
@@ -29,8 +27,7 @@ class ClipEntry:
         scene_id: Its scene.
         domain: Its domain.
         num_frames: Its annotated frames.
-        askables: What can be asked about it by triplets.
-        served: Numbers of the tasks that can ask about it.
+        surveys: What each task found in it, None for tasks that cannot ask about it.
     """
 
     place: int
@@ -38,8 +35,7 @@ class ClipEntry:
     scene_id: str
     domain: str
     num_frames: int
-    askables: tuple[Askable, ...]
-    served: tuple[int, ...] = ()
+    surveys: tuple[Survey | None, ...]
 
 
 @dataclass(frozen=True)
@@ -137,21 +133,19 @@ class StoredClips(Sequence[Clip]):
         return self.store.get(self.entries[index].place)
 
 
-def take_stock(
+def scan_clips(
     store: ClipStore,
-    sampler: TripletSampler,
+    tasks: Sequence[Task],
     on_bad_clip: OnBadClip = "raise",
-    progress: Callable[[int, int], None] = lambda *_: None,
-    tasks: Sequence[Task | MotionContrast] = (),
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Catalogue:
     """Read every clip once, verify that its media hold the annotated frames, and find what can be asked about it.
 
     Args:
         store: The clips; the last ones read stay in it.
-        sampler: Tells what can be asked about a clip.
+        tasks: What the run asks.
         on_bad_clip: ``raise`` stops at the first malformed annotation or broken media; ``skip`` goes on without it.
-        progress: Told how many sources of how many have been read.
-        tasks: The tasks of the run besides triplets.
+        on_progress: Called with the number of sources read and their total.
 
     Raises:
         AnnotationError: If an annotation is malformed, or no clip is left.
@@ -165,20 +159,14 @@ def take_stock(
         if isinstance(result, Clip):
             store.hold(place, result)
             names = result.clip_id, result.scene_id, result.domain
-            askables = tuple(sampler.askable(result))
-            entries.append(ClipEntry(place, *names, result.num_frames, askables, _served(result, askables, tasks)))
+            surveys = tuple(task.survey(result) for task in tasks)
+            entries.append(ClipEntry(place, *names, result.num_frames, surveys))
         elif on_bad_clip == "raise":
             raise result
         else:
             faults.append(Fault(str(source), result.reason, str(result)))
-        progress(place + 1, len(store.sources))
+        on_progress(place + 1, len(store.sources))
     return Catalogue(tuple(entries), tuple(faults), len(store.sources) - len(entries) - len(faults))
-
-
-def _served(clip: Clip, askables: Sequence[Askable], tasks: Sequence[Task | MotionContrast]) -> tuple[int, ...]:
-    """Numbers of the tasks that can ask about a clip; none without pictures to show."""
-    able = (serves(task, clip) if isinstance(task, Task) else bool(askables) for task in tasks)
-    return tuple(number for number, is_able in enumerate(able) if is_able)
 
 
 def report_faults(catalogue: Catalogue, root: Path) -> None:

@@ -18,15 +18,13 @@ from typing import Any
 from remot._version import __version__
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.bars import counting_bar
-from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, take_stock
+from remot.data.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, scan_clips
 from remot.data.loading import OnBadClip
 from remot.data.tasks.base import Task
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
-from remot.data.tasks.motion_contrast.task import MotionContrast
 
 #: Smaller data sets are read anew each time, which takes a moment.
 MIN_KEPT_CLIPS = 200
-_FORMAT = 2
+_FORMAT = 3
 
 
 def cache_folder() -> Path:
@@ -41,14 +39,13 @@ def catalogue_path(
     reader: AnnotationReader,
     root: Path,
     sources: Sequence[ClipSource],
-    sampler: TripletSampler,
+    tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
-    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Path:
     """The file of the catalogue of these sources, judged in this way."""
     digest = hashlib.blake2b(digest_size=16)
-    components = (reader, *sampler.experts, *sampler.negatives, *tasks)
-    for part in _facts(components, root, sources, sampler, on_bad_clip):
+    components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
+    for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     return cache_folder() / f"catalogue-{digest.hexdigest()}.json"
 
@@ -57,11 +54,9 @@ def _facts(
     components: Iterable[object],
     root: Path,
     sources: Sequence[ClipSource],
-    sampler: TripletSampler,
     on_bad_clip: OnBadClip,
 ) -> Iterable[str]:
     yield f"{_FORMAT} {__version__} {on_bad_clip} {root.resolve()}"
-    yield f"{sampler.max_candidate_frames} {sampler.min_gap_frames}"
     for one in components:
         yield _described(one)
     known: dict[Path, str] = {}
@@ -110,38 +105,30 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
 
 
 def _entry_content(entry: ClipEntry) -> list[Any]:
-    askables = [[one.expert_index, one.subject, one.patterns, one.negative_index] for one in entry.askables]
-    names = [entry.clip_id, entry.scene_id, entry.domain]
-    return [entry.place, *names, entry.num_frames, askables, list(entry.served)]
+    return [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
 
 
 def load_catalogue(file: Path) -> Catalogue | None:
     """The catalogue in a file; None if there is none that can be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        patterns: dict[tuple[tuple[int, ...], ...], Any] = {}
-        entries = tuple(_entry_from(held, patterns) for held in content["clips"])
+        entries = tuple(_entry_from(*row) for row in content["clips"])
         faults = tuple(Fault(*held) for held in content["faults"])
         return Catalogue(entries, faults, content["left_out"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _entry_from(held: list[Any], patterns: dict[tuple[tuple[int, ...], ...], Any]) -> ClipEntry:
-    """An entry; equal lists of patterns are held once."""
-    place, clip_id, scene_id, domain, num_frames, askables, served = held
-    found = []
-    for expert_index, subject, codes, negative_index in askables:
-        triples = tuple(map(tuple, codes))
-        found.append(Askable(expert_index, subject, patterns.setdefault(triples, triples), negative_index))
-    return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(found), tuple(served))
+def _entry_from(
+    place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]
+) -> ClipEntry:
+    return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(surveys))
 
 
 def catalogue_of(
     store: ClipStore,
-    sampler: TripletSampler,
+    tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
-    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Catalogue:
     """What can be asked about each clip: found now, or kept from the last time where there are many clips.
 
@@ -150,11 +137,11 @@ def catalogue_of(
         DecodeError: If a clip's media do not fit its annotation and that is to be an error.
     """
     kept = len(store.sources) >= MIN_KEPT_CLIPS
-    file = catalogue_path(store.reader, store.root, store.sources, sampler, on_bad_clip, tasks) if kept else None
+    file = catalogue_path(store.reader, store.root, store.sources, tasks, on_bad_clip) if kept else None
     catalogue = load_catalogue(file) if file else None
     if catalogue is None:
         with counting_bar("reading clips", shown=kept) as progress:
-            catalogue = take_stock(store, sampler, on_bad_clip, progress, tasks)
+            catalogue = scan_clips(store, tasks, on_bad_clip, progress)
         if file:
             save_catalogue(catalogue, file)
     report_faults(catalogue, store.root)

@@ -2,90 +2,64 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from remot._version import __version__
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES
-from remot.data.built_folder import FORMAT, RECORDS, TASK_RECORDS, sha256_of
-from remot.data.datamodule import TripletDataModule
-from remot.data.datasets.mixed import MixedDataset
-from remot.data.datasets.prompts import TripletDataset
-from remot.data.datasets.task_prompts import TaskDataset
+from remot.data.built_folder import FORMAT, RECORDS, sha256_of
+from remot.data.catalogue import Fault
+from remot.data.datamodule import MotionDataModule
+from remot.data.datasets.prompts import TaskDataset
 from remot.data.records import BuiltPrompt
-from remot.data.refusals import faults_by_reason, pairs_by_verdict
+from remot.data.tasks.base import Task
 from remot.errors import ConfigError
+from remot.seeding import numpy_generator
+from remot.structures import Clip
 
 #: How many faults and files are named; the numbers count all.
 MAX_NAMED = 1000
+#: Clips of the training split whose refusals are counted.
+MAX_CLIPS = 200
 
 
-def manifest_of(data: TripletDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def manifest_of(data: MotionDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready.
 
     Args:
         data: Whose prompts.
         counts: How many prompts of each kind were built, see :class:`Counts`.
-        out: Folder of ``triplets.jsonl``.
+        out: Folder of ``prompts.jsonl``.
         settings: The configuration's data section.
     """
-    clips = [clip for dataset in data.datasets.values() for clip in dataset.clips]
     return {
         "format": FORMAT,
         "remot_version": __version__,
         "data": settings,
         "root": str(data.root.resolve()),
-        "seeds": {name: dataset.seed for name, dataset in data.datasets.items()},
+        "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
         "sources": _sources(data),
-        "experts": [_thresholds(expert) for expert in data.sampler.experts],
+        "tasks": [_task_record(task) for task in data.tasks],
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
         "counts": counts,
-        "clips": {name: len(dataset.clips) for name, dataset in data.datasets.items()},
-        "refused": _refused(data, len(clips)) | {"pairs_of_frames": pairs_by_verdict(clips, data.sampler.experts)},
+        "clips": {name: len(mixed.clips) for name, mixed in data.mixed.items()},
+        "clips_by_task": {
+            name: {part.task.name: len(part.serving) for part in mixed.parts} for name, mixed in data.mixed.items()
+        },
+        "refused": _refused(data, sum(len(mixed.clips) for mixed in data.mixed.values())),
     }
 
 
-def manifest_of_tasks(
-    data: TripletDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any], folder_format: str
-) -> dict[str, Any]:
-    """What a folder of prompts of tasks says about itself; JSON-ready.
-
-    Args:
-        data: Whose prompts.
-        counts: How many prompts of each kind were built.
-        out: Folder of ``prompts.jsonl``.
-        settings: The configuration's data section.
-        folder_format: Name of the format.
-    """
-    parts = {name: [part for _, part in one.parts] for name, one in data.mixed.items()}
-    clips = {name: len(of_split[0].clips) for name, of_split in parts.items()}
-    return {
-        "format": folder_format,
-        "remot_version": __version__,
-        "data": settings,
-        "root": str(data.root.resolve()),
-        "seeds": {name: one.seed for name, one in data.mixed.items()},
-        "sources": _sources(data),
-        "tasks": [{"task": task.name, "needs": task.needs} for task in data.tasks],
-        "sha256": {TASK_RECORDS: sha256_of(out / TASK_RECORDS)},
-        "counts": counts,
-        "clips": clips,
-        "clips_by_task": {name: _serving(one) for name, one in data.mixed.items()},
-        "refused": _refused(data, sum(clips.values())),
-    } | _of_triplets(data)
+def _task_record(task: Task) -> dict[str, Any]:
+    """A task with the numbers among the settings of what it consists of."""
+    return {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
 
 
-def _of_triplets(data: TripletDataModule) -> dict[str, Any]:
-    """The thresholds that triplets among the tasks go by; nothing if there are none."""
-    parts = (part for one in data.mixed.values() for _, part in one.parts)
-    if not any(isinstance(part, TripletDataset) for part in parts):
-        return {}
-    return {"experts": [_thresholds(expert) for expert in data.sampler.experts]}
-
-
-def _refused(data: TripletDataModule, num_clips: int) -> dict[str, Any]:
+def _refused(data: MotionDataModule, num_clips: int) -> dict[str, Any]:
     """Clips that were left out, and why; ``num_clips`` were not."""
     return {
         "bad_clips": len(data.catalogue.faults),
@@ -93,15 +67,25 @@ def _refused(data: TripletDataModule, num_clips: int) -> dict[str, Any]:
         "bad_clips_named": {fault.source: fault.message for fault in data.catalogue.faults[:MAX_NAMED]},
         "left_out_by_the_reader": data.catalogue.num_left_out,
         "excluded_clips": len(data.catalogue.entries) - num_clips,
+        "by_task": {
+            part.task.name: dict(part.task.refusals(_spread(part), numpy_generator(part.seed, "refusals")))
+            for part in data.mixed["train"].parts
+        },
     }
 
 
-def _serving(mixed: MixedDataset) -> dict[str, int]:
-    """Clips with what each task needs; of triplets all, as what moves in a clip is not said of it as a whole."""
-    return {name: len(part.serving if isinstance(part, TaskDataset) else part.clips) for name, part in mixed.parts}
+def _spread(part: TaskDataset) -> list[Clip]:
+    """Up to :data:`MAX_CLIPS` clips that a task can ask about, spread over the split."""
+    chosen = np.unique(np.linspace(0, len(part.serving) - 1, MAX_CLIPS).astype(int))
+    return [part.clips[part.serving[int(k)]] for k in chosen]
 
 
-def _sources(data: TripletDataModule) -> dict[str, Any]:
+def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
+    """How many clips are bad for each reason."""
+    return dict(sorted(Counter(fault.reason for fault in faults).items()))
+
+
+def _sources(data: MotionDataModule) -> dict[str, Any]:
     sources = data.reader.sources(data.root)
     files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
     named = {_relative(file, data.root): _hash_unless_large(file) for file in files[:MAX_NAMED]}
@@ -117,11 +101,11 @@ def _hash_unless_large(file: Path) -> str | None:
     return sha256_of(file) if file.stat().st_size <= MAX_ANNOTATION_BYTES else None
 
 
-def _thresholds(expert: object) -> dict[str, Any]:
-    public = {name: value for name, value in vars(expert).items() if not name.startswith("_")}
+def _thresholds(component: object) -> dict[str, Any]:
+    public = {name: value for name, value in vars(component).items() if not name.startswith("_")}
     numbers = {name: value for name, value in public.items() if isinstance(value, int | float)}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {"expert": type(expert).__name__, **finite}
+    return {"class": type(component).__name__, **finite}
 
 
 @dataclass
@@ -130,7 +114,7 @@ class Counts:
 
     kinds: dict[str, Counter[str]] = field(
         default_factory=lambda: {
-            name: Counter() for name in ("split", "domain", "attribute", "answer", "negative", "format")
+            name: Counter() for name in ("split", "domain", "task", "attribute", "answer", "negative", "format")
         }
     )
 
@@ -139,22 +123,20 @@ class Counts:
         question = prompt.question
         self.kinds["split"][prompt.split] += 1
         self.kinds["domain"][question.domain] += 1
-        self.kinds["attribute"][prompt.labels[0].attribute] += 1
+        self.kinds["task"][question.task] += 1
+        self.kinds["attribute"].update(label.attribute for label in prompt.labels[:1])
         self.kinds["answer"].update(f"{label.attribute} {label.value}" for label in prompt.labels)
-        self.kinds["negative"][prompt.negative] += 1
+        self.kinds["negative"].update([prompt.negative] if prompt.negative else [])
         self.kinds["format"][question.format] += 1
 
-    def record(self, num_pictures: int) -> dict[str, Any]:
+    def record(self, num_images: int) -> dict[str, Any]:
         """The counts, JSON-ready.
 
         Args:
-            num_pictures: Pictures that the prompts show, each counted once.
+            num_images: Images that the prompts show, each counted once.
         """
-        return {"triplets": self.kinds["split"].total(), "pictures": num_pictures, **self.by_kind()}
-
-    def by_kind(self) -> dict[str, dict[str, int]]:
-        """How many prompts of each kind, JSON-ready."""
-        return {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
+        by_kind = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
+        return {"prompts": self.kinds["split"].total(), "images": num_images, **by_kind}
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:

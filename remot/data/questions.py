@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.formats import Asked, MultipleChoice, QuestionFormat
+from remot.data.formats import Asked, MultipleChoice, QuestionFormat, Written
 from remot.data.formats.choice import OptionOrder
 from remot.data.reasoning import tell_reasoning, tell_verdicts
 from remot.data.templates import read_wordings
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
-from remot.structures import MotionLabel, Question, Slot, Triplet
+from remot.structures import MotionLabel, Slot, Triplet
 
 __all__ = ["OptionOrder", "QuestionWriter"]
 
@@ -50,7 +50,7 @@ class QuestionWriter:
 
     def fits(self, triplet: Triplet) -> bool:
         """Whether one of the formats can ask about ``triplet``."""
-        return any(one.fits(self._labels(triplet)) for one in self.formats)
+        return any(one.fits(self.labels(triplet)) for one in self.formats)
 
     def wish(self, generator: np.random.Generator) -> QuestionFormat:
         """The format a prompt should have, drawn before there is a triplet.
@@ -62,50 +62,44 @@ class QuestionWriter:
 
     def grants(self, wish: QuestionFormat, triplet: Triplet) -> bool:
         """Whether ``triplet`` can be asked about in the way that is wished for."""
-        return wish.fits(self._labels(triplet))
+        return wish.fits(self.labels(triplet))
 
     def write(
         self,
         triplet: Triplet,
-        prompt_id: str,
-        picture_size: tuple[int, int],
         generator: np.random.Generator,
         values: Sequence[str] | None = None,
         wish: QuestionFormat | None = None,
-    ) -> Question:
-        """The prompt for ``triplet``.
+    ) -> tuple[QuestionFormat, Written]:
+        """How ``triplet`` is asked about, and the text and slots.
 
         Args:
             triplet: Frames and labels.
-            prompt_id: Unique, stable name.
-            picture_size: Width and height of the clip's pictures in pixels, for the reasoning.
             generator: Chooses format and wording and shuffles the options.
             values: Answers that occur in the data set; all of the attribute's by default.
             wish: The format to use if it fits; any that fits by default.
         """
-        labels = self._labels(triplet)
+        labels = self.labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
         asked = Asked(labels, chosen, self.wordings, self.num_wordings)
         one = wish if wish is not None and wish.fits(labels) else self._choose_format(labels, generator)
-        written = one.write(asked, generator)
-        return Question(
-            prompt_id=prompt_id,
-            text="\n".join(written.lines),
-            slots=written.slots,
-            domain=triplet.clip.domain,
-            scene_id=triplet.clip.scene_id,
-            reasoning=self._reasoning(triplet, written.slots, picture_size),
-            format=one.name,
-        )
+        return one, one.write(asked, generator)
 
-    def _reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
-        """What is seen is told only of pictures that are shown as they are annotated."""
+    def reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
+        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
+
+        Args:
+            triplet: Frames and labels.
+            slots: The questions.
+            picture_size: Width and height of the clip's images in pixels.
+        """
         if any(transform is not None for transform in triplet.transforms):
             return tell_verdicts(slots)
         shown = triplet.frame_indices[: self.num_pictures(triplet)]
         return tell_reasoning(triplet.clip, shown, slots, picture_size)
 
-    def _labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
+    def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
+        """The labels asked about: of all pairs, or of the first one only."""
         return triplet.labels[:1] if self.binary else triplet.labels
 
     def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:

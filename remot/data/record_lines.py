@@ -1,6 +1,7 @@
-"""Reading what :mod:`remot.data.records` writes. Such files may come from anybody: every value is checked."""
+"""Reading what :mod:`remot.data.records` writes. Such files are untrusted: every value is checked."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS, parse_number
@@ -8,12 +9,28 @@ from remot.data.annotations.base import check_keys, require_object
 from remot.data.built_file import SPLITS, list_in, not_too_deep, user_text
 from remot.data.fields import number_in, numbers_in, pair_in, text_in, whole_in
 from remot.data.picture_files import MAX_PICTURE_PIXELS
-from remot.data.records import BuiltFrame, BuiltPrompt
+from remot.data.records import REFERENCE_KEYS, BuiltFrame, BuiltPrompt
 from remot.errors import AnnotationError
 from remot.motion import ATTRIBUTES, PAIRS
-from remot.structures import MaskOf, MotionLabel, PictureTransform, Question, Slot, Warp, as_task
+from remot.structures import (
+    Box,
+    BoxTrack,
+    Interval,
+    MaskOf,
+    MotionLabel,
+    Point,
+    Question,
+    Reference,
+    Slot,
+    Warp,
+)
 
-_KEYS = ("domain", "scene", "clip", "split", "frames", "labels", "slots", "negative", "format", "seed", "reasoning")
+#: Most frames of a prompt.
+MAX_FRAMES = 4096
+_KEYS = (
+    *("task", "task_index", "domain", "scene", "clip", "split", "frames", "as_video", "labels", "slots", "negative"),
+    *("reference", "format", "key_times", "seed", "reasoning"),
+)
 
 
 @not_too_deep
@@ -27,52 +44,102 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     Raises:
         AnnotationError: Naming the key at fault.
     """
-    return _prompt_from(where, record)
-
-
-def _prompt_from(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])
-    check_keys(f"{where}: remot", facts, _KEYS, ("task",))
-    labels = _labels(where, facts["labels"])
-    question = Question(
-        prompt_id=text_in(where, record, "id"),
-        text=user_text(where, record["messages"]),
-        slots=_slots(where, facts["slots"], labels),
-        domain=text_in(where, facts, "domain"),
-        scene_id=text_in(where, facts, "scene"),
-        reasoning=text_in(where, facts, "reasoning", may_be_empty=True),
-        format=text_in(where, facts, "format"),
-    )
-    if record["solution"] != f"{ANSWER_OPEN}{question.solution}{ANSWER_CLOSE}":
-        msg = f"{where}: the solution {record['solution']!r:.80} is not that of the slots, {question.solution!r}"
-        raise AnnotationError(msg, reason="unsynchronised")
+    check_keys(f"{where}: remot", facts, _KEYS)
     if facts["split"] not in SPLITS:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
+    labels = _labels(where, facts["labels"])
+    as_video = _flag(where, facts, "as_video")
+    frames = _frames(where, facts["frames"], as_video=as_video)
+    images = tuple(text_in(where, {"images": one}, "images") for one in list_in(where, record, "images", 1, MAX_FRAMES))
+    if len(images) != len(frames):
+        msg = f"{where}: {len(images)} images for {len(frames)} frames"
+        raise AnnotationError(msg, reason="unsynchronised")
     return BuiltPrompt(
-        question=as_task(question, text_in(where, facts, "task")) if "task" in facts else question,
-        images=_images(where, record["images"]),
+        question=_question(where, record, facts, labels),
+        task_index=whole_in(where, facts, "task_index", at_least=0),
+        images=images,
+        frames=frames,
+        as_video=as_video,
+        labels=labels,
+        negative=text_in(where, facts, "negative", may_be_empty=True),
         clip_id=text_in(where, facts, "clip"),
         split=facts["split"],
-        frames=tuple(_frame(f"{where}: frame", one) for one in list_in(where, facts, "frames", 3, 3)),
-        labels=labels,
-        negative=text_in(where, facts, "negative"),
         seed=whole_in(where, facts, "seed"),
     )
 
 
-def _images(where: str, images: object) -> tuple[str, ...]:
-    listed = list_in(where, {"images": images}, "images", 2, 3)
-    return tuple(text_in(where, {"images": one}, "images") for one in listed)
+def _question(
+    where: str, record: Mapping[str, Any], facts: Mapping[str, Any], labels: Sequence[MotionLabel]
+) -> Question:
+    slots = _slots(where, facts["slots"], labels)
+    held, reference = text_in(where, record, "solution", may_be_empty=True), facts["reference"]
+    question = Question(
+        prompt_id=text_in(where, record, "id"),
+        text=user_text(where, record["messages"]),
+        slots=slots,
+        domain=text_in(where, facts, "domain"),
+        scene_id=text_in(where, facts, "scene"),
+        reasoning=text_in(where, facts, "reasoning", may_be_empty=True),
+        format=text_in(where, facts, "format"),
+        target="" if slots else held,
+        task=text_in(where, facts, "task"),
+        reference=None if reference is None else _reference(f"{where}: reference", reference),
+        key_times=text_in(where, facts, "key_times", may_be_empty=True),
+    )
+    if slots and held != f"{ANSWER_OPEN}{question.solution}{ANSWER_CLOSE}":
+        msg = f"{where}: the solution {held!r:.80} is not that of the slots, {question.solution!r}"
+        raise AnnotationError(msg, reason="unsynchronised")
+    if not slots and reference is None:
+        msg = f"{where}: has neither slots nor a reference to compare answers with"
+        raise AnnotationError(msg, reason="missing")
+    return question
+
+
+def _frames(where: str, frames: object, *, as_video: bool) -> tuple[BuiltFrame, ...]:
+    """Where each image comes from; times of a video increase."""
+    listed = list_in(where, {"frames": frames}, "frames", 1, MAX_FRAMES)
+    found = tuple(_frame(f"{where}: frame", one) for one in listed)
+    if as_video and any(b.index <= a.index or b.pts_seconds <= a.pts_seconds for a, b in pairwise(found)):
+        msg = f"{where}: frames of a video must be in order of their indices and times"
+        raise AnnotationError(msg, reason="times")
+    return found
+
+
+def _frame(where: str, frame: object) -> BuiltFrame:
+    content = require_object(where, frame)
+    check_keys(where, content, ("index", "pts_seconds", "transform"))
+    index, pts_seconds = whole_in(where, content, "index", at_least=0), number_in(where, content, "pts_seconds")
+    held = content["transform"]
+    if held is None or held == {"kind": "edit"}:
+        return BuiltFrame(index, pts_seconds, edited=held is not None)
+    return BuiltFrame(index, pts_seconds, _transform(f"{where}: transform", held))
+
+
+def _transform(where: str, transform: object) -> Warp | MaskOf:
+    content = require_object(where, transform)
+    if content.get("kind") == "mask":
+        check_keys(where, content, ("kind", "subject"))
+        return MaskOf(text_in(where, content, "subject"))
+    check_keys(where, content, ("kind", "matrix", "size"))
+    sides = list_in(where, content, "size", 2, 2)
+    width, height = (whole_in(where, {"size": side}, "size", at_least=1) for side in sides)
+    if width * height > MAX_PICTURE_PIXELS:
+        msg = f"{where}: a picture of {width}x{height} pixels is too large"
+        raise AnnotationError(msg, reason="too large")
+    return Warp(text_in(where, content, "kind"), numbers_in(where, content, "matrix", 9), (width, height))
 
 
 def _labels(where: str, labels: object) -> tuple[MotionLabel, ...]:
-    """One for each pair, or one only; all about the same thing."""
-    found = tuple(_label(f"{where}: label", one) for one in list_in(where, {"labels": labels}, "labels", 1, 3))
+    """None, one for each pair, or one of the first pair; all about the same thing."""
+    found = tuple(_label(f"{where}: label", one) for one in list_in(where, {"labels": labels}, "labels", 0, 3))
+    if not found:
+        return ()
     first = found[0]
     pairs = PAIRS if ATTRIBUTES[first.attribute].answers_are_codes else PAIRS[:1]
-    if tuple(label.pair for label in found) != pairs:
+    if tuple(label.pair for label in found) not in {pairs, PAIRS[:1]}:
         msg = f"{where}: the labels of {first.attribute} must be about the pairs {', '.join(map(str, pairs))} in order"
         raise AnnotationError(msg, reason="shape")
     if {(label.attribute, label.subject) for label in found} != {(first.attribute, first.subject)}:
@@ -101,7 +168,7 @@ def _label(where: str, label: object) -> MotionLabel:
 
 def _slots(where: str, slots: object, labels: Sequence[MotionLabel]) -> tuple[Slot, ...]:
     by_pair = {label.pair: label for label in labels}
-    found = tuple(_slot(f"{where}: slot", one, by_pair) for one in list_in(where, {"slots": slots}, "slots", 1, 3))
+    found = tuple(_slot(f"{where}: slot", one, by_pair) for one in list_in(where, {"slots": slots}, "slots", 0, 3))
     if len({slot.tolerance is None for slot in found}) > 1:
         msg = f"{where}: some slots ask for letters and others for numbers, a prompt asks for one of the two"
         raise AnnotationError(msg)
@@ -135,23 +202,85 @@ def _number_slot(where: str, label: MotionLabel, content: Mapping[str, Any], gol
     return Slot(label, (), gold, "", number_in(where, content, "tolerance", at_least=0.0))
 
 
-def _frame(where: str, frame: object) -> BuiltFrame:
-    content = require_object(where, frame)
-    check_keys(where, content, ("index", "pts_seconds", "transform"))
-    index, pts_seconds = whole_in(where, content, "index", at_least=0), number_in(where, content, "pts_seconds")
-    held = content["transform"]
-    return BuiltFrame(index, pts_seconds, None if held is None else _transform(f"{where}: transform", held))
+def _reference(where: str, held: object) -> Reference:
+    content = require_object(where, held)
+    check_keys(where, content, (), REFERENCE_KEYS)
+    intervals, boxes = (
+        tuple(numbers_in(where, {key: one}, key, count) for one in _list(where, content, key))
+        if key in content
+        else None
+        for key, count in (("intervals", 2), ("boxes", 4))
+    )
+    events = content.get("events")
+    try:
+        return Reference(
+            answer=text_in(where, content, "answer", may_be_empty=True) if "answer" in content else None,
+            number=number_in(where, content, "number") if "number" in content else None,
+            intervals=None if intervals is None else tuple(map(_interval, intervals)),
+            boxes=None if boxes is None else tuple(map(_box, boxes)),
+            events=None
+            if events is None
+            else tuple(text_in(where, {"events": one}, "events") for one in _list(where, content, "events")),
+            map_centres=_map(where, content) if "map_centres" in content else None,
+            graphs=_graphs(where, content) if "graphs" in content else None,
+            tracks=tuple(_track(where, one) for one in _list(where, content, "tracks"))
+            if "tracks" in content
+            else None,
+        )
+    except AnnotationError as error:
+        msg = str(error) if str(error).startswith(where) else f"{where}: {error}"
+        raise AnnotationError(msg, reason=error.reason) from error
 
 
-def _transform(where: str, transform: object) -> PictureTransform:
-    content = require_object(where, transform)
-    if content.get("kind") == "mask":
-        check_keys(where, content, ("kind", "subject"))
-        return MaskOf(text_in(where, content, "subject"))
-    check_keys(where, content, ("kind", "matrix", "size"))
-    sides = list_in(where, content, "size", 2, 2)
-    width, height = (whole_in(where, {"size": side}, "size", at_least=1) for side in sides)
-    if width * height > MAX_PICTURE_PIXELS:
-        msg = f"{where}: a picture of {width}x{height} pixels is too large"
-        raise AnnotationError(msg, reason="too large")
-    return Warp(text_in(where, content, "kind"), numbers_in(where, content, "matrix", 9), (width, height))
+def _interval(numbers: tuple[float, ...]) -> Interval:
+    start, end = numbers
+    return start, end
+
+
+def _box(numbers: tuple[float, ...]) -> Box:
+    left, top, right, bottom = numbers
+    return left, top, right, bottom
+
+
+def _map(where: str, content: Mapping[str, Any]) -> dict[str, tuple[Point, ...]]:
+    centres = require_object(f"{where}: map_centres", content["map_centres"])
+    return {
+        text_in(where, {"name": name}, "name"): tuple(_point(where, one) for one in _list(where, centres, name))
+        for name in centres
+    }
+
+
+def _graphs(where: str, content: Mapping[str, Any]) -> tuple[dict[str, Point], ...]:
+    graphs = (require_object(f"{where}: graph", one) for one in _list(where, content, "graphs"))
+    return tuple(
+        {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
+        for graph in graphs
+    )
+
+
+def _track(where: str, held: object) -> BoxTrack:
+    content = require_object(f"{where}: track", held)
+    check_keys(f"{where}: track", content, ("name", "pts_seconds", "boxes"))
+    times = tuple(number_in(where, {"pts_seconds": one}, "pts_seconds") for one in _list(where, content, "pts_seconds"))
+    boxes = tuple(_box(numbers_in(where, {"boxes": one}, "boxes", 4)) for one in _list(where, content, "boxes"))
+    return BoxTrack(text_in(where, content, "name"), times, boxes)
+
+
+def _point(where: str, value: object) -> Point:
+    x, y = numbers_in(where, {"point": value}, "point", 2)
+    return x, y
+
+
+def _list(where: str, content: Mapping[str, Any], key: str) -> list[Any]:
+    value = content[key]
+    if not isinstance(value, list):
+        msg = f"{where}: {key:.60} must be a list"
+        raise AnnotationError(msg, reason="shape")
+    return value
+
+
+def _flag(where: str, content: Mapping[str, Any], key: str) -> bool:
+    if not isinstance(content[key], bool):
+        msg = f"{where}: {key} must be true or false"
+        raise AnnotationError(msg)
+    return bool(content[key])

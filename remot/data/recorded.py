@@ -3,15 +3,13 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from remot.data.built_file import SPLITS, read_lines
-from remot.data.built_folder import TASK_RECORDS, read_manifest, records_in
-from remot.data.built_lines import from_built_record, names_a_task
+from remot.data.built_folder import RECORDS, read_manifest
+from remot.data.record_lines import from_record
 from remot.data.released import read_released
-from remot.data.task_records import BuiltTaskPrompt
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Question
@@ -55,7 +53,7 @@ def read_recorded(
     """
     if records.is_dir():
         read_manifest(records)
-        records = records / records_in(records)
+        records = records / RECORDS
     if not records.is_file():
         msg = f"data.records: {records} does not exist; give a folder that `remot data build` wrote, or a JSONL file"
         raise ConfigError(msg)
@@ -82,19 +80,12 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
     lines: dict[str, int] = {}
     for number, record in read_lines(file):
         where = f"{file}: line {number}"
-        prompt = from_built_record(where, record)
+        prompt = from_record(where, record)
         _require_new(where, prompt.question.prompt_id, lines, number)
         pictures = tuple(picture_in(where, name, folder) for name in prompt.images)
-        times = prompt.pts_seconds if isinstance(prompt, BuiltTaskPrompt) and prompt.as_video else ()
+        times = tuple(frame.pts_seconds for frame in prompt.frames) if prompt.as_video else ()
         splits[prompt.split].append(RecordedPrompt(prompt.question, pictures, prompt.clip_id, where, times))
     return {name: prompts for name, prompts in splits.items() if prompts}
-
-
-def holds_tasks(records: Path) -> bool:
-    """Whether a folder or file of built prompts is of tasks and not of triplets alone."""
-    if records.is_dir():
-        return records_in(records) == TASK_RECORDS
-    return records.is_file() and any(names_a_task(record) for _, record in islice(read_lines(records), 1))
 
 
 def _require_new(where: str, prompt_id: str, lines: dict[str, int], number: int) -> None:

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remot.data.annotations.base import AnnotationReader
-from remot.data.experts import default_experts
 from remot.data.loading import read_each
-from remot.data.tasks.base import Task, serves
-from remot.data.tasks.motion_contrast.sampler import TripletSampler
-from remot.data.tasks.motion_contrast.task import MotionContrast
+from remot.data.tasks.base import Task
 from remot.structures import Clip
 
 
@@ -35,36 +32,30 @@ class CheckedClip:
 def check_clips(
     reader: AnnotationReader,
     root: Path,
-    sampler: TripletSampler | None = None,
+    tasks: Sequence[Task],
     *,
     decode: bool = True,
-    tasks: Sequence[Task | MotionContrast] = (),
 ) -> Iterator[CheckedClip]:
     """Check one annotation file after another.
 
     Args:
         reader: Knows the annotation format.
         root: Folder of the annotation files.
-        sampler: Tells what can be asked about a clip; with the default experts if None.
+        tasks: What the run asks.
         decode: Decode every annotated picture; False only compares times.
-        tasks: The tasks of the configuration.
     """
-    sampler = sampler or TripletSampler(default_experts())
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
         if isinstance(result, Clip):
-            yield CheckedClip(name, "", result.num_frames, (*_attributes(sampler, result), *_tasks(tasks, result)))
+            yield CheckedClip(name, "", result.num_frames, _topics(tasks, result))
         else:
             yield CheckedClip(name, str(result))
 
 
-def _attributes(sampler: TripletSampler, clip: Clip) -> tuple[str, ...]:
-    return tuple(sorted({sampler.experts[one.expert_index].attribute.name for one in sampler.askable(clip)}))
-
-
-def _tasks(tasks: Sequence[Task | MotionContrast], clip: Clip) -> tuple[str, ...]:
-    able = (task.name for task in tasks if isinstance(task, Task) and serves(task, clip))
-    return tuple(sorted(set(able)))
+def _topics(tasks: Sequence[Task], clip: Clip) -> tuple[str, ...]:
+    """What the tasks can ask about a clip."""
+    found = ((task, task.survey(clip)) for task in tasks)
+    return tuple(sorted({topic for task, survey in found if survey is not None for topic in task.topics(survey)}))
 
 
 def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
 from remot.errors import AnnotationError
-from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Reference, ReferencedQuestion, Slot
+from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Question, Reference, Slot
 
 #: Longest line that is read, in bytes.
 MAX_LINE_BYTES = 16 * 2**20
@@ -30,7 +30,7 @@ class OfflineRow:
     where: str
     line: int
     completion: str
-    question: ReferencedQuestion
+    question: Question
 
 
 def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
@@ -90,7 +90,7 @@ def row_from(where: str, number: int, row: object) -> OfflineRow:
             msg = f"{where}: {key} has to be a text, not {type(value).__name__}"
             raise AnnotationError(msg, reason="malformed" if key in held else "missing")
     reference, slots = reference_from(f"{where}: reference", held.get("reference"))
-    question = ReferencedQuestion(
+    question = Question(
         prompt_id=str(prompt_id),
         text="",
         slots=slots,

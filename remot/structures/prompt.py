@@ -1,12 +1,14 @@
 """What is asked about a clip: labels, triplets, questions and batches of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from remot.answers import LETTERS, render_response
 from remot.structures.clip import Clip
+from remot.structures.references import Reference
 from remot.structures.video import Video
 
 
@@ -58,8 +60,16 @@ class MaskOf:
     subject: str
 
 
+class PictureEdit(ABC):
+    """Any other change of a decoded image, a function of the image alone; a frozen record."""
+
+    @abstractmethod
+    def __call__(self, picture: Tensor) -> Tensor:
+        """The changed picture, uint8 [3, H, W] like ``picture``; the same for the same picture."""
+
+
 #: What is done to a decoded picture before it is shown.
-PictureTransform = Warp | MaskOf
+PictureTransform = Warp | MaskOf | PictureEdit
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +86,7 @@ class Triplet:
     """
 
     clip: Clip
-    frame_indices: tuple[int, int, int]
+    frame_indices: tuple[int, ...]
     labels: tuple[MotionLabel, ...]
     negative: str = "retrieval"
     transforms: tuple[PictureTransform | None, ...] = (None, None, None)
@@ -114,6 +124,9 @@ class Question:
         reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
         format: How it is asked, such as ``multiple_choice``.
         target: The response of a perfect policy, if it is more than the reasoning and the solution; else "".
+        task: Name of the task, by which rewards and scores are chosen; "" for a question from elsewhere.
+        reference: What completions are compared with, where that is more than the letters of the slots.
+        key_times: Element of an answer that names the times to look at again, such as ``glue``; "" if the frames stay.
     """
 
     prompt_id: str
@@ -124,6 +137,9 @@ class Question:
     reasoning: str = ""
     format: str = "multiple_choice"
     target: str = ""
+    task: str = ""
+    reference: Reference | None = None
+    key_times: str = ""
 
     @property
     def response(self) -> str:
@@ -141,6 +157,35 @@ class Question:
     def solution(self) -> str:
         """The right letters in order, or the right numbers separated by commas."""
         return (", " if self.asks_numbers else "").join(slot.gold for slot in self.slots)
+
+
+def reference_of(question: Question) -> Reference:
+    """What to compare answers to ``question`` with: its reference, else its letters, else nothing at all."""
+    if question.reference is not None:
+        return question.reference
+    return Reference(answer=question.solution) if question.slots else Reference()
+
+
+def with_counterparts(
+    question: Question, completions: Iterable[str], answer_map: Mapping[str, str] | None = None, change: str = ""
+) -> Question:
+    """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
+
+    Args:
+        question: Any question.
+        completions: Completions of the same policy for a changed input.
+        answer_map: How the change carries over to answers; the reference's own if None.
+        change: Name of the change.
+    """
+    reference = replace(reference_of(question), counterparts=tuple(completions), change=change)
+    if answer_map is not None:
+        reference = replace(reference, answer_map=answer_map)
+    return replace(question, reference=reference)
+
+
+def task_of(question: Question) -> str:
+    """Name of the task of ``question``: its own, else how it is asked."""
+    return question.task or question.format
 
 
 class PromptBatch:

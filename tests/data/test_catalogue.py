@@ -11,7 +11,7 @@ from remot.data import catalogue_file
 from remot.data.annotations.native import NativeReader
 from remot.data.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, take_stock
 from remot.data.catalogue_file import catalogue_path, load_catalogue, save_catalogue
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw, default_experts
 from remot.data.negatives import Mirror, Retrieval
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
@@ -47,7 +47,7 @@ def counting_reader():
 
 
 def prompts(folder, reader=None, **settings):
-    data = TripletDataModule(str(folder), reader, num_test_prompts=6, num_val_prompts=6, **settings)
+    data = MotionDataModule(str(folder), reader, num_test_prompts=6, num_val_prompts=6, **settings)
     data.setup()
     test = data.datasets["test"]
     return [
@@ -134,7 +134,7 @@ def test_bad_clips_are_counted_with_their_reason_and_kept(folder, monkeypatch):
     with pytest.raises((AnnotationError, DecodeError)):
         prompts(folder)
     for _ in range(2):
-        data = TripletDataModule(str(folder), on_bad_clip="skip")
+        data = MotionDataModule(str(folder), on_bad_clip="skip")
         with pytest.warns(UserWarning, match="2 bad clips are left out"):
             data.setup()
         assert sorted(fault.reason for fault in data.catalogue.faults) == ["missing media", "pose"]

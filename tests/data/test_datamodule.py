@@ -7,7 +7,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw
 from remot.data.splits import split_by_scene
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
@@ -26,7 +26,7 @@ def make(root, **settings):
         "num_val_prompts": 5,
         "num_test_prompts": 3,
     } | settings
-    data = TripletDataModule(root, **settings)
+    data = MotionDataModule(root, **settings)
     data.setup()
     return data
 
@@ -204,7 +204,7 @@ def test_nothing_usable(tmp_path):
 
 def test_settings_come_from_a_configuration_file():
     parser = ArgumentParser()
-    parser.add_subclass_arguments(TripletDataModule, "data")
+    parser.add_subclass_arguments(MotionDataModule, "data")
     expert = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 12.0}}
     given = {
         "batch_size": 4,
@@ -212,7 +212,7 @@ def test_settings_come_from_a_configuration_file():
         "on_bad_clip": "skip",
     }
     settings = parser.parse_object(
-        {"data": {"class_path": "remot.data.datamodule.TripletDataModule", "init_args": given}}
+        {"data": {"class_path": "remot.data.datamodule.MotionDataModule", "init_args": given}}
     )
     data = parser.instantiate(settings).data
     assert [type(expert) for expert in data.sampler.experts] == [CameraYaw, CameraPitch]
@@ -222,7 +222,7 @@ def test_settings_come_from_a_configuration_file():
 
 def test_a_batch_larger_than_an_epoch():
     with pytest.raises(ConfigError, match="batch_size is 9 and num_train_prompts_per_epoch 8"):
-        TripletDataModule(batch_size=9, num_train_prompts_per_epoch=8)
+        MotionDataModule(batch_size=9, num_train_prompts_per_epoch=8)
 
 
 def test_scenes_that_are_alone_in_their_stratum_are_divided_together():

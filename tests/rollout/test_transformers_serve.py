@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers.utils.import_utils import is_serve_available
 
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.errors import EngineError
 from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource, VLMPolicy
@@ -69,7 +69,7 @@ def engine(url, tmp_path):
 @pytest.fixture(scope="module")
 def batch():
     """Two held-out prompts of the embedded clips."""
-    data = TripletDataModule(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
+    data = MotionDataModule(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
     data.setup()
     return next(iter(data.test_dataloader()))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError
 from remot.losses import GRPOLoss
 from remot.motion import CONSISTENT_TRIPLES
@@ -146,7 +146,7 @@ def test_maps_undo_themselves(operation):
 
 def test_real_prompts():
     """Of the embedded clips every question about motion can be reversed and have its options exchanged."""
-    data = TripletDataModule(root=None, batch_size=64)
+    data = MotionDataModule(root=None, batch_size=64)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     for question, images in zip(batch.questions, batch.images, strict=True):

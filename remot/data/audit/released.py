@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from remot.data.audit.blind import score_blind
-from remot.data.audit.report import Audit
+from remot.data.audit.checkers import letter_guesses
+from remot.data.audit.report import Audit, LabelFigures, TaskFigures
 from remot.data.released import read_released
 from remot.structures import Question
 
@@ -21,21 +21,24 @@ def audit_released(file: Path, num_prompts: int | None = None) -> Audit:
     """
     questions = [prompt.question for prompt in read_released(file)][:num_prompts]
     tuples = Counter(answers_of(question) for question in questions if question.slots)
-    return Audit(
-        split=file.name,
+    judged = [question for question in questions if question.slots]
+    figures = TaskFigures(
+        name=file.name,
         num_prompts=len(questions),
+        num_checked=0,
         wrong=[],
-        letters=[],
-        impossible=[],
-        attributes={},
-        tuples=dict(sorted(tuples.items())),
-        num_possible=0,
-        blind=score_blind([question for question in questions if question.slots]),
-        scenes={},
-        shared_scenes=[],
-        num_frames=0,
-        duplicates=[],
+        num_wrong=0,
+        needs="lettered options",
+        num_clips=0,
+        num_serving=0,
+        refusals={},
+        num_looked_at=0,
+        answers={},
+        quantiles=None,
+        guesses=letter_guesses(judged),
+        labels=LabelFigures({}, [], [], [], dict(sorted(tuples.items())), 0),
     )
+    return Audit(file.name, len(questions), [figures], scenes={}, shared_scenes=[], num_frames=0, duplicates=[])
 
 
 def answers_of(question: Question) -> str:

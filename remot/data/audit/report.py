@@ -1,16 +1,108 @@
-"""One audit of a data module: its figures, as a record."""
+"""The figures of an audit: of each task and of the splits, as a record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from remot.data.audit.blind import BlindScores
-from remot.data.audit.clauses import folder_clauses, split_clauses
 from remot.data.audit.leaks import Duplicate
+from remot.data.audit.tasks.guessing import Guesses
 from remot.data.audit.truth import WrongLabel
 
 #: How many of a kind are named in a record.
 MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """What was found of the labels and answers of motion-contrast prompts.
+
+    Args:
+        attributes: Labels checked of each attribute; empty where there are no annotations to check them against.
+        wrong: Labels that the annotations contradict.
+        letters: What is wrong with the letters in the text, one sentence each.
+        impossible: Prompts whose answers cannot be true together.
+        tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
+        num_possible: Number of tuples that can be true together.
+    """
+
+    attributes: Mapping[str, int]
+    wrong: Sequence[WrongLabel]
+    letters: Sequence[str]
+    impossible: Sequence[str]
+    tuples: Mapping[str, int]
+    num_possible: int
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        return {
+            "checked_labels": sum(self.attributes.values()),
+            "labels_by_attribute": dict(self.attributes),
+            "wrong_labels": len(self.wrong),
+            "wrong_examples": [_wrong_record(one) for one in self.wrong[:MAX_NAMED]],
+            "wrong_letters": len(self.letters),
+            "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
+            "impossible_answers": len(self.impossible),
+            "answer_tuples": dict(self.tuples),
+            "possible_answer_tuples": self.num_possible,
+        }
+
+
+@dataclass(frozen=True)
+class TaskFigures:
+    """What was found of one task.
+
+    Args:
+        name: The task; a second one of the same name has a number behind it.
+        num_prompts: Prompts of it.
+        num_checked: Those of which a second computation exists.
+        wrong: What is wrong with their labels, references, texts or responses, one sentence for each fault.
+        num_wrong: Prompts with a fault.
+        needs: The annotation it needs, in words.
+        num_clips: Clips of the split.
+        num_serving: Those that have what it needs.
+        refusals: How often something is ``asked`` or refused, by reason, over some of these clips.
+        num_looked_at: How many of them.
+        answers: How often each answer is right, the most frequent first: words of options, words or numbers.
+        quantiles: Least, quarter, half, three quarters and greatest of numbers, of seconds, or of shares of the
+            image that boxes cover; None for letters and words.
+        guesses: What can be guessed without images.
+        labels: Labels and letters, of motion-contrast prompts.
+    """
+
+    name: str
+    num_prompts: int
+    num_checked: int
+    wrong: Sequence[str]
+    num_wrong: int
+    needs: str
+    num_clips: int
+    num_serving: int
+    refusals: Mapping[str, int]
+    num_looked_at: int
+    answers: Mapping[str, int]
+    quantiles: tuple[float, ...] | None
+    guesses: Sequence[Guesses]
+    labels: LabelFigures | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        return {
+            "task": self.name,
+            "num_prompts": self.num_prompts,
+            "checked": self.num_checked,
+            "not_checked": self.num_prompts - self.num_checked,
+            "wrong_prompts": self.num_wrong,
+            "wrong_examples": list(self.wrong[:MAX_NAMED]),
+            "needs": self.needs,
+            "clips": self.num_clips,
+            "clips_with_what_it_needs": self.num_serving,
+            "clips_looked_at_for_refusals": self.num_looked_at,
+            "refusals": dict(self.refusals),
+            "answers": dict(self.answers),
+            "quantiles": None if self.quantiles is None else list(self.quantiles),
+            "guesses": [one.record() for one in self.guesses],
+            "labels": None if self.labels is None else self.labels.record(),
+        }
 
 
 @dataclass(frozen=True)
@@ -20,78 +112,82 @@ class Audit:
     Args:
         split: The split whose prompts were checked.
         num_prompts: How many.
-        wrong: Labels that the annotations contradict.
-        letters: What is wrong with the letters in the text, one sentence each.
-        impossible: Prompts whose answers cannot be true together.
-        attributes: Labels of each attribute.
-        tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
-        num_possible: Number of tuples that can be true together.
-        blind: Shares of right letters without a picture; None if there are fewer than two prompts with letters.
+        tasks: Figures of each task.
         scenes: Number of scenes of each split.
         shared_scenes: Scenes that are in two splits.
-        num_frames: Pictures compared between splits; plain ones are not.
-        duplicates: Pairs of pictures in two splits that are the same.
-        pictures: Built pictures that are not what the source shows, one sentence each.
-        num_pictures: Built pictures that were compared with the source.
+        num_frames: Images compared between splits; plain ones are not.
+        duplicates: Pairs of images in two splits that are the same.
         facts: What built prompts say about their clips that is not so, one sentence each.
+        images: Built images that are not what the source shows, one sentence each.
+        num_images: Built images that were compared with the source.
     """
 
     split: str
     num_prompts: int
-    wrong: Sequence[WrongLabel]
-    letters: Sequence[str]
-    impossible: Sequence[str]
-    attributes: dict[str, int]
-    tuples: dict[str, int]
-    num_possible: int
-    blind: BlindScores | None
-    scenes: dict[str, int]
+    tasks: Sequence[TaskFigures]
+    scenes: Mapping[str, int]
     shared_scenes: Sequence[str]
     num_frames: int
     duplicates: Sequence[Duplicate]
-    pictures: Sequence[str] = ()
-    num_pictures: int = 0
     facts: Sequence[str] = ()
+    images: Sequence[str] = ()
+    num_images: int = 0
+
+    @property
+    def num_checked(self) -> int:
+        """Prompts of which a second computation exists."""
+        return sum(task.num_checked for task in self.tasks)
+
+    @property
+    def labels(self) -> list[LabelFigures]:
+        """The labels of each task that labels pairs of frames."""
+        return [task.labels for task in self.tasks if task.labels is not None]
+
+    @property
+    def blind(self) -> Guesses | None:
+        """What can be guessed of the letters of the first task with labels; None if there is nothing to guess."""
+        found = [guesses for task in self.tasks if task.labels is not None for guesses in task.guesses]
+        return found[0] if found else None
 
     @property
     def faults(self) -> list[str]:
         """What makes the data unfit, one clause for each kind, the first of the kind named."""
-        found = []
-        if self.wrong:
-            found.append(f"{len(self.wrong)} labels are wrong, such as {describe(self.wrong[0])}")
-        if self.letters:
-            found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
-        if self.impossible:
-            found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
-        found += folder_clauses(self.facts, self.pictures)
-        found += split_clauses(self.shared_scenes, self.duplicates)
+        found = [
+            f"{task.num_wrong} prompts of {task.name} are wrong, such as {task.wrong[0]}"
+            for task in self.tasks
+            if task.wrong
+        ]
+        if self.facts:
+            found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
+        if self.images:
+            found.append(f"{len(self.images)} images are wrong, such as {self.images[0]}")
+        if self.shared_scenes:
+            found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
+        if self.duplicates:
+            both = self.duplicates[0].first, self.duplicates[0].second
+            places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in both)
+            found.append(f"{len(self.duplicates)} pairs of images are the same in two splits, such as {places}")
         return found
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values; what is not known is None."""
         blind = self.blind
         return {
-            "checked_labels": sum(self.attributes.values()),
-            "wrong_labels": len(self.wrong),
+            "checked_labels": sum(sum(one.attributes.values()) for one in self.labels),
+            "wrong_labels": sum(len(one.wrong) for one in self.labels),
             "blind_accuracy": None if blind is None else blind.by_model[blind.best],
             "chance": None if blind is None else blind.chance,
             "duplicate_frames_across_splits": len(self.duplicates),
-            "answer_tuples": self.tuples,
-            "possible_answer_tuples": self.num_possible,
+            "checked_prompts": self.num_checked,
+            "not_checked_prompts": self.num_prompts - self.num_checked,
+            "wrong_prompts": sum(task.num_wrong for task in self.tasks),
             "split": self.split,
             "num_prompts": self.num_prompts,
-            "labels_by_attribute": self.attributes,
-            "wrong_examples": [_wrong_record(one) for one in self.wrong[:MAX_NAMED]],
-            "wrong_letters": len(self.letters),
-            "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
-            "impossible_answers": len(self.impossible),
+            "tasks": [task.record() for task in self.tasks],
             "wrong_facts": len(self.facts),
-            "wrong_pictures": len(self.pictures),
-            "compared_pictures": self.num_pictures,
-            "blind_models": {} if blind is None else blind.by_model,
-            "blind_halved_by": None if blind is None else blind.halved_by,
-            "blind_standard_errors": {} if blind is None else blind.standard_errors,
-            "num_scenes": self.scenes,
+            "wrong_images": len(self.images),
+            "compared_images": self.num_images,
+            "num_scenes": dict(self.scenes),
             "scenes_in_two_splits": list(self.shared_scenes),
             "compared_frames": self.num_frames,
             "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
@@ -103,7 +199,7 @@ def describe(wrong: WrongLabel) -> str:
     first, second = wrong.frames
     subject = f" of {wrong.subject}" if wrong.subject else ""
     return (
-        f"clip {wrong.clip_id}, frames {first} to {second}: {wrong.attribute}{subject} is said to be {wrong.said}, "
+        f"clip {wrong.clip_id}, frames {first} to {second}: the label of {wrong.attribute}{subject} is {wrong.said}, "
         f"should be {wrong.should_be} (measured {wrong.measured:+.3g})"
     )
 

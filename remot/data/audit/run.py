@@ -1,169 +1,124 @@
-"""The audit of triplets that a run would be trained on."""
+"""The audit of prompts that a run would be trained on."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
-from remot.data.audit.blind import score_blind
+import numpy as np
+
+from remot.data.audit.checkers import ClipCounts, TaskChecker, checker_of
 from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
-from remot.data.audit.letters import wrong_letters
-from remot.data.audit.report import Audit
-from remot.data.audit.truth import Limits, WrongLabel, wrong_labels
-from remot.data.audit.tuples import answer_tuple, possible_tuples
-from remot.data.datamodule import TripletDataModule
-from remot.data.datasets.prompts import TripletDataset
-from remot.data.experts import Expert
-from remot.data.templates import Wordings
+from remot.data.audit.report import Audit, TaskFigures
+from remot.data.audit.tasks.prompt import AskedPrompt
+from remot.data.datamodule import MotionDataModule
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import TaskDataset
 from remot.errors import ConfigError
-from remot.structures import Clip, Question, Triplet
+from remot.seeding import numpy_generator
+from remot.structures import Clip
 
-#: Told what is being done, how much of it is done, and how much there is.
+#: Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-#: Size of the pictures in pixels given to the writer of questions. Only the reasoning depends on it, which is not
-#: audited; the true size would take decoding.
-_PICTURE_SIZE = (1, 1)
-
-
-@dataclass
-class Findings:
-    """What the prompts show, gathered one by one.
-
-    Args:
-        limits: Settings of the experts, by attribute.
-        wordings: The texts the prompts were written with.
-    """
-
-    limits: Mapping[str, Sequence[Limits]]
-    wordings: Wordings
-    questions: list[Question] = field(default_factory=list)
-    wrong: list[WrongLabel] = field(default_factory=list)
-    letters: list[str] = field(default_factory=list)
-    impossible: list[str] = field(default_factory=list)
-    attributes: Counter[str] = field(default_factory=Counter)
-    tuples: Counter[str] = field(default_factory=Counter)
-    possible: set[str] = field(default_factory=set)
-    pictures: list[str] = field(default_factory=list)
-    num_pictures: int = 0
-    num_wrong: int = 0
-    facts: list[str] = field(default_factory=list)
-
-    def take(self, triplet: Triplet, question: Question) -> None:
-        """Check one prompt."""
-        self.questions.append(question)
-        before = self._num_faults
-        attribute = triplet.labels[0].attribute
-        self.wrong += wrong_labels(triplet, self.limits.get(attribute, []))
-        self.letters += wrong_letters(question, triplet, self.wordings)
-        self.attributes.update(label.attribute for label in triplet.labels)
-        asked = triplet.labels if question.format == "comparative" else [slot.label for slot in question.slots]
-        answers, possible = answer_tuple(asked), possible_tuples(attribute, len(asked))
-        self.tuples[answers] += 1
-        self.possible |= possible
-        if answers not in possible:
-            self.impossible.append(f"{question.prompt_id} has {answers}")
-        self.num_wrong += self._num_faults > before
-
-    @property
-    def _num_faults(self) -> int:
-        return len(self.wrong) + len(self.letters) + len(self.impossible)
-
-
-def limits_of(experts: Sequence[Expert]) -> dict[str, list[Limits]]:
-    """The settings of ``experts``, by attribute."""
-    limits: dict[str, list[Limits]] = {}
-    for expert in experts:
-        limits.setdefault(expert.attribute.name, []).append(Limits.of(expert))
-    return limits
+#: Clips of a split whose refusals are counted, spread over it.
+MAX_CLIPS = 200
+#: Size of the images in pixels given to the writer of questions. Only the reasoning of triplets depends on it, which is
+#: not audited; the true size would take decoding.
+_IMAGE_SIZE = (1, 1)
 
 
 def audit_data(
-    data: TripletDataModule,
-    num_triplets: int = 2000,
+    data: MotionDataModule,
+    num_prompts: int = 2000,
     split: str = "train",
     frames_per_clip: int = 4,
-    progress: Progress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Audit:
-    """Build prompts as a run would, and check them and the splits.
+    """Build prompts of all tasks as a run would, and check them and the splits.
 
     Args:
         data: The data module of the run.
-        num_triplets: Prompts to check, from the first one on.
+        num_prompts: Prompts to check, from the first one on.
         split: Where to take them from.
-        frames_per_clip: Pictures of each clip to compare between the splits.
-        progress: Told what is being done and how far it is.
+        frames_per_clip: Images of each clip to compare between the splits.
+        on_progress: Called with what is being done and how far it is.
 
     Raises:
         ConfigError: If there is no such split or nothing is to be checked.
-        DecodeError: If a picture cannot be decoded.
+        DecodeError: If an image cannot be decoded.
     """
     data.require_clips("audit the folder of these prompts instead: remot data audit DIR")
     data.setup()
-    if num_triplets < 1 or split not in data.datasets:
-        msg = f"{num_triplets} triplets of the {split} split: ask for at least 1 of {', '.join(data.datasets)}"
+    if num_prompts < 1 or split not in data.mixed:
+        msg = f"{num_prompts} prompts of the {split} split: ask for at least 1 of {', '.join(data.mixed)}"
         raise ConfigError(msg)
+    mixed = data.mixed[split]
+    checkers: dict[int, TaskChecker] = {part.task_index: checker_of(part.task) for part in mixed.parts}
+    for address in range(num_prompts):
+        asked = asked_at(mixed, address)
+        checkers[mixed.part(address)[0].task_index].take(asked)
+        on_progress("checking labels and references", address + 1, num_prompts)
+    names = numbered([part.task.name for part in mixed.parts])
+    tasks = [
+        checkers[part.task_index].figures(name, _clip_counts(part), part.seed)
+        for name, part in zip(names, mixed.parts, strict=True)
+    ]
+    return audit_of(tasks, split, {name: one.clips for name, one in data.mixed.items()}, frames_per_clip, on_progress)
 
-    def told(done: int) -> None:
-        progress("checking labels", done, num_triplets)
 
-    found = findings_of(data.datasets[split], range(num_triplets), told)
-    return audit_of(
-        found, split, {name: one.clips for name, one in data.datasets.items()}, data.seed, frames_per_clip, progress
+def asked_at(mixed: MixedDataset, address: int) -> AskedPrompt:
+    """The prompt at an address as the audit sees it; decodes nothing unless the task has to look at images."""
+    part, within = mixed.part(address)
+    clip, plan = part.plan(within)
+    question = mixed.named(address, part.question(within, clip, plan, _IMAGE_SIZE))
+    return AskedPrompt(
+        clip=clip,
+        frames=plan.frame_indices,
+        question=question,
+        task=part.task,
+        as_video=plan.as_video,
+        transforms=plan.frame_transforms,
+        labels=plan.labels,
+        negative=plan.negative,
+        verdict=plan.verdict,
     )
 
 
 def audit_of(
-    found: Findings,
+    tasks: Sequence[TaskFigures],
     split: str,
     splits: Mapping[str, Sequence[Clip]],
-    seed: int,
     frames_per_clip: int = 4,
-    progress: Progress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Audit:
-    """The figures of prompts that have been checked, and of the splits.
+    """The figures of tasks, with those of the splits.
 
     Args:
-        found: What the prompts show.
-        split: The split they are of.
+        tasks: What was found of each.
+        split: Split of the prompts.
         splits: Clips of each split.
-        seed: Names the halves that blind models are fitted to.
-        frames_per_clip: Pictures of each clip to compare between the splits.
-        progress: Told what is being done and how far it is.
+        frames_per_clip: Images of each clip to compare between the splits.
+        on_progress: Called with what is being done and how far it is.
     """
     num_clips = sum(map(len, splits.values()))
-    prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
+    prints = print_frames(splits, frames_per_clip, lambda done: on_progress("comparing images", done, num_clips))
     return Audit(
         split=split,
-        num_prompts=len(found.questions),
-        wrong=found.wrong,
-        letters=found.letters,
-        impossible=found.impossible,
-        attributes=dict(sorted(found.attributes.items())),
-        tuples={answers: found.tuples[answers] for answers in sorted(found.possible | set(found.tuples))},
-        num_possible=len(found.possible),
-        blind=score_blind(found.questions, seed),
+        num_prompts=sum(task.num_prompts for task in tasks),
+        tasks=tasks,
         scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
         shared_scenes=scenes_in_two_splits(splits),
         num_frames=len(prints),
         duplicates=duplicates_across_splits(prints),
-        pictures=found.pictures,
-        num_pictures=found.num_pictures,
-        facts=found.facts,
     )
 
 
-def findings_of(
-    dataset: TripletDataset, addresses: Iterable[int], told: Callable[[int], None] = lambda _: None
-) -> Findings:
-    """What some prompts of a split show.
+def numbered(names: Sequence[str]) -> list[str]:
+    """Names of tasks, a second one of the same name with a number behind it."""
+    return [f"{name} {names[:k].count(name) + 1}" if name in names[:k] else name for k, name in enumerate(names)]
 
-    Args:
-        dataset: Makes them.
-        addresses: Which ones.
-        told: Told after each how many are done.
-    """
-    found = Findings(limits_of(dataset.sampler.experts), dataset.writer.wordings)
-    for done, address in enumerate(addresses, 1):
-        triplet = dataset.triplet(address)
-        found.take(triplet, dataset.question(address, triplet, _PICTURE_SIZE))
-        told(done)
-    return found
+
+def _clip_counts(part: TaskDataset) -> ClipCounts:
+    serving = part.serving
+    places = np.unique(np.linspace(0, len(serving) - 1, MAX_CLIPS).astype(int))
+    clips = [part.clips[serving[int(k)]] for k in places]
+    refusals = part.task.refusals(clips, numpy_generator(part.seed, part.split, "refusals", part.task_index))
+    by_count = dict(sorted(refusals.items(), key=lambda one: -one[1]))
+    return ClipCounts(len(part.clips), len(serving), by_count, len(clips))

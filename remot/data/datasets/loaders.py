@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from remot.data.datasets.prompts import Sample
+from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.errors import ConfigError
 from remot.structures import PromptBatch
 
@@ -22,16 +22,29 @@ class AddressLoader(DataLoader[Sample]):
         """Nothing to restore."""
 
 
-def address_loader(dataset: Dataset[Sample], batches: Sampler[list[int]], num_workers: int) -> AddressLoader:
+class _ByAddress(Dataset[Sample]):
+    """A dataset for samplers of addresses, which go beyond an epoch."""
+
+    def __init__(self, dataset: PromptDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, address: int) -> Sample:
+        return self.dataset.prompt(address)
+
+
+def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_workers: int) -> AddressLoader:
     """Batches of prompts.
 
     Args:
-        dataset: Prompts by address.
+        dataset: The prompts.
         batches: Which addresses make which batch.
         num_workers: Processes that decode; the prompts do not depend on it.
     """
     return AddressLoader(
-        dataset,
+        _ByAddress(dataset),
         batch_sampler=batches,
         collate_fn=collate_prompts,
         num_workers=num_workers,

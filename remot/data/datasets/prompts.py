@@ -1,24 +1,20 @@
-"""Prompts by number: the same number is the same prompt, whoever asks and however often."""
+"""Map-style datasets of prompts; an index or address deterministically identifies a prompt."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from remot.data.formats import QuestionFormat
-from remot.data.questions import QuestionWriter
-from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
-from remot.data.transforms import read_pictures
-from remot.errors import ConfigError, EmptySplitError
-from remot.seeding import numpy_generator
-from remot.structures import Clip, Question, Triplet, Video
-
-#: Triplets drawn for a prompt until the format wished for can ask about one.
-MAX_DRAWS = 200
+from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
+from remot.data.transforms import show
+from remot.data.video import read_frames
+from remot.errors import ConfigError, DecodeError
+from remot.structures import Clip, CloserLook, Question, Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +22,10 @@ class Sample:
     """One prompt.
 
     Args:
-        images: Its pictures, uint8 tensors [3, H, W].
+        images: Its images, uint8 tensors [3, H, W].
         question: What is asked about them.
         clip_id: Where they come from.
-        videos: Its videos, shown after the pictures.
+        videos: Its videos, shown after the images.
     """
 
     images: Sequence[Tensor]
@@ -37,129 +33,185 @@ class Sample:
     clip_id: str
     videos: Sequence[Video] = ()
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(tuple(image.shape)) for image in self.images)
+        return f"Sample({self.question.prompt_id!r}, images=[{shapes}], videos={list(self.videos)})"
 
-class TripletDataset(Dataset[Sample]):
-    """Motion-contrast prompts made from annotated clips.
 
-    An item's number is an *address*: any integer from 0, with no end. Address ``a`` is prompt ``a % num_prompts`` of
-    epoch ``a // num_prompts``, so later epochs hold new prompts and resuming means asking for later addresses. The
-    prompt is a function of (seed, split, address) alone.
+class PromptDataset(Dataset[Sample], ABC):
+    """Prompts of one split. An index is a prompt of the first epoch, and iteration ends after it.
 
-    Attributes take turns: each run of as many addresses as there are attributes holds every attribute once.
+    Beyond an epoch prompts have *addresses*, any integer from 0 without end: address ``a`` is prompt ``a % len(self)``
+    of epoch ``a // len(self)``. Later epochs hold new prompts, and resuming means asking for later addresses.
 
     Args:
-        clips: The clips of this split.
-        sampler: Finds triplets.
-        writer: Makes questions of them.
         split: Name of the split, part of every prompt's name and random stream.
         num_prompts: Prompts in an epoch.
-        seed: Names the random streams.
-        balance_by: Over what answers are balanced, see :class:`remot.data.tasks.motion_contrast.balancing.TripletIndex`.
-        askables: What can be asked about each clip, if that is known already.
 
     Raises:
-        EmptySplitError: If no triplet can be built from ``clips``.
+        ConfigError: If there is to be no prompt.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        sampler: TripletSampler,
-        writer: QuestionWriter,
-        split: str,
-        num_prompts: int,
-        seed: int = 0,
-        balance_by: BalanceBy = "attribute",
-        askables: Sequence[Sequence[Askable]] | None = None,
-    ) -> None:
+    def __init__(self, split: str, num_prompts: int) -> None:
         if num_prompts < 1:
-            msg = f"the {split} split is asked for {num_prompts} prompts; ask for at least 1"
+            msg = f"the {split} split has {num_prompts} prompts; ask for at least 1"
             raise ConfigError(msg)
-        self.clips = clips
-        self.sampler = sampler
-        self.writer = writer
         self.split = split
         self.num_prompts = num_prompts
-        self.seed = seed
-        self.index = TripletIndex(self.clips, sampler, balance_by, askables)
-        if not self.index.attributes:
-            msg = (
-                f"no triplet can be built from the {len(self.clips)} clips of the {split} split: no three frames are "
-                "clearly still or clearly moved under any expert; lower salient_min, raise still or add clips"
-            )
-            raise EmptySplitError(msg)
 
     def __len__(self) -> int:
         return self.num_prompts
 
-    def renamed(self, split: str) -> Self:
-        """The same clips under a name with random streams of its own."""
+    def __getitem__(self, index: int) -> Sample:
+        """The prompt at an index of the first epoch.
+
+        Raises:
+            IndexError: If it lies outside the epoch; :meth:`prompt` takes addresses beyond.
+        """
+        if not 0 <= index < len(self):
+            msg = f"index {index} is outside an epoch of {len(self)} prompts; prompt(address) takes addresses beyond it"
+            raise IndexError(msg)
+        return self.prompt(index)
+
+    @abstractmethod
+    def prompt(self, address: int) -> Sample:
+        """The prompt at an address.
+
+        Raises:
+            DecodeError: If an image cannot be decoded.
+        """
+
+    def prompt_id(self, address: int) -> str:
+        """Name of the prompt at an address."""
+        epoch, number = divmod(address, self.num_prompts)
+        return f"{self.split}/{epoch}/{number}"
+
+    def with_split(self, split: str) -> Self:
+        """The same clips under another name, which has random streams of its own."""
         renamed = copy.copy(self)
         renamed.split = split
         return renamed
 
-    def __getitem__(self, address: int) -> Sample:
-        triplet = self.triplet(address)
-        return self.sample(address, triplet)
 
-    def sample(self, address: int, triplet: Triplet) -> Sample:
-        """The prompt ``address`` about ``triplet``, which is what :meth:`triplet` gives for it.
+class TaskDataset(PromptDataset):
+    """Prompts of one task about annotated clips; a function of (seed, split, task index, address) alone.
+
+    Args:
+        task: What is asked.
+        clips: The clips of this split.
+        surveys: What the task found in each, see :meth:`Task.survey`.
+        split: Name of the split.
+        num_prompts: Prompts in an epoch.
+        seed: Seed of the random streams.
+        task_index: Position of the task among those of the run, part of the random streams.
+
+    Raises:
+        EmptySplitError: If the task can ask about none of the clips.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        clips: Sequence[Clip],
+        surveys: Sequence[Survey | None],
+        split: str,
+        num_prompts: int,
+        seed: int = 0,
+        task_index: int = 0,
+    ) -> None:
+        super().__init__(split, num_prompts)
+        self.task = task
+        self.clips = clips
+        self.surveys = tuple(surveys)
+        self.seed = seed
+        self.task_index = task_index
+        self.index = task.index(clips, self.surveys, split)
+
+    @property
+    def serving(self) -> list[int]:
+        """Numbers of the clips that the task can ask about."""
+        return [number for number, survey in enumerate(self.surveys) if survey is not None]
+
+    def prompt(self, address: int) -> Sample:
+        """The prompt at an address."""
+        return self.sample(address, *self.plan(address))
+
+    def plan(self, address: int) -> tuple[Clip, TaskPlan]:
+        """Clip and plan of a prompt; decodes nothing unless the task has to look at images.
 
         Raises:
-            DecodeError: If a picture cannot be decoded.
+            ConfigError: If nothing can be asked about any clip that is drawn.
         """
-        pictures = read_pictures(triplet, self.writer.num_pictures(triplet))
-        question = self.question(address, triplet, picture_size=pictures.decoded_size)
-        return Sample(images=pictures.shown, question=question, clip_id=triplet.clip.clip_id)
+        return self.index.plan(self._seed_of(address))
 
-    def triplet(self, address: int) -> Triplet:
-        """The frames and labels behind a prompt; decodes nothing unless a negative looks at pictures.
+    def _seed_of(self, address: int) -> PromptSeed:
+        return PromptSeed(self.seed, self.split, address, self.task_index)
+
+    def sample(self, address: int, clip: Clip, plan: TaskPlan) -> Sample:
+        """The prompt of a plan that :meth:`plan` gives for ``address``.
 
         Raises:
-            ConfigError: If none of the formats can ask about what is drawn.
+            DecodeError: If an image cannot be decoded, or frames of a video differ in size.
         """
-        generator = numpy_generator(self.seed, self.split, address, "triplet")
-        fallback: Triplet | None = None
-        for _ in range(MAX_DRAWS):
-            entry, pattern = self.index.draw(self.attribute(address), generator)
-            place = entry.expert_index, entry.subject, pattern
-            triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self.writer.grants(self._wish(address), triplet):
-                return triplet
-            fallback = fallback or (triplet if self.writer.fits(triplet) else None)
-        if fallback is not None:
-            return fallback
-        msg = (
-            f"no question of the formats {', '.join(one.name for one in self.writer.formats)} can be asked about "
-            f"{self.attribute(address)} in {MAX_DRAWS} tries; add a format or leave the expert out"
-        )
-        raise ConfigError(msg)
+        decoded = read_frames(clip, plan.frame_indices)
+        size = decoded[0].shape[2], decoded[0].shape[1]
+        shown = [
+            show(image, transform, clip, frame)
+            for image, transform, frame in zip(decoded, plan.frame_transforms, plan.frame_indices, strict=True)
+        ]
+        question = self.question(address, clip, plan, size)
+        if not plan.as_video:
+            return Sample(shown, question, clip.clip_id)
+        if any(image.shape != shown[0].shape for image in shown):
+            msg = f"clip {clip.clip_id}: its images differ in size, and make no video; set frames.as_video to false"
+            raise DecodeError(msg)
+        times = tuple(float(clip.pts_seconds[frame]) for frame in plan.frame_indices)
+        return Sample((), question, clip.clip_id, [Video(torch.stack(shown), times)])
 
-    def question(self, address: int, triplet: Triplet, picture_size: tuple[int, int]) -> Question:
-        """The text and right answers of a prompt.
+    def question(self, address: int, clip: Clip, plan: TaskPlan, image_size: ImageSize) -> Question:
+        """Text and reference of a prompt.
 
         Args:
-            address: Its number.
-            triplet: What :meth:`triplet` gives for ``address``.
-            picture_size: Width and height of the clip's pictures in pixels; only the reasoning depends on it.
+            address: Its address.
+            clip: Its clip.
+            plan: What :meth:`plan` gives for ``address``.
+            image_size: Width and height of the clip's images in pixels; only the reasoning depends on it.
         """
-        epoch, number = divmod(address, self.num_prompts)
-        label = triplet.labels[0]
-        return self.writer.write(
-            triplet,
-            prompt_id=f"{self.split}/{epoch}/{number}",
-            picture_size=picture_size,
-            generator=numpy_generator(self.seed, self.split, address, "question"),
-            values=self.index.values(label.attribute, label.subject),
-            wish=self._wish(address),
+        return Question(
+            prompt_id=self.prompt_id(address),
+            text=plan.text,
+            slots=plan.slots,
+            domain=clip.domain,
+            scene_id=clip.scene_id,
+            reasoning=plan.reasoning(image_size),
+            format=plan.format or self.task.name,
+            target=plan.response(image_size),
+            task=self.task.name,
+            reference=plan.reference,
+            key_times=self.task.key_times,
         )
 
-    def _wish(self, address: int) -> QuestionFormat:
-        return self.writer.wish(numpy_generator(self.seed, self.split, address, "format"))
+    def resample_frames(self, address: int, look: CloserLook) -> Sample | None:
+        """The same prompt with frames that are dense where ``look`` says; everything else about it stays.
 
-    def attribute(self, address: int) -> str:
-        """The attribute a prompt asks about."""
-        names = self.index.attributes
-        turn, place = divmod(address, len(names))
-        order = numpy_generator(self.seed, self.split, turn, "attributes").permutation(len(names))
-        return names[int(order[place])]
+        Returns:
+            None if the task's frames stay, or would be the same.
+
+        Raises:
+            ConfigError: If the answer of the task is another one for other frames.
+        """
+        if not self.task.key_times:
+            return None
+        _, plan = self.plan(address)
+        index = self.task.closer(look).index(self.clips, self.surveys, self.split)
+        clip, closer = index.plan(self._seed_of(address))
+        if closer.frame_indices == plan.frame_indices:
+            return None
+        if _truth(closer) != _truth(plan):
+            msg = f"the task {self.task.name} has key_times, but its answer depends on the frames shown; leave them out"
+            raise ConfigError(msg)
+        return self.sample(address, clip, closer)
+
+
+def _truth(plan: TaskPlan) -> tuple[str, object]:
+    return plan.response((1, 1)), plan.reference and vars(plan.reference)

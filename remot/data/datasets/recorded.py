@@ -1,4 +1,4 @@
-"""Finished prompts by number."""
+"""Prompts from disk."""
 
 import copy
 from collections.abc import Sequence
@@ -7,9 +7,8 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from remot.data.datasets.prompts import Sample
+from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.data.picture_files import read_picture
 from remot.data.recorded import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
@@ -17,12 +16,8 @@ from remot.seeding import numpy_generator
 from remot.structures import Question, Video
 
 
-class RecordDataset(Dataset[Sample]):
-    """Prompts that were built before.
-
-    An item's number is an *address*, as of :class:`remot.data.datasets.prompts.TripletDataset`: any integer from 0, with no end.
-    Address ``a`` is a prompt of epoch ``a // num_prompts``, and an epoch holds every prompt once. Which one it is
-    depends on (seed, split, address) alone.
+class RecordDataset(PromptDataset):
+    """Prompts that were built before; an epoch holds every prompt once, in an order given by (seed, split, epoch).
 
     Args:
         prompts: What there is.
@@ -47,30 +42,27 @@ class RecordDataset(Dataset[Sample]):
         if not prompts:
             msg = f"the {split} split of the records holds no prompt"
             raise EmptySplitError(msg)
+        super().__init__(split, len(prompts))
         self.prompts = tuple(prompts)
-        self.split = split
         self.seed = seed
         self.shuffled = shuffled
         self.with_pictures = with_pictures
         self.prefix = ""
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
-    def renamed(self, split: str) -> Self:
+    def with_split(self, split: str) -> Self:
         """The same prompts, in orders of their own and named ``split/…``."""
         renamed = copy.copy(self)
         renamed.split, renamed.prefix, renamed._order = split, f"{split}/", (-1, self._order[1])
         return renamed
 
-    def __len__(self) -> int:
-        return len(self.prompts)
-
-    def __getitem__(self, address: int) -> Sample:
+    def prompt(self, address: int) -> Sample:
         """The prompt at an address.
 
         Raises:
             DecodeError: If a picture cannot be read.
         """
-        prompt = self.prompt(address)
+        prompt = self.record(address)
         try:
             images = [read_picture(picture) for picture in prompt.pictures] if self.with_pictures else []
         except DecodeError as error:
@@ -84,7 +76,7 @@ class RecordDataset(Dataset[Sample]):
             raise DecodeError(msg)
         return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
 
-    def prompt(self, address: int) -> RecordedPrompt:
+    def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""
         epoch, number = divmod(address, len(self.prompts))
         return self.prompts[int(self._epoch_order(epoch)[number])]
@@ -95,7 +87,7 @@ class RecordDataset(Dataset[Sample]):
         From the second epoch on its name ends in ``#`` and the epoch's number: no two addresses may share a name, which
         addresses the rollout noise.
         """
-        question, epoch = self.prompt(address).question, address // len(self.prompts)
+        question, epoch = self.record(address).question, address // len(self.prompts)
         suffix = f"#{epoch}" if epoch else ""
         return replace(question, prompt_id=f"{self.prefix}{question.prompt_id}{suffix}")
 

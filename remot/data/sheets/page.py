@@ -4,12 +4,10 @@ import base64
 import html
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
-from remot.data.sheets.choose import SheetRow
-from remot.data.sheets.picture import opened
+from remot.data.sheets.rows import SheetRow
 
 #: Width at which pictures are embedded, in pixels; smaller ones are left as they are.
 MAX_WIDTH = 420
@@ -51,8 +49,7 @@ def _section(row: SheetRow) -> str:
     )
 
 
-def _data_url(picture: Path | Image.Image) -> str:
-    shown = opened(picture)
+def _data_url(shown: Image.Image) -> str:
     if shown.width > MAX_WIDTH:
         shown = shown.resize((MAX_WIDTH, max(1, round(shown.height * MAX_WIDTH / shown.width))))
     buffer = BytesIO()

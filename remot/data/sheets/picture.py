@@ -2,13 +2,10 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
-from remot.data.picture_files import read_picture
-from remot.data.sheets.choose import SheetRow
+from remot.data.sheets.rows import SheetRow
 
 PICTURE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
 #: Pictures beside each other; twice as many, half as wide, where there are more than that.
@@ -61,23 +58,8 @@ def _lines(row: SheetRow) -> list[str]:
     return [line for text in told for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
 
 
-def opened(picture: Path | Image.Image) -> Image.Image:
-    """A picture of a prompt, read if it is a file.
-
-    Raises:
-        DecodeError: If it cannot be read.
-    """
-    return picture if isinstance(picture, Image.Image) else as_image(read_picture(picture))
-
-
-def as_image(picture: Tensor) -> Image.Image:
-    """A picture uint8 [3, H, W] for drawing."""
-    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
-
-
-def _sized(picture: Path | Image.Image, width: int) -> Image.Image:
+def _sized(shown: Image.Image, width: int) -> Image.Image:
     """As wide as its place, or as high as twice that if it is very tall."""
-    shown = opened(picture)
     scale = min(width / shown.width, 2 * width / shown.height)
     return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
 

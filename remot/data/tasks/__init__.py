@@ -1,8 +1,6 @@
 """Kinds of questions about annotated clips, see ``docs/tasks.md``."""
 
-from remot.data.datasets.mixed import MixedDataset
-from remot.data.datasets.task_prompts import TaskDataset
-from remot.data.tasks.base import PictureEdit, Task, TaskPlan
+from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.caption import EventCaption
 from remot.data.tasks.detection import Detection
 from remot.data.tasks.event_choice import EventChoice, GroundedEventChoice
@@ -22,6 +20,7 @@ from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, Track
 from remot.data.tasks.tracks.counting import TrackCounting
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
+from remot.structures import PictureEdit
 
 __all__ = [
     "AbsoluteDistance",
@@ -34,7 +33,6 @@ __all__ = [
     "FrameSampling",
     "GroundedEventChoice",
     "ImageGroundedChoice",
-    "MixedDataset",
     "MotionContrast",
     "MotionDirection",
     "ObjectCounting",
@@ -47,7 +45,6 @@ __all__ = [
     "RelativeDistance",
     "RoomSize",
     "Task",
-    "TaskDataset",
     "TaskPlan",
     "TemporalGrounding",
     "TemporalGroundingJson",

@@ -7,8 +7,8 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from remot.data.tasks.base import PictureEdit
 from remot.seeding import numpy_generator
+from remot.structures import PictureEdit
 
 
 @dataclass(frozen=True)

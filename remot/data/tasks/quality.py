@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from remot.data.tasks.base import PictureEdit, TaskPlan
+from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.degradations import Blur, Darken, Noise
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.worded import WordedTask
 from remot.errors import ConfigError
-from remot.structures import Clip, Reference
+from remot.structures import Clip, PictureEdit, Reference
 
 Ask = Literal["kind", "blur", "noise", "dark"]
 LEVELS = ("none", "slight", "strong")
@@ -74,7 +74,7 @@ class PictureQuality(WordedTask):
             thinks=self.thinks,
             thought=f"I look at how sharp, clean and bright the pictures are: {answer}.",
             verdict=answer,
-            edit=edit,
+            transforms=(edit,) * len(shown),
         )
 
     def _edit(self, answer: str, generator: np.random.Generator) -> PictureEdit | None:

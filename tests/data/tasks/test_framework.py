@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.data.names import plain
 from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
 from remot.data.tasks.frames import nearest_frames
@@ -71,7 +71,7 @@ def root(tmp_path_factory):
 
 def make(root, tasks, **settings):
     sizes = {"num_train_prompts_per_epoch": 40, "num_val_prompts": 6, "num_test_prompts": 6}
-    data = TripletDataModule(root, tasks=tasks, batch_size=4, **(sizes | settings))
+    data = MotionDataModule(root, tasks=tasks, batch_size=4, **(sizes | settings))
     data.setup()
     return data
 

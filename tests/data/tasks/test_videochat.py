@@ -10,7 +10,7 @@ import torch
 
 from remot.commands.score import reward_from
 from remot.data.annotations.native import NativeReader
-from remot.data.datamodule import TripletDataModule
+from remot.data.datamodule import MotionDataModule
 from remot.data.embedded import clips_root
 from remot.data.tasks import (
     Detection,
@@ -415,7 +415,7 @@ def test_every_task_finds_clips_among_the_embedded(clips):
 def test_processes_that_decode_give_the_same_prompts():
     settings = {"num_train_prompts_per_epoch": 16, "num_val_prompts": 9, "num_test_prompts": 9, "batch_size": 8}
     plain, workers = (
-        TripletDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
+        MotionDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
     )
     for data in (plain, workers):
         data.setup()

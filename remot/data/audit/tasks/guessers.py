@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.audit.blind import NaiveBayes, features
-from remot.structures import Box, Interval, Reference, ReferencedQuestion
+from remot.structures import Box, Interval, Question, Reference
 
 #: Constants that are tried, spread over those seen.
 _MAX_TRIED = 64
@@ -27,7 +27,7 @@ class Guessed:
         answers: Answers the task can have, if it has few; else empty.
     """
 
-    question: ReferencedQuestion
+    question: Question
     seconds: float = 1.0
     answers: tuple[str, ...] = ()
 

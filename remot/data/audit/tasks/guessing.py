@@ -7,6 +7,7 @@ of time and boxes by their overlap.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,17 @@ class Guesses:
     def best(self) -> str:
         """Name of the best model. Its mean is a little too high, as that of a best of several."""
         return max(self.by_model, key=lambda name: self.by_model[name])
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        return {
+            "measure": self.measure,
+            "chance": self.chance,
+            "blind_score": self.by_model[self.best],
+            "blind_models": dict(self.by_model),
+            "blind_standard_errors": dict(self.standard_errors),
+            "blind_halved_by": self.halved_by,
+        }
 
 
 def score_guesses(prompts: Sequence[Guessed], seed: int = 0) -> list[Guesses]:

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from remot.data.tasks.base import PictureEdit, Task
+from remot.data.tasks.base import Task
 from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.tracks.base import TrackTask
+from remot.data.transforms import show
 from remot.data.video import read_frames
-from remot.structures import Clip, Reference, ReferencedQuestion
+from remot.structures import Clip, MotionLabel, PictureTransform, Question, Reference, Triplet
 
 K = TypeVar("K", bound=Task)
 
@@ -39,17 +40,28 @@ class AskedPrompt:
         question: Text, reference and told response.
         task: Who asked; its settings are taken as numbers.
         as_video: Shown as a video; False for pictures.
-        edit: What is done to the pictures before they are shown.
+        transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.
+        labels: What the prompt says about pairs of its frames.
+        negative: How the third image of a triplet was found or made.
+        verdict: The answer in words, where the task has few of them.
         known_size: Width and height of the clip's pictures in pixels; None to decode one.
     """
 
     clip: Clip
     frames: tuple[int, ...]
-    question: ReferencedQuestion
+    question: Question
     task: Task
     as_video: bool = True
-    edit: PictureEdit | None = None
+    transforms: tuple[PictureTransform | None, ...] = ()
+    labels: tuple[MotionLabel, ...] = ()
+    negative: str = ""
+    verdict: str = ""
     known_size: tuple[int, int] | None = None
+
+    @property
+    def triplet(self) -> Triplet:
+        """Frames and labels of a motion-contrast prompt."""
+        return Triplet(self.clip, self.frames, self.labels, self.negative, self.transforms)
 
     @property
     def text(self) -> str:
@@ -109,7 +121,8 @@ class AskedPrompt:
             DecodeError: If it cannot be decoded.
         """
         (picture,) = read_frames(self.clip, self.frames[:1])
-        return picture, picture if self.edit is None else self.edit(picture)
+        transform = self.transforms[0] if self.transforms else None
+        return picture, show(picture, transform, self.clip, self.frames[0])
 
     def frame_at(self, seconds: str) -> int:
         """The shown frame at a time of the text.

@@ -44,9 +44,9 @@ class CountEvents(Task):
 
 
 def data_with(*tasks, **settings):
-    from remot.data.datamodule import TripletDataModule
+    from remot.data.datamodule import MotionDataModule
 
-    return TripletDataModule("embedded/tasks", tasks=list(tasks), **settings)
+    return MotionDataModule("embedded/tasks", tasks=list(tasks), **settings)
 
 
 @pytest.fixture

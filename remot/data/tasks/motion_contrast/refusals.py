@@ -1,11 +1,9 @@
-"""Why things are not asked about, in numbers."""
+"""Why pairs of frames are not asked about, in numbers."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from remot.data.catalogue import Fault
 from remot.data.experts import AMBIGUOUS, Expert
 from remot.structures import Clip
 
@@ -13,11 +11,6 @@ from remot.structures import Clip
 MAX_FRAMES = 32
 #: What becomes of a pair.
 VERDICTS = ("none", "moved", "unclear", "not_measurable")
-
-
-def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
-    """How many clips are bad for each reason."""
-    return dict(sorted(Counter(fault.reason for fault in faults).items()))
 
 
 def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[str, dict[str, int]]:
