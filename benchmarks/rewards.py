@@ -19,7 +19,7 @@ import torch
 import remot.rewards as r
 from remot.errors import ConfigError
 from remot.rewards import Reward
-from remot.structures import BoxTrack, MotionLabel, Reference, ReferencedQuestion, Slot
+from remot.structures import BoxTrack, MotionLabel, Question, Reference, Slot
 
 TARGET_SECONDS = 2.0
 THOUGHT = (
@@ -109,7 +109,7 @@ def seconds_for(reward: Reward, inside: str, answer: str, num_completions: int) 
         f"<think>{k} {THOUGHT if k % 2 else 'It moved.'}{inside}</think>{answer}" for k in range(num_completions)
     ]
     questions = [
-        ReferencedQuestion(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference)
+        Question(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference)
         for k in range(num_completions)
     ]
     started = time.process_time()

@@ -119,9 +119,7 @@ def load_catalogue(file: Path) -> Catalogue | None:
         return None
 
 
-def _entry_from(
-    place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]
-) -> ClipEntry:
+def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
     return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(surveys))
 
 

@@ -10,6 +10,7 @@ from remot.data.annotations.native import write_annotation
 from remot.data.build import build
 from remot.data.built_folder import MANIFEST, RECORDS, sha256_of
 from tests.data.handmade import mixed_clips, write_folder
+from tests.data.made import section
 from tests.data.worlds import all_experts, moving_camera, photograph, tabletop, with_pictures
 
 #: Small numbers for every test; a split may stay empty.
@@ -51,8 +52,8 @@ def varied_root(folder, num_scenes=3):
 
 
 def section_of(root, **settings):
-    """A data section."""
-    return SMALL | {"root": str(root)} | settings
+    """A data section; settings of triplets and options are given by their own names."""
+    return section(root, **(SMALL | settings))
 
 
 def built(root, out, num_triplets=20, **settings):

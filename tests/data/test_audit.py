@@ -41,6 +41,7 @@ from remot.structures import (
     Warp,
 )
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, poses, write_folder
+from tests.data.made import write
 from tests.data.worlds import all_experts
 from tests.helpers import assert_close
 
@@ -206,7 +207,7 @@ def test_possible_answers():
 
 def test_letters_are_read_back_from_the_text():
     triplet, wordings = yaw_triplet("right", "left", "left"), read_wordings()
-    question = QuestionWriter().write(triplet, "p", (9, 9), np.random.default_rng(0))
+    question = write(QuestionWriter(), triplet, "p", (9, 9), np.random.default_rng(0))
     assert wrong_letters(question, triplet, wordings) == []
     first, *rest = question.slots
     other = next(letter for letter in "ABC" if letter != first.gold)
@@ -393,7 +394,7 @@ def test_a_picture_through_a_window_without_intrinsics_tells_nothing():
 
 
 def asked(form, triplet, seed=0):
-    return QuestionWriter(num_wordings=2, formats=[form]).write(triplet, "p", (9, 9), np.random.default_rng(seed))
+    return write(QuestionWriter(num_wordings=2, formats=[form]), triplet, "p", (9, 9), np.random.default_rng(seed))
 
 
 def fault_of(question, triplet):

@@ -14,12 +14,13 @@ from remot.data.annotations.native import write_annotation
 from remot.data.build import build, prompts_by_split
 from remot.data.built_file import read_lines
 from remot.data.built_folder import MANIFEST, RECORDS
-from remot.data.built_pictures import folder_name, picture_name
+from remot.data.built_pictures import folder_name, image_name
 from remot.data.record_lines import from_record
 from remot.errors import ConfigError, DecodeError
 from remot.structures import MaskOf, Warp
 from tests.data.builds import SMALL, VARIED, built, lines_of, pictures_of, plain_root, section_of, varied_root
 from tests.data.handmade import camera_clip
+from tests.data.made import triplet_at
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def assert_as_on_the_fly(folder, section, num_triplets):
     assert len(prompts) == num_triplets
     expected = [(name, k) for name, size in prompts_by_split(data, num_triplets).items() for k in range(size)]
     for prompt, (split, address) in zip(prompts, expected, strict=True):
-        sample, triplet = data.datasets[split][address], data.datasets[split].triplet(address)
+        sample = data.mixed[split].prompt(address)
+        triplet = triplet_at(*data.mixed[split].part(address))
         assert (prompt.split, prompt.question, prompt.clip_id) == (split, sample.question, sample.clip_id)
         assert (prompt.labels, prompt.negative) == (triplet.labels, triplet.negative)
         assert tuple(frame.index for frame in prompt.frames) == triplet.frame_indices
@@ -106,7 +108,7 @@ def test_progress_counts_every_prompt(root, tmp_path, monkeypatch):
     section = section_of(root)
     build(data_from(section), tmp_path / "out", 30, section, lambda *step: told.append(step))
     counts = [done for _, done, _ in told]
-    assert {(what, total) for what, _, total in told} == {("building triplets", 30)}
+    assert {(what, total) for what, _, total in told} == {("building prompts", 30)}
     assert counts == sorted(counts)
     assert counts[-1] == 30
     assert len(set(counts)) > 8
@@ -150,7 +152,7 @@ def test_names_of_odd_clips_are_unique_and_safe():
 def test_names_of_transformed_pictures_are_their_own():
     warp = Warp("mirror", (-1.0, 0, 32.0, 0, 1, 0, 0, 0, 1), (32, 32))
     other = Warp("mirror", (-1.0, 0, 33.0, 0, 1, 0, 0, 0, 1), (32, 32))
-    names = [picture_name("a", 7, transform) for transform in (None, warp, other, MaskOf("x"), MaskOf("y"))]
+    names = [image_name("a", 7, transform, "p") for transform in (None, warp, other, MaskOf("x"), MaskOf("y"))]
     assert names[0] == "frames/a/000007.png"
     assert len(set(names)) == 5
 

@@ -11,7 +11,7 @@ from remot.commands.sources import data_from
 from remot.data.audit import audit_built
 from remot.data.audit.built import MAX_COMPARED
 from remot.data.built_folder import MANIFEST
-from remot.data.built_pictures import picture_name
+from remot.data.built_pictures import image_name
 from remot.data.record_lines import from_record
 from remot.data.records import to_line
 from remot.errors import AnnotationError, ConfigError, DecodeError
@@ -211,7 +211,7 @@ def no_warp_anywhere(records):
     record = first(records, negative="mirror")
     for place, frame in enumerate(record["remot"]["frames"]):
         frame["transform"] = None
-        record["images"][place] = picture_name(record["remot"]["clip"], frame["index"], None)
+        record["images"][place] = image_name(record["remot"]["clip"], frame["index"], None, "")
 
 
 def a_mask(records):
@@ -282,7 +282,7 @@ def test_another_frame_under_its_own_name_is_found(folder, rich):
     frame = record["remot"]["frames"][0]
     frame["index"] = (frame["index"] + 7) % 24
     frame["pts_seconds"] = frame["index"] / 10
-    name = picture_name(record["remot"]["clip"], frame["index"], None)
+    name = image_name(record["remot"]["clip"], frame["index"], None, "")
     shutil.copy(folder / record["images"][0], folder / name)
     record["images"][0] = name
     write_lines(folder, records)

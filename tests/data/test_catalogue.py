@@ -9,14 +9,14 @@ import pytest
 
 from remot.data import catalogue_file
 from remot.data.annotations.native import NativeReader
-from remot.data.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, take_stock
+from remot.data.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, scan_clips
 from remot.data.catalogue_file import catalogue_path, load_catalogue, save_catalogue
-from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw, default_experts
 from remot.data.negatives import Mirror, Retrieval
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import AnnotationError, DecodeError
 from tests.data.handmade import mixed_clips, write_folder
+from tests.data.made import data_module
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def counting_reader():
 
 
 def prompts(folder, reader=None, **settings):
-    data = MotionDataModule(str(folder), reader, num_test_prompts=6, num_val_prompts=6, **settings)
+    data = data_module(str(folder), reader, num_test_prompts=6, num_val_prompts=6, **settings)
     data.setup()
     test = data.datasets["test"]
     return [
@@ -68,7 +68,7 @@ def path_of(folder, sampler=None, on_bad_clip="raise"):
 def test_the_second_time_only_the_clips_asked_about_are_read(folder, monkeypatch):
     first = prompts(folder)
     assert len(list((folder.parent / "cache").glob("catalogue-*.json"))) == 1
-    monkeypatch.setattr(catalogue_file, "take_stock", lambda *_: pytest.fail("the clips were read again"))
+    monkeypatch.setattr(catalogue_file, "scan_clips", lambda *_: pytest.fail("the clips were read again"))
     assert prompts(folder) == first
 
 
@@ -80,7 +80,7 @@ def test_small_data_sets_leave_nothing_behind(folder, monkeypatch):
 
 
 def test_a_catalogue_survives_the_round_trip(folder):
-    found = take_stock(store_of(folder), TripletSampler(default_experts(), negatives=[Retrieval(), Mirror()]))
+    found = scan_clips(store_of(folder), TripletSampler(default_experts(), negatives=[Retrieval(), Mirror()]))
     file = folder.parent / "deep" / "catalogue.json"
     save_catalogue(found, file)
     assert load_catalogue(file) == found
@@ -134,17 +134,17 @@ def test_bad_clips_are_counted_with_their_reason_and_kept(folder, monkeypatch):
     with pytest.raises((AnnotationError, DecodeError)):
         prompts(folder)
     for _ in range(2):
-        data = MotionDataModule(str(folder), on_bad_clip="skip")
+        data = data_module(str(folder), on_bad_clip="skip")
         with pytest.warns(UserWarning, match="2 bad clips are left out"):
             data.setup()
         assert sorted(fault.reason for fault in data.catalogue.faults) == ["missing media", "pose"]
-        monkeypatch.setattr(catalogue_file, "take_stock", lambda *_: pytest.fail("the clips were read again"))
+        monkeypatch.setattr(catalogue_file, "scan_clips", lambda *_: pytest.fail("the clips were read again"))
 
 
 def test_clips_are_read_when_asked_for_and_held(folder):
     reader, read = counting_reader()
     store = store_of(folder, reader)
-    entries = take_stock(store, TripletSampler([CameraYaw()])).entries
+    entries = scan_clips(store, TripletSampler([CameraYaw()])).entries
     num_read = len(read)
     assert num_read == len(store.sources)
     clips = StoredClips(store, entries)
@@ -157,7 +157,7 @@ def test_clips_are_read_when_asked_for_and_held(folder):
 
 def test_a_worker_gets_no_clips_that_it_can_read_itself(folder):
     store = store_of(folder)
-    entries = take_stock(store, TripletSampler([CameraYaw()])).entries
+    entries = scan_clips(store, TripletSampler([CameraYaw()])).entries
     sent = pickle.loads(pickle.dumps(StoredClips(store, entries)))
     assert sent.store._held == {}
     assert sent[0].clip_id == entries[0].clip_id
@@ -188,6 +188,6 @@ def test_clips_that_the_reader_leaves_out_are_counted(folder):
     reader = NativeReader()
     original = reader.read_clip
     reader.read_clip = lambda file, root: None if file.name.startswith("camera") else original(file, root)
-    found = take_stock(store_of(folder, reader), TripletSampler(default_experts()))
+    found = scan_clips(store_of(folder, reader), TripletSampler(default_experts()))
     assert found.num_left_out == len(list(folder.glob("camera-*.json"))) > 0
     assert len(found.entries) == len(list(folder.glob("arm-*.json")))

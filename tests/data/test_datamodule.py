@@ -12,6 +12,7 @@ from remot.data.experts import CameraPitch, CameraYaw
 from remot.data.splits import split_by_scene
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
+from tests.data.made import data_module
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def make(root, **settings):
         "num_val_prompts": 5,
         "num_test_prompts": 3,
     } | settings
-    data = MotionDataModule(root, **settings)
+    data = data_module(root, **settings)
     data.setup()
     return data
 
@@ -222,7 +223,7 @@ def test_settings_come_from_a_configuration_file():
 
 def test_a_batch_larger_than_an_epoch():
     with pytest.raises(ConfigError, match="batch_size is 9 and num_train_prompts_per_epoch 8"):
-        MotionDataModule(batch_size=9, num_train_prompts_per_epoch=8)
+        data_module(batch_size=9, num_train_prompts_per_epoch=8)
 
 
 def test_scenes_that_are_alone_in_their_stratum_are_divided_together():

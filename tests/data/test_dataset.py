@@ -7,13 +7,13 @@ from torch.utils.data import DataLoader
 from remot.data import transforms as shown
 from remot.data.annotations.native import NativeReader
 from remot.data.datasets.loaders import collate_prompts
-from remot.data.datasets.prompts import TripletDataset
 from remot.data.datasets.samplers import AddressSampler
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
+from tests.data.made import triplet_at, triplet_prompts
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def clips(tmp_path_factory):
 
 
 def make(clips, num_prompts=10, split="train", seed=0, **writer):
-    return TripletDataset(clips, TripletSampler(default_experts()), QuestionWriter(**writer), split, num_prompts, seed)
+    return triplet_prompts(clips, TripletSampler(default_experts()), QuestionWriter(**writer), split, num_prompts, seed)
 
 
 def texts(samples):
@@ -31,8 +31,8 @@ def texts(samples):
 
 def test_a_prompt_is_a_function_of_its_address(clips):
     forwards, again = make(clips), make(clips)
-    expected = [forwards[address] for address in range(30)]
-    found = [again[address] for address in reversed(range(30))][::-1]
+    expected = [forwards.prompt(address) for address in range(30)]
+    found = [again.prompt(address) for address in reversed(range(30))][::-1]
     assert texts(found) == texts(expected)
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.images, other.images, strict=True))
@@ -40,7 +40,7 @@ def test_a_prompt_is_a_function_of_its_address(clips):
 
 def test_seed_and_split_change_the_prompts(clips):
     pictures = [
-        [make(clips, **names).triplet(address).frame_indices for address in range(10)]
+        [triplet_at(make(clips, **names), address).frame_indices for address in range(10)]
         for names in ({}, {"seed": 1}, {"split": "val"})
     ]
     assert pictures[0] != pictures[1] != pictures[2] != pictures[0]
@@ -49,18 +49,18 @@ def test_seed_and_split_change_the_prompts(clips):
 def test_addresses_never_end(clips):
     data = make(clips, num_prompts=10)
     assert len(data) == 10
-    assert data[3].question.prompt_id == "train/0/3"
-    assert data[123].question.prompt_id == "train/12/3"
-    assert make(clips, num_prompts=50).triplet(123).frame_indices == data.triplet(123).frame_indices
+    assert data.prompt(3).question.prompt_id == "train/0/3"
+    assert data.prompt(123).question.prompt_id == "train/12/3"
+    assert triplet_at(make(clips, num_prompts=50), 123).frame_indices == triplet_at(data, 123).frame_indices
 
 
 def test_pictures_are_the_frames_of_the_triplet(clips):
     """Frame k of the hand-made clips is grey level 10 k."""
     data = make(clips)
     for address in range(6):
-        levels = [round(image.float().mean().item() / 10) for image in data[address].images]
-        assert tuple(levels) == data.triplet(address).frame_indices
-        assert data[address].images[0].shape == (3, 32, 32)
+        levels = [round(image.float().mean().item() / 10) for image in data.prompt(address).images]
+        assert tuple(levels) == triplet_at(data, address).frame_indices
+        assert data.prompt(address).images[0].shape == (3, 32, 32)
 
 
 def test_binary_decodes_two_pictures(clips):
@@ -78,8 +78,8 @@ def test_a_prompt_is_fetched_once(clips, monkeypatch):
 
     monkeypatch.setattr(shown, "read_frames", counting)
     data = make(clips)
-    assert data[4].clip_id
-    assert calls == [data.triplet(4).frame_indices]
+    assert data.prompt(4).clip_id
+    assert calls == [triplet_at(data, 4).frame_indices]
 
 
 def test_attributes_take_turns(clips):
@@ -94,7 +94,7 @@ def test_answers_are_balanced(clips):
     data = make(clips)
     slots = [Counter() for _ in range(3)]
     for address in range(1800):
-        for counter, label in zip(slots, data.triplet(address).labels, strict=True):
+        for counter, label in zip(slots, triplet_at(data, address).labels, strict=True):
             counter[label.value] += 1
     for counter in slots:
         assert all(abs(counter[value] - 600) < 5 * 400**0.5 for value in ("left", "none", "right"))
@@ -110,9 +110,9 @@ def test_workers_do_not_change_the_batches(clips, num_workers):
     batches = list(loader)
     questions = [question for batch in batches for question in batch.questions]
     assert [len(batch) for batch in batches] == [4, 4, 4]
-    assert [q.text for q in questions] == [data[address].question.text for address in range(8, 20)]
-    assert batches[0].clip_ids[0] == data[8].clip_id
-    assert torch.equal(batches[1].images[2][0], data[14].images[0])
+    assert [q.text for q in questions] == [data.prompt(address).question.text for address in range(8, 20)]
+    assert batches[0].clip_ids[0] == data.prompt(8).clip_id
+    assert torch.equal(batches[1].images[2][0], data.prompt(14).images[0])
 
 
 def test_address_sampler():
@@ -137,4 +137,4 @@ def test_a_missing_video_is_named(tmp_path):
     for media in root.glob("*.mp4"):
         media.unlink()
     with pytest.raises(DecodeError, match=r"\.mp4"):
-        data[0]
+        data.prompt(0)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.exclusion import Exclusions
 from remot.errors import AnnotationError
 from tests.data.handmade import clip_of, mixed_clips, write_folder
+from tests.data.made import data_module
 
 
 def listed(tmp_path, text):
@@ -69,7 +69,7 @@ def test_nothing_left_and_nothing_to_read(tmp_path):
 
 def test_no_split_of_a_run_holds_an_excluded_scene(tmp_path):
     root = write_folder(tmp_path / "clips", mixed_clips(6))
-    data = MotionDataModule(str(root), exclude=listed(tmp_path, "c1\na2\narm-3\n"))
+    data = data_module(str(root), exclude=listed(tmp_path, "c1\na2\narm-3\n"))
     data.setup()
     clips = [clip for dataset in data.datasets.values() for clip in dataset.clips]
     assert len(clips) == 9

@@ -13,7 +13,6 @@ import yaml
 from remot.answers import parse_response, render_response
 from remot.data.audit.blind import score_blind
 from remot.data.audit.letters import wrong_letters
-from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import CameraYaw, MaskFrame
 from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
 from remot.data.questions import QuestionWriter
@@ -26,6 +25,7 @@ from remot.rewards.functional import all_right, answers_of, format_ok, is_right,
 from remot.seeding import numpy_generator
 from remot.structures import MaskOf, MotionLabel, ObjectTrack, Triplet
 from tests.data.handmade import boxes, camera_clip, clip_of
+from tests.data.made import question_at, triplet_at, triplet_prompts, write
 
 WORDINGS = read_wordings()
 ORDERS = [name for name, attribute in ATTRIBUTES.items() if isinstance(attribute, Order)]
@@ -70,7 +70,7 @@ def triplet_of(labels):
 
 def ask(form, labels, seed=0, values=None, num_wordings=2, **settings):
     writer = QuestionWriter(num_wordings=num_wordings, formats=[form], **settings)
-    return writer.write(triplet_of(labels), "p", (32, 32), numpy_generator(seed), values)
+    return write(writer, triplet_of(labels), "p", (32, 32), numpy_generator(seed), values)
 
 
 def lines_of(question):
@@ -103,7 +103,7 @@ def test_the_right_answer_is_right_and_the_audit_agrees(form, attribute):
             triplet = triplet_of(labels)
             if not writer.fits(triplet):
                 continue
-            question = writer.write(triplet, "p", (32, 32), numpy_generator(seed))
+            question = write(writer, triplet, "p", (32, 32), numpy_generator(seed))
             assert question.format == form.name
             assert question.text.isascii()
             assert "{" not in question.text
@@ -133,7 +133,7 @@ def test_several_formats_take_turns_and_each_is_named():
     writer = QuestionWriter(formats=[MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
     for labels, fitting in ((labels_of("camera_yaw"), 4), (labels_of("camera_yaw", (0, 1, 1)), 3)):
         drawn = Counter(
-            writer.write(triplet_of(labels), "p", (9, 9), numpy_generator(seed)).format for seed in range(600)
+            write(writer, triplet_of(labels), "p", (9, 9), numpy_generator(seed)).format for seed in range(600)
         )
         assert len(drawn) == fitting
         assert all(abs(count - 600 / fitting) < 5 * (600 / fitting) ** 0.5 for count in drawn.values())
@@ -274,7 +274,7 @@ def test_claims_cannot_be_judged_without_pictures():
         generator = numpy_generator(5, k)
         entry, pattern = index.draw("camera_yaw", generator)
         triplet = sampler.sample(clips[entry.clip_index], 0, "", pattern, generator)
-        questions.append(writer.write(triplet, f"p{k}", (32, 32), generator))
+        questions.append(write(writer, triplet, f"p{k}", (32, 32), generator))
     scores = score_blind(questions)
     assert scores.chance == 0.5
     for name, share in scores.by_model.items():
@@ -464,7 +464,7 @@ def test_a_file_of_ones_own_is_used(tmp_path, english):
     assert isinstance(found, Wordings)
     assert found.num_wordings == 1
     writer = QuestionWriter(1, wordings=tmp_path / "words.yaml")
-    text = writer.write(triplet_of(labels_of("camera_yaw")), "p", (9, 9), numpy_generator(0)).text
+    text = write(writer, triplet_of(labels_of("camera_yaw")), "p", (9, 9), numpy_generator(0)).text
     assert text.startswith("Wohin schwenkte die Kamera?\n")
     with pytest.raises(ConfigError, match="num_wordings is 2; choose 1 to 1"):
         QuestionWriter(2, wordings=tmp_path / "words.yaml")
@@ -555,10 +555,10 @@ def test_no_format_takes_answers_away_from_another():
     yaw = generator.choice([0, 15, 30, 45], (20, 8)) + generator.uniform(-0.3, 0.3, (20, 8))
     clips = [camera_clip(one, clip_id=f"c{k}", scene_id=f"s{k}") for k, one in enumerate(yaw)]
     writer = QuestionWriter(formats=[MultipleChoice(), Comparative()])
-    dataset = TripletDataset(clips, TripletSampler([CameraYaw()]), writer, "train", 1600)
+    dataset = triplet_prompts(clips, TripletSampler([CameraYaw()]), writer, "train", 1600)
     answers, kinds = Counter(), Counter()
     for address in range(1600):
-        question = dataset.question(address, dataset.triplet(address), (9, 9))
+        question = question_at(dataset, address, (9, 9))
         kinds[question.format] += 1
         if question.format == "multiple_choice":
             answers.update(slot.label.value for slot in question.slots)
@@ -570,8 +570,10 @@ def test_no_format_takes_answers_away_from_another():
 def test_a_wish_that_nothing_grants_is_passed_over():
     clip = clip_of(4, objects={"ball": ObjectTrack(boxes([(10 + 20 * k, 20) for k in range(4)], 5))})
     writer = QuestionWriter(formats=[FillIn(), TrueFalse()])
-    dataset = TripletDataset([clip], TripletSampler([MaskFrame()]), writer, "train", 6)
+    dataset = triplet_prompts([clip], TripletSampler([MaskFrame()]), writer, "train", 6)
     for address in range(6):
-        assert dataset.question(address, dataset.triplet(address), (9, 9)).format == "true_false"
+        assert question_at(dataset, address, (9, 9)).format == "true_false"
     with pytest.raises(ConfigError, match="no question of the formats fill_in can be asked about mask_frame"):
-        TripletDataset([clip], TripletSampler([MaskFrame()]), QuestionWriter(formats=[FillIn()]), "train", 6).triplet(0)
+        triplet_at(
+            triplet_prompts([clip], TripletSampler([MaskFrame()]), QuestionWriter(formats=[FillIn()]), "train", 6), 0
+        )

@@ -10,7 +10,6 @@ import pytest
 from scipy.optimize import linprog
 
 from remot.data.audit.blind import score_blind
-from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import CameraYaw, EffectorComposite, EffectorHorizontal
 from remot.data.questions import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex, balanced_shares
@@ -19,6 +18,7 @@ from remot.motion import ATTRIBUTES, CONSISTENT_TRIPLES
 from remot.seeding import numpy_generator
 from remot.structures import EffectorTrack
 from tests.data.handmade import arm_clip, camera_clip
+from tests.data.made import question_at, triplet_prompts
 
 SHARES = ATTRIBUTES["camera_yaw"].patterns
 
@@ -135,8 +135,8 @@ def test_an_answer_that_never_occurs_is_not_offered():
     """A camera that never rests: right and left are left, and guessing is right half of the time."""
     index = TripletIndex(PANS, TripletSampler([CameraYaw()]))
     assert index.values("camera_yaw", "") == ("right", "left")
-    dataset = TripletDataset(PANS, TripletSampler([CameraYaw()]), QuestionWriter(), "train", 400)
-    questions = [dataset.question(k, dataset.triplet(k), (32, 32)) for k in range(400)]
+    dataset = triplet_prompts(PANS, TripletSampler([CameraYaw()]), QuestionWriter(), "train", 400)
+    questions = [question_at(dataset, k, (32, 32)) for k in range(400)]
     for question in questions:
         assert all(sorted(slot.options) == ["left", "right"] for slot in question.slots)
         assert "none" not in question.text

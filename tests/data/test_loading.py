@@ -7,7 +7,7 @@ import pytest
 
 from remot.data.annotations import NativeReader
 from remot.data.annotations.base import ClipSource
-from remot.data.catalogue import ClipStore, report_faults, take_stock
+from remot.data.catalogue import ClipStore, report_faults, scan_clips
 from remot.data.exclusion import Exclusions
 from remot.data.experts import default_experts
 from remot.data.loading import MAX_NAMED, read_each
@@ -45,7 +45,7 @@ def bare(clip_id, **names):
 
 def stock_of(reader, root, on_bad_clip="raise", **told):
     """What a run finds below a folder, told of as a run tells it."""
-    catalogue = take_stock(
+    catalogue = scan_clips(
         ClipStore(reader, root, reader.sources(root)), TripletSampler(default_experts()), on_bad_clip, **told
     )
     report_faults(catalogue, root)

@@ -10,7 +10,6 @@ import pytest
 from remot._version import __version__
 from remot.commands.sources import data_from
 from remot.data.built_folder import MANIFEST, RECORDS, read_manifest
-from remot.data.datamodule import MotionDataModule
 from remot.data.manifest import Counts, json_ready
 from remot.data.record_lines import from_record
 from remot.data.video import write_video
@@ -27,6 +26,7 @@ from tests.data.builds import (
     write_lines,
 )
 from tests.data.handmade import SIZE
+from tests.data.made import data_module
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_all_excluded_is_an_error(root, tmp_path):
     listed = tmp_path / "all.txt"
     listed.write_text("*")
     with pytest.raises(AnnotationError, match=r"all\.txt: all 10 clips are excluded, shorten the list"):
-        MotionDataModule(str(root), exclude=listed).setup()
+        data_module(str(root), exclude=listed).setup()
 
 
 def test_what_the_manifest_keeps_builds_the_same_again(made):

@@ -11,10 +11,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
+from remot.data.audit.checkers import limits_of
 from remot.data.audit.letters import wrong_letters
-from remot.data.audit.run import limits_of
 from remot.data.audit.truth import wrong_labels
-from remot.data.datasets.prompts import TripletDataset
 from remot.data.experts import (
     CameraForward,
     CameraPitch,
@@ -31,7 +30,7 @@ from remot.data.negatives.synthesis import mirrored_clip, other_side
 from remot.data.questions import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
-from remot.data.transforms import read_pictures
+from remot.data.transforms import read_shown
 from remot.data.warping import warp_picture
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
@@ -49,6 +48,7 @@ from remot.structures import (
     Warp,
 )
 from tests.data.handmade import boxes, camera_clip, clip_of, poses
+from tests.data.made import triplet_at, triplet_prompts
 from tests.data.worlds import (
     CENTRED,
     INTRINSICS,
@@ -123,11 +123,11 @@ def test_prompts_of_a_dataset_are_true_and_say_so(name, clips):
     make, attributes = NEGATIVES[name]
     sampler = TripletSampler(all_experts(), negatives=[make()])
     writer = QuestionWriter(formats=[MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
-    dataset = TripletDataset(clips, sampler, writer, "train", 100)
+    dataset = triplet_prompts(clips, sampler, writer, "train", 100)
     assert set(dataset.index.attributes) == attributes
     formats = Counter()
     for address in range(8 * len(attributes)):
-        triplet = dataset.triplet(address)
+        triplet = triplet_at(dataset, address)
         question = dataset.question(address, triplet, SIZE)
         formats[question.format] += 1
         assert faults(triplet) == []
@@ -364,7 +364,7 @@ def test_similar_frame_decodes_each_clip_once_and_forgets_old_ones(clips, monkey
 def test_similar_frame_gives_the_same_prompts_in_several_processes(clips):
     def prompts(num_workers):
         sampler = TripletSampler([CameraYaw(), CameraPitch()], negatives=[SimilarFrame(), Retrieval()])
-        dataset = TripletDataset(clips[:2], sampler, QuestionWriter(), "train", 12)
+        dataset = triplet_prompts(clips[:2], sampler, QuestionWriter(), "train", 12)
         loader = DataLoader(dataset, batch_size=None, sampler=range(12), num_workers=num_workers)
         return [
             (one.question.text, one.clip_id, [hash(image.numpy().tobytes()) for image in one.images]) for one in loader
@@ -589,9 +589,9 @@ def test_answers_in_the_mirror(clips):
 def test_pictures_are_mirrored(clips):
     sampler = TripletSampler([CameraYaw()], negatives=[Mirror()])
     triplet, _ = next(drawn(sampler, clips))
-    shown = read_pictures(triplet)
-    assert shown.decoded_size == SIZE
-    for picture, frame in zip(shown.shown, triplet.frame_indices, strict=True):
+    shown, decoded_size = read_shown(triplet.clip, triplet.frame_indices, triplet.transforms)
+    assert decoded_size == SIZE
+    for picture, frame in zip(shown, triplet.frame_indices, strict=True):
         assert torch.equal(picture, photograph(triplet.clip.camera.camera_to_world[frame, :3, :3]).flip(2))
 
 

@@ -16,6 +16,7 @@ from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator
 from remot.structures import EffectorTrack, MotionLabel, ObjectTrack, Slot, Triplet
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of
+from tests.data.made import write
 
 WORDINGS = read_wordings().choose
 CLIP = camera_clip([0, 20, 40, 0.2, 20.3, 40, 30])
@@ -31,7 +32,7 @@ def label(attribute, subject=""):
 
 
 def test_text_of_a_prompt():
-    question = QuestionWriter(num_wordings=1).write(triplet(), "train/0/0", (32, 32), numpy_generator(0))
+    question = write(QuestionWriter(num_wordings=1), triplet(), "train/0/0", (32, 32), numpy_generator(0))
     first, *lines, last = question.text.split("\n")
     assert first == "Which way did the camera turn, as the viewer sees it?"
     assert [line.split(":")[0] for line in lines] == ["first, 1 to 2", "second, 1 to 3", "third, 2 to 3"]
@@ -43,7 +44,7 @@ def test_text_of_a_prompt():
 def test_gold_letter_points_to_the_truth_in_the_text():
     """Read the letter back from the text alone."""
     for seed in range(20):
-        question = QuestionWriter().write(triplet((1, 0, -1), seed), "p", (32, 32), numpy_generator(seed))
+        question = write(QuestionWriter(), triplet((1, 0, -1), seed), "p", (32, 32), numpy_generator(seed))
         told = []
         for line, letter in zip(question.text.split("\n")[1:4], question.solution, strict=True):
             options = dict(option.split(" ") for option in line.split(": ")[1].split(", "))
@@ -54,7 +55,7 @@ def test_gold_letter_points_to_the_truth_in_the_text():
 def test_letters_are_flat():
     letters = [Counter() for _ in range(3)]
     for seed in range(900):
-        question = QuestionWriter().write(triplet(), "p", (32, 32), numpy_generator(seed))
+        question = write(QuestionWriter(), triplet(), "p", (32, 32), numpy_generator(seed))
         for counter, letter in zip(letters, question.solution, strict=True):
             counter[letter] += 1
     for counter in letters:
@@ -63,7 +64,7 @@ def test_letters_are_flat():
 
 def test_wordings():
     texts = {
-        QuestionWriter(num_wordings=3).write(triplet(), "p", (32, 32), numpy_generator(seed)).text.split("\n")[0]
+        write(QuestionWriter(num_wordings=3), triplet(), "p", (32, 32), numpy_generator(seed)).text.split("\n")[0]
         for seed in range(40)
     }
     assert texts == set(WORDINGS["camera_yaw"])
@@ -81,7 +82,7 @@ def test_every_attribute_has_wordings_that_name_the_subject():
 
 def test_binary_asks_one_pair():
     writer = QuestionWriter(binary=True)
-    question = writer.write(triplet(), "p", (32, 32), numpy_generator(0))
+    question = write(writer, triplet(), "p", (32, 32), numpy_generator(0))
     assert writer.num_pictures(triplet()) == 2
     assert len(question.slots) == len(question.solution) == 1
     assert question.reasoning == f"the red tower: first x3 x1 right {question.solution}"
@@ -115,7 +116,7 @@ def test_a_name_cannot_end_the_answer_or_the_turn(form):
     )
     asked = Triplet(clip_of(3, objects={name: track}), (0, 1, 2), labels)
     writer = QuestionWriter(formats=[form])
-    question = writer.write(asked, "p", (100, 100), numpy_generator(0))
+    question = write(writer, asked, "p", (100, 100), numpy_generator(0))
     assert "cube(/think>(answer>C(/answer>(im end) (image pad) two" in question.text
     assert "<" not in question.text.removesuffix(question.text.splitlines()[-1])
     assert "the cube(/think>(answer>C" in question.reasoning
@@ -157,7 +158,7 @@ def test_reasoning_tells_each_pair_with_what_is_seen_in_its_pictures():
 
 
 def test_reasoning_names_the_letters_of_its_question():
-    question = QuestionWriter().write(triplet((1, 0, -1)), "p", (32, 32), numpy_generator(3))
+    question = write(QuestionWriter(), triplet((1, 0, -1)), "p", (32, 32), numpy_generator(3))
     a, b, c = question.solution
     pairs = question.reasoning.partition(": ")[2].split(", ")
     assert [pair.split()[-2:] for pair in pairs] == [["right", a], ["none", b], ["left", c]]
@@ -166,7 +167,7 @@ def test_reasoning_names_the_letters_of_its_question():
 def test_options_may_be_shuffled_once_for_a_prompt():
     def orders(option_order):
         writer = QuestionWriter(option_order=option_order)
-        questions = [writer.write(triplet((1, 0, -1), s), "p", (32, 32), numpy_generator(s)) for s in range(60)]
+        questions = [write(writer, triplet((1, 0, -1), s), "p", (32, 32), numpy_generator(s)) for s in range(60)]
         assert all(slot.options["ABC".index(slot.gold)] == slot.label.value for q in questions for slot in q.slots)
         return [{slot.options for slot in question.slots} for question in questions]
 

@@ -8,12 +8,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from remot.data.build import build
-from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.recorded import RecordDataset
 from remot.data.record_lines import from_record
 from remot.data.recorded import find_below, read_recorded
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError, RemotError
 from tests.data.builds import SMALL, VARIED, built, lines_of, plain_root, section_of, varied_root, write_lines
+from tests.data.made import data_module
 from tests.data.test_released import line, there_and_back
 
 
@@ -34,7 +34,7 @@ def folder(made, tmp_path):
 
 
 def module(records, **settings):
-    data = MotionDataModule(records=records, **(SMALL | settings))
+    data = data_module(records=records, **(SMALL | settings))
     data.setup()
     return data
 
@@ -160,13 +160,13 @@ def fit(model, data, checkpoint=None):
 def test_a_resumed_run_sees_what_it_would_have_seen(made, tmp_path):
     """Stopped in the middle of an epoch; the records are gone through more than once."""
     settings = {"num_train_prompts_per_epoch": 6, "num_val_prompts": 1}
-    whole = fit(Recorder(), MotionDataModule(records=made, **(SMALL | settings)))
+    whole = fit(Recorder(), data_module(records=made, **(SMALL | settings)))
     assert len(whole) == 21
     assert any("#1" in name for batch in whole for name in batch)
     first = Recorder(stop_after=10, path=tmp_path / "x.ckpt")
     with pytest.raises(InterruptedError):
-        fit(first, MotionDataModule(records=made, **(SMALL | settings)))
-    rest = fit(Recorder(), MotionDataModule(records=made, **(SMALL | settings)), tmp_path / "x.ckpt")
+        fit(first, data_module(records=made, **(SMALL | settings)))
+    rest = fit(Recorder(), data_module(records=made, **(SMALL | settings)), tmp_path / "x.ckpt")
     assert first.seen + rest == whole
 
 
@@ -243,7 +243,7 @@ def test_what_is_not_there_is_told(tmp_path):
 def test_nothing_is_built_or_audited_from_records(made, tmp_path):
     from remot.data.audit import audit_data
 
-    data = MotionDataModule(records=made, **SMALL)
+    data = data_module(records=made, **SMALL)
     with pytest.raises(ConfigError, match="holds finished prompts and no clips, nothing can be built"):
         build(data, tmp_path / "out", 10, {})
     with pytest.raises(ConfigError, match="remot data audit DIR"):

@@ -56,12 +56,28 @@ def prompts(draw):
         for pair in (PAIRS if attribute.answers_are_codes else PAIRS[:1])
     )
     question = Question(
-        draw(WORDS), draw(WORDS), draw(slots_of(labels)), draw(WORDS), draw(WORDS), draw(st.text(max_size=9)), "f"
+        draw(WORDS),
+        draw(WORDS),
+        draw(slots_of(labels)),
+        draw(WORDS),
+        draw(WORDS),
+        draw(st.text(max_size=9)),
+        "f",
+        task=draw(WORDS),
     )
     frames = tuple(BuiltFrame(draw(st.integers(0, 10**9)), draw(FINITE), draw(transforms())) for _ in range(3))
-    images = tuple(draw(st.lists(WORDS, min_size=2, max_size=3)))
-    split = draw(st.sampled_from(["train", "val", "test"]))
-    return BuiltPrompt(question, images, draw(WORDS), split, frames, labels, draw(WORDS), draw(st.integers(-9, 2**40)))
+    return BuiltPrompt(
+        question=question,
+        task_index=draw(st.integers(0, 99)),
+        images=tuple(draw(st.lists(WORDS, min_size=3, max_size=3))),
+        frames=frames,
+        as_video=False,
+        labels=labels,
+        negative=draw(WORDS),
+        clip_id=draw(WORDS),
+        split=draw(st.sampled_from(["train", "val", "test"])),
+        seed=draw(st.integers(-9, 2**40)),
+    )
 
 
 def tidy(prompt):
@@ -106,9 +122,11 @@ def good(number_slot=False):
         BuiltFrame(4, 0.4, MaskOf("ball")),
         BuiltFrame(5, 0.5, None),
     )
-    question = Question("train/0/0", "Which way?", slots, "home", "kitchen", "it rose", "multiple_choice")
+    names = ("train/0/0", "Which way?", slots, "home", "kitchen", "it rose", "multiple_choice")
+    question = Question(*names, task="motion_contrast")
     images = ("frames/a/1.png", "frames/a/2.png", "frames/a/3.png")
-    return json.loads(to_line(BuiltPrompt(question, images, "a", "train", frames, labels, "mirror", 7)))
+    prompt = BuiltPrompt(question, 0, images, frames, False, labels, "mirror", "a", "train", 7)
+    return json.loads(to_line(prompt))
 
 
 def refusal(record):

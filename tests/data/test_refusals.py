@@ -4,7 +4,8 @@ import pytest
 
 from remot.data.catalogue import Fault
 from remot.data.experts import CameraYaw, EffectorHorizontal, MaskFrame, ObjectHorizontal
-from remot.data.refusals import MAX_FRAMES, faults_by_reason, pairs_by_verdict
+from remot.data.manifest import faults_by_reason
+from remot.data.tasks.motion_contrast.refusals import MAX_FRAMES, pairs_by_verdict
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import ObjectTrack
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of

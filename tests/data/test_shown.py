@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from remot.data.masks import draw_mask
-from remot.data.transforms import read_pictures, show
+from remot.data.transforms import read_shown, show
 from remot.errors import DecodeError
-from remot.structures import MaskOf, ObjectTrack, Triplet, Warp
+from remot.structures import MaskOf, ObjectTrack, Warp
 from tests.data.handmade import clip_of
 from tests.data.worlds import with_pictures
 
@@ -185,16 +185,15 @@ def clip(tmp_path):
 
 
 def test_pictures_come_in_the_order_of_the_triplet(clip):
-    shown = read_pictures(Triplet(clip, (4, 0, 2), ()))
-    assert [int(picture[0, 0, 7]) for picture in shown.shown] == [40, 0, 20]
-    assert shown.decoded_size == (8, 6)
-    assert len(read_pictures(Triplet(clip, (4, 0, 2), ()), 2).shown) == 2
+    shown, decoded_size = read_shown(clip, (4, 0, 2), (None, None, None))
+    assert [int(picture[0, 0, 7]) for picture in shown] == [40, 0, 20]
+    assert decoded_size == (8, 6)
 
 
 def test_each_picture_has_its_own_transform(clip):
     """A mirror for the first, nothing for the second, a mask drawn at the third's frame."""
     mirror = Warp("mirror", (-1, 0, 8, 0, 1, 0, 0, 0, 1), (8, 6))
-    shown = read_pictures(Triplet(clip, (1, 3, 1), (), transforms=(mirror, None, MaskOf("ball")))).shown
+    shown, _ = read_shown(clip, (1, 3, 1), (mirror, None, MaskOf("ball")))
     assert shown[0][0, 0].tolist() == [10] * 7 + [15]
     assert shown[1][0, 0].tolist() == [35] + [30] * 7
     assert white(shown[2]) == (1, 4, 1, 3)

@@ -12,7 +12,6 @@ from PIL import Image
 
 from remot.data import picture_files
 from remot.data.annotations.native import NativeReader
-from remot.data.datasets.prompts import TripletDataset
 from remot.data.embedded import embedded_clips_root
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
@@ -20,6 +19,7 @@ from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.data.video import check_media, containers, probe, read_frames, walk, write_video
 from remot.errors import DecodeError
 from remot.structures import Clip
+from tests.data.made import triplet_at, triplet_prompts
 from tests.helpers import assert_close
 
 FPS = 10
@@ -204,11 +204,11 @@ def test_a_video_is_opened_once(clip, monkeypatch, indices):
 def test_a_prompt_opens_its_video_once(monkeypatch):
     """With the clips that come with the library and everything between an address and its pictures."""
     clips = [NativeReader().read_source(source, embedded_clips_root()) for source in embedded_sources()[:7]]
-    data = TripletDataset(clips, TripletSampler(default_experts()), QuestionWriter(), "train", num_prompts=20)
+    data = triplet_prompts(clips, TripletSampler(default_experts()), QuestionWriter(), "train", num_prompts=20)
     opened = count_opens(monkeypatch)
     for address in range(12):
         assert len(data[address].images) == 3
-        assert opened.pop() == str(data.triplet(address).clip.media)
+        assert opened.pop() == str(triplet_at(data, address).clip.media)
         assert not opened
 
 

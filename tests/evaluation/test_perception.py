@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.tasks import EventChoice, FrameSampling, GroundedEventChoice
 from remot.errors import ConfigError
 from remot.evaluation import benchmark as benchmark_module
@@ -22,6 +21,7 @@ from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import SFT
 from remot.structures import Event, Rollout
 from tests.data.handmade import clip_of, write_folder
+from tests.data.made import data_module
 from tests.helpers import assert_close, hostile_text
 from tests.strategies.test_module import make_trainer, ready_module
 
@@ -46,7 +46,7 @@ def data(tmp_path_factory):
     task = GroundedEventChoice(FrameSampling(5), kinds=("first",))
     sizes = {"num_train_prompts_per_epoch": 4, "num_val_prompts": 4, "num_test_prompts": 4, "batch_size": 4}
     root = str(write_folder(tmp_path_factory.mktemp("clips"), clips))
-    data = MotionDataModule(root, tasks=[task], **sizes)
+    data = data_module(root, tasks=[task], **sizes)
     data.setup()
     return data
 
@@ -236,7 +236,7 @@ def test_without_perception_nothing_is_told_of_looks(monkeypatch, data, batch):
 def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
     """Multiple choice does not say where to look, whatever stands in its answer; and alone it is an error."""
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
-    choices = MotionDataModule(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
+    choices = data_module(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
     choices.setup()
     (batch,) = choices.test_dataloader()
     how = EvaluationSettings(reward=REWARD, perception=IterativePerception())

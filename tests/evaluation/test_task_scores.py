@@ -13,7 +13,7 @@ from remot.evaluation.task_scores import with_rewards
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, PerTaskReward, TaggedFormatReward, TemporalIoUReward
 from remot.strategies.group_report import reward_metrics
-from remot.structures import Reference, ReferencedQuestion
+from remot.structures import Question, Reference
 from tests.helpers import assert_close, make_question, respond
 
 REWARD = PerTaskReward(
@@ -27,9 +27,7 @@ TARGET = "<think>so</think><answer>10.00 to 20.00</answer>"
 
 def question(task="grounding", scene="s", **more):
     reference = Reference(intervals=((10, 20),), answer="B")
-    return ReferencedQuestion(
-        f"{task}-{scene}", "?", (), "d", scene, target=TARGET, task=task, reference=reference, **more
-    )
+    return Question(f"{task}-{scene}", "?", (), "d", scene, target=TARGET, task=task, reference=reference, **more)
 
 
 def judged_of(rows, reward=REWARD):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers.utils.import_utils import is_serve_available
 
-from remot.data.datamodule import MotionDataModule
 from remot.errors import EngineError
 from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource, VLMPolicy
@@ -20,6 +19,7 @@ from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
+from tests.data.made import data_module
 from tests.devices.launch import free_port
 from tests.strategies.test_grpo import update
 from tests.tiny import encode, randomise_
@@ -69,7 +69,7 @@ def engine(url, tmp_path):
 @pytest.fixture(scope="module")
 def batch():
     """Two held-out prompts of the embedded clips."""
-    data = MotionDataModule(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
+    data = data_module(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
     data.setup()
     return next(iter(data.test_dataloader()))
 

@@ -23,7 +23,6 @@ from remot.strategies.objective import StepAddress
 from remot.structures import (
     Question,
     Reference,
-    ReferencedQuestion,
     RewardOutput,
     Video,
     reference_of,
@@ -195,7 +194,7 @@ def test_with_counterparts():
     assert vars(reference_of(held)) == vars(Reference(answer="CAB", counterparts=("x", "y")))
     assert task_of(held) == task_of(plain)
     assert vars(plain).items() <= vars(held).items()
-    told = ReferencedQuestion("q", "?", (), "d", "s", task="grounding", reference=Reference(number=2.0))
+    told = Question("q", "?", (), "d", "s", task="grounding", reference=Reference(number=2.0))
     own = OwnQuestion("q", "?", (), "d", "s", extra=3)
     for question, wanted in ((told, Reference(number=2.0, counterparts=("z",))), (own, Reference(counterparts=("z",)))):
         held = with_counterparts(question, ["z"])

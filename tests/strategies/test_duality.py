@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError
 from remot.losses import GRPOLoss
 from remot.motion import CONSISTENT_TRIPLES
@@ -23,6 +22,7 @@ from remot.strategies.counterparts import Shown
 from remot.strategies.duality import agreement
 from remot.strategies.operations import ALL_OPERATIONS, answer_map
 from remot.structures import MotionLabel, Question, Slot, reference_of, with_counterparts
+from tests.data.made import data_module
 from tests.helpers import make_question, make_slot, respond
 from tests.strategies.test_grpo import ADDRESS, FirstLetterReward
 from tests.strategies.test_module import ready_module
@@ -146,7 +146,7 @@ def test_maps_undo_themselves(operation):
 
 def test_real_prompts():
     """Of the embedded clips every question about motion can be reversed and have its options exchanged."""
-    data = MotionDataModule(root=None, batch_size=64)
+    data = data_module(root=None, batch_size=64)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     for question, images in zip(batch.questions, batch.images, strict=True):

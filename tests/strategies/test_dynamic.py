@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from remot.data import datamodule
-from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError
 from remot.losses import DAPOLoss, DrGRPOLoss, GRPOLoss, GSPOLoss, MaskedImportance, TruncatedImportance
 from remot.rewards import Reward
@@ -20,6 +19,7 @@ from remot.strategies.dynamic import DynamicSampling
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, RewardOutput
 from tests.data.handmade import mixed_clips, write_folder
+from tests.data.made import data_module
 from tests.helpers import assert_close
 from tests.strategies.test_grpo import (
     ADDRESS,
@@ -260,7 +260,7 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
     """New every time, none that the loader gives, and the same again for the same step and attempt."""
     root = str(write_folder(tmp_path / "clips", mixed_clips(4)))
     settings = {"root": root, "batch_size": 4, "num_train_prompts_per_epoch": 16, "num_val_prompts": 2}
-    data = MotionDataModule(**settings, num_test_prompts=2)
+    data = data_module(**settings, num_test_prompts=2)
     data.setup()
 
     def ids(*arguments):
@@ -272,7 +272,7 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
     assert all(name.startswith("redrawn/") for name in named)
     assert ids(1, 2, 3) == ids(1, 2, 4)[:3]
     assert data.datasets["train"].split == "train"
-    again = MotionDataModule(**settings, num_test_prompts=2)
+    again = data_module(**settings, num_test_prompts=2)
     again.setup()
     one, other = data.redraw(7, 2, 2), again.redraw(7, 2, 2)
     assert [question.text for question in one.questions] == [question.text for question in other.questions]
@@ -287,7 +287,7 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
 
 
 def test_processes_draw_different_prompts(tmp_path, monkeypatch):
-    data = MotionDataModule(
+    data = data_module(
         root=str(write_folder(tmp_path / "clips", mixed_clips(4))), batch_size=2, num_train_prompts_per_epoch=8
     )
     data.setup()

@@ -13,7 +13,7 @@ from remot.models.tiny import THINK_TOKENS, build_tokenizer
 from remot.motion import PAIRS
 from remot.strategies import SFTObjective
 from remot.strategies.objective import StepAddress
-from remot.structures import MotionLabel, Question, Reference, ReferencedQuestion, Slot
+from remot.structures import MotionLabel, Question, Reference, Slot
 from tests.helpers import assert_close, make_question
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy
 
@@ -31,7 +31,7 @@ def learnt_texts(objective, policy, response):
 
 
 def task_question(target, **more):
-    return ReferencedQuestion("q", "?", (), "d", "s", target=target, task="grounded_qa", reference=Reference(), **more)
+    return Question("q", "?", (), "d", "s", target=target, task="grounded_qa", reference=Reference(), **more)
 
 
 def test_the_target_of_a_task_is_learnt_as_it_is():

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
-from remot.data.transforms import show
-from remot.data.video import read_frames
+from remot.data.transforms import read_shown
 from remot.errors import ConfigError, DecodeError
 from remot.structures import Clip, CloserLook, Question, Video
 
@@ -153,12 +152,7 @@ class TaskDataset(PromptDataset):
         Raises:
             DecodeError: If an image cannot be decoded, or frames of a video differ in size.
         """
-        decoded = read_frames(clip, plan.frame_indices)
-        size = decoded[0].shape[2], decoded[0].shape[1]
-        shown = [
-            show(image, transform, clip, frame)
-            for image, transform, frame in zip(decoded, plan.frame_transforms, plan.frame_indices, strict=True)
-        ]
+        shown, size = read_shown(clip, plan.frame_indices, plan.frame_transforms)
         question = self.question(address, clip, plan, size)
         if not plan.as_video:
             return Sample(shown, question, clip.clip_id)

@@ -9,9 +9,6 @@ from PIL import Image
 
 from remot.data.sheets.rows import SheetRow
 
-#: Width at which pictures are embedded, in pixels; smaller ones are left as they are.
-MAX_WIDTH = 420
-
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;color:#1c2024;background:#fff}
 section{border-top:1px solid #c8ccd0;margin-top:1.2rem;padding-top:.8rem}h1{font-size:1.3rem}h2{font-size:.95rem}
@@ -50,8 +47,6 @@ def _section(row: SheetRow) -> str:
 
 
 def _data_url(shown: Image.Image) -> str:
-    if shown.width > MAX_WIDTH:
-        shown = shown.resize((MAX_WIDTH, max(1, round(shown.height * MAX_WIDTH / shown.width))))
     buffer = BytesIO()
     shown.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

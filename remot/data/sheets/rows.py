@@ -13,6 +13,8 @@ from remot.structures import MaskOf, MotionLabel, Question, Reference, Warp, ref
 
 #: Frames of a prompt that are drawn, spread over all.
 MAX_FRAMES = 16
+#: Width at which images are shown, in pixels; smaller ones are left as they are.
+MAX_WIDTH = 420
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def prompt_row(
     reference = reference_of(question) if question.reference else Reference()
     chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
     times = [frame.pts_seconds for frame in frames]
-    drawn = drawn_frames([as_image(image) for image in images], times, reference, question.text)
+    pictures = [as_image(image) for image in images]
+    drawn = drawn_frames(pictures, times, reference, question.text) if question.reference else [*map(_shrunk, pictures)]
     shown = [(drawn[k], _caption(k + 1, frames[k])) for k in chosen]
     if reference.map_centres:
         shown.append((drawn_map(reference.map_centres), "map from above"))
@@ -74,6 +77,13 @@ def prompt_row(
         text=question.text,
         gold=question.solution if question.slots else question.response or "no response is known",
     )
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    """At most :data:`MAX_WIDTH` wide, so that a thousand rows fit into memory."""
+    if picture.width <= MAX_WIDTH:
+        return picture
+    return picture.resize((MAX_WIDTH, max(1, round(picture.height * MAX_WIDTH / picture.width))))
 
 
 def _held(reference: Reference) -> list[str]:

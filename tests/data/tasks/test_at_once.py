@@ -19,11 +19,11 @@ from remot.data.tasks import (
     ImageGroundedChoice,
     ObjectTracking,
     PictureQuality,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
+from tests.data.made import task_prompts
 
 R1_5 = Path(__file__).parents[3] / "configs" / "systems" / "videochat_r1_5.yaml"
 KINDS = (
@@ -47,10 +47,9 @@ def clips():
 
 
 def asked(task):
-    serving = [number for number, clip in enumerate(clips()) if task.serves(clip)]
-    dataset = TaskDataset(task, clips(), serving, "train", NUM_PROMPTS)
+    dataset = task_prompts(task, clips(), "train", NUM_PROMPTS)
     plans = [dataset.plan(k) for k in range(NUM_PROMPTS)]
-    return [(plan, dataset.question(k, clip, plan)) for k, (clip, plan) in enumerate(plans)]
+    return [(plan, dataset.question(k, clip, plan, (1, 1))) for k, (clip, plan) in enumerate(plans)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

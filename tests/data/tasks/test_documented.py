@@ -9,8 +9,9 @@ import yaml
 from remot.commands.sources import data_from
 from remot.data.annotations.native import NativeReader
 from remot.data.embedded import clips_root
-from remot.data.tasks import Task, TaskDataset, TemporalGrounding
+from remot.data.tasks import Task, TemporalGrounding
 from remot.evaluation.perception import IterativePerception
+from tests.data.made import task_prompts
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
 
@@ -23,9 +24,8 @@ def blocks(language=""):
 def test_the_example_is_a_prompt():
     clips = list(NativeReader().read(clips_root("embedded/tasks")))
     task = TemporalGrounding()
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "train", 64)
-    question = dataset.question(0, *dataset.plan(0))
+    dataset = task_prompts(task, clips, "train", 64)
+    question = dataset.question(0, *dataset.plan(0), (1, 1))
     assert f"{question.text}\n" in blocks()
     assert f"{question.response}\n" in blocks()
 

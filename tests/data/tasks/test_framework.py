@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.names import plain
 from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
 from remot.data.tasks.frames import nearest_frames
 from remot.errors import ConfigError, EmptySplitError
-from remot.structures import Event, Reference, ReferencedQuestion
+from remot.structures import Event, Question, Reference
 from tests.data.handmade import clip_of, mixed_clips, write_folder
+from tests.data.made import data_module
 
 NUM_FRAMES = 7
 
@@ -71,7 +71,7 @@ def root(tmp_path_factory):
 
 def make(root, tasks, **settings):
     sizes = {"num_train_prompts_per_epoch": 40, "num_val_prompts": 6, "num_test_prompts": 6}
-    data = MotionDataModule(root, tasks=tasks, batch_size=4, **(sizes | settings))
+    data = data_module(root, tasks=tasks, batch_size=4, **(sizes | settings))
     data.setup()
     return data
 
@@ -145,7 +145,7 @@ def test_triplets_can_be_one_of_the_tasks(root):
     train = make(root, [FirstFrame(), MotionContrast()]).prompts["train"]
     triplets = [question for question in questions(train, range(20)) if question.task == "motion_contrast"]
     assert len(triplets) == 10
-    assert all(isinstance(question, ReferencedQuestion) and len(question.slots) == 3 for question in triplets)
+    assert all(isinstance(question, Question) and len(question.slots) == 3 for question in triplets)
     assert triplets[0].response.endswith(f"<answer>{triplets[0].solution}</answer>")
 
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.tasks import (
     EventChoice,
     FrameSampling,
@@ -21,6 +20,7 @@ from remot.data.tasks.key_times import KeyFrames, dense_and_sparse, evenly, insi
 from remot.errors import ConfigError
 from remot.structures import CloserLook, Event, Reference
 from tests.data.handmade import clip_of, write_folder
+from tests.data.made import data_module
 
 NUM_FRAMES = 21
 EVENTS = (Event("a door opens", 0.5, 1.0), Event("a lamp goes on", 1.4, 1.8))
@@ -35,7 +35,7 @@ def root(tmp_path_factory):
 
 
 def make(root, *tasks):
-    data = MotionDataModule(
+    data = data_module(
         root, tasks=list(tasks), batch_size=4, num_train_prompts_per_epoch=8, num_val_prompts=12, num_test_prompts=12
     )
     data.setup()
@@ -195,8 +195,8 @@ def test_prompts_that_would_not_change_are_not_shown_again(root):
 
 def test_without_a_task_that_tells_times_there_is_no_resampler(root):
     assert make(root, EventChoice()).resampler is None
-    assert MotionDataModule(root, tasks=[MotionContrast()]).resampler is None
-    assert MotionDataModule(root).resampler is None
+    assert data_module(root, tasks=[MotionContrast()]).resampler is None
+    assert data_module(root).resampler is None
 
 
 class CountFrames(Task):

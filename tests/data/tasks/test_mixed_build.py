@@ -10,9 +10,10 @@ import yaml
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.audit import EXIT_UNFIT
 from remot.commands.sources import data_from
-from remot.data.build_tasks import build_tasks
+from remot.data.build import build
 from remot.data.built_folder import sha256_of
-from remot.data.built_lines import from_built_record, names_a_task, to_built_line
+from remot.data.record_lines import from_record
+from remot.data.records import to_line
 from remot.errors import AnnotationError
 from remot.structures import task_of
 from tests.data.tasks.test_task_build import _set, audited, lines_of, rewritten
@@ -21,14 +22,20 @@ from tests.data.tasks.test_task_build import _set, audited, lines_of, rewritten
 SECTION = {
     "root": "embedded/tasks",
     "tasks": [
-        {"class_path": f"remot.data.tasks.{name}"}
-        for name in ("TemporalGroundingSpans", "MotionContrast", "ObjectSize")
+        {"class_path": "TemporalGroundingSpans"},
+        {
+            "class_path": "MotionContrast",
+            "init_args": {
+                "experts": [
+                    {"class_path": f"remot.data.experts.{name}"}
+                    for name in ("ObjectHorizontal", "CameraYaw", "CameraForward")
+                ],
+                "negatives": [{"class_path": f"remot.data.negatives.{name}"} for name in ("Retrieval", "Mirror")],
+                "formats": [{"class_path": f"remot.data.formats.{name}"} for name in ("MultipleChoice", "FillIn")],
+            },
+        },
+        {"class_path": "ObjectSize"},
     ],
-    "experts": [
-        {"class_path": f"remot.data.experts.{name}"} for name in ("ObjectHorizontal", "CameraYaw", "CameraForward")
-    ],
-    "negatives": [{"class_path": f"remot.data.negatives.{name}"} for name in ("Retrieval", "Mirror")],
-    "formats": [{"class_path": f"remot.data.formats.{name}"} for name in ("MultipleChoice", "FillIn")],
     "num_train_prompts_per_epoch": 30,
     "num_val_prompts": 6,
     "num_test_prompts": 9,
@@ -41,7 +48,7 @@ TRIPLETS = "motion_contrast"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "out"
-    return out, build_tasks(data_from(SECTION), out, NUM_PROMPTS, dict(SECTION))
+    return out, build(data_from(SECTION), out, NUM_PROMPTS, dict(SECTION))
 
 
 @pytest.fixture
@@ -90,34 +97,24 @@ def test_pictures_of_both_kinds_are_written_once(built):
     assert any("-" in name.rsplit("/", 1)[1] for name in by_kind[0])  # mirrored
     files = {path.relative_to(out).as_posix() for path in (out / "frames").rglob("*.png")}
     assert files == by_kind[0] | by_kind[1]
-    assert manifest["counts"]["pictures"] == len(files)
+    assert manifest["counts"]["images"] == len(files)
 
 
 def test_the_manifest(built):
     out, manifest = built
     counts = manifest["counts"]
-    assert manifest["format"] == "remot-prompts/1"
+    assert manifest["format"] == "remot-prompts/2"
     assert counts["by_task"][TRIPLETS] == len(of_triplets(out)) == NUM_PROMPTS // 3
-    assert sum(counts["of_triplets"]["by_attribute"].values()) == counts["by_task"][TRIPLETS]
-    assert set(counts["of_triplets"]["by_negative"]) == {"retrieval", "mirror"}
-    assert [one["expert"] for one in manifest["experts"]] == ["ObjectHorizontal", "CameraYaw", "CameraForward"]
-    assert manifest["clips_by_task"]["train"][TRIPLETS] == manifest["clips"]["train"]
+    assert sum(counts["by_attribute"].values()) == counts["by_task"][TRIPLETS]
+    assert set(counts["by_negative"]) == {"retrieval", "mirror"}
+    settings = [one["class"] for one in manifest["tasks"][1]["settings"]]
+    assert settings == ["ObjectHorizontal", "CameraYaw", "CameraForward", "Retrieval", "Mirror"]
+    assert 0 < manifest["clips_by_task"]["train"][TRIPLETS] < manifest["clips"]["train"]
 
 
 def test_lines_are_read_as_they_were_written(built):
     for line in (built[0] / "prompts.jsonl").read_text("utf-8").splitlines():
-        record = json.loads(line)
-        assert names_a_task(record)
-        assert to_built_line(from_built_record("x", record)) == line
-
-
-def test_triplets_alone_name_no_task(tmp_path):
-    from remot.data.build import build
-
-    section = {key: value for key, value in SECTION.items() if key != "tasks"}
-    build(data_from(section), tmp_path / "out", 10, section)
-    (line, *_) = (tmp_path / "out" / "triplets.jsonl").read_text("utf-8").splitlines()
-    assert not names_a_task(json.loads(line))
+        assert to_line(from_record("x", json.loads(line))) == line
 
 
 @pytest.mark.parametrize(
@@ -126,14 +123,13 @@ def test_triplets_alone_name_no_task(tmp_path):
         (_set("remot", "task", to=7), "task must be a non-empty text"),
         (_set("remot", "surprise", to=1), "surprise"),
         (_set("solution", to="<answer>Z</answer>"), "is not that of the slots"),
-        (_set("remot", "reference", to={}), "unknown key 'labels'"),
     ],
 )
 def test_a_malformed_line_is_named(built, change, sentence):
     (line, *_) = of_triplets(built[0])
     change(line)
     with pytest.raises(AnnotationError, match=r"^x") as error:
-        from_built_record("x", line)
+        from_record("x", line)
     assert sentence in str(error.value)
 
 
@@ -143,8 +139,8 @@ def test_a_malformed_line_is_named(built, change, sentence):
 def test_a_whole_folder_is_right(copy, capsys):
     status, record = audited(capsys, copy)
     assert status == 0
-    assert (record["num_prompts"], record["checked_references"]) == (NUM_PROMPTS, NUM_PROMPTS)
-    assert (record["wrong_references"], record["wrong_facts"], record["wrong_pictures"]) == (0, 0, 0)
+    assert (record["num_prompts"], record["checked_prompts"]) == (NUM_PROMPTS, NUM_PROMPTS)
+    assert (record["wrong_prompts"], record["wrong_facts"], record["wrong_images"]) == (0, 0, 0)
     assert [one["task"] for one in record["tasks"]] == ["temporal_grounding_spans", TRIPLETS, "object_size"]
     assert record["tasks"][1]["num_prompts"] == NUM_PROMPTS // 3
 
@@ -160,7 +156,7 @@ def _turned(line):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (_turned, "wrong_references"),
+        (_turned, "wrong_prompts"),
         (_set("remot", "scene", to="elsewhere"), "wrong_facts"),
         (_set("remot", "negative", to="shifted_crop"), "wrong_facts"),
         (_set("remot", "frames", 1, "pts_seconds", to=0.0001), "wrong_facts"),
@@ -178,7 +174,7 @@ def test_what_is_wrong_with_a_triplet_is_found(copy, capsys, change, found):
     rewritten(copy, change, number)
     status, record = audited(capsys, copy)
     assert status == EXIT_UNFIT
-    counted = {key: record[key] for key in ("wrong_references", "wrong_facts", "wrong_pictures")}
+    counted = {key: record[key] for key in ("wrong_prompts", "wrong_facts", "wrong_images")}
     assert counted == dict.fromkeys(counted, 0) | {found: 1}
 
 
@@ -191,7 +187,7 @@ def test_a_picture_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
         turned = picture.convert("RGB").transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     turned.save(copy / name)
     status, record = audited(capsys, copy)
-    assert (status, record["wrong_pictures"]) == (EXIT_UNFIT, 1)
+    assert (status, record["wrong_images"]) == (EXIT_UNFIT, 1)
 
 
 def test_settings_without_triplets_are_refused(copy, capsys, tmp_path):
@@ -204,7 +200,7 @@ def test_settings_without_triplets_are_refused(copy, capsys, tmp_path):
     (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     status, complaint = audited(capsys, copy, "--config", tmp_path / "other.yaml")
     assert status == EXIT_BAD_INPUT
-    assert "the settings have no task 'motion_contrast' of triplets" in complaint
+    assert "the settings have no task 'motion_contrast' as number 1" in complaint
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -217,7 +213,7 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
     told = capsys.readouterr().out
     assert told.startswith("15 prompts (test 3, train 10, val 2) with ")
     triplets = of_triplets(tmp_path / "out")
-    assert f"asked about: motion_contrast {len(triplets)}, " in told
+    assert f"tasks: motion_contrast {len(triplets)}, " in told
     main(["data", "show", str(tmp_path / "out"), "--task", TRIPLETS])
     assert capsys.readouterr().out == f"{len(triplets)} prompts on {tmp_path / 'out' / 'sheet.html'}\n"
     page = (tmp_path / "out" / "sheet.html").read_text("utf-8")

@@ -8,13 +8,14 @@ import pytest
 
 from remot.data.annotations.native import NativeReader
 from remot.data.embedded import clips_root
-from remot.data.tasks import FrameSampling, ObjectMotion, TaskDataset
+from remot.data.tasks import FrameSampling, ObjectMotion
 from remot.data.tasks.object_motion import DIRECTIONS, screen_motion
 from remot.errors import ConfigError
 from remot.rewards import ExactAnswerReward, MotionPerturbationReward, MotionTrajectoryReward, TaggedFormatReward
 from remot.rewards.functional.motion import direction_of, scale_of, speed_of
-from remot.structures import ObjectTrack, ReferencedQuestion
+from remot.structures import ObjectTrack, Question
 from tests.data.handmade import boxes, clip_of
+from tests.data.made import task_prompts
 
 
 def rng(number=0):
@@ -106,13 +107,12 @@ def test_embedded_prompts_are_told_as_the_published_rewards_like_it():
     """The told response is worth everything; without its tag it is worth nothing; all directions occur."""
     clips = list(NativeReader().read(clips_root("embedded/tasks")))
     task = ObjectMotion(frames=FrameSampling(6))
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "train", 200)
+    dataset = task_prompts(task, clips, "train", 200)
     rewards = MotionTrajectoryReward(), ExactAnswerReward("exact"), TaggedFormatReward()
     found = Counter()
     for address in range(200):
-        question = dataset.question(address, *dataset.plan(address))
-        assert isinstance(question, ReferencedQuestion)
+        question = dataset.question(address, *dataset.plan(address), (1, 1))
+        assert isinstance(question, Question)
         assert [reward([question.response], [question]).total.item() for reward in rewards] == [1.0, 1.0, 1.0]
         bare = question.response.replace("<motion ", "<moving ")
         assert rewards[0]([bare], [question]).total.item() == 0.0
@@ -126,7 +126,7 @@ def test_the_perturbed_answer_is_compared():
     from remot.structures import with_counterparts
 
     plan = only_plan(moving((50, 50), (150, 50)))
-    question = ReferencedQuestion("q", plan.text, (), "d", "s", task="object_motion", reference=plan.reference)
+    question = Question("q", plan.text, (), "d", "s", task="object_motion", reference=plan.reference)
     frozen = plan.response.replace('dir="E" speed="fast"', 'dir="STAT" speed="stationary"')
     total = MotionPerturbationReward()([plan.response], [with_counterparts(question, [frozen])]).total
     assert total.tolist() == pytest.approx([0.8])

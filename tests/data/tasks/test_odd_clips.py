@@ -10,9 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from remot.commands.score import reward_from
 from remot.data.audit.tasks import prompt as audit_prompt
-from remot.data.tasks import ObjectMotion, PictureQuality, TaskDataset
+from remot.data.tasks import ObjectMotion, PictureQuality
 from remot.data.tasks import places as places_module
 from remot.structures import CameraTrack, Clip, Event, LayoutBox, ObjectTrack
+from tests.data.made import task_prompts
 from tests.data.tasks.audit.prompts import TASKS, faults, name_of
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -138,7 +139,7 @@ def test_what_is_asked_about_odd_clips_is_true_and_answerable(seeds, rewards):
             if plan is None:
                 continue
             asked[name_of(task)] += 1
-            question = TaskDataset(task, [clip], [0], "test", 1).question(0, clip, plan)
+            question = task_prompts(task, [clip], "test", 1).question(0, clip, plan, (1, 1))
             assert faults(task, clip, plan, question) == []
             output = reward_of(task, rewards)([plan.response], [question])
             parts = {name: part.item() for name, part in output.parts.items() if not part.isnan()}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import NativeReader
-from remot.data.datasets.task_prompts import TaskDataset
 from remot.data.embedded import clips_root
 from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.rooms.base import Candidate
@@ -21,6 +20,7 @@ from remot.data.tasks.rooms.scene import scene_of
 from remot.data.tasks.rooms.size import ObjectSize, RoomSize
 from remot.errors import ConfigError
 from remot.rewards.reading.graphs import read_map
+from tests.data.made import task_prompts
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box, room, solved_distance
 
 # Seen from above, north up, a metre a cell; every thing is a cube of half a metre but the table, which is 2 m long.
@@ -341,7 +341,7 @@ def test_sides_and_letters_are_balanced():
     clips = [random_room(rng, 9) for _ in range(60)]
     for difficulty, share in (("easy", 1 / 2), ("medium", 1 / 3), ("hard", 1 / 4)):
         task = RelativeDirection(difficulty, map_axes="none")
-        prompts = TaskDataset(task, clips, range(len(clips)), "train", 800)
+        prompts = task_prompts(task, clips, "train", 800)
         plans = [prompts.plan(address)[1] for address in range(800)]
         for counted in (Counter(plan.verdict for plan in plans), Counter(plan.answer for plan in plans)):
             allowed = 4 * math.sqrt(share * (1 - share) * len(plans))

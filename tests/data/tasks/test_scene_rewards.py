@@ -25,7 +25,6 @@ from remot.data.tasks import (
     RelativeDirection,
     RelativeDistance,
     RoomSize,
-    TaskDataset,
     TimeInView,
     TrackCounting,
     TrackDirection,
@@ -34,7 +33,8 @@ from remot.data.tasks import (
     TrackOrder,
     TrackSize,
 )
-from remot.structures import ReferencedQuestion
+from remot.structures import Question
+from tests.data.made import task_prompts
 from tests.helpers import assert_close
 
 SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
@@ -76,14 +76,13 @@ def reward_of(system):
 
 
 def prompts(task, num_prompts=6):
-    serving = [number for number, clip in enumerate(clips()) if task.serves(clip)]
-    drawn = TaskDataset(task, clips(), serving, "train", num_prompts)
+    drawn = task_prompts(task, clips(), "train", num_prompts)
     return [drawn.plan(address) for address in range(num_prompts)]
 
 
 def scored(system, kind, plan, completion):
     """Total and parts under the reward of a kind of answer."""
-    question = ReferencedQuestion("q", plan.text, (), "test", "s", task=kind, reference=plan.reference)
+    question = Question("q", plan.text, (), "test", "s", task=kind, reference=plan.reference)
     output = reward_of(system).score([completion], [question], None)
     return output.total.item(), {name: part.item() for name, part in output.parts.items()}, output.success.item()
 

@@ -12,12 +12,12 @@ from PIL import Image
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.audit import EXIT_UNFIT
 from remot.commands.sources import data_from
-from remot.data.build_tasks import build_tasks
+from remot.data.build import build
 from remot.data.built_folder import sha256_of
 from remot.data.datasets.loaders import collate_prompts
 from remot.data.datasets.recorded import RecordDataset
-from remot.data.task_lines import from_task_record
-from remot.data.task_records import to_task_line
+from remot.data.record_lines import from_record
+from remot.data.records import to_line
 from remot.errors import AnnotationError, ConfigError
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "systems"
@@ -42,7 +42,7 @@ NUM_PROMPTS = 60  # 42 of train, 6 of val, 12 of test
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "out"
-    manifest = build_tasks(data_from(SECTION), out, NUM_PROMPTS, dict(SECTION))
+    manifest = build(data_from(SECTION), out, NUM_PROMPTS, dict(SECTION))
     return out, manifest
 
 
@@ -158,7 +158,7 @@ def test_the_manifest(built):
 
 def test_lines_are_read_as_they_were_written(built):
     for line in (built[0] / "prompts.jsonl").read_text("utf-8").splitlines():
-        assert to_task_line(from_task_record("x", json.loads(line))) == line
+        assert to_line(from_record("x", json.loads(line))) == line
 
 
 # -- lines of anybody ----------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_a_malformed_line_is_named(built, change, sentence):
     (line, *_) = (one for one in lines_of(built[0]) if len(one["images"]) > 1)
     change(line)
     with pytest.raises(AnnotationError, match=r"^x") as error:
-        from_task_record("x", line)
+        from_record("x", line)
     assert sentence in str(error.value)
 
 
@@ -332,11 +332,11 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
 
 def test_what_cannot_be_built(tmp_path):
     with pytest.raises(ConfigError, match="ask for at least 1"):
-        build_tasks(data_from(SECTION), tmp_path / "out", 0, SECTION)
+        build(data_from(SECTION), tmp_path / "out", 0, SECTION)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(ConfigError, match="is not empty"):
-        build_tasks(data_from(SECTION), tmp_path / "full", 20, SECTION)
+        build(data_from(SECTION), tmp_path / "full", 20, SECTION)
     assert not (tmp_path / "out").exists()
 
 

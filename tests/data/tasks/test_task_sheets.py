@@ -3,15 +3,17 @@
 import re
 
 import pytest
+import torch
 from PIL import Image
 
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.sources import data_from
+from remot.data.records import BuiltFrame
 from remot.data.sheets import html_sheet, png_sheet, rows_of_run
 from remot.data.sheets.drawing import GIVEN, RIGHT, WIDTH, boxes_of, drawn_frames, drawn_graph, drawn_map, given_boxes
-from remot.data.sheets.prompts import MAX_FRAMES, task_row
+from remot.data.sheets.rows import MAX_FRAMES, prompt_row
 from remot.errors import ConfigError
-from remot.structures import Reference, ReferencedQuestion
+from remot.structures import Question, Reference
 
 TIMES = [0.0, 0.5, 1.0]
 BOX, OTHER = (0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 0.75, 0.9)
@@ -82,14 +84,14 @@ def test_graphs_have_the_camera_below():
 
 
 def test_many_frames_are_thinned_and_hostile_text_is_escaped():
-    question = ReferencedQuestion(
-        "p/0/1", "<script>x</script>", (), "d", "s", task="t", reference=Reference(answer="<b>")
-    )
-    row = task_row(grey(40, (8, 8)), [k / 2 for k in range(40)], question, "c", ["not checked"])
+    question = Question("p/0/1", "<script>x</script>", (), "d", "s", task="t", reference=Reference(answer="<b>"))
+    images = [torch.full((3, 8, 8), 128, dtype=torch.uint8)] * 40
+    frames = [BuiltFrame(k, k / 2) for k in range(40)]
+    row = prompt_row(images, frames, question, (), "", ["not checked"], "c")
     assert len(row.pictures) == len(row.captions) == MAX_FRAMES
-    assert (row.captions[0], row.captions[-1]) == ("1: 0.00 s", "40: 19.50 s")
+    assert (row.captions[0], row.captions[-1]) == ("1: frame 0, 0.00 s", "40: frame 39, 19.50 s")
     assert "16 of 40 frames" in row.title
-    assert row.gold == "no response is told"
+    assert row.gold == "no response is known"
     page = html_sheet([row], "<i>")
     assert "<script>x" not in page
     assert "<b>'" not in page
@@ -122,10 +124,10 @@ def test_rows_are_the_first_prompts_of_the_run():
 
 def test_one_task_or_domain_alone():
     data = tasks("ObjectSize", "EventChoice")
-    assert all("multiple_choice" in row.title for row in rows_of_run(data, "train", 5, task="multiple_choice"))
+    assert all("multiple_choice" in row.title for row in rows_of_run(data, "train", 5, kind="multiple_choice"))
     assert all("clip floors" in row.title for row in rows_of_run(data, "train", 5, domain="floors"))
-    with pytest.raises(ConfigError, match="none of the task caption"):
-        rows_of_run(data, "train", 2, task="caption")
+    with pytest.raises(ConfigError, match="none of the kind caption"):
+        rows_of_run(data, "train", 2, kind="caption")
 
 
 def test_triplets_of_a_run_are_shown_too():

@@ -10,7 +10,6 @@ import torch
 
 from remot.commands.score import reward_from
 from remot.data.annotations.native import NativeReader
-from remot.data.datamodule import MotionDataModule
 from remot.data.embedded import clips_root
 from remot.data.tasks import (
     Detection,
@@ -21,7 +20,6 @@ from remot.data.tasks import (
     ImageGroundedChoice,
     ObjectTracking,
     PictureQuality,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
@@ -31,8 +29,9 @@ from remot.data.tasks.degradations import Blur, Darken, Noise
 from remot.data.tasks.places import lone_names, share_box
 from remot.errors import ConfigError
 from remot.rewards import TemporalRLTReward
-from remot.structures import Event, ObjectTrack, ReferencedQuestion
+from remot.structures import Event, ObjectTrack, Question
 from tests.data.handmade import boxes, clip_of
+from tests.data.made import data_module, task_prompts
 
 SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
 TASKS = [
@@ -99,9 +98,7 @@ def test_grounding_in_json():
     assert plan.answer == '{"start_time": "0.50", "end_time": "1.25"}'
     assert plan.reference.intervals == ((0.5, 1.25),)
     assert '<answer>{"start_time": "12.54", "end_time": "17.83"}</answer>' in plan.text
-    question = ReferencedQuestion(
-        "q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference
-    )
+    question = Question("q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference)
     assert TemporalRLTReward()([plan.response], [question]).total.tolist() == [1.0]
 
 
@@ -395,10 +392,9 @@ FULL = {"grounded_qa": 3.0, "image_grounded_qa": 2.2}
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{getattr(task, 'ask', '')}")
 def test_the_right_response_earns_everything_and_another_does_not(task, clips, reward):
     """Each response is scored with its own question, then with that of a prompt with another reference."""
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "train", 40)
-    questions = [dataset.question(k, *dataset.plan(k)) for k in range(40)]
-    assert all(isinstance(question, ReferencedQuestion) for question in questions)
+    dataset = task_prompts(task, clips, "train", 40)
+    questions = [dataset.question(k, *dataset.plan(k), (1, 1)) for k in range(40)]
+    assert all(isinstance(question, Question) for question in questions)
     scores = reward([question.response for question in questions], questions)
     assert torch.allclose(scores.total, torch.full((40,), FULL.get(task.name, 2.0)), atol=1e-5)
     assert bool(scores.success.all())
@@ -414,9 +410,7 @@ def test_every_task_finds_clips_among_the_embedded(clips):
 
 def test_processes_that_decode_give_the_same_prompts():
     settings = {"num_train_prompts_per_epoch": 16, "num_val_prompts": 9, "num_test_prompts": 9, "batch_size": 8}
-    plain, workers = (
-        MotionDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
-    )
+    plain, workers = (data_module("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2))
     for data in (plain, workers):
         data.setup()
     for one, other in zip(plain.train_dataloader(), workers.train_dataloader(), strict=True):

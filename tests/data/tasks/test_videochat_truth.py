@@ -15,10 +15,10 @@ from remot.data.tasks import (
     GroundedEventChoice,
     ImageGroundedChoice,
     ObjectTracking,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingSpans,
 )
+from tests.data.made import task_prompts
 
 ROOT = clips_root("embedded/tasks")
 NUM_PROMPTS = 150
@@ -32,8 +32,7 @@ def clips():
 
 def prompts(task, clips):
     """Prompts with what the file of their clip says."""
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "truth", NUM_PROMPTS)
+    dataset = task_prompts(task, clips, "truth", NUM_PROMPTS)
     for address in range(NUM_PROMPTS):
         clip, plan = dataset.plan(address)
         yield plan, json.loads((ROOT / f"{clip.clip_id}.json").read_text())

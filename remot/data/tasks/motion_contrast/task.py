@@ -82,7 +82,10 @@ class MotionContrast(Task):
 
     def survey(self, clip: Clip) -> Survey | None:
         """Rows (expert, subject, bits of the available patterns, negative) of what can be asked about ``clip``."""
-        found = self.sampler.askable(clip) if clip.media is not None else []
+        return self.survey_of(self.sampler.askable(clip)) if clip.media is not None else None
+
+    def survey_of(self, askables: Sequence[Askable]) -> Survey | None:
+        """The rows of such findings; None if there are none."""
         rows = [
             (
                 one.expert_index,
@@ -90,7 +93,7 @@ class MotionContrast(Task):
                 _bits_of(self._attribute(one.expert_index), one.patterns),
                 one.negative_index,
             )
-            for one in found
+            for one in askables
         ]
         return rows or None
 

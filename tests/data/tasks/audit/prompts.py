@@ -25,7 +25,6 @@ from remot.data.tasks import (
     RelativeDirection,
     RelativeDistance,
     RoomSize,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
@@ -37,6 +36,7 @@ from remot.data.tasks import (
     TrackOrder,
     TrackSize,
 )
+from tests.data.made import task_prompts
 
 TASKS = [
     TemporalGrounding(),
@@ -76,11 +76,10 @@ def name_of(task):
 
 def planned(task, clips, num_prompts):
     """Clip, plan and question of prompts about clips."""
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "audit", num_prompts)
+    dataset = task_prompts(task, clips, "audit", num_prompts)
     for address in range(num_prompts):
         clip, plan = dataset.plan(address)
-        yield clip, plan, dataset.question(address, clip, plan)
+        yield clip, plan, dataset.question(address, clip, plan, (1, 1))
 
 
 def faults(task, clip, plan, question, **settings):

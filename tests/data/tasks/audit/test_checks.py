@@ -33,6 +33,7 @@ from remot.data.tasks import (
 from remot.data.tasks.geometry.graphs import graphs_text
 from remot.data.tasks.geometry.maps import map_text
 from remot.structures import Clip, Event, ObjectTrack
+from tests.data.made import task_prompts
 from tests.data.tasks.audit.prompts import TASKS, faults, lied, name_of, planned, wrong_label
 
 NUM_PROMPTS = 12
@@ -213,9 +214,7 @@ def test_a_thing_that_is_not_shown_is_found():
 
 
 def replace_question(task, clip, plan):
-    from remot.data.tasks import TaskDataset
-
-    return TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan)
+    return task_prompts(task, [clip], "audit", 1).question(0, clip, plan, (1, 1))
 
 
 @pytest.mark.parametrize("task", [TemporalGrounding(thinks=False), EventChoice(thinks=False), Detection(thinks=False)])

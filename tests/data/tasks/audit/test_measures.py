@@ -22,12 +22,12 @@ from remot.data.tasks import (
     ObjectSize,
     RelativeDirection,
     RelativeDistance,
-    TaskDataset,
     TrackDirection,
     TrackDistance,
     TrackNearest,
 )
 from remot.structures import CameraTrack
+from tests.data.made import task_prompts
 from tests.data.tasks import test_rooms, test_tracks
 from tests.data.tasks.audit.prompts import faults
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box, room, solved_distance
@@ -145,7 +145,7 @@ def random_faults(task, clip, seed):
     if plan is None:
         return None
     return faults(
-        task, clip, plan, TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan), known_size=(200, 150)
+        task, clip, plan, task_prompts(task, [clip], "audit", 1).question(0, clip, plan, (1, 1)), known_size=(200, 150)
     )
 
 
@@ -193,7 +193,7 @@ def test_poses_that_are_taken_the_wrong_way_round_are_found():
         clip, _ = test_tracks.random_clip(rng)
         inverted = replace(clip, camera=CameraTrack(np.linalg.inv(clip.camera.camera_to_world)))
         plan = moving.plan(inverted, np.random.default_rng(seed))
-        question = TaskDataset(moving, [clip], [0], "audit", 1).question(0, clip, plan)
+        question = task_prompts(moving, [clip], "audit", 1).question(0, clip, plan, (1, 1))
         num_wrong += bool(faults(moving, clip, plan, question))
         assert random_faults(task, inverted, seed) == []  # distances at one moment are the same either way
     assert num_wrong > 15
@@ -312,7 +312,7 @@ def test_boxes_of_pictures_that_are_not_square(monkeypatch):
         monkeypatch.setattr(module, "picture_size", lambda _: (200, 150))
         plan = task.plan(clip, np.random.default_rng(0))
         assert plan.reference.boxes == ((0.1, 0.2, 0.3, 0.6),)
-        question = TaskDataset(task, [clip], [0], "audit", 1).question(0, clip, plan)
+        question = task_prompts(task, [clip], "audit", 1).question(0, clip, plan, (1, 1))
         assert faults(task, clip, plan, question, known_size=(200, 150)) == []
         (fault,) = faults(task, clip, plan, question, known_size=(150, 200))
         assert "should be [[0.133, 0.15, 0.4, 0.45]]" in fault

@@ -12,7 +12,7 @@ from remot.commands.audit import EXIT_UNFIT
 from remot.commands.sources import data_from
 from remot.data.annotations import NativeReader
 from remot.data.annotations.native import write_clip
-from remot.data.audit import audit_tasks
+from remot.data.audit import audit_data
 from remot.data.embedded import clips_root
 from remot.data.tasks import (
     AbsoluteDistance,
@@ -27,6 +27,7 @@ from remot.data.tasks import (
 from remot.data.video import read_frames
 from remot.errors import ConfigError
 from remot.structures import Reference
+from tests.data.made import data_module
 
 
 class CountEvents(Task):
@@ -44,9 +45,8 @@ class CountEvents(Task):
 
 
 def data_with(*tasks, **settings):
-    from remot.data.datamodule import MotionDataModule
 
-    return MotionDataModule("embedded/tasks", tasks=list(tasks), **settings)
+    return data_module("embedded/tasks", tasks=list(tasks), **settings)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_broken_task_is_found_and_the_status_says_so(config, capsys, monkeypat
 
 
 def test_a_task_of_ones_own_is_not_checked_and_never_right():
-    audit = audit_tasks(data_with(CountEvents(), TemporalGrounding()), 20)
+    audit = audit_data(data_with(CountEvents(), TemporalGrounding()), 20)
     own, grounding = audit.tasks
     assert (own.num_prompts, own.num_checked, own.num_wrong) == (10, 0, 0)
     assert (grounding.num_prompts, grounding.num_checked) == (10, 10)
@@ -149,13 +149,13 @@ def test_what_is_derived_from_a_task_of_the_library_is_not_checked():
     class Shifted(TemporalGrounding):
         pass
 
-    (figures,) = audit_tasks(data_with(Shifted()), 4).tasks
+    (figures,) = audit_data(data_with(Shifted()), 4).tasks
     assert (figures.num_checked, figures.num_wrong) == (0, 0)
 
 
 def test_a_task_named_twice_has_two_rows_and_its_own_settings():
     strict = RelativeDirection("easy", margin_degrees=30)
-    audit = audit_tasks(data_with(RelativeDirection("easy"), strict), 12)
+    audit = audit_data(data_with(RelativeDirection("easy"), strict), 12)
     assert [task.name for task in audit.tasks] == ["relative_direction_easy", "relative_direction_easy 2"]
     first, second = (task.refusals["between two directions"] for task in audit.tasks)
     assert first < second
@@ -185,18 +185,18 @@ def test_leaks_between_splits_are_found(tmp_path):
             copy = replace(clip, clip_id=name, scene_id=name)
             write_clip(copy, frames, tmp_path, fps=8, source="copied", licence="none")
     data = data_from({"root": str(tmp_path), "tasks": [{"class_path": "remot.data.tasks.TemporalGrounding"}]})
-    audit = audit_tasks(data, 4)
+    audit = audit_data(data, 4)
     assert len(audit.duplicates) > 3
     assert any("the same in two splits" in fault for fault in audit.faults)
 
 
 def test_another_split_and_mistakes():
     data = data_with(AbsoluteDistance())
-    audit = audit_tasks(data, 6, "test")
+    audit = audit_data(data, 6, "test")
     assert (audit.split, audit.num_prompts, audit.faults) == ("test", 6, [])
     for number, split in ((0, "train"), (5, "tset")):
         with pytest.raises(ConfigError, match="ask for at least 1 of train, val, test"):
-            audit_tasks(data, number, split)
+            audit_data(data, number, split)
 
 
 def test_triplets_among_tasks_are_checked(monkeypatch):
@@ -204,7 +204,7 @@ def test_triplets_among_tasks_are_checked(monkeypatch):
     from remot.data.experts import ObjectHorizontal
 
     data = data_with(MotionContrast(), TemporalGrounding(), experts=[ObjectHorizontal()])
-    assert audit_tasks(data, 12).faults == []
+    assert audit_data(data, 12).faults == []
     judge = ObjectHorizontal.judge
 
     def mirrored(self, clip, frames):
@@ -214,7 +214,7 @@ def test_triplets_among_tasks_are_checked(monkeypatch):
         }
 
     monkeypatch.setattr(ObjectHorizontal, "judge", mirrored)
-    (triplets, grounding) = audit_tasks(
+    (triplets, grounding) = audit_data(
         data_with(MotionContrast(), TemporalGrounding(), experts=[ObjectHorizontal()]), 12
     ).tasks
     assert triplets.wrong
