@@ -10,7 +10,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,23 @@ def _facts(
 
 def _described(one: object) -> str:
     """Class, settings and code of a component."""
-    settings = {name: value for name, value in vars(one).items() if not name.startswith("_")}
     try:
         code = inspect.getsource(sys.modules[type(one).__module__])
     except (OSError, TypeError, KeyError):
         code = ""
-    return f"{type(one).__module__}.{type(one).__qualname__} {sorted(settings.items(), key=str)!r} {code}"
+    return f"{_settings_of(one)} {code}"
+
+
+def _settings_of(value: object) -> str:
+    """A value as text that is the same in every process; objects without a text of their own by their settings."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_settings_of, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_settings_of(one)}' for key, one in value.items())}}}"
+    if type(value).__repr__ is not object.__repr__:
+        return repr(value)
+    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
+    return f"{type(value).__module__}.{type(value).__qualname__}({_settings_of(dict(sorted(public.items())))})"
 
 
 def _stamp(file: Path) -> str:
@@ -120,7 +131,8 @@ def load_catalogue(file: Path) -> Catalogue | None:
 
 
 def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
-    return ClipEntry(place, clip_id, scene_id, domain, num_frames, tuple(surveys))
+    found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
+    return ClipEntry(place, clip_id, scene_id, domain, num_frames, found)
 
 
 def catalogue_of(

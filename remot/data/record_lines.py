@@ -54,6 +54,9 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     as_video = _flag(where, facts, "as_video")
     frames = _frames(where, facts["frames"], as_video=as_video)
     images = tuple(text_in(where, {"images": one}, "images") for one in list_in(where, record, "images", 1, MAX_FRAMES))
+    if any(max(label.pair) > len(frames) for label in labels):
+        msg = f"{where}: a label is about an image that the {len(frames)} frames do not include"
+        raise AnnotationError(msg, reason="unsynchronised")
     if len(images) != len(frames):
         msg = f"{where}: {len(images)} images for {len(frames)} frames"
         raise AnnotationError(msg, reason="unsynchronised")
@@ -205,6 +208,9 @@ def _number_slot(where: str, label: MotionLabel, content: Mapping[str, Any], gol
 def _reference(where: str, held: object) -> Reference:
     content = require_object(where, held)
     check_keys(where, content, (), REFERENCE_KEYS)
+    if not content:
+        msg = f"{where}: holds nothing to compare answers with; give null where the slots are all"
+        raise AnnotationError(msg, reason="missing")
     intervals, boxes = (
         tuple(numbers_in(where, {key: one}, key, count) for one in _list(where, content, key))
         if key in content

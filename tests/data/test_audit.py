@@ -48,7 +48,7 @@ from tests.helpers import assert_close
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 KEYS = {
     *("checked_labels", "wrong_labels", "blind_accuracy", "chance"),
-    *("duplicate_frames_across_splits", "answer_tuples"),
+    *("duplicate_frames_across_splits", "tasks"),
 }
 LIMITS = {expert.attribute.name: Limits.of(expert) for expert in default_experts()}
 
@@ -671,9 +671,11 @@ def test_the_command_prints_the_figures(clips, capsys):
     assert (figures["checked_labels"], figures["wrong_labels"]) == (120, 0)
     assert figures["duplicate_frames_across_splits"] == 0
     assert_close(figures["chance"], 1 / 3)
-    assert figures["blind_accuracy"] == max(figures["blind_models"].values())
-    assert (len(figures["answer_tuples"]), sum(figures["answer_tuples"].values())) == (13, 40)
-    assert sum(figures["labels_by_attribute"].values()) == 120
+    (task,) = figures["tasks"]
+    assert figures["blind_accuracy"] == max(task["guesses"][0]["blind_models"].values())
+    labels = task["labels"]
+    assert (len(labels["answer_tuples"]), sum(labels["answer_tuples"].values())) == (13, 40)
+    assert sum(labels["labels_by_attribute"].values()) == 120
     assert set(figures["num_scenes"]) == {"train", "val", "test"}
     assert sum(figures["num_scenes"].values()) == 12
 
@@ -687,9 +689,10 @@ def test_a_corrupted_label_fails_the_command(clips, capsys, monkeypatch):
     out, err = capsys.readouterr()
     figures = json.loads(out)
     assert figures["wrong_labels"] > 0
-    assert {one["attribute"] for one in figures["wrong_examples"]} == {"camera_yaw"}
-    assert {one["said"] for one in figures["wrong_examples"]} <= {"left", "right"}
-    assert all(one["said"] != one["should_be"] for one in figures["wrong_examples"])
+    wrong = figures["tasks"][0]["labels"]["wrong_examples"]
+    assert {one["attribute"] for one in wrong} == {"camera_yaw"}
+    assert {one["said"] for one in wrong} <= {"left", "right"}
+    assert all(one["said"] != one["should_be"] for one in wrong)
     assert err.splitlines()[-1].startswith(f"remot: {figures['wrong_labels']} labels are wrong, such as clip camera-")
 
 
@@ -698,12 +701,13 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     unknown = lambda self, *_: tuple(label(self.attribute.name, "?", pair=pair) for pair in PAIRS)  # noqa: E731
     monkeypatch.setattr(MotionExpert, "labels", unknown)
     monkeypatch.setattr("remot.data.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
-    monkeypatch.setattr("remot.data.audit.run.score_blind", lambda *_: None)
+    monkeypatch.setattr("remot.data.audit.checkers.score_blind", lambda *_: None)
     monkeypatch.setattr("remot.data.questions.tell_reasoning", lambda *_: "")
     assert run(clips) == 1
     out, err = capsys.readouterr()
     figures = json.loads(out)
-    assert (figures["impossible_answers"], figures["answer_tuples"]["???"]) == (40, 40)
+    labels = figures["tasks"][0]["labels"]
+    assert (labels["impossible_answers"], labels["answer_tuples"]["???"]) == (40, 40)
     assert figures["blind_accuracy"] is None
     assert "the answers of 40 prompts cannot be true together" in err
 
@@ -716,7 +720,7 @@ def test_a_leak_fails_the_command(tmp_path, capsys):
     assert run(tmp_path) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["duplicate_frames_across_splits"] == 4
-    assert "4 pairs of pictures are the same in two splits, such as " in err
+    assert "4 pairs of images are the same in two splits, such as " in err
 
 
 def test_the_table_is_for_people(clips, capsys):
@@ -724,14 +728,14 @@ def test_the_table_is_for_people(clips, capsys):
     out, err = capsys.readouterr()
     assert "8 prompts of the train split" in out
     assert "wrong labels" in out
-    assert "right letters by chance" in out
+    assert "right by chance" in out
     assert "checking labels" in err
 
 
 def test_prompts_are_those_of_the_run(clips, monkeypatch):
     """Text, letters and names of the prompts that the training loader gives."""
     seen = []
-    monkeypatch.setattr("remot.data.audit.run.wrong_letters", lambda question, *_: seen.append(question) or [])
+    monkeypatch.setattr("remot.data.audit.checkers.wrong_letters", lambda question, *_: seen.append(question) or [])
     data = read_data(QUICKSTART, str(clips), seed=3)
     audit_data(data, data.batch_size)
     batch = next(iter(data.train_dataloader()))
@@ -743,7 +747,7 @@ def test_another_split_and_another_seed(clips, capsys):
     tuples = []
     for words in ((), ("--seed", "7"), ("--split", "test")):
         assert run(clips, *words) == 0
-        tuples.append(json.loads(capsys.readouterr().out)["answer_tuples"])
+        tuples.append(json.loads(capsys.readouterr().out)["tasks"][0]["labels"]["answer_tuples"])
     assert tuples[0] != tuples[1]
     assert tuples[0] != tuples[2]
 
@@ -758,15 +762,16 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
     """Experts by name, the seed and the folder as `remot fit` takes them; what is not about data is passed over."""
     text = (
         "seed_everything: 5\nroot: somewhere\nmodel: {no: thing}\ntrainer: {}\n"
-        "data:\n  binary: true\n  experts:\n  - class_path: CameraYaw\n    init_args: {still: 2}\n"
+        "data:\n  tasks:\n  - class_path: MotionContrast\n    init_args:\n      binary: true\n"
+        "      experts:\n      - {class_path: CameraYaw, init_args: {still: 2}}\n"
     )
     data = read_data(config_file(tmp_path, text))
-    assert (data.seed, str(data.root), data.writer.binary) == (5, "somewhere", True)
-    (expert,) = data.sampler.experts
+    assert (data.options.seed, str(data.root), data.tasks[0].writer.binary) == (5, "somewhere", True)
+    (expert,) = data.tasks[0].sampler.experts
     assert isinstance(expert, CameraYaw)
     assert expert.still == 2
-    assert read_data(config_file(tmp_path, text), "elsewhere", 6).seed == 6
-    assert read_data(config_file(tmp_path, "seed_everything: true")).seed == 0
+    assert read_data(config_file(tmp_path, text), "elsewhere", 6).options.seed == 6
+    assert read_data(config_file(tmp_path, "seed_everything: true")).options.seed == 0
 
 
 @pytest.mark.parametrize(
@@ -774,7 +779,7 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
     [
         ("data: {bath_size: 8}", "batch_size"),
         ("data: {batch_size: many}", "batch_size"),
-        ("data: {experts: [{class_path: CameraYow}]}", "CameraYaw"),
+        ("data: {tasks: [{class_path: MotionContrast, init_args: {experts: [{class_path: CameraYow}]}}]}", "CameraYaw"),
         ("data: 3", "no mapping with a data section"),
         ("- 1", "no mapping of settings by name"),
         ("data: {", "cannot be read"),

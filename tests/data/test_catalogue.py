@@ -11,9 +11,10 @@ from remot.data import catalogue_file
 from remot.data.annotations.native import NativeReader
 from remot.data.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, scan_clips
 from remot.data.catalogue_file import catalogue_path, load_catalogue, save_catalogue
-from remot.data.experts import CameraPitch, CameraYaw, default_experts
+from remot.data.experts import CameraPitch, CameraYaw
 from remot.data.negatives import Mirror, Retrieval
-from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.data.tasks import MotionContrast
+from remot.data.tasks.motion_contrast import Sampling
 from remot.errors import AnnotationError, DecodeError
 from tests.data.handmade import mixed_clips, write_folder
 from tests.data.made import data_module
@@ -49,7 +50,7 @@ def counting_reader():
 def prompts(folder, reader=None, **settings):
     data = data_module(str(folder), reader, num_test_prompts=6, num_val_prompts=6, **settings)
     data.setup()
-    test = data.datasets["test"]
+    test = data.mixed["test"]
     return [
         (sample.clip_id, sample.question.text, sample.question.solution) for sample in map(test.__getitem__, range(6))
     ]
@@ -60,9 +61,9 @@ def store_of(folder, reader=None):
     return ClipStore(reader, folder, reader.sources(folder))
 
 
-def path_of(folder, sampler=None, on_bad_clip="raise"):
+def path_of(folder, task=None, on_bad_clip="raise"):
     reader = NativeReader()
-    return catalogue_path(reader, folder, reader.sources(folder), sampler or TripletSampler([CameraYaw()]), on_bad_clip)
+    return catalogue_path(reader, folder, reader.sources(folder), [task or MotionContrast([CameraYaw()])], on_bad_clip)
 
 
 def test_the_second_time_only_the_clips_asked_about_are_read(folder, monkeypatch):
@@ -80,11 +81,13 @@ def test_small_data_sets_leave_nothing_behind(folder, monkeypatch):
 
 
 def test_a_catalogue_survives_the_round_trip(folder):
-    found = scan_clips(store_of(folder), TripletSampler(default_experts(), negatives=[Retrieval(), Mirror()]))
+    task = MotionContrast(negatives=[Retrieval(), Mirror()])
+    found = scan_clips(store_of(folder), [task])
     file = folder.parent / "deep" / "catalogue.json"
     save_catalogue(found, file)
     assert load_catalogue(file) == found
-    assert {one.negative_index for entry in found.entries for one in entry.askables} == {0, 1}
+    askables = [one for entry in found.entries for one in task.askables(entry.surveys[0])]
+    assert {one.negative_index for one in askables} == {0, 1}
     assert [path.name for path in file.parent.iterdir()] == ["catalogue.json"]
 
 
@@ -108,11 +111,11 @@ def test_the_name_depends_on_everything_that_matters(folder):
     names = {
         path_of(folder),
         path_of(folder, on_bad_clip="skip"),
-        path_of(folder, TripletSampler([CameraYaw(still=0.5)])),
-        path_of(folder, TripletSampler([CameraPitch()])),
-        path_of(folder, TripletSampler([CameraYaw()], max_candidate_frames=9)),
-        path_of(folder, TripletSampler([CameraYaw()], min_gap_frames=2)),
-        path_of(folder, TripletSampler([CameraYaw()], negatives=[Mirror()])),
+        path_of(folder, MotionContrast([CameraYaw(still=0.5)])),
+        path_of(folder, MotionContrast([CameraPitch()])),
+        path_of(folder, MotionContrast([CameraYaw()], sampling=Sampling(max_candidate_frames=9))),
+        path_of(folder, MotionContrast([CameraYaw()], sampling=Sampling(min_gap_frames=2))),
+        path_of(folder, MotionContrast([CameraYaw()], negatives=[Mirror()])),
     }
     assert len(names) == 7
     assert path_of(folder) in names
@@ -144,7 +147,7 @@ def test_bad_clips_are_counted_with_their_reason_and_kept(folder, monkeypatch):
 def test_clips_are_read_when_asked_for_and_held(folder):
     reader, read = counting_reader()
     store = store_of(folder, reader)
-    entries = scan_clips(store, TripletSampler([CameraYaw()])).entries
+    entries = scan_clips(store, [MotionContrast([CameraYaw()])]).entries
     num_read = len(read)
     assert num_read == len(store.sources)
     clips = StoredClips(store, entries)
@@ -157,7 +160,7 @@ def test_clips_are_read_when_asked_for_and_held(folder):
 
 def test_a_worker_gets_no_clips_that_it_can_read_itself(folder):
     store = store_of(folder)
-    entries = scan_clips(store, TripletSampler([CameraYaw()])).entries
+    entries = scan_clips(store, [MotionContrast([CameraYaw()])]).entries
     sent = pickle.loads(pickle.dumps(StoredClips(store, entries)))
     assert sent.store._held == {}
     assert sent[0].clip_id == entries[0].clip_id
@@ -188,6 +191,6 @@ def test_clips_that_the_reader_leaves_out_are_counted(folder):
     reader = NativeReader()
     original = reader.read_clip
     reader.read_clip = lambda file, root: None if file.name.startswith("camera") else original(file, root)
-    found = scan_clips(store_of(folder, reader), TripletSampler(default_experts()))
+    found = scan_clips(store_of(folder, reader), [MotionContrast()])
     assert found.num_left_out == len(list(folder.glob("camera-*.json"))) > 0
     assert len(found.entries) == len(list(folder.glob("arm-*.json")))

@@ -83,10 +83,10 @@ def fit(path, root, max_epochs, resume=None, model=None, num_workers=0, **settin
 
 def test_no_scene_is_in_two_splits(root):
     data = make(root)
-    scenes = {name: {clip.scene_id for clip in part.clips} for name, part in data.datasets.items()}
+    scenes = {name: {clip.scene_id for clip in part.clips} for name, part in data.mixed.items()}
     assert set(scenes) == {"train", "val", "test"}
     assert sum(map(len, scenes.values())) == len(set.union(*scenes.values())) == 10
-    for part in data.datasets.values():
+    for part in data.mixed.values():
         assert {clip.domain for clip in part.clips} == {"navigation", "manipulation"}
 
 
@@ -116,7 +116,7 @@ def test_evaluation_prompts_are_fixed_and_complete(root):
 def test_runs_of_any_seed_are_asked_the_same_held_out_questions(root):
     def texts(split, **seeds):
         data = make(root, **seeds)
-        return [data.datasets[split][number].question for number in range(3)]
+        return [data.mixed[split][number].question for number in range(3)]
 
     for split in ("val", "test"):
         assert texts(split, seed=0) == texts(split, seed=1) != texts(split, held_out_seed=1)
@@ -191,7 +191,7 @@ def test_bad_clips_stop_or_are_left_out(tmp_path):
         make(str(root))
     with pytest.warns(UserWarning, match=r"2 bad clips are left out, 8 remain: .*arm-0\.json.*camera-1\.mp4"):
         data = make(str(root), on_bad_clip="skip")
-    assert sum(len(part.clips) for part in data.datasets.values()) == 8
+    assert sum(len(part.clips) for part in data.mixed.values()) == 8
     (root / "arm-0.json").unlink()
     with pytest.raises(DecodeError, match=r"camera-1\.mp4"):
         make(str(root))
@@ -209,16 +209,22 @@ def test_settings_come_from_a_configuration_file():
     expert = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 12.0}}
     given = {
         "batch_size": 4,
-        "experts": [expert, {"class_path": "remot.data.experts.CameraPitch"}],
-        "on_bad_clip": "skip",
+        "tasks": [
+            {
+                "class_path": "remot.data.tasks.MotionContrast",
+                "init_args": {"experts": [expert, {"class_path": "remot.data.experts.CameraPitch"}]},
+            }
+        ],
+        "options": {"on_bad_clip": "skip"},
     }
     settings = parser.parse_object(
         {"data": {"class_path": "remot.data.datamodule.MotionDataModule", "init_args": given}}
     )
     data = parser.instantiate(settings).data
-    assert [type(expert) for expert in data.sampler.experts] == [CameraYaw, CameraPitch]
-    assert data.sampler.experts[0].salient_min == 12
-    assert (data.batch_size, data.on_bad_clip) == (4, "skip")
+    experts = data.tasks[0].sampler.experts
+    assert [type(expert) for expert in experts] == [CameraYaw, CameraPitch]
+    assert experts[0].salient_min == 12
+    assert (data.batch_size, data.options.on_bad_clip) == (4, "skip")
 
 
 def test_a_batch_larger_than_an_epoch():

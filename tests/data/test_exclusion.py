@@ -71,6 +71,6 @@ def test_no_split_of_a_run_holds_an_excluded_scene(tmp_path):
     root = write_folder(tmp_path / "clips", mixed_clips(6))
     data = data_module(str(root), exclude=listed(tmp_path, "c1\na2\narm-3\n"))
     data.setup()
-    clips = [clip for dataset in data.datasets.values() for clip in dataset.clips]
+    clips = [clip for dataset in data.mixed.values() for clip in dataset.clips]
     assert len(clips) == 9
     assert {"c1", "a2", "a3"}.isdisjoint(clip.scene_id for clip in clips)

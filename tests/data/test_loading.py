@@ -9,9 +9,8 @@ from remot.data.annotations import NativeReader
 from remot.data.annotations.base import ClipSource
 from remot.data.catalogue import ClipStore, report_faults, scan_clips
 from remot.data.exclusion import Exclusions
-from remot.data.experts import default_experts
 from remot.data.loading import MAX_NAMED, read_each
-from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.data.tasks import MotionContrast
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import ObjectTrack
 from tests.data.builds import plain_root
@@ -45,9 +44,7 @@ def bare(clip_id, **names):
 
 def stock_of(reader, root, on_bad_clip="raise", **told):
     """What a run finds below a folder, told of as a run tells it."""
-    catalogue = scan_clips(
-        ClipStore(reader, root, reader.sources(root)), TripletSampler(default_experts()), on_bad_clip, **told
-    )
+    catalogue = scan_clips(ClipStore(reader, root, reader.sources(root)), [MotionContrast()], on_bad_clip, **told)
     report_faults(catalogue, root)
     return catalogue
 
@@ -58,7 +55,7 @@ def ids(catalogue):
 
 def test_all_good(root):
     told = []
-    loaded = stock_of(NativeReader(), root, progress=lambda *step: told.append(step))
+    loaded = stock_of(NativeReader(), root, on_progress=lambda *step: told.append(step))
     assert ids(loaded) == sorted(ids(loaded))
     assert len(ids(loaded)) == 8
     assert (loaded.faults, loaded.num_left_out) == ((), 0)

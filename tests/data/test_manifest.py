@@ -244,5 +244,5 @@ def test_what_the_manifest_keeps_builds_the_same_again(made):
     again = data_from(manifest["data"])
     again.setup()
     first = from_record("", lines_of(folder)[0])
-    assert again.datasets["train"][0].question == first.question
+    assert again.mixed["train"][0].question == first.question
     assert manifest["data"].items() >= SMALL.items()

@@ -48,7 +48,7 @@ from remot.structures import (
     Warp,
 )
 from tests.data.handmade import boxes, camera_clip, clip_of, poses
-from tests.data.made import triplet_at, triplet_prompts
+from tests.data.made import question_at, triplet_at, triplet_prompts
 from tests.data.worlds import (
     CENTRED,
     INTRINSICS,
@@ -124,11 +124,11 @@ def test_prompts_of_a_dataset_are_true_and_say_so(name, clips):
     sampler = TripletSampler(all_experts(), negatives=[make()])
     writer = QuestionWriter(formats=[MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
     dataset = triplet_prompts(clips, sampler, writer, "train", 100)
-    assert set(dataset.index.attributes) == attributes
+    assert set(dataset.index.balance.attributes) == attributes
     formats = Counter()
     for address in range(8 * len(attributes)):
         triplet = triplet_at(dataset, address)
-        question = dataset.question(address, triplet, SIZE)
+        question = question_at(dataset, address, SIZE)
         formats[question.format] += 1
         assert faults(triplet) == []
         assert wrong_letters(question, triplet, writer.wordings) == []

@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from remot.data.mixed.recorded import RecordDataset
 
 from remot.data.build import build
-from remot.data.datasets.recorded import RecordDataset
 from remot.data.record_lines import from_record
 from remot.data.recorded import find_below, read_recorded
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError, RemotError
@@ -73,9 +73,9 @@ def test_samples_are_those_of_the_clips(made, root):
     clips = data_from(section_of(root, **VARIED))
     clips.setup()
     data = module(made)
-    assert data.datasets == {}
+    assert data.mixed == {}
     for address in range(3):
-        sample, wanted = data.recorded["val"][address], clips.datasets["val"][address]
+        sample, wanted = data.recorded["val"][address], clips.mixed["val"][address]
         assert sample.question == wanted.question
         assert all(torch.equal(one, other) for one, other in zip(sample.images, wanted.images, strict=True))
 

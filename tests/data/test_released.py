@@ -114,14 +114,14 @@ def test_a_law_that_holds_throughout_is_found(tmp_path):
     assert audit.blind.by_model["known_law"] == 1.0
     assert audit.blind.by_model[audit.blind.best] == 1.0
     assert audit.blind.chance == pytest.approx(1 / 3)
-    assert audit.tuples == {"Opened, Closed, Closed": 20}
+    assert audit.tasks[0].labels.tuples == {"Opened, Closed, Closed": 20}
     assert audit.faults == []
 
 
 def test_there_and_back_gives_more_than_chance(tmp_path):
     """Two of 13 patterns occur: two thirds and more of the letters can be known by someone who cannot see."""
     audit = audit_released(written(tmp_path, [there_and_back(number) for number in range(120)]))
-    assert audit.tuples == {"Closed, Opened, Opened": 40, "Opened, Closed, Closed": 80}
+    assert audit.tasks[0].labels.tuples == {"Closed, Opened, Opened": 40, "Opened, Closed, Closed": 80}
     assert audit.blind.by_model["known_law"] > 0.6
 
 
@@ -132,7 +132,7 @@ def test_balanced_answers_give_nothing_away(tmp_path):
     records = [line(number, triple) for number, triple in enumerate(islice(cycle(triples), 540))]
     audit = audit_released(written(tmp_path, records))
     assert audit.blind.by_model[audit.blind.best] < 0.42
-    assert len(audit.tuples) == 27
+    assert len(audit.tasks[0].labels.tuples) == 27
 
 
 def test_some_of_a_file(tmp_path):
@@ -146,4 +146,4 @@ def test_the_record_has_the_keys_and_is_json(tmp_path):
     record = audit_released(written(tmp_path, [there_and_back(number) for number in range(9)])).record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert (record["checked_labels"], record["wrong_labels"], record["duplicate_frames_across_splits"]) == (0, 0, 0)
-    assert {"blind_accuracy", "chance", "answer_tuples"} <= record.keys()
+    assert {"blind_accuracy", "chance"} <= record.keys()

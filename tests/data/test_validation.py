@@ -9,6 +9,7 @@ from remot.cli import main
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.native import NativeReader
 from remot.data.masks import check_masks
+from remot.data.tasks import MotionContrast
 from remot.data.validation import check_clips
 from remot.errors import DecodeError
 from remot.structures import ObjectTrack
@@ -88,7 +89,7 @@ def test_damage_inside_a_picture_is_found_by_decoding(root):
     file.write_bytes(bytes(content))
 
     def bad(**settings):
-        return [one.file for one in check_clips(NativeReader(), root, **settings) if one.fault]
+        return [one.file for one in check_clips(NativeReader(), root, [MotionContrast()], **settings) if one.fault]
 
     assert bad(decode=True) == ["arm-2.json"]
     assert bad(decode=False) == []
@@ -143,9 +144,9 @@ def test_an_object_out_of_sight_needs_no_mask(tmp_path):
 def test_validation_looks_at_masks(tmp_path):
     """As a folder is checked, not by a function of its own."""
     clip = masked_clip(tmp_path, (7, 7, 6))
-    (checked,) = check_clips(OneClip(clip), tmp_path)
+    (checked,) = check_clips(OneClip(clip), tmp_path, [MotionContrast()])
     assert "mask-2.png" in checked.fault
-    (checked,) = check_clips(OneClip(clip), tmp_path, decode=False)
+    (checked,) = check_clips(OneClip(clip), tmp_path, [MotionContrast()], decode=False)
     assert checked.fault == ""
 
 

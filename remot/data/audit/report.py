@@ -32,6 +32,18 @@ class LabelFigures:
     tuples: Mapping[str, int]
     num_possible: int
 
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong, one clause for each kind, the first of the kind named."""
+        found = []
+        if self.wrong:
+            found.append(f"{len(self.wrong)} labels are wrong, such as {describe(self.wrong[0])}")
+        if self.letters:
+            found.append(f"{len(self.letters)} letters are wrong, such as {self.letters[0]}")
+        if self.impossible:
+            found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
+        return found
+
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
         return {
@@ -83,6 +95,14 @@ class TaskFigures:
     quantiles: tuple[float, ...] | None
     guesses: Sequence[Guesses]
     labels: LabelFigures | None = None
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong, one clause for each kind."""
+        if self.labels is not None:
+            return self.labels.faults
+        wrong = f"{self.num_wrong} prompts of {self.name} are wrong, such as {self.wrong[0]}" if self.wrong else ""
+        return [wrong] if wrong else []
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
@@ -152,11 +172,7 @@ class Audit:
     @property
     def faults(self) -> list[str]:
         """What makes the data unfit, one clause for each kind, the first of the kind named."""
-        found = [
-            f"{task.num_wrong} prompts of {task.name} are wrong, such as {task.wrong[0]}"
-            for task in self.tasks
-            if task.wrong
-        ]
+        found = [clause for task in self.tasks for clause in task.faults]
         if self.facts:
             found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
         if self.images:

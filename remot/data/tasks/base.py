@@ -18,8 +18,8 @@ MAX_DRAWS = 64
 
 #: Width and height in pixels.
 ImageSize = tuple[int, int]
-#: What a task has found in a clip: JSON-ready rows, whose meaning only the task knows.
-Survey = Sequence[Any]
+#: What a task has found in a clip: rows of texts and numbers, whose meaning only the task knows.
+Survey = tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ def test_the_task_of_ones_own_asks():
     clip = next(clip for clip in NativeReader().read(clips_root("embedded/tasks")) if task.serves(clip))
     plan = task.plan(clip, np.random.default_rng(0))
     assert plan.reference.number == len(clip.events)
-    assert plan.response == f"<think></think><answer>{len(clip.events)}</answer>"
+    assert plan.response((1, 1)) == f"<think></think><answer>{len(clip.events)}</answer>"
 
 
 def test_every_class_is_documented():

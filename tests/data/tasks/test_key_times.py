@@ -183,7 +183,7 @@ def test_each_prompt_of_several_tasks_is_found_by_its_name(root):
             assert again.questions[0].target == first.question.target
     assert set(seen.values()) == {4}
     later = data.resampler("train/2/3", LOOK)
-    assert later.questions[0].target == data.prompts["train"][2 * 8 + 3].question.target
+    assert later.questions[0].target == data.prompts["train"].prompt(2 * 8 + 3).question.target
 
 
 def test_prompts_that_would_not_change_are_not_shown_again(root):

@@ -75,7 +75,7 @@ def test_what_is_built_is_what_would_be_seen(built):
     for split, dataset in records.prompts.items():
         dataset.shuffled = False
         for address in range(built[1]["counts"]["by_split"][split]):
-            ours, theirs = dataset[address], fresh.prompts[split][address]
+            ours, theirs = dataset[address], fresh.prompts[split].prompt(address)
             assert facts_of(ours.question) == facts_of(theirs.question)
             assert ours.question.response == theirs.question.response
             assert type(ours.question) is type(theirs.question)

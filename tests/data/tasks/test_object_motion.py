@@ -127,8 +127,8 @@ def test_the_perturbed_answer_is_compared():
 
     plan = only_plan(moving((50, 50), (150, 50)))
     question = Question("q", plan.text, (), "d", "s", task="object_motion", reference=plan.reference)
-    frozen = plan.response.replace('dir="E" speed="fast"', 'dir="STAT" speed="stationary"')
-    total = MotionPerturbationReward()([plan.response], [with_counterparts(question, [frozen])]).total
+    frozen = plan.response((1, 1)).replace('dir="E" speed="fast"', 'dir="STAT" speed="stationary"')
+    total = MotionPerturbationReward()([plan.response((1, 1))], [with_counterparts(question, [frozen])]).total
     assert total.tolist() == pytest.approx([0.8])
 
 

@@ -141,8 +141,11 @@ def test_what_is_asked_about_odd_clips_is_true_and_answerable(seeds, rewards):
             asked[name_of(task)] += 1
             question = task_prompts(task, [clip], "test", 1).question(0, clip, plan, (1, 1))
             assert faults(task, clip, plan, question) == []
-            output = reward_of(task, rewards)([plan.response], [question])
+            output = reward_of(task, rewards)([plan.response((1, 1))], [question])
             parts = {name: part.item() for name, part in output.parts.items() if not part.isnan()}
-            assert output.success.tolist() == [True], (parts, plan.response)
-            assert min(parts.get(name, 1.0) for name in ("format", *FULL_PARTS)) > 1 - 1e-6, (parts, plan.response)
+            assert output.success.tolist() == [True], (parts, plan.response((1, 1)))
+            assert min(parts.get(name, 1.0) for name in ("format", *FULL_PARTS)) > 1 - 1e-6, (
+                parts,
+                plan.response((1, 1)),
+            )
     assert len(asked) >= 20

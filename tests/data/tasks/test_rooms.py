@@ -311,7 +311,7 @@ def test_the_prompt_holds_what_the_reward_needs():
     clip, task = room(PLAN), RelativeDirection("hard")
     plan = task.plan(clip, np.random.default_rng(5))
     again = task.plan(clip, np.random.default_rng(5))
-    assert (plan.text, plan.response) == (again.text, again.response)
+    assert (plan.text, plan.response((1, 1))) == (again.text, again.response((1, 1)))
     options = dict(line.split(". ", 1) for line in plan.text.splitlines() if line[1:3] == ". ")
     assert len(options) == 4
     assert options[plan.answer] == plan.verdict

@@ -105,7 +105,7 @@ def wrong_answer(plan):
 def test_right_answers_about_rooms(task, kind):
     """1 for the format, 1 for the answer, 1 for the map; without a map 2, a wrong answer earns the format."""
     for _, plan in prompts(task):
-        total, parts, success = scored("spacer", kind, plan, plan.response)
+        total, parts, success = scored("spacer", kind, plan, plan.response((1, 1)))
         assert success
         assert_close([total, parts["format"], parts["map"]], [3, 1, 1])
         bare = render_response("I see.", plan.answer)
@@ -120,7 +120,7 @@ def test_right_answers_about_tracks(task, kind):
     """1 for the format, 1 for the answer and, where there are graphs, nearly 1 for them: edges have two decimals."""
     num_graphs = 0
     for _, plan in prompts(task):
-        total, parts, success = scored("video_str", kind, plan, plan.response)
+        total, parts, success = scored("video_str", kind, plan, plan.response((1, 1)))
         assert success
         graphs = parts["graph"] if plan.reference.graphs else 0.0
         num_graphs += bool(plan.reference.graphs)
@@ -159,7 +159,7 @@ def test_a_scrambled_graph_earns_less():
     for _, plan in prompts(TrackDistance(), 4):
         nodes = plan.reference.graphs[0]
         first, second = sorted(nodes, key=lambda name: nodes[name][0])[:: len(nodes) - 1]
-        swapped = plan.response.replace(first, "@").replace(second, first).replace("@", second)
+        swapped = plan.response((1, 1)).replace(first, "@").replace(second, first).replace("@", second)
         assert scored("video_str", "numerical", plan, swapped)[1]["graph"] < 0.95
 
 

@@ -104,7 +104,7 @@ def test_what_is_built_is_what_would_be_seen(built, on_the_fly):
         read = {prompt.question.prompt_id: number for number, prompt in enumerate(records.prompts[split].prompts)}
         assert len(read) == size
         for address in range(size):
-            fresh = on_the_fly.prompts[split][address]
+            fresh = on_the_fly.prompts[split].prompt(address)
             dataset = records.prompts[split]
             dataset.shuffled = False
             assert_same(dataset[read[fresh.question.prompt_id]], fresh)
@@ -139,8 +139,10 @@ def test_each_frame_is_written_once_and_edits_apart(built):
     out, manifest = built
     named = {name for line in lines_of(out) for name in line["images"]}
     assert {path.relative_to(out).as_posix() for path in (out / "frames").rglob("*.png")} == named
-    assert manifest["counts"]["pictures"] == len(named) < sum(len(line["images"]) for line in lines_of(out))
-    edited = [line for line in lines_of(out) if line["remot"]["edited"]]
+    assert manifest["counts"]["images"] == len(named) < sum(len(line["images"]) for line in lines_of(out))
+    edited = [
+        line for line in lines_of(out) if {"kind": "edit"} in [frame["transform"] for frame in line["remot"]["frames"]]
+    ]
     assert all(line["remot"]["task"] == "classification" for line in edited)
     assert edited
     assert all("-" in name.rsplit("/", 1)[1] for line in edited for name in line["images"])
@@ -148,7 +150,7 @@ def test_each_frame_is_written_once_and_edits_apart(built):
 
 def test_the_manifest(built):
     out, manifest = built
-    assert manifest["format"] == "remot-prompts/1"
+    assert manifest["format"] == "remot-prompts/2"
     assert manifest["counts"]["by_split"] == {"test": 12, "train": 42, "val": 6}
     assert sum(manifest["counts"]["by_task"].values()) == 60
     assert [one["needs"] for one in manifest["tasks"]][4] == "events"
@@ -183,9 +185,9 @@ def _set(*path, to):
         (_set("messages", to=[]), "messages must be a list of 1 things"),
         (_set("solution", to=None), "solution must be a text"),
         (_set("remot", "split", to="dev"), "choose from train, val, test"),
-        (_set("remot", "place", to=-1), "place must be a whole number of at least 0"),
+        (_set("remot", "task_index", to=-1), "task_index must be a whole number of at least 0"),
         (_set("remot", "as_video", to="yes"), "as_video must be true or false"),
-        (_set("remot", "frames", to=[]), "frames must be 1 to 4096"),
+        (_set("remot", "frames", to=[]), "frames must be a list of 1 to 4096"),
         (_set("remot", "frames", 0, "index", to=10**6), "in order of their indices"),
         (_set("remot", "frames", 0, "pts_seconds", to="0"), "pts_seconds must be a number"),
         (_set("remot", "reference", to=[]), "reference"),
@@ -238,9 +240,9 @@ def audited(capsys, *words):
 def test_a_whole_folder_is_right(copy, capsys):
     status, record = audited(capsys, copy)
     assert status == 0
-    assert (record["split"], record["num_prompts"], record["checked_references"]) == ("built", 60, 60)
-    assert (record["wrong_references"], record["wrong_facts"], record["wrong_pictures"]) == (0, 0, 0)
-    assert record["compared_pictures"] > 100
+    assert (record["split"], record["num_prompts"], record["checked_prompts"]) == ("built", 60, 60)
+    assert (record["wrong_prompts"], record["wrong_facts"], record["wrong_images"]) == (0, 0, 0)
+    assert record["compared_images"] > 100
     assert len(record["tasks"]) == len(NAMES)
 
 
@@ -286,7 +288,7 @@ def test_a_picture_that_is_not_the_source_is_found(copy, capsys):
     pixels.save(copy / line["images"][0])
     status, record = audited(capsys, copy)
     assert status == EXIT_UNFIT
-    assert record["wrong_pictures"] > 0
+    assert record["wrong_images"] > 0
 
 
 def test_a_folder_loads_no_foreign_code(copy, capsys):
@@ -315,7 +317,7 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
     main(["data", "build", *words])
     told = capsys.readouterr().out
     assert told.startswith("20 prompts (test 4, train 14, val 2) with ")
-    assert "asked about: caption 2, classification 2, " in told
+    assert "tasks: caption 2, classification 2, " in told
     main(["data", "show", str(tmp_path / "out"), "--num_rows", "6"])
     assert capsys.readouterr().out == f"6 prompts on {tmp_path / 'out' / 'sheet.html'}\n"
     page = (tmp_path / "out" / "sheet.html").read_text("utf-8")
@@ -326,7 +328,8 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
         main(["data", "show", str(tmp_path / "out"), "--task", "none"])
     assert stop.value.code == EXIT_BAD_INPUT
     assert (
-        "it has the domains floors, happenings, rooms and the tasks caption, classification" in capsys.readouterr().err
+        "it has the domains floors, happenings, rooms and the tasks and attributes caption, classification"
+        in capsys.readouterr().err
     )
 
 
@@ -340,13 +343,10 @@ def test_what_cannot_be_built(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_records_of_tasks_take_the_place_of_tasks_and_triplets_do_not(built, tmp_path):
+def test_records_take_the_place_of_tasks(built):
     data = data_from(SECTION | {"records": str(built[0])})
     data.setup()
     assert len(data.prompts["train"]) == 42
-    (tmp_path / "triplets.jsonl").write_text('{"id": "x"}\n')
-    with pytest.raises(ConfigError, match="set one of them"):
-        data_from(SECTION | {"records": str(tmp_path / "triplets.jsonl")}).setup()
 
 
 def test_a_run_on_built_prompts(tmp_path, monkeypatch):
@@ -356,11 +356,11 @@ def test_a_run_on_built_prompts(tmp_path, monkeypatch):
     words = ["--config", recipe, "--root", "embedded/tasks", "--out", out, "--num_triplets", 20]
     main(["data", "build", *map(str, words)])
     seen = []
-    read = RecordDataset.__getitem__
+    read = RecordDataset.prompt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("remot.data.datamodule.catalogue_of", lambda *_: pytest.fail("clips were read"))
     monkeypatch.setattr(
-        RecordDataset, "__getitem__", lambda self, address: seen.append(sample := read(self, address)) or sample
+        RecordDataset, "prompt", lambda self, address: seen.append(sample := read(self, address)) or sample
     )
     settings = {"data.records": out, "trainer.max_steps": 1, "held_out.enabled": "false", "summary.export": "false"}
     settings |= {"model.grpo.max_new_tokens": 6, "model.grpo.num_completions": 2, "trainer.limit_val_batches": 0}

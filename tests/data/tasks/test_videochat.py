@@ -99,7 +99,7 @@ def test_grounding_in_json():
     assert plan.reference.intervals == ((0.5, 1.25),)
     assert '<answer>{"start_time": "12.54", "end_time": "17.83"}</answer>' in plan.text
     question = Question("q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference)
-    assert TemporalRLTReward()([plan.response], [question]).total.tolist() == [1.0]
+    assert TemporalRLTReward()([plan.response((1, 1))], [question]).total.tolist() == [1.0]
 
 
 def test_spans_hold_every_time_something_happens():
@@ -350,11 +350,13 @@ def test_quality_names_what_was_done():
     words = {"blurred": Blur, "noisy": Noise, "dark": Darken, "clean": type(None)}
     seen = Counter()
     for plan in plans(PictureQuality(), happening(), 200):
-        assert isinstance(plan.edit, words[plan.reference.answer])
+        assert isinstance(plan.frame_transforms[0], words[plan.reference.answer])
         assert all(word in plan.text for word in words)
         seen[plan.verdict] += 1
     assert all(abs(count - 50) < 28 for count in seen.values())
-    levels = {plan.reference.answer: plan.edit for plan in plans(PictureQuality("blur"), happening(), 40)}
+    levels = {
+        plan.reference.answer: plan.frame_transforms[0] for plan in plans(PictureQuality("blur"), happening(), 40)
+    }
     assert levels["none"] is None
     assert levels["strong"].radius > levels["slight"].radius > 0
 

@@ -86,7 +86,7 @@ class MotionContrast(Task):
 
     def survey_of(self, askables: Sequence[Askable]) -> Survey | None:
         """The rows of such findings; None if there are none."""
-        rows = [
+        rows = tuple(
             (
                 one.expert_index,
                 one.subject,
@@ -94,7 +94,7 @@ class MotionContrast(Task):
                 one.negative_index,
             )
             for one in askables
-        ]
+        )
         return rows or None
 
     def askables(self, survey: Survey | None) -> list[Askable]:

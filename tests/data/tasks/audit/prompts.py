@@ -83,7 +83,7 @@ def planned(task, clips, num_prompts):
 
 
 def faults(task, clip, plan, question, **settings):
-    asked = AskedPrompt(clip, plan.frame_indices, question, task, plan.as_video, plan.edit, **settings)
+    asked = AskedPrompt(clip, plan.frame_indices, question, task, plan.as_video, plan.frame_transforms, **settings)
     return wrong_references(asked)
 
 
@@ -91,7 +91,7 @@ def lied(plan, question, **changes):
     """A prompt that says something else throughout: in its reference and in the told response."""
     told = changes.pop("answer", plan.answer)
     plan = replace(plan, reference=replace(plan.reference, **changes), answer=told)
-    return plan, replace(question, reference=plan.reference, target=plan.response)
+    return plan, replace(question, reference=plan.reference, target=plan.response((1, 1)))
 
 
 def wrong_label(plan, question):
@@ -122,7 +122,7 @@ def _with_answer(plan, question, answer, **changes):
     reference_changes = {("answer" if key == "answer_text" else key): value for key, value in changes.items()}
     reference = replace(plan.reference, **reference_changes)
     plan = replace(plan, reference=reference, answer=answer)
-    return plan, replace(question, reference=reference, target=plan.response)
+    return plan, replace(question, reference=reference, target=plan.response((1, 1)))
 
 
 def _shifted_times(plan, question, by=0.5):

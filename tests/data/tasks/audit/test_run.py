@@ -81,7 +81,7 @@ def test_the_command_prints_a_record(config, capsys):
     )
     record = json.loads(printed.out)
     assert status == 0
-    assert (record["checked_references"], record["wrong_references"], record["not_checked_references"]) == (60, 0, 0)
+    assert (record["checked_prompts"], record["wrong_prompts"], record["not_checked_prompts"]) == (60, 0, 0)
     grounding, size, triplets = record["tasks"]
     assert [task["task"] for task in record["tasks"]] == ["temporal_grounding", "object_size", "motion_contrast"]
     assert [task["num_prompts"] for task in record["tasks"]] == [20, 20, 20]
@@ -108,7 +108,7 @@ def test_the_command_prints_a_table(config, capsys):
         "multiple_choice",
         "12 prompts, 12 checked, 0 wrong",
         "right by chance",
-        "without pictures, likely_option",
+        "without images, likely_option",
     ):
         assert words in printed.out
     assert "nothing clear in what was drawn" in printed.out
@@ -139,7 +139,7 @@ def test_a_task_of_ones_own_is_not_checked_and_never_right():
     own, grounding = audit.tasks
     assert (own.num_prompts, own.num_checked, own.num_wrong) == (10, 0, 0)
     assert (grounding.num_prompts, grounding.num_checked) == (10, 10)
-    assert audit.record()["not_checked_references"] == 10
+    assert audit.record()["not_checked_prompts"] == 10
     assert own.answers == {"99": 10}
     assert own.refusals["nothing clear in what was drawn"] + own.refusals["asked"] == own.num_serving
     assert own.refusals["nothing clear in what was drawn"] > 0
@@ -165,13 +165,15 @@ def test_prompts_are_those_of_the_run():
     data = data_with(EventChoice(), TemporalGrounding())
     data.setup()
     mixed = data.mixed["train"]
-    placed = [mixed.place(address) for address in range(8)]
-    assert sorted(placed) == [(part, turn) for part in range(2) for turn in range(4)]
-    for address, (number, within) in enumerate(placed):
-        name, part = mixed.parts[number]
+    placed = [mixed.part(address) for address in range(8)]
+    assert sorted((part.task_index, turn) for part, turn in placed) == [
+        (k, turn) for k in range(2) for turn in range(4)
+    ]
+    for address, (part, within) in enumerate(placed):
         clip, plan = part.plan(within)
         sample = mixed[address]
-        assert (sample.question.task, sample.question.text, sample.clip_id) == (name, plan.text, clip.clip_id)
+        expected = part.task.name, plan.text, clip.clip_id
+        assert (sample.question.task, sample.question.text, sample.clip_id) == expected
         assert sample.question.prompt_id == mixed.prompt_id(address)
 
 
@@ -203,7 +205,7 @@ def test_triplets_among_tasks_are_checked(monkeypatch):
     """The experts' words left and right are exchanged; the labels of the triplets are wrong then."""
     from remot.data.experts import ObjectHorizontal
 
-    data = data_with(MotionContrast(), TemporalGrounding(), experts=[ObjectHorizontal()])
+    data = data_with(MotionContrast([ObjectHorizontal()]), TemporalGrounding())
     assert audit_data(data, 12).faults == []
     judge = ObjectHorizontal.judge
 
@@ -214,8 +216,6 @@ def test_triplets_among_tasks_are_checked(monkeypatch):
         }
 
     monkeypatch.setattr(ObjectHorizontal, "judge", mirrored)
-    (triplets, grounding) = audit_data(
-        data_with(MotionContrast(), TemporalGrounding(), experts=[ObjectHorizontal()]), 12
-    ).tasks
+    (triplets, grounding) = audit_data(data_with(MotionContrast([ObjectHorizontal()]), TemporalGrounding()), 12).tasks
     assert triplets.wrong
     assert not grounding.wrong
