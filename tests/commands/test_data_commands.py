@@ -84,7 +84,7 @@ def test_build_says_what_it_wrote(place, run, tmp_path):
     assert "refused: 0 bad clips, 0 left out by the reader, 0 excluded" in told
     assert f"remot data show {tmp_path / 'new'}" in told
     assert manifest["seeds"] == {"train": 3, "val": 0, "test": 0}
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"triplets.jsonl", MANIFEST, "frames"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"prompts.jsonl", MANIFEST, "frames"}
 
 
 def test_build_tells_of_bad_clips(place, run, complaint, tmp_path):
@@ -147,7 +147,7 @@ def test_mistakes_of_show(out, complaint, words, sentence):
 
 
 def test_show_needs_a_whole_folder(out, place, complaint):
-    assert "holds no triplets.jsonl" in complaint("data", "show", place / "clips")
+    assert "holds no prompts.jsonl" in complaint("data", "show", place / "clips")
     write_lines(out, lines_of(out)[1:], seal=False)
     assert "is not the file its manifest was written for" in complaint("data", "show", out)
     (out / "frames").rename(out / "gone")
@@ -169,7 +169,7 @@ def audit_record(run, *words):
 
 
 def test_audit_of_a_folder(out, run):
-    for path in (out, out / "triplets.jsonl"):
+    for path in (out, out / "prompts.jsonl"):
         code, record = audit_record(run, path)
         assert code == 0
         assert tuple(record)[: len(KEYS)] == KEYS
@@ -263,8 +263,8 @@ def test_audit_of_a_published_file(run, tmp_path):
         ((), "nothing to audit: give a folder of built prompts, or --config"),
         (("OUT", "--num_triplets", "0"), "--num_triplets 0: ask for at least 1"),
         (("OUT", "--num_triplets", "-4"), "ask for at least 1"),
-        (("GONE",), "holds no triplets.jsonl with its manifest.json"),
-        (("CLIPS",), "holds no triplets.jsonl"),
+        (("GONE",), "holds no prompts.jsonl with its manifest.json"),
+        (("CLIPS",), "holds no prompts.jsonl"),
         (("OUT", "--format", "xml"), "format"),
     ],
 )
@@ -298,7 +298,7 @@ def test_validate_uses_the_configured_reader(place, complaint, run, tmp_path):
 
 def test_validate_sends_prompts_to_the_audit(out, complaint):
     assert f"are checked by: remot data audit {out}" in complaint("data", "validate", out)
-    file = out / "triplets.jsonl"
+    file = out / "prompts.jsonl"
     assert (
         f"is a file: give the folder of annotated clips; prompts are checked by remot data audit {file}"
         in complaint("data", "validate", file)

@@ -18,7 +18,7 @@ from remot.data.built_pictures import folder_name, image_name
 from remot.data.record_lines import from_record
 from remot.errors import ConfigError, DecodeError
 from remot.structures import MaskOf, Warp
-from tests.data.builds import SMALL, VARIED, built, lines_of, pictures_of, plain_root, section_of, varied_root
+from tests.data.builds import VARIED, built, lines_of, pictures_of, plain_root, section_of, varied_root
 from tests.data.handmade import camera_clip
 from tests.data.made import triplet_at
 
@@ -198,7 +198,7 @@ def test_a_folder_among_the_clips_is_refused(tmp_path):
     assert not (root / "out").exists()
 
 
-@pytest.mark.parametrize(("number", "sentence"), [(0, "ask for at least 1"), (-3, "-3 triplets"), (2, "too few for 3")])
+@pytest.mark.parametrize(("number", "sentence"), [(0, "ask for at least 1"), (-3, "-3 prompts"), (2, "too few for 3")])
 def test_too_few_triplets_are_refused(root, tmp_path, number, sentence):
     assert sentence in refused(root, tmp_path / "out", number)
     assert not (tmp_path / "out").exists()
@@ -206,8 +206,8 @@ def test_too_few_triplets_are_refused(root, tmp_path, number, sentence):
 
 def test_settings_that_no_manifest_can_hold_are_refused_before_the_work(root, tmp_path):
     section = section_of(root)
-    with pytest.raises(ConfigError, match="held_out_seed is a complex, which a manifest cannot hold"):
-        build(data_from(section), tmp_path / "out", 10, section | {"held_out_seed": 1j})
+    with pytest.raises(ConfigError, match="val_fraction is a complex, which a manifest cannot hold"):
+        build(data_from(section), tmp_path / "out", 10, section | {"val_fraction": 1j})
     assert not (tmp_path / "out").exists()
 
 
@@ -216,9 +216,9 @@ def test_infinite_settings_come_back(root, tmp_path):
     expert = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_max": float("inf")}}
     folder, manifest = built(root, tmp_path / "out", 10, experts=[expert])
     kept = json.loads((folder / MANIFEST).read_text())["data"]
-    assert kept["experts"][0]["init_args"]["salient_max"] == ".inf"
-    assert data_from(kept).sampler.experts[0].salient_max == float("inf")
-    assert manifest["experts"][0]["salient_max"] is None
+    assert kept["tasks"][0]["init_args"]["experts"][0]["init_args"]["salient_max"] == ".inf"
+    assert data_from(kept).tasks[0].sampler.experts[0].salient_max == float("inf")
+    assert manifest["tasks"][0]["settings"][0]["salient_max"] is None
 
 
 def test_a_disk_that_refuses_is_told(root, tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ def test_an_interrupted_build_leaves_no_prompts(root, tmp_path, monkeypatch, sto
 
 
 def test_prompts_are_divided_by_the_fractions(root):
-    data = data_from(SMALL | {"root": str(root), "val_fraction": 0.2, "test_fraction": 0.2})
+    data = data_from(section_of(root, val_fraction=0.2, test_fraction=0.2))
     data.setup()
     assert prompts_by_split(data, 50) == {"train": 30, "val": 10, "test": 10}
     assert prompts_by_split(data, 4) == {"train": 2, "val": 1, "test": 1}

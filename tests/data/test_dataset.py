@@ -2,11 +2,10 @@ from collections import Counter
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from remot.data import transforms as shown
 from remot.data.annotations.native import NativeReader
-from remot.data.datasets.loaders import collate_prompts
+from remot.data.datasets.loaders import address_loader
 from remot.data.datasets.samplers import AddressSampler
 from remot.data.experts import default_experts
 from remot.data.questions import QuestionWriter
@@ -82,11 +81,15 @@ def test_a_prompt_is_fetched_once(clips, monkeypatch):
     assert calls == [triplet_at(data, 4).frame_indices]
 
 
+def attribute(data, address):
+    return triplet_at(data, address).labels[0].attribute
+
+
 def test_attributes_take_turns(clips):
     data = make(clips)
     for turn in range(0, 40, 2):
-        assert {data.attribute(turn), data.attribute(turn + 1)} == {"camera_yaw", "effector_horizontal"}
-    assert 5 < Counter(data.attribute(turn) for turn in range(0, 40, 2))["camera_yaw"] < 15
+        assert {attribute(data, turn), attribute(data, turn + 1)} == {"camera_yaw", "effector_horizontal"}
+    assert 5 < Counter(attribute(data, turn) for turn in range(0, 40, 2))["camera_yaw"] < 15
 
 
 def test_answers_are_balanced(clips):
@@ -104,9 +107,7 @@ def test_answers_are_balanced(clips):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_workers_do_not_change_the_batches(clips, num_workers):
     data = make(clips)
-    loader = DataLoader(
-        data, batch_sampler=AddressSampler(4, 3, 2), collate_fn=collate_prompts, num_workers=num_workers
-    )
+    loader = address_loader(data, AddressSampler(4, 3, 2), num_workers)
     batches = list(loader)
     questions = [question for batch in batches for question in batch.questions]
     assert [len(batch) for batch in batches] == [4, 4, 4]
@@ -127,7 +128,7 @@ def test_address_sampler():
 def test_no_triplet(clips):
     with pytest.raises(EmptySplitError, match="no triplet can be built from the 1 clips of the val split"):
         make([arm_clip([0.0, 0.0, 0.0])], split="val")
-    with pytest.raises(ConfigError, match="asked for 0 prompts"):
+    with pytest.raises(ConfigError, match="has 0 prompts"):
         make(clips, num_prompts=0)
 
 
@@ -138,3 +139,16 @@ def test_a_missing_video_is_named(tmp_path):
         media.unlink()
     with pytest.raises(DecodeError, match=r"\.mp4"):
         data.prompt(0)
+
+
+def test_iteration_ends_after_an_epoch_and_indices_stay_inside_it(clips):
+    data = make(clips, num_prompts=5)
+    assert [sample.question.prompt_id for sample in data] == [f"train/0/{k}" for k in range(5)]
+    for index in (-1, 5):
+        with pytest.raises(IndexError, match=f"index {index} is outside an epoch of 5 prompts"):
+            data[index]
+    assert data.prompt(5).question.prompt_id == "train/1/0"
+
+
+def test_a_sample_prints_its_shapes(clips):
+    assert repr(make(clips)[0]) == "Sample('train/0/0', images=[(3, 32, 32), (3, 32, 32), (3, 32, 32)], videos=[])"

@@ -49,18 +49,18 @@ def test_hashes_are_those_of_the_files(root, made):
 
 def test_settings_and_seeds_are_kept(root, tmp_path):
     _, manifest = built(root, tmp_path / "out", 20, seed=5, held_out_seed=3)
-    assert manifest["format"] == "remot-triplets/1"
+    assert manifest["format"] == "remot-prompts/2"
     assert manifest["remot_version"] == __version__
     assert manifest["seeds"] == {"train": 5, "val": 3, "test": 3}
-    assert manifest["data"]["seed"] == 5
+    assert manifest["data"]["options"]["seed"] == 5
     assert manifest["root"] == str(root.resolve())
     assert {
-        "expert": "CameraYaw",
+        "class": "CameraYaw",
         "still": 1,
         "salient_min": 10,
         "salient_max": 50,
         "max_other_degrees": 6,
-    } in manifest["experts"]
+    } in manifest["tasks"][0]["settings"]
 
 
 def test_counts_are_those_of_the_lines(tmp_path):
@@ -72,8 +72,8 @@ def test_counts_are_those_of_the_lines(tmp_path):
         values = [of(record) for record in records]
         return {value: values.count(value) for value in sorted(set(values))}
 
-    assert counts["triplets"] == len(records) == 60
-    assert counts["pictures"] == len(pictures_of(folder))
+    assert counts["prompts"] == len(records) == 60
+    assert counts["images"] == len(pictures_of(folder))
     assert counts["by_split"] == count(lambda record: record["remot"]["split"])
     assert counts["by_domain"] == count(lambda record: record["remot"]["domain"])
     assert counts["by_attribute"] == count(lambda record: record["remot"]["labels"][0]["attribute"])
@@ -84,7 +84,7 @@ def test_counts_are_those_of_the_lines(tmp_path):
 
 
 def test_counts_of_nothing():
-    assert Counts().record(0)["triplets"] == 0
+    assert Counts().record(0)["prompts"] == 0
 
 
 def test_a_large_container_is_not_hashed(root, tmp_path, monkeypatch):
@@ -105,7 +105,7 @@ def test_changed_prompts_are_refused(made):
     folder, _ = made
     records = lines_of(folder)
     write_lines(folder, records[1:], seal=False)
-    with pytest.raises(AnnotationError, match=r"triplets\.jsonl is not the file its manifest was written for"):
+    with pytest.raises(AnnotationError, match=r"prompts\.jsonl is not the file its manifest was written for"):
         read_manifest(folder)
     seal_folder(folder)
     read_manifest(folder)
@@ -114,13 +114,13 @@ def test_changed_prompts_are_refused(made):
 @pytest.mark.parametrize(
     ("text", "kind", "sentence"),
     [
-        (None, ConfigError, r"holds no triplets\.jsonl with its manifest\.json"),
+        (None, ConfigError, r"holds no prompts\.jsonl with its manifest\.json"),
         ("{", AnnotationError, "not valid JSON"),
         ("[]", AnnotationError, "expected an object"),
-        ("{}", AnnotationError, "format is None, this version reads 'remot-triplets/1'"),
-        ('{"format": "remot-triplets/2"}', AnnotationError, "format is 'remot-triplets/2'"),
-        ('{"format": "remot-triplets/1"}', AnnotationError, "is not the file its manifest"),
-        ('{"format": "remot-triplets/1", "sha256": []}', AnnotationError, "is not the file its manifest"),
+        ("{}", AnnotationError, "format is None, this version reads 'remot-prompts/2'"),
+        ('{"format": "remot-triplets/1"}', AnnotationError, "format is 'remot-triplets/1'"),
+        ('{"format": "remot-prompts/2"}', AnnotationError, "is not the file its manifest"),
+        ('{"format": "remot-prompts/2", "sha256": []}', AnnotationError, "is not the file its manifest"),
         ("[" * 100_000, AnnotationError, "not valid JSON"),
     ],
 )
@@ -245,4 +245,5 @@ def test_what_the_manifest_keeps_builds_the_same_again(made):
     again.setup()
     first = from_record("", lines_of(folder)[0])
     assert again.mixed["train"][0].question == first.question
-    assert manifest["data"].items() >= SMALL.items()
+    plain = {name: value for name, value in SMALL.items() if name != "require_splits"}
+    assert manifest["data"].items() >= plain.items()

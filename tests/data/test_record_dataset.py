@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from remot.data.mixed.recorded import RecordDataset
 
 from remot.data.build import build
+from remot.data.datasets.recorded import RecordDataset
 from remot.data.record_lines import from_record
 from remot.data.recorded import find_below, read_recorded
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError, RemotError
@@ -54,7 +54,7 @@ def of_split(folder, split):
 def test_samples_are_what_the_file_says(folder, place):
     if place == "file without a manifest":
         (folder / "manifest.json").unlink()
-    data = module(folder if place == "folder" else folder / "triplets.jsonl")
+    data = module(folder if place == "folder" else folder / "prompts.jsonl")
     records = {one["id"]: one for one in lines_of(folder)}
     for split, dataset in data.recorded.items():
         for address in range(len(dataset)):

@@ -12,8 +12,8 @@ from PIL import Image
 
 from remot.data.audit.built import read_built
 from remot.data.sheets import html_sheet, png_sheet, rows_of_folder
-from remot.data.sheets.page import MAX_WIDTH
 from remot.data.sheets.picture import PICTURE_WIDTH
+from remot.data.sheets.rows import MAX_WIDTH
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from tests.data.builds import VARIED, built, lines_of, varied_root, write_lines
 
