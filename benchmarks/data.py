@@ -28,11 +28,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from remot.data.annotations.native import FORMAT, NativeReader, write_clip
+from remot.data.datamodule import MotionDataModule
 from remot.data.embedded import embedded_clips_root
 from remot.data.experts import CameraPitch, CameraYaw
+from remot.data.tasks import MotionContrast
 from remot.data.video import probe, read_frames, write_video
 from remot.structures import Clip
-from tests.data.made import data_module
 
 SIZE = 256
 #: Gives the pictures of one triplet: the clip and the numbers of its frames.
@@ -283,7 +284,7 @@ def upscaled(root: Path, folder: Path, num_clips: int = 84) -> Path:
 
 def prompts_per_second(root: Path, num_workers: int, num_batches: int) -> float:
     """Of one loader; its first batches, which start the workers and fill the caches, are not counted."""
-    data = data_module(
+    data = MotionDataModule(
         str(root), num_workers=num_workers, batch_size=8, num_train_prompts_per_epoch=8 * (num_batches + 4)
     )
     data.setup()
@@ -309,7 +310,7 @@ def time_index(folder: Path, num_clips: int) -> dict[str, Any]:
     before = peak_megabytes()
     wall, processor = [], []
     for _ in range(2):
-        data = data_module(str(folder), experts=[CameraYaw(), CameraPitch()])
+        data = MotionDataModule(str(folder), tasks=[MotionContrast([CameraYaw(), CameraPitch()])])
         clock, used = time.perf_counter(), time.process_time()
         data.setup()
         wall.append(time.perf_counter() - clock)

@@ -109,8 +109,7 @@ def seconds_for(reward: Reward, inside: str, answer: str, num_completions: int) 
         f"<think>{k} {THOUGHT if k % 2 else 'It moved.'}{inside}</think>{answer}" for k in range(num_completions)
     ]
     questions = [
-        Question(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference)
-        for k in range(num_completions)
+        Question(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference) for k in range(num_completions)
     ]
     started = time.process_time()
     output = reward(completions, questions)

@@ -12,13 +12,14 @@ from remot.commands.audit import EXIT_UNFIT
 from remot.data.built_folder import MANIFEST
 from remot.data.datasets.recorded import RecordDataset
 from tests.data.builds import SMALL, VARIED, lines_of, plain_root, seal_folder, varied_root, write_lines
+from tests.data.made import section
 from tests.data.test_released import there_and_back
 from tests.tiny import model_folder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 KEYS = (
     *("checked_labels", "wrong_labels", "blind_accuracy", "chance"),
-    *("duplicate_frames_across_splits", "answer_tuples"),
+    *("duplicate_frames_across_splits", "checked_prompts"),
 )
 
 
@@ -30,7 +31,8 @@ def place(tmp_path_factory):
     varied_root(folder / "varied")
     for name, settings in (("small", {}), ("varied", VARIED)):
         held = {"seed_everything": 3, "root": str(folder / ("clips" if name == "small" else name))}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(held | {"data": SMALL | settings}))
+        data = section(**(SMALL | settings))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(held | {"data": data}))
     main(["data", "build", "--config", f"{folder}/small.yaml", "--out", f"{folder}/out", "--num_triplets", "20"])
     return folder
 
@@ -80,7 +82,7 @@ def test_build_says_what_it_wrote(place, run, tmp_path):
     code, told, _ = run("data", "build", *words)
     manifest = json.loads((tmp_path / "new" / MANIFEST).read_text())
     assert code == 0
-    assert f"30 triplets (test 6, train 21, val 3) with {manifest['counts']['pictures']} pictures" in told
+    assert f"30 prompts (test 6, train 21, val 3) with {manifest['counts']['images']} images" in told
     assert "refused: 0 bad clips, 0 left out by the reader, 0 excluded" in told
     assert f"remot data show {tmp_path / 'new'}" in told
     assert manifest["seeds"] == {"train": 3, "val": 0, "test": 0}
@@ -121,24 +123,27 @@ def test_mistakes_of_build(place, complaint, tmp_path, words, sentence):
 
 def test_show_writes_a_page_or_a_picture(out, run, tmp_path):
     code, told, _ = run("data", "show", out, "--num_rows", 5)
-    assert (code, told) == (0, f"5 triplets on {out / 'sheet.html'}\n")
+    assert (code, told) == (0, f"5 prompts on {out / 'sheet.html'}\n")
     page = (out / "sheet.html").read_text("utf-8")
     assert page.count("<section>") == 5
-    assert "<title>5 of 20 triplets in copy</title>" in page
+    assert "<title>5 of 20 prompts in copy</title>" in page
     code, told, _ = run("data", "show", out, "--out", tmp_path / "new" / "sheet.png", "--attribute", "camera_yaw")
     assert code == 0
     assert (tmp_path / "new" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     count = sum(one["remot"]["labels"][0]["attribute"] == "camera_yaw" for one in lines_of(out))
-    assert told == f"{count} triplets on {tmp_path / 'new' / 'sheet.png'}\n"
+    assert told == f"{count} prompts on {tmp_path / 'new' / 'sheet.png'}\n"
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("--out", "x.gif"), "give a file that ends in .html or .png"),
-        (("--num_rows", "0"), "1 to 5000 on .html and 500 on .png rows"),
+        (("--num_rows", "0"), "1 to 1000 on .html and 500 on .png rows"),
         (("--out", "x.png", "--num_rows", "501"), "--num_rows 501"),
-        (("--domain", "sea"), "it has the domains manipulation, navigation and the attributes camera_yaw, effector_h"),
+        (
+            ("--domain", "sea"),
+            "it has the domains manipulation, navigation and the tasks and attributes camera_yaw, effector_h",
+        ),
         (("--attribute", "gripper"), "holds no such prompt"),
     ],
 )
@@ -173,12 +178,12 @@ def test_audit_of_a_folder(out, run):
         code, record = audit_record(run, path)
         assert code == 0
         assert tuple(record)[: len(KEYS)] == KEYS
-        assert (record["checked_labels"], record["wrong_labels"], record["wrong_pictures"]) == (60, 0, 0)
-        assert (record["wrong_facts"], record["compared_pictures"], record["split"]) == (0, 60, "built")
+        assert (record["checked_labels"], record["wrong_labels"], record["wrong_images"]) == (60, 0, 0)
+        assert (record["wrong_facts"], record["compared_images"], record["split"]) == (0, 60, "built")
     code, told, _ = run("data", "audit", out, "--num_triplets", 5)
     assert code == 0
     assert "5 prompts of the built split" in told
-    assert "wrong pictures, of 15 compared with the source" in told
+    assert "wrong images, of 15 compared with the source" in told
 
 
 def test_audit_of_a_wrong_folder_says_so_and_fails(out, run):
@@ -211,7 +216,8 @@ def test_a_folder_built_from_here_is_audited_from_there(place, run, tmp_path, mo
 def test_a_configuration_is_used_instead_of_what_the_folder_says(place, out, run):
     config = yaml.safe_load((place / "small.yaml").read_text())
     expert = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 30.0}}
-    config["data"]["experts"] = [expert, {"class_path": "remot.data.experts.EffectorHorizontal"}]
+    experts = [expert, {"class_path": "remot.data.experts.EffectorHorizontal"}]
+    config["data"]["tasks"] = [{"class_path": "MotionContrast", "init_args": {"experts": experts}}]
     file = out.parent / "strict.yaml"
     file.write_text(yaml.safe_dump(config))
     code, record = audit_record(run, out, "--config", file)
@@ -223,10 +229,13 @@ def test_a_configuration_is_used_instead_of_what_the_folder_says(place, out, run
     "value",
     ["os.system", {"class_path": "os.system"}, [{"class_path": "antigravity.Expert"}], ["this.Expert"], "a.remot.B"],
 )
-@pytest.mark.parametrize("key", ["reader", "experts", "negatives", "formats"])
+@pytest.mark.parametrize("key", ["reader", "tasks", "experts", "negatives", "formats"])
 def test_a_folder_loads_no_foreign_code(out, complaint, key, value):
     manifest = json.loads((out / MANIFEST).read_text())
-    manifest["data"][key] = value
+    if key in {"reader", "tasks"}:
+        manifest["data"][key] = value
+    else:
+        manifest["data"]["tasks"] = [{"class_path": "MotionContrast", "init_args": {key: value}}]
     (out / MANIFEST).write_text(json.dumps(manifest))
     assert "which is only loaded for a configuration: give it with --config" in complaint("data", "audit", out)
 
@@ -335,7 +344,7 @@ def fit(strategy, **settings):
 def seen(monkeypatch):
     """The training prompts that a run reads, in order, evaluations apart."""
     found = []
-    real = RecordDataset.__getitem__
+    real = RecordDataset.prompt
 
     def read(self, address):
         sample = real(self, address)
@@ -343,7 +352,7 @@ def seen(monkeypatch):
             found.append(sample)
         return sample
 
-    monkeypatch.setattr(RecordDataset, "__getitem__", read)
+    monkeypatch.setattr(RecordDataset, "prompt", read)
     return found
 
 

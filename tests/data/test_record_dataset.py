@@ -192,7 +192,7 @@ def test_nothing_to_train_on(folder):
 def test_text_without_pictures(folder):
     prompts = read_recorded(folder)["train"]
     shutil.rmtree(folder / "frames")
-    with pytest.raises(DecodeError, match=r"triplets\.jsonl: line \d+: the picture 'frames/.*' is not in"):
+    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: the picture 'frames/.*' is not in"):
         read_recorded(folder)
     sample = RecordDataset(prompts, "train", with_pictures=False)[0]
     assert (sample.images, sample.question) == ([], prompts[0].question)
@@ -202,7 +202,7 @@ def test_a_picture_that_goes_missing_later_is_told(folder):
     dataset = module(folder).recorded["test"]
     dataset.prompts[1].pictures[2].write_bytes(b"broken")
     dataset[0]
-    with pytest.raises(DecodeError, match=r"triplets\.jsonl: line \d+: .*\.png: the picture cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: .*\.png: the picture cannot be decoded"):
         dataset[1]
 
 
@@ -233,7 +233,7 @@ def test_changed_prompts_are_refused(folder):
 
 def test_what_is_not_there_is_told(tmp_path):
     for path in (tmp_path / "gone", tmp_path):
-        with pytest.raises(ConfigError, match=r"does not exist; give a folder|holds no triplets\.jsonl"):
+        with pytest.raises(ConfigError, match=r"does not exist; give a folder|holds no prompts\.jsonl"):
             module(path)
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(RemotError, match="holds no prompt"):

@@ -155,7 +155,7 @@ def test_rows_are_drawn_at_random_and_always_the_same(folder):
 
 
 def test_filters(folder):
-    rows = rows_of(folder, 100, attribute="mask_frame")
+    rows = rows_of(folder, 100, kind="mask_frame")
     wanted = [one for one in lines_of(folder) if one["remot"]["labels"][0]["attribute"] == "mask_frame"]
     assert len(rows) == len(wanted) > 0
     assert all("mask_frame" in row.labels[0] for row in rows)
@@ -163,12 +163,10 @@ def test_filters(folder):
     assert len(rows_of(folder, 100, domain="hand")) == 40
 
 
-@pytest.mark.parametrize(
-    "filters", [{"domain": "sea"}, {"attribute": "smell"}, {"domain": "sea", "attribute": "gripper"}]
-)
+@pytest.mark.parametrize("filters", [{"domain": "sea"}, {"kind": "smell"}, {"domain": "sea", "kind": "gripper"}])
 def test_a_filter_that_fits_nothing_says_what_there_is(folder, filters):
     with pytest.raises(
-        ConfigError, match=r"holds no such prompt; it has the domains hand and the attributes .*gripper"
+        ConfigError, match=r"holds no such prompt; it has the domains hand and the tasks and attributes .*gripper"
     ):
         rows_of(folder, **filters)
 
@@ -206,8 +204,7 @@ def test_a_picture_that_is_not_there_is_told(folder, name, kind, sentence):
 
 
 def test_a_broken_picture_is_told(folder):
-    row = rows_of(folder, 1)[0]
-    row.pictures[0].write_bytes(b"no picture")
-    for make in (html_sheet, png_sheet):
-        with pytest.raises(DecodeError, match="cannot be decoded"):
-            make([row], "")
+    for name in lines_of(folder)[0]["images"]:
+        (folder / name).write_bytes(b"no picture")
+    with pytest.raises(DecodeError, match="cannot be decoded"):
+        rows_of(folder, 1000)

@@ -271,14 +271,14 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
     assert len(set(named)) == len(named) == 4 * len(places)
     assert all(name.startswith("redrawn/") for name in named)
     assert ids(1, 2, 3) == ids(1, 2, 4)[:3]
-    assert data.datasets["train"].split == "train"
+    assert data.mixed["train"].split == "train"
     again = data_module(**settings, num_test_prompts=2)
     again.setup()
     one, other = data.redraw(7, 2, 2), again.redraw(7, 2, 2)
     assert [question.text for question in one.questions] == [question.text for question in other.questions]
     for images, wanted in zip(one.images, other.images, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(images, wanted, strict=True))
-    train = {clip.clip_id for clip in data.datasets["train"].clips}
+    train = {clip.clip_id for clip in data.mixed["train"].clips}
     assert set(one.clip_ids) <= train
     for bad in ((0, 0, 1), (0, datamodule.MAX_REDRAWS + 1, 1), (0, 1, 5)):
         with pytest.raises(ValueError, match="attempt"):
