@@ -36,8 +36,8 @@ class CognitiveMapReward(WrapperReward):
     ) -> RewardOutput:
         """Parts: this reward's total in [0, 2], ``map`` (NaN where no map counts) and those of the accuracy."""
         accuracy = scored_by(self.reward, completions, questions, num_tokens)
-        rows = zip(completions, questions, accuracy.total.tolist(), strict=True)
-        scores = [self._map_score(text, reference_of(question), right) for text, question, right in rows]
+        rows = zip(completions, questions, (accuracy.total > self.gate).tolist(), strict=True)
+        scores = [self._map_score(text, reference_of(question), is_open) for text, question, is_open in rows]
         maps = torch.tensor(scores, dtype=torch.float32)
         gated = torch.where(maps > 0, accuracy.total + maps, 0.0)
         total = torch.where(maps.isnan(), accuracy.total, gated)
@@ -45,10 +45,10 @@ class CognitiveMapReward(WrapperReward):
             total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success, judged=accuracy.judged
         )
 
-    def _map_score(self, completion: str, reference: Reference, accuracy: float) -> float:
+    def _map_score(self, completion: str, reference: Reference, is_open: bool) -> float:  # noqa: FBT001
         """NaN where the map does not count."""
         completion = completion[:MAX_COMPLETION_CHARS]
-        if reference.map_centres is None or not accuracy > self.gate:
+        if reference.map_centres is None or not is_open:
             return float("nan")
         if "<map>" not in completion or "</map>" not in completion:
             return float("nan")
