@@ -16,7 +16,8 @@ class CognitiveMapReward(WrapperReward):
 
     r is the accuracy. If the completion holds both literal strings ``<map>`` and ``</map>`` and r > ``gate``: r + s
     with s the map score if s > 0, else 0. Otherwise r. (SpaceR, arXiv 2504.01805; its gate is r = 1 for letters and
-    r > 0.5 for numbers, both of which r > 0.5 says.) The map is JSON here; SpaceR's reader mends more broken lists.
+    r > 0.5 for numbers, both of which r > 0.5 says.) Maps are read as by SpaceR, see
+    :func:`remot.rewards.reading.graphs.read_map`.
 
     Args:
         reward: The accuracy, such as :class:`remot.rewards.ExactAnswerReward`.
@@ -53,4 +54,4 @@ class CognitiveMapReward(WrapperReward):
         if "<map>" not in completion or "</map>" not in completion:
             return float("nan")
         gold = {name_of(name): points for name, points in reference.map_centres.items()}
-        return map_score(read_map(completion) or {}, gold, self.grid_size)
+        return map_score(read_map(completion, gold) or {}, gold, self.grid_size)
