@@ -128,7 +128,7 @@ R1_5 = [
 
 
 def test_videochat_r1_5_by_hand(score):
-    """Formats without a thought, for whatever is answered; lists that cannot be read, or of more than 3, have overlap 0."""
+    """Formats without a thought, around anything; lists that cannot be read, or of more than 3, have overlap 0."""
     records, _, _ = score([row(*one) for *one, _ in R1_5], "videochat_r1_5")
     assert_close([record["total"] for record in records], [total for *_, total in R1_5])
 
@@ -149,8 +149,9 @@ def test_spacer_by_hand(score):
         row("multiple_choice", say("B", long), shuffled, id="p"),
         row("multiple_choice", say("C"), shuffled, id="p"),
     ]
-    for written in ("{'chair': [(0, 0.9)],}", "chair: (0, 0)", "{'chair': [[0, 0], '?']}"):
-        rows.append(row("multiple_choice", say("B", f"<map>{written}</map>"), {"answer": "B", "map_centres": CENTRES}))
+    maps = ("{'chair': [(0, 0.9)],}", "chair: (0, 0)", "{'chair': [[0, 0], '?']}")
+    mapped = {"answer": "B", "map_centres": CENTRES}
+    rows += [row("multiple_choice", say("B", f"<map>{written}</map>"), mapped) for written in maps]
     records, _, _ = score(rows, "spacer")
     totals = [2.5, 1.5, 2.4, 1.9, 2.5, 2.5, 1.0, *[2.5] * 3]
     assert_close([record["total"] for record in records], totals, rtol=1e-5)
