@@ -191,6 +191,7 @@ def test_greedy_takes_the_best_whatever_the_number():
         ({"top_k": 4}, "ABCD"),
         ({"top_k": 9}, "ABCD"),
         ({"top_p": 0.01}, "A"),  # the best one always stays
+        ({"top_p": 1e-9}, "A"),  # 1 - top_p is 1 in float32
         ({"top_p": 0.39}, "A"),
         ({"top_p": 0.41}, "AB"),  # 0.4 is not yet 0.41
         ({"top_p": 0.69}, "AB"),
