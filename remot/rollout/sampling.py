@@ -101,14 +101,12 @@ def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
         [..., V] bool.
     """
     keep = torch.isfinite(scores)  # [..., V]
-    cuts = (
-        (settings.top_k > 0, _keep_top_k, settings.top_k),
-        (settings.top_p < 1, _keep_top_p, settings.top_p),
-        (settings.min_p > 0, _keep_min_p, settings.min_p),
-    )
-    for is_on, kept_by, value in cuts:
-        if is_on:
-            keep = keep & kept_by(scores.masked_fill(~keep, -torch.inf), value)
+    if settings.top_k > 0:
+        keep = keep & _keep_top_k(scores.masked_fill(~keep, -torch.inf), settings.top_k)
+    if settings.top_p < 1:
+        keep = keep & _keep_top_p(scores.masked_fill(~keep, -torch.inf), settings.top_p)
+    if settings.min_p > 0:
+        keep = keep & _keep_min_p(scores.masked_fill(~keep, -torch.inf), settings.min_p)
     return keep
 
 
