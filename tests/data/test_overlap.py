@@ -15,22 +15,23 @@ SIZE = 64
 RIGHT = (0.0, 0.3, 0.6, 0.9)
 
 
-def table(arm_at, *, size=SIZE):
-    """One view [N, size, size, 3] of textured squares, and an arm of 16 x 16 pixels with its corner at each place."""
+def table(arm_at, *, size=SIZE, lighter=None):
+    """One view [N, size, size, 3] of textured squares, and an arm of 8 x 8 pixels with its corner at each place."""
     shades = np.random.default_rng(0).uniform(0.2, 0.8, (8, 8, 1))
     view = (shades * (240, 200, 160)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     frames = np.stack([view] * len(arm_at))
     for frame, (x, y) in zip(frames, arm_at, strict=True):
-        frame[y : y + 16, x : x + 16] = (250, 250, 250)
+        arm = frame[y : y + 8, x : x + 8]
+        arm[:] = 250 if lighter is None else arm + lighter
     step = SIZE // size
     return np.ascontiguousarray(frames[:, ::step, ::step])
 
 
 def episode(folder, name, arm_at, places=RIGHT, **writing):
-    size = writing.pop("size", SIZE)
+    drawing = {name: writing.pop(name) for name in ("size", "lighter") if name in writing}
     folder.mkdir(exist_ok=True)
     clip = arm_clip(list(places), clip_id=name, scene_id=name)
-    write_clip(clip, table(arm_at, size=size), folder, fps=10, source="test", licence="none", **writing)
+    write_clip(clip, table(arm_at, **drawing), folder, fps=10, source="test", licence="none", **writing)
     return replace(clip, media=folder / f"{name}.mp4")
 
 
@@ -78,6 +79,15 @@ def test_the_same_images_with_other_labels_give_nothing_away(tmp_path):
     train = [episode(tmp_path, "a", ONE)]
     found = overlap(train, [episode(tmp_path, "b", ONE, places=RIGHT[::-1])])
     assert (found.faults, found.num_alike) == ([], 4)
+
+
+def test_motion_that_is_hardly_seen_does_not_make_copies(tmp_path):
+    """A shade of 30 levels moves by four pixels in each clip, and lies three pixels elsewhere in the other clip."""
+    train = [episode(tmp_path, "a", ((17, 17), (21, 17)), (0.0, 0.3), lighter=30)]
+    found = overlap(train, [episode(tmp_path, "b", ((17, 20), (21, 20)), (0.0, 0.3), lighter=30)])
+    assert (found.faults, found.num_alike) == ([], 4)
+    copied = [episode(tmp_path, "c", ((17, 17), (21, 17)), (0.0, 0.3), lighter=30)]
+    assert len(overlap(train, copied).duplicates) == 4
 
 
 @pytest.mark.parametrize(("places", "is_copy"), [((0.0,) * 4, True), (RIGHT, False)])

@@ -204,14 +204,14 @@ def _copies(
 
 
 def _is_copy(same: Sequence[SimilarPair], num_prints: int, ours: Clip, theirs: Clip, experts: Sequence[Expert]) -> bool:
-    """Whether two clips show the same at two moments, or in all of their images where nothing else is seen."""
+    """Whether two clips show the same at two moments, or in all of their images where nothing moves."""
     moments = [(one, two) for one in same for two in same if _follows(one, two)]
     told_apart = [(one, two) for one, two in moments if _moved_more_than_they_differ(one, two)]
     if told_apart:
         return any(_same_motion(one, two, ours, theirs, experts) for one, two in told_apart)
     covered = min(len({one.first.frame for one in same}), len({one.second.frame for one in same}))
     is_whole = covered == num_prints and not any(_differ(one, two) for one, two in moments)
-    return is_whole and all(_same_motion(one, two, ours, theirs, experts) for one, two in moments)
+    return is_whole and all(_same_motion(one, two, ours, theirs, experts, may_move=False) for one, two in moments)
 
 
 def _follows(one: SimilarPair, two: SimilarPair) -> bool:
@@ -232,14 +232,16 @@ def _gap(one: FramePrint, other: FramePrint) -> float:
     return float(local_difference(np.abs(one.small - other.small)[None])[0])
 
 
-def _same_motion(one: SimilarPair, two: SimilarPair, ours: Clip, theirs: Clip, experts: Sequence[Expert]) -> bool:
-    """Whether no label of the motion between the two moments differs between the clips."""
+def _same_motion(
+    one: SimilarPair, two: SimilarPair, ours: Clip, theirs: Clip, experts: Sequence[Expert], *, may_move: bool = True
+) -> bool:
+    """Whether no label of the motion between the two moments differs between the clips, or names a motion at all."""
     frames = np.array([one.first.frame, two.first.frame]), np.array([one.second.frame, two.second.frame])
     for expert in experts:
         said, also_said = expert.judge(ours, frames[0]), expert.judge(theirs, frames[1])
         for subject in said.keys() & also_said.keys():
             codes = int(said[subject].codes[0, 1]), int(also_said[subject].codes[0, 1])
-            if AMBIGUOUS not in codes and codes[0] != codes[1]:
+            if AMBIGUOUS not in codes and (codes[0] != codes[1] or not (may_move or codes[0] == 0)):
                 return False
     return True
 
