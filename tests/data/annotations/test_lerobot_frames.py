@@ -121,6 +121,12 @@ def test_a_lost_frame_that_another_episode_makes_up_for(tmp_path):
     require_refused(tmp_path, "episode 1", "7.0 frames", "6 rows")
 
 
+def test_a_lost_frame_that_the_last_episode_makes_up_for(tmp_path):
+    """Stated starts at 0, 3 and 9 frames: the first episode lost a frame, and the extra one lies after the last start."""
+    write_set(tmp_path, [4, 6, 5], video_fps=30, starts=[0, 3 / 30, 9 / 30], ends=[3 / 30, 9 / 30, 0.5])
+    require_refused(tmp_path, "episode 0", "3.0 frames", "4 rows")
+
+
 def test_a_start_that_is_frames_away_from_the_rows_before_it(tmp_path):
     write_set(tmp_path, [4, 6, 5], video_fps=30, starts=[0, 4 / 30, 13 / 30], ends=[4 / 30, 13 / 30, 18 / 30])
     require_refused(tmp_path, "episode 1", "9.0 frames", "6 rows")
