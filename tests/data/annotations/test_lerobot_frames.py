@@ -122,7 +122,7 @@ def test_a_lost_frame_that_another_episode_makes_up_for(tmp_path):
 
 
 def test_a_lost_frame_that_the_last_episode_makes_up_for(tmp_path):
-    """Stated starts at 0, 3 and 9 frames: the first episode lost a frame, and the extra one lies after the last start."""
+    """Stated starts at 0, 3 and 9 frames: the first episode lost a frame, the extra one lies after the last start."""
     write_set(tmp_path, [4, 6, 5], video_fps=30, starts=[0, 3 / 30, 9 / 30], ends=[3 / 30, 9 / 30, 0.5])
     require_refused(tmp_path, "episode 0", "3.0 frames", "4 rows")
 
