@@ -81,7 +81,6 @@ class SplitOverlap:
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
         return {
-            "duplicate_frames_across_splits": len(self.duplicates),
             "alike_frames_across_splits": self.num_alike,
             "num_scenes": dict(self.scenes),
             "scenes_in_two_splits": list(self.shared_scenes),

@@ -69,6 +69,7 @@ class Audit:
             "wrong_labels": len(self.wrong),
             "blind_accuracy": None if blind is None else blind.by_model[blind.best],
             "chance": None if blind is None else blind.chance,
+            "duplicate_frames_across_splits": len(self.overlap.duplicates),
             "answer_tuples": self.tuples,
             "possible_answer_tuples": self.num_possible,
             "split": self.split,

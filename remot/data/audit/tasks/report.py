@@ -126,6 +126,7 @@ class TaskAudit:
             "checked_references": self.num_checked,
             "not_checked_references": self.num_prompts - self.num_checked,
             "wrong_references": sum(task.num_wrong for task in self.tasks),
+            "duplicate_frames_across_splits": len(self.overlap.duplicates),
             "split": self.split,
             "num_prompts": self.num_prompts,
             "tasks": [task.record() for task in self.tasks],
