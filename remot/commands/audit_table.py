@@ -63,12 +63,7 @@ def _rows(audit: Audit) -> list[tuple[str, str]]:
     rows = [*(_label_rows(audit) if audit.attributes else []), *_blind_rows(audit), *_tuple_rows(audit)]
     if not audit.attributes:
         return [("labels checked against the annotations", "none: there are no annotations"), *rows]
-    rows += [(f"scenes of the {name} split", str(count)) for name, count in audit.scenes.items()]
-    rows += [
-        ("scenes in two splits", str(len(audit.shared_scenes))),
-        (f"same pictures in two splits, of {audit.num_frames} pictures", str(len(audit.duplicates))),
-    ]
-    return rows
+    return [*rows, *audit.overlap.rows()]
 
 
 def _label_rows(audit: Audit) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ def build_command(
     """
     from remot.data.build import build
     from remot.data.build_tasks import build_tasks
+    from remot.data.distinct import distinct_lines
 
     section = data_section(config, root, seed, on_bad_clip)
     data = data_from(section)
@@ -38,12 +39,18 @@ def build_command(
     counts, refused = manifest["counts"], manifest["refused"]
     splits = ", ".join(f"{name} {count}" for name, count in counts["by_split"].items())
     kinds = ", ".join(f"{name} {count}" for name, count in counts[named].items())
+    of_triplets = counts.get("of_triplets", {}) if data.tasks else counts
+    distinct = [
+        *distinct_lines(counts["distinct"] if data.tasks else {}, "questions"),
+        *distinct_lines(of_triplets.get("distinct", {})),
+    ]
     sys.stdout.write(
         f"{counts[written]} {written} ({splits}) with {counts['pictures']} pictures\n"
         f"asked about: {kinds}\n"
         f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
         f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
-        f"written to {out}; look at them with: remot data show {out}\n"
+        + "".join(f"{line}\n" for line in distinct)
+        + f"written to {out}; look at them with: remot data show {out}\n"
     )
 
 

@@ -37,10 +37,7 @@ def _rows(audit: TaskAudit) -> Iterator[tuple[str, str]]:
         yield f"wrong pictures, of {audit.num_pictures} compared with the source", str(len(audit.pictures))
     for task in audit.tasks:
         yield from _task_rows(task)
-    for name, count in audit.scenes.items():
-        yield f"scenes of the {name} split", str(count)
-    yield "scenes in two splits", str(len(audit.shared_scenes))
-    yield f"same pictures in two splits, of {audit.num_frames} pictures", str(len(audit.duplicates))
+    yield from audit.overlap.rows()
 
 
 def _task_rows(task: TaskFigures) -> Iterator[tuple[str, str]]:

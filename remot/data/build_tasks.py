@@ -16,6 +16,7 @@ from remot.data.built_folder import MANIFEST, TASK_FORMAT, TASK_RECORDS
 from remot.data.built_lines import BuiltLine, to_built_line
 from remot.data.built_mixed import MixedFolder, planned_prompts
 from remot.data.datamodule import TripletDataModule
+from remot.data.distinct import DistinctCounts
 from remot.data.manifest import Counts, manifest_of_tasks
 from remot.data.records import BuiltPrompt
 from remot.structures import task_of
@@ -53,7 +54,7 @@ def _write(
 ) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("split", "domain", "task")}
-    triplets = Counts()
+    triplets, distinct = Counts(), DistinctCounts()
     pictures, total, done = MixedFolder(out), sum(sizes.values()), 0
     partial = out / f"{TASK_RECORDS}.partial"
     with partial.open("w", encoding="utf-8") as file:
@@ -63,12 +64,13 @@ def _write(
                 pictures.add(planned, _after(done, total, progress))
                 for one in planned:
                     built = pictures.built(one)
-                    _count(counts, triplets, built)
+                    _count(counts, triplets, distinct, built)
                     file.write(to_built_line(built) + "\n")
                 done += len(planned)
     partial.rename(out / TASK_RECORDS)
     record: dict[str, Any] = {"prompts": total, "pictures": pictures.num_pictures}
     record |= {f"by_{name}": dict(sorted(counter.items())) for name, counter in counts.items()}
+    record["distinct"] = distinct.record()
     if any(triplets.kinds.values()):
         record["of_triplets"] = triplets.by_kind()
     manifest = manifest_of_tasks(data, record, out, settings, TASK_FORMAT)
@@ -81,9 +83,11 @@ def _after(done: int, total: int, progress: Progress) -> Callable[[int], None]:
     return lambda written: progress("building prompts", done + written, total)
 
 
-def _count(counts: dict[str, Counter[str]], triplets: Counts, prompt: BuiltLine) -> None:
+def _count(counts: dict[str, Counter[str]], triplets: Counts, distinct: DistinctCounts, prompt: BuiltLine) -> None:
     counts["split"][prompt.split] += 1
     counts["domain"][prompt.question.domain] += 1
     counts["task"][task_of(prompt.question)] += 1
     if isinstance(prompt, BuiltPrompt):
         triplets.add(prompt)
+    else:
+        distinct.add(prompt.split, (prompt.clip_id, prompt.frames), prompt.question.text)

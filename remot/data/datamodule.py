@@ -15,6 +15,7 @@ from remot.data.catalogue_file import catalogue_of
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
 from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records
+from remot.data.distinct import count_first
 from remot.data.embedded import clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
@@ -182,8 +183,8 @@ class TripletDataModule(LightningDataModule):
         return self.recorded or self.mixed or self.datasets
 
     def describe(self) -> list[str]:
-        """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
-        return describe_tasks(self.mixed)
+        """Lines for the start of a run: prompts of each task, and how many of the first prompts are distinct."""
+        return [*describe_tasks(self.mixed), *(line for one in self.prompts.values() for line in count_first(one))]
 
     def require_asked(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

@@ -12,6 +12,7 @@ from remot.data.annotations.base import MAX_ANNOTATION_BYTES
 from remot.data.built_folder import FORMAT, RECORDS, TASK_RECORDS, sha256_of
 from remot.data.datamodule import TripletDataModule
 from remot.data.dataset import TripletDataset
+from remot.data.distinct import DistinctCounts, asked_of
 from remot.data.records import BuiltPrompt
 from remot.data.refusals import faults_by_reason, pairs_by_verdict
 from remot.data.tasks.dataset import TaskDataset
@@ -133,10 +134,13 @@ class Counts:
             name: Counter() for name in ("split", "domain", "attribute", "answer", "negative", "format")
         }
     )
+    distinct: DistinctCounts = field(default_factory=DistinctCounts)
 
     def add(self, prompt: BuiltPrompt) -> None:
         """Count one prompt."""
         question = prompt.question
+        frames = prompt.clip_id, tuple(frame.index for frame in prompt.frames)
+        self.distinct.add(prompt.split, frames, asked_of(prompt.labels))
         self.kinds["split"][prompt.split] += 1
         self.kinds["domain"][question.domain] += 1
         self.kinds["attribute"][prompt.labels[0].attribute] += 1
@@ -152,9 +156,10 @@ class Counts:
         """
         return {"triplets": self.kinds["split"].total(), "pictures": num_pictures, **self.by_kind()}
 
-    def by_kind(self) -> dict[str, dict[str, int]]:
-        """How many prompts of each kind, JSON-ready."""
-        return {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
+    def by_kind(self) -> dict[str, Any]:
+        """How many prompts of each kind, and how many distinct ones, JSON-ready."""
+        by_kind = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
+        return {**by_kind, "distinct": self.distinct.record()}
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:

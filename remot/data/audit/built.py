@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from remot.data.audit.report import Audit
-from remot.data.audit.run import Findings, Progress, audit_of, limits_of
+from remot.data.audit.run import Findings, Progress, audit_of, compared, limits_of
 from remot.data.built_file import Built, BuiltT, read_prompts
 from remot.data.built_folder import RECORDS
 from remot.data.built_pictures import names_of
@@ -63,7 +63,8 @@ def audit_built(
         well_named += [] if faults else [prompt]
         progress("checking labels", done, len(prompts))
     _compare_pictures(folder, well_named, clips, found, progress)
-    return audit_of(found, BUILT, clips_by_split(prompts, clips), data.seed, frames_per_clip, progress)
+    overlap = compared(data, clips_by_split(prompts, clips), frames_per_clip, progress)
+    return audit_of(found, BUILT, overlap, data.seed)
 
 
 def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt]:

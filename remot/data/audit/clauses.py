@@ -1,8 +1,6 @@
-"""What makes data unfit whatever it asks: wrong facts and pictures, and what is in two splits, as clauses."""
+"""What makes a folder of built prompts unfit whatever it asks, as clauses."""
 
 from collections.abc import Iterator, Sequence
-
-from remot.data.audit.leaks import Duplicate
 
 
 def folder_clauses(facts: Sequence[str], pictures: Sequence[str]) -> Iterator[str]:
@@ -16,13 +14,3 @@ def folder_clauses(facts: Sequence[str], pictures: Sequence[str]) -> Iterator[st
         yield f"{len(facts)} facts are wrong, such as {facts[0]}"
     if pictures:
         yield f"{len(pictures)} pictures are wrong, such as {pictures[0]}"
-
-
-def split_clauses(shared_scenes: Sequence[str], duplicates: Sequence[Duplicate]) -> Iterator[str]:
-    """What two splits have in common, the first of each kind named."""
-    if shared_scenes:
-        yield f"{len(shared_scenes)} scenes are in two splits, such as {shared_scenes[0]}"
-    if duplicates:
-        both = duplicates[0].first, duplicates[0].second
-        places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in both)
-        yield f"{len(duplicates)} pairs of pictures are the same in two splits, such as {places}"

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from remot.data.audit.blind import score_blind
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.report import Audit
 from remot.data.released import read_released
 from remot.structures import Question
@@ -31,10 +32,7 @@ def audit_released(file: Path, num_prompts: int | None = None) -> Audit:
         tuples=dict(sorted(tuples.items())),
         num_possible=0,
         blind=score_blind([question for question in questions if question.slots]),
-        scenes={},
-        shared_scenes=[],
-        num_frames=0,
-        duplicates=[],
+        overlap=SplitOverlap(),
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from remot.data.audit.blind import BlindScores
-from remot.data.audit.clauses import folder_clauses, split_clauses
-from remot.data.audit.leaks import Duplicate
+from remot.data.audit.clauses import folder_clauses
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.truth import WrongLabel
 
 #: How many of a kind are named in a record.
@@ -27,10 +27,7 @@ class Audit:
         tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
         num_possible: Number of tuples that can be true together.
         blind: Shares of right letters without a picture; None if there are fewer than two prompts with letters.
-        scenes: Number of scenes of each split.
-        shared_scenes: Scenes that are in two splits.
-        num_frames: Pictures compared between splits; plain ones are not.
-        duplicates: Pairs of pictures in two splits that are the same.
+        overlap: What the splits have in common.
         pictures: Built pictures that are not what the source shows, one sentence each.
         num_pictures: Built pictures that were compared with the source.
         facts: What built prompts say about their clips that is not so, one sentence each.
@@ -45,10 +42,7 @@ class Audit:
     tuples: dict[str, int]
     num_possible: int
     blind: BlindScores | None
-    scenes: dict[str, int]
-    shared_scenes: Sequence[str]
-    num_frames: int
-    duplicates: Sequence[Duplicate]
+    overlap: SplitOverlap
     pictures: Sequence[str] = ()
     num_pictures: int = 0
     facts: Sequence[str] = ()
@@ -64,7 +58,7 @@ class Audit:
         if self.impossible:
             found.append(f"the answers of {len(self.impossible)} prompts cannot be true together: {self.impossible[0]}")
         found += folder_clauses(self.facts, self.pictures)
-        found += split_clauses(self.shared_scenes, self.duplicates)
+        found += self.overlap.faults
         return found
 
     def record(self) -> dict[str, Any]:
@@ -75,7 +69,7 @@ class Audit:
             "wrong_labels": len(self.wrong),
             "blind_accuracy": None if blind is None else blind.by_model[blind.best],
             "chance": None if blind is None else blind.chance,
-            "duplicate_frames_across_splits": len(self.duplicates),
+            "duplicate_frames_across_splits": len(self.overlap.duplicates),
             "answer_tuples": self.tuples,
             "possible_answer_tuples": self.num_possible,
             "split": self.split,
@@ -91,10 +85,7 @@ class Audit:
             "blind_models": {} if blind is None else blind.by_model,
             "blind_halved_by": None if blind is None else blind.halved_by,
             "blind_standard_errors": {} if blind is None else blind.standard_errors,
-            "num_scenes": self.scenes,
-            "scenes_in_two_splits": list(self.shared_scenes),
-            "compared_frames": self.num_frames,
-            "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
+            **self.overlap.record(),
         }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remot.data.audit.blind import score_blind
-from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
 from remot.data.audit.letters import wrong_letters
+from remot.data.audit.overlap import SplitOverlap, overlap_of
 from remot.data.audit.report import Audit
 from remot.data.audit.truth import Limits, WrongLabel, wrong_labels
 from remot.data.audit.tuples import answer_tuple, possible_tuples
@@ -106,31 +106,36 @@ def audit_data(
         progress("checking labels", done, num_triplets)
 
     found = findings_of(data.datasets[split], range(num_triplets), told)
-    return audit_of(
-        found, split, {name: one.clips for name, one in data.datasets.items()}, data.seed, frames_per_clip, progress
+    splits = {name: one.clips for name, one in data.datasets.items()}
+    return audit_of(found, split, compared(data, splits, frames_per_clip, progress), data.seed)
+
+
+def compared(
+    data: TripletDataModule, splits: Mapping[str, Sequence[Clip]], frames_per_clip: int, progress: Progress
+) -> SplitOverlap:
+    """What the splits have in common.
+
+    Args:
+        data: Its experts say whether two clips tell the same motion.
+        splits: Clips of each split.
+        frames_per_clip: Images of each clip to compare.
+        progress: Called with what is done, how much of it is done and how much there is.
+    """
+    num_clips = sum(map(len, splits.values()))
+    return overlap_of(
+        splits, data.sampler.experts, frames_per_clip, lambda done: progress("comparing images", done, num_clips)
     )
 
 
-def audit_of(
-    found: Findings,
-    split: str,
-    splits: Mapping[str, Sequence[Clip]],
-    seed: int,
-    frames_per_clip: int = 4,
-    progress: Progress = lambda *_: None,
-) -> Audit:
+def audit_of(found: Findings, split: str, overlap: SplitOverlap, seed: int) -> Audit:
     """The figures of prompts that have been checked, and of the splits.
 
     Args:
         found: What the prompts show.
         split: The split they are of.
-        splits: Clips of each split.
+        overlap: What the splits have in common.
         seed: Names the halves that blind models are fitted to.
-        frames_per_clip: Pictures of each clip to compare between the splits.
-        progress: Told what is being done and how far it is.
     """
-    num_clips = sum(map(len, splits.values()))
-    prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
     return Audit(
         split=split,
         num_prompts=len(found.questions),
@@ -141,10 +146,7 @@ def audit_of(
         tuples={answers: found.tuples[answers] for answers in sorted(found.possible | set(found.tuples))},
         num_possible=len(found.possible),
         blind=score_blind(found.questions, seed),
-        scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
-        shared_scenes=scenes_in_two_splits(splits),
-        num_frames=len(prints),
-        duplicates=duplicates_across_splits(prints),
+        overlap=overlap,
         pictures=found.pictures,
         num_pictures=found.num_pictures,
         facts=found.facts,

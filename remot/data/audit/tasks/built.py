@@ -16,7 +16,7 @@ from remot.data.audit.built import (
     wrong_facts,
     wrong_pictures,
 )
-from remot.data.audit.run import Findings, limits_of
+from remot.data.audit.run import Findings, compared, limits_of
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.audit.tasks.report import TaskAudit, TaskFigures
 from remot.data.audit.tasks.run import (
@@ -102,8 +102,9 @@ def audit_built_tasks(
             facts += _take(found, prompt, asked_of(folder, prompt, clips, data))
         progress("checking references", done, len(prompts))
     pictures, num_pictures = _compare(folder, prompts, clips, progress)
-    figures = _figures(found, list(clips.values()), data)
-    audit = audit_of_tasks(figures, BUILT, clips_by_split(prompts, clips), frames_per_clip, progress)
+    figures = list(_figures(found, list(clips.values()), data))
+    overlap = compared(data, clips_by_split(prompts, clips), frames_per_clip, progress)
+    audit = audit_of_tasks(figures, BUILT, overlap)
     return audit.with_folder(facts, pictures, num_pictures)
 
 

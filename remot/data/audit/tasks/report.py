@@ -1,11 +1,11 @@
 """One audit of the prompts of tasks: figures of each task and of the splits, as a record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from remot.data.audit.clauses import folder_clauses, split_clauses
-from remot.data.audit.leaks import Duplicate
+from remot.data.audit.clauses import folder_clauses
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.tasks.guessing import Guesses
 
 #: How many of a kind are named in a record.
@@ -85,10 +85,7 @@ class TaskAudit:
         split: The split whose prompts were checked.
         num_prompts: How many.
         tasks: Figures of each task.
-        scenes: Number of scenes of each split.
-        shared_scenes: Scenes that are in two splits.
-        num_frames: Pictures compared between splits; plain ones are not.
-        duplicates: Pairs of pictures in two splits that are the same.
+        overlap: What the splits have in common.
         facts: What built prompts say about their clips that is not so, one sentence each.
         pictures: Built pictures that are not what the source shows, one sentence each.
         num_pictures: Built pictures that were compared with the source.
@@ -97,10 +94,7 @@ class TaskAudit:
     split: str
     num_prompts: int
     tasks: Sequence[TaskFigures]
-    scenes: Mapping[str, int]
-    shared_scenes: Sequence[str]
-    num_frames: int
-    duplicates: Sequence[Duplicate]
+    overlap: SplitOverlap
     facts: Sequence[str] = ()
     pictures: Sequence[str] = ()
     num_pictures: int = 0
@@ -119,7 +113,7 @@ class TaskAudit:
             if task.wrong
         ]
         found += folder_clauses(self.facts, self.pictures)
-        found += split_clauses(self.shared_scenes, self.duplicates)
+        found += self.overlap.faults
         return found
 
     def with_folder(self, facts: Sequence[str], pictures: Sequence[str], num_pictures: int) -> "TaskAudit":
@@ -132,15 +126,12 @@ class TaskAudit:
             "checked_references": self.num_checked,
             "not_checked_references": self.num_prompts - self.num_checked,
             "wrong_references": sum(task.num_wrong for task in self.tasks),
-            "duplicate_frames_across_splits": len(self.duplicates),
+            "duplicate_frames_across_splits": len(self.overlap.duplicates),
             "split": self.split,
             "num_prompts": self.num_prompts,
             "tasks": [task.record() for task in self.tasks],
             "wrong_facts": len(self.facts),
             "wrong_pictures": len(self.pictures),
             "compared_pictures": self.num_pictures,
-            "num_scenes": dict(self.scenes),
-            "scenes_in_two_splits": list(self.shared_scenes),
-            "compared_frames": self.num_frames,
-            "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
+            **self.overlap.record(),
         }

@@ -1,15 +1,15 @@
 """The audit of prompts that a run with tasks would be trained on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from remot.data.audit.blind import score_blind
-from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.report import describe
-from remot.data.audit.run import Findings, findings_of
+from remot.data.audit.run import Findings, compared, findings_of
 from remot.data.audit.tasks.checks import is_checked, wrong_references
 from remot.data.audit.tasks.guessers import Guessed
 from remot.data.audit.tasks.guessing import Guesses, score_guesses
@@ -99,37 +99,23 @@ def audit_tasks(
         raise ConfigError(msg)
     mixed = data.mixed[split]
     tasks = _figures(mixed, num_prompts, progress)
-    return audit_of_tasks(
-        tasks, split, {name: _clips(one) for name, one in data.mixed.items()}, frames_per_clip, progress
-    )
+    splits = {name: _clips(one) for name, one in data.mixed.items()}
+    return audit_of_tasks(tasks, split, compared(data, splits, frames_per_clip, progress))
 
 
-def audit_of_tasks(
-    tasks: Iterable[TaskFigures],
-    split: str,
-    splits: Mapping[str, Sequence[Clip]],
-    frames_per_clip: int = 4,
-    progress: Progress = lambda *_: None,
-) -> TaskAudit:
+def audit_of_tasks(tasks: Sequence[TaskFigures], split: str, overlap: SplitOverlap) -> TaskAudit:
     """The figures of tasks, with those of the splits.
 
     Args:
         tasks: What was found of each.
         split: Split of the prompts.
-        splits: Clips of each split.
-        frames_per_clip: Pictures of each clip to compare between the splits.
-        progress: Told what is being done and how far it is.
+        overlap: What the splits have in common.
     """
-    tasks, num_clips = list(tasks), sum(map(len, splits.values()))
-    prints = print_frames(splits, frames_per_clip, lambda done: progress("comparing pictures", done, num_clips))
     return TaskAudit(
         split=split,
         num_prompts=sum(task.num_prompts for task in tasks),
         tasks=tasks,
-        scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
-        shared_scenes=scenes_in_two_splits(splits),
-        num_frames=len(prints),
-        duplicates=duplicates_across_splits(prints),
+        overlap=overlap,
     )
 
 
