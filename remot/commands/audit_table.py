@@ -72,11 +72,8 @@ def _rows(audit: Audit) -> Iterator[tuple[str, str]]:
         yield f"wrong images, of {audit.num_images} compared with the source", str(len(audit.images))
     for task in audit.tasks:
         yield from _task_rows(task)
-    for name, count in audit.scenes.items():
-        yield f"scenes of the {name} split", str(count)
-    if audit.scenes:
-        yield "scenes in two splits", str(len(audit.shared_scenes))
-        yield f"same images in two splits, of {audit.num_frames} images", str(len(audit.duplicates))
+    if audit.overlap.scenes:
+        yield from audit.overlap.rows()
 
 
 def _task_rows(task: TaskFigures) -> Iterator[tuple[str, str]]:

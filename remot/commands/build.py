@@ -28,6 +28,7 @@ def build_command(
         on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
     """
     from remot.data.build import build
+    from remot.data.distinct import distinct_lines
 
     section = data_section(config, root, seed, on_bad_clip)
     data = data_from(section)
@@ -38,13 +39,16 @@ def build_command(
     tasks, attributes = (
         ", ".join(f"{name} {count}" for name, count in counts[key].items()) for key in ("by_task", "by_attribute")
     )
+    frames, questions = counts["distinct"]["frames"], counts["distinct"]["questions"]
+    distinct = [*distinct_lines(frames), *distinct_lines(questions, "questions")]
     sys.stdout.write(
         f"{counts['prompts']} prompts ({splits}) with {counts['images']} images\n"
         f"tasks: {tasks}\n"
         + (f"attributes: {attributes}\n" if attributes else "")
         + f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
         f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
-        f"written to {out}; look at them with: remot data show {out}\n"
+        + "".join(f"{line}\n" for line in distinct)
+        + f"written to {out}; look at them with: remot data show {out}\n"
     )
 
 

@@ -45,8 +45,9 @@ def validate_command(
         for one in check_clips(reader, data.root, data.tasks, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
-    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
-    sys.stdout.write(told)
+    num_prompts = data.num_train_prompts_per_epoch
+    written = json.dumps(summary(checked, num_prompts), indent=2) + "\n"
+    sys.stdout.write(written if format == "json" else as_text(checked, num_prompts))
     if any(one.fault for one in checked):
         sys.exit(1)
 

@@ -18,6 +18,7 @@ from remot.data.datasets.loaders import address_loader, collate_prompts, require
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.data.datasets.samplers import AddressSampler, ListedBatches
+from remot.data.distinct import count_first
 from remot.data.embedded import clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.loading import OnBadClip
@@ -148,8 +149,8 @@ class MotionDataModule(LightningDataModule):
         return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """Lines that say how many prompts of which tasks an epoch of each split has; none for prompts from disk."""
-        return describe_tasks(self.mixed)
+        """Lines for the start of a run: prompts of each task, and how many of the first prompts are distinct."""
+        return [*describe_tasks(self.mixed), *(line for one in self.prompts.values() for line in count_first(one))]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

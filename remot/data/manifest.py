@@ -15,6 +15,7 @@ from remot.data.built_folder import FORMAT, RECORDS, sha256_of
 from remot.data.catalogue import Fault
 from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.prompts import TaskDataset
+from remot.data.distinct import DistinctCounts, asked_of
 from remot.data.records import BuiltPrompt
 from remot.data.tasks.base import Task
 from remot.errors import ConfigError
@@ -117,10 +118,15 @@ class Counts:
             name: Counter() for name in ("split", "domain", "task", "attribute", "answer", "negative", "format")
         }
     )
+    distinct_frames: DistinctCounts = field(default_factory=DistinctCounts)
+    distinct_questions: DistinctCounts = field(default_factory=DistinctCounts)
 
     def add(self, prompt: BuiltPrompt) -> None:
         """Count one prompt."""
         question = prompt.question
+        frames = prompt.clip_id, tuple(frame.index for frame in prompt.frames)
+        counts = self.distinct_frames if prompt.labels else self.distinct_questions
+        counts.add(prompt.split, frames, asked_of(prompt.labels, question.text))
         self.kinds["split"][prompt.split] += 1
         self.kinds["domain"][question.domain] += 1
         self.kinds["task"][question.task] += 1
@@ -136,7 +142,8 @@ class Counts:
             num_images: Images that the prompts show, each counted once.
         """
         by_kind = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
-        return {"prompts": self.kinds["split"].total(), "images": num_images, **by_kind}
+        distinct = {"frames": self.distinct_frames.record(), "questions": self.distinct_questions.record()}
+        return {"prompts": self.kinds["split"].total(), "images": num_images, **by_kind, "distinct": distinct}
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:

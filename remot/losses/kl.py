@@ -1,7 +1,8 @@
 """Estimates, token by token, of how far the policy has moved from the reference.
 
 For tokens drawn from the policy, each is an estimate of KL(policy ‖ reference) (Schulman, "Approximating KL
-Divergence", 2020). Log-ratios are clamped to ±20 so that one absurd token cannot turn a batch into infinity.
+Divergence", 2020). Log-ratios are clamped, to ±20 unless a smaller bound is given, so that one absurd token cannot turn
+a batch into infinity.
 """
 
 from abc import ABC, abstractmethod
@@ -14,27 +15,27 @@ from remot.errors import ConfigError
 LOG_RATIO_BOUND = 20.0
 
 
-def log_ratio(numerator_logprobs: Tensor, denominator_logprobs: Tensor) -> Tensor:
-    """Difference of two log-probabilities of one shape, clamped to ±:data:`LOG_RATIO_BOUND`."""
-    return (numerator_logprobs - denominator_logprobs).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+def log_ratio(numerator_logprobs: Tensor, denominator_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
+    """Difference of two log-probabilities of one shape, clamped to ±``bound``, without gradient beyond it."""
+    return (numerator_logprobs - denominator_logprobs).clamp(-bound, bound)
 
 
-def kl_k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
     """Log-ratio log π − log π_ref: unbiased, may be negative. Any shape."""
-    return log_ratio(logprobs, ref_logprobs)
+    return log_ratio(logprobs, ref_logprobs, bound)
 
 
-def kl_k2(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+def kl_k2(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
     """½ (log π − log π_ref)²: biased, low variance. Any shape."""
-    return 0.5 * log_ratio(logprobs, ref_logprobs).square()
+    return 0.5 * log_ratio(logprobs, ref_logprobs, bound).square()
 
 
-def kl_k3(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
     """exp(d) − d − 1 with d = log π_ref − log π: unbiased and never negative (GRPO, arXiv 2402.03300, eq. 4).
 
     Any shape.
     """
-    d = log_ratio(ref_logprobs, logprobs)
+    d = log_ratio(ref_logprobs, logprobs, bound)
     return d.expm1() - d
 
 
@@ -42,15 +43,21 @@ class KL(ABC):
     """An estimate of KL(policy ‖ reference) for each token, as a term of a loss.
 
     Args:
-        bound: Estimates are clamped to ±``bound``, without gradient beyond it; None is off. verl and SpaceR clamp k3
-            to ±10. The log-ratio is bounded by :data:`LOG_RATIO_BOUND` in any case.
+        bound: Estimates are clamped to ±``bound``, without gradient beyond it; None is off. verl clamps k3 to ±10.
+        log_ratio_bound: The log-ratio of policy and reference is clamped to ±``log_ratio_bound`` before the estimate is
+            made, without gradient beyond it; at most :data:`LOG_RATIO_BOUND`, which is verl's. 10 in Video-R1, SpaceR
+            and Motion-o.
     """
 
-    def __init__(self, bound: float | None = None) -> None:
+    def __init__(self, bound: float | None = None, log_ratio_bound: float = LOG_RATIO_BOUND) -> None:
         if bound is not None and not bound > 0:
             msg = f"the bound of a KL estimate is above 0, not {bound}; leave it out for none"
             raise ConfigError(msg)
+        if not 0 < log_ratio_bound <= LOG_RATIO_BOUND:
+            msg = f"log_ratio_bound of a KL estimate is above 0 and at most {LOG_RATIO_BOUND:g}, not {log_ratio_bound}"
+            raise ConfigError(msg)
         self.bound = bound
+        self.log_ratio_bound = log_ratio_bound
 
     @abstractmethod
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
@@ -58,7 +65,10 @@ class KL(ABC):
 
     def __call__(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
         """Estimates in the shape of ``logprobs``."""
-        values = self.estimate(logprobs, ref_logprobs, old_logprobs)
+        return self.bounded(self.estimate(logprobs, ref_logprobs, old_logprobs))
+
+    def bounded(self, values: Tensor) -> Tensor:
+        """``values`` clamped to ±``bound``, if there is one."""
         return values if self.bound is None else values.clamp(-self.bound, self.bound)
 
 
@@ -67,7 +77,7 @@ class K1(KL):
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
         """The log-ratio."""
-        return kl_k1(logprobs, ref_logprobs)
+        return kl_k1(logprobs, ref_logprobs, self.log_ratio_bound)
 
 
 class K2(KL):
@@ -75,7 +85,7 @@ class K2(KL):
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
         """½ (log π − log π_ref)²."""
-        return kl_k2(logprobs, ref_logprobs)
+        return kl_k2(logprobs, ref_logprobs, self.log_ratio_bound)
 
 
 class K3(KL):
@@ -83,16 +93,24 @@ class K3(KL):
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
         """exp(d) − d − 1."""
-        return kl_k3(logprobs, ref_logprobs)
+        return kl_k3(logprobs, ref_logprobs, self.log_ratio_bound)
 
 
 class K3WithK2Gradient(KL):
-    """The value of k3 with the gradient of k2: low variance to look at, the right direction to go (verl's ``k3+``)."""
+    """The value of k3 with the gradient of k2: low variance to look at, the right direction to go (verl's ``k3+``).
+
+    A ``bound`` holds for the value alone: the gradient is that of k2 beyond it, too, as in verl.
+    """
+
+    def __call__(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
+        """k2 + sg[bounded k3 − k2], in the shape of ``logprobs``."""
+        pulling = self.estimate(logprobs, ref_logprobs, old_logprobs)
+        value = self.bounded(kl_k3(logprobs, ref_logprobs, self.log_ratio_bound))
+        return pulling + (value - pulling).detach()
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """k2 + sg[k3 − k2]."""
-        pulling = kl_k2(logprobs, ref_logprobs)
-        return pulling + (kl_k3(logprobs, ref_logprobs) - pulling).detach()
+        """k2, whose gradient is taken."""
+        return kl_k2(logprobs, ref_logprobs, self.log_ratio_bound)
 
 
 class RatioCorrectedK3(KL):
@@ -103,4 +121,4 @@ class RatioCorrectedK3(KL):
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
         """ρ (exp(d) − d − 1)."""
-        return log_ratio(logprobs, old_logprobs).exp() * kl_k3(logprobs, ref_logprobs)
+        return log_ratio(logprobs, old_logprobs).exp() * kl_k3(logprobs, ref_logprobs, self.log_ratio_bound)

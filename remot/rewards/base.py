@@ -124,9 +124,9 @@ class ReferenceReward(Reward):
         table = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(keys))
         parts = {key: table[:, column] for column, key in enumerate(keys)}
         total = parts[self.name]
-        # A hair below the threshold is float32's doing.
         judged = parts[self.success_part or self.name]
-        success = ~judged.isnan() if self.success_at is None else judged >= self.success_at - 1e-6
+        # Compared as float32, so the threshold is rounded as the scores are.
+        success = ~judged.isnan() if self.success_at is None else judged >= self.success_at
         says_so = ~judged.isnan() & (self.success_at is not None)
         return RewardOutput(total=total, parts=parts, success=success, judged=says_so)
 

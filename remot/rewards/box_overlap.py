@@ -10,7 +10,8 @@ from remot.structures import Reference
 class BoxReward(ReferenceReward):
     """IoU of the one box in an element with the reference's first box, 0 if there is none.
 
-    VideoChat-R1.5's detection and, weighted 0.2, its image grounded question answering (arXiv 2509.21100).
+    VideoChat-R1.5's detection and, weighted 0.2, its image grounded question answering (arXiv 2509.21100). As released,
+    a completion without the element is read as a whole: a bare box scores.
 
     Args:
         tag: The element; ``glue`` for grounded question answering.
@@ -27,5 +28,6 @@ class BoxReward(ReferenceReward):
         """In [0, 1]; not applicable without boxes."""
         if not reference.boxes:
             return None
-        box = one_box(first_element(completion, self.tag) or "")
+        content = first_element(completion, self.tag)
+        box = one_box(completion if content is None else content)
         return 0.0 if box is None else box_iou(box, reference.boxes[0])

@@ -16,7 +16,8 @@ class CognitiveMapReward(WrapperReward):
 
     r is the accuracy. If the completion holds both literal strings ``<map>`` and ``</map>`` and r > ``gate``: r + s
     with s the map score if s > 0, else 0. Otherwise r. (SpaceR, arXiv 2504.01805; its gate is r = 1 for letters and
-    r > 0.5 for numbers, both of which r > 0.5 says.) The map is JSON here; SpaceR's reader mends more broken lists.
+    r > 0.5 for numbers, both of which r > 0.5 says.) Maps are read as by SpaceR, see
+    :func:`remot.rewards.reading.graphs.read_map`.
 
     Args:
         reward: The accuracy, such as :class:`remot.rewards.ExactAnswerReward`.
@@ -36,8 +37,8 @@ class CognitiveMapReward(WrapperReward):
     ) -> RewardOutput:
         """Parts: this reward's total in [0, 2], ``map`` (NaN where no map counts) and those of the accuracy."""
         accuracy = scored_by(self.reward, completions, questions, num_tokens)
-        rows = zip(completions, questions, accuracy.total.tolist(), strict=True)
-        scores = [self._map_score(text, reference_of(question), right) for text, question, right in rows]
+        rows = zip(completions, questions, (accuracy.total > self.gate).tolist(), strict=True)
+        scores = [self._map_score(text, reference_of(question), is_open) for text, question, is_open in rows]
         maps = torch.tensor(scores, dtype=torch.float32)
         gated = torch.where(maps > 0, accuracy.total + maps, 0.0)
         total = torch.where(maps.isnan(), accuracy.total, gated)
@@ -45,12 +46,12 @@ class CognitiveMapReward(WrapperReward):
             total, {**accuracy.parts, "map": maps, self.name: total}, accuracy.success, judged=accuracy.judged
         )
 
-    def _map_score(self, completion: str, reference: Reference, accuracy: float) -> float:
+    def _map_score(self, completion: str, reference: Reference, is_open: bool) -> float:  # noqa: FBT001
         """NaN where the map does not count."""
         completion = completion[:MAX_COMPLETION_CHARS]
-        if reference.map_centres is None or not accuracy > self.gate:
+        if reference.map_centres is None or not is_open:
             return float("nan")
         if "<map>" not in completion or "</map>" not in completion:
             return float("nan")
         gold = {name_of(name): points for name, points in reference.map_centres.items()}
-        return map_score(read_map(completion) or {}, gold, self.grid_size)
+        return map_score(read_map(completion, gold) or {}, gold, self.grid_size)

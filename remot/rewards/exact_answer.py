@@ -25,9 +25,8 @@ class ExactAnswerReward(ReferenceReward):
     ``exact`` is SpaceR's multiple choice (arXiv 2504.01805): equal once outer white space is gone.
     ``case_insensitive`` is VideoChat-R1's classification (arXiv 2504.06958); further spaces and a full stop at the end
     are forgiven, which is ours.
-    ``letter`` is VideoChat-R1's and Temporal-RLT's (arXiv 2506.01908) multiple choice: the first of A to G in either.
-    As released, VideoChat-R1 gives 1 if neither has a letter; here that is 0. Temporal-RLT's own comparison is a grader
-    for mathematics, which on a letter alone is the same.
+    ``letter`` is VideoChat-R1's multiple choice: the first of A to G in either. As released it gives 1 if neither has a
+    letter; here that is 0.
 
     Args:
         comparison: What is compared.

@@ -2,7 +2,7 @@
 
 from remot.rewards.base import ReferenceReward
 from remot.rewards.functional.intervals import set_iou
-from remot.rewards.reading.spans import MAX_SPANS, span_list
+from remot.rewards.reading.spans import MAX_SPANS, glue_spans
 from remot.rewards.reading.tags import first_element
 from remot.structures import Reference
 
@@ -33,5 +33,5 @@ class IntervalSetReward(ReferenceReward):
         if reference.intervals is None:
             return None
         content = first_element(completion, self.tag)
-        spans = None if content is None else span_list(content, self.max_spans)
+        spans = None if content is None else glue_spans(content, self.max_spans)
         return 0.0 if spans is None else set_iou(spans, reference.intervals)

@@ -3,11 +3,12 @@
 import json
 import os
 import re
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from http.client import HTTPException
+from urllib.request import Request
 
+from remot.bounded_http import bounded_opener
 from remot.errors import ConfigError, RemotError
 from remot.rewards.functional.text import content_words
 from remot.rewards.reading.values import json_value
@@ -62,14 +63,7 @@ class LexicalJudge(Judge):
         return bool(event) and any(len(event & sentence) >= needed for sentence in sentences)
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A reply that sends on to another address is none: the key would go there, too."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """None, which makes it an error."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
+_OPENER = bounded_opener(_MAX_REPLY_BYTES)
 
 
 class EndpointJudge(Judge):
@@ -82,7 +76,7 @@ class EndpointJudge(Judge):
         url: Address up to the version, such as http://localhost:8000/v1.
         model: Name of the model there.
         api_key_variable: Environment variable that holds the key; "" sends none.
-        timeout_seconds: How long to wait for a reply.
+        timeout_seconds: Longest time that one attempt may take, to the last byte of the reply.
         num_attempts: How often to try.
     """
 
@@ -124,13 +118,13 @@ class EndpointJudge(Judge):
         headers = {"Content-Type": "application/json"}
         if self.api_key_variable:
             headers["Authorization"] = f"Bearer {os.environ[self.api_key_variable]}"
-        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)  # noqa: S310 (http, see above)
+        request = Request(self.url, json.dumps(body).encode(), headers)  # noqa: S310 (http, see above)
         error: Exception | None = None
         for _ in range(self.num_attempts):
             try:
                 with _OPENER.open(request, timeout=self.timeout_seconds) as reply:
                     return str(json.loads(reply.read(_MAX_REPLY_BYTES))["choices"][0]["message"]["content"])
-            except (OSError, ValueError, LookupError, TypeError, RecursionError) as fault:
+            except (OSError, HTTPException, ValueError, LookupError, TypeError, RecursionError) as fault:
                 error = fault
         msg = f"the judge at {self.url} gave no reply in {self.num_attempts} attempts: {error}"
         raise RemotError(msg, reason="missing")

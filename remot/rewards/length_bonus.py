@@ -53,18 +53,17 @@ class LengthBonusReward(WrapperReward):
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
         """The bonus of each completion."""
-        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0).tolist()
+        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0)
         lengths = lengths_of(completions, self.unit, num_tokens)
         total = torch.zeros(len(completions))
         for rows in groups_of(questions):
-            bonuses = length_bonus(
-                [accuracies[row] for row in rows],
+            total[rows] = length_bonus(
+                accuracies[rows],
                 [lengths[row] for row in rows],
                 shortest=self.shortest,
                 longest=self.longest,
                 bonus=self.bonus,
                 min_accuracy=self.min_accuracy,
             )
-            total[rows] = torch.tensor(bonuses)
         nobody = torch.zeros(len(completions), dtype=torch.bool)
         return RewardOutput(total, {self.name: total}, ~nobody, judged=nobody)

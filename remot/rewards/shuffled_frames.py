@@ -43,20 +43,14 @@ class ShuffledFramesReward(WrapperReward):
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
         """The bonus of each completion; NaN for questions without counterparts."""
-        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0).tolist()
+        accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0)
         total = torch.full((len(completions),), torch.nan)
         for rows in groups_of(questions):
             question = questions[rows[0]]
             shuffled = reference_of(question).counterparts
             if shuffled:
-                found = self.reward(shuffled, [question] * len(shuffled)).total.nan_to_num(0.0).tolist()
-                total[rows] = torch.tensor(
-                    temporal_bonus(
-                        [accuracies[row] for row in rows],
-                        found,
-                        ratio=self.ratio,
-                        bonus=self.bonus,
-                        min_accuracy=self.min_accuracy,
-                    )
+                found = self.reward(shuffled, [question] * len(shuffled)).total.nan_to_num(0.0)
+                total[rows] = temporal_bonus(
+                    accuracies[rows], found, ratio=self.ratio, bonus=self.bonus, min_accuracy=self.min_accuracy
                 )
         return RewardOutput(total, {self.name: total}, ~total.isnan(), judged=torch.zeros_like(total, dtype=torch.bool))

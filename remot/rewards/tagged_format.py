@@ -6,18 +6,18 @@ from typing import Literal
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward
 from remot.rewards.reading.boxes import box_list, one_box
-from remot.rewards.reading.spans import json_span, span_list
-from remot.rewards.reading.tags import first_element, is_sequence
+from remot.rewards.reading.spans import glue_spans, is_quoted_span
+from remot.rewards.reading.tags import first_element, is_sequence, split_last
 from remot.structures import Reference
 
 Content = Literal["any", "spans", "boxes", "box", "json_span"]
 #: Whether the content of the last element is what it should be, by name.
 CONTENTS: Mapping[Content, Callable[[str], bool]] = {
     "any": lambda text: True,  # noqa: ARG005
-    "spans": lambda text: span_list(text) is not None,
+    "spans": lambda text: glue_spans(text) is not None,
     "boxes": lambda text: box_list(text) is not None,
-    "box": lambda text: one_box(text) is not None,
-    "json_span": lambda text: json_span(text) is not None,
+    "box": lambda text: text.lstrip().startswith("[") and one_box(text) is not None,
+    "json_span": is_quoted_span,
 }
 
 
@@ -32,7 +32,8 @@ class TaggedFormatReward(ReferenceReward):
     Args:
         tags: Names of the elements.
         content: What the last element has to hold: anything; ``spans`` such as [(5.2, 10.4)]; ``boxes``; one ``box``;
-            ``json_span``, {"start_time": …, "end_time": …}.
+            ``json_span``, {"start_time": "…", "end_time": "…"}, which is looked for in the last element of its name;
+            the others in the first.
         num_items: How many spans at most, or boxes exactly; any number if None. 8 boxes in VideoChat-R1, 3 spans in
             VideoChat-R1.5.
         outer_space: Allow white space before and after.
@@ -52,7 +53,7 @@ class TaggedFormatReward(ReferenceReward):
         once: bool = False,
         name: str = "format",
     ) -> None:
-        if not tags or not all(tag.isidentifier() for tag in tags):
+        if len(tags) < 1 + (content == "json_span") or not all(tag.isidentifier() for tag in tags):
             msg = f"the format needs names of elements such as think and answer, got {tags}"
             raise ConfigError(msg)
         if content not in CONTENTS:
@@ -68,6 +69,9 @@ class TaggedFormatReward(ReferenceReward):
     def score(self, completion: str, reference: Reference) -> float:  # noqa: ARG002
         """1 or 0."""
         text = completion.strip() if self.outer_space else completion
+        if self.content == "json_span":
+            before, content = split_last(text, self.tags[-1])
+            return float(is_sequence(before, self.tags[:-1], once=self.once) and self._holds(content))
         if not is_sequence(text, self.tags, once=self.once):
             return 0.0
         return float(self._holds(first_element(text, self.tags[-1]) or ""))
@@ -76,5 +80,5 @@ class TaggedFormatReward(ReferenceReward):
         if self.num_items is not None and self.content == "boxes":
             return box_list(text, self.num_items) is not None
         if self.num_items is not None and self.content == "spans":
-            return span_list(text, self.num_items) is not None
+            return glue_spans(text, self.num_items) is not None
         return CONTENTS[self.content](text)

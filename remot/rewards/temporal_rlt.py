@@ -5,8 +5,8 @@ from typing import Literal
 
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward
-from remot.rewards.exact_answer import ExactAnswerReward
 from remot.rewards.functional.intervals import hull_iou
+from remot.rewards.functional.text import lone_option
 from remot.rewards.reading.spans import json_span
 from remot.rewards.reading.tags import first_element
 from remot.rewards.tagged_format import TaggedFormatReward
@@ -23,10 +23,11 @@ _FORMATS: Mapping[Kind, TaggedFormatReward] = {
 class TemporalRLTReward(ReferenceReward):
     """``accuracy_weight`` · accuracy + ``format_weight`` · format, 0.5 each (Temporal-RLT, arXiv 2506.01908).
 
-    ``discrete``: the right option letter. ``continuous``: IoU with the first interval, the answer written as
-    {"start_time": "3.2", "end_time": "7"}; the form is kept with or without quotes about the numbers. ``grounded``: the
-    mean of both, the letter in ``<answer>`` and the stretch in ``<glue>``; that the two are combined is published, how
-    is not: reconstruction.
+    ``discrete``: the option letter and nothing else in the first answer element, or in a completion without one.
+    ``continuous``: IoU with the first interval, read from the first answer element as JSON with keys ``start_time`` and
+    ``end_time``. The form asks for more, of the last answer element: {"start_time": "3.2", "end_time": "7"} in this
+    order, in quotes, and nothing else. ``grounded``: the mean of both, the letter in ``<answer>`` and the stretch in
+    ``<glue>``; that the two are combined is published, how is not: reconstruction.
 
     Args:
         kind: Which of the three.
@@ -55,13 +56,12 @@ class TemporalRLTReward(ReferenceReward):
         self.format_weight = format_weight
         self.success_at = success_at
         self.name = name
-        self._letter = ExactAnswerReward("letter")
 
     def score(self, completion: str, reference: Reference) -> Mapping[str, float] | None:
         """Parts: the total, ``accuracy`` and ``format``; not applicable without the answer or interval it needs."""
         accuracies = []
         if self.kind != "continuous":
-            accuracies.append(self._letter.score(completion, reference))
+            accuracies.append(self._letter(completion, reference))
         if self.kind != "discrete":
             accuracies.append(self._overlap(completion, reference))
         told = [accuracy for accuracy in accuracies if accuracy is not None]
@@ -70,6 +70,14 @@ class TemporalRLTReward(ReferenceReward):
         accuracy, form = sum(told) / len(told), _FORMATS[self.kind].score(completion, reference)
         total = self.accuracy_weight * accuracy + self.format_weight * form
         return {self.name: total, "accuracy": accuracy, "format": form}
+
+    @staticmethod
+    def _letter(completion: str, reference: Reference) -> float | None:
+        if reference.answer is None:
+            return None
+        content = first_element(completion, "answer")
+        said = lone_option(completion if content is None else content)
+        return float(said != "" and said == lone_option(reference.answer))
 
     def _overlap(self, completion: str, reference: Reference) -> float | None:
         if not reference.intervals:

@@ -6,8 +6,9 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, Request
 
+from remot.bounded_http import ReplyTooLongError, bounded_opener
 from remot.errors import ConfigError, EngineError
 
 #: Status from which on a fault is the server's and may pass.
@@ -15,20 +16,13 @@ SERVER_FAULT = 500
 MAX_SHOWN_CHARS = 200
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A server that sends its client elsewhere is not followed."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """None: the redirect becomes an error."""
-
-
 class JSONClient:
     """Asks the server at ``url`` and nobody else.
 
     Args:
         url: Such as ``http://127.0.0.1:8000``.
-        timeout_seconds: Longest wait for the server to say anything.
-        num_retries: Further attempts if it cannot be reached, or says that the fault is its own.
+        timeout_seconds: Longest time that one attempt may take, from connecting to the last byte of the reply.
+        num_retries: Further attempts if it cannot be reached, is too slow, or says that the fault is its own.
         max_reply_bytes: Longest reply that is read.
 
     Raises:
@@ -47,7 +41,7 @@ class JSONClient:
         self.timeout_seconds = timeout_seconds
         self.num_retries = num_retries
         self.max_reply_bytes = max_reply_bytes
-        self._opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirect())
+        self._opener = bounded_opener(max_reply_bytes, ProxyHandler({}))
 
     def get(self, path: str) -> bytes:
         """The reply to a question without a body.
@@ -90,6 +84,9 @@ class JSONClient:
                 if error.code < SERVER_FAULT or attempt == self.num_retries:
                     msg = f"{request.full_url} refuses with status {error.code}: {said}"
                     raise EngineError(msg) from error
+            except ReplyTooLongError as error:
+                msg = f"{request.full_url} answers more than {self.max_reply_bytes} bytes, which is not read"
+                raise EngineError(msg) from error
             except (URLError, HTTPException, OSError) as error:
                 if attempt == self.num_retries:
                     reason = getattr(error, "reason", None) or error or type(error).__name__
@@ -102,8 +99,7 @@ class JSONClient:
         with self._opener.open(request, timeout=self.timeout_seconds) as response:
             reply: bytes = response.read(self.max_reply_bytes + 1)
         if len(reply) > self.max_reply_bytes:
-            msg = f"{request.full_url} answers more than {self.max_reply_bytes} bytes, which is not read"
-            raise EngineError(msg)
+            raise ReplyTooLongError
         return reply
 
 

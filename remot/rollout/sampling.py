@@ -17,7 +17,8 @@ class SamplingSettings:
     Args:
         temperature: Divides the logits; 0 takes the most likely token.
         top_k: Only the k most likely tokens may be drawn; 0 is off.
-        top_p: Only the most likely tokens that together hold this probability may be drawn; 1 is off.
+        top_p: Only the most likely tokens that together hold this share of what ``top_k`` has left may be drawn; 1 is
+            off.
         min_p: Only tokens with at least this share of the best one's probability may be drawn; 0 is off.
     """
 
@@ -64,32 +65,48 @@ def _stream(seed: int, *address_and_length: Address) -> list[float]:
     return values
 
 
-def _keep_top_k(logprobs: Tensor, top_k: int) -> Tensor:
+def _keep_top_k(scores: Tensor, top_k: int) -> Tensor:
     """True for the k best; of several that are as good as the k-th all stay."""
-    kth = logprobs.topk(min(top_k, logprobs.shape[-1]), dim=-1).values[..., -1:]
-    return logprobs >= kth
+    kth = scores.topk(min(top_k, scores.shape[-1]), dim=-1).values[..., -1:]  # [..., 1]
+    return scores >= kth
 
 
-def _keep_top_p(logprobs: Tensor, top_p: float) -> Tensor:
-    """True for tokens before which less than ``top_p`` lies, best first; equal ones in the order of their ids."""
-    probabilities, order = logprobs.double().exp().sort(dim=-1, descending=True, stable=True)
-    before = probabilities.cumsum(-1) - probabilities
-    return torch.zeros_like(logprobs, dtype=torch.bool).scatter(-1, order, before < top_p)
+def _keep_top_p(scores: Tensor, top_p: float) -> Tensor:
+    """True for the smallest set of best tokens that holds ``top_p``; of equal ones the smaller ids stay."""
+    best_first, order = scores.sort(dim=-1, descending=True, stable=True)  # [..., V]
+    held = best_first.flip(-1).softmax(-1).cumsum(-1)  # worst first, as transformers adds up
+    keep = (held > 1 - top_p).flip(-1)  # a token goes while it and all worse ones hold at most 1 - top_p
+    keep[..., 0] = True
+    return torch.zeros_like(keep).scatter(-1, order, keep)
 
 
-def _keep_min_p(logprobs: Tensor, min_p: float) -> Tensor:
-    return logprobs.exp() >= min_p * logprobs.exp().amax(-1, keepdim=True)
+def _keep_min_p(scores: Tensor, min_p: float) -> Tensor:
+    probabilities = scores.softmax(-1)
+    return probabilities >= min_p * probabilities.amax(-1, keepdim=True)
 
 
-def truncation_mask(logprobs: Tensor, settings: SamplingSettings) -> Tensor:
-    """[..., V] bool, True for tokens that may be drawn. The most likely token always may."""
-    keep = torch.isfinite(logprobs)
+def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
+    """True for tokens that may be drawn: transformers' warpers top_k, top_p and min_p, in this order.
+
+    Each cut is made in what the one before has left, renormalised: ``top_p`` is a share of the ``top_k`` best tokens.
+    vLLM cuts in the same way but applies ``min_p`` first. The operations are those of transformers, in the precision
+    of the scores, so that a rounded sum at the edge is cut alike. Which of several equal tokens ``top_p`` cuts is
+    undefined there; here it is those with the larger ids. The most likely token always stays.
+
+    Args:
+        scores: [..., V] logits divided by the temperature, or their log-probabilities; -inf is never drawn.
+        settings: What is cut.
+
+    Returns:
+        [..., V] bool.
+    """
+    keep = torch.isfinite(scores)  # [..., V]
     if settings.top_k > 0:
-        keep = keep & _keep_top_k(logprobs, settings.top_k)
+        keep = keep & _keep_top_k(scores.masked_fill(~keep, -torch.inf), settings.top_k)
     if settings.top_p < 1:
-        keep = keep & _keep_top_p(logprobs, settings.top_p)
+        keep = keep & _keep_top_p(scores.masked_fill(~keep, -torch.inf), settings.top_p)
     if settings.min_p > 0:
-        keep = keep & _keep_min_p(logprobs, settings.min_p)
+        keep = keep & _keep_min_p(scores.masked_fill(~keep, -torch.inf), settings.min_p)
     return keep
 
 
@@ -125,12 +142,13 @@ def draw(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[
         the one the scoring pass computes. Greedy decoding reports those of temperature 1.
     """
     temperature = 1.0 if settings.is_greedy else settings.temperature
-    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    scores = logits / temperature  # [B, V]
+    logprobs = torch.log_softmax(scores, dim=-1)
     if settings.is_greedy:
         tokens = logits.argmax(-1)
     else:
         weights = logprobs.exp().double()
         if settings.truncates:
-            weights = weights * truncation_mask(logprobs, settings)
+            weights = weights * truncation_mask(scores, settings)
         tokens = inverse_of_cumulative(weights, weights.cumsum(-1), uniforms)
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]

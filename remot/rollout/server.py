@@ -54,7 +54,7 @@ class ServerEngine(ExternalEngine):
         logprobs: What the server's log-probabilities are: ``raw`` before temperature (usable at temperature 1), or
             ``tempered``. ``none`` takes the trainer's instead, as is done for every token the server gives none of.
         num_parallel: Requests at a time.
-        timeout_seconds: Longest wait for one completion, or for the server to load weights.
+        timeout_seconds: Longest time that a request for one completion, or to load weights, may take to its last byte.
         num_retries: Further attempts of a request that fails.
         max_reply_bytes: Longest reply that is read.
     """

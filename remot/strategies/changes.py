@@ -10,7 +10,7 @@ import torch
 from remot.errors import ConfigError
 from remot.rewards.view_consistency import MIRRORED
 from remot.strategies.counterparts import Counterpart, Shown
-from remot.structures import Video
+from remot.structures import Question, Video, reference_of
 
 
 class ShuffledFrames(Counterpart):
@@ -39,22 +39,23 @@ class ShuffledFrames(Counterpart):
 
 
 class FrozenFrames(Counterpart):
-    """One frame of a video throughout, at the same times (Motion-o, arXiv 2603.18856).
+    """One frame of a video over and over, at the same times (Motion-o, arXiv 2603.18856), answered greedily, once.
 
-    For :class:`remot.rewards.MotionPerturbationReward`. The paper answers greedily, once; which frame it freezes is
-    not published: reconstruction. A prompt without a video shows one picture throughout.
+    For :class:`remot.rewards.MotionPerturbationReward`. As released (``grpo_trainer_v3.py``), the first frame is
+    frozen, or, of a question with key frames, the first of these: frames before it stay, all after it are replaced by
+    it. Key frames are the times of the reference's tracks. A prompt without a video shows its first picture throughout.
 
     Args:
-        place: Which frame or picture, from 0 for the first to 1 for the last.
+        place: A single frame or picture to show throughout instead, from 0 for the first to 1 for the last.
         num_completions: Completions for each changed prompt.
         greedy: Take the most likely tokens.
     """
 
     name = "frozen"
 
-    def __init__(self, place: float = 0.5, num_completions: int = 1, *, greedy: bool = True) -> None:
+    def __init__(self, place: float | None = None, num_completions: int = 1, *, greedy: bool = True) -> None:
         super().__init__(num_completions, greedy=greedy)
-        if not 0 <= place <= 1:
+        if place is not None and not 0 <= place <= 1:
             msg = f"counterparts.place is from 0 to 1, got {place}"
             raise ConfigError(msg)
         self.place = place
@@ -62,16 +63,29 @@ class FrozenFrames(Counterpart):
     def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:  # noqa: ARG002
         """See :meth:`Counterpart.change`."""
         if any(len(video) > 1 for video in shown.videos):
-            return replace(shown, videos=[self._frozen(video) for video in shown.videos])
+            key_seconds = _first_key_seconds(shown.question)
+            return replace(shown, videos=[self._frozen(video, key_seconds) for video in shown.videos])
         if not shown.videos and len(shown.images) > 1:
-            return replace(shown, images=[shown.images[self._index(len(shown.images))]] * len(shown.images))
+            images = [shown.images[k] for k in self._order(len(shown.images), 0)]
+            return replace(shown, images=images)
         return None
 
-    def _frozen(self, video: Video) -> Video:
-        return replace(video, frames=video.frames[[self._index(len(video))] * len(video)])
+    def _frozen(self, video: Video, key_seconds: float) -> Video:
+        # The last frame at or before the key time; the first one if the key time lies before it.
+        first_key = max(0, sum(seconds <= key_seconds for seconds in video.pts_seconds) - 1)
+        return replace(video, frames=video.frames[self._order(len(video), first_key)])
 
-    def _index(self, count: int) -> int:
-        return round(self.place * (count - 1))
+    def _order(self, count: int, first_key: int) -> list[int]:
+        """Which of ``count`` frames is shown at each of their times."""
+        if self.place is not None:
+            return [round(self.place * (count - 1))] * count
+        return [min(frame, first_key) for frame in range(count)]
+
+
+def _first_key_seconds(question: Question | None) -> float:
+    """Time of the first box of the question's tracks; 0 without any."""
+    tracks = (None if question is None else reference_of(question).tracks) or ()
+    return min((track.pts_seconds[0] for track in tracks), default=0.0)
 
 
 class MirroredPictures(Counterpart):

@@ -105,25 +105,30 @@ TEN, HALF = {"intervals": [[0, 10]]}, {"boxes": [[0, 0, 1, 0.5]]}
 R1_5 = [
     ("temporal_grounding_spans", "<answer>[(0, 5), (5, 10)]</answer>", TEN, 2),
     ("temporal_grounding_spans", "<answer>[(0, 3), (3, 6), (6, 10)]</answer>", TEN, 2),
-    ("temporal_grounding_spans", "<answer>[(0, 3), (3, 6), (6, 8), (8, 10)]</answer>", TEN, 0),
+    ("temporal_grounding_spans", "<answer>[(0, 3), (3, 6), (6, 8), (8, 10)]</answer>", TEN, 1),
     ("temporal_grounding_spans", say("[(0, 10)]"), TEN, 1),
     ("temporal_grounding_spans", "<answer>[]</answer>", TEN, 1),
-    ("temporal_grounding_spans", "<answer>[(10, 0)]</answer>", TEN, 0),
-    ("temporal_grounding_spans", "<answer>[(0, 10]]</answer>", TEN, 0),
-    ("temporal_grounding_spans", "<answer>0 to 10</answer>", TEN, 0),
+    ("temporal_grounding_spans", "<answer>[(10, 0)]</answer>", TEN, 1),
+    ("temporal_grounding_spans", "<answer>[(0, 10]]</answer>", TEN, 1),
+    ("temporal_grounding_spans", "<answer>[[0, 10]]</answer>", TEN, 1),
+    ("temporal_grounding_spans", "<answer>0 to 10</answer>", TEN, 1),
+    ("temporal_grounding_spans", "[(0, 10)]", TEN, 0),
     ("grounded_qa", "<answer>B</answer> <glue>[(5, 10)]</glue>", TEN | {"answer": "B"}, 2.5),
     ("grounded_qa", "<answer>B</answer><glue>[(0, 3), (3, 6), (6, 8), (8, 10)]</glue>", TEN | {"answer": "B"}, 1),
     ("grounded_qa", "<answer>B</answer>", TEN | {"answer": "B"}, 1),
     ("grounded_qa", "<glue>[(5, 10)]</glue><answer>B</answer>", TEN | {"answer": "B"}, 1.5),
     ("image_grounded_qa", "<answer>B</answer><glue>[0, 0, 1, 1]</glue>", HALF | {"answer": "B"}, 2.1),
     ("detection", "<answer>[0, 0, 1, 1]</answer>", HALF, 1.5),
+    ("detection", "<answer>[.0, 0., 1, 1,]</answer>", HALF, 1.5),
+    ("detection", "<answer>no box</answer>", HALF, 1),
+    ("detection", "[0, 0, 1, 1]", HALF, 0.5),
     ("multiple_choice", "<answer>B</answer>", {"answer": "B"}, 2),
     ("multiple_choice", say("B"), {"answer": "B"}, 1),
 ]
 
 
 def test_videochat_r1_5_by_hand(score):
-    """Formats without a thought; more than 3 stretches lose format and overlap; 1 + 1 + 0.2 * 0.5 for the box."""
+    """Formats without a thought, around anything; lists that cannot be read, or of more than 3, have overlap 0."""
     records, _, _ = score([row(*one) for *one, _ in R1_5], "videochat_r1_5")
     assert_close([record["total"] for record in records], [total for *_, total in R1_5])
 
@@ -144,8 +149,12 @@ def test_spacer_by_hand(score):
         row("multiple_choice", say("B", long), shuffled, id="p"),
         row("multiple_choice", say("C"), shuffled, id="p"),
     ]
+    maps = ("{'chair': [(0, 0.9)],}", "chair: (0, 0)", "{'chair': [[0, 0], '?']}")
+    mapped = {"answer": "B", "map_centres": CENTRES}
+    rows += [row("multiple_choice", say("B", f"<map>{written}</map>"), mapped) for written in maps]
     records, _, _ = score(rows, "spacer")
-    assert_close([record["total"] for record in records], [2.5, 1.5, 2.4, 1.9, 2.5, 2.5, 1.0], rtol=1e-5)
+    totals = [2.5, 1.5, 2.4, 1.9, 2.5, 2.5, 1.0, *[2.5] * 3]
+    assert_close([record["total"] for record in records], totals, rtol=1e-5)
     assert records[4]["parts"]["temporal_bonus"] == pytest.approx(0.3)
     assert records[0]["parts"]["temporal_bonus"] is None
 

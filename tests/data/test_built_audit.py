@@ -50,7 +50,7 @@ def test_what_was_built_is_right(right, rich):
     assert sum(labels.attributes.values()) == sum(len(one["remot"]["labels"]) for one in lines_of(right))
     assert len(labels.attributes) >= 15
     assert found.num_images == 3 * min(NUM_PROMPTS, MAX_COMPARED)
-    assert set(found.scenes) == {"train", "val", "test"}
+    assert set(found.overlap.scenes) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize("settings", [{}, {"binary": True}])

@@ -2,6 +2,7 @@
 
 import resource
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -288,3 +289,17 @@ def test_play_lists_are_refused(play_lists, name, takes_options, monkeypatch):
     monkeypatch.setattr(containers, "TAKES_OPTIONS_ALWAYS", takes_options)
     with pytest.raises(DecodeError, match=name):
         probe(play_lists / name)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize(("clock", "first"), [(33.0, 5), (30.6, 25)])
+def test_annotated_times_that_drift_from_the_video_are_found(tmp_path, decode, clock, first):
+    """A video at 30 a second. Row k of a clock at 33 lies at picture k / 1.1: row 5 at 4.55, row 6 at 5.45, both
+    nearest to 5. Row k of a clock at 30.6 lies at k / 1.02: row 25 at 24.51, row 26 at 25.49, both nearest to 25."""
+    write_video(tmp_path / "v.mp4", grey_frames(40), 30)
+    drifting = Clip("c", "s", "d", tmp_path / "v.mp4", np.arange(36) / clock)
+    with pytest.raises(DecodeError, match=rf"v\.mp4: annotated frames {first} and {first + 1},") as caught:
+        check_media(drifting, decode=decode)
+    assert f"at {first / clock:.3f} and {(first + 1) / clock:.3f} s" in str(caught.value)
+    assert f"at {first / 30:.3f} s" in str(caught.value)
+    check_media(replace(drifting, media_pts_seconds=np.arange(36) / 30), decode=decode)

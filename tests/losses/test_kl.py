@@ -48,6 +48,36 @@ def test_absurd_ratios_stay_finite():
     assert kl_k1(policy, ref).tolist() == [-20, 20]
 
 
+def test_a_bound_of_the_log_ratio_is_not_a_bound_of_the_estimate():
+    """SpaceR's: e¹⁰ − 11 for any log-ratio of 10 and more, far above 10, and without gradient there."""
+    policy = torch.tensor([-3.0, -12.0, 0.0], dtype=torch.float64).requires_grad_()
+    ref = torch.tensor([0.0, 0.0, -12.0], dtype=torch.float64)
+    values = K3(log_ratio_bound=10)(policy, ref, policy.detach())
+    assert_close(values, [math.exp(3) - 4, math.exp(10) - 11, math.exp(-10) + 9])
+    values.sum().backward()
+    assert_close(policy.grad, [1 - math.exp(3), 0, 0])
+    bounded = [
+        term(log_ratio_bound=10)(policy, ref, policy.detach()) for term in (K1, K2, K3WithK2Gradient, RatioCorrectedK3)
+    ]
+    wanted = [[-3, -10, 10], [4.5, 50, 50], values.tolist(), values.tolist()]
+    assert_close(torch.stack(bounded), wanted)
+
+
+def test_a_bound_of_k3_leaves_the_gradient_of_k2():
+    """verl's k3+ at d = 5 and bound 10: the value is 10 of e⁵ − 6, the gradient log(π/π_ref) = −5."""
+    policy, ref = torch.tensor([-5.0], dtype=torch.float64).requires_grad_(), torch.zeros(1, dtype=torch.float64)
+    values = K3WithK2Gradient(bound=10)(policy, ref, policy.detach())
+    assert_close(values, [10])
+    values.sum().backward()
+    assert_close(policy.grad, [-5])
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, 21.0, math.nan])
+def test_bounds_of_the_log_ratio_that_are_none(bound):
+    with pytest.raises(ConfigError, match="log_ratio_bound"):
+        K3(log_ratio_bound=bound)
+
+
 def test_gradient_of_k3_pulls_towards_the_reference():
     """d k3 / d log π = 1 − exp(d): ½ where the policy is twice the reference, −1 where it is half."""
     policy = logs(0.5, 0.25).requires_grad_()
@@ -98,13 +128,13 @@ def test_the_corrected_estimate_is_unbiased_for_tokens_of_the_old_policy():
 
 @pytest.mark.parametrize("term", [K1, K2, K3, K3WithK2Gradient, RatioCorrectedK3])
 def test_bounds(term):
-    """Estimates beyond the bound stop at it and pull no more; those inside are as they were."""
+    """Estimates beyond the bound stop at it and pull no more, but for k2's gradient; those inside are as they were."""
     policy = torch.tensor([-5.0, -1.0], dtype=torch.float64).requires_grad_()
     ref, old = torch.tensor([0.0, -0.9], dtype=torch.float64), policy.detach()
     values = term(bound=2.0)(policy, ref, old)
     values.sum().backward()
-    assert values[0].abs().item() == 2.0
-    assert policy.grad[0].item() == 0
+    assert_close(values[0].abs(), 2.0)
+    assert policy.grad[0].item() == (-5 if term is K3WithK2Gradient else 0)
     assert_close(values[1], term()(policy, ref, old)[1])
     assert policy.grad[1].item() != 0
 

@@ -15,13 +15,13 @@ def kept_tokens(logits, *, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
     if top_k > 0:
         worst = shares[best_first[min(top_k, len(shares)) - 1]]
         kept &= {token for token in best_first if shares[token] >= worst}
-    if top_p < 1:
-        before, nucleus = 0.0, set()
-        for token in best_first:
-            if before < top_p:
-                nucleus.add(token)
-            before += shares[token]
-        kept &= nucleus
+    if top_p < 1:  # as in transformers: the worst go while they hold at most 1 - top_p of what is left
+        left, gone = math.fsum(shares[token] for token in kept), 0.0
+        best = max(kept, key=lambda token: (shares[token], -token))
+        for token in sorted(kept, key=lambda token: (shares[token], -token)):
+            gone += shares[token] / left
+            if gone <= 1 - top_p and token != best:
+                kept = kept - {token}
     if min_p > 0:
         kept &= {token for token in best_first if shares[token] >= min_p * shares.max()}
     return kept, shares

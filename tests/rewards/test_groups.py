@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
@@ -15,6 +16,7 @@ from remot.rewards import (
     ExactAnswerReward,
     FunctionReward,
     LengthBonusReward,
+    NumberReward,
     OperationPool,
     Reward,
     ShuffledFramesReward,
@@ -32,32 +34,65 @@ many = settings(deadline=None, database=None, derandomize=True, max_examples=300
 accuracies = st.lists(st.floats(0, 2), max_size=8)
 
 
+def tensor(numbers):
+    return torch.tensor(numbers, dtype=torch.float32)
+
+
 # -- T-GRPO and length control -------------------------------------------------------------------------------------
 
 
 def test_temporal_bonus_by_hand():
     """Mean 0.4 against 0.8·0.5 = 0.4: reached. Against 0.8·0.6 = 0.48: not. 0.1 itself does not exceed 0.1."""
-    assert temporal_bonus([1, 0.1, 0.2, 0.3], [0.5, 0.5]) == [0.3, 0, 0.3, 0.3]
-    assert temporal_bonus([1, 0.1, 0.2, 0.3], [0.6, 0.6]) == [0, 0, 0, 0]
-    assert temporal_bonus([1, 1], []) == [0, 0]
-    assert temporal_bonus([], [1]) == []
-    assert temporal_bonus([0, 0], [0]) == [0, 0]
+    assert_close(temporal_bonus(tensor([1, 0.1, 0.2, 0.3]), tensor([0.5, 0.5])), [0.3, 0, 0.3, 0.3])
+    assert_close(temporal_bonus(tensor([1, 0.1, 0.2, 0.3]), tensor([0.6, 0.6])), [0, 0, 0, 0])
+    assert_close(temporal_bonus(tensor([1, 1]), tensor([])), [0, 0])
+    assert temporal_bonus(tensor([]), tensor([1])).shape == (0,)
+    assert_close(temporal_bonus(tensor([0, 0]), tensor([0])), [0, 0])
 
 
 @given(first=accuracies, shuffled=accuracies)
 @many
 def test_bonuses_do_not_depend_on_the_order(first, shuffled):
-    assert sorted(temporal_bonus(first, shuffled)) == sorted(temporal_bonus(first[::-1], shuffled[::-1]))
-    assert set(temporal_bonus(first, shuffled)) <= {0, 0.3}
+    one, other = (temporal_bonus(tensor(a), tensor(b)) for a, b in ((first, shuffled), (first[::-1], shuffled[::-1])))
+    at_the_edge = abs(sum(first) * len(shuffled) - 0.8 * sum(shuffled) * len(first)) < 1e-4  # sums round by their order
+    assert at_the_edge or torch.equal(one, other.flip(0))
+    assert set(one.tolist()) <= {0.0, *tensor([0.3]).tolist()}
 
 
 def test_length_bonus_by_hand():
     """320 and 512 are in, 319 and 513 are not; one good answer alone gets nothing; a bad one never does."""
-    assert length_bonus([1, 1, 1, 1, 0], [319, 320, 512, 513, 400]) == [0, 0.2, 0.2, 0, 0]
-    assert length_bonus([1, 0, 0.1], [400, 400, 400]) == [0, 0, 0]
-    assert length_bonus([], []) == []
-    with pytest.raises(ValueError, match="zip"):
-        length_bonus([1, 1], [1])
+    assert_close(length_bonus(tensor([1, 1, 1, 1, 0]), [319, 320, 512, 513, 400]), [0, 0.2, 0.2, 0, 0])
+    assert_close(length_bonus(tensor([1, 0, 0.1]), [400, 400, 400]), [0, 0, 0])
+    assert length_bonus(tensor([]), []).shape == (0,)
+
+
+def test_an_accuracy_of_exactly_a_tenth_earns_no_bonus():
+    """5.4 for 10 is within one tolerance of ten: 0.1, not above it. 5.6 is within two: 0.2."""
+    at_a_tenth, above = say("5.4"), say("5.6")
+    held = Reference(number=10, counterparts=(say("0.1"),))
+    questions = [question(held, prompt_id="a")] * 3
+    for reward, bonus in ((ShuffledFramesReward(NumberReward()), 0.3), (LengthBonusReward(NumberReward(), 1, 9), 0.2)):
+        assert_close(reward([at_a_tenth, above, above], questions).total, [0, bonus, bonus])
+        assert_close(NumberReward()([at_a_tenth, above], questions[:2]).total, [0.1, 0.2])
+
+
+def test_a_map_gate_is_compared_as_the_accuracies_are():
+    """An accuracy of exactly the gate, 0.1 or 0.7, does not open it, and the map does not count."""
+    held = Reference(number=10, map_centres={"chair": ((1.0, 2.0),)})
+    for answer, gate in (("5.4", 0.1), ("8.3", 0.7), ("9", 0.9)):
+        text = say(answer, '<map>{"chair": [[1, 2]]}</map>')
+        accuracy = r.CognitiveMapReward(NumberReward(), gate=gate)([text], [question(held)])
+        assert accuracy.parts["map"].isnan().all()
+        assert_close(accuracy.total, [gate])
+        assert_close(r.CognitiveMapReward(NumberReward(), gate=gate - 0.01)([text], [question(held)]).total, [gate + 1])
+
+
+def test_a_success_starts_at_the_threshold_itself():
+    """0.7 is a success from 0.7 on, as float32 too; a regression of 0.6999995 is none."""
+    assert NumberReward(success_at=0.7)([say("8.3")], [question(Reference(number=10))]).success.tolist() == [True]
+    regression = NumberReward("regression", success_at=0.7)
+    texts = [say("7"), say("6.999995")]
+    assert regression(texts, [question(Reference(number=10))] * 2).success.tolist() == [True, False]
 
 
 def test_shuffled_frames_by_prompt():

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 import remot.rewards as r
 from remot.rewards.functional.groups import length_bonus, temporal_bonus
@@ -123,12 +124,12 @@ def test_bonuses_of_groups():
         reached = 10 * sum(acc) * len(shuffled) >= 8 * sum(shuffled) * len(acc)
         wanted = [0.3 * (reached and one > 1) for one in acc]
         if 10 * sum(acc) * len(shuffled) != 8 * sum(shuffled) * len(acc):  # where both are equal, rounding decides
-            assert temporal_bonus([one / 10 for one in acc], [one / 10 for one in shuffled]) == wanted
+            assert_close(temporal_bonus(torch.tensor(acc) / 10, torch.tensor(shuffled) / 10), wanted)
         several = len([one for one in acc if one > 1]) > 1
         in_window = [
             several and one > 1 and length in range(320, 513) for one, length in zip(acc, lengths, strict=True)
         ]
-        assert length_bonus([one / 10 for one in acc], lengths) == [0.2 * one for one in in_window]
+        assert_close(length_bonus(torch.tensor(acc) / 10, lengths), [0.2 * one for one in in_window])
         given.update(temporal=any(wanted), window=any(in_window))
     assert min(given.values()) > 100
 

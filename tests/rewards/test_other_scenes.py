@@ -1,5 +1,6 @@
 """Maps, graphs and motion worked out in the complex plane, from the text to the total."""
 
+import ast
 import cmath
 import json
 import math
@@ -100,7 +101,13 @@ def test_cognitive_map_gate():
                 name: ((float(x), float(y)),) for name, (x, y) in zip("abc", rng.integers(0, 10, (3, 2)), strict=True)
             }
             told = {name: [[int(v) for v in rng.integers(0, 10, 2)]] for name in "abcd" if rng.random() < 0.6}
-            drawn = written(rng, f"<map>{json.dumps(told)}</map>", ["", "<map>", "<map>{</map>", "</map><map>"], 0.7)
+            writing = (
+                json.dumps,
+                str,
+                lambda told: str({name: [tuple(one) for one in of] for name, of in told.items()}),
+            )
+            drawn = writing[rng.integers(3)](told)
+            drawn = written(rng, f"<map>{drawn}</map>", ["", "<map>", "<map>{</map>", "</map><map>"], 0.7)
             yield (
                 f"<think>{drawn}</think><answer>{rng.choice(['A', 'B'])}</answer>",
                 Reference(answer="B", map_centres=gold),
@@ -111,8 +118,8 @@ def test_cognitive_map_gate():
         if not right or "<map>" not in text or "</map>" not in text:
             return right
         try:
-            told = json.loads(inside("map", text) or "")
-        except ValueError:
+            told = ast.literal_eval(inside("map", text) or "")
+        except SyntaxError:
             return 0.0
         score = 0.0
         for name, ((x, y),) in reference.map_centres.items():

@@ -9,7 +9,9 @@ import pytest
 
 import remot.rewards as r
 from remot.structures import Reference
+from tests.helpers import assert_close
 from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, tenths, written
+from tests.rewards.samples import totals
 
 # -- stretches of time: on a grid of tenths, so that lengths are counted -----------------------------------------------
 
@@ -45,29 +47,54 @@ def test_temporal_iou():
 
 
 def test_temporal_rlt():
-    """Continuous: 0.5 · IoU + 0.5 · form, the form by the published pattern and JSON's own reader."""
+    """Continuous: 0.5 · IoU of the first answer, by JSON's own reader, + 0.5 · form, by the published pattern."""
 
     def cases():
         rng = rng_of("rlt")
         for _ in range(NUM):
             (a, b), gold = random_span(rng), random_span(rng)
-            good = json.dumps({"start_time": str(a), "end_time": b})
-            said = written(rng, good, ['{"start_time": 1}', "[1, 2]", '{"start_time": "x", "end_time": 2}', good + "."])
-            text = written(rng, f"<think>x</think>\n<answer>{said}</answer>", [f"<answer>{said}</answer>", said], 0.8)
-            yield text, Reference(intervals=(gold,))
+            good = json.dumps({"start_time": str(a), "end_time": str(b)})
+            others = [
+                json.dumps({"end_time": str(b), "start_time": str(a)}),
+                json.dumps({"start_time": a, "end_time": b}),
+            ]
+            others += [good[:-1] + ', "note": "x"}', '{"start_time": 1}', "[1, 2]", good + ".", f" {good}\n"]
+            said = written(rng, good, [*others, '{"start_time": "x", "end_time": 2}'])
+            thought = written(
+                rng, "x", ["an <answer> is due", "<answer>1 to 2</answer>", "a</think><answer>x</answer>b"], 0.8
+            )
+            text = f"<think>{thought}</think>\n<answer>{said}</answer>"
+            tagged = f"<answer>{said}</answer>"
+            yield written(rng, text, [tagged, said, text + tagged, text + " "], 0.8), Reference(intervals=(gold,))
 
-    def expected(text, reference):
+    def overlap(text, reference):
         try:
             held = json.loads(inside("answer", text) or "")
             start, end = float(held["start_time"]), float(held["end_time"])
         except (ValueError, KeyError, TypeError):
             return 0.0
         told, gold = tenths(start, end), tenths(*reference.intervals[0])
-        iou = len(told & gold) / len(told | gold) if told & gold else 0.0
-        form = re.fullmatch(r"<think>.*?</think>\s*<answer>.*?</answer>", text, flags=re.DOTALL)
-        return 0.5 * iou + 0.5 * bool(form)
+        return len(told & gold) / len(told | gold) if told & gold else 0.0
+
+    number = r'"([\d.]+)"'
+    span = rf'{{\s*"start_time"\s*:\s*{number}\s*,\s*"end_time"\s*:\s*{number}\s*}}'
+
+    def expected(text, reference):
+        form = re.fullmatch(rf"<think>.*?</think>\s*<answer>\s*{span}\s*</answer>", text, flags=re.DOTALL)
+        return 0.5 * overlap(text, reference) + 0.5 * bool(form)
 
     assert_agree(r.TemporalRLTReward(), cases(), expected)
+
+
+def test_temporal_rlt_pays_a_letter_that_stands_alone():
+    """As its grader for mathematics: case, spaces and brackets do not matter, words do. Without tags all is read."""
+    worth = {"D": 1, " d ": 1, "(D)": 1, "[D]": 1, "D.": 0, "D. walks": 0, "C": 0, "The answer is D": 0, "": 0}
+    reference = Reference(answer="D")
+    for said, accuracy in worth.items():
+        found = totals(
+            r.TemporalRLTReward("discrete"), f"<think>x</think><answer>{said}</answer>", said, reference=reference
+        )
+        assert_close(found, [0.5 * accuracy + 0.5, 0.5 * accuracy])
 
 
 def listed_cases(name, tag="answer"):
@@ -85,10 +112,10 @@ def listed_cases(name, tag="answer"):
         )
 
 
-def spans_by_hand(content):
-    """Pairs in a text that is nothing but a list of pairs with equal brackets; else those written "x to y"."""
+def spans_by_hand(content, brackets=(r"\(\)", r"\[\]")):
+    """Pairs in a text that is nothing but a list of pairs in brackets of one of the kinds."""
     number = r"\d+(?:\.\d+)?"
-    pair = rf"(?:\({number}, {number}\)|\[{number}, {number}\])"
+    pair = "(?:" + "|".join(f"{kind[:2]}{number}, {number}{kind[2:]}" for kind in brackets) + ")"
     if content is not None and re.fullmatch(rf"\[(?:{pair}(?:, {pair})*)?\]", content):
         found = [tuple(map(float, re.findall(number, one))) for one in re.findall(pair, content)]
         return found if all(start <= end for start, end in found) else None
@@ -146,7 +173,7 @@ def test_tempr1_matching(sigma):
 
 def test_glue():
     def expected(text, reference):
-        told = spans_by_hand(inside("glue", text))
+        told = spans_by_hand(inside("glue", text), (r"\(\)",))
         if told is None:
             return 0.0
         a, b = (set().union(*(tenths(*one) for one in many)) for many in (told, reference.intervals))
@@ -186,5 +213,24 @@ def test_tracking_and_detection():
         overlaps = [iou_by_cells(tuple(map(float, one)), box) for one, box in zip(found, reference.boxes, strict=True)]
         return math.fsum(overlaps) / len(overlaps)
 
+    def one_box_cases():
+        for text, reference in cases(1):
+            yield text.replace("[[", "[").replace("]]", "]"), reference
+            yield text.partition("<answer>")[2].removesuffix("</answer>").replace("[[", "").replace("]]", ""), reference
+            yield text, Reference(boxes=reference.boxes, answer="nested")
+
+    def one(text, reference):
+        return 0.0 if reference.answer == "nested" or text.startswith("0.") else expected(text, reference)
+
     assert_agree(r.TrackingReward(8), cases(8), expected)
-    assert_agree(r.BoxReward(), cases(1), expected)
+    assert_agree(r.BoxReward(), one_box_cases(), one)
+
+
+def test_a_bare_box_scores_in_detection():
+    """As released: in a list or tuple, without any tags; but not inside other words, nor beside an element."""
+    worth = {"[0, 0, 1, 1]": 1, " (0, 0, 1, .5)\n": 0.5, "box: [0, 0, 1, 1]": 0, "<answer></answer>[0, 0, 1, 1]": 0}
+    assert_close(
+        totals(r.BoxReward(), *worth, reference=Reference(boxes=((0.0, 0.0, 1.0, 1.0),))), list(worth.values())
+    )
+    assert r.TaggedFormatReward(("answer",), "box").score("<answer>(0, 0, 1, 1)</answer>", Reference()) == 0
+    assert r.TaggedFormatReward(("answer",), "box").score("<answer> [0, 0, 1, 1]</answer>", Reference()) == 1

@@ -285,7 +285,7 @@ def test_temporal_rlt():
 
 def test_temporal_rlt_succeeds_by_accuracy_alone():
     """Wrong in the right form has the total 0.5, more than 0.3 for an IoU of 0.6 without the form."""
-    far, near = '{"start_time": 20, "end_time": 30}', '{"start_time": 0, "end_time": 6}'
+    far, near = '{"start_time": "20", "end_time": "30"}', '{"start_time": "0", "end_time": "6"}'
     question = type("Q", (), {"reference": Reference(intervals=((0.0, 10.0),))})()
     output = TemporalRLTReward()([say(far), f"<answer>{near}</answer>", say(near)], [question] * 3)
     assert_close(output.total, [0.5, 0.3, 0.8])

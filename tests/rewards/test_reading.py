@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from remot.rewards.reading.boxes import box_list, one_box
 from remot.rewards.reading.graphs import read_graphs, read_map
+from remot.rewards.reading.literals import literal_value
 from remot.rewards.reading.motion import MotionTag, Sighting, motion_tags, object_name, sightings
-from remot.rewards.reading.spans import json_span, last_answer_span, span_list, spans_in, spans_of_answer
+from remot.rewards.reading.spans import (
+    glue_spans,
+    is_quoted_span,
+    json_span,
+    last_answer_span,
+    span_list,
+    spans_in,
+    spans_of_answer,
+)
 from remot.rewards.reading.tags import elements, first_element, is_sequence, last_element
 from remot.rewards.reading.values import first_number, json_value, plain_number
 
@@ -155,20 +164,35 @@ def test_spans_are_those_of_the_published_pattern(pieces):
 
 
 GLUE = re.compile(r"^\[(\(\d+(\.\d+)?,\s*\d+(\.\d+)?\)(,\s*\(\d+(\.\d+)?,\s*\d+(\.\d+)?\))*(,)?|)\]$")
-numbers = st.sampled_from(("0", "5", "10.25", "7"))
+numbers = st.sampled_from(("0", "5", "10.25", "7", "007", "05.5", "5."))
 glue = st.lists(st.tuples(numbers, numbers), max_size=4).map(lambda rows: [f"({a}, {b})" for a, b in rows])
 
 
-@given(rows=glue, ending=st.sampled_from(("]", ",]", "", ")]")))
+@given(
+    rows=glue,
+    ending=st.sampled_from(("]", ",]", "", ")]", "]\n", "] ", ", ]")),
+    start=st.sampled_from(("[", "[,", " [")),
+)
 @many
-def test_glue_is_read_where_the_published_check_passes(rows, ending):
-    text = "[" + ", ".join(rows) + ending
-    if GLUE.match(text):
-        expected = ast.literal_eval(text)
-        valid = all(start <= end for start, end in expected)
-        assert span_list(text) == ([tuple(map(float, row)) for row in expected] if valid else None)
-    elif not text.startswith("[,"):
-        assert span_list(text) is None
+def test_glue_is_read_where_the_published_check_passes(rows, ending, start):
+    text = start + ", ".join(rows) + ending
+    try:
+        expected = ast.literal_eval(text) if GLUE.match(text) else None
+    except SyntaxError:  # a whole number that begins with 0
+        expected = None
+    if expected is not None and all(start <= end for start, end in expected):
+        assert glue_spans(text) == [tuple(map(float, row)) for row in expected]
+    else:
+        assert glue_spans(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[5, 10]]", "[,]", "[(1e0, 2e1)]", "[(.5, 1)]", "[(+1, 2)]", "[ (1, 2)]", " [(1, 2)]", "[(1, 2) ]", "5 to 10"],
+)
+def test_glue_is_not_read_where_the_published_check_fails(text):
+    assert GLUE.match(text) is None
+    assert glue_spans(text) is None
 
 
 @pytest.mark.parametrize(
@@ -189,6 +213,8 @@ def test_glue_is_read_where_the_published_check_passes(rows, ending):
         ("([1, 2)]", None),
         ("[)1, 2(]", None),
         ("[(1, 2), [3, 4]]", [(1, 2), (3, 4)]),
+        ("[(.5, 1e1),]", [(0.5, 10)]),
+        ("[,]", None),
         ('[("1", 2)]', None),
         ("[(true, 2)]", None),
         ("[(1, NaN)]", None),
@@ -202,8 +228,9 @@ def test_lists_of_spans(text, spans):
 
 
 def test_longest_list_of_spans():
-    assert span_list("[(1, 2), (3, 4), (5, 6)]", 3) is not None
-    assert span_list("[(1, 2), (3, 4), (5, 6), (7, 8)]", 3) is None
+    for read in (span_list, glue_spans):
+        assert read("[(1, 2), (3, 4), (5, 6)]", 3) is not None
+        assert read("[(1, 2), (3, 4), (5, 6), (7, 8)]", 3) is None
 
 
 def test_spans_of_either_writing():
@@ -232,6 +259,68 @@ def test_json_spans(text, span):
     assert json_span(text) == span
 
 
+@pytest.mark.parametrize(
+    ("text", "is_right"),
+    [
+        ('{"start_time": "3.2", "end_time": "7"}', True),
+        (' {\n"start_time" :"3.2" ,"end_time": "7" } ', True),
+        ('{"end_time": "7", "start_time": "3.2"}', False),
+        ('{"start_time": "3.2", "end_time": "7", "note": "x"}', False),
+        ('{"start_time": 3.2, "end_time": 7}', False),
+        ('{"start_time": "", "end_time": "7"}', False),
+        ('{"start_time": "-1", "end_time": "7"}', False),
+        ('{"start_time": "3.2", "end_time": "7"}.', False),
+    ],
+)
+def test_the_quoted_span_of_temporal_rlt(text, is_right):
+    published = r'\s*{\s*"start_time"\s*:\s*"([\d.]+)"\s*,\s*"end_time"\s*:\s*"([\d.]+)"\s*}\s*'
+    assert bool(re.fullmatch(published, text)) == is_quoted_span(text) == is_right
+
+
+# -- literals ------------------------------------------------------------------------------------------------------
+
+scalars = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False), st.integers(-(10**6), 10**6), st.booleans(), st.none(),
+    st.text("ab '\"\\,[]{}()é", max_size=6),
+)  # fmt: skip
+literals = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.text("ab '\"", max_size=3), inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+
+
+@given(value=literals)
+@many
+def test_literals_are_read_as_python_reads_them(value):
+    assert literal_value(repr(value)) == value == ast.literal_eval(repr(value))
+    assert type(literal_value(repr(value))) is type(value) or isinstance(value, int)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1, 2,]", "{'a': [(1, .5),],}", "(1)", "(1,)", "()", "[ ]", "{}", " [+1, -.5e1]", "(((1, 2)))", "[1.]", "[00]"],
+)
+def test_literals_in_other_spellings(text):
+    assert literal_value(text) == ast.literal_eval(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[,]", "[1,,]", "[1 2]", "[1, 2", "1, 2]", "[1)", "(,)", "{1}", "{[1]: 2}", "{'a' 1}", "{'a':}", "[01]",
+        "1 + 1", "x", "__import__('os')", "'a", "'a\nb'", "[1]]", "(" * 16_000, "(" * 33 + "1," + ")" * 33,
+        "[" * 8000 + "]" * 8000, "-" * 16_000 + "1", "[1] " * 20_000, "",
+    ],
+)  # fmt: skip
+def test_what_is_no_literal(text):
+    assert literal_value(text) is None
+
+
 # -- boxes, maps, graphs -------------------------------------------------------------------------------------------
 
 
@@ -241,8 +330,9 @@ def test_boxes():
     assert box_list("[[0, 0, 1, 1]]", 1) is not None
     for wrong in ("[[0, 0, 1]]", "[0, 0, 1, 1]", "[[0, 0, 1, '1']]", "[[0, 0, 1, NaN]]", "[[[0], 0, 1, 1]]", "x", ""):
         assert box_list(wrong) is None
-    assert one_box("[0, 0, 1, 1]") == one_box("[[0, 0, 1, 1]]") == one_box("(0, 0, 1, 1)") == (0, 0, 1, 1)
-    assert one_box("[[0, 0, 1, 1], [0, 0, 1, 1]]") is None
+    assert box_list("[[.5, 0, 1., 1,], [0, 0, 1, 1],]") == [(0.5, 0, 1, 1), (0, 0, 1, 1)]
+    assert one_box("[0, 0, 1, 1]") == one_box("(0, 0, 1, 1)") == one_box("[0., .0, 1, 1,]") == (0, 0, 1, 1)
+    assert one_box("[[0, 0, 1, 1]]") is one_box("[[0, 0, 1, 1], [0, 0, 1, 1]]") is None
     assert one_box("[]") is None
     assert one_box("[0, 0, 1, 1)") is one_box("(0, 0, 1, 1]") is one_box("[(0, 0, 1, 1])") is None
 
@@ -250,19 +340,29 @@ def test_boxes():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ('<map>{"Office  Chair": [[9, 3]], "table": []}</map>', {"office chair": [(9, 3)], "table": []}),
+        ('<map>{"Office  Chair": [[9, 3]], "table": []}</map>', {"office chair": [(9, 3)]}),
         ('<map> {"a": [[1, 2]]} </map><map>{"b": [[1, 2]]}</map>', {"a": [(1, 2)]}),
         ('<map>{"a": [[1, 2, 3]], "b": [[1, 2]]}</map>', {"b": [(1, 2)]}),
         ('<map>{"' + "a" * 65 + '": [[1, 2]]}</map>', {}),
-        ("<map>{'a': [[1, 2]]}</map>", None),
-        ("<map>[]</map>", None),
+        ("<map>{'a': [[1, 2]]}</map>", {"a": [(1, 2)]}),
+        ("<map>{'a': [(1, 2), (3, 4),],}</map>", {"a": [(1, 2), (3, 4)]}),
+        ("<map>str{{'a': [(1, 2)]}}</map>", {"a": [(1, 2)]}),
+        ("<map>{'<a}:': (1, 2), 'A': '3, 4'}</map>", {"a": [(1, 2), (3, 4)]}),
+        ('<map>{"a": [[1.9, -2.9], ["<3>", "4"], [[5, 6]], [7], "?", "8", 9]}</map>', {"a": [(1, -2), (3, 4), (5, 6)]}),
+        ('<map>{"a": [[1, 2], [3, 4}</map>', {"a": [(1, 2), (3, 4)]}),
+        (
+            "<map>an A at 1, 2 and 3; arm chair: 4 5.9 the chair 6,7</map>",
+            {"a": [(1, 2)], "arm chair": [(4, 5)], "chair": [(6, 7)]},
+        ),
+        ("<map>[]</map>", {}),
+        ('<map>{"a": [[1e999, 2]]}</map>', {}),
         ("</map><map>", None),
         ('{"a": [[1, 2]]}', None),
         ('<map>{"a": [' + ",".join(["[1,2]"] * 513) + "]}</map>", None),
     ],
 )
 def test_maps(text, found):
-    assert read_map(text) == found
+    assert read_map(text, ["a", "chair", "arm chair"]) == found
 
 
 def test_graphs():

@@ -19,6 +19,7 @@ from remot.rewards.functional.text import content_words, option_letter, rouge_me
 from remot.structures import Reference
 from tests.helpers import assert_close
 from tests.rewards.samples import say, totals
+from tests.rollout.fake_server import dripping
 
 many = settings(deadline=None, database=None, derandomize=True, max_examples=500)
 words = st.lists(st.sampled_from(("red", "car", "moves", "left", "the")), max_size=7).map(" ".join)
@@ -296,6 +297,17 @@ def test_endpoint_is_not_left_for_another_address(endpoint, monkeypatch):
         EndpointJudge(url, "m", "JUDGE_KEY", num_attempts=2).covered(EVENTS, "x")
     assert gotten == []
     assert len(handler.asked) == 2
+
+
+@pytest.mark.parametrize("piece", [b" ", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_an_endpoint_that_never_ends_is_left_at_the_time_bound(piece):
+    """Each of two attempts ends after 0.3 s, though a byte comes every 20 ms."""
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" if piece == b" " else b""
+    with dripping(first, piece) as url:
+        started = time.monotonic()
+        with pytest.raises(RemotError, match=r"2 attempts.*0\.3 s"):
+            EndpointJudge(url, "m", timeout_seconds=0.3, num_attempts=2).covered(EVENTS, "x")
+        assert 0.5 < time.monotonic() - started < 5
 
 
 def with_location(end_headers, address):

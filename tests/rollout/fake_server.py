@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -45,3 +46,28 @@ def serving(answer):
         server.shutdown()
         thread.join(timeout=10)
         server.server_close()
+
+
+@contextlib.contextmanager
+def dripping(first, piece, every_seconds=0.02):
+    """A server that says ``first`` to every client, and then ``piece`` again and again; yields its address."""
+    ended = threading.Event()
+
+    def answer(connection):
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(first)
+            while not ended.wait(every_seconds):
+                connection.sendall(piece)
+
+    def accept(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()

@@ -10,7 +10,7 @@ from remot.errors import ConfigError, EngineError
 from remot.rollout import client as client_module
 from remot.rollout.client import JSONClient, shown
 from tests.devices.launch import free_port
-from tests.rollout.fake_server import serving
+from tests.rollout.fake_server import dripping, serving
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +130,52 @@ def test_a_server_that_says_nothing():
             client_of(url, timeout_seconds=0.2, num_retries=1).get("/x")
         silent.set()
     assert time.monotonic() - started < 10
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
+#: What a server says first, and then for ever.
+ENDLESS = {
+    "body": (HEAD + b"\r\n", b" "),
+    "body without a length": (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "header": (HEAD, b"x"),
+    "status": (b"HTTP/1.1 200 ", b"O"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "complaint": (b"HTTP/1.1 500 no\r\nContent-Length: 100000\r\n\r\n", b" "),
+}
+
+
+@pytest.mark.parametrize("said", ENDLESS)
+def test_a_server_that_never_ends_is_left_at_the_time_bound(said):
+    """A byte every 20 ms keeps each read of the socket short; the request as a whole ends after 0.4 s."""
+    with dripping(*ENDLESS[said]) as url:
+        client = client_of(url, timeout_seconds=0.4, num_retries=0, max_reply_bytes=10**6)
+        started = time.monotonic()
+        with pytest.raises(EngineError, match="500" if said == "complaint" else r"0\.4 s"):
+            client.post_for_json("/x", {})
+        assert 0.3 < time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("said", ["body without a length", "continue"])
+def test_a_server_that_floods_is_left_at_the_byte_bound(said):
+    """Interim replies count, which ``http.client`` passes over; the time bound is far away."""
+    first, piece = ENDLESS[said]
+    with dripping(first, piece * 1000, every_seconds=0) as url:
+        client = client_of(url, timeout_seconds=60, num_retries=5)
+        started = time.monotonic()
+        with pytest.raises(EngineError, match="more than 1000 bytes"):
+            client.get("/x")
+        assert time.monotonic() - started < 10
+
+
+def test_a_server_that_does_not_read_is_left_too():
+    """A request that does not fit into the buffers of the connection is not sent for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_seconds=0.4, num_retries=0)
+        started = time.monotonic()
+        with pytest.raises(EngineError, match=r"0\.4 s"):
+            client.post("/x", {"a": "x" * 30_000_000})
+        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chi2, chisquare
+from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from remot.errors import ConfigError
 from remot.rollout.sampling import (
@@ -110,9 +111,9 @@ def test_drawn_as_the_definitions_say(logits, uniform, settings):
     """Against loops over sorted lists in numpy; edges closer than float32 tells apart are nobody's."""
     device_logits = torch.tensor(logits, dtype=torch.float32)
     kept, shares = kept_tokens(logits, **settings)
-    cut = sorted(shares, reverse=True)
-    reached = np.cumsum(cut)
-    assume(min(abs(reached - settings["top_p"])) > 1e-5)
+    best = kept_tokens(logits, **settings | {"top_p": 1.0, "min_p": 0.0})[0]  # what top_k leaves
+    reached = np.cumsum(sorted(shares[token] for token in best)) / sum(shares[token] for token in best)
+    assume(min(abs(1 - reached - settings["top_p"])) > 1e-5)
     assume(min(abs(shares - settings["min_p"] * shares.max())) > 1e-5 or settings["min_p"] == 0)
     tempered = torch.log_softmax(device_logits / settings["temperature"], -1)
     mask = truncation_mask(tempered, SamplingSettings(**settings))
@@ -182,11 +183,15 @@ def test_greedy_takes_the_best_whatever_the_number():
     ("settings", "kept"),
     [
         ({}, "ABCD"),
+        ({"top_k": 2, "top_p": 0.55}, "A"),  # of A and B, A holds 4/7 = 0.571
+        ({"top_k": 2, "top_p": 0.58}, "AB"),
+        ({"top_k": 3, "top_p": 0.76}, "AB"),  # of A, B and C, A and B hold 7/9 = 0.778
         ({"top_k": 1}, "A"),
         ({"top_k": 2}, "AB"),
         ({"top_k": 4}, "ABCD"),
         ({"top_k": 9}, "ABCD"),
         ({"top_p": 0.01}, "A"),  # the best one always stays
+        ({"top_p": 1e-9}, "A"),  # 1 - top_p is 1 in float32
         ({"top_p": 0.39}, "A"),
         ({"top_p": 0.41}, "AB"),  # 0.4 is not yet 0.41
         ({"top_p": 0.69}, "AB"),
@@ -242,6 +247,58 @@ def test_what_the_settings_say_of_themselves():
     assert SamplingSettings(top_k=1).truncates
     assert SamplingSettings(top_p=0.5).truncates
     assert SamplingSettings(min_p=0.5).truncates
+
+
+def of_transformers(scores, settings):
+    """Scores [B, V] after transformers' own warpers, in the order that its ``generate`` applies them."""
+    warpers = [TopKLogitsWarper(settings.top_k)] if settings.top_k else []
+    warpers += [TopPLogitsWarper(settings.top_p)] if settings.top_p < 1 else []
+    warpers += [MinPLogitsWarper(settings.min_p)] if settings.min_p else []
+    for warper in warpers:
+        scores = warper(None, scores)
+    return scores
+
+
+#: 300 rows: one third random, one third of few levels and so full of ties, one third with tokens that are never drawn.
+ROWS = torch.randn(300, 40, generator=torch.Generator().manual_seed(5)) * 2
+ROWS[100:200] = ROWS[100:200].round()
+ROWS[200:, ::3] = -torch.inf
+TIED = torch.arange(300) // 100 == 1
+
+
+@pytest.mark.parametrize("top_k", [0, 1, 5, 20, 40, 99])
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize("min_p", [0.0, 0.1])
+def test_the_support_is_that_of_transformers(top_k, top_p, min_p):
+    """Token by token where no two are equal; of equal ones as many, since transformers' sort leaves open which."""
+    settings = SamplingSettings(temperature=0.7, top_k=top_k, top_p=top_p, min_p=min_p)
+    scores = ROWS / settings.temperature
+    wanted, kept = of_transformers(scores, settings).isfinite(), truncation_mask(scores, settings)
+    assert torch.equal(kept[~TIED], wanted[~TIED])
+    best_first = [scores.masked_fill(~mask, -torch.inf).sort(descending=True).values for mask in (kept, wanted)]
+    assert torch.equal(*best_first)
+    assert torch.equal(truncation_mask(scores[7], settings), wanted[7])
+
+
+def test_equal_tokens_are_cut_as_in_transformers():
+    """Of five equal tokens with top_p 0.8 four stay, though 0.2 is no binary fraction."""
+    settings = SamplingSettings(top_p=0.8)
+    assert of_transformers(torch.zeros(1, 5), settings).isfinite().sum() == 4
+    assert truncation_mask(torch.zeros(1, 5), settings).tolist() == [[True, True, True, True, False]]
+
+
+def test_frequencies_after_both_cuts_are_those_of_transformers():
+    """Chi-square of 20 000 draws at k 20, p 0.95; nothing outside of the support, which a cut by all tokens widens."""
+    settings = SamplingSettings(temperature=1.5, top_k=20, top_p=0.95)
+    logits = ROWS[:1]
+    shares = of_transformers(logits / settings.temperature, settings).softmax(-1)[0].double().numpy()
+    uniforms = uniform_noise(3, 0, ["both"], 1, 20_000)[0, 0]
+    tokens, _ = draw(logits.expand(len(uniforms), -1), uniforms, settings)
+    counts = np.bincount(tokens.numpy(), minlength=len(shares))
+    support = shares > 0
+    assert counts[~support].sum() == 0
+    statistic = ((counts - shares * len(uniforms))[support] ** 2 / (shares[support] * len(uniforms))).sum()
+    assert statistic < chi2.ppf(0.999, support.sum() - 1)
 
 
 # -- noise ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from remot.strategies.counterparts import Shown, changed_batch, questions_with_c
 from remot.strategies.draws import DrawSettings, draw_groups, merged
 from remot.strategies.objective import StepAddress
 from remot.structures import (
+    BoxTrack,
     Question,
     Reference,
     RewardOutput,
@@ -106,6 +107,31 @@ def test_frozen_frames_show_one_all_the_time(place, level):
     assert other.videos[0].pts_seconds == video.pts_seconds
     pictures = FrozenFrames(place).change(Shown(list(video.frames), [], ""), RANDOM)
     assert list(map(last_column, pictures.images)) == [level] * 5
+
+
+@pytest.mark.parametrize(
+    ("key_times", "shown"),
+    [
+        ((), [10] * 5),  # the first frame
+        ((0.0, 2.0), [10] * 5),
+        ((1.0, 2.0), [10, 20, 30, 30, 30]),  # the first key frame and what is before it
+        ((1.2,), [10, 20, 30, 30, 30]),
+        ((2.0,), [10, 20, 30, 40, 50]),
+        ((9.0,), [10, 20, 30, 40, 50]),
+    ],
+)
+def test_the_first_key_frame_is_frozen_as_in_motion_o(key_times, shown):
+    """Frames at 0, 0.5, 1, 1.5 and 2 s; the key frames are the times of the earliest track."""
+    box = (0.0, 0.0, 1.0, 1.0)
+    tracks = [
+        BoxTrack(name, times, (box,) * len(times)) for name, times in (("dog", (8.0, 9.0)), ("cat", key_times)) if times
+    ]
+    question = Question("p", "", (), "", "", reference=Reference(tracks=tuple(tracks) if key_times else None))
+    video = levels(10, 20, 30, 40, 50)
+    other = FrozenFrames().change(Shown([], [video], "", question), RANDOM)
+    assert last_column(other.videos[0].frames) == shown
+    pictures = FrozenFrames().change(Shown(list(video.frames), [], "", question), RANDOM)
+    assert list(map(last_column, pictures.images)) == [10] * 5
 
 
 def test_mirrored_pictures_and_words():

@@ -13,9 +13,9 @@ import numpy as np
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.colmap_model import ModelImage, read_cameras_text, read_images_text
-from remot.data.annotations.folders import check_fps, number_order, pictures_at, sequence_id
+from remot.data.annotations.folders import check_fps, number_order, sequence_id
 from remot.data.annotations.poses import inverted, is_unit, rigid, rotations_from, w_last
-from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -32,6 +32,7 @@ class COLMAPReader(SequenceReader):
         fps: Pictures per second.
         is_metric: Whether the model was scaled to metres.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class COLMAPReader(SequenceReader):
         fps: float = 30.0,
         is_metric: bool = False,  # noqa: FBT001, FBT002 - a setting
         max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
-        super().__init__(max_clip_frames)
+        super().__init__(max_clip_frames, on_missing_image)
         self.image_folder = image_folder
         self.fps = check_fps(fps)
         self.is_metric = is_metric
@@ -65,12 +67,14 @@ class COLMAPReader(SequenceReader):
             msg = f"{folder}: the model registers no picture, remove it"
             raise AnnotationError(msg, reason="zero length")
         pictures = self._picture_folder(folder, root)
+        media, kept = self.listed_images(folder, pictures, root, [image.name for image in images])
+        images = [images[k] for k in kept]
         return Clip(
             clip_id=sequence_id(folder, root),
             scene_id=sequence_id(pictures.parent, root),
             domain="colmap",
-            media=pictures_at(pictures, root, [image.name for image in images]),
-            pts_seconds=np.arange(len(images)) / self.fps,
+            media=media,
+            pts_seconds=(kept - kept[0]) / self.fps,
             camera=CameraTrack(_poses(folder, images), _intrinsics(folder, cameras, images), self.is_metric),
         )
 

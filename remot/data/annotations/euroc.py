@@ -14,9 +14,9 @@ import numpy as np
 import yaml
 
 from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
-from remot.data.annotations.folders import numbers_in, pictures_at, sequence_id, table_rows
-from remot.data.annotations.poses import interpolated, is_rigid, is_unit, pinhole, w_last
-from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.annotations.folders import numbers_in, sequence_id, table_rows
+from remot.data.annotations.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -38,10 +38,17 @@ class EuRoCReader(SequenceReader):
         max_gap_seconds: Largest distance in time from a picture to either of its two neighbouring poses; a picture with
             none so near is left out, such as those before the tracker was on.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
-    def __init__(self, camera: str = "cam0", max_gap_seconds: float = 0.05, max_clip_frames: int | None = None) -> None:
-        super().__init__(max_clip_frames)
+    def __init__(
+        self,
+        camera: str = "cam0",
+        max_gap_seconds: float = 0.05,
+        max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
+    ) -> None:
+        super().__init__(max_clip_frames, on_missing_image)
         self.camera = camera
         self.max_gap_seconds = max_gap_seconds
 
@@ -70,15 +77,19 @@ class EuRoCReader(SequenceReader):
         if not found.any():
             msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any picture of {folder}"
             raise AnnotationError(msg, reason="unsynchronised")
-        kept = wanted[found]
+        self.notices.tell(unmatched(truth, found, self.max_gap_seconds))
+        media, kept = self.listed_images(
+            folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
+        )
+        times, made = wanted[found][kept], made[kept]
         name = sequence_id(sequence.file, root)
         place = PLACE.search(name)
         return Clip(
             clip_id=name,
             scene_id=place.group(1) if place else name,
             domain="euroc",
-            media=pictures_at(folder / "data", root, [names[k] for k in np.flatnonzero(found)]),
-            pts_seconds=kept - kept[0],
+            media=media,
+            pts_seconds=times - times[0],
             camera=CameraTrack(made @ body_from_camera, intrinsics),
         )
 

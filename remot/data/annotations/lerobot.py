@@ -13,13 +13,13 @@ import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.lerobot_effectors import LeRobotEffector, track_of
-from remot.data.annotations.lerobot_folder import Episode, LeRobotFolder, open_folder
+from remot.data.annotations.lerobot_folder import Episode, LeRobotFolder, is_depth_map, open_folder
 from remot.data.annotations.lerobot_robots import effectors_of
 from remot.data.annotations.lerobot_rows import EpisodeRows, RowFiles
+from remot.data.annotations.lerobot_videos import EpisodeFrames
 from remot.data.annotations.side_poses import read_positions
-from remot.data.video import VideoInfo, probe
-from remot.errors import AnnotationError, ConfigError, DecodeError
-from remot.structures import Clip, EffectorTrack, Event, FloatArray
+from remot.errors import AnnotationError, ConfigError
+from remot.structures import Clip, EffectorTrack, Event
 
 INFO_FILE = "meta/info.json"
 
@@ -29,9 +29,10 @@ _logger = logging.getLogger(__name__)
 class LeRobotReader(AnnotationReader):
     """Reads LeRobot v2.0, v2.1 and v3.0; one clip for each episode.
 
-    ``root`` may be a data set or hold several. The times are the rows' timestamps from the first row on; the pictures
-    are found by number, whatever the first timestamp is. Texts of tasks become events. Each episode is a scene of its
-    own, since the format does not say which episodes show the same place.
+    ``root`` may be a data set or hold several. The times are the rows' timestamps from the first row on; the frames
+    are found by number (:mod:`remot.data.annotations.lerobot_videos`), whatever the first timestamp is. Texts of tasks
+    become events. Each episode is a scene of its own, since the format does not say which episodes show the same
+    place.
 
     Args:
         effectors: Hands and grippers by the name used in questions, such as ``left arm``; None for those of a known
@@ -67,7 +68,7 @@ class LeRobotReader(AnnotationReader):
         self._folders: dict[Path, LeRobotFolder] = {}
         self._keys: dict[Path, str] = {}
         self._rows = RowFiles()
-        self._probed: tuple[Path, VideoInfo] | None = None
+        self._frames = EpisodeFrames(self._rows)
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The episodes whose data are there; those that are only listed are left out with a log message.
@@ -103,9 +104,8 @@ class LeRobotReader(AnnotationReader):
         rows = self._read_rows(folder, episode, where)
         media = folder.video_file(episode, key := self._video_key(folder))
         if media is None:
-            msg = f"{where} has no video {key}, fetch it or leave the episode out"
+            msg = f"{where} has no video {key}, looked in {folder.video_places(episode, key)}; fetch it"
             raise AnnotationError(msg, reason="missing media")
-        media_times = self._picture_times(media, episode, key, where)
         try:
             return Clip(
                 clip_id=self._clip_id(folder, episode),
@@ -114,7 +114,7 @@ class LeRobotReader(AnnotationReader):
                 media=media,
                 pts_seconds=rows.pts_seconds,
                 effectors=self._tracks(folder, episode, rows),
-                media_pts_seconds=media_times,
+                media_pts_seconds=self._frames.times(folder, episode, key, media, rows),
                 events=_events(folder, rows),
             )
         except AnnotationError as error:
@@ -164,7 +164,11 @@ class LeRobotReader(AnnotationReader):
         if self.video_key is not None:
             if self.video_key in listed:
                 return self.video_key
-            msg = f"{folder.info_file}: there is no video {self.video_key!r:.80}, the videos are {names}"
+            is_depth = is_depth_map(folder.features.get(self.video_key, {}))
+            fault = (
+                f"{self.video_key!r:.80} is a depth map" if is_depth else f"there is no video {self.video_key!r:.80}"
+            )
+            msg = f"{folder.info_file}: {fault}, the videos are {names}"
             raise AnnotationError(msg, reason="missing media")
         present = [key for key in listed if any(folder.video_file(e, key) for e in folder.episodes.values())]
         if len(present) == 1:
@@ -175,29 +179,10 @@ class LeRobotReader(AnnotationReader):
             )
         else:
             msg = f"{folder.info_file}: no video has files, the videos listed are {names}"
+            first = next(iter(folder.episodes.values()), None)
+            if first is not None and listed:
+                msg += f"; looked in {folder.video_places(first, listed[0])}"
         raise AnnotationError(msg, reason="missing media")
-
-    def _picture_times(self, media: Path, episode: Episode, key: str, where: str) -> FloatArray:
-        """[N] times of the episode's pictures in the video, of which there must be one for each row."""
-        video = self._probe(media, where)
-        part, times = episode.videos[key], video.pts_seconds
-        if part.end_seconds is not None:
-            half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
-            times = times[(times >= part.start_seconds - half) & (times < part.end_seconds - half)]
-        if len(times) != episode.num_frames:
-            msg = f"{where}: {episode.num_frames} rows but {len(times)} pictures in {media.name} ({key})"
-            raise AnnotationError(msg, reason="unsynchronised")
-        return times
-
-    def _probe(self, media: Path, where: str) -> VideoInfo:
-        """What a video says about itself; the last one is kept, since v3.0 has many episodes in one."""
-        if self._probed is None or self._probed[0] != media:
-            try:
-                self._probed = media, probe(media)
-            except DecodeError as error:
-                msg = f"{where}: its video cannot be read, fetch it again ({error})"
-                raise AnnotationError(msg, reason="media") from error
-        return self._probed[1]
 
     def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
         return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors

@@ -70,7 +70,8 @@ class LeRobotFolder:
         video_paths: Templates of the videos' paths, the stated one first.
         episodes: By number.
         tasks: Texts of the tasks by number; empty if there is no such list.
-        robot_type: Name of the robot, "" if it is not told.
+        robot_type: Name of the robot, "" if it is not given.
+        fps: Rows a second; None if it is not given.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class LeRobotFolder:
     episodes: Mapping[int, Episode]
     tasks: Mapping[int, str]
     robot_type: str = ""
+    fps: float | None = None
 
     @property
     def info_file(self) -> Path:
@@ -90,8 +92,8 @@ class LeRobotFolder:
 
     @property
     def video_keys(self) -> list[str]:
-        """Features that are said to be videos, with or without files."""
-        return [key for key, feature in self.features.items() if feature.get("dtype") == "video"]
+        """Features that are colour videos by the metadata, with or without files."""
+        return [key for key, feature in self.features.items() if is_colour_video(feature)]
 
     def data_file(self, episode: Episode) -> Path | None:
         """The file of an episode's rows, None if it does not exist.
@@ -109,6 +111,15 @@ class LeRobotFolder:
         """
         part = episode.videos.get(key)
         return None if part is None else self._first_file(self.video_paths, {**part.fields, "video_key": key})
+
+    def video_places(self, episode: Episode, key: str) -> str:
+        """Where :meth:`video_file` looks for a video, in words."""
+        part = episode.videos.get(key)
+        if part is None:
+            return f"nowhere, as meta/episodes has no columns videos/{key}"
+        fields = {**part.fields, "video_key": key}
+        paths = [fill_template(self.info_file, template, fields) for template in self.video_paths]
+        return f"{self.folder} for {' and '.join(paths)}"
 
     def column_names(self, feature: str) -> list[str]:
         """Names of a feature's columns, however they are nested; empty if they have none.
@@ -153,7 +164,7 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
     features = require_object(f"{info_file}: features", info.get("features"))
     for name, feature in features.items():
         require_object(f"{info_file}: feature {name}", feature)
-    keys = [key for key, feature in features.items() if feature.get("dtype") == "video"]
+    keys = [key for key, feature in features.items() if is_colour_video(feature)]
     return LeRobotFolder(
         folder=folder,
         root=root.resolve(),
@@ -164,6 +175,23 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
         tasks=_tasks(folder, is_v3=is_v3),
         robot_type=str(info.get("robot_type") or ""),
+        fps=_positive(info.get("fps")),
+    )
+
+
+def is_colour_video(feature: Mapping[str, Any]) -> bool:
+    """Whether a feature of ``meta/info.json`` is a video of colours; depth maps are stored as videos, too."""
+    return feature.get("dtype") == "video" and not is_depth_map(feature)
+
+
+def is_depth_map(feature: Mapping[str, Any]) -> bool:
+    """Whether a feature is marked as a depth map, by itself or in its ``info``."""
+    notes = [feature, *(feature.get(name) for name in ("info", "video_info"))]
+    return any(
+        note.get(key) is True
+        for note in notes
+        if isinstance(note, Mapping)
+        for key in ("is_depth_map", "video.is_depth_map")
     )
 
 
@@ -188,6 +216,12 @@ def fill_template(info_file: Path, template: str, fields: Mapping[str, int | str
         msg = f"{info_file}: the path {template!r:.120} is no template of the form {{name}} and {{name:06d}}"
         raise AnnotationError(msg)
     return path
+
+
+def _positive(value: object) -> float | None:
+    """A number above 0, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < float("inf") else None  # type: ignore[operator, arg-type]
 
 
 def _templates(info: Mapping[str, Any], key: str, standard: str) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, read_json_object, require_numbers, require_object, require_text
-from remot.data.annotations.folders import check_fps, is_file, number_order, picture_size, pictures_at, sequence_id
+from remot.data.annotations.folders import check_fps, is_file, number_order, picture_size, sequence_id
 from remot.data.annotations.poses import OPENGL_TO_OPENCV
-from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -36,6 +36,7 @@ class NerfstudioReader(SequenceReader):
         is_metric: Whether translations are in metres, as after a capture with a depth sensor; else nothing is asked
             about them.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
     pattern: ClassVar[str] = "transforms*.json"
@@ -45,8 +46,9 @@ class NerfstudioReader(SequenceReader):
         fps: float = 30.0,
         is_metric: bool = False,  # noqa: FBT001, FBT002 - a setting
         max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
-        super().__init__(max_clip_frames)
+        super().__init__(max_clip_frames, on_missing_image)
         self.fps = check_fps(fps)
         self.is_metric = is_metric
 
@@ -63,7 +65,9 @@ class NerfstudioReader(SequenceReader):
         file = sequence.file
         content = read_json_object(file)
         frames = _sorted_frames(file, content.get("frames"))
-        media = pictures_at(file.parent, root, [_name(file, frame["file_path"]) for frame in frames])
+        names = [_name(file, frame["file_path"]) for frame in frames]
+        media, kept = self.listed_images(file, file.parent, root, names)
+        frames = [frames[k] for k in kept]
         poses = np.stack([_pose(f"{file}: frame {frame['file_path']!r:.80}", frame) for frame in frames])
         scene = sequence_id(file.parent, root)
         suffix = file.stem.removeprefix("transforms")
@@ -72,7 +76,7 @@ class NerfstudioReader(SequenceReader):
             scene_id=scene,
             domain="nerfstudio",
             media=media,
-            pts_seconds=np.arange(len(frames)) / self.fps,
+            pts_seconds=(kept - kept[0]) / self.fps,
             camera=CameraTrack(poses, _shared_intrinsics(file, content, frames, media[0]), self.is_metric),
         )
 

@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, require_numbers, require_text
-from remot.data.annotations.folders import pictures_at
 from remot.data.annotations.json_rows import json_rows
 from remot.data.annotations.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
-from remot.data.annotations.sequences import SequenceReader
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader
 from remot.errors import AnnotationError
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray
 
@@ -69,6 +68,7 @@ class NuScenesReader(SequenceReader):
         max_table_bytes: Longest table that is read. Tables are read one object at a time, and only what belongs to the
             channel is kept.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
     def __init__(
@@ -77,8 +77,9 @@ class NuScenesReader(SequenceReader):
         keyframes_only: bool = True,  # noqa: FBT001, FBT002 - a setting
         max_table_bytes: int = MAX_TABLE_BYTES,
         max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
-        super().__init__(max_clip_frames)
+        super().__init__(max_clip_frames, on_missing_image)
         self.channel = channel
         self.keyframes_only = keyframes_only
         self.max_table_bytes = max_table_bytes
@@ -108,6 +109,10 @@ class NuScenesReader(SequenceReader):
             self._tables[folder] = self._read(folder)
         tables = self._tables[folder]
         pictures = tables.pictures[name]
+        media, kept = self.listed_images(
+            folder / "sample_data.json", folder.parent, root, [picture.name for picture in pictures]
+        )
+        pictures = [pictures[k] for k in kept]
         egos = np.stack([_look_up(tables.egos, picture.ego, folder / "ego_pose.json") for picture in pictures])
         cameras = [
             _look_up(tables.calibrations, picture.calibration, folder / "calibrated_sensor.json")
@@ -120,7 +125,7 @@ class NuScenesReader(SequenceReader):
             clip_id=f"{name}-{self.channel}",
             scene_id=f"{tables.places[name]}/{name}",
             domain="nuscenes",
-            media=pictures_at(folder.parent, root, [picture.name for picture in pictures]),
+            media=media,
             pts_seconds=microseconds * MICROSECONDS,
             camera=CameraTrack(egos @ mounted, _intrinsics(where, cameras)),
             agent=AgentTrack(egos[:, :2, 3], headings_degrees(egos[:, :2, 0])),

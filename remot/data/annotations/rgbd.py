@@ -19,11 +19,10 @@ from remot.data.annotations.folders import (
     check_fps,
     number_matrix,
     picture_names,
-    pictures_at,
     sequence_id,
 )
 from remot.data.annotations.poses import is_rigid, pinhole
-from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -37,8 +36,10 @@ FRAME_NUMBER = re.compile(r"[0-9]{1,9}")
 class _NumberedReader(SequenceReader):
     """Shared by recordings whose frames have a number, a picture and a pose file each."""
 
-    def __init__(self, fps: float, on_bad_pose: OnBadPose, max_clip_frames: int | None) -> None:
-        super().__init__(max_clip_frames)
+    def __init__(
+        self, fps: float, on_bad_pose: OnBadPose, max_clip_frames: int | None, on_missing_image: OnMissingImage
+    ) -> None:
+        super().__init__(max_clip_frames, on_missing_image)
         self.fps = check_fps(fps)
         self.on_bad_pose = on_bad_pose
 
@@ -73,14 +74,15 @@ class _NumberedReader(SequenceReader):
         if not poses:
             msg = f"{folder}: none of {len(frames)} frames has a usable pose, remove the recording"
             raise AnnotationError(msg, reason="zero length")
-        numbers = np.array(list(poses), dtype=np.float64)
+        media, kept = self.listed_images(folder, folder, root, [frames[number][1] for number in poses])
+        numbers = np.array(list(poses), dtype=np.float64)[kept]
         return Clip(
             clip_id=sequence_id(folder, root),
             scene_id=scene_id,
             domain=domain,
-            media=pictures_at(folder, root, [frames[number][1] for number in poses]),
+            media=media,
             pts_seconds=(numbers - numbers[0]) / self.fps,
-            camera=CameraTrack(np.stack(list(poses.values())), intrinsics),
+            camera=CameraTrack(np.stack(list(poses.values()))[kept], intrinsics),
         )
 
 
@@ -96,6 +98,7 @@ class SevenScenesReader(_NumberedReader):
         fps: Frame numbers per second.
         on_bad_pose: ``raise`` stops at a pose that is not finite or not rigid; ``drop`` leaves such frames out.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
     def __init__(
@@ -104,8 +107,9 @@ class SevenScenesReader(_NumberedReader):
         fps: float = 30.0,
         on_bad_pose: OnBadPose = "raise",
         max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
-        super().__init__(fps, on_bad_pose, max_clip_frames)
+        super().__init__(fps, on_bad_pose, max_clip_frames, on_missing_image)
         self.intrinsics = pinhole(intrinsics)
 
     def sequences(self, root: Path) -> list[ClipSource]:
@@ -142,10 +146,17 @@ class ScanNetReader(_NumberedReader):
         fps: Frame numbers per second; a recording exported with every 20th frame keeps its numbers, and so its times.
         on_bad_pose: What to do about poses that are wrong otherwise: ``raise`` or ``drop``.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
-    def __init__(self, fps: float = 30.0, on_bad_pose: OnBadPose = "raise", max_clip_frames: int | None = None) -> None:
-        super().__init__(fps, on_bad_pose, max_clip_frames)
+    def __init__(
+        self,
+        fps: float = 30.0,
+        on_bad_pose: OnBadPose = "raise",
+        max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
+    ) -> None:
+        super().__init__(fps, on_bad_pose, max_clip_frames, on_missing_image)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""

@@ -1,14 +1,22 @@
 """Readers of whole recordings, which may be too long for one clip."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.cutting import cut, num_parts
+from remot.data.annotations.folders import pictures_at
+from remot.data.annotations.notices import Notices
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip
+
+OnMissingImage = Literal["raise", "skip"]
 
 #: Fewest frames a part may have: a question needs three, and parts of one recording differ by one at most.
 MIN_CLIP_FRAMES = 4
@@ -40,16 +48,20 @@ class SequenceReader(AnnotationReader):
             ``<id>-0000`` and so on, of the same scene. A clip is thinned to ``data.max_candidate_frames`` when
             questions are made of it, which leaves no short-range pairs in an uncut one. None never cuts. Cutting
             reads each recording twice, its pictures not at all.
+        on_missing_image: What to do where an annotation lists an image that does not exist: ``raise`` calls the
+            recording bad, ``skip`` leaves the frame out and logs how many there are. Times do not move.
 
     Raises:
         ConfigError: If it leaves too few frames for a question.
     """
 
-    def __init__(self, max_clip_frames: int | None = None) -> None:
+    def __init__(self, max_clip_frames: int | None = None, on_missing_image: OnMissingImage = "raise") -> None:
         if max_clip_frames is not None and max_clip_frames < MIN_CLIP_FRAMES:
             msg = f"max_clip_frames is {max_clip_frames}; give at least {MIN_CLIP_FRAMES}, or null not to cut"
             raise ConfigError(msg)
         self.max_clip_frames = max_clip_frames
+        self.on_missing_image: OnMissingImage = on_missing_image
+        self.notices = Notices()
         self._last: tuple[ClipSource, Clip | None] | None = None
 
     @abstractmethod
@@ -71,6 +83,37 @@ class SequenceReader(AnnotationReader):
         Raises:
             AnnotationError: If it is malformed or does not fit its media.
         """
+
+    def listed_images(
+        self, where: Path, folder: Path, root: Path, names: Sequence[str]
+    ) -> tuple[tuple[Path, ...], NDArray[np.int64]]:
+        """The images that an annotation lists by name.
+
+        Args:
+            where: The annotation, for messages.
+            folder: What the names are relative to.
+            root: The resolved folder that images must stay in.
+            names: N names.
+
+        Returns:
+            The K images to use, and their positions [K] among the names: all of them, or those that exist.
+
+        Raises:
+            AnnotationError: If one leads outside ``root``; if one does not exist and is not to be left out; or if none
+                exists.
+        """
+        found = [_existing(folder, root, name) for name in names]
+        missing = [name for name, image in zip(names, found, strict=True) if image is None]
+        if missing:
+            fault = f"{where}: media {missing[0]!r:.80} {_why_missing(folder, missing[0])} in {folder}; "
+            count = f"{len(missing)} of {len(names)} listed images are missing"
+            if self.on_missing_image == "raise" or len(missing) == len(names):
+                hint = "" if len(missing) == len(names) else ", or set on_missing_image to skip to leave them out"
+                msg = f"{fault}{count}, fetch them again{hint}"
+                raise AnnotationError(msg, reason="missing media")
+            self.notices.tell(f"{fault}{count} and are left out")
+        kept = np.array([k for k, image in enumerate(found) if image is not None], dtype=np.int64)
+        return tuple(image for image in found if image is not None), kept
 
     def sources(self, root: Path) -> list[ClipSource]:
         """Every clip below ``root``: the recordings, or their parts.
@@ -114,6 +157,27 @@ class SequenceReader(AnnotationReader):
                 raise
             msg = f"{sequence}: {error}"
             raise AnnotationError(msg, reason=error.reason) from error
+
+
+def _existing(folder: Path, root: Path, name: str) -> Path | None:
+    """One image, None if it does not exist."""
+    try:
+        return pictures_at(folder, root, [name])[0]
+    except AnnotationError as error:
+        if error.reason != "missing media":
+            raise
+        return None
+
+
+def _why_missing(folder: Path, name: str) -> str:
+    """What is wrong with a name of an image that was not found."""
+    try:
+        (folder / name).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except (OSError, ValueError):
+        return "is no valid path"
+    return "cannot be reached"
 
 
 def sources_of(root: Path, found: Iterable[Path], wanted: str) -> list[ClipSource]:

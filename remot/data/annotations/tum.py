@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, read_text
-from remot.data.annotations.folders import check_fps, number_table, picture_names, pictures_at, sequence_id, table_rows
-from remot.data.annotations.poses import interpolated, is_unit, pinhole, rigid, rotations_from
-from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.annotations.folders import check_fps, number_table, picture_names, sequence_id, table_rows
+from remot.data.annotations.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
+from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -54,6 +54,7 @@ class TUMReader(SequenceReader):
         max_gap_seconds: Largest distance in time from a picture to either of its two neighbouring poses; a picture with
             none so near is left out.
         max_clip_frames: See :class:`~remot.data.annotations.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.sequences.SequenceReader`.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class TUMReader(SequenceReader):
         fps: float = 30.0,
         max_gap_seconds: float = 0.05,
         max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
-        super().__init__(max_clip_frames)
+        super().__init__(max_clip_frames, on_missing_image)
         self.intrinsics = pinhole(intrinsics)
         self.fps = check_fps(fps)
         self.max_gap_seconds = max_gap_seconds
@@ -90,13 +92,15 @@ class TUMReader(SequenceReader):
             _require_as_many(file, len(rows), len(pictures.names))
             times = rows[:, 0] if rows.shape[1] == 8 else np.arange(len(rows)) / self.fps
             poses, names = rigid(rotations_from(rows[:, -4:]), rows[:, -7:-4]), pictures.names
+        media, kept = self.listed_images(file, file.parent, root, names)
+        times, poses = times[kept], poses[kept]
         name = sequence_id(file.parent, root)
         place = PLACE.search(name)
         return Clip(
             clip_id=name,
             scene_id=place.group() if place else name,
             domain="tum",
-            media=pictures_at(file.parent, root, names),
+            media=media,
             pts_seconds=times - times[0],
             camera=CameraTrack(poses, self.intrinsics),
         )
@@ -113,6 +117,7 @@ class TUMReader(SequenceReader):
                 "both must be timed by one clock, or raise max_gap_seconds"
             )
             raise AnnotationError(msg, reason="unsynchronised")
+        self.notices.tell(unmatched(file, found, self.max_gap_seconds))
         return wanted[found], poses, [name for name, kept in zip(pictures.names, found, strict=True) if kept]
 
 

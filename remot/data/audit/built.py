@@ -11,7 +11,7 @@ from torch import Tensor
 
 from remot.data.audit.checkers import ClipCounts, TaskChecker, checker_of
 from remot.data.audit.report import Audit
-from remot.data.audit.run import Progress, audit_of, numbered
+from remot.data.audit.run import Progress, audit_of, compared, numbered
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.built_file import read_prompts
 from remot.data.built_folder import RECORDS
@@ -94,7 +94,8 @@ def audit_built(
         checkers[k].figures(name, _clip_counts(data.tasks[k], list(clips.values())), data.options.seed)
         for name, k in zip(names, places, strict=True)
     ]
-    audit = audit_of(figures, BUILT, clips_by_split(prompts, clips), frames_per_clip, on_progress)
+    overlap = compared(data.tasks, clips_by_split(prompts, clips), frames_per_clip, on_progress)
+    audit = audit_of(figures, BUILT, overlap)
     return Audit(**{**vars(audit), "facts": facts, "images": images, "num_images": num_images})
 
 

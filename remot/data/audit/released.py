@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from remot.data.audit.checkers import letter_guesses
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.report import Audit, LabelFigures, TaskFigures
 from remot.data.released import read_released
 from remot.structures import Question
@@ -38,7 +39,7 @@ def audit_released(file: Path, num_prompts: int | None = None) -> Audit:
         guesses=letter_guesses(judged),
         labels=LabelFigures({}, [], [], [], dict(sorted(tuples.items())), 0),
     )
-    return Audit(file.name, len(questions), [figures], scenes={}, shared_scenes=[], num_frames=0, duplicates=[])
+    return Audit(file.name, len(questions), [figures], SplitOverlap())
 
 
 def answers_of(question: Question) -> str:

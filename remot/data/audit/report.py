@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from remot.data.audit.leaks import Duplicate
+from remot.data.audit.overlap import SplitOverlap
 from remot.data.audit.tasks.guessing import Guesses
 from remot.data.audit.truth import WrongLabel
 
@@ -133,10 +133,7 @@ class Audit:
         split: The split whose prompts were checked.
         num_prompts: How many.
         tasks: Figures of each task.
-        scenes: Number of scenes of each split.
-        shared_scenes: Scenes that are in two splits.
-        num_frames: Images compared between splits; plain ones are not.
-        duplicates: Pairs of images in two splits that are the same.
+        overlap: What the splits have in common.
         facts: What built prompts say about their clips that is not so, one sentence each.
         images: Built images that are not what the source shows, one sentence each.
         num_images: Built images that were compared with the source.
@@ -145,10 +142,7 @@ class Audit:
     split: str
     num_prompts: int
     tasks: Sequence[TaskFigures]
-    scenes: Mapping[str, int]
-    shared_scenes: Sequence[str]
-    num_frames: int
-    duplicates: Sequence[Duplicate]
+    overlap: SplitOverlap
     facts: Sequence[str] = ()
     images: Sequence[str] = ()
     num_images: int = 0
@@ -177,13 +171,7 @@ class Audit:
             found.append(f"{len(self.facts)} facts are wrong, such as {self.facts[0]}")
         if self.images:
             found.append(f"{len(self.images)} images are wrong, such as {self.images[0]}")
-        if self.shared_scenes:
-            found.append(f"{len(self.shared_scenes)} scenes are in two splits, such as {self.shared_scenes[0]}")
-        if self.duplicates:
-            both = self.duplicates[0].first, self.duplicates[0].second
-            places = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in both)
-            found.append(f"{len(self.duplicates)} pairs of images are the same in two splits, such as {places}")
-        return found
+        return [*found, *self.overlap.faults]
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values; what is not known is None."""
@@ -193,7 +181,7 @@ class Audit:
             "wrong_labels": sum(len(one.wrong) for one in self.labels),
             "blind_accuracy": None if blind is None else blind.by_model[blind.best],
             "chance": None if blind is None else blind.chance,
-            "duplicate_frames_across_splits": len(self.duplicates),
+            "duplicate_frames_across_splits": len(self.overlap.duplicates),
             "checked_prompts": self.num_checked,
             "not_checked_prompts": self.num_prompts - self.num_checked,
             "wrong_prompts": sum(task.num_wrong for task in self.tasks),
@@ -203,10 +191,7 @@ class Audit:
             "wrong_facts": len(self.facts),
             "wrong_images": len(self.images),
             "compared_images": self.num_images,
-            "num_scenes": dict(self.scenes),
-            "scenes_in_two_splits": list(self.shared_scenes),
-            "compared_frames": self.num_frames,
-            "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
+            **self.overlap.record(),
         }
 
 

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from remot.data.audit.checkers import ClipCounts, TaskChecker, checker_of
-from remot.data.audit.leaks import duplicates_across_splits, print_frames, scenes_in_two_splits
+from remot.data.audit.overlap import SplitOverlap, overlap_of
 from remot.data.audit.report import Audit, TaskFigures
 from remot.data.audit.tasks.prompt import AskedPrompt
 from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import TaskDataset
+from remot.data.experts import default_experts
+from remot.data.tasks import MotionContrast, Task
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip
@@ -60,7 +62,8 @@ def audit_data(
         checkers[part.task_index].figures(name, _clip_counts(part), part.seed)
         for name, part in zip(names, mixed.parts, strict=True)
     ]
-    return audit_of(tasks, split, {name: one.clips for name, one in data.mixed.items()}, frames_per_clip, on_progress)
+    splits = {name: one.clips for name, one in data.mixed.items()}
+    return audit_of(tasks, split, compared(data.tasks, splits, frames_per_clip, on_progress))
 
 
 def asked_at(mixed: MixedDataset, address: int) -> AskedPrompt:
@@ -81,33 +84,36 @@ def asked_at(mixed: MixedDataset, address: int) -> AskedPrompt:
     )
 
 
-def audit_of(
-    tasks: Sequence[TaskFigures],
-    split: str,
-    splits: Mapping[str, Sequence[Clip]],
-    frames_per_clip: int = 4,
-    on_progress: Progress = lambda *_: None,
-) -> Audit:
+def compared(
+    tasks: Sequence[Task], splits: Mapping[str, Sequence[Clip]], frames_per_clip: int, on_progress: Progress
+) -> SplitOverlap:
+    """What the splits have in common.
+
+    Args:
+        tasks: Their experts decide whether two clips show the same motion; the default ones if no task has any.
+        splits: Clips of each split.
+        frames_per_clip: Images of each clip to compare.
+        on_progress: Called with what is done, how much of it is done and how much there is.
+    """
+    experts = [expert for task in tasks if isinstance(task, MotionContrast) for expert in task.sampler.experts]
+    num_clips = sum(map(len, splits.values()))
+    return overlap_of(
+        splits,
+        experts or default_experts(),
+        frames_per_clip,
+        lambda done: on_progress("comparing images", done, num_clips),
+    )
+
+
+def audit_of(tasks: Sequence[TaskFigures], split: str, overlap: SplitOverlap) -> Audit:
     """The figures of tasks, with those of the splits.
 
     Args:
         tasks: What was found of each.
         split: Split of the prompts.
-        splits: Clips of each split.
-        frames_per_clip: Images of each clip to compare between the splits.
-        on_progress: Called with what is being done and how far it is.
+        overlap: What the splits have in common.
     """
-    num_clips = sum(map(len, splits.values()))
-    prints = print_frames(splits, frames_per_clip, lambda done: on_progress("comparing images", done, num_clips))
-    return Audit(
-        split=split,
-        num_prompts=sum(task.num_prompts for task in tasks),
-        tasks=tasks,
-        scenes={name: len({clip.scene_id for clip in clips}) for name, clips in splits.items()},
-        shared_scenes=scenes_in_two_splits(splits),
-        num_frames=len(prints),
-        duplicates=duplicates_across_splits(prints),
-    )
+    return Audit(split=split, num_prompts=sum(task.num_prompts for task in tasks), tasks=tasks, overlap=overlap)
 
 
 def numbered(names: Sequence[str]) -> list[str]:

@@ -150,6 +150,18 @@ class Task(ABC):
         """What can be asked about a clip, in words, from its survey."""
         return (self.name,)
 
+    @property
+    def num_counted(self) -> int:
+        """Prompts that are planned and counted before a run, to warn where few frames are shown again and again.
+
+        0 for tasks that always show the same frames of a clip.
+        """
+        return 0
+
+    def num_frame_sets(self, clip: Clip) -> int:  # noqa: ARG002
+        """How many distinct sets of frames of ``clip`` prompts can show; 0 for tasks that are not counted."""
+        return 0
+
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
         """How prompts are drawn from the clips of a split: each clip as often, answers balanced as far as clips allow.
 

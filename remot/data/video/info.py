@@ -55,17 +55,31 @@ def probe(media: Path) -> VideoInfo:
 
 
 def require_times(media: Path, times: FloatArray) -> None:
-    """A picture is listed for each of the times.
+    """A picture of its own is listed for each of the times.
+
+    The nearest picture is within half an interval of every time, however far two clocks have drifted apart; what shows
+    the drift is that two times get the same picture.
 
     Raises:
-        DecodeError: If one has none.
+        DecodeError: If one has none, or two have the same.
     """
     listed = probe(media)
     after = np.searchsorted(listed.pts_seconds, times).clip(1, max(listed.num_frames - 1, 1))
-    neighbours = listed.pts_seconds[np.stack([after - 1, after.clip(max=listed.num_frames - 1)])]
-    far = ~(np.abs(neighbours - times).min(axis=0) <= listed.tolerance_seconds)
+    candidates = np.stack([after - 1, after.clip(max=listed.num_frames - 1)])  # [2, N]
+    distances = np.abs(listed.pts_seconds[candidates] - times)
+    far = ~(distances.min(axis=0) <= listed.tolerance_seconds)
     if far.any():
         raise no_picture(media, float(times[far][0]), float(listed.pts_seconds[-1]))
+    nearest = np.where(distances[0] <= distances[1], *candidates)
+    shared = np.flatnonzero(np.diff(nearest) == 0)
+    if len(shared):
+        k = int(shared[0])
+        msg = (
+            f"{media}: annotated frames {k} and {k + 1}, at {times[k]:.3f} and {times[k + 1]:.3f} s, get the same "
+            f"picture, at {listed.pts_seconds[nearest[k]]:.3f} s; {len(shared)} of {len(times)} frames have none of "
+            "their own, so the annotated times are not the video's: give those as media_pts_seconds"
+        )
+        raise DecodeError(msg)
 
 
 def _from_first_picture(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:

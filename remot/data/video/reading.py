@@ -61,7 +61,7 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
 
     Args:
         clip: The clip to check.
-        decode: Decode every picture; False only compares the times that the file lists.
+        decode: Decode every picture, too; False only compares the times that the file lists.
 
     Raises:
         DecodeError: Naming the file and what it lacks.
@@ -73,8 +73,7 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
         if decode:
             for _ in frames_at(media, sorted(set(times.tolist()))):
                 pass
-        else:
-            require_times(media, times)
+        require_times(media, times)
     elif decode:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))

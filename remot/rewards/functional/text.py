@@ -100,13 +100,27 @@ def _first_words(text: str, num_words: int) -> str:
 def option_letter(text: str) -> str:
     """The option letter VideoChat-R1 reads: the first of A to G once prefixes such as "The answer is" are gone.
 
-    "" if there is none. Any capital counts, also the first of a word: "Green" is G.
+    "" if there is none. Any capital counts, also the first of a word: "Green" is G. The released list of prefixes lacks
+    the comma after "Best answer:", so that "Best answer: C" is B there; that is not repeated here.
     """
     text = text.strip()
     for prefix in _PREFIXES:
         text = text.replace(prefix, "")
     found = _LETTER.search(text)
     return found[0] if found else ""
+
+
+def lone_option(text: str) -> str:
+    """The option that ``text`` consists of, in lower case, in brackets or not (Temporal-RLT, arXiv 2506.01908).
+
+    What the grader that is used there, one for mathematics, makes of a single letter; "D. walks" is no letter to it.
+
+    >>> lone_option(" (D) "), lone_option("D. walks")
+    ('d', 'd.walks')
+    """
+    plain = "".join(text.split()).lower()
+    is_bracketed = len(plain) > 2 and plain[0] in "([" and plain[-1] in ")]"
+    return plain[1:-1] if is_bracketed else plain
 
 
 def content_words(text: str) -> frozenset[str]:

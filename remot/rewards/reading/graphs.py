@@ -1,16 +1,24 @@
 """Maps of a room and graphs of objects in completions."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
+from remot.rewards.reading.literals import literal_value
 from remot.rewards.reading.tags import elements, first_element
-from remot.rewards.reading.values import is_number, json_value, number_rows
+from remot.rewards.reading.values import MAX_JSON_CHARS, is_number, json_value, number_rows
 from remot.structures import Point
 
 #: Longest name of a category or object.
 MAX_NAME_CHARS = 64
 #: Most names and relations in one map or graph; one with more is not read.
 MAX_ITEMS = 512
+
+_SIGNED_NUMBER = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
+#: A name with marks around it, such as ``<armchair}:``.
+_MARKED_NAME = re.compile(r"[^\w\s]*([\w\s]+)[^\w\s]*")
 
 
 @dataclass(frozen=True)
@@ -31,23 +39,78 @@ def name_of(name: str) -> str:
     return " ".join(name.lower().split())
 
 
-def read_map(text: str) -> dict[str, list[Point]] | None:
+def read_map(text: str, names: Iterable[str] = ()) -> dict[str, list[Point]] | None:
     """Centres by category in the first ``<map>`` element, such as ``{"chair": [[9, 3]]}``; None if there is none.
 
-    A category whose value is no list of points is left out, as in SpaceR. Names are compared in lower case.
+    As SpaceR's reader (arXiv 2504.01805): JSON or a Python dictionary, with single quotes, tuples and trailing commas;
+    of a category's list what is no point is left out; coordinates are truncated to integers. In a map that is
+    neither, the numbers after a category's name are taken in pairs up to the next name.
+
+    Args:
+        text: What a completion says.
+        names: Categories to look for in a map that is no dictionary.
     """
-    content = first_element(text, "map")
-    value = None if content is None else json_value(content)
-    if not isinstance(value, dict) or len(value) > MAX_ITEMS:
+    content = (first_element(text, "map") or "").strip()
+    if not content or len(content) > MAX_JSON_CHARS:
         return None
+    # some models write str{…} about the map
+    inner = content[4:-1].strip() if content.startswith("str{") and content.endswith("}") else content
+    value = literal_value(inner)
+    found = _centres(value) if isinstance(value, dict) else _centres_after_names(content, names)
+    num_points = sum(map(len, found.values()))
+    return found if max(num_points, len(found)) <= MAX_ITEMS else None
+
+
+def _centres(value: Mapping[object, object]) -> dict[str, list[Point]]:
     found: dict[str, list[Point]] = {}
-    num_points = 0
     for name, points in value.items():
-        rows = number_rows(points, 2)
-        if rows is not None and len(name) <= MAX_NAME_CHARS:
-            found[name_of(name)] = [(x, y) for x, y in rows]
-            num_points += len(rows)
-    return found if num_points <= MAX_ITEMS else None
+        if isinstance(name, str) and len(name) <= MAX_NAME_CHARS:
+            plain = _MARKED_NAME.fullmatch(name.strip())
+            centres = map(_centre, points if isinstance(points, list) else [points])
+            found.setdefault(name_of(plain[1] if plain else name), []).extend(filter(None, centres))
+    return {name: points for name, points in found.items() if points}
+
+
+def _centre(value: object) -> Point | None:
+    """A point ``[9, 3]``, ``(9, 3)``, ``[(9, 3)]`` or ``"9, 3"``, truncated to integers."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0] if isinstance(value[0], list | tuple) else None
+    elif isinstance(value, str):
+        value = _SIGNED_NUMBER.findall(value)[:2]
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    x, y = (_coordinate(number) for number in value)
+    return None if x is None or y is None else (x, y)
+
+
+def _coordinate(value: object) -> float | None:
+    if isinstance(value, str):
+        match = _SIGNED_NUMBER.fullmatch(value.strip().lstrip("<[(").rstrip(">])"))
+        return None if match is None else float(math.trunc(float(match[0])))
+    return float(math.trunc(value)) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _centres_after_names(content: str, names: Iterable[str]) -> dict[str, list[Point]]:
+    """Pairs of the numbers that follow each name; of names that overlap the longer one counts."""
+    written = sorted(
+        (match.start(), -match.end(), name_of(name))
+        for name in names
+        for match in re.finditer(rf"(?<![a-zA-Z]){re.escape(name)}(?![a-zA-Z])", content, re.IGNORECASE)
+    )
+    places: list[tuple[int, int, str]] = []
+    for start, minus_end, name in written:
+        if places and start < places[-1][1]:
+            if -minus_end <= places[-1][1]:
+                continue
+            places.pop()
+        places.append((start, -minus_end, name))
+    found: dict[str, list[Point]] = {}
+    for (_, start, name), (end, _, _) in pairwise([*places, (len(content), 0, "")]):
+        numbers = [float(math.trunc(float(number))) for number in _SIGNED_NUMBER.findall(content[start:end])]
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+        if pairs:
+            found.setdefault(name, []).extend(pairs)
+    return found
 
 
 def read_graphs(text: str, max_graphs: int) -> list[WrittenGraph | None]:

@@ -34,6 +34,18 @@ def last_element(text: str, tag: str) -> str | None:
     return last
 
 
+def split_last(text: str, tag: str) -> tuple[str, str]:
+    """What stands before the last element ``tag``, which has to end the text, and its content; "" and "" without it.
+
+    White space between the two belongs to neither.
+    """
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    start = text.rfind(opening)
+    if start < 0 or not text.endswith(closing):
+        return "", ""
+    return text[:start].rstrip(), text[start + len(opening) : -len(closing)]
+
+
 def is_sequence(text: str, tags: Sequence[str], *, once: bool = False) -> bool:
     """Whether ``text`` is one element after another with white space between, as ``fullmatch`` of lazy groups says.
 

@@ -10,9 +10,6 @@ MAX_JSON_CHARS = 16_384
 
 _NUMBER = re.compile(r"[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
 _WORD = re.compile(r"\w+")
-_BRACKET = re.compile(r"[][()]")
-_CLOSED_BY = {"(": ")", "[": "]"}
-_TO_LISTS = str.maketrans("()", "[]")
 #: Number words of SpaceR in the order it looks for them; the first that occurs anywhere in the text counts.
 _ORDER = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -41,30 +38,6 @@ def json_value(text: str) -> object:
     except (ValueError, RecursionError):
         return None
     return value
-
-
-def tuples_value(text: str) -> object:
-    """As :func:`json_value` for text in which tuples such as ``(5.2, 10.4)`` stand for lists.
-
-    A bracket has to be closed by one of its own kind: ``[(5, 10]]`` is None.
-    """
-    text = text.strip()
-    if len(text) > MAX_JSON_CHARS or not _is_paired(text):
-        return None
-    return json_value(text.translate(_TO_LISTS))
-
-
-def _is_paired(text: str) -> bool:
-    """Whether brackets close those of their own kind; where all are of one kind, decoding will tell."""
-    if "(" not in text and ")" not in text:
-        return True
-    opened = []
-    for bracket in _BRACKET.findall(text):
-        if bracket in _CLOSED_BY:
-            opened.append(_CLOSED_BY[bracket])
-        elif not opened or opened.pop() != bracket:
-            return False
-    return not opened
 
 
 def number_rows(value: object, width: int) -> list[tuple[float, ...]] | None:

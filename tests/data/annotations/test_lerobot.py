@@ -240,19 +240,25 @@ def test_v3_episodes_of_one_mp4_have_their_own_pictures_and_rows(tmp_path):
 
 def test_v3_lengths_must_fit_the_rows_and_the_stretch_of_video(tmp_path):
     write_v3(tmp_path, changes={"length": [4, 3, 5]})
-    with pytest.raises(AnnotationError, match=r"episode 1: 2 rows in file-000\.parquet, the metadata say 3") as caught:
+    with pytest.raises(
+        AnnotationError, match=r"episode 1, which has 2 rows in the data and 3 in the metadata"
+    ) as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
     write_v3(tmp_path, changes={f"videos/{KEY}/to_timestamp": [0.4, 0.7, 1.1]})
-    with pytest.raises(AnnotationError, match=r"episode 1: 2 rows but 3 pictures in file-000\.mp4") as caught:
+    with pytest.raises(AnnotationError, match=r"file-000\.mp4 .*episode 1 .* 3\.0 frames, but it has 2 rows") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
 
 
 def test_v3_rows_of_an_episode_that_is_not_in_its_file(tmp_path):
     write_v3(tmp_path, changes={"episode_index": [0, 1, 7]})
-    with pytest.raises(AnnotationError, match=r"file-000\.parquet: there is no row of episode 7") as caught:
+    with pytest.raises(AnnotationError, match=r"episode 7, which has 0 rows in the data and 5") as caught:
         read(tmp_path)
+    assert caught.value.reason == "unsynchronised"
+    lerobot, root = reader(), tmp_path.resolve()
+    with pytest.raises(AnnotationError, match=r"file-000\.parquet: there is no row of episode 7") as caught:
+        lerobot.read_source(lerobot.sources(root)[-1], root)
     assert caught.value.reason == "zero length"
 
 
@@ -343,7 +349,7 @@ def test_missing_poses_are_named(tmp_path):
 
 def test_rows_and_pictures_must_be_equally_many(tmp_path):
     write_v2(tmp_path, num_pictures=4)
-    with pytest.raises(AnnotationError, match=r"episode 0: 3 rows but 4 pictures in episode_000000\.mp4") as caught:
+    with pytest.raises(AnnotationError, match=r"episode 0: 3 rows but 4 frames in episode_000000\.mp4") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
 

@@ -88,6 +88,18 @@ class TripletSampler:
                     found.append(Askable(expert_index, subject, available, negative_index))
         return found
 
+    def frame_triples(self, clip: Clip) -> int:
+        """How many distinct sets of three frames of ``clip`` can be asked about, whatever is asked."""
+        digits = clip.num_frames ** np.arange(3, dtype=np.int64)
+        found = np.empty(0, dtype=np.int64)
+        for one in self.askable(clip):
+            judged = self._judge(clip)[one.negative_index]
+            counts = _PatternCounts(judged.codes[one.expert_index, one.subject], judged.view.cases)
+            for pattern in one.patterns:
+                triples = judged.view.source_frames[counts.all(pattern)]  # [T, 3]
+                found = np.union1d(found, triples @ digits)
+        return len(found)
+
     def sample(
         self,
         clip: Clip,
@@ -186,6 +198,14 @@ class _PatternCounts:
     def any(self, pattern: Pattern) -> bool:
         """Whether there is a triplet with this pattern."""
         return any(counts.any() for counts, *_ in self._counted(pattern))
+
+    def all(self, pattern: Pattern) -> IntArray:
+        """[T, 3] all pictures (a, b, c) that have the pattern."""
+        found = [
+            np.argwhere(one_two[:, :, None] & two_three[None, :, :] & (counts > 0)[:, None, :])
+            for counts, one_two, two_three in self._counted(pattern)
+        ]
+        return np.concatenate(found)
 
     def draw(self, pattern: Pattern, generator: np.random.Generator) -> IntArray:
         """[3] pictures (a, b, c), uniform among all that have the pattern."""

@@ -21,6 +21,9 @@ from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
 from remot.motion import Attribute, Pattern
 from remot.structures import Clip
 
+#: Triplets of a split that are planned and counted before a run, and how many where planning decodes images.
+MAX_COUNTED, MAX_DECODED = 512, 32
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -114,6 +117,16 @@ class MotionContrast(Task):
     def topics(self, survey: Survey) -> tuple[str, ...]:
         """Names of the attributes that can be asked about."""
         return tuple(sorted({self._attribute(row[0]).name for row in survey}))
+
+    @property
+    def num_counted(self) -> int:
+        """Prompts that are planned and counted before a run; few where planning decodes images."""
+        decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
+        return MAX_DECODED if decodes else MAX_COUNTED
+
+    def num_frame_sets(self, clip: Clip) -> int:
+        """How many distinct sets of three frames of ``clip`` can be asked about, whatever is asked."""
+        return self.sampler.frame_triples(clip) if clip.media is not None else 0
 
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
         """Draws patterns of answers before clips, so that every answer is equally likely over the split."""

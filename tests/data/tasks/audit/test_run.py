@@ -188,7 +188,7 @@ def test_leaks_between_splits_are_found(tmp_path):
             write_clip(copy, frames, tmp_path, fps=8, source="copied", licence="none")
     data = data_from({"root": str(tmp_path), "tasks": [{"class_path": "remot.data.tasks.TemporalGrounding"}]})
     audit = audit_data(data, 4)
-    assert len(audit.duplicates) > 3
+    assert len(audit.overlap.duplicates) > 3
     assert any("the same in two splits" in fault for fault in audit.faults)
 
 
