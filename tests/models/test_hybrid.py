@@ -1,18 +1,21 @@
 """Models with layers of linear attention: right log-probabilities and gradients without sharing a prompt."""
 
+import json
 import logging
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models import FullWeights, LoRA
+from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
 from remot.models.sharing import SEPARATE
 from remot.rollout.sampling import SamplingSettings
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
 from tests.models.test_sharing import warnings_of
 from tests.rollout.test_generator import real_tokens, roll_out, talkative
-from tests.tiny import HYBRID, encode, make_batch, make_lora_policy, make_policy, random_completions
+from tests.tiny import HYBRID, encode, make_batch, make_lora_policy, make_policy, model_folder, random_completions
 
 #: Linear layers of both kinds of block, as transformers names them.
 LINEAR_ATTENTION = {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
@@ -63,6 +66,34 @@ def test_no_prompt_is_shared_and_the_reason_is_one_line(caplog):
     (said,) = warnings_of(caplog)
     assert "qwen3_5-0" in said
     assert "1 of linear_attention" in said
+
+
+@pytest.fixture(scope="module")
+def sliding(tmp_path_factory):
+    """A Qwen2.5-VL whose second layer looks back over 8 columns, a fraction of a prompt."""
+    folder = Path(shutil.copytree(model_folder("qwen2_5_vl"), tmp_path_factory.mktemp("models") / "sliding"))
+    held = json.loads((folder / "config.json").read_text())
+    held["text_config"] |= {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    held["text_config"]["layer_types"] = ["full_attention", "sliding_attention"]
+    (folder / "config.json").write_text(json.dumps(held))
+    return str(folder)
+
+
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "eager"])
+def test_a_window_counts_in_every_pass(sliding, attention, caplog):
+    """Computed plainly, whatever the kernel; transformers' eager attention with its own masks is the reference."""
+    naive = VLMPolicy(ModelSource(sliding, attention="eager"), prefix_sharing="off", with_reference=False)
+    policy, batch = VLMPolicy(ModelSource(sliding, attention=attention), with_reference=False), make_batch(2)
+    rollout = roll_out(policy, batch)
+    mask = rollout.completion_mask
+    with torch.no_grad():
+        wanted = naive_batch(naive.core, naive, batch, rollout.token_ids, mask)
+        scored = policy.completion_logprobs(encode(policy, batch), rollout.token_ids)[mask]
+        whole = make_policy("qwen2_5_vl", FullWeights())
+        assert largest_gap(naive_batch(whole.core, whole, batch, rollout.token_ids, mask), wanted) > 0.1
+    assert largest_gap(scored, wanted) < LOGPROB_TOLERANCE
+    assert largest_gap(rollout.logprobs[mask], wanted) < LOGPROB_TOLERANCE
+    assert "1 of sliding_attention" in caplog.text
 
 
 def test_sharing_that_is_asked_for_is_refused():
