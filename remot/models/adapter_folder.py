@@ -23,7 +23,7 @@ _NEUTRAL = {
     *("task_type", "auto_mapping", "revision", "peft_version", "megatron_core", "runtime_config"),
 }
 #: Values that are as good as PEFT's default; other ways to begin, such as pissa, change the base model's weights.
-_UNSET = (None, False, [], {}, "gaussian")
+_UNSET: tuple[Any, ...] = (None, False, [], {}, "gaussian")
 _PREFIX, _SUFFIXES = "base_model.model.", (".lora_A.weight", ".lora_B.weight")
 #: Names in an error message.
 _NUM_NAMED = 3
