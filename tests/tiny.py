@@ -3,6 +3,7 @@
 import atexit
 import copy
 import functools
+import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -18,6 +19,8 @@ from tests.helpers import make_question
 #: Pictures of 4 x 4 visual tokens of 16 x 16 pixels.
 SIZES = replace(MINIMAL_SIZES, patch_pixels=8, picture_pixels=64)
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
+#: A model of a layer of linear attention and one of full attention, built as Qwen3.5 is.
+HYBRID = "qwen3_5"
 
 #: Questions of different lengths; the first ones are the user's side of what the quickstart asks.
 WORDINGS = (
@@ -59,11 +62,41 @@ def model_folder(family="qwen3_vl", seed=0):
     from transformers import AutoModelForImageTextToText
 
     folder = _session_folder() / f"{family}-{seed}"
-    write_model_folder(folder, TEXTS, family=family, sizes=SIZES, seed=seed)
+    if family == HYBRID:
+        _write_hybrid(folder, seed)
+    else:
+        write_model_folder(folder, TEXTS, family=family, sizes=SIZES, seed=seed)
     model = AutoModelForImageTextToText.from_pretrained(folder)
     randomise_(model.parameters(), seed=seed)
     model.save_pretrained(folder)
     return folder
+
+
+def _write_hybrid(folder, seed):
+    """Sizes and processor of the small Qwen3-VL; two value heads share a key head."""
+    from transformers import AutoModelForImageTextToText, GenerationConfig, Qwen3_5Config
+
+    shutil.copytree(model_folder(), folder)
+    held = json.loads((folder / "config.json").read_text())
+    text, vision = dict(held["text_config"]), dict(held["vision_config"])
+    for part in (text, vision):
+        del part["model_type"]
+    del vision["deepstack_visual_indexes"]
+    text |= {
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "linear_num_key_heads": 1,
+        "linear_num_value_heads": 2,
+        "rope_parameters": text["rope_parameters"] | {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5},
+    }
+    tokens = {name: number for name, number in held.items() if name.endswith("_token_id")}
+    config = Qwen3_5Config(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config = GenerationConfig.from_pretrained(folder)
+    model.save_pretrained(folder)
 
 
 @functools.cache

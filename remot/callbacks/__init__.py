@@ -7,6 +7,7 @@ from remot.callbacks.predictions import PredictionFile
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
 from remot.callbacks.summary import RUN_KEY, RunSummary
+from remot.callbacks.weights import WeightsReport
 
 __all__ = [
     "RUN_KEY",
@@ -17,4 +18,5 @@ __all__ = [
     "PredictionFile",
     "RunSummary",
     "StepClock",
+    "WeightsReport",
 ]

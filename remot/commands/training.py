@@ -21,6 +21,7 @@ from remot.callbacks import (
     PhaseProgressBar,
     PredictionFile,
     RunSummary,
+    WeightsReport,
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
@@ -62,6 +63,7 @@ class RemotCLI(LightningCLI):
         parser.link_arguments("root", "data.root")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
         parser.link_arguments("seed_everything", "data.options.seed", compute_fn=_plain_seed)
+        parser.add_lightning_class_args(WeightsReport, "weights")
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
         parser.add_lightning_class_args(PredictionFile, "predictions")
         parser.add_lightning_class_args(CompletionSamples, "samples")

@@ -1,8 +1,11 @@
 """What is trained: all weights, low-rank adapters, or low-rank adapters on 4-bit weights."""
 
 import contextlib
+import copy
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from remot.errors import ConfigError
+from remot.models.adapter_folder import AdapterFolder
 from remot.models.anchor import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 from remot.models.loading import Precision
 from remot.models.merging import merged_adapters
@@ -17,11 +21,9 @@ from remot.models.merging import merged_adapters
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-#: Linear layers of the language model's blocks, in Qwen2.5-VL and Qwen3-VL alike.
-LANGUAGE_LINEAR_LAYERS = r"(q|k|v|o|gate|up|down)_proj"
-LANGUAGE_TARGETS = rf".*language_model.*\.{LANGUAGE_LINEAR_LAYERS}"
+#: Where the blocks of the language model and of the vision tower are.
+LANGUAGE_BLOCKS, VISION_BLOCKS = "language_model.layers", "visual.blocks"
 VISION_TOWER = r".*visual\..*"
-VISION_TARGETS = r".*visual\.blocks.*\.(qkv|proj|linear_fc1|linear_fc2|gate_proj|up_proj|down_proj)"
 
 
 class Adaptation(ABC):
@@ -41,8 +43,20 @@ class Adaptation(ABC):
         """Set ``requires_grad`` on the loaded weights."""
 
     @abstractmethod
+    def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "Adaptation":
+        """The adaptation that loads trained adapters, in their own shape if they are not trained further.
+
+        Raises:
+            ConfigError: If this adaptation cannot continue their training.
+        """
+
+    @abstractmethod
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model with adapters, or itself."""
+
+    def describe(self, model: nn.Module) -> str:  # noqa: ARG002 (there are no adapters)
+        """What is trained of ``model`` (as wrapped), in one line."""
+        return "all weights"
 
     @abstractmethod
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
@@ -75,6 +89,20 @@ class FullWeights(Adaptation):
         model.requires_grad_(requires_grad=True)
         model.model.visual.requires_grad_(requires_grad=train_vision)
 
+    def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "Adaptation":
+        """Adapters can be evaluated on top of full weights, but are no full weights to train.
+
+        Raises:
+            ConfigError: If they are to be trained.
+        """
+        if is_trained:
+            msg = (
+                f"model.policy.adaptation trains all weights, and {adapter.folder} holds adapters: set adaptation to "
+                f"LoRA with rank {adapter.rank} and alpha {adapter.alpha:g}, or merge the adapter into its base first"
+            )
+            raise ConfigError(msg)
+        return LoRA().of_adapter(adapter, is_trained=False)
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """Nothing to add."""
         return model
@@ -106,8 +134,8 @@ class LoRA(Adaptation):
         dropout: Dropout on the adapters' input while training. Anything but 0 makes the first KL differ from 0, and a
             resumed run differ from an uninterrupted one, as the noise comes from torch's global generator.
         target_modules: Regular expression over module names, or ``all-linear``; None takes every linear layer of the
-            language blocks, and those of the vision blocks too where the vision tower is trained. A frozen vision tower
-            gets no adapters in any case.
+            language blocks, those of linear attention included, and those of the vision blocks too where the vision
+            tower is trained. A frozen vision tower gets no adapters in any case.
     """
 
     reference_is_base = True
@@ -121,6 +149,28 @@ class LoRA(Adaptation):
         self.dropout = dropout
         self.target_modules = target_modules
         self._train_vision = False
+        self._adapter: AdapterFolder | None = None
+        self._has_adapters_shape = False
+
+    def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "LoRA":
+        """This adaptation, beginning with trained adapters.
+
+        Raises:
+            ConfigError: If they are to be trained and have another rank or alpha; layers are compared in :meth:`wrap`.
+        """
+        changed = copy.copy(self)
+        changed._adapter = adapter
+        if not is_trained:
+            changed._has_adapters_shape = True
+            changed.rank, changed.alpha = adapter.rank, adapter.alpha
+        for key in ("rank", "alpha"):
+            if getattr(changed, key) != getattr(adapter, key):
+                msg = (
+                    f"model.policy.adaptation: {key} {getattr(self, key)}, but the adapter {adapter.folder} has "
+                    f"{key} {getattr(adapter, key)}; training continues adapters of the same shape only"
+                )
+                raise ConfigError(msg)
+        return changed
 
     def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Freeze everything; adapters come with gradients of their own."""
@@ -128,29 +178,55 @@ class LoRA(Adaptation):
         model.requires_grad_(requires_grad=False)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Add the adapters.
+        """Add the adapters, new ones or those of a folder.
 
         Raises:
-            ConfigError: If the rank is not positive or ``target_modules`` matches no layer.
+            ConfigError: If the rank is not positive, ``target_modules`` matches no layer, or not those of the folder.
+            CheckpointError: If the folder's tensors do not fit the model.
         """
         from peft import LoraConfig, get_peft_model
 
-        default = f"({LANGUAGE_TARGETS})|({VISION_TARGETS})" if self._train_vision else LANGUAGE_TARGETS
+        targets = self._targets(model)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.target_modules or default,
-            exclude_modules=VISION_TOWER if self.target_modules and not self._train_vision else None,
+            target_modules=targets,
+            exclude_modules=VISION_TOWER if targets == self.target_modules and not self._train_vision else None,
             bias="none",
         )
         try:
             wrapped: nn.Module = get_peft_model(model, config)
         except ValueError as error:
-            chosen = self.target_modules or default
-            msg = f"adapters on {chosen!r} do not fit the model: {str(error).splitlines()[0].partition('. ')[0]}"
+            msg = f"adapters on {targets!r} do not fit the model: {str(error).splitlines()[0].partition('. ')[0]}"
             raise ConfigError(msg) from error
+        if self._adapter is not None:
+            if not self._has_adapters_shape:
+                _require_same_layers(self.adapted_layers(wrapped), self._adapter)
+            self._adapter.load_into(wrapped, TRAINED)
         return wrapped
+
+    def _targets(self, model: nn.Module) -> str | list[str]:
+        """What PEFT is to adapt: a regular expression, or the names of a folder's own layers."""
+        if self._adapter is not None and self._has_adapters_shape:
+            return sorted(self._adapter.modules)
+        if self.target_modules is not None:
+            return self.target_modules
+        blocks = (LANGUAGE_BLOCKS, VISION_BLOCKS) if self._train_vision else (LANGUAGE_BLOCKS,)
+        return "|".join(_linear_layers_of(model, prefix) for prefix in blocks)
+
+    def adapted_layers(self, model: nn.Module) -> list[str]:
+        """Names of the layers of the transformers model that have adapters; ``model`` is as wrapped."""
+        from peft.tuners.lora import LoraLayer
+
+        return [name for name, module in self.unwrap(model).named_modules() if isinstance(module, LoraLayer)]
+
+    def describe(self, model: nn.Module) -> str:
+        """Kind, rank, and how many layers of each name are adapted."""
+        layers = self.adapted_layers(model)
+        counts = Counter(name.rpartition(".")[2] for name in layers)
+        named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        return f"{type(self).__name__} of rank {self.rank} on {len(layers)} layers: {named}"
 
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """The transformers model, adapters inside."""
@@ -194,6 +270,28 @@ class LoRA(Adaptation):
     def anchor(self, model: nn.Module) -> Anchor:
         """A second set of adapters."""
         return AnchorAdapters(model)
+
+
+def _linear_layers_of(model: nn.Module, blocks: str) -> str:
+    """Regular expression for every linear layer of the model's blocks, as each family names its own."""
+    names = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and f".{blocks}." in name
+    }
+    return rf".*\.{re.escape(blocks)}\..*\.({'|'.join(sorted(names))})"
+
+
+def _require_same_layers(layers: Collection[str], adapter: AdapterFolder) -> None:
+    """Raise a ConfigError unless a configuration adapts the layers that a folder has adapters for."""
+    here, there = set(layers) - adapter.modules, adapter.modules - set(layers)
+    if here or there:
+        example = f"{min(here)} has adapters here and none there" if here else f"{min(there)} has none here"
+        msg = (
+            f"model.policy.adaptation.target_modules: the adapter {adapter.folder} has {len(adapter.modules)} layers, "
+            f"the configuration adapts {len(layers)}: {example}; train_vision decides on those of the vision tower"
+        )
+        raise ConfigError(msg)
 
 
 class QLoRA(LoRA):

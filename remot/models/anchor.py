@@ -1,7 +1,7 @@
 """A second, frozen set of the trained weights: the policy at an earlier step, for KL to be measured against.
 
-Until it is first taken it stands for the base model. It is made before weights are divided over processes, so that it
-is divided with them, and is no part of what is trained or exported.
+Until it is first taken it stands for the policy as it was loaded. It is made before weights are divided over processes,
+so that it is divided with them, and is no part of what is trained or exported.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ def frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 class Anchor(nn.Module, ABC):
-    """What can be made the reference, as long as it is not the base model.
+    """A reference policy other than the base model.
 
     Attributes:
-        step: Optimiser step at whose start it was taken, counted from 0; None as long as it is the base model.
+        step: Optimiser step at whose start it was taken, counted from 0; None as long as it is the policy as loaded.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class AnchorCopy(Anchor):
         return (self.core,)
 
     def active(self, model: nn.Module) -> "AbstractContextManager[PreTrainedModel]":  # noqa: ARG002
-        """The copy, which is the base model at first."""
+        """The copy, which is the policy as loaded at first."""
         return contextlib.nullcontext(self.core)
 
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
@@ -103,7 +103,7 @@ class AnchorAdapters(Anchor):
 
     @contextlib.contextmanager
     def active(self, model: Any) -> "Iterator[PreTrainedModel]":  # noqa: ANN401
-        """The other set in place of the trained one; an update of zero at first, which is the base model."""
+        """The other set in place of the trained one; at first a copy of it, which is zero for new adapters."""
         model.set_adapter(ANCHORED)
         try:
             yield model.get_base_model()

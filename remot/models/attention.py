@@ -146,8 +146,14 @@ def packed_attention(
 
 
 def register_kernel() -> str:
-    """Make :func:`packed_attention` known to transformers; the name to load a model with."""
-    from transformers import AttentionInterface
+    """Make :func:`packed_attention` known to transformers; the name to load a model with.
+
+    Where a pass gives no mask of its own, transformers makes the one that ``sdpa`` gets. It would make none for a
+    kernel whose masks it does not know, and layers with a sliding window would silently look back over the whole row.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
 
     AttentionInterface.register(KERNEL_NAME, packed_attention)
+    AttentionMaskInterface.register(KERNEL_NAME, sdpa_mask)
     return KERNEL_NAME

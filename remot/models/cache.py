@@ -1,12 +1,13 @@
 """A key-value cache with room for what will be generated: a decode step copies nothing that is there already."""
 
+import inspect
 from typing import TYPE_CHECKING
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
@@ -54,16 +55,16 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self.columns = columns
         self._show(self._buffers[0].shape[2])
 
-    def batch_select_indices(self, indices: "Tensor") -> None:
-        """Keep these rows, in this order; no index may be below its own place.
+    def reorder_cache(self, beam_idx: "Tensor") -> None:
+        """Keep these rows, in this order; no index may be below its own position.
 
         Rows move within the buffer, so that no second one is needed.
         """
-        for place, row in enumerate(indices.tolist()):
+        for position, row in enumerate(beam_idx.tolist()):
             for buffer in self._buffers:
-                if row != place:
-                    buffer[place].copy_(buffer[row])
-        self._buffers = [buffer[: len(indices)] for buffer in self._buffers]
+                if row != position:
+                    buffer[position].copy_(buffer[row])
+        self._buffers = [buffer[: len(beam_idx)] for buffer in self._buffers]
         self._show(self.keys.shape[2])
 
     def _show(self, columns: int) -> None:
@@ -86,8 +87,20 @@ def fix_columns(cache: "Cache", columns: "Tensor") -> None:
 
 
 def keep_rows(cache: "Cache", rows: list[int]) -> None:
-    """Keep these rows of a cache in this order; with :func:`filled_from_the_end` little is copied."""
-    cache.batch_select_indices(torch.tensor(rows))
+    """Keep these rows of a cache in this order; with :func:`filled_from_the_end` little is copied.
+
+    Every layer of transformers' caches can be reordered; those with a recurrent state have no ``batch_select_indices``.
+    """
+    cache.reorder_cache(torch.tensor(rows))
+
+
+def cache_argument(cache: "Cache", language_model: "nn.Module") -> dict[str, object]:
+    """The cache under the name that the language model's ``forward`` takes it by.
+
+    transformers 5.17 knows ``past_key_values`` only; later versions call it ``cache`` and warn of the old name.
+    """
+    takes_cache = "cache" in inspect.signature(language_model.forward).parameters
+    return {"cache" if takes_cache else "past_key_values": cache, "use_cache": True}
 
 
 def filled_from_the_end(kept: list[int]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from remot.errors import CheckpointError, ConfigError
+from remot.models.adapter_folder import AdapterFolder, read_adapter, read_record, require_same_names
 
 if TYPE_CHECKING:
     from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
+
+#: Where transformers keeps the settings of a processor.
+PROCESSOR_FILE = "processor_config.json"
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -46,7 +50,8 @@ class ModelSource:
     """Where the weights come from.
 
     Args:
-        pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache.
+        pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache. A folder of trained
+            LoRA adapters stands for its base model with these adapters: evaluation uses them, training continues them.
         dtype: Precision the weights are held in.
         attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and on a GPU FlexAttention if it
             computes the same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can
@@ -72,10 +77,38 @@ class ModelSource:
     allow_download: bool = False
 
     def resolve(self) -> str:
-        """Folder or hub name that transformers understands."""
-        if self.pretrained in EMBEDDED_MODELS:
-            return str(files("remot") / "assets" / self.pretrained)
-        return self.pretrained
+        """Folder or hub name of the base model that transformers understands, a folder by its whole path."""
+        base = self.base
+        if base in EMBEDDED_MODELS:
+            return str(files("remot") / "assets" / base)
+        return str(Path(base).resolve()) if Path(base).is_dir() else base
+
+    def adapter(self) -> AdapterFolder | None:
+        """The trained adapters that ``pretrained`` is a folder of, None if it is a whole model.
+
+        Raises:
+            CheckpointError: If the folder is damaged.
+            ConfigError: If the adapters are not plain LoRA.
+        """
+        return None if self.pretrained in EMBEDDED_MODELS else read_adapter(Path(self.pretrained))
+
+    @property
+    def base(self) -> str:
+        """``pretrained``, or the model below its adapters."""
+        adapter = self.adapter()
+        return self.pretrained if adapter is None else adapter.base
+
+    @property
+    def record_name(self) -> str:
+        """Name of the base model by which it is found from any folder."""
+        return self.base if self.base in EMBEDDED_MODELS else self.resolve()
+
+    @property
+    def _processor_source(self) -> str:
+        """The adapters' own processor where there is one, as its sizes of images are those of the training."""
+        folder = Path(self.pretrained)
+        has_own = (folder / PROCESSOR_FILE).is_file() and self.pretrained not in EMBEDDED_MODELS
+        return str(folder) if has_own else self.resolve()
 
     @property
     def _kernel(self) -> str:
@@ -102,9 +135,9 @@ class ModelSource:
         """Load model and processor.
 
         Raises:
-            CheckpointError: If they are not there, are damaged, or hold pickled weights only.
-            ConfigError: If random weights are to be quantised, which transformers cannot, or the model is of a family
-                that takes pictures in another way than Qwen's.
+            CheckpointError: If they are not there, are damaged or incomplete, or hold pickled weights only.
+            ConfigError: If random weights are to be quantised, which transformers cannot, or take adapters that were
+                trained on others, or the model is of a family that takes pictures in another way than Qwen's.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor
@@ -113,15 +146,22 @@ class ModelSource:
             msg = "random_weights cannot be quantised: save the random model to a folder, or choose LoRA"
             raise ConfigError(msg)
 
+        if self.random_weights and self.adapter() is not None:
+            msg = f"random_weights: true does not fit the adapter {self.pretrained}, which was trained on {self.base}"
+            raise ConfigError(msg)
+
         name = self.resolve()
         local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
-            processor = AutoProcessor.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
+            processor = AutoProcessor.from_pretrained(
+                self._processor_source, local_files_only=local_only, trust_remote_code=False
+            )
             model = self._load_model(name, quantization_config, local_only=local_only)
         except (OSError, ValueError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0]
+            below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
             msg = (
-                f"cannot load the model {self.pretrained!r} ({first_line}); give the folder of a downloaded model, or "
+                f"cannot load the model {self.base!r}{below} ({first_line}); give the folder of a downloaded model, or "
                 "set allow_download: true to let transformers fetch it"
             )
             raise CheckpointError(msg) from error
@@ -139,8 +179,9 @@ class ModelSource:
             config = AutoConfig.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
             model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self._kernel)
         else:
-            model = AutoModelForImageTextToText.from_pretrained(
+            model, report = AutoModelForImageTextToText.from_pretrained(
                 name,
+                output_loading_info=True,
                 dtype=dtype,
                 attn_implementation=self._kernel,
                 quantization_config=quantization_config,
@@ -148,6 +189,8 @@ class ModelSource:
                 trust_remote_code=False,
                 use_safetensors=True,
             )
+            # tied weights, and what the model's class declares as optional, are not among these
+            require_same_names(f"the weights of {name}", report["unexpected_keys"], report["missing_keys"])
         return model.eval()
 
     def _set_pixels(self, processor: "ProcessorMixin") -> None:
@@ -194,5 +237,16 @@ def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> Lo
 
 def describe_source(source: ModelSource) -> str:
     """Short name of the base model for tags and file names."""
-    name = source.pretrained if source.pretrained in EMBEDDED_MODELS else Path(source.pretrained).name
+    base = source.base
+    name = base if base in EMBEDDED_MODELS else Path(base).name
     return f"{name} (random weights)" if source.random_weights else name
+
+
+def describe_weights(source: ModelSource) -> str:
+    """The weights that a source loads, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
+    if source.adapter() is not None:
+        named = f"{describe_source(source)} + adapter {source.pretrained}"
+    else:
+        named = f"{source.pretrained} (random weights)" if source.random_weights else source.pretrained
+    step = None if source.pretrained in EMBEDDED_MODELS else read_record(Path(source.pretrained)).get("step")
+    return named if step is None else f"{named}, step {step}"

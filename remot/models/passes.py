@@ -75,12 +75,12 @@ def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "
 
     No mask is needed but the causal one: what fills a prompt up stands behind it, and nobody ever looks there.
     """
-    from remot.models.cache import roomy_cache
+    from remot.models.cache import cache_argument, roomy_cache
 
     prompts = encoded.prompts
     cache = roomy_cache(model.config.get_text_config().num_hidden_layers, room)
-    settings = {"position_ids": prompts.position_ids, "past_key_values": cache, "use_cache": True}
-    output = run_prompts(model, encoded, None, None, **settings)
+    settings = cache_argument(cache, model.model.language_model)
+    output = run_prompts(model, encoded, None, None, position_ids=prompts.position_ids, **settings)
     last = prompts.prompt_lengths - 1
     rows = torch.arange(len(last), device=last.device)
     return output.last_hidden_state[rows, last], cache
@@ -90,11 +90,13 @@ def prefilled_alone(model: "PreTrainedModel", encoded: EncodedPrompts, num_compl
     """The last hidden state [G, H] of one prompt, and transformers' own cache with a row for each completion."""
     from transformers import DynamicCache
 
+    from remot.models.cache import cache_argument, keep_rows
+
     rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
-    settings = {"position_ids": rows.position_ids, "past_key_values": cache, "use_cache": True}
+    settings = {"position_ids": rows.position_ids, **cache_argument(cache, model.model.language_model)}
     output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
-    cache.batch_repeat_interleave(num_completions)
+    keep_rows(cache, [0] * num_completions)
     return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
 
 
@@ -102,13 +104,14 @@ def next_states(
     model: "PreTrainedModel", token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache"
 ) -> Tensor:
     """Hidden states [P, G, H] after one more token of each completion; see ``VLMPolicy.decode_step``."""
+    from remot.models.cache import cache_argument
+
     embeds = model.get_input_embeddings()(token_ids)
     output = model.model.language_model(
         inputs_embeds=embeds,
         attention_mask=None if allowed is None else additive_mask(allowed[:, None], embeds.dtype),
         position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
-        past_key_values=cache,
-        use_cache=True,
+        **cache_argument(cache, model.model.language_model),
     )
     hidden: Tensor = output.last_hidden_state
     return hidden

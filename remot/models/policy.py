@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.anchor import frozen_copy
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
@@ -22,7 +23,7 @@ from remot.models.logprobs import token_logprobs
 from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.processing import process_prompts
 from remot.models.sharding import Sharding
-from remot.models.sharing import Packing, PackingChoice, PrefixSharing
+from remot.models.sharing import Packing, PackingChoice, PrefixSharing, unmasked_layers
 from remot.models.texts import PolicyTexts
 from remot.models.visual_inputs import visual_features
 from remot.structures import PromptBatch
@@ -44,10 +45,13 @@ class VLMPolicy(nn.Module):
         train_vision: Train the vision tower too. Off by default, as in the systems this library implements.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         prefix_sharing: ``on`` computes a prompt once for all its completions, ``off`` once for each; ``auto`` compares
-            the two with the first prompts and shares if they agree, which they do for the families that are tested.
+            the two with the first prompts and shares if they agree, which they do for Qwen2.5-VL and Qwen3-VL. Models
+            whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
         with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.anchor`, not the base model alone.
+        is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape,
+            whatever ``adaptation`` says.
     """
 
     def __init__(
@@ -60,17 +64,24 @@ class VLMPolicy(nn.Module):
         prefix_sharing: PrefixSharing = "auto",
         with_reference: bool = True,
         with_anchor: bool = False,
+        is_trained: bool = True,
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
         self._packing = PackingChoice()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
+        adapter = source.adapter()
+        if adapter is not None:
+            self.adaptation = self.adaptation.of_adapter(adapter, is_trained=is_trained)
         self.train_vision = train_vision
         loaded = source.load(self.adaptation.quantization_config())
         self.processor = loaded.processor
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
+        if prefix_sharing == "on" and (reason := unmasked_layers(core.config)):
+            msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
+            raise ConfigError(msg)
         if gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.adaptation.freeze(core, train_vision=train_vision)

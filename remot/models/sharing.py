@@ -1,10 +1,12 @@
 """Whether a model computes the same in packed rows as one completion at a time, found out with the first prompts.
 
 Sharing a prompt takes a model whose attention follows the mask it is given. Most do; layers that carry a state from
-token to token, or kernels that take no mask, do not, and would be wrong without a word.
+token to token, or kernels that take no mask, do not, and would silently produce wrong results. Layers of the first kind
+are known from the model's configuration, and nothing is compared then.
 """
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -18,11 +20,15 @@ from remot.processes import least_over_processes
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from remot.models.encoding import EncodedPrompts
     from remot.models.policy import VLMPolicy
 
 _LOG = logging.getLogger(__name__)
 
+#: The type of a layer, as transformers names it, that follows any mask of pairs.
+FULL_ATTENTION = "full_attention"
 #: Completions, and tokens of each, that are compared.
 PROBE_COMPLETIONS, PROBE_TOKENS = 2, 6
 #: Prompts that are compared.
@@ -60,7 +66,11 @@ class PackingChoice:
         """What this process has decided."""
         if self._own is None:
             ways = _ways_to_share(policy)
-            if policy.prefix_sharing == "auto":
+            if reason := unmasked_layers(policy.core.config):
+                name = describe_source(policy.source)
+                _LOG.warning("%s: computing each completion behind a copy of its prompt: %s", name, reason)
+                self._own = SEPARATE
+            elif policy.prefix_sharing == "auto":
                 with policy.gathered():
                     self._own = first_exact(policy, encoded, ways, describe_source(policy.source))
             else:
@@ -81,6 +91,20 @@ class PackingChoice:
             _LOG.warning("another process cannot compute with %s; going on without", own.row_mask.value)
         self._own, self._is_common = common, True
         return common
+
+
+def unmasked_layers(config: "PreTrainedConfig") -> str | None:
+    """Why a model cannot compute packed rows, from its configuration; None if that says nothing against it.
+
+    Layers of linear attention, convolution or a state space carry a state over all columns, and transformers gives them
+    no mask of pairs; layers with a sliding window have a mask of their own, which a packed row's mask would replace.
+    """
+    kinds = getattr(config.get_text_config(), "layer_types", None) or ()
+    others = Counter(kind for kind in kinds if kind != FULL_ATTENTION)
+    if not others:
+        return None
+    named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
+    return f"of its {len(kinds)} layers {named} take no mask of packed completions"
 
 
 def _ways_to_share(policy: "VLMPolicy") -> list[Packing]:

@@ -10,13 +10,14 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from lightning.pytorch.strategies import Strategy as TrainerStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
-from remot.models.loading import describe_source
+from remot.models.loading import describe_source, describe_weights
 from remot.models.policy import VLMPolicy
 from remot.processes import joined_metrics, of_all_processes
 from remot.rollout.engine import RolloutEngine
@@ -98,6 +99,7 @@ class PostTrainingModule(AnsweringModule):
         self.gradient_clip_norm = gradient_clip_norm
         self.seed = seed
         self.policy: VLMPolicy | None = None
+        self.checkpoint_step: int | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
@@ -116,15 +118,39 @@ class PostTrainingModule(AnsweringModule):
         """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
         if self.policy is not None:
             return
-        has_reference = any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
-        moves = has_reference and self.strategy.reference != "base"
-        self.policy = self.policy_settings.load(with_reference=has_reference, with_anchor=moves)
+        moves = self._has_reference and self.strategy.reference != "base"
+        is_trained = self._trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
+        self.policy = self.policy_settings.load(
+            with_reference=self._has_reference, with_anchor=moves, is_trained=is_trained
+        )
         self.divide_policy()
 
     def divide_policy(self) -> None:
         """Shard the weights if the trainer's strategy made a mesh of processes for it."""
         if self.device_mesh is not None:
             self.loaded_policy.shard(data_mesh(self.device_mesh))
+
+    @property
+    def _has_reference(self) -> bool:
+        """An objective of the strategy measures KL against another policy."""
+        return any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
+
+    def describe_weights(self) -> str:
+        """What the policy has been loaded from, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
+        if self._trainer is None or self.trainer.ckpt_path is None:
+            return describe_weights(self.policy_settings.source)
+        return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
+
+    def describe_reference(self) -> str | None:
+        """What KL is measured against, in one line; None where nothing is."""
+        if not self._has_reference:
+            return None
+        if self.strategy.reference == "base":
+            base = self.policy_settings.source.adapter() is not None
+            what = f"{self.base_model} without the adapter" if base else self.base_model
+        else:
+            what = "the policy as it is when a phase of GRPO begins"
+        return f"{what} (model.strategy.reference: {self.strategy.reference})"
 
     @property
     def base_model(self) -> str:
@@ -249,6 +275,7 @@ class PostTrainingModule(AnsweringModule):
             CheckpointError: If it was made from another base model, or its parameters are not those trained here.
         """
         facts = checkpoint.get("remot", {})
+        self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
         for name, state in facts.get("objectives", {}).items():
@@ -261,7 +288,7 @@ class PostTrainingModule(AnsweringModule):
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, is_writer=self.global_rank == 0)
+        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

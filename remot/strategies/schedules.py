@@ -7,7 +7,8 @@ from remot.errors import ConfigError
 
 Phase = Literal["SFT", "GRPO"]
 
-#: The policy that KL is measured against: the model as it was loaded, or as it was when the GRPO phase began.
+#: The policy that KL is measured against: the model without adapters, or the policy when the GRPO phase began. Full
+#: weights have no adapters, so that ``base`` is the model as it was loaded.
 KLReference = Literal["base", "phase_start"]
 
 
@@ -54,9 +55,17 @@ class SFT(Strategy):
 
 
 class GRPO(Strategy):
-    """Group-relative policy optimisation only."""
+    """Group-relative policy optimisation only.
+
+    Args:
+        reference: What KL is measured against: the ``base`` model, without the adapters that a run may have begun with,
+            or the policy as the run began with it (``phase_start``).
+    """
 
     phases = ("GRPO",)
+
+    def __init__(self, reference: KLReference = "base") -> None:
+        self.reference = reference
 
     def phase(self, step: int) -> Phase:  # noqa: ARG002
         """Always GRPO."""

@@ -27,8 +27,8 @@ class PolicySettings:
     gradient_checkpointing: bool = False
     prefix_sharing: PrefixSharing = "auto"
 
-    def load(self, *, with_reference: bool, with_anchor: bool) -> VLMPolicy:
-        """The policy; what the two say is told there."""
+    def load(self, *, with_reference: bool, with_anchor: bool, is_trained: bool = True) -> VLMPolicy:
+        """The policy; for the arguments see :class:`VLMPolicy`."""
         return VLMPolicy(
             self.source,
             self.adaptation,
@@ -37,4 +37,5 @@ class PolicySettings:
             prefix_sharing=self.prefix_sharing,
             with_reference=with_reference,
             with_anchor=with_anchor,
+            is_trained=is_trained,
         )

@@ -262,6 +262,61 @@ def test_predict_leaves_one_line_an_answer(workplace):
     assert all(answer["prompt_id"].startswith("test/") and len(answer["solution"]) == 3 for answer in answers)
 
 
+def weights_line(capsys, command, **settings):
+    capsys.readouterr()
+    remot(command, **settings)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weights: ")]
+    return line.removeprefix("weights: ")
+
+
+@pytest.mark.usefixtures("continued")
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_command_names_its_weights(command, workplace, capsys):
+    """Base model, adapter or checkpoint, and the step, whatever adaptation the configuration asks for."""
+    base = model_folder().name
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    adapter = checkpoint.parent / "adapter"
+    checkpoint = checkpoint.relative_to(workplace)
+    assert weights_line(capsys, command, ckpt_path="last") == f"{base} + checkpoint {checkpoint}, step 3"
+    apart = {"trainer.logger": "false"}
+    assert weights_line(capsys, command, **apart) == str(model_folder())
+    trained = {"model.policy.source.pretrained": adapter} | apart
+    assert weights_line(capsys, command, **trained) == f"{base} + adapter {adapter}, step 3"
+
+
+@pytest.mark.usefixtures("continued")
+def test_an_adapter_scores_what_its_run_ended_with(workplace, capsys):
+    (adapter,) = workplace.glob("runs/quickstart/*/adapter")
+    _, run = stored_run()
+    settings = {"trainer.logger": "false", "model.policy.source.pretrained": adapter}
+    remot("test", **settings)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "test/partial" in line]
+    assert float(line.split("│")[2]) == pytest.approx(run.data.metrics["eval/final/partial"], abs=1e-6)
+
+
+@pytest.mark.usefixtures("continued")
+def test_fit_continues_an_adapter_and_says_what_it_does(workplace, capsys, monkeypatch, tmp_path):
+    (adapter,) = workplace.glob("runs/quickstart/*/adapter")
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "root": workplace / "clips",
+        "trainer.logger": "false",
+        "trainer.max_steps": 1,
+        "model.policy.source.pretrained": adapter,
+    }
+    remot("fit", **settings)
+    said = capsys.readouterr().out.splitlines()
+    base = model_folder().name
+    assert f"weights: {base} + adapter {adapter}, step 3" in said
+    assert f"KL reference: {base} without the adapter (model.strategy.reference: base)" in said
+    assert any(line.startswith("trained: LoRA of rank") and "q_proj 2" in line for line in said)
+    (again,) = tmp_path.glob("runs/*/*/adapter/remot.json")
+    assert json.loads(again.read_text()) == {"base_model": str(model_folder()), "step": 1}
+    with pytest.raises(SystemExit):
+        remot("fit", **settings, **{"model.policy.adaptation.init_args.rank": 5})
+    assert "rank 5" in capsys.readouterr().err
+
+
 def test_last_is_the_newest(tmp_path):
     import os
 

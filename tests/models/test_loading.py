@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from remot.errors import CheckpointError, ConfigError
 from remot.models import FullWeights, LoRA, ModelSource, QLoRA, VLMPolicy
@@ -94,6 +95,46 @@ def test_damaged_folder_is_named(folder, damage):
     with pytest.raises(CheckpointError, match="copied") as error:
         ModelSource(str(folder)).load()
     assert "\n" not in str(error.value)
+
+
+def change_tensors(folder, change):
+    tensors = load_file(folder / WEIGHTS)
+    save_file(change(tensors), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def every_second(tensors):
+    return {name: tensor for number, (name, tensor) in enumerate(sorted(tensors.items())) if number % 2}
+
+
+def one_more(tensors):
+    return tensors | {"model.language_model.layers.7.mlp.up_proj.weight": torch.ones(3)}
+
+
+def without_norm(tensors):
+    return {name: tensor for name, tensor in tensors.items() if name != "model.language_model.norm.weight"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        (every_second, r"33 tensors are missing \(lm_head\.weight, "),
+        (without_norm, r"1 tensors are missing \(model\.language_model\.norm\.weight\)"),
+        (one_more, r"1 tensors are unknown .*layers\.7"),
+    ],
+)
+def test_weights_that_leave_a_part_random_are_refused(folder, change, fact):
+    """transformers draws what is missing at random and only warns. Without embeddings the tied head is missing, too."""
+    change_tensors(folder, change)
+    with pytest.raises(CheckpointError, match=fact) as error:
+        ModelSource(str(folder)).load()
+    assert str(folder) in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_tied_weights_are_not_missing(folder):
+    """The output head has the embeddings' weights, which stand in the file once."""
+    assert "lm_head.weight" not in load_file(folder / WEIGHTS)
+    assert ModelSource(str(folder)).load().model.lm_head.weight.abs().sum() > 0
 
 
 def test_a_model_that_takes_pictures_otherwise_is_named(monkeypatch):

@@ -1,7 +1,9 @@
 """The module in a real Lightning trainer on the CPU: what moves, what is saved, that a resumed run is the same run."""
 
 import contextlib
+import logging
 import math
+import warnings
 from functools import partial
 
 import bitsandbytes
@@ -28,7 +30,7 @@ from remot.strategies import (
 )
 from remot.strategies.objective import StepAddress
 from tests.strategies.test_grpo import FirstLetterReward
-from tests.tiny import make_batch, make_policy, model_folder, moved, snapshot
+from tests.tiny import FAMILIES, HYBRID, make_batch, make_policy, model_folder, moved, snapshot
 
 ADAMW = partial(torch.optim.AdamW, lr=0.01)
 STRATEGIES = (SFT(), GRPO(), SFTThenGRPO(sft_steps=1), AlternatingSFTGRPO(k_sft=1, k_grpo=1))
@@ -163,6 +165,20 @@ def test_every_strategy_trains(strategy, tmp_path):
     assert phases(notebook) == [strategy.phase(step) for step in range(3)]
     assert all(math.isfinite(step["train/loss"]) and step["train/grad_norm"] > 0 for step in notebook.logged)
     assert moved(module.policy, before) == {name for name in before if "lora_" in name}
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, HYBRID])
+def test_a_fit_raises_no_warning_of_what_transformers_will_remove(family, tmp_path, caplog):
+    """Whatever the suite ignores: here every FutureWarning and DeprecationWarning counts, and so does a logged one."""
+    module = make_module(AlternatingSFTGRPO(1, 1), family=family)
+    module.configure_model()  # peft's own warnings come here
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.WARNING):
+        warnings.simplefilter("always")
+        fit(module, tmp_path, max_steps=2)
+    kinds = (FutureWarning, DeprecationWarning, PendingDeprecationWarning)
+    of_transformers = [f"{one.filename}: {one.message}" for one in caught if issubclass(one.category, kinds)]
+    assert [said for said in of_transformers if "transformers" in said or "remot" in said] == []
+    assert [record.getMessage() for record in caplog.records if "deprecated" in record.getMessage()] == []
 
 
 def test_a_phase_logs_its_own_metrics_only(tmp_path):

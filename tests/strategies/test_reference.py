@@ -1,5 +1,6 @@
 """What KL is measured against, in a real trainer: the base model, or the policy at the beginning of a GRPO phase."""
 
+from dataclasses import replace
 from functools import partial
 
 import bitsandbytes
@@ -8,10 +9,11 @@ import torch
 
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, QLoRA
+from remot.models.export import save_trained
 from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, GRPOObjective, PolicySettings, SFTThenGRPO
 from tests.strategies.test_grpo import FirstLetterReward
 from tests.strategies.test_module import ADAMW, fit, is_result, make_module
-from tests.tiny import make_policy
+from tests.tiny import make_lora_policy, make_policy
 
 ADAPTATIONS = {
     "lora": (partial(LoRA, rank=2), False, ADAMW),
@@ -53,6 +55,20 @@ def test_after_sft_the_distance_begins_at_exactly_zero(kind, tmp_path):
     assert distances(notebook)[:3] == [None, None, 0.0]
     assert distances(notebook)[3] > 1e-6
     assert taken_at(notebook) == [None, None, 2, 2]
+
+
+@pytest.mark.parametrize(("reference", "begins_at_zero"), [("base", False), ("phase_start", True)])
+def test_of_a_continued_adapter_it_is_the_base_model_or_the_adapter(reference, begins_at_zero, tmp_path):
+    adapter = save_trained(make_lora_policy(), tmp_path / "adapter", step=60)
+    module = module_of(GRPO(reference=reference))
+    source = replace(module.policy_settings.source, pretrained=str(adapter))
+    module.policy_settings = replace(module.policy_settings, source=source, adaptation=LoRA(rank=3, alpha=6.0))
+    assert reference in module.describe_reference()
+    assert module.describe_weights().endswith(f"adapter {adapter}, step 60")
+    notebook, _ = fit(module, tmp_path, max_steps=2)
+    assert (distances(notebook)[0] == 0.0) is begins_at_zero
+    assert distances(notebook)[0] > 0.01 or begins_at_zero
+    assert distances(notebook)[1] > 1e-6
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])

@@ -60,6 +60,7 @@ def test_a_phase_of_no_steps_is_an_error(build, key):
     [
         (SFT(), "----------"),
         (GRPO(), "----------"),
+        (GRPO(reference="phase_start"), "0000000000"),  # the policy that the run began with
         (SFTThenGRPO(3), "---3333333"),  # by default the policy that SFT has made
         (SFTThenGRPO(3, reference="base"), "----------"),
         (AlternatingSFTGRPO(1, 3), "----------"),  # by default the base model

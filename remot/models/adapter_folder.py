@@ -1,0 +1,211 @@
+"""A folder of trained adapters, as PEFT and this library write them: checked first, then loaded."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remot.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONFIG_FILE, TENSOR_FILE = "adapter_config.json", "adapter_model.safetensors"
+#: What this library writes beside exported weights: the base model's name and the optimiser step.
+RECORD_FILE = "remot.json"
+#: Largest JSON file that is read here; PEFT's own have some kilobytes.
+MAX_JSON_BYTES = 1 << 20
+#: Keys of PEFT's configuration that this library reads, or that change no log-probability.
+_READ = {"peft_type", "base_model_name_or_path", "r", "lora_alpha"}
+_NEUTRAL = {
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "lora_dropout", "inference_mode"),
+    *("task_type", "auto_mapping", "revision", "peft_version", "megatron_core", "runtime_config"),
+}
+#: Values that are as good as PEFT's default; other ways to begin, such as pissa, change the base model's weights.
+_UNSET: tuple[Any, ...] = (None, False, [], {}, "gaussian")
+_PREFIX, _SUFFIXES = "base_model.model.", (".lora_A.weight", ".lora_B.weight")
+#: Names in an error message.
+_NUM_NAMED = 3
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """What a folder of LoRA adapters holds.
+
+    Args:
+        folder: The folder.
+        base: The model below: a name inside the package, a folder or a hub name.
+        rank: Rank r.
+        alpha: The update is scaled by alpha / rank.
+        step: Optimiser step at which it was saved, None if unknown.
+        modules: Names of the adapted layers in the transformers model.
+    """
+
+    folder: Path
+    base: str
+    rank: int
+    alpha: float
+    step: int | None
+    modules: frozenset[str]
+
+    def load_into(self, model: "nn.Module", adapter_name: str) -> None:
+        """Copy the tensors into adapters of the same layers and shapes.
+
+        Args:
+            model: PEFT's model.
+            adapter_name: Of the set of adapters.
+
+        Raises:
+            CheckpointError: If tensors are missing, unknown to the model, of another shape, or not finite.
+        """
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        wanted = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
+        held = load_file(self.folder / TENSOR_FILE)
+        require_same_names(
+            f"the tensors of the adapter {self.folder}", held.keys() - wanted.keys(), wanted.keys() - held.keys()
+        )
+        for name, tensor in held.items():
+            if tensor.shape != wanted[name].shape:
+                msg = (
+                    f"the adapter {self.folder} does not fit {self.base}: {name} has the shape {list(tensor.shape)}, "
+                    f"the model needs {list(wanted[name].shape)}"
+                )
+                raise CheckpointError(msg)
+            if not bool(tensor.isfinite().all()):
+                msg = f"the adapter {self.folder} is not usable: {name} has values that are not finite"
+                raise CheckpointError(msg)
+        set_peft_model_state_dict(model, held, adapter_name=adapter_name)
+
+
+def require_same_names(what: str, unexpected: Collection[str], missing: Collection[str]) -> None:
+    """Refuse weights that leave part of a model random, or that belong to another one.
+
+    Args:
+        what: The weights, for the message.
+        unexpected: Names that the model does not have.
+        missing: Names that only the model has.
+
+    Raises:
+        CheckpointError: If there are any.
+    """
+    kinds = [("missing", missing), ("unknown to the model", unexpected)]
+    parts = [f"{len(names)} tensors are {kind} ({_some(names)})" for kind, names in kinds if names]
+    if parts:
+        msg = f"{what} do not fit the model: {', '.join(parts)}; check that the files are complete"
+        raise CheckpointError(msg)
+
+
+def _some(names: Collection[str]) -> str:
+    named = ", ".join(name if name.isprintable() else ascii(name) for name in sorted(names)[:_NUM_NAMED])
+    return f"{named}, …" if len(names) > _NUM_NAMED else named
+
+
+def read_adapter(folder: Path) -> AdapterFolder | None:
+    """What ``folder`` says of its adapters; None if it holds none.
+
+    Raises:
+        CheckpointError: If files are damaged, missing, or not LoRA's.
+        ConfigError: If the adapters are of a kind that this library does not compute.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        return None
+    config = _read_json(folder / CONFIG_FILE)
+    if config is None:
+        msg = f"{folder / CONFIG_FILE} is no JSON object of at most {MAX_JSON_BYTES} bytes"
+        raise CheckpointError(msg)
+    _require_plain_lora(config, folder)
+    record = read_record(folder)
+    base, step = config.get("base_model_name_or_path"), record.get("step")
+    if not isinstance(base, str) or not base or not base.isprintable():
+        msg = f"{folder / CONFIG_FILE} names no base model: set base_model_name_or_path"
+        raise CheckpointError(msg)
+    return AdapterFolder(
+        folder=folder,
+        base=record.get("base_model", base),
+        rank=_number(config, "r", int, folder),
+        alpha=_number(config, "lora_alpha", (int, float), folder),
+        step=step,
+        modules=_adapted_modules(folder),
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """``base_model`` and ``step`` of :data:`RECORD_FILE` as far as they are there and sound."""
+    held = _read_json(folder / RECORD_FILE) or {}
+    record: dict[str, Any] = {}
+    base, step = held.get("base_model"), held.get("step")
+    if isinstance(base, str) and base.isprintable() and base:
+        record["base_model"] = base
+    if isinstance(step, int) and not isinstance(step, bool) and step >= 0:
+        record["step"] = step
+    return record
+
+
+def write_record(folder: Path, base_model: str, step: int) -> None:
+    """Write :data:`RECORD_FILE`."""
+    (folder / RECORD_FILE).write_text(json.dumps({"base_model": base_model, "step": step}) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if there is none, or a larger file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_BYTES + 1)
+        held = json.loads(content) if len(content) <= MAX_JSON_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def _require_plain_lora(config: Mapping[str, Any], folder: Path) -> None:
+    """W + (alpha / rank) B A of every named layer and nothing else.
+
+    PEFT's configuration grows with every version, so that what is not known here has to have PEFT's default.
+    """
+    from peft import LoraConfig
+
+    if config.get("peft_type") != "LORA":
+        msg = f"{folder} holds adapters of the type {config.get('peft_type')!r}; this library loads LORA"
+        raise ConfigError(msg)
+    defaults = LoraConfig().to_dict()
+    for key, value in config.items():
+        if key in _READ | _NEUTRAL or value in _UNSET or value == defaults.get(key):
+            continue
+        msg = f"the adapter {folder} sets {key}: {str(value)[:40]}, which this library cannot load; merge it with PEFT"
+        raise ConfigError(msg)
+
+
+def _number(config: Mapping[str, Any], key: str, kind: Any, folder: Path) -> Any:  # noqa: ANN401
+    value = config.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value < float("inf"):
+        msg = f"{folder / CONFIG_FILE}: {key} must be a positive number, got {str(value)[:40]!r}"
+        raise CheckpointError(msg)
+    return value
+
+
+def _adapted_modules(folder: Path) -> frozenset[str]:
+    """Layers by the names of the tensors: ``target_modules`` may be any regular expression, and is not evaluated."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / TENSOR_FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+    except (OSError, SafetensorError) as error:
+        msg = f"cannot read {path}: {str(error).splitlines()[0]}"
+        raise CheckpointError(msg) from error
+    found: dict[str, set[str]] = {}
+    for name in names:
+        suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), None)
+        if suffix is None or not name.startswith(_PREFIX):
+            msg = f"{path} holds {name[:80]!r}, which is no weight of LoRA on a linear layer"
+            raise CheckpointError(msg)
+        found.setdefault(name.removeprefix(_PREFIX).removesuffix(suffix), set()).add(suffix)
+    alone = [module for module, suffixes in found.items() if len(suffixes) < len(_SUFFIXES)]
+    if alone or not found:
+        msg = f"{path} is not complete: {len(alone)} of {len(found)} layers have one of two matrices ({_some(alone)})"
+        raise CheckpointError(msg)
+    return frozenset(found)

@@ -1,0 +1,128 @@
+"""Models with layers of linear attention: right log-probabilities and gradients without sharing a prompt."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from remot.errors import ConfigError
+from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
+from remot.models.sharing import SEPARATE
+from remot.rollout.sampling import SamplingSettings
+from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
+from tests.models.test_sharing import warnings_of
+from tests.rollout.test_generator import real_tokens, roll_out, talkative
+from tests.tiny import HYBRID, encode, make_batch, make_lora_policy, make_policy, model_folder, random_completions
+
+#: Linear layers of both kinds of block, as transformers names them.
+LINEAR_ATTENTION = {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
+FULL_ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+FEED_FORWARD = {"gate_proj", "up_proj", "down_proj"}
+
+KINDS = {
+    "lora": lambda **settings: make_lora_policy(HYBRID, prefix_sharing="auto", **settings),
+    "full with vision": lambda **settings: make_policy(
+        HYBRID, FullWeights(), train_vision=True, prefix_sharing="auto", **settings
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
+def test_a_pass_equals_one_row_at_a_time(kind, gradient_checkpointing):
+    """Log-probabilities and all gradients are those of the model's own forward pass over each completion."""
+    policy = KINDS[kind](gradient_checkpointing=gradient_checkpointing)
+    assert_same_as_one_row_at_a_time(policy, make_batch(3))
+
+
+@pytest.mark.parametrize("sampling", [SamplingSettings(), SamplingSettings(temperature=0.7)])
+def test_a_rollout_records_what_one_forward_pass_gives(sampling):
+    """Completions of different lengths: rows leave the recurrent state when they end."""
+    policy, batch = talkative(HYBRID, end=3.5, prefix_sharing="auto"), make_batch(3)
+    rollout = roll_out(policy, batch, num_completions=4, max_new_tokens=10, sampling=sampling)
+    assert len({len(ids) for row in range(3) for ids in real_tokens(rollout, row)}) > 2
+    with torch.no_grad():
+        mask = rollout.completion_mask
+        scored = policy.completion_logprobs(encode(policy, batch), rollout.token_ids, temperature=sampling.temperature)[
+            mask
+        ]
+        policy.logit_bias[policy.eos_token_ids[0]] = 0.0
+        plain = policy.completion_logprobs(encode(policy, batch), rollout.token_ids)[mask]
+        naive = naive_batch(policy.core, policy, batch, rollout.token_ids, mask)
+    gaps = (rollout.logprobs[mask] - scored).abs()
+    assert gaps.mean() < LOGPROB_TOLERANCE  # a state of another row, or one token late, is off by tenths
+    assert gaps.max() < 1e-3  # steps add up the state in another order, and the gated norm of a small one amplifies it
+    assert largest_gap(plain, naive) < LOGPROB_TOLERANCE
+
+
+def test_no_prompt_is_shared_and_the_reason_is_one_line(caplog):
+    policy = KINDS["lora"]()
+    with caplog.at_level(logging.WARNING):
+        assert policy.packing(encode(policy, make_batch(2))) == SEPARATE
+        assert policy.packing(encode(policy, make_batch(1))) == SEPARATE
+    (said,) = warnings_of(caplog)
+    assert "qwen3_5-0" in said
+    assert "1 of linear_attention" in said
+
+
+@pytest.fixture(scope="module")
+def sliding(tmp_path_factory):
+    """A Qwen2.5-VL whose second layer looks back over 8 columns, a fraction of a prompt."""
+    folder = Path(shutil.copytree(model_folder("qwen2_5_vl"), tmp_path_factory.mktemp("models") / "sliding"))
+    held = json.loads((folder / "config.json").read_text())
+    held["text_config"] |= {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    held["text_config"]["layer_types"] = ["full_attention", "sliding_attention"]
+    (folder / "config.json").write_text(json.dumps(held))
+    return str(folder)
+
+
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "eager"])
+def test_a_window_counts_in_every_pass(sliding, attention, caplog):
+    """Computed plainly, whatever the kernel; transformers' eager attention with its own masks is the reference."""
+    naive = VLMPolicy(ModelSource(sliding, attention="eager"), prefix_sharing="off", with_reference=False)
+    policy, batch = VLMPolicy(ModelSource(sliding, attention=attention), with_reference=False), make_batch(2)
+    rollout = roll_out(policy, batch)
+    mask = rollout.completion_mask
+    with torch.no_grad():
+        wanted = naive_batch(naive.core, naive, batch, rollout.token_ids, mask)
+        scored = policy.completion_logprobs(encode(policy, batch), rollout.token_ids)[mask]
+        whole = make_policy("qwen2_5_vl", FullWeights())
+        assert largest_gap(naive_batch(whole.core, whole, batch, rollout.token_ids, mask), wanted) > 0.1
+    assert largest_gap(scored, wanted) < LOGPROB_TOLERANCE
+    assert largest_gap(rollout.logprobs[mask], wanted) < LOGPROB_TOLERANCE
+    assert "1 of sliding_attention" in caplog.text
+
+
+def test_sharing_that_is_asked_for_is_refused():
+    """transformers gives layers of linear attention no mask of pairs: completions would silently see each other."""
+    with pytest.raises(ConfigError, match=r"prefix_sharing.*linear_attention"):
+        make_policy(HYBRID, prefix_sharing="on")
+
+
+def test_adapters_cover_every_linear_layer_of_the_blocks():
+    policy = make_policy(HYBRID, LoRA(rank=2), prefix_sharing="auto")
+    adapted = [name.split(".lora_A")[0] for name, _ in policy.core.named_modules() if name.endswith(".lora_A")]
+    blocks = policy.core.model.language_model.layers
+    for block, expected in zip(blocks, (LINEAR_ATTENTION, FULL_ATTENTION), strict=True):
+        named = {name for name, module in block.named_modules() if hasattr(module, "lora_A")}
+        assert {name.rpartition(".")[2] for name in named} == expected | FEED_FORWARD
+    assert len(adapted) == 5 + 4 + 2 * 3
+    assert not any("visual" in name for name in adapted)
+
+
+def test_four_steps_of_decoding_match_the_whole_row():
+    """The state behind the prompt is copied for each completion, never shared between them."""
+    policy, batch = KINDS["lora"](), make_batch(1)
+    completions, _ = random_completions(policy, 1, 3, 4)
+    encoded = encode(policy, batch)
+    with policy.evaluating():
+        hidden, cache = policy.prefill_alone(encoded, 3)
+        position = encoded.prompts.next_position.expand(3)
+        steps = [policy.decode_step(completions[0, :, t, None], position + t, None, cache)[:, 0] for t in range(3)]
+        states = [hidden, *steps]
+        logits = policy.logits(torch.stack(states, dim=1))  # [G, T, V]
+        stepped = torch.log_softmax(logits, -1).gather(-1, completions[0, ..., None])[..., 0]
+        assert largest_gap(stepped, policy.completion_logprobs(encoded, completions)[0]) < LOGPROB_TOLERANCE
