@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from remot.callbacks import (
     RUN_KEY,
     CompletionSamples,
+    FaultRecord,
     HeldOutEvaluation,
     InterruptCheckpoint,
     PhaseProgressBar,
@@ -204,6 +205,6 @@ def _run_cli(args: list[str]) -> None:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
-        trainer_defaults={"use_distributed_sampler": False},
+        trainer_defaults={"use_distributed_sampler": False, "callbacks": FaultRecord()},
         args=None if args == sys.argv[1:] else args,
     )
