@@ -49,7 +49,9 @@ class ShuffledFramesReward(WrapperReward):
             question = questions[rows[0]]
             shuffled = reference_of(question).counterparts
             if shuffled:
-                found = self.reward(shuffled, [question] * len(shuffled)).total.nan_to_num(0.0).tolist()
+                found = (
+                    scored_by(self.reward, shuffled, [question] * len(shuffled), None).total.nan_to_num(0.0).tolist()
+                )
                 total[rows] = torch.tensor(
                     temporal_bonus(
                         [accuracies[row] for row in rows],
