@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
@@ -142,6 +143,9 @@ class PostTrainingModule(AnsweringModule):
     def setup(self, stage: str) -> None:
         """Refuse strategies that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
+        if self.trainer.precision == "16-true":
+            msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
+            raise ConfigError(msg)
         if stage == "fit":
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
@@ -184,10 +188,14 @@ class PostTrainingModule(AnsweringModule):
             require_finite_settings(optimizer)
             if self.scheduler_factory is None:
                 return optimizer
-            return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+            scheduler = self.scheduler_factory(optimizer)
         except (ValueError, TypeError) as error:
             msg = f"model.optimizer or model.scheduler: {error}"
             raise ConfigError(msg) from error
+        if isinstance(scheduler, ReduceLROnPlateau):
+            msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
+            raise ConfigError(msg)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     # -- training ------------------------------------------------------------------------------------------------
 

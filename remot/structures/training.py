@@ -71,7 +71,8 @@ def _require_vector(name: str, value: object, dtype: torch.dtype) -> None:
         expected = f"expected numbers of at most {MAX_REWARD:g}, or NaN for not applicable"
     else:
         return
-    raise RewardError(f"{came}, {expected}", reason=UNNAMED)
+    msg = f"{came}, {expected}"
+    raise RewardError(msg, reason=UNNAMED)
 
 
 @dataclass(frozen=True, eq=False)

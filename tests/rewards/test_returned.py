@@ -29,9 +29,9 @@ class Returns(Reward):
         return self.make()
 
 
-def output(total, success=None, **more):
+def output(total):
     total = torch.as_tensor(total)
-    return RewardOutput(total, {"returns": total}, torch.zeros(len(total), dtype=torch.bool), **more)
+    return RewardOutput(total, {"returns": total}, torch.zeros(len(total), dtype=torch.bool))
 
 
 def leave():
