@@ -189,7 +189,8 @@ def scored_by(
     except SystemExit as error:
         msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
         raise RewardError(msg, reason="reward") from error
-    came = len(output.total) if isinstance(output, RewardOutput) else f"a {type(output).__name__}"
+    returned: object = output
+    came = len(output.total) if isinstance(returned, RewardOutput) else f"a {type(returned).__name__}"
     if came != len(completions):
         expected = "a RewardOutput" if isinstance(came, str) else "one number for each"
         msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}"

@@ -100,8 +100,9 @@ class RewardOutput:
 
     def __post_init__(self) -> None:
         _require_vector("total", self.total, torch.float32)
-        if not isinstance(self.parts, Mapping):
-            msg = f"parts of type {type(self.parts).__name__}, expected a mapping of names to [B] float32 tensors"
+        parts: object = self.parts
+        if not isinstance(parts, Mapping):
+            msg = f"parts of type {type(parts).__name__}, expected a mapping of names to [B] float32 tensors"
             raise RewardError(msg, reason=UNNAMED)
         terms = {f"term {k}": term for k, (_, term) in enumerate(self.weighted_terms)}
         for name, part in {**self.parts, **terms}.items():
