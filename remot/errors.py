@@ -3,6 +3,9 @@
 Everything that derives from :class:`RemotError` reaches the terminal as one sentence without a traceback.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class RemotError(Exception):
     """Base of every error that the command line prints as one sentence.
@@ -42,6 +45,25 @@ class CheckpointError(RemotError):
 
 class EngineError(RemotError):
     """A server that was asked for completions is not there, or does not answer what was asked."""
+
+
+class RewardError(RemotError, ValueError):
+    """A reward returned something else than one number for each completion."""
+
+
+class NonFiniteError(RemotError):
+    """Training ended because losses, gradients or learning rates were not finite.
+
+    Args:
+        message: The sentence.
+        record: The steps and prompts that led to it, as JSON takes them.
+        restored_step: Optimizer step of the last good state, which is in place again; None if it could not be restored.
+    """
+
+    def __init__(self, message: str, record: Mapping[str, Any], restored_step: int | None) -> None:
+        super().__init__(message, reason="not finite")
+        self.record = record
+        self.restored_step = restored_step
 
 
 def known_cause(error: BaseException | None) -> RemotError | None:

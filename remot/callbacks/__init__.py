@@ -1,6 +1,7 @@
 """Lightning callbacks: what a person sees of a run, and what the run leaves behind."""
 
 from remot.callbacks.clock import StepClock
+from remot.callbacks.faults import FaultRecord
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint
 from remot.callbacks.predictions import PredictionFile
@@ -12,6 +13,7 @@ from remot.callbacks.weights import WeightsReport
 __all__ = [
     "RUN_KEY",
     "CompletionSamples",
+    "FaultRecord",
     "HeldOutEvaluation",
     "InterruptCheckpoint",
     "PhaseProgressBar",

@@ -54,8 +54,14 @@ class RunSummary(lightning.Callback):
         for logger in mlflow_loggers(trainer.loggers):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
-    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Save once more if steps came after the last checkpoint: lightning saves at the end only what never was."""
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say why training ended early, and save once more if steps came after the last checkpoint.
+
+        Lightning saves at the end only what never was.
+        """
+        for callback in trainer.early_stopping_callbacks:
+            if reason := getattr(callback, "stopping_reason_message", None):
+                pl_module.print(f"EarlyStopping ended training at step {trainer.global_step}: {reason}")
         keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
         if keeps_last and self._saved_step not in (None, trainer.global_step):
             path, _ = checkpoint_to_write(trainer)

@@ -10,6 +10,7 @@ _IGNORED_WARNINGS = (
     ".*across ranks is zero.*",  # lightning: a run without a validation split is meant
     ".*does not have many workers.*",  # lightning: decoding three small pictures is cheap; data.num_workers says more
     ".*You are using a custom batch sampler .* for prediction.*",  # lightning: ours holds every prompt once
+    ".*ModelCheckpoint with manual optimization.*",  # lightning: a checkpoint is meant to hold the updated weights
     ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
 )

@@ -153,7 +153,9 @@ def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":
 
 
 def _records(reward: "Reward", rows: "Sequence[OfflineRow]") -> list[dict[str, Any]]:
-    output = reward([row.completion for row in rows], [row.question for row in rows])
+    from remot.rewards.base import scored_by
+
+    output = scored_by(reward, [row.completion for row in rows], [row.question for row in rows], None)
     columns = {name: part.tolist() for name, part in output.parts.items()}
     return [
         {

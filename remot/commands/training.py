@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from remot.callbacks import (
     RUN_KEY,
     CompletionSamples,
+    FaultRecord,
     HeldOutEvaluation,
     InterruptCheckpoint,
     PhaseProgressBar,
@@ -26,6 +27,7 @@ from remot.callbacks import (
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
 from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
+from remot.commands.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
 from remot.data.datamodule import MotionDataModule
@@ -38,14 +40,6 @@ RUNS_FOLDER = "runs"
 LAST = "last"
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
-#: Settings of the trainer for automatic optimisation: what leaves them off, and what there is instead.
-INSTEAD = {
-    "gradient_clip_val": ((None, 0), "model.gradient_clip_norm clips gradients"),
-    "accumulate_grad_batches": (
-        (None, 1),
-        "data.batch_size is the whole batch, model.micro_batch_prompts what is computed at once",
-    ),
-}
 
 
 class RemotCLI(LightningCLI):
@@ -84,6 +78,10 @@ class RemotCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         require_seed(config.seed_everything)
         require_time(config.trainer.max_time)
+        require_arguments(config.trainer.as_dict() if isinstance(config.trainer, Namespace) else config.trainer)
+        require_callbacks(_class_paths(config.trainer.callbacks))
+        if config.model.get("scheduler") is not None:
+            require_scheduler(config.model.scheduler.class_path)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
             _checkpoint_facts(Path(config.ckpt_path))
 
@@ -104,6 +102,13 @@ class RemotCLI(LightningCLI):
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
 
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Leave out the callbacks that were switched off, about which Lightning would complain."""
+        off = {"enable_checkpointing": ModelCheckpoint, "enable_progress_bar": ProgressBar}
+        left_out = tuple(kind for key, kind in off.items() if config.get(key) is False)
+        kept = [callback for callback in callbacks if not isinstance(callback, left_out)]
+        return super()._instantiate_trainer(config, kept)
+
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
         config = self.config[self.subcommand]
@@ -111,10 +116,6 @@ class RemotCLI(LightningCLI):
         if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
             msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
             raise ConfigError(msg)
-        for key, (off, instead) in INSTEAD.items():
-            if config.trainer.get(key) not in off:
-                msg = f"trainer.{key} is not for this module: {instead}"
-                raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
@@ -126,6 +127,11 @@ class RemotCLI(LightningCLI):
         _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
         if getattr(rank_zero_only, "rank", 0) > 0:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
+
+
+def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
+    listed = callbacks if isinstance(callbacks, list) else [] if callbacks is None else [callbacks]
+    return [str(one.class_path) for one in listed if hasattr(one, "class_path")]
 
 
 def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)
@@ -195,6 +201,10 @@ def run_training(args: list[str]) -> None:
         _run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):
+            raise
+        raise ConfigError(first_words(str(error))) from error  # EarlyStopping's metric is none of this run
 
 
 def _run_cli(args: list[str]) -> None:
@@ -206,6 +216,6 @@ def _run_cli(args: list[str]) -> None:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
-        trainer_defaults={"use_distributed_sampler": False},
+        trainer_defaults={"use_distributed_sampler": False, "callbacks": FaultRecord()},
         args=None if args == sys.argv[1:] else args,
     )

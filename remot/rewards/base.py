@@ -5,10 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
+from remot.errors import RewardError
 from remot.rewards.functional import all_right
 from remot.structures import Question, Reference, RewardOutput, reference_of
+from remot.structures.training import UNNAMED
 
 
 class Reward(ABC):
@@ -78,7 +81,7 @@ class PointwiseReward(Reward):
         answers = [parse_response(completion) for completion in completions]
         rows = [self.score(parsed, question) for parsed, question in zip(answers, questions, strict=True)]
         keys = rows[0] if rows else (self.name,)
-        parts = {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in keys}
+        parts = {key: as_column(f"part {key}", [row.get(key) for row in rows]) for key in keys}
         successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
         judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
         success = torch.tensor(successes, dtype=torch.bool)
@@ -121,8 +124,7 @@ class ReferenceReward(Reward):
             self._row(self.score(text[:MAX_COMPLETION_CHARS], reference_of(question)), keys)
             for text, question in zip(completions, questions, strict=True)
         ]
-        table = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(keys))
-        parts = {key: table[:, column] for column, key in enumerate(keys)}
+        parts = {key: as_column(f"part {key}", [row[column] for row in rows]) for column, key in enumerate(keys)}
         total = parts[self.name]
         judged = parts[self.success_part or self.name]
         # Compared as float32, so the threshold is rounded as the scores are.
@@ -130,12 +132,12 @@ class ReferenceReward(Reward):
         says_so = ~judged.isnan() & (self.success_at is not None)
         return RewardOutput(total=total, parts=parts, success=success, judged=says_so)
 
-    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float]:
+    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float | None]:
         if scored is None:
             return [math.nan] * len(keys)
         if isinstance(scored, Mapping):
-            return [scored[key] for key in keys]
-        return [scored]
+            return [scored.get(key) for key in keys]
+        return [scored, *[None] * (len(keys) - 1)]
 
 
 class WrapperReward(Reward):
@@ -169,7 +171,63 @@ class WrapperReward(Reward):
 def scored_by(
     reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
 ) -> RewardOutput:
-    """``reward`` of the completions, told of their tokens if these are known."""
-    if num_tokens is None:
-        return reward(completions, questions)
-    return reward.rate(completions, questions, num_tokens)
+    """``reward`` of the completions, with their numbers of tokens if these are known.
+
+    Raises:
+        RewardError: If the reward returns something else than one number for each completion; names its class.
+    """
+    name = f"the reward {name_of(reward)}"
+    try:
+        output = (
+            reward(completions, questions) if num_tokens is None else reward.rate(completions, questions, num_tokens)
+        )
+    except RewardError as error:
+        if error.reason != UNNAMED:
+            raise
+        msg = f"{name} returned {error}"
+        raise RewardError(msg, reason="reward") from error
+    except SystemExit as error:
+        msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
+        raise RewardError(msg, reason="reward") from error
+    returned: object = output
+    came = len(output.total) if isinstance(returned, RewardOutput) else f"a {type(returned).__name__}"
+    if came != len(completions):
+        expected = "a RewardOutput" if isinstance(came, str) else "one number for each"
+        msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}"
+        raise RewardError(msg, reason="reward")
+    return output
+
+
+def name_of(reward: Reward) -> str:
+    """Where its class is defined."""
+    return f"{type(reward).__module__}.{type(reward).__qualname__}"
+
+
+def as_column(name: str, values: Sequence[object]) -> Tensor:
+    """[B] float32 of plain numbers.
+
+    Raises:
+        RewardError: Naming the first value that is none.
+    """
+    for row, value in enumerate(values):
+        if not isinstance(value, int | float):
+            msg = f"{name} {value!r:.40} of type {type(value).__name__} for completion {row}, expected a number"
+            raise RewardError(msg, reason=UNNAMED)
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def require_applicable(reward: Reward, totals: Tensor) -> None:
+    """Refuse a step that no completion has a reward in.
+
+    Args:
+        reward: What completions were scored with.
+        totals: Of any shape, NaN for "not applicable".
+
+    Raises:
+        RewardError: If all are NaN.
+    """
+    if totals.numel() and bool(totals.isnan().all()):
+        msg = (
+            f"the reward {name_of(reward)} returned NaN, not applicable, for all {totals.numel()} completions of a step"
+        )
+        raise RewardError(msg, reason="reward")

@@ -6,14 +6,14 @@ import torch
 
 from remot.errors import ConfigError
 from remot.rewards.accuracy import AccuracyReward
-from remot.rewards.base import Reward
+from remot.rewards.base import Reward, WrapperReward, scored_by
 from remot.rewards.conciseness import ConcisenessReward
 from remot.rewards.format import FormatReward
 from remot.rewards.logic import LogicReward
 from remot.structures import Question, RewardOutput
 
 
-class CompositeReward(Reward):
+class CompositeReward(WrapperReward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
     A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
@@ -38,15 +38,12 @@ class CompositeReward(Reward):
         self.rewards = rewards
         self.weights = weights
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
-        """Score a flat list of B completions; see :meth:`Reward.__call__`."""
-        return self._sum([reward(completions, questions) for reward in self.rewards], len(completions))
-
-    def rate(
-        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
-        """As :meth:`__call__`, with the number of tokens for the terms that look at it."""
-        return self._sum([reward.rate(completions, questions, num_tokens) for reward in self.rewards], len(completions))
+        """Score a flat list of B completions; see :meth:`Reward.__call__`."""
+        outputs = [scored_by(reward, completions, questions, num_tokens) for reward in self.rewards]
+        return self._sum(outputs, len(completions))
 
     def _sum(self, outputs: Sequence[RewardOutput], num_completions: int) -> RewardOutput:
         total = torch.zeros(num_completions)

@@ -49,7 +49,7 @@ class ShuffledFramesReward(WrapperReward):
             question = questions[rows[0]]
             shuffled = reference_of(question).counterparts
             if shuffled:
-                found = self.reward(shuffled, [question] * len(shuffled)).total.nan_to_num(0.0)
+                found = scored_by(self.reward, shuffled, [question] * len(shuffled), None).total.nan_to_num(0.0)
                 total[rows] = temporal_bonus(
                     accuracies[rows], found, ratio=self.ratio, bonus=self.bonus, min_accuracy=self.min_accuracy
                 )

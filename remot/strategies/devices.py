@@ -1,5 +1,6 @@
 """What a training step has to know of the wrapper that Lightning's strategy has put around the module."""
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -53,6 +54,8 @@ def clip_gradients(
 ) -> dict[str, float]:
     """Scale gradients so that their norm over all processes' shards is at most ``limit``.
 
+    They stay as they are where the norm is not finite: all of them would become NaN, and hide which of them is.
+
     Args:
         wrapper: What the strategy made of the module.
         parameters: What is trained.
@@ -65,8 +68,12 @@ def clip_gradients(
     """
     if is_deepspeed(wrapper):
         return {}
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit * scale)
-    return {"grad_norm": float(norm.full_tensor() if isinstance(norm, DTensor) else norm) / scale}
+    parameters = list(parameters)
+    total = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
+    if math.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit * scale, total)
+    return {"grad_norm": norm / scale}
 
 
 def data_mesh(mesh: DeviceMesh) -> DeviceMesh:

@@ -11,6 +11,7 @@ from torch import Tensor
 from remot.models.encoding import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
+from remot.rewards.base import scored_by
 from remot.rollout.engine import RolloutEngine
 from remot.rollout.external import ExternalEngine, external_rollout
 from remot.rollout.generator import RolloutAddress, generate
@@ -144,7 +145,7 @@ def _questions(
 def _scores(rollout: Rollout, questions: Sequence[Question], settings: DrawSettings) -> RewardOutput:
     texts = [text for group in rollout.texts for text in group]
     repeated = [question for question in questions for _ in range(settings.num_completions)]
-    return settings.reward.rate(texts, repeated, rollout.num_tokens.flatten().tolist())
+    return scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
 
 
 def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from remot.processes import is_distributed
@@ -34,13 +35,21 @@ class GradientAccumulator:
             clear()
             return _backward_passes(prepared, micro_batch_prompts, backward)
 
-        size = min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
+        size = self._size(prepared)
         if is_distributed():  # the others would wait for backward passes that one process makes twice
             return attempt(size)
         totals, used = halving(attempt, size, "training on")
         if used < size:
             self.most_micro_batch_prompts = used
         return totals
+
+    @torch.no_grad()
+    def loss_without_gradient(self, prepared: PreparedStep) -> float:
+        """The loss with the weights as they are now."""
+        return sum(float(output.loss) for output in prepared.micro_losses(self._size(prepared)))
+
+    def _size(self, prepared: PreparedStep) -> int:
+        return min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
 
 
 def _backward_passes(prepared: PreparedStep, micro_batch_prompts: int, backward: Backward) -> dict[str, float]:

@@ -18,6 +18,7 @@ from remot.losses import (
 )
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
+from remot.rewards.base import require_applicable
 from remot.rollout.external import ExternalEngine
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.counterparts import Counterpart
@@ -134,6 +135,7 @@ class GRPOObjective(Objective):
 
         Raises:
             ConfigError: If prompts are to be drawn again and there is nowhere to get them.
+            RewardError: If the reward returns something else than one number for each completion, or NaN for all.
         """
         settings = DrawSettings(
             self.num_completions,
@@ -148,6 +150,7 @@ class GRPOObjective(Objective):
             self.engine.hand_over(policy, address.step)
         with policy.gathered():
             first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
+            require_applicable(self.scorer, first.rewards)
             if self.counterparts is not None:
                 self.counterparts.observe(first.questions, first.rollout.texts)
             selection = self._select(policy, first, address, settings)

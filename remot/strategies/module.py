@@ -1,5 +1,6 @@
 """The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +14,10 @@ from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from remot.errors import ConfigError
+from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
 from remot.models.loading import describe_source, describe_weights
@@ -30,15 +33,29 @@ from remot.strategies.devices import (
     backward_context,
     clip_gradients,
     data_mesh,
+    is_deepspeed,
     loss_scale,
+)
+from remot.strategies.finite import (
+    Faults,
+    SkippedStep,
+    StateSnapshot,
+    TrainedBatch,
+    gradient_fault,
+    num_bytes,
+    rate_fault,
 )
 from remot.strategies.gradients import GradientAccumulator
 from remot.strategies.grpo import GRPOObjective
-from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
 from remot.structures import PromptBatch
+
+#: Bytes of trained weights in one process up to which the state before the last update is kept in memory: adapters, and
+#: small models. What an optimizer keeps of them comes on top, twice as much for Adam.
+MAX_KEPT_BYTES = 2**30
 
 
 class PostTrainingModule(AnsweringModule):
@@ -47,6 +64,10 @@ class PostTrainingModule(AnsweringModule):
     One training step is one batch of prompts: everything without gradient is done once, then the optimiser makes one
     or more updates over micro-batches that never split a group. The optimiser step names the randomness, so a run
     that continues from a checkpoint does what it would have done.
+
+    A step whose loss, gradient or learning rate is not finite, in any process, updates nothing: weights and optimizer
+    state stay, the step number and the learning-rate schedule go on. A checkpoint is written only of a state whose own
+    forward pass gave a finite loss; the last batch is computed once more, without gradient, when one is due.
 
     Args:
         policy: What is loaded and what of it is trained.
@@ -59,6 +80,7 @@ class PostTrainingModule(AnsweringModule):
             what fits into the memory that is free on a GPU, and 4 elsewhere.
         rollout: How completions are decoded, in training and evaluation; changes speed and memory, never completions.
         gradient_clip_norm: Largest gradient norm; 0 is off.
+        max_skipped_in_a_row: So many steps in a row that are not finite end the run with a ``NonFiniteError``.
         evaluation: How validate, test and predict decode.
         seed: Names the rollout noise. The command line sets it from ``seed_everything``.
     """
@@ -74,6 +96,7 @@ class PostTrainingModule(AnsweringModule):
         micro_batch_prompts: MicroBatchPrompts = 4,
         rollout: RolloutSettings | None = None,
         gradient_clip_norm: float = 1.0,
+        max_skipped_in_a_row: int = 3,
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
@@ -84,6 +107,12 @@ class PostTrainingModule(AnsweringModule):
         super().__init__(evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
+            raise ConfigError(msg)
+        if not 0 <= gradient_clip_norm < math.inf:  # nor NaN
+            msg = f"gradient_clip_norm is the largest gradient norm, or 0 for no clipping, got {gradient_clip_norm}"
+            raise ConfigError(msg)
+        if max_skipped_in_a_row < 1:
+            msg = f"max_skipped_in_a_row is at least 1, got {max_skipped_in_a_row}"
             raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
@@ -104,12 +133,21 @@ class PostTrainingModule(AnsweringModule):
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
+        self._faults = Faults(max_skipped_in_a_row)
+        self._loss_fault = ""  # of this process's last backward pass
+        self._fault = ""  # of the last update, in any process
+        self._scaler_skips = False  # the last update overflows in mixed float16, which its scaler answers itself
+        self._trained: TrainedBatch | None = None  # whose updated weights have not been verified yet
+        self._last_good: StateSnapshot | None = None
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Refuse strategies that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
+        if self.trainer.precision == "16-true":
+            msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
+            raise ConfigError(msg)
         if stage == "fit":
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
@@ -173,12 +211,17 @@ class PostTrainingModule(AnsweringModule):
         """
         try:
             optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
+            require_finite_settings(optimizer)
             if self.scheduler_factory is None:
                 return optimizer
-            return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+            scheduler = self.scheduler_factory(optimizer)
         except (ValueError, TypeError) as error:
             msg = f"model.optimizer or model.scheduler: {error}"
             raise ConfigError(msg) from error
+        if isinstance(scheduler, ReduceLROnPlateau):
+            msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
+            raise ConfigError(msg)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -196,17 +239,22 @@ class PostTrainingModule(AnsweringModule):
         metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics
+        trained = TrainedBatch(phase, batch, prepared)
         for _ in range(prepared.num_updates):
-            metrics |= self._update(prepared)
-            if self.strategy.phase(self.global_step) != phase:  # or updates of one phase would pass over another
+            metrics |= self._update(trained)
+            # A fault would come again, as nothing has moved; and updates of one phase must not pass over another.
+            if self._fault or self.strategy.phase(self.global_step) != phase:
                 break
-        metrics |= prepared.late_metrics()
+        self._count_fault(trained)
+        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._faults.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
         self._report(
             phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
         )
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
+        if self._faults.is_over:
+            raise self._given_up(self._faults.in_a_row)
 
     def _move_reference(self, step: int) -> dict[str, float]:
         """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
@@ -217,17 +265,101 @@ class PostTrainingModule(AnsweringModule):
             anchor.take(self.loaded_policy.model, step)
         return {"reference_step": float(anchor.step or 0)}
 
-    def _update(self, prepared: PreparedStep) -> dict[str, float]:
+    def _update(self, trained: TrainedBatch) -> dict[str, float]:
         optimizer = self.optimizers()
-        totals = self._accumulate(prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
+        totals = self._accumulate(trained.prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scale = loss_scale(self.trainer.precision_plugin)
         totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
+        self._loss_fault = "" if math.isfinite(totals["loss"]) else f"the loss is {totals['loss']}"
+        if is_deepspeed(self.trainer.model) and any(of_all_processes(self._loss_fault)):
+            raise self._given_up([self._skipped(self.global_step, trained, self._loss_fault)])  # it keeps gradients
+        self._scaler_skips = scale > 1 and not self._loss_fault and not math.isfinite(totals.get("grad_norm", 0.0))
         optimizer.step()  # type: ignore[union-attr]
+        if not self._fault:
+            self._trained = trained
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Look at gradients as the optimizer will, after callbacks: one that is not finite updates nothing, anywhere.
+
+        Optimizers leave parameters without a gradient alone, their own state included.
+        """
+        named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
+        gradient = "" if self._scaler_skips else gradient_fault(named)
+        faults = of_all_processes((self._loss_fault, gradient or rate_fault(optimizer)))
+        if not any(loss for loss, _ in faults):
+            self._trained = None  # the forward pass was finite: the weights are good as they are before this update
+            self._keep_last_good(optimizer)
+        self._fault = next((fault for both in faults for fault in both if fault), "")
+        if self._fault:
+            for _, parameter in named:
+                parameter.grad = None
+
+    def _keep_last_good(self, optimizer: Optimizer) -> None:
+        parameters = self.loaded_policy.trainable_parameters()
+        if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
+            return
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        self._last_good = StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+
+    def _count_fault(self, trained: TrainedBatch) -> None:
+        """Count and report the step if it was skipped."""
+        if not self._fault:
+            self._faults.in_a_row.clear()
+            return
+        skipped = self._skipped(self.global_step - 1, trained, self._fault)
+        self._faults.add(skipped)
+        count = f"{len(self._faults.in_a_row)} in a row, {self._faults.num_skipped} in all"
+        self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}")
+
+    def _skipped(self, step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
+        prompts = [prompt for held in of_all_processes(trained.prompts()) for prompt in held]
+        return SkippedStep(step, trained.phase, reason, prompts)
+
+    def require_finite_state(self) -> None:
+        """Compute the loss of the last batch with the weights as they are now, unless that has been done.
+
+        All processes call it together.
+
+        Raises:
+            NonFiniteError: If it is not finite; the state before the last update is in place again if it was kept.
+        """
+        trained = self._trained
+        if trained is None:
+            return
+        with self.trainer.precision_plugin.train_step_context():
+            loss = self._accumulate.loss_without_gradient(trained.prepared)
+        losses = [one for one in of_all_processes(loss) if not math.isfinite(one)]
+        if losses:
+            reason = f"the loss is {losses[0]} after the last update"
+            raise self._given_up([self._skipped(self.global_step, trained, reason)])
+        self._trained = None
+
+    def _given_up(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
+        """Go back to the last good state, and what to tell of it."""
+        last, restored_step = skipped[-1], None
+        if self._trained is None:
+            restored_step = self.global_step  # no update is in doubt
+        elif self._last_good is not None:
+            self._last_good.restore()
+            restored_step, self._trained = self._last_good.step, None
+            progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+            undone = progress.total.completed - restored_step
+            for counts in (progress.total, progress.current):
+                counts.completed -= undone
+                counts.ready = counts.completed
+        in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
+        rates = sorted({float(group["lr"]) for one in self.trainer.optimizers for group in one.param_groups})
+        msg = (
+            f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
+            f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
+        )
+        record = {"reason": msg, "seed": self.seed, "steps": [one.record() for one in skipped]}
+        return NonFiniteError(msg, record, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
         with backward_context(self.trainer.model, is_last=is_last):
@@ -252,7 +384,12 @@ class PostTrainingModule(AnsweringModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model."""
+        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model.
+
+        Raises:
+            NonFiniteError: If the weights give a loss that is not finite; then nothing is written.
+        """
+        self.require_finite_state()
         shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         kept = set(shapes)
@@ -286,9 +423,26 @@ class PostTrainingModule(AnsweringModule):
     def _trained_shapes(self) -> dict[str, list[int]]:
         return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})
 
+    def on_train_end(self) -> None:
+        """Look at the weights of the last update, before they are evaluated and exported."""
+        self.require_finite_state()
+
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
         return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
+
+
+def require_finite_settings(optimizer: Optimizer) -> None:
+    """Refuse an optimizer with a setting that is NaN or infinite; PyTorch's own checks let some through.
+
+    Raises:
+        ConfigError: Naming the setting.
+    """
+    for name, value in (pair for group in optimizer.param_groups for pair in group.items() if pair[0] != "params"):
+        for number in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                msg = f"model.optimizer: {name} is {number}, give a finite number"
+                raise ConfigError(msg)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

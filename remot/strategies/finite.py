@@ -1,0 +1,196 @@
+"""Steps whose loss or gradient is not finite: how they are found, counted, and what state is kept from before them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from remot.strategies.objective import PreparedStep
+from remot.structures import PromptBatch, Question
+
+#: Prompts named in an error message.
+MAX_NAMED_PROMPTS = 4
+
+
+def gradient_fault(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
+    """The parameters whose gradients hold NaN or infinity, in words; "" if there are none.
+
+    Args:
+        named_parameters: What is trained; parameters without a gradient are left out.
+    """
+    held = [(name, _local(parameter.grad)) for name, parameter in named_parameters if parameter.grad is not None]
+    if not held:
+        return ""
+    norm = torch.nn.utils.get_total_norm([gradient for _, gradient in held])  # one pass, NaN if any is
+    if bool(norm.isfinite()):
+        return ""
+    bad = [name for name, gradient in held if not bool(gradient.isfinite().all())]
+    if not bad:
+        return f"the gradient norm is {float(norm)}"
+    return f"the gradient of {bad[0]} is not finite ({len(bad)} of {len(held)} parameters)"
+
+
+def rate_fault(optimizer: Optimizer) -> str:
+    """The learning rate if it is not finite, in words."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
+    return next((f"the learning rate is {rate}" for rate in rates if not math.isfinite(rate)), "")
+
+
+@dataclass(frozen=True)
+class TrainedBatch:
+    """The batch whose loss the weights were updated by last.
+
+    Args:
+        phase: SFT or GRPO.
+        batch: Its prompts.
+        prepared: Its losses, which can be computed again.
+    """
+
+    phase: str
+    batch: PromptBatch
+    prepared: PreparedStep
+
+    def prompts(self) -> list[dict[str, Any]]:
+        """What identifies and shows each prompt, with its completions if any were sampled, as JSON takes it."""
+        completions = {sample.prompt_index: list(sample.completions) for sample in self.prepared.samples}
+        return [
+            {**_prompt_record(question, clip_id), "completions": completions.get(row, [])}
+            for row, (question, clip_id) in enumerate(zip(self.batch.questions, self.batch.clip_ids, strict=True))
+        ]
+
+
+def _prompt_record(question: Question, clip_id: str) -> dict[str, Any]:
+    return {
+        "prompt_id": question.prompt_id,
+        "clip_id": clip_id,
+        "text": question.text,
+        "response": question.response,
+    }
+
+
+@dataclass(frozen=True)
+class SkippedStep:
+    """A step at which nothing was updated.
+
+    Args:
+        step: Optimizer step, counted from 0.
+        phase: SFT or GRPO.
+        reason: What was not finite.
+        prompts: Of all processes; see :meth:`TrainedBatch.prompts`.
+    """
+
+    step: int
+    phase: str
+    reason: str
+    prompts: Sequence[Mapping[str, Any]]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"step": self.step, "phase": self.phase, "reason": self.reason, "prompts": list(self.prompts)}
+
+    def named_prompts(self) -> str:
+        """The first prompt ids, and how many others there are."""
+        names = [str(prompt["prompt_id"]) for prompt in self.prompts]
+        others = len(names) - MAX_NAMED_PROMPTS
+        return ", ".join(names[:MAX_NAMED_PROMPTS]) + (f" and {others} others" if others > 0 else "")
+
+
+@dataclass(eq=False)
+class Faults:
+    """Counts skipped steps.
+
+    Args:
+        limit: This many in a row end the run.
+    """
+
+    limit: int
+    num_skipped: int = 0
+    in_a_row: list[SkippedStep] = field(default_factory=list)
+
+    def add(self, skipped: SkippedStep) -> None:
+        """One more step was skipped."""
+        self.in_a_row.append(skipped)
+        self.num_skipped += 1
+
+    @property
+    def is_over(self) -> bool:
+        """True if the run has to end."""
+        return len(self.in_a_row) >= self.limit
+
+
+class StateSnapshot:
+    """Copies of the weights that are trained and of the optimizer's state, taken before an update.
+
+    The copies lie on the CPU, so that they take no memory of a GPU. Of sharded weights each process copies its part.
+
+    Args:
+        step: Optimizer step, the number of updates made so far.
+        parameters: What is trained.
+        optimizer: Its optimizer.
+        schedulers: Learning-rate schedules.
+    """
+
+    def __init__(
+        self, step: int, parameters: Sequence[nn.Parameter], optimizer: Optimizer, schedulers: Sequence[Any]
+    ) -> None:
+        self.step = step
+        self._parameters, self._optimizer, self._schedulers = parameters, optimizer, schedulers
+        self._weights = [_copied(parameter.detach()) for parameter in parameters]
+        self._states = [_copied(optimizer.state[p]) if p in optimizer.state else None for p in parameters]
+        self._groups = [_copied(_settings(group)) for group in optimizer.param_groups]
+        self._schedules = [_copied(scheduler.state_dict()) for scheduler in schedulers]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        for parameter, weight, state in zip(self._parameters, self._weights, self._states, strict=True):
+            _local(parameter.detach()).copy_(weight)
+            if state is None:
+                self._optimizer.state.pop(parameter, None)
+            else:
+                _put_back(self._optimizer.state[parameter], state)
+        for group, settings in zip(self._optimizer.param_groups, self._groups, strict=True):
+            group.update(settings)
+        for scheduler, state in zip(self._schedulers, self._schedules, strict=True):
+            scheduler.load_state_dict(state)
+
+
+def num_bytes(parameters: Iterable[nn.Parameter]) -> int:
+    """Memory of this process's parts of the parameters."""
+    local = (_local(parameter.detach()) for parameter in parameters)
+    return sum(tensor.numel() * tensor.element_size() for tensor in local)
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep what they like)
+    if isinstance(value, Tensor):
+        return _local(value.detach()).to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(held) for key, held in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(held) for held in value)
+    return value
+
+
+def _put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
+    """Copy into the tensors that are there, whose devices and sharding stay as they are."""
+    for name in set(state) - set(kept):
+        del state[name]
+    for name, value in kept.items():
+        if isinstance(value, Tensor) and isinstance(state.get(name), Tensor):
+            _local(state[name]).copy_(value)
+        else:
+            state[name] = value
