@@ -16,6 +16,7 @@ import numpy as np
 
 from remot.data.annotations.colmap_model import CAMERA_MODELS, ModelImage, pinhole_of, unknown_model
 from remot.errors import AnnotationError
+from remot.files import open_regular
 from remot.structures import FloatArray
 
 #: Longest file that is read; the points are skipped, so that only cameras and poses take memory.
@@ -95,7 +96,7 @@ def _opened(file: Path) -> Iterator[_Cursor]:
         if size == 0:
             yield _Cursor(file, b"")
             return
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(file, data)
     except OSError as error:
         msg = f"{file}: cannot be read ({error})"

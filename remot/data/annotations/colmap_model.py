@@ -8,6 +8,7 @@ import numpy as np
 from remot.data.annotations.base import read_text
 from remot.data.annotations.folders import numbers_in, table_rows
 from remot.errors import AnnotationError
+from remot.files import lines_of
 from remot.structures import FloatArray
 
 #: Camera models by number: name, number of parameters, and how many of these are focal lengths. The focal lengths come
@@ -96,7 +97,7 @@ def read_images_text(file: Path) -> list[ModelImage]:
     Raises:
         AnnotationError: Naming the line that does not fit.
     """
-    lines = [(k, line) for k, line in enumerate(read_text(file).splitlines(), start=1) if not line.startswith("#")]
+    lines = [(k, line) for k, line in enumerate(lines_of(read_text(file)), start=1) if not line.startswith("#")]
     while lines and not lines[0][1].strip():
         lines.pop(0)
     found = []

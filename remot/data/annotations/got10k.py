@@ -21,6 +21,7 @@ from remot.data.annotations.number_rows import read_number_rows, require_xyxy, w
 from remot.data.annotations.still_cameras import StillCameras
 from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section
 from remot.errors import AnnotationError, ConfigError
+from remot.files import find_files
 from remot.structures import Clip, FloatArray, ObjectTrack
 
 #: ``cover.label`` counts visible eighths.
@@ -135,7 +136,7 @@ class GOT10kListReader(AnnotationReader):
         Raises:
             AnnotationError: If there is none, or a file is no JSON list.
         """
-        found = sorted(root.rglob(self.pattern))
+        found = find_files(root, self.pattern)
         if not found:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the list"
             raise AnnotationError(msg, reason="missing")

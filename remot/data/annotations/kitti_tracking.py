@@ -15,6 +15,7 @@ from remot.data.annotations.notices import listed
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
 from remot.data.annotations.tracked import TrackedReader, pictures_in
 from remot.errors import AnnotationError, ConfigError
+from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
 
 _logger = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ def read_labels(file: Path, num_frames: int) -> Labels:
         AnnotationError: Naming the file, the row and what does not fit.
     """
     numbers, classes, has_unlabelled = [], [], False
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
         words = line.split()
         if len(words) > 2 and words[2] == "DontCare":
             has_unlabelled = True

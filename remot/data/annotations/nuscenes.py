@@ -21,6 +21,7 @@ from remot.data.annotations.json_rows import json_rows
 from remot.data.annotations.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
 from remot.data.annotations.sequences import SequenceReader
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray
 
 MICROSECONDS = 1e-6
@@ -90,7 +91,7 @@ class NuScenesReader(SequenceReader):
         Raises:
             AnnotationError: If there is no such folder, or a table cannot be read.
         """
-        folders = sorted(file.parent for file in root.rglob("v1.0-*/scene.json"))
+        folders = sorted(file.parent for file in find_files(root, "v1.0-*/scene.json"))
         if not folders:
             msg = f"{root}: no v1.0-*/scene.json found, give the folder that holds the tables and samples"
             raise AnnotationError(msg, reason="missing")

@@ -18,13 +18,14 @@ from remot.data.annotations.base import ClipSource
 from remot.data.annotations.folders import (
     check_fps,
     number_matrix,
-    picture_names,
     pictures_at,
     sequence_id,
 )
 from remot.data.annotations.poses import is_rigid, pinhole
 from remot.data.annotations.sequences import SequenceReader, sources_of
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
+from remot.files import files_in, find_files
 from remot.structures import CameraTrack, Clip, FloatArray
 
 OnBadPose = Literal["raise", "drop"]
@@ -111,7 +112,7 @@ class SevenScenesReader(_NumberedReader):
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with pose files."""
         wanted = "frame-*.pose.txt"
-        return sources_of(root, (file.parent for file in root.rglob(wanted)), wanted)
+        return sources_of(root, (file.parent for file in find_files(root, wanted)), wanted)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one folder.
@@ -123,7 +124,8 @@ class SevenScenesReader(_NumberedReader):
         return self._clip(sequence.file, root, "seven_scenes", scene, self.intrinsics)
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {name.split(".")[0]: name for name in picture_names(folder) if ".color." in name}
+        names = (path.name for path in files_in(folder, PICTURE_SUFFIXES))
+        pictures = {name.split(".")[0]: name for name in names if ".color." in name}
         found = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
@@ -169,8 +171,8 @@ class ScanNetReader(_NumberedReader):
         return super()._may_drop(pose) or not np.isfinite(pose[:3]).any()
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {Path(name).stem: name for name in picture_names(folder / "color")}
-        files = sorted((folder / "pose").glob("*.txt"))
+        pictures = {path.stem: path.name for path in files_in(folder / "color", PICTURE_SUFFIXES)}
+        files = files_in(folder / "pose", (".txt",))
         return {
             _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files
         }

@@ -14,6 +14,7 @@ from remot.data.annotations.notices import Notices
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
+from remot.files import files_in, find_files, in_number_order
 from remot.structures import Clip, FloatArray
 
 #: Names that become part of a path.
@@ -51,7 +52,7 @@ class TrackedReader(AnnotationReader):
 
     def files(self, root: Path) -> list[Path]:
         """The files that each describe one sequence, in order."""
-        return sorted(root.rglob(self.pattern))
+        return find_files(root, self.pattern)
 
     def sources(self, root: Path) -> list[ClipSource]:
         """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself.
@@ -84,16 +85,17 @@ class TrackedReader(AnnotationReader):
 
 
 def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
-    """The pictures of ``folder`` beside ``file`` in the order of their names.
+    """The pictures of ``folder`` beside ``file`` in the order of their numbers.
 
     Raises:
-        AnnotationError: If there is none, or one leads outside ``root``.
+        AnnotationError: If there is none, the order of two is not clear, or one leads outside ``root``.
     """
     directory = media_inside(file, root, folder)
     if not directory.is_dir():
         msg = f"{file}: {folder!r:.80} is no folder of pictures, put the pictures there"
         raise AnnotationError(msg, reason="missing media")
-    found = sorted(path for path in directory.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    names = (path.name for path in files_in(directory, PICTURE_SUFFIXES))
+    found = [directory / name for name in in_number_order(str(directory), names, AnnotationError)]
     if not found:
         msg = f"{file}: {folder!r:.80} holds no picture, put the pictures there"
         raise AnnotationError(msg, reason="missing media")

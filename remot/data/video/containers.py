@@ -10,6 +10,7 @@ from av.video.stream import VideoStream
 
 from remot.data.picture_files import MAX_PICTURE_PIXELS, require_size
 from remot.errors import DecodeError
+from remot.files import open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
@@ -43,7 +44,7 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def _format_of(media: Path) -> str | None:
     """The container where its first bytes leave no doubt, which spares the codec library asking all it knows."""
-    with media.open("rb") as file:
+    with open_regular(media) as file:
         return "mov" if file.read(8)[4:] == b"ftyp" else None
 
 

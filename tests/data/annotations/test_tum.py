@@ -123,7 +123,7 @@ def test_malformed_poses_are_named(tmp_path, line, reason, message):
         (["inf 0.png"], "times", "rgb.txt: the times must increase"),
         (["10.0 7.png"], "missing media", "media '7.png' does not exist"),
         (["10.0 ../../outside.png"], "outside root", "leads outside"),
-        ([f"10.0 {'a' * 300}.png"], "missing media", "names a picture that cannot exist"),
+        ([f"10.0 {'a' * 300}.png"], "missing media", "is no valid path"),
     ],
 )
 def test_malformed_lists_of_pictures_are_named(tmp_path, lines, reason, message):
