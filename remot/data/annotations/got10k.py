@@ -19,7 +19,7 @@ from remot.data.annotations.base import (
 from remot.data.annotations.notices import Notices
 from remot.data.annotations.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
 from remot.data.annotations.still_cameras import StillCameras
-from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section
+from remot.data.annotations.tracked import counted, ini_number, pictures_in, read_ini_section
 from remot.errors import AnnotationError, ConfigError
 from remot.files import find_files
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -82,7 +82,7 @@ class GOT10kReader(FileReader):
         pictures = pictures_in(file, root, ".")
         boxes_xyxy = self._boxes(file)
         if len(pictures) != len(boxes_xyxy):
-            msg = f"{file}: {len(boxes_xyxy)} rows but {len(pictures)} pictures, fetch the sequence again"
+            msg = f"{file}: {len(boxes_xyxy)} rows but {counted(pictures)}, fetch the sequence again"
             raise AnnotationError(msg, reason="unsynchronised")
         return Clip(
             clip_id=sequence,

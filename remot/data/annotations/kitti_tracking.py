@@ -13,7 +13,7 @@ from remot.data.annotations.kitti_oxts import camera_of
 from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
 from remot.data.annotations.notices import listed
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
-from remot.data.annotations.tracked import TrackedReader, pictures_in
+from remot.data.annotations.tracked import TrackedReader, counted, pictures_in
 from remot.errors import AnnotationError, ConfigError
 from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
@@ -114,7 +114,7 @@ class KITTITrackingReader(TrackedReader):
         pictures = pictures_in(file, root, f"../image_02/{name}")
         camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(pictures):
-            msg = f"{file}: {len(pictures)} pictures but {len(camera.camera_to_world)} rows in oxts, fetch them again"
+            msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = read_labels(file, len(pictures))
         clips = {}

@@ -10,7 +10,7 @@ from remot.data.annotations.base import ClipSource, FileReader
 from remot.data.annotations.notices import Notices, listed
 from remot.data.annotations.number_rows import read_number_rows, xyxy_from_xywh
 from remot.data.annotations.still_cameras import StillCameras, known_sequence
-from remot.data.annotations.tracked import pictures_in
+from remot.data.annotations.tracked import counted, pictures_in
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
 
@@ -122,7 +122,7 @@ class OTBReader(FileReader):
         kept = tuple(pictures[start : start + num_rows])
         if len(kept) < num_rows or (first is None and len(pictures) != num_rows):
             msg = (
-                f"{file}: {num_rows} rows but {len(pictures)} pictures, fetch them again, or name the picture of row 1 "
+                f"{file}: {num_rows} rows but {counted(pictures)}, fetch them again, or name the picture of row 1 "
                 "in first_pictures"
             )
             raise AnnotationError(msg, reason="unsynchronised")

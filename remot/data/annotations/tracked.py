@@ -3,7 +3,7 @@
 import configparser
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from remot.data.annotations.notices import Notices
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
-from remot.files import files_in, find_files, in_number_order
+from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
 
 #: Names that become part of a path.
@@ -104,6 +104,12 @@ def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
             msg = f"{file}: picture {path.name!r:.80} leads outside {root}, keep media below the data folder"
             raise AnnotationError(msg, reason="outside root")
     return tuple(found)
+
+
+def counted(pictures: Sequence[Path]) -> str:
+    """How many pictures there are, and where their numbers skip one: ``11 pictures (none between 4.jpg and 6.jpg)``."""
+    gap = gap_in_numbers([path.name for path in pictures])
+    return f"{len(pictures)} pictures" + (gap and f" ({gap})")
 
 
 def read_ini_section(file: Path, section: str) -> Mapping[str, str]:
