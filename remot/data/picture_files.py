@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from remot.errors import DecodeError
@@ -96,6 +96,34 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     with open_regular(path) as stream, Image.open(stream, formats=PICTURE_FORMATS) as picture:
         require_size(path, picture.width, picture.height)
         yield picture
+
+
+def size_of_picture(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file from its header.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_picture(path) as picture:
+            return picture.size
+    except PICTURE_ERRORS as error:
+        msg = f"{path}: the picture cannot be decoded ({error})"
+        raise DecodeError(msg) from error
+
+
+def is_turned(path: Path) -> bool:
+    """Whether a picture file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_picture(path) as picture:
+            return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except PICTURE_ERRORS as error:
+        msg = f"{path}: the picture cannot be decoded ({error})"
+        raise DecodeError(msg) from error
 
 
 def read_picture(path: Path) -> Tensor:

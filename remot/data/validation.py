@@ -8,6 +8,7 @@ from pathlib import Path
 from remot.data.annotations.base import AnnotationReader
 from remot.data.experts import default_experts
 from remot.data.loading import read_each
+from remot.data.media_notes import notes_on_media
 from remot.data.tasks.base import Task, serves
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
@@ -24,12 +25,15 @@ class CheckedClip:
         num_frames: Annotated frames, 0 for a bad clip.
         attributes: What triplets of the clip can ask about, and the tasks that can; empty for a bad clip, or if nothing
             can be asked.
+        notes: What is not wrong but may surprise, a sentence each, see
+            :func:`remot.data.media_notes.notes_on_media`.
     """
 
     file: str
     fault: str
     num_frames: int = 0
     attributes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_clips(
@@ -53,7 +57,8 @@ def check_clips(
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
         if isinstance(result, Clip):
-            yield CheckedClip(name, "", result.num_frames, (*_attributes(sampler, result), *_tasks(tasks, result)))
+            asked = (*_attributes(sampler, result), *_tasks(tasks, result))
+            yield CheckedClip(name, "", result.num_frames, asked, notes_on_media(result) if decode else ())
         else:
             yield CheckedClip(name, str(result))
 
@@ -77,6 +82,7 @@ def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:
         "clips_by_attribute": clips_by_attribute(checked),
         "clips_without_a_question": [one.file for one in good if not one.attributes],
         "faults": {one.file: one.fault for one in checked if one.fault},
+        "notes": {one.file: list(one.notes) for one in checked if one.notes},
     }
 
 
@@ -85,6 +91,7 @@ def as_text(checked: Sequence[CheckedClip]) -> str:
     good = [one for one in checked if not one.fault]
     lines = [f"bad   {one.fault}" for one in checked if one.fault]
     lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
+    lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
     num_frames = sum(one.num_frames for one in good)
     lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
     asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"

@@ -151,9 +151,8 @@ class ScanNetReader(_NumberedReader):
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""
-        folders = (
-            pose.parent for pose in find_files(root, "pose") if pose.is_dir() and (pose.parent / "color").is_dir()
-        )
+        found = (pose for pose in find_files(root, "pose") if pose.is_dir())
+        folders = (pose.parent for pose in found if (pose.parent / "color").is_dir())
         return sources_of(root, folders, "folder with pose and color in it")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from remot.data.picture_files import MAX_PICTURE_PIXELS, require_size
@@ -58,8 +59,7 @@ def _require_self_contained(media: Path, container: InputContainer) -> None:
 def picture_stream(media: Path, container: InputContainer) -> VideoStream:
     """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
-        disposition = getattr(stream, "disposition", None)  # older codec libraries do not tell
-        if disposition is None or not disposition & type(disposition).attached_pic:
+        if not stream.disposition & Disposition.attached_pic:
             return stream
     msg = f"{media}: the file holds no video stream"
     raise DecodeError(msg)
