@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import BinaryIO, TextIO
 
-from remot.errors import ConfigError, RemotError
+from remot.errors import AnnotationError, ConfigError, RemotError
 
 #: What macOS and Windows leave beside files; never data.
 CLUTTER_PREFIX = "._"
@@ -111,7 +111,14 @@ def is_clutter(path: PurePath) -> bool:
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
-    """What matches a glob pattern below ``root``, sorted, without the bookkeeping of macOS and Windows."""
+    """What matches a glob pattern below ``root``, sorted, without the bookkeeping of macOS and Windows.
+
+    Raises:
+        AnnotationError: If there is no such folder.
+    """
+    if not root.is_dir():
+        msg = f"{root}: there is no such folder"
+        raise AnnotationError(msg, reason="missing")
     return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
 
 

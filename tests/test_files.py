@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from remot.errors import ConfigError, DecodeError
+from remot.errors import AnnotationError, ConfigError, DecodeError
 from remot.files import (
     decode_text,
     expanded,
@@ -147,6 +147,11 @@ def test_bookkeeping_is_left_out(tmp_path):
         (tmp_path / name).touch()
     assert find_files(tmp_path, "*.json") == [tmp_path / "a.json", tmp_path / "b" / "c.json"]
     assert files_in(tmp_path / "b", [".png"]) == [tmp_path / "b" / "d.PNG"]
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(AnnotationError, match="nowhere: there is no such folder"):
+        find_files(tmp_path / "nowhere", "*.json")
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
+from remot.files import expanded
 from remot.structures import CloserLook, PromptBatch
 
 #: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
@@ -120,9 +121,9 @@ class TripletDataModule(LightningDataModule):
         self.sampler = TripletSampler(
             experts or default_experts(), max_candidate_frames, min_gap_frames, negatives=negatives
         )
-        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings)
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings and expanded(wordings))
         self.balance_by: BalanceBy = balance_by
-        self.exclusions = Exclusions.read(exclude)
+        self.exclusions = Exclusions.read(exclude and expanded(exclude))
         self.require_splits = require_splits
         self.batch_size = batch_size
         self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
@@ -134,7 +135,7 @@ class TripletDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
-        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
+        self.records, self.images_root = (path and expanded(path) for path in (records, images_root))
         self.tasks = tuple(tasks or ())
         self.datasets: dict[str, TripletDataset] = {}
         self.mixed: dict[str, MixedDataset] = {}

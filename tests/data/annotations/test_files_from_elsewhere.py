@@ -1,6 +1,7 @@
 """Every reader reads files as other systems leave them: byte-order marks, line ends, bookkeeping, pipes."""
 
 import os
+import re
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from remot.data import annotations
 from remot.data.annotations import write_clip
+from remot.data.annotations.base import media_inside
 from remot.data.video import check_media
 from remot.errors import AnnotationError, DecodeError
 from tests.data import test_game_log, test_re10k
@@ -182,3 +184,36 @@ def outcome_of(name, root):
     except (AnnotationError, DecodeError) as error:
         return error
     return [content_of(clip) for clip in clips]
+
+
+def with_backslashes(root):
+    """Paths in annotations as programs on Windows write them."""
+    layouts.write_nerfstudio(layouts.shot_of(), root / "a")
+    file = root / "a" / "garden" / "transforms.json"
+    file.write_text(re.sub(r'images/(frame_\d+)"', r'images\\\\\1.png"', file.read_text()))
+    layouts.write_tum(layouts.shot_of(), root / "b")
+    (listed,) = root.rglob("rgb.txt")
+    listed.write_text(listed.read_text().replace("rgb/", "rgb\\"))
+
+
+def test_separators_of_windows(tmp_path):
+    with_backslashes(tmp_path)
+    for reader in (annotations.NerfstudioReader(), annotations.TUMReader()):
+        (clip,) = reader.read(tmp_path)
+        assert len(clip.media) == 3
+        check_media(clip)
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path):
+    (tmp_path / "a\\b.png").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.png").touch()
+    assert media_inside(tmp_path / "c.json", tmp_path, "a\\b.png") == tmp_path / "a\\b.png"
+
+
+def test_separators_of_windows_do_not_lead_outside(tmp_path):
+    (tmp_path / "outside.png").touch()
+    (tmp_path / "root").mkdir()
+    with pytest.raises(AnnotationError) as refused:
+        media_inside(tmp_path / "root" / "c.json", tmp_path / "root", "..\\outside.png")
+    assert refused.value.reason == "outside root"
