@@ -122,6 +122,12 @@ def find_files(root: Path, pattern: str) -> list[Path]:
     return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
 
 
+def count_clutter(root: Path) -> int:
+    """How many files and folders below ``root`` are bookkeeping of macOS or Windows, each such folder counted once."""
+    found = (path.relative_to(root) for path in root.rglob("*"))
+    return sum(is_clutter(PurePath(path.name)) and not is_clutter(path.parent) for path in found)
+
+
 def files_in(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """The files of a folder with one of these endings (lower case, with the dot), in no particular order."""
     wanted = frozenset(suffixes)

@@ -7,6 +7,7 @@ import pytest
 
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from remot.files import (
+    count_clutter,
     decode_text,
     expanded,
     files_in,
@@ -147,6 +148,7 @@ def test_bookkeeping_is_left_out(tmp_path):
         (tmp_path / name).touch()
     assert find_files(tmp_path, "*.json") == [tmp_path / "a.json", tmp_path / "b" / "c.json"]
     assert files_in(tmp_path / "b", [".png"]) == [tmp_path / "b" / "d.PNG"]
+    assert count_clutter(tmp_path) == 4  # ._a.json, __MACOSX, b/._c.json, .DS_Store
 
 
 def test_a_missing_folder_is_named(tmp_path):

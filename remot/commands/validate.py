@@ -8,6 +8,7 @@ from typing import Literal
 from remot.commands.sources import data_from, data_section
 from remot.data.annotations.base import AnnotationReader
 from remot.errors import ConfigError
+from remot.files import count_clutter
 
 
 def validate_command(
@@ -45,7 +46,8 @@ def validate_command(
         for one in check_clips(reader, data.root, data.sampler, decode=decode, tasks=data.tasks):
             checked.append(one)
             bar.update(task, advance=1)
-    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
+    skipped = count_clutter(data.root)
+    told = json.dumps(summary(checked, skipped), indent=2) + "\n" if format == "json" else as_text(checked, skipped)
     sys.stdout.write(told)
     if any(one.fault for one in checked):
         sys.exit(1)

@@ -72,8 +72,8 @@ def _tasks(tasks: Sequence[Task | MotionContrast], clip: Clip) -> tuple[str, ...
     return tuple(sorted(set(able)))
 
 
-def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:
-    """Counts and faults, JSON-ready."""
+def summary(checked: Sequence[CheckedClip], num_skipped_files: int = 0) -> dict[str, object]:
+    """Counts and faults, JSON-ready; ``num_skipped_files`` is bookkeeping of macOS and Windows."""
     good = [one for one in checked if not one.fault]
     return {
         "good_clips": len(good),
@@ -82,16 +82,19 @@ def summary(checked: Sequence[CheckedClip]) -> dict[str, object]:
         "clips_by_attribute": clips_by_attribute(checked),
         "clips_without_a_question": [one.file for one in good if not one.attributes],
         "faults": {one.file: one.fault for one in checked if one.fault},
+        "skipped_files": num_skipped_files,
         "notes": {one.file: list(one.notes) for one in checked if one.notes},
     }
 
 
-def as_text(checked: Sequence[CheckedClip]) -> str:
+def as_text(checked: Sequence[CheckedClip], num_skipped_files: int = 0) -> str:
     """The same for people: faults first, one a line."""
     good = [one for one in checked if not one.fault]
     lines = [f"bad   {one.fault}" for one in checked if one.fault]
     lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
     lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
+    if num_skipped_files:
+        lines.append(f"note  {num_skipped_files} files of macOS or Windows (._*, .DS_Store, __MACOSX) are skipped")
     num_frames = sum(one.num_frames for one in good)
     lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
     asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"

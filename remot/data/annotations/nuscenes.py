@@ -49,12 +49,14 @@ class _Tables:
         pictures: For each scene's name its pictures in order of time.
         egos: Poses [4, 4] of the car by token.
         calibrations: Rows of the channel's cameras by token.
+        declared: For each scene's name how many annotated moments it says it has, where it does.
     """
 
     places: Mapping[str, str]
     pictures: Mapping[str, list[_Picture]]
     egos: Mapping[str, FloatArray]
     calibrations: Mapping[str, Row]
+    declared: Mapping[str, int]
 
 
 class NuScenesReader(SequenceReader):
@@ -109,6 +111,12 @@ class NuScenesReader(SequenceReader):
             self._tables[folder] = self._read(folder)
         tables = self._tables[folder]
         pictures = tables.pictures[name]
+        if self.keyframes_only and tables.declared.get(name, len(pictures)) != len(pictures):
+            msg = (
+                f"{folder / 'scene.json'}: {name} declares nbr_samples {tables.declared[name]!r:.20}, there are "
+                f"{len(pictures)} pictures of {self.channel}; fetch all tables of one version"
+            )
+            raise AnnotationError(msg, reason="unsynchronised")
         egos = np.stack([_look_up(tables.egos, picture.ego, folder / "ego_pose.json") for picture in pictures])
         cameras = [
             _look_up(tables.calibrations, picture.calibration, folder / "calibrated_sensor.json")
@@ -145,6 +153,7 @@ class NuScenesReader(SequenceReader):
             pictures,
             self._egos(folder, wanted),
             calibrations,
+            {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
         )
 
     def _calibrations(self, folder: Path, sensors: list[Row], calibrated: list[Row]) -> dict[str, Row]:
