@@ -44,8 +44,8 @@ class PictureStore(ABC):
         """Name for messages: the file and the place in it."""
 
 
-#: Where pictures are: a video; a folder of pictures in number order; one picture file for each annotated frame; a store;
-#: or None for annotations without pictures.
+#: Where pictures are: a video; a folder of pictures in number order; one picture file for each annotated frame; a
+#: store; or None for annotations without pictures.
 Media = Path | tuple[Path, ...] | PictureStore | None
 
 
