@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from remot.errors import AnnotationError, ConfigError, RemotError
 
@@ -55,7 +55,7 @@ def _require_regular_mode(file: Path, mode: int) -> None:
         raise OSError(errno.EINVAL, f"is {kind}, not a regular file", str(file))
 
 
-def open_regular(file: Path) -> BinaryIO:
+def open_regular(file: Path) -> io.BufferedReader:
     """A regular file, open for reading.
 
     Raises:

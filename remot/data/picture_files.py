@@ -120,7 +120,7 @@ def is_turned(path: Path) -> bool:
     """
     try:
         with opened_picture(path) as picture:
-            return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except PICTURE_ERRORS as error:
         msg = f"{path}: the picture cannot be decoded ({error})"
         raise DecodeError(msg) from error

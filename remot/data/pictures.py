@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class EncodedPictures(PictureStore):
             msg = f"{self}: a picture lies beyond the end of the file or is too large, the file may be cut short"
             raise DecodeError(msg)
 
-    def _read_one(self, stream: BinaryIO, index: int) -> Tensor:
+    def _read_one(self, stream: io.BufferedReader, index: int) -> Tensor:
         offset, length = self.spans[index]
         stream.seek(offset)
         return to_tensor(decode_picture(stream.read(length), f"{self}: picture {index}"))

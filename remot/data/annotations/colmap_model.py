@@ -34,6 +34,7 @@ CAMERA_MODELS: dict[int, tuple[str, int, int]] = {
     15: ("FISHEYE", 4, 2),
     16: ("EUCM", 6, 2),
 }
+NUMBER = re.compile(r"[-+0-9.eE]{1,40}")
 POINT_ID = re.compile(r"-1|[0-9]{1,20}")
 _NUMBERS = {name: number for number, (name, _, _) in CAMERA_MODELS.items()}
 
@@ -131,7 +132,7 @@ def _image(where: str, line: str) -> ModelImage:
 def _are_points(line: str) -> bool:
     """Whether a line holds points ``x y id``, or none; ids are whole numbers, -1 for a point without one."""
     words = line.split()
-    return len(words) % 3 == 0 and all(POINT_ID.fullmatch(word) for word in words[2::3])
+    return len(words) % 3 == 0 and all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
 
 
 def require_once(file: Path, names: list[str]) -> None:

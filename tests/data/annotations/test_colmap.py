@@ -170,6 +170,15 @@ def test_single_lines_of_points_may_be_left_out(tmp_path):
     assert the_clip(COLMAPReader(), tmp_path).num_frames == 4
 
 
+@pytest.mark.parametrize("name", ["frame.png", "a b 7.png", "a b 7", "7"])
+def test_a_pose_of_whole_numbers_is_no_line_of_points(tmp_path, name):
+    """Where points are left out, by every name: 10 words, or 12 as four points would have."""
+    folder = write_colmap_text(shot_of((0,)), tmp_path)
+    (tmp_path / "plant" / "images" / name).write_bytes((tmp_path / "plant" / "images" / "frame 8.png").read_bytes())
+    write_lines(folder / "images.txt", ["1 1 0 0 0 0 0 0 7 frame 8.png", f"2 1 0 0 0 0 0 0 7 {name}"])
+    assert {path.name for path in the_clip(COLMAPReader(), tmp_path).media} == {"frame 8.png", name}
+
+
 def test_empty_lines_may_hold_spaces(tmp_path):
     folder = write_colmap_text(shot_of(), tmp_path)
     lines = (folder / "images.txt").read_text().split("\n")
