@@ -117,7 +117,7 @@ def find_files(root: Path, pattern: str) -> list[Path]:
         AnnotationError: If there is no such folder.
     """
     if not root.is_dir():
-        msg = f"{root}: there is no such folder"
+        msg = f"{root}: there is no such folder, give the one that holds the annotations"
         raise AnnotationError(msg, reason="missing")
     return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
 

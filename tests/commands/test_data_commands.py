@@ -105,7 +105,7 @@ def test_build_tells_of_bad_clips(place, run, complaint, tmp_path):
         ((), "out"),
         (("--out", "NEW", "--num_triplets", "0"), "ask for at least 1"),
         (("--out", "NEW", "--num_triplet", "5"), "num_triplets"),
-        (("--out", "NEW", "--root", "GONE"), "no *.json found"),
+        (("--out", "NEW", "--root", "GONE"), "there is no such folder"),
         (("--out", "NEW", "--config", "GONE"), "cannot be read"),
         (("--out", "NEW", "--on_bad_clip", "ignore"), "on_bad_clip"),
     ],
