@@ -8,6 +8,7 @@ from typing import Literal
 from remot.commands.sources import data_from, data_section
 from remot.data.annotations.base import AnnotationReader
 from remot.errors import ConfigError
+from remot.files import count_clutter
 
 
 def validate_command(
@@ -45,9 +46,9 @@ def validate_command(
         for one in check_clips(reader, data.root, data.tasks, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
-    num_prompts = data.num_train_prompts_per_epoch
-    written = json.dumps(summary(checked, num_prompts), indent=2) + "\n"
-    sys.stdout.write(written if format == "json" else as_text(checked, num_prompts))
+    num_prompts, skipped = data.num_train_prompts_per_epoch, count_clutter(data.root)
+    written = json.dumps(summary(checked, num_prompts, skipped), indent=2) + "\n"
+    sys.stdout.write(written if format == "json" else as_text(checked, num_prompts, skipped))
     if any(one.fault for one in checked):
         sys.exit(1)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from remot.data.annotations.base import check_keys, require_object
 from remot.data.fields import text_in
 from remot.errors import AnnotationError
+from remot.files import open_text
 from remot.structures import Question
 
 #: Longest line that is read, in characters.
@@ -23,7 +24,7 @@ def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         AnnotationError: If the file cannot be read, or a line is too long or no JSON object.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
+        with open_text(file) as lines:
             for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_CHARS + 1), ""), 1):
                 if len(line) > MAX_LINE_CHARS:
                     msg = f"{file}: line {number} is longer than {MAX_LINE_CHARS} characters, split the file"

@@ -6,6 +6,7 @@ from typing import Any
 
 from remot.data.annotations.base import read_json_object
 from remot.errors import AnnotationError, ConfigError
+from remot.files import open_regular
 
 MANIFEST, RECORDS, FORMAT = "manifest.json", "prompts.jsonl", "remot-prompts/2"
 #: The file of folders that earlier versions wrote.
@@ -14,7 +15,7 @@ _OLD_RECORDS = "triplets.jsonl"
 
 def sha256_of(file: Path) -> str:
     """Hash of a file's content."""
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

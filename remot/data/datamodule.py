@@ -25,6 +25,7 @@ from remot.data.loading import OnBadClip
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError
+from remot.files import expanded
 from remot.structures import CloserLook, PromptBatch
 
 #: Attempts of one step that :meth:`MotionDataModule.redraw` tells apart.
@@ -107,9 +108,9 @@ class MotionDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
-        self.records = records and records.expanduser()
+        self.records = records and expanded(records)
         self.options = options
-        self.exclusions = Exclusions.read(options.exclude)
+        self.exclusions = Exclusions.read(options.exclude and expanded(options.exclude))
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, PromptDataset] = {}
         self.catalogue = Catalogue(())
@@ -128,7 +129,7 @@ class MotionDataModule(LightningDataModule):
             return
         settings = self._split_settings()
         if self.records is not None:
-            images_root = self.options.images_root and self.options.images_root.expanduser()
+            images_root = self.options.images_root and expanded(self.options.images_root)
             self.recorded = dict(datasets_of_records(self.records, images_root, settings))
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))

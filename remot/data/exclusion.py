@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
 from remot.errors import AnnotationError
+from remot.files import lines_of
 
 
 class Named(Protocol):
@@ -23,9 +24,6 @@ class Named(Protocol):
 
 
 _Clip = TypeVar("_Clip", bound=Named)
-
-#: Begins text files of some editors; it is no part of the first name.
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Exclusions:
         """
         if file is None:
             return cls()
-        lines = (line.strip() for line in read_text(file).removeprefix(_BYTE_ORDER_MARK).splitlines())
+        lines = (line.strip() for line in lines_of(read_text(file)))
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
     def excludes(self, clip: Named) -> bool:

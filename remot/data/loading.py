@@ -6,6 +6,7 @@ from typing import Literal
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.masks import check_masks
+from remot.data.media_notes import check_boxes
 from remot.data.video import check_media
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip
@@ -38,6 +39,7 @@ def read_each(
                 continue
             _require_names(source, clip)
             check_media(clip, decode=decode)
+            check_boxes(clip)
             if decode:
                 check_masks(clip)
         except (AnnotationError, DecodeError) as error:

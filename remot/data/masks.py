@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from remot.data.picture_files import pictures_of
+from remot.data.picture_files import PICTURE_ERRORS, opened_picture, pictures_of
 from remot.data.video import read_frames
 from remot.errors import DecodeError
 from remot.structures import Clip, ObjectTrack
@@ -69,9 +68,9 @@ def _fill_box(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
 def _read_mask(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
     file = _mask_file(track, frame)
     try:
-        with Image.open(file) as mask:
+        with opened_picture(file) as mask:
             values = np.asarray(mask if mask.mode in _NUMBERED else mask.convert("L"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except PICTURE_ERRORS as error:
         msg = f"{file}: the mask cannot be decoded ({error})"
         raise DecodeError(msg) from error
     if values.shape != shape:

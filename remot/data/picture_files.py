@@ -1,20 +1,27 @@
 """Picture files as tensors, their stored pixels and nothing made of them."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from remot.errors import DecodeError
+from remot.files import files_in, gap_in_numbers, in_number_order, open_regular
 
 #: Larger pictures are refused, so that a small file cannot fill the memory. 8192 x 8192.
 MAX_PICTURE_PIXELS = 2**26
+#: Longest side of a picture by its shortest. The image processors of the Qwen-VL models refuse more, in the middle of a
+#: run (``smart_resize`` of transformers; a test compares).
+MAX_ASPECT_RATIO = 200
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+#: What is decoded, whatever a file is called. The image library knows other formats, and starts Ghostscript for one.
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 #: What the picture library raises for broken files.
 PICTURE_ERRORS = (
     OSError,
@@ -29,29 +36,34 @@ PICTURE_ERRORS = (
 )
 
 
-def require_size(media: Path, width: int, height: int) -> None:
-    """Refuse pictures of absurd size.
+def require_size(media: Path | str, width: int, height: int) -> None:
+    """Refuse pictures of a size that cannot be used.
 
     Raises:
-        DecodeError: If they have more than :data:`MAX_PICTURE_PIXELS` or none.
+        DecodeError: If they have more than :data:`MAX_PICTURE_PIXELS` or none, or are longer and thinner than
+            :data:`MAX_ASPECT_RATIO`.
     """
     if not 0 < width * height <= MAX_PICTURE_PIXELS:
         known = f"{width} x {height}" if width and height else "too many or no"
         msg = f"{media}: its pictures have {known} pixels, {MAX_PICTURE_PIXELS} are allowed, scale them down"
         raise DecodeError(msg, reason="too large")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        msg = f"{media}: {width} x {height} pixels are thinner than {MAX_ASPECT_RATIO}:1, which models refuse; crop it"
+        raise DecodeError(msg, reason="too thin")
 
 
 def pictures_of(folder: Path, num_frames: int) -> list[Path]:
-    """The pictures of ``folder`` in name order.
+    """The pictures of ``folder`` in the order of their numbers.
 
     Raises:
-        DecodeError: If there are fewer than ``num_frames``.
+        DecodeError: If there are fewer than ``num_frames``, or the order of two of them is not clear.
     """
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    if len(pictures) < num_frames:
-        msg = f"{folder}: the folder holds {len(pictures)} pictures, {num_frames} are needed"
+    names = in_number_order(str(folder), (path.name for path in files_in(folder, PICTURE_SUFFIXES)), DecodeError)
+    if len(names) < num_frames:
+        gap = gap_in_numbers(names)
+        msg = f"{folder}: the folder holds {len(names)} pictures{gap and f' ({gap})'}, {num_frames} are needed"
         raise DecodeError(msg)
-    return pictures
+    return [folder / name for name in names]
 
 
 def require_files(pictures: Sequence[Path]) -> None:
@@ -67,9 +79,51 @@ def require_files(pictures: Sequence[Path]) -> None:
 
 
 def read_folder(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
-    """Pictures of a folder by their number in name order, see :func:`read_picture`."""
+    """Pictures of a folder by their place in the order of their numbers, see :func:`read_picture`."""
     pictures = pictures_of(folder, max(frame_indices, default=-1) + 1)
     return [read_picture(pictures[index]) for index in frame_indices]
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture file whose header has been read.
+
+    Raises:
+        DecodeError: If its size cannot be used, see :func:`require_size`.
+        OSError: If it is missing, no regular file, or in none of :data:`PICTURE_FORMATS`; see :data:`PICTURE_ERRORS`
+            for what else broken files raise.
+    """
+    with open_regular(path) as stream, Image.open(stream, formats=PICTURE_FORMATS) as picture:
+        require_size(path, picture.width, picture.height)
+        yield picture
+
+
+def size_of_picture(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file from its header.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_picture(path) as picture:
+            return picture.size
+    except PICTURE_ERRORS as error:
+        msg = f"{path}: the picture cannot be decoded ({error})"
+        raise DecodeError(msg) from error
+
+
+def is_turned(path: Path) -> bool:
+    """Whether a picture file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_picture(path) as picture:
+            return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except PICTURE_ERRORS as error:
+        msg = f"{path}: the picture cannot be decoded ({error})"
+        raise DecodeError(msg) from error
 
 
 def read_picture(path: Path) -> Tensor:
@@ -79,11 +133,10 @@ def read_picture(path: Path) -> Tensor:
     turn the picture (EXIF orientation) is not obeyed, since boxes are given in stored pixels.
 
     Raises:
-        DecodeError: If it is missing, broken or larger than :data:`MAX_PICTURE_PIXELS`.
+        DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.
     """
     try:
-        with Image.open(path) as picture:
-            require_size(path, picture.width, picture.height)
+        with opened_picture(path) as picture:
             if picture.mode == "F":
                 msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
                 raise DecodeError(msg)

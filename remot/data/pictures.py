@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from remot.data.picture_files import PICTURE_ERRORS, require_size, to_tensor
 from remot.errors import DecodeError
+from remot.files import open_regular
 from remot.structures import PictureStore
 
 #: Longest encoded picture that is decoded, in bytes.
@@ -46,7 +47,7 @@ class EncodedPictures(PictureStore):
         """
         self.check(max(frame_indices, default=-1) + 1)
         try:
-            with self.file.open("rb") as stream:
+            with open_regular(self.file) as stream:
                 return [self._read_one(stream, index) for index in frame_indices]
         except OSError as error:
             msg = f"{self}: the file cannot be read ({error})"
@@ -69,7 +70,7 @@ class EncodedPictures(PictureStore):
     def _read_one(self, stream: io.BufferedReader, index: int) -> Tensor:
         offset, length = self.spans[index]
         stream.seek(offset)
-        return _to_tensor(decode_picture(stream.read(length), f"{self}: picture {index}"))
+        return to_tensor(decode_picture(stream.read(length), f"{self}: picture {index}"))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
@@ -136,7 +137,7 @@ class Hdf5Pictures(PictureStore):
             msg = f"{self}: picture {index} must hold bytes, found {row.dtype}"
             raise DecodeError(msg)
         rgb = row if row.ndim == 3 else decode_picture(row.tobytes(), f"{self}: picture {index}")
-        return _to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
+        return to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.dataset}"
@@ -153,12 +154,8 @@ def decode_picture(encoded: bytes, where: str) -> NDArray[np.uint8]:
             if picture.width * picture.height > MAX_PIXELS:
                 msg = f"{where}: {picture.width}x{picture.height} pixels are too many"
                 raise DecodeError(msg, reason="too large")
+            require_size(where, picture.width, picture.height)
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except PICTURE_ERRORS as error:
         msg = f"{where}: is no readable JPEG or PNG picture ({error})"
         raise DecodeError(msg) from error
-
-
-def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
-    """[H, W, 3] array to [3, H, W] tensor."""
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from remot.data.annotations.remot_jsonl import MAX_LINE_CHARS, ReleasedPrompt, ReleasedSlot, parse_record
 from remot.errors import AnnotationError
+from remot.files import open_text
 from remot.structures import MotionLabel, Question, Slot
 
 _PAIR = re.compile(r"from Image (\d) to Image (\d)")
@@ -39,7 +40,7 @@ def read_released(file: Path) -> list[ReleasedQuestion]:
     """
     prompts = []
     try:
-        with file.open(encoding="utf-8") as lines:
+        with open_text(file) as lines:
             for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_CHARS + 2), ""), 1):
                 if line.strip():
                     prompts.append(_question(parse_record(line, f"{file}: line {number}"), number, file))

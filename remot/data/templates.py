@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from remot.errors import ConfigError
+from remot.files import open_text
 from remot.motion import ATTRIBUTES, Order
 
 #: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
@@ -92,7 +93,8 @@ def read_yaml_mapping(file: Path) -> dict[str, Any]:
         ConfigError: If it cannot be read.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with open_text(file) as stream:
+            content = yaml.safe_load(stream)
     except (OSError, ValueError, yaml.YAMLError) as error:
         msg = f"the wordings {file} cannot be read: {' '.join(str(error).split())}"
         raise ConfigError(msg) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from remot.data.annotations.base import AnnotationReader
 from remot.data.distinct import MAX_PROMPTS_PER_DISTINCT
 from remot.data.loading import read_each
+from remot.data.media_notes import notes_on_media
 from remot.data.tasks.base import Task
 from remot.structures import Clip
 
@@ -27,6 +28,8 @@ class CheckedClip:
             can be asked.
         frame_triples: Distinct sets of three frames that triplets can show; None if they were not counted, because
             enough were found before.
+        notes: What is not wrong but may surprise, a sentence each, see
+            :func:`remot.data.media_notes.notes_on_media`.
     """
 
     file: str
@@ -34,6 +37,7 @@ class CheckedClip:
     num_frames: int = 0
     attributes: tuple[str, ...] = ()
     frame_triples: int | None = 0
+    notes: tuple[str, ...] = ()
 
 
 def check_clips(
@@ -57,7 +61,8 @@ def check_clips(
         if isinstance(result, Clip):
             triples = _frame_triples(tasks, result) if num_triples < ENOUGH_TRIPLES else None
             num_triples += triples or 0
-            yield CheckedClip(name, "", result.num_frames, _topics(tasks, result), triples)
+            notes = notes_on_media(result) if decode else ()
+            yield CheckedClip(name, "", result.num_frames, _topics(tasks, result), triples, notes)
         else:
             yield CheckedClip(name, str(result))
 
@@ -78,12 +83,13 @@ def frame_triples(checked: Sequence[CheckedClip]) -> tuple[int, bool]:
     return sum(count or 0 for count in counts), None not in counts
 
 
-def summary(checked: Sequence[CheckedClip], num_prompts: int) -> dict[str, object]:
+def summary(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files: int = 0) -> dict[str, object]:
     """Counts and faults, JSON-ready.
 
     Args:
         checked: All clips.
         num_prompts: Training prompts in an epoch.
+        num_skipped_files: Bookkeeping files of macOS and Windows that were passed over.
     """
     good = [one for one in checked if not one.fault]
     return {
@@ -96,6 +102,8 @@ def summary(checked: Sequence[CheckedClip], num_prompts: int) -> dict[str, objec
         "few_frame_triples": _are_few(checked, num_prompts),
         "clips_without_a_question": [one.file for one in good if not one.attributes],
         "faults": {one.file: one.fault for one in checked if one.fault},
+        "skipped_files": num_skipped_files,
+        "notes": {one.file: list(one.notes) for one in checked if one.notes},
     }
 
 
@@ -105,11 +113,14 @@ def _are_few(checked: Sequence[CheckedClip], num_prompts: int) -> bool:
     return is_all and count > 0 and num_prompts >= MAX_PROMPTS_PER_DISTINCT * count
 
 
-def as_text(checked: Sequence[CheckedClip], num_prompts: int) -> str:
+def as_text(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files: int = 0) -> str:
     """The same for people: faults first, one a line."""
     good = [one for one in checked if not one.fault]
     lines = [f"bad   {one.fault}" for one in checked if one.fault]
     lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
+    lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
+    if num_skipped_files:
+        lines.append(f"note  {num_skipped_files} files of macOS or Windows (._*, .DS_Store, __MACOSX) are skipped")
     num_frames = sum(one.num_frames for one in good)
     lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
     asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"

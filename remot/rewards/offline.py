@@ -40,7 +40,7 @@ def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
         AnnotationError: If the file cannot be read.
     """
     try:
-        with file.open("rb") as lines:
+        with file.open("rb") as lines:  # a pipe is fine: the user names this file
             for number, line in enumerate(_bounded_lines(lines), 1):
                 if line is None:
                     msg = f"{file}:{number}: the line is longer than {MAX_LINE_BYTES} bytes"
@@ -63,7 +63,7 @@ def _bounded_lines(lines: BinaryIO) -> Iterator[bytes | None]:
 
 def _row_or_error(where: str, number: int, line: bytes) -> OfflineRow | AnnotationError:
     try:
-        return row_from(where, number, json.loads(line.decode("utf-8")))
+        return row_from(where, number, json.loads(line.decode("utf-8-sig")))
     except AnnotationError as error:
         return error if str(error).startswith(where) else AnnotationError(f"{where}: {error}", reason=error.reason)
     except (ValueError, RecursionError) as error:

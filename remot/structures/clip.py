@@ -44,8 +44,8 @@ class PictureStore(ABC):
         """Name for messages: the file and the place in it."""
 
 
-#: Where pictures are: a video; a folder of pictures in name order; one picture file for each annotated frame; a store;
-#: or None for annotations without pictures.
+#: Where pictures are: a video; a folder of pictures in number order; one picture file for each annotated frame; a
+#: store; or None for annotations without pictures.
 Media = Path | tuple[Path, ...] | PictureStore | None
 
 
@@ -87,7 +87,7 @@ class ObjectTrack:
         boxes_xyxy: [N, 4] pixels, NaN where the object is not visible.
         is_landmark: True if the object stands still in the world, so that its box moves with the camera only.
         depths_metres: [N] distances of its centre along the camera's optical axis, NaN where not known; None if never.
-        masks: Folder of pictures in name order, or one file for each annotated frame, in which the object's pixels
+        masks: Folder of pictures in number order, or one file for each annotated frame, in which the object's pixels
             have the value ``mask_value``; None if only boxes are known.
         mask_value: Grey value (or palette index) of the object in ``masks``.
         size_metres: [3] full lengths of the object's sides in any order, None if not known.

@@ -107,7 +107,7 @@ def test_build_tells_of_bad_clips(place, run, complaint, tmp_path):
         ((), "out"),
         (("--out", "NEW", "--num_triplets", "0"), "ask for at least 1"),
         (("--out", "NEW", "--num_triplet", "5"), "num_triplets"),
-        (("--out", "NEW", "--root", "GONE"), "no *.json found"),
+        (("--out", "NEW", "--root", "GONE"), "there is no such folder"),
         (("--out", "NEW", "--config", "GONE"), "cannot be read"),
         (("--out", "NEW", "--on_bad_clip", "ignore"), "on_bad_clip"),
     ],
@@ -199,7 +199,7 @@ def test_the_source_may_move(place, run, complaint, tmp_path):
     shutil.copytree(place / "clips", tmp_path / "clips")
     main(["data", "build", "--root", str(tmp_path / "clips"), "--out", str(tmp_path / "out"), "--num_triplets", "12"])
     shutil.move(tmp_path / "clips", tmp_path / "moved")
-    assert "no *.json found" in complaint("data", "audit", tmp_path / "out")
+    assert "there is no such folder" in complaint("data", "audit", tmp_path / "out")
     assert audit_record(run, tmp_path / "out", "--root", tmp_path / "moved")[0] == 0
     shutil.copytree(tmp_path / "out", tmp_path / "elsewhere" / "copy")
     assert audit_record(run, tmp_path / "elsewhere" / "copy", "--root", tmp_path / "moved")[1]["wrong_labels"] == 0

@@ -49,6 +49,16 @@ def score(tmp_path, capsys):
     return run
 
 
+def test_rows_as_other_systems_write_them(score):
+    """A byte-order mark, also where two files were joined; line ends of Windows; lines of spaces only."""
+    one = json.dumps(row("temporal_grounding", say("15 to 25"), GROUNDING)).encode()
+    mark = b"\xef\xbb\xbf"
+    records, _, status = score([mark + one + b"\r", b"  \t\r", mark + one])
+    assert status == 0
+    assert len(records) == 2
+    assert records[0]["total"] == records[1]["total"] > 0
+
+
 # -- the systems ---------------------------------------------------------------------------------------------------
 
 BOXES = str([[0, 0, 1, 1]] * 8)

@@ -1,5 +1,6 @@
 import warnings
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -201,6 +202,21 @@ def test_nothing_usable(tmp_path):
     for policy in ("raise", "skip"):
         with pytest.raises(AnnotationError, match=str(tmp_path)):
             make(str(tmp_path), on_bad_clip=policy)
+
+
+def test_variables_and_home_in_paths(root, monkeypatch, tmp_path):
+    (tmp_path / "clips").symlink_to(root)
+    (tmp_path / "left_out.txt").write_text("\ufeffnone*\r\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for home in ("${HOME}", "~"):
+        data = make(f"{home}/clips", exclude=Path(f"{home}/left_out.txt"))
+        assert data.root == tmp_path / "clips"
+        assert data.exclusions.names == ("none*",)
+    with pytest.raises(AnnotationError, match="nowhere: there is no such folder"):
+        make("${HOME}/nowhere")
+    monkeypatch.delenv("REMOT_CLIPS", raising=False)
+    with pytest.raises(ConfigError, match="REMOT_CLIPS is not set"):
+        TripletDataModule("${REMOT_CLIPS}/a")
 
 
 def test_settings_come_from_a_configuration_file():

@@ -19,6 +19,7 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.tracked import times_of, video_beside
 from remot.errors import AnnotationError
+from remot.files import find_files, lines_of
 from remot.structures import Clip, Event
 
 _logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class CharadesSTAReader(AnnotationReader):
         Raises:
             AnnotationError: If there is none, or a file cannot be read.
         """
-        files = sorted(path for suffix in ("json", "txt") for path in root.rglob(f"*charades_sta*.{suffix}"))
+        files = sorted(path for suffix in ("json", "txt") for path in find_files(root, f"*charades_sta*.{suffix}"))
         if not files:
             msg = f"{root}: no *charades_sta*.json or .txt found, give the folder that holds the sentences"
             raise AnnotationError(msg, reason="missing")
@@ -136,7 +137,7 @@ def _from_json(where: str, name: str, value: object) -> _Video:
 def _from_text(file: Path) -> Iterator[tuple[str, _Video]]:
     """Names and contents of the videos of a text file."""
     events: dict[str, list[tuple[str, str, float, float]]] = {}
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
         if not line.strip():
             continue
         head, separator, text = line.partition("##")

@@ -13,10 +13,11 @@ import numpy as np
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.colmap_model import ModelImage, read_cameras_text, read_images_text
-from remot.data.annotations.folders import check_fps, number_order, sequence_id
+from remot.data.annotations.folders import check_fps, sequence_id
 from remot.data.annotations.poses import inverted, is_unit, rigid, rotations_from, w_last
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
+from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
 
 
@@ -50,7 +51,7 @@ class COLMAPReader(SequenceReader):
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with a model in either spelling."""
-        found = [file.parent for name in ("images.bin", "images.txt") for file in root.rglob(name)]
+        found = [file.parent for name in ("images.bin", "images.txt") for file in find_files(root, name)]
         models = [folder for folder in found if any((folder / f"cameras.{end}").is_file() for end in ("bin", "txt"))]
         return sources_of(root, models, "images.bin or images.txt with cameras beside it")
 

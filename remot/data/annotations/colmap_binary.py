@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.colmap_model import CAMERA_MODELS, ModelImage, pinhole_of, unknown_model
+from remot.data.annotations.colmap_model import CAMERA_MODELS, ModelImage, pinhole_of, require_once, unknown_model
 from remot.errors import AnnotationError
+from remot.files import open_regular
 from remot.structures import FloatArray
 
 #: Longest file that is read; the points are skipped, so that only cameras and poses take memory.
@@ -62,6 +63,12 @@ class _Cursor:
             raise AnnotationError(msg, reason="malformed")
         self.place += num_bytes
 
+    def finish(self, what: str) -> None:
+        """Refuse a file that goes on after as many records as it declares."""
+        if self.num_left:
+            msg = f"{self.file}: goes on for {self.num_left} bytes after the {what} that it declares; export it again"
+            raise AnnotationError(msg, reason="unsynchronised")
+
     def count(self, min_bytes: int, what: str) -> int:
         """A number of records of at least ``min_bytes`` each, which must fit into what is left."""
         number = self.whole("Q")
@@ -95,7 +102,7 @@ def _opened(file: Path) -> Iterator[_Cursor]:
         if size == 0:
             yield _Cursor(file, b"")
             return
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(file, data)
     except OSError as error:
         msg = f"{file}: cannot be read ({error})"
@@ -117,6 +124,7 @@ def read_cameras_binary(file: Path) -> dict[int, FloatArray]:
             if model not in CAMERA_MODELS:
                 raise unknown_model(where, model)
             found[camera_id] = pinhole_of(where, model, np.array(cursor.take(f"{CAMERA_MODELS[model][1]}d")))
+        cursor.finish("cameras")
     return found
 
 
@@ -134,4 +142,6 @@ def read_images_binary(file: Path) -> list[ModelImage]:
             camera_id = cursor.whole("I")
             found.append(ModelImage(cursor.text(), camera_id, numbers))
             cursor.skip(cursor.count(BYTES_PER_POINT, "points") * BYTES_PER_POINT)
+        cursor.finish("pictures")
+    require_once(file, [image.name for image in found])
     return found

@@ -1,13 +1,16 @@
 """What both spellings of a COLMAP model hold, and the text spelling."""
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from remot.data.annotations.base import read_text
-from remot.data.annotations.folders import numbers_in, table_rows
+from remot.data.annotations.folders import COMMENT, numbers_in, table_rows
 from remot.errors import AnnotationError
+from remot.files import lines_of
 from remot.structures import FloatArray
 
 #: Camera models by number: name, number of parameters, and how many of these are focal lengths. The focal lengths come
@@ -31,6 +34,8 @@ CAMERA_MODELS: dict[int, tuple[str, int, int]] = {
     15: ("FISHEYE", 4, 2),
     16: ("EUCM", 6, 2),
 }
+NUMBER = re.compile(r"[-+0-9.eE]{1,40}")
+POINT_ID = re.compile(r"-1|[0-9]{1,20}")
 _NUMBERS = {name: number for number, (name, _, _) in CAMERA_MODELS.items()}
 
 
@@ -85,31 +90,72 @@ def read_cameras_text(file: Path) -> dict[int, FloatArray]:
             raise unknown_model(where, words[1])
         params = numbers_in(where, words[4:], len(words) - 4)
         found[_whole(where, words[0])] = pinhole_of(where, _NUMBERS[words[1]], params)
+    require_declared(file, "cameras", read_text(file), len(found))
     return found
 
 
 def read_images_text(file: Path) -> list[ModelImage]:
-    """Registered pictures, from pairs of lines: ``id qw qx qy qz tx ty tz camera name``, then the points seen.
+    """Registered pictures, from lines ``id qw qx qy qz tx ty tz camera name``.
 
-    The second line of a pair may be empty, so that empty lines count.
+    A line with the points seen in the picture may follow, ``x y id`` of each; it may be empty, and some programs leave
+    such lines out. A line of points is known by its words, whose number is a multiple of three.
 
     Raises:
-        AnnotationError: Naming the line that does not fit.
+        AnnotationError: Naming the line that does not fit, or a picture that is there twice; or if the header declares
+            another number of pictures.
     """
-    lines = [(k, line) for k, line in enumerate(read_text(file).splitlines(), start=1) if not line.startswith("#")]
-    while lines and not lines[0][1].strip():
-        lines.pop(0)
-    found = []
-    for number, line in lines[::2]:
-        where = f"{file}: line {number}"
-        words = line.split(maxsplit=9)
-        if not words and not any(rest.strip() for k, rest in lines if k > number):
-            break  # empty lines at the end
-        if len(words) != 10:
-            msg = f"{where} must hold id, qw qx qy qz, tx ty tz, camera and name, found {line[:60]!r}"
-            raise AnnotationError(msg)
-        found.append(ModelImage(words[9].strip(), _whole(where, words[8]), numbers_in(where, words[1:8], 7)))
+    text = read_text(file)
+    found: list[ModelImage] = []
+    may_be_points = False
+    for number, line in enumerate(lines_of(text), start=1):
+        if line.startswith(COMMENT):
+            continue
+        if may_be_points and _are_points(line):
+            may_be_points = False
+        elif line.strip():
+            found.append(_image(f"{file}: line {number}", line))
+            may_be_points = True
+    require_once(file, [image.name for image in found])
+    require_declared(file, "images", text, len(found))
     return found
+
+
+def _image(where: str, line: str) -> ModelImage:
+    words = line.split(maxsplit=9)
+    if len(words) != 10:
+        msg = f"{where} must hold id, qw qx qy qz, tx ty tz, camera and name, found {line[:60]!r}"
+        raise AnnotationError(msg)
+    _whole(where, words[0])
+    return ModelImage(words[9].strip(), _whole(where, words[8]), numbers_in(where, words[1:8], 7))
+
+
+def _are_points(line: str) -> bool:
+    """Whether a line holds points ``x y id``, or none; ids are whole numbers, -1 for a point without one."""
+    words = line.split()
+    return len(words) % 3 == 0 and all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
+
+
+def require_once(file: Path, names: list[str]) -> None:
+    """Refuse a model that gives a picture two poses.
+
+    Raises:
+        AnnotationError: Naming the picture.
+    """
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        msg = f"{file}: picture {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
+        raise AnnotationError(msg, reason="duplicate id")
+
+
+def require_declared(file: Path, what: str, text: str, num_found: int) -> None:
+    """Compare what was read with the count that COLMAP writes into the header, ``# Number of images: 12, …``.
+
+    Raises:
+        AnnotationError: If they differ.
+    """
+    declared = re.search(rf"^#\s*Number of {what}:\s*([0-9]{{1,12}})\b", text, re.MULTILINE)
+    if declared and int(declared[1]) != num_found:
+        msg = f"{file}: its header declares {int(declared[1])} {what}, {num_found} were read; export the model again"
+        raise AnnotationError(msg, reason="unsynchronised")
 
 
 def _whole(where: str, word: str) -> int:

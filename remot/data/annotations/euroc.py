@@ -18,6 +18,7 @@ from remot.data.annotations.folders import numbers_in, sequence_id, table_rows
 from remot.data.annotations.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray
 
 NANOSECONDS = 1e-9
@@ -55,7 +56,7 @@ class EuRoCReader(SequenceReader):
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with the camera's ``sensor.yaml`` in their ``mav0``."""
         wanted = f"mav0/{self.camera}/sensor.yaml"
-        return sources_of(root, (file.parents[2] for file in root.rglob(wanted)), wanted)
+        return sources_of(root, (file.parents[2] for file in find_files(root, wanted)), wanted)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one folder.

@@ -5,22 +5,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from remot.data.annotations.base import media_inside, read_text
-from remot.data.picture_files import PICTURE_SUFFIXES
-from remot.errors import AnnotationError, ConfigError
+from remot.data.picture_files import PICTURE_ERRORS, PICTURE_SUFFIXES, opened_picture
+from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.files import files_in, in_number_order, lines_of
 from remot.structures import FloatArray
 
 #: How programs built for Windows may write NaN and infinity: ``-1.#IND``, ``1.#QNAN``, ``1.#INF``.
 NOT_FINITE = re.compile(r"^[+-]?1\.#[A-Z0-9]+$")
 #: A line that is a comment starts with this.
 COMMENT = "#"
-
-
-def number_order(name: str) -> tuple[str | int, ...]:
-    """Sorts names by the numbers in them: ``9.png`` before ``10.png``."""
-    return tuple(int(part) if k % 2 else part for k, part in enumerate(re.split(r"([0-9]+)", name)))
 
 
 def sequence_id(folder: Path, root: Path) -> str:
@@ -32,11 +27,15 @@ def sequence_id(folder: Path, root: Path) -> str:
 
 
 def picture_names(folder: Path) -> list[str]:
-    """Names of the pictures in ``folder`` in number order; empty if there is no such folder."""
+    """Names of the pictures in ``folder`` in number order; empty if there is no such folder.
+
+    Raises:
+        AnnotationError: If the order of two of them is not clear.
+    """
     if not folder.is_dir():
         return []
-    names = (path.name for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted(names, key=number_order)
+    names = (path.name for path in files_in(folder, PICTURE_SUFFIXES))
+    return in_number_order(str(folder), names, AnnotationError)
 
 
 def pictures_at(folder: Path, root: Path, names: Iterable[str]) -> tuple[Path, ...]:
@@ -46,11 +45,7 @@ def pictures_at(folder: Path, root: Path, names: Iterable[str]) -> tuple[Path, .
         AnnotationError: If one leads outside ``root`` or does not exist.
     """
     beside = folder / "pictures"  # media are looked up beside a file
-    try:
-        return tuple(media_inside(beside, root, name) for name in names)
-    except OSError as error:  # a name longer than the file system allows
-        msg = f"{folder}: names a picture that cannot exist ({str(error)[:120]})"
-        raise AnnotationError(msg, reason="missing media") from error
+    return tuple(media_inside(beside, root, name) for name in names)
 
 
 def is_file(path: Path) -> bool:
@@ -64,9 +59,9 @@ def is_file(path: Path) -> bool:
 def picture_size(picture: Path) -> tuple[int, int] | None:
     """Width and height in pixels, None if the picture cannot be read."""
     try:
-        with Image.open(picture) as opened:
+        with opened_picture(picture) as opened:
             return opened.size
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except (DecodeError, *PICTURE_ERRORS):
         return None
 
 
@@ -80,7 +75,7 @@ def table_rows(file: Path, delimiter: str | None = None) -> Iterator[tuple[int, 
     Raises:
         AnnotationError: If the file cannot be read.
     """
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith(COMMENT):
             yield number, [word.strip() for word in stripped.split(delimiter)]

@@ -24,6 +24,7 @@ from remot.data.annotations.game_axes import AXIS_KEYS, GameAxes, axes_from
 from remot.data.annotations.game_tracks import LogLine, agent_of, events_of, line_from, objects_of
 from remot.data.video import VideoInfo, probe
 from remot.errors import AnnotationError, DecodeError
+from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray
 
 FORMAT = "remot-log/1"
@@ -91,7 +92,7 @@ def _clip_from(file: Path, log: _Log, media: Path) -> Clip:
 
 def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
     """Header and lines, each with its keys checked."""
-    rows = [(n, row) for n, row in enumerate(read_text(file).splitlines(), start=1) if row.strip()]
+    rows = [(n, row) for n, row in enumerate(lines_of(read_text(file)), start=1) if row.strip()]
     if not rows:
         msg = f"{file}: the log is empty, write a header and a line for each picture"
         raise AnnotationError(msg, reason="zero length")

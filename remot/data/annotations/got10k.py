@@ -19,8 +19,9 @@ from remot.data.annotations.base import (
 from remot.data.annotations.notices import Notices
 from remot.data.annotations.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
 from remot.data.annotations.still_cameras import StillCameras
-from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section
+from remot.data.annotations.tracked import counted, ini_number, pictures_in, read_ini_section
 from remot.errors import AnnotationError, ConfigError
+from remot.files import find_files
 from remot.structures import Clip, FloatArray, ObjectTrack
 
 #: ``cover.label`` counts visible eighths.
@@ -81,7 +82,7 @@ class GOT10kReader(FileReader):
         pictures = pictures_in(file, root, ".")
         boxes_xyxy = self._boxes(file)
         if len(pictures) != len(boxes_xyxy):
-            msg = f"{file}: {len(boxes_xyxy)} rows but {len(pictures)} pictures, fetch the sequence again"
+            msg = f"{file}: {len(boxes_xyxy)} rows but {counted(pictures)}, fetch the sequence again"
             raise AnnotationError(msg, reason="unsynchronised")
         return Clip(
             clip_id=sequence,
@@ -135,7 +136,7 @@ class GOT10kListReader(AnnotationReader):
         Raises:
             AnnotationError: If there is none, or a file is no JSON list.
         """
-        found = sorted(root.rglob(self.pattern))
+        found = find_files(root, self.pattern)
         if not found:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the list"
             raise AnnotationError(msg, reason="missing")

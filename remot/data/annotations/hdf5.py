@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import AnnotationError, ConfigError, RemotError
+from remot.files import require_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -36,6 +37,7 @@ def opened_hdf5(file: Path, error_type: type[RemotError] = AnnotationError) -> I
         msg = f"{file} is an HDF5 file, which needs a package that is not installed: pip install remot[robots]"
         raise ConfigError(msg) from error
     try:
+        require_regular(file)  # the library would wait for a pipe
         content = h5py.File(file, "r")
     except OSError as error:
         msg = f"{file}: cannot be read as HDF5, it may be missing or cut short ({error})"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from remot.errors import AnnotationError
+from remot.files import open_text
 
 CHUNK_CHARACTERS = 2**20
 #: Longest object of a list.
@@ -27,7 +28,7 @@ def json_rows(file: Path, max_bytes: int) -> Iterator[dict[str, Any]]:
         if file.stat().st_size > max_bytes:
             msg = f"{file}: longer than {max_bytes} bytes, split it or raise max_table_bytes"
             raise AnnotationError(msg, reason="too large")
-        with file.open(encoding="utf-8") as opened:
+        with open_text(file) as opened:
             yield from _objects(file, opened)
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{file}: cannot be read as text ({error})"

@@ -17,6 +17,7 @@ from remot.data.annotations.folders import check_fps, number_table, numbers_in, 
 from remot.data.annotations.poses import headings_degrees, relative_to_first
 from remot.data.annotations.sequences import SequenceReader, sources_of
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray
 
 ImageFolder = Literal["image_0", "image_1", "image_2", "image_3"]
@@ -49,7 +50,7 @@ class KITTIOdometryReader(SequenceReader):
     def sequences(self, root: Path) -> list[ClipSource]:
         """The files of poses whose sequence has a folder."""
         wanted = "poses/*.txt"
-        found = [file for file in root.rglob(wanted) if _folder_of(file).is_dir()]
+        found = [file for file in find_files(root, wanted) if _folder_of(file).is_dir()]
         return sources_of(root, found, f"{wanted} with a folder sequences/<name> beside poses")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:

@@ -7,6 +7,7 @@ import numpy as np
 from remot.data.annotations.base import read_text
 from remot.data.annotations.number_rows import read_number_rows
 from remot.errors import AnnotationError
+from remot.files import lines_of
 from remot.structures import CameraTrack, FloatArray
 
 EARTH_RADIUS_METRES = 6_378_137.0
@@ -66,7 +67,7 @@ def colour_camera_from_first(calib: Path) -> FloatArray:
 def _matrices(calib: Path) -> dict[str, FloatArray]:
     """The matrices by the names of :data:`MATRICES`."""
     lines = {}
-    for line in read_text(calib).splitlines():
+    for line in lines_of(read_text(calib)):
         name, *words = line.split() or [""]
         lines[name.removesuffix(":")] = words
     found = {}

@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.annotations.kitti_oxts import camera_of, colour_camera_from_first
 from remot.data.annotations.kitti_tracking import FRAME_RATE, KINDS, Labels, oxts_of, read_labels
-from remot.data.annotations.tracked import TrackedReader, pictures_in
+from remot.data.annotations.tracked import TrackedReader, counted, pictures_in
 from remot.data.annotations.whole_tracks import rows_by_frame, track_names
 from remot.errors import AnnotationError
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -38,7 +38,7 @@ class KITTISceneReader(TrackedReader):
         calib = oxts.parent.parent / "calib" / f"{name}.txt"
         camera = camera_of(calib, oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(pictures):
-            msg = f"{file}: {len(pictures)} pictures but {len(camera.camera_to_world)} rows in oxts, fetch them again"
+            msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = read_labels(file, len(pictures))
         objects = _objects(str(file), labels, colour_camera_from_first(calib), len(pictures))

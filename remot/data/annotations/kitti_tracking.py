@@ -13,8 +13,9 @@ from remot.data.annotations.kitti_oxts import camera_of
 from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
 from remot.data.annotations.notices import listed
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
-from remot.data.annotations.tracked import TrackedReader, pictures_in
+from remot.data.annotations.tracked import TrackedReader, counted, pictures_in
 from remot.errors import AnnotationError, ConfigError
+from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
 
 _logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class KITTITrackingReader(TrackedReader):
         pictures = pictures_in(file, root, f"../image_02/{name}")
         camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(pictures):
-            msg = f"{file}: {len(pictures)} pictures but {len(camera.camera_to_world)} rows in oxts, fetch them again"
+            msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = read_labels(file, len(pictures))
         clips = {}
@@ -184,7 +185,7 @@ def read_labels(file: Path, num_frames: int) -> Labels:
         AnnotationError: Naming the file, the row and what does not fit.
     """
     numbers, classes, has_unlabelled = [], [], False
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
         words = line.split()
         if len(words) > 2 and words[2] == "DontCare":
             has_unlabelled = True

@@ -20,6 +20,7 @@ from remot.data.annotations.base import (
 from remot.data.annotations.native_fields import number_or_none, texts_or_none
 from remot.data.annotations.tracked import times_of, video_beside
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import Clip, FloatArray, LayoutBox
 
 FORMAT = "remot-layout/1"
@@ -60,7 +61,7 @@ class LayoutReader(AnnotationReader):
         Raises:
             AnnotationError: If there is none, or a file with many scenes is no JSON object.
         """
-        many, single = sorted(root.rglob("*meta_info*.json")), sorted(root.rglob("*layout.json"))
+        many, single = find_files(root, "*meta_info*.json"), find_files(root, "*layout.json")
         found = [ClipSource(file, scene) for file in many for scene in self._content(file)]
         found += [ClipSource(file) for file in single]
         if not found:

@@ -19,6 +19,7 @@ from remot.data.annotations.lerobot_rows import EpisodeRows, RowFiles
 from remot.data.annotations.lerobot_videos import EpisodeFrames
 from remot.data.annotations.side_poses import read_positions
 from remot.errors import AnnotationError, ConfigError
+from remot.files import find_files
 from remot.structures import Clip, EffectorTrack, Event
 
 INFO_FILE = "meta/info.json"
@@ -76,7 +77,7 @@ class LeRobotReader(AnnotationReader):
         Raises:
             AnnotationError: If there is no data set, its metadata are malformed, or no episode has data.
         """
-        found = [source for info_file in sorted(root.rglob(INFO_FILE)) for source in self._episodes(info_file, root)]
+        found = [source for info_file in find_files(root, INFO_FILE) for source in self._episodes(info_file, root)]
         if not found:
             msg = f"{root}: no {INFO_FILE} with episodes found, give the folder of a LeRobot data set"
             raise AnnotationError(msg, reason="missing")

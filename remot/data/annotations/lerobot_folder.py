@@ -14,6 +14,7 @@ from typing import Any
 from remot.data.annotations.base import read_json_object, read_text, require_object
 from remot.data.annotations.parquet import column_names, integers, numbers, read_columns, texts
 from remot.errors import AnnotationError
+from remot.files import find_files, lines_of
 
 V2_DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 V2_VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
@@ -254,7 +255,7 @@ def _episodes_v2(folder: Path, info: Mapping[str, Any], keys: list[str]) -> Iter
 
 
 def _episodes_v3(folder: Path, keys: list[str]) -> Iterator[Episode]:
-    files = sorted((folder / "meta" / "episodes").rglob("*.parquet"))
+    files = find_files(folder / "meta" / "episodes", "*.parquet")
     if not files:
         msg = f"{folder}: meta/episodes holds no Parquet file, fetch the data set again"
         raise AnnotationError(msg, reason="missing")
@@ -304,7 +305,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not file.is_file():
         msg = f"{file}: the file is missing, fetch the data set again"
         raise AnnotationError(msg, reason="missing")
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
         if not line.strip():
             continue
         where = f"{file}: line {number}"

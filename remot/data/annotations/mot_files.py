@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from remot.data.annotations.base import media_inside
 from remot.data.annotations.nearest import IntArray
 from remot.data.annotations.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
-from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section, times_of
+from remot.data.annotations.tracked import counted, ini_number, pictures_in, read_ini_section, times_of
 from remot.errors import AnnotationError
+from remot.files import files_in
 from remot.structures import FloatArray
 
 PEDESTRIAN = 1
 MAX_FRAMES = 1_000_000
+#: Endings of the one video that may take the place of the pictures.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
     times: FloatArray | None = None
     ini = file.parent.parent / "seqinfo.ini"
     folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
-    videos = sorted(ini.parent.glob("*.mp4"))  # one only: its folder may have been renamed
+    videos = files_in(ini.parent, VIDEO_SUFFIXES)  # one only: its folder may have been renamed
     if len(videos) == 1 and not (ini.parent / folder).is_dir():
         video = media_inside(ini, root, videos[0].name)
         times = times_of(file, video)
@@ -78,6 +81,7 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
         found = pictures_in(ini, root, folder)
         num_found = len(found)
     if num_found != sequence.num_frames:
-        msg = f"{file}: {num_found} pictures but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
+        held = f"{num_found} pictures" if isinstance(found, Path) else counted(found)
+        msg = f"{file}: {held} but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
         raise AnnotationError(msg, reason="unsynchronised")
     return found, times

@@ -8,6 +8,7 @@ import numpy as np
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
+from remot.files import files_in
 from remot.structures import AgentTrack, CameraTrack, EffectorTrack, Event, FloatArray, LayoutBox, ObjectTrack
 
 #: Largest grey value of a mask: that of a picture with 16 bits.
@@ -182,7 +183,7 @@ def _num_pictures(where: str, folder: Path) -> int:
     if not folder.is_dir():
         msg = f"{where}: {folder.name} is no folder, give a folder of pictures or a list with one for each frame"
         raise AnnotationError(msg, reason="media")
-    return sum(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir())
+    return len(files_in(folder, PICTURE_SUFFIXES))
 
 
 def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:

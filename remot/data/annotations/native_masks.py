@@ -11,6 +11,7 @@ from PIL import Image
 
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
+from remot.files import files_in, in_number_order
 from remot.structures import Clip, Media
 
 
@@ -73,7 +74,8 @@ class MaskFolders:
 def _pictures(masks: Path | tuple[Path, ...]) -> Sequence[Path]:
     if isinstance(masks, tuple):
         return masks
-    return sorted(path for path in masks.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    names = (path.name for path in files_in(masks, PICTURE_SUFFIXES))
+    return [masks / name for name in in_number_order(str(masks), names, AnnotationError)]
 
 
 def relative_to(media: Media, folder: Path) -> str | list[str] | None:

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, read_json_object, require_numbers, require_object, require_text
-from remot.data.annotations.folders import check_fps, is_file, number_order, picture_size, sequence_id
+from remot.data.annotations.folders import check_fps, is_file, picture_size, sequence_id
 from remot.data.annotations.poses import OPENGL_TO_OPENCV
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
+from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
 
 #: Endings tried where a ``file_path`` has none, in this order.
@@ -54,7 +55,7 @@ class NerfstudioReader(SequenceReader):
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The transform files."""
-        return sources_of(root, root.rglob(self.pattern), self.pattern)
+        return sources_of(root, find_files(root, self.pattern), self.pattern)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one file.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import read_text
 from remot.errors import AnnotationError
+from remot.files import lines_of
 from remot.structures import FloatArray
 
 #: Boxes further out than this many pixels are a mistake in the file, not a large picture.
@@ -28,7 +29,7 @@ def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True
     Raises:
         AnnotationError: Naming the file and the line.
     """
-    lines = read_text(file).removeprefix("\ufeff").rstrip().splitlines()
+    lines = lines_of(read_text(file).rstrip())
     if not lines:
         msg = f"{file}: holds no row of numbers, fetch the file again"
         raise AnnotationError(msg, reason="zero length")

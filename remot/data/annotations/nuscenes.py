@@ -20,6 +20,7 @@ from remot.data.annotations.json_rows import json_rows
 from remot.data.annotations.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray
 
 MICROSECONDS = 1e-6
@@ -47,12 +48,14 @@ class _Tables:
         pictures: For each scene's name its pictures in order of time.
         egos: Poses [4, 4] of the car by token.
         calibrations: Rows of the channel's cameras by token.
+        declared: For each scene's name how many annotated moments it says it has, where it does.
     """
 
     places: Mapping[str, str]
     pictures: Mapping[str, list[_Picture]]
     egos: Mapping[str, FloatArray]
     calibrations: Mapping[str, Row]
+    declared: Mapping[str, int]
 
 
 class NuScenesReader(SequenceReader):
@@ -91,7 +94,7 @@ class NuScenesReader(SequenceReader):
         Raises:
             AnnotationError: If there is no such folder, or a table cannot be read.
         """
-        folders = sorted(file.parent for file in root.rglob("v1.0-*/scene.json"))
+        folders = sorted(file.parent for file in find_files(root, "v1.0-*/scene.json"))
         if not folders:
             msg = f"{root}: no v1.0-*/scene.json found, give the folder that holds the tables and samples"
             raise AnnotationError(msg, reason="missing")
@@ -109,6 +112,12 @@ class NuScenesReader(SequenceReader):
             self._tables[folder] = self._read(folder)
         tables = self._tables[folder]
         pictures = tables.pictures[name]
+        if self.keyframes_only and tables.declared.get(name, len(pictures)) != len(pictures):
+            msg = (
+                f"{folder / 'scene.json'}: {name} declares nbr_samples {tables.declared[name]!r:.20}, there are "
+                f"{len(pictures)} pictures of {self.channel}; fetch all tables of one version"
+            )
+            raise AnnotationError(msg, reason="unsynchronised")
         media, kept = self.listed_images(
             folder / "sample_data.json", folder.parent, root, [picture.name for picture in pictures]
         )
@@ -149,6 +158,7 @@ class NuScenesReader(SequenceReader):
             pictures,
             self._egos(folder, wanted),
             calibrations,
+            {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
         )
 
     def _calibrations(self, folder: Path, sensors: list[Row], calibrated: list[Row]) -> dict[str, Row]:

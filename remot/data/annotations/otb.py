@@ -10,7 +10,7 @@ from remot.data.annotations.base import ClipSource, FileReader
 from remot.data.annotations.notices import Notices, listed
 from remot.data.annotations.number_rows import read_number_rows, xyxy_from_xywh
 from remot.data.annotations.still_cameras import StillCameras, known_sequence
-from remot.data.annotations.tracked import pictures_in
+from remot.data.annotations.tracked import counted, pictures_in
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
 
@@ -23,8 +23,8 @@ STATIC_SEQUENCES = frozenset({"Crossing", "Subway", "Walking", "Walking2"})
 #: wears red.
 NAMES = {"Crossing": "person in the black jacket", "Dudek": "man's face"}
 
-#: Position in name order, from 1, of the picture that row 1 belongs to, as the benchmark's own tool has it; any further
-#: pictures after the last row are left over.
+#: Position in number order, from 1, of the picture that row 1 belongs to, as the benchmark's own tool has it; any
+#: further pictures after the last row are left over.
 FIRST_PICTURES = {"David": 300, "Diving": 1, "Football1": 1, "Freeman3": 1, "Freeman4": 1}
 
 #: David_2 is no David: these are known so that they are not taken for others.
@@ -53,8 +53,9 @@ class OTBReader(FileReader):
         static_camera: Sequences whose camera stands still; by default the few of which that is sure. Nothing is asked
             about motion in the pictures of others.
         assume_static: Take the camera of every sequence to stand still.
-        first_pictures: By sequence, the position in name order, from 1, of the picture that row 1 belongs to; pictures
-            after the last row are then left over. Where it is not given, there must be as many pictures as rows.
+        first_pictures: By sequence, the position in number order, from 1, of the picture that row 1 belongs to;
+            pictures after the last row are then left over. Where it is not given, there must be as many pictures as
+            rows.
         fps: Pictures per second.
     """
 
@@ -122,7 +123,7 @@ class OTBReader(FileReader):
         kept = tuple(pictures[start : start + num_rows])
         if len(kept) < num_rows or (first is None and len(pictures) != num_rows):
             msg = (
-                f"{file}: {num_rows} rows but {len(pictures)} pictures, fetch them again, or name the picture of row 1 "
+                f"{file}: {num_rows} rows but {counted(pictures)}, fetch them again, or name the picture of row 1 "
                 "in first_pictures"
             )
             raise AnnotationError(msg, reason="unsynchronised")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remot.errors import AnnotationError
+from remot.files import require_regular
 from remot.structures import FloatArray
 
 #: Most rows of a file that is read.
@@ -53,6 +54,7 @@ def column_names(file: Path) -> list[str]:
         AnnotationError: If it cannot be read.
     """
     try:
+        require_regular(file)
         return [str(name) for name in pq.read_schema(file, memory_map=False).names]
     except READ_ERRORS as error:
         msg = f"{file}: cannot be read as Parquet, it may be cut short ({' '.join(str(error).split()):.120})"

@@ -19,6 +19,7 @@ import numpy as np
 from remot.data.annotations.base import FileReader, media_inside, read_text
 from remot.data.video import VideoInfo, probe
 from remot.errors import AnnotationError, DecodeError
+from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray
 
 NUM_COLUMNS = 19
@@ -47,7 +48,7 @@ class RealEstate10KReader(FileReader):
         Raises:
             AnnotationError: Naming the file, the row and what does not fit.
         """
-        lines = [line for line in read_text(file).splitlines() if line.strip()]
+        lines = [line for line in lines_of(read_text(file)) if line.strip()]
         if not _is_path_file(file, lines):
             return None
         address = lines.pop(0) if lines and _is_address(lines[0]) else ""

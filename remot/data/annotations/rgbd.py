@@ -18,12 +18,12 @@ from remot.data.annotations.base import ClipSource
 from remot.data.annotations.folders import (
     check_fps,
     number_matrix,
-    picture_names,
     sequence_id,
 )
 from remot.data.annotations.poses import is_rigid, pinhole
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
+from remot.files import files_in, find_files
 from remot.structures import CameraTrack, Clip, FloatArray
 
 OnBadPose = Literal["raise", "drop"]
@@ -115,7 +115,7 @@ class SevenScenesReader(_NumberedReader):
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with pose files."""
         wanted = "frame-*.pose.txt"
-        return sources_of(root, (file.parent for file in root.rglob(wanted)), wanted)
+        return sources_of(root, (file.parent for file in find_files(root, wanted)), wanted)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one folder.
@@ -127,7 +127,8 @@ class SevenScenesReader(_NumberedReader):
         return self._clip(sequence.file, root, "seven_scenes", scene, self.intrinsics)
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {name.split(".")[0]: name for name in picture_names(folder) if ".color." in name}
+        names = (path.name for path in files_in(folder, PICTURE_SUFFIXES))
+        pictures = {name.split(".")[0]: name for name in names if ".color." in name}
         found = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
@@ -160,7 +161,8 @@ class ScanNetReader(_NumberedReader):
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""
-        folders = (pose.parent for pose in root.rglob("pose") if pose.is_dir() and (pose.parent / "color").is_dir())
+        found = (pose for pose in find_files(root, "pose") if pose.is_dir())
+        folders = (pose.parent for pose in found if (pose.parent / "color").is_dir())
         return sources_of(root, folders, "folder with pose and color in it")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
@@ -180,8 +182,8 @@ class ScanNetReader(_NumberedReader):
         return super()._may_drop(pose) or not np.isfinite(pose[:3]).any()
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {Path(name).stem: name for name in picture_names(folder / "color")}
-        files = sorted((folder / "pose").glob("*.txt"))
+        pictures = {path.stem: path.name for path in files_in(folder / "color", PICTURE_SUFFIXES)}
+        files = files_in(folder / "pose", (".txt",))
         return {
             _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files
         }

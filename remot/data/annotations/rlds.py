@@ -22,6 +22,7 @@ from remot.data.annotations.tf_example import Feature, parse_example
 from remot.data.annotations.tfrecord import RecordSpan, index_records, read_record
 from remot.data.pictures import EncodedPictures
 from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.files import find_files
 from remot.structures import Clip, EffectorTrack, Event, FloatArray
 
 PATTERN = "*.tfrecord*"
@@ -107,7 +108,7 @@ class RLDSReader(AnnotationReader):
             AnnotationError: If there is no record.
         """
         found = []
-        for file in sorted(path for path in root.rglob(PATTERN) if path.is_file()):
+        for file in sorted(path for path in find_files(root, PATTERN) if path.is_file()):
             spans, fault = self._index(file)
             # What follows a fault is a source too, so that it is named and the records before it are still read.
             found += [ClipSource(file, str(number)) for number in range(len(spans) + (fault is not None))]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.errors import AnnotationError
+from remot.files import open_regular
 from remot.structures import FloatArray
 
 #: Longest array that is read, in bytes unpacked.
@@ -35,7 +36,7 @@ def read_positions(file: Path, names: Mapping[str, str], num_frames: int) -> dic
         msg = f"{file}: the file of poses is missing, put it there or leave poses_file out"
         raise AnnotationError(msg, reason="missing")
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
             return {
                 name: _positions(file, array, _read(file, archive, array), num_frames) for name, array in names.items()
             }

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import AnnotationError
+from remot.files import open_regular
 
 #: Longest record that is read, in bytes.
 MAX_RECORD_BYTES = 2**30
@@ -45,7 +46,7 @@ def index_records(file: Path) -> tuple[list[RecordSpan], str | None]:
     spans: list[RecordSpan] = []
     try:
         size = file.stat().st_size
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             at = 0
             while at < size:
                 stream.seek(at)
@@ -72,7 +73,7 @@ def read_record(file: Path, span: RecordSpan) -> bytes:
         msg = f"{where} has {span.length} bytes, more than {MAX_RECORD_BYTES}"
         raise AnnotationError(msg, reason="too large")
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             stream.seek(span.offset)
             content = stream.read(span.length + FOOTER_BYTES)
     except OSError as error:

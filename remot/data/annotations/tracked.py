@@ -3,7 +3,7 @@
 import configparser
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from remot.data.annotations.notices import Notices
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
+from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
 
 #: Names that become part of a path.
@@ -51,7 +52,7 @@ class TrackedReader(AnnotationReader):
 
     def files(self, root: Path) -> list[Path]:
         """The files that each describe one sequence, in order."""
-        return sorted(root.rglob(self.pattern))
+        return find_files(root, self.pattern)
 
     def sources(self, root: Path) -> list[ClipSource]:
         """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself.
@@ -84,16 +85,17 @@ class TrackedReader(AnnotationReader):
 
 
 def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
-    """The pictures of ``folder`` beside ``file`` in the order of their names.
+    """The pictures of ``folder`` beside ``file`` in the order of their numbers.
 
     Raises:
-        AnnotationError: If there is none, or one leads outside ``root``.
+        AnnotationError: If there is none, the order of two is not clear, or one leads outside ``root``.
     """
     directory = media_inside(file, root, folder)
     if not directory.is_dir():
         msg = f"{file}: {folder!r:.80} is no folder of pictures, put the pictures there"
         raise AnnotationError(msg, reason="missing media")
-    found = sorted(path for path in directory.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    names = (path.name for path in files_in(directory, PICTURE_SUFFIXES))
+    found = [directory / name for name in in_number_order(str(directory), names, AnnotationError)]
     if not found:
         msg = f"{file}: {folder!r:.80} holds no picture, put the pictures there"
         raise AnnotationError(msg, reason="missing media")
@@ -102,6 +104,12 @@ def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
             msg = f"{file}: picture {path.name!r:.80} leads outside {root}, keep media below the data folder"
             raise AnnotationError(msg, reason="outside root")
     return tuple(found)
+
+
+def counted(pictures: Sequence[Path]) -> str:
+    """How many pictures there are, and where their numbers skip one: ``11 pictures (none between 4.jpg and 6.jpg)``."""
+    gap = gap_in_numbers([path.name for path in pictures])
+    return f"{len(pictures)} pictures" + (gap and f" ({gap})")
 
 
 def read_ini_section(file: Path, section: str) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from remot.data.annotations.folders import check_fps, number_table, picture_name
 from remot.data.annotations.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray
 
 POSE_FILES = ("groundtruth.txt", "pose.txt", "poses.txt")
@@ -72,7 +73,7 @@ class TUMReader(SequenceReader):
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The pose files below ``root``, one for each folder."""
-        first = {file.parent: file for name in reversed(POSE_FILES) for file in root.rglob(name)}
+        first = {file.parent: file for name in reversed(POSE_FILES) for file in find_files(root, name)}
         return sources_of(root, first.values(), " or ".join(POSE_FILES))
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:

@@ -4,8 +4,8 @@ Times are presentation times counted from a video's first picture, so that time 
 and what "exact" means for each kind of file, is told in ``docs/media.md``.
 """
 
-from remot.data.video.info import VideoInfo, probe
-from remot.data.video.reading import check_media, read_frames
+from remot.data.video.info import VideoInfo, probe, turn_degrees
+from remot.data.video.reading import check_media, image_size, read_frames
 from remot.data.video.writing import write_video
 
-__all__ = ["VideoInfo", "check_media", "probe", "read_frames", "write_video"]
+__all__ = ["VideoInfo", "check_media", "image_size", "probe", "read_frames", "turn_degrees", "write_video"]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from remot.data.picture_files import MAX_PICTURE_PIXELS, require_size
 from remot.errors import DecodeError
+from remot.files import open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
@@ -43,7 +45,7 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def _format_of(media: Path) -> str | None:
     """The container where its first bytes leave no doubt, which spares the codec library asking all it knows."""
-    with media.open("rb") as file:
+    with open_regular(media) as file:
         return "mov" if file.read(8)[4:] == b"ftyp" else None
 
 
@@ -57,8 +59,7 @@ def _require_self_contained(media: Path, container: InputContainer) -> None:
 def picture_stream(media: Path, container: InputContainer) -> VideoStream:
     """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
-        disposition = getattr(stream, "disposition", None)  # older codec libraries do not tell
-        if disposition is None or not disposition & type(disposition).attached_pic:
+        if not stream.disposition & Disposition.attached_pic:
             return stream
     msg = f"{media}: the file holds no video stream"
     raise DecodeError(msg)

@@ -54,6 +54,27 @@ def probe(media: Path) -> VideoInfo:
     return VideoInfo(len(shown), width, height, float(end_seconds), pts_seconds, tolerance)
 
 
+def turn_degrees(media: Path) -> int:
+    """By how many degrees the file asks viewers to turn its pictures, counter-clockwise; 0 if it does not ask.
+
+    Raises:
+        DecodeError: If ``media`` is no readable video.
+    """
+    with opened(media) as (container, stream):
+        frame = next(container.decode(stream), None)
+        return 0 if frame is None else int(frame.rotation)
+
+
+def size_of_video(media: Path) -> tuple[int, int]:
+    """Width and height of a video's stored pictures.
+
+    Raises:
+        DecodeError: If ``media`` is no readable video, or its size cannot be used.
+    """
+    with opened(media) as (_, stream):
+        return stream.width, stream.height
+
+
 def require_times(media: Path, times: FloatArray) -> None:
     """A picture of its own is listed for each of the times.
 

@@ -7,9 +7,16 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-from remot.data.picture_files import pictures_of, read_folder, read_picture, require_files, to_tensor
+from remot.data.picture_files import (
+    pictures_of,
+    read_folder,
+    read_picture,
+    require_files,
+    size_of_picture,
+    to_tensor,
+)
 from remot.data.video.finding import frames_at
-from remot.data.video.info import require_times
+from remot.data.video.info import require_times, size_of_video
 from remot.errors import DecodeError
 from remot.structures import Clip, PictureStore
 
@@ -56,12 +63,28 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     return [pictures[time] for time in times]
 
 
+def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:
+    """Width and height of an annotated frame's image as it is stored, where possible without decoding it.
+
+    Raises:
+        DecodeError: If the image cannot be read, or its size cannot be used.
+    """
+    media = clip.media
+    if isinstance(media, Path) and not media.is_dir():
+        return size_of_video(media)
+    if isinstance(media, PictureStore) or media is None:
+        height, width = read_frames(clip, [frame])[0].shape[-2:]
+        return width, height
+    return size_of_picture(media[frame] if isinstance(media, tuple) else pictures_of(media, frame + 1)[frame])
+
+
 def check_media(clip: Clip, *, decode: bool = True) -> None:
     """Verify that a clip's media can deliver every annotated frame; a clip without media is left alone.
 
     Args:
         clip: The clip to check.
-        decode: Decode every picture, too; False only compares the times that the file lists.
+        decode: Decode every picture; False only compares the times that the file lists, and looks at the size of the
+            first picture.
 
     Raises:
         DecodeError: Naming the file and what it lacks.
@@ -77,9 +100,11 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     elif decode:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
-    elif isinstance(media, PictureStore):
-        media.check(clip.num_frames)
-    elif isinstance(media, tuple):
-        require_files(media)
     else:
-        pictures_of(media, clip.num_frames)
+        if isinstance(media, PictureStore):
+            media.check(clip.num_frames)
+        elif isinstance(media, tuple):
+            require_files(media)
+        else:
+            pictures_of(media, clip.num_frames)
+        image_size(clip)

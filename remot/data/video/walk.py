@@ -43,7 +43,7 @@ class Walk:
     def __post_init__(self) -> None:
         self._unit = float(self.stream.time_base or Fraction(1, 90_000))
         self._interval = interval_seconds(self.stream) / self._unit
-        self._index: Any = getattr(self.stream, "index_entries", ())  # older codec libraries do not tell
+        self._index: Any = self.stream.index_entries
         self.may_skip = self.may_skip and not ENTERABLE_FORMATS.isdisjoint(self.container.format.name.split(","))
         self._skips_unused = self.may_skip and self.stream.codec_context.name in CODECS_WITH_UNUSED_PICTURES
         self._first: int | None = None

@@ -146,6 +146,79 @@ def test_mixed_spellings(tmp_path):
     assert "must both end in .bin or both in .txt" in refused(COLMAPReader(), tmp_path)[1]
 
 
+def without_lines_of_points(folder):
+    """As some programs export the model: a line for each picture and no other."""
+    lines = (folder / "images.txt").read_text().split("\n")
+    write_lines(folder / "images.txt", [line for line in lines if line.startswith("#") or ".png" in line])
+
+
+def test_lines_of_points_may_be_left_out(tmp_path):
+    """All poses are the same as with them, of all pictures."""
+    folder = write_colmap_text(shot_of((0, 10, 20, 30)), tmp_path)
+    expected = the_clip(COLMAPReader(), tmp_path)
+    without_lines_of_points(folder)
+    clip = the_clip(COLMAPReader(), tmp_path)
+    assert [path.name for path in clip.media] == [f"frame {k}.png" for k in (8, 9, 10, 11)]
+    assert_close(clip.camera.camera_to_world, expected.camera.camera_to_world)
+
+
+def test_single_lines_of_points_may_be_left_out(tmp_path):
+    """Only empty ones are: those of every second picture."""
+    folder = write_colmap_text(shot_of((0, 10, 20, 30)), tmp_path)
+    lines = (folder / "images.txt").read_text().split("\n")
+    write_lines(folder / "images.txt", [line for line in lines if line])
+    assert the_clip(COLMAPReader(), tmp_path).num_frames == 4
+
+
+@pytest.mark.parametrize("name", ["frame.png", "a b 7.png", "a b 7", "7"])
+def test_a_pose_of_whole_numbers_is_no_line_of_points(tmp_path, name):
+    """Where points are left out, by every name: 10 words, or 12 as four points would have."""
+    folder = write_colmap_text(shot_of((0,)), tmp_path)
+    (tmp_path / "plant" / "images" / name).write_bytes((tmp_path / "plant" / "images" / "frame 8.png").read_bytes())
+    write_lines(folder / "images.txt", ["1 1 0 0 0 0 0 0 7 frame 8.png", f"2 1 0 0 0 0 0 0 7 {name}"])
+    assert {path.name for path in the_clip(COLMAPReader(), tmp_path).media} == {"frame 8.png", name}
+
+
+def test_empty_lines_may_hold_spaces(tmp_path):
+    folder = write_colmap_text(shot_of(), tmp_path)
+    lines = (folder / "images.txt").read_text().split("\n")
+    write_lines(folder / "images.txt", ["", *(line or "  \t" for line in lines), ""])
+    assert the_clip(COLMAPReader(), tmp_path).num_frames == 3
+
+
+@pytest.mark.parametrize("file", ["images.txt", "cameras.txt"])
+def test_the_declared_count_is_compared(tmp_path, file):
+    what, count = {"images.txt": ("images", 3), "cameras.txt": ("cameras", 1)}[file]
+    folder = write_colmap_text(shot_of(), tmp_path)
+    held = (folder / file).read_text().replace("# Number of images: 3\n", "")
+    (folder / file).write_text(f"# Number of {what}: {count}, mean observations: 0\n{held}")
+    assert the_clip(COLMAPReader(), tmp_path).num_frames == 3
+    (folder / file).write_text(f"# Number of {what}: 6\n{held}")
+    reason, message = refused(COLMAPReader(), tmp_path)
+    assert reason == "unsynchronised"
+    assert f"declares 6 {what}, {count} were read" in message
+    assert str(folder / file) in message
+
+
+@either
+def test_a_picture_with_two_poses_is_refused(tmp_path, write):
+    folder = write(shot_of(), tmp_path)
+    for file in folder.glob("images.*"):
+        file.write_bytes(file.read_bytes().replace(b"frame 9.png", b"frame 8.png"))
+    reason, message = refused(COLMAPReader(), tmp_path)
+    assert reason == "duplicate id"
+    assert "'frame 8.png'" in message
+
+
+@pytest.mark.parametrize("name", ["cameras.bin", "images.bin"])
+def test_more_than_the_declared_records_is_refused(tmp_path, name):
+    folder = write_colmap_binary(shot_of(), tmp_path)
+    (folder / name).write_bytes((folder / name).read_bytes() + b"\0" * 8)
+    reason, message = refused(COLMAPReader(), tmp_path)
+    assert reason == "unsynchronised"
+    assert str(folder / name) in message
+
+
 # -- binary files that lie -----------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def write(root, labels=LABELS, poses=None, calib=CALIB, num=3):
     poses = [oxts()] * 3 if poses is None else poses
     if poses:
         (base / "oxts" / "0000.txt").write_text("\n".join(poses) + "\n")
-    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(num)])
+    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(num)], (640, 480))
     return base
 
 

@@ -33,7 +33,7 @@ def write(root, rows, name="TUD-Campus", num=3, pictures=True):
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI.format(num=num))
     if pictures:
-        write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, num + 1)])
+        write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, num + 1)], SIZE)
     return folder
 
 
@@ -68,10 +68,11 @@ def test_pictures_belong_to_the_frames_that_are_kept(tmp_path):
     assert list(clip.objects) == ["person"]  # the other is in none of them
 
 
-def test_a_video_in_the_place_of_pictures(tmp_path):
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_video_in_the_place_of_pictures(tmp_path, suffix):
     folder = write(tmp_path, [*WALK[1:], mot15(4, 4, 200, 100)], num=4, pictures=False)
     grey = np.arange(4, dtype=np.uint8)[:, None, None, None] * 10
-    write_video(folder / "TUD-Campus.mp4", np.broadcast_to(grey, (4, 48, 64, 3)).copy(), 5, crf=1)
+    write_video(folder / f"TUD-Campus.{suffix}", np.broadcast_to(grey, (4, 480, 640, 3)), 5, crf=1)
     (clip,) = good_clips(MOTReader(), tmp_path)
     assert_close(clip.pts_seconds, [0.04, 0.08, 0.12])
     assert_close(clip.media_pts_seconds, [0.2, 0.4, 0.6])  # the video's own rate is 5

@@ -50,6 +50,17 @@ def test_camera_is_car_times_mount(tmp_path):
     assert_close(clip.agent.headings_degrees, [90, 90, 90])
 
 
+@pytest.mark.parametrize("declared", [3, 4, "3"])
+def test_the_declared_number_of_samples_is_compared(tmp_path, declared):
+    drive(tmp_path, lambda tables: tables["scene"][0].update(nbr_samples=declared))
+    if declared == 3:
+        assert the_clip(NuScenesReader(), tmp_path).num_frames == 3
+    else:
+        reason, message = refused(NuScenesReader(), tmp_path)
+        assert reason == "unsynchronised"
+        assert f"scene-0061 declares nbr_samples {declared!r}, there are 3" in message
+
+
 def test_names_and_order(tmp_path):
     drive(tmp_path)
     clip = the_clip(NuScenesReader(), tmp_path)

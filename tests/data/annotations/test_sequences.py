@@ -8,11 +8,12 @@ import pytest
 
 from remot.data.annotations import TUMReader, cut
 from remot.data.annotations.cutting import num_parts
-from remot.data.annotations.folders import number_order, number_table, picture_size, sequence_id
+from remot.data.annotations.folders import number_table, picture_size, sequence_id
 from remot.data.annotations.sequences import PartSource
 from remot.data.loading import read_each
 from remot.data.video import read_frames
 from remot.errors import AnnotationError, ConfigError
+from remot.files import number_order
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ObjectTrack, PictureStore
 from tests.data.annotations.layouts import shot_of, write_slambook
 from tests.data.handmade import boxes, poses

@@ -18,6 +18,7 @@ from remot.data.tasks.motion_contrast.balancing import BalanceBy
 from remot.data.tasks.motion_contrast.index import MotionContrastIndex
 from remot.data.tasks.motion_contrast.refusals import pairs_by_verdict
 from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.files import expanded
 from remot.motion import Attribute, Pattern
 from remot.structures import Clip
 
@@ -76,7 +77,7 @@ class MotionContrast(Task):
         self.sampler = TripletSampler(
             experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
         )
-        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings)
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings and expanded(wordings))
         self.balance_by: BalanceBy = balance_by
 
     def serves(self, clip: Clip) -> bool:
