@@ -604,7 +604,7 @@ def ball_clip(xs):
 
 def test_a_frame_is_shown_twice_only_as_the_mask():
     """Places 10 and 12 overlap by 2/3 and are not told apart; 10, 30 and 50 are."""
-    sampler, generator = TripletSampler([MaskFrame()]), numpy_generator(0)
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)]), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 12])
     (askable,) = sampler.askable(clip)
     assert set(askable.patterns) == set(ATTRIBUTES["mask_frame"].patterns)
@@ -621,7 +621,7 @@ def test_a_frame_is_shown_twice_only_as_the_mask():
 
 
 def test_the_gap_holds_between_the_pictures_that_differ():
-    sampler, generator = TripletSampler([MaskFrame()], min_gap_frames=3), numpy_generator(0)
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)], min_gap_frames=3), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 70, 90, 110, 130, 150])
     for pattern in ATTRIBUTES["mask_frame"].patterns:
         for _ in range(100):
@@ -631,7 +631,7 @@ def test_the_gap_holds_between_the_pictures_that_differ():
 
 def test_masks_are_asked_about_evenly():
     """First, second and neither a third each; 900 draws, five standard deviations."""
-    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame()]))
+    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame(min_size_pixels=0)]))
     generator = numpy_generator(0)
     counts = Counter(index.draw("mask_frame", generator)[1] for _ in range(900))
     assert all(abs(counts[pattern] - 300) < 5 * 300**0.5 for pattern in ATTRIBUTES["mask_frame"].patterns)
@@ -640,7 +640,9 @@ def test_masks_are_asked_about_evenly():
 
 def test_with_time_reversed_a_mask_is_neither():
     """The third picture lies on the other side of the anchor, so it is a moment of its own: there is one answer."""
-    index = TripletIndex([ball_clip([10, 30, 50])], TripletSampler([MaskFrame()], negatives=[TimeReversal()]))
+    index = TripletIndex(
+        [ball_clip([10, 30, 50])], TripletSampler([MaskFrame(min_size_pixels=0)], negatives=[TimeReversal()])
+    )
     assert index.values("mask_frame", "red ball") == ("neither",)
 
 

@@ -70,6 +70,8 @@ class RLDSReader(AnnotationReader):
         instruction: Feature with the instruction.
         scene: Feature with the file an episode was taken from; a record without it is a scene of its own.
         domain: Name of the data in reports.
+        camera_moves: Whether the camera moves in an episode, such as one at the wrist; None if that is not known.
+            Directions are asked about only if it is false.
 
     Raises:
         ConfigError: If ``fps``, the effector's axes or its range are unusable.
@@ -84,6 +86,7 @@ class RLDSReader(AnnotationReader):
         instruction: str = "steps/language_instruction",
         scene: str = "episode_metadata/file_path",
         domain: str = "rlds",
+        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
     ) -> None:
         if not 0 < fps < float("inf"):
             msg = f"{type(self).__name__}: fps is {fps}, give the steps a second, such as 5"
@@ -97,6 +100,7 @@ class RLDSReader(AnnotationReader):
         self.instruction = instruction
         self.scene = scene
         self.domain = domain
+        self.camera_moves = camera_moves
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
 
@@ -184,6 +188,7 @@ class RLDSReader(AnnotationReader):
             pts_seconds=np.arange(n) / self.fps,
             effectors={self.name: track},
             events=(Event(instruction, 0.0, n / self.fps),) if instruction else (),
+            camera_moves=self.camera_moves,
         )
 
     def _scene_id(
@@ -207,18 +212,20 @@ class BridgeReader(RLDSReader):
     forward, y to the left, z up), roll, pitch, yaw, and the gripper's opening (1 open). 5 steps a second. ``image_0``
     is the camera that every episode has; others may be black. In the scenes that were looked at it stands at a corner
     of the table, so that forward and sideways are both diagonal in the picture: only the vertical is known. Say
-    more with ``axes`` where a camera looks along an axis.
+    more with ``axes`` where a camera looks along an axis. ``image_3`` is at the wrist and moves; the others are fixed.
 
     Args:
         camera: Name below ``steps/observation``.
-        axes: How the base's axes lie for the viewer, see :mod:`remot.data.annotations.axes`.
+        axes: How the base's axes lie for the viewer, see :mod:`remot.data.annotations.axes`; None for what is known.
         domain: Name of the data in reports.
     """
 
-    def __init__(self, camera: str = "image_0", axes: str = UPRIGHT_CAMERA, domain: str = "bridge") -> None:
-        state = "steps/observation/state"
-        effector = RLDSEffector(state, opening=state, opening_column=6, axes=axes)
-        super().__init__(f"steps/observation/{camera}", effector, fps=5.0, domain=domain)
+    def __init__(self, camera: str = "image_0", axes: str | None = None, domain: str = "bridge") -> None:
+        state, at_wrist = "steps/observation/state", camera == "image_3"
+        effector = RLDSEffector(
+            state, opening=state, opening_column=6, axes=axes or (NO_AXES if at_wrist else UPRIGHT_CAMERA)
+        )
+        super().__init__(f"steps/observation/{camera}", effector, fps=5.0, domain=domain, camera_moves=at_wrist)
 
 
 class DroidReader(RLDSReader):
@@ -243,7 +250,8 @@ class DroidReader(RLDSReader):
             opening_range=(1.0, 0.0),
             axes=axes or (NO_AXES if camera.startswith("wrist") else UPRIGHT_CAMERA),
         )
-        super().__init__(f"steps/observation/{camera}", effector, fps=15.0, domain=domain)
+        at_wrist = camera.startswith("wrist")
+        super().__init__(f"steps/observation/{camera}", effector, fps=15.0, domain=domain, camera_moves=at_wrist)
 
 
 def _clip_id(source: ClipSource, root: Path) -> str:

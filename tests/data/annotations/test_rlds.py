@@ -65,6 +65,7 @@ def test_bridge_knows_up_and_the_opening(tmp_path):
     assert_close(track.positions, [[NAN, -0.1, NAN], [NAN, -0.15, NAN], [NAN, -0.2, NAN]], rtol=1e-5)
     assert_close(track.opening, [1, 0.5, 0.1], rtol=1e-5)
     assert_close(clip.pts_seconds, [0, 0.2, 0.4])
+    assert clip.camera_moves is False
     assert levels(clip, [2, 0, 1, 1]) == [150, 50, 100, 100]
     assert (clip.clip_id, clip.domain) == ("bridge_dataset-train-00000-of-00001-0", "bridge")
     assert [(e.text, round(e.end_seconds, 6)) for e in clip.events] == [("lift the cup", 0.6)]
@@ -103,6 +104,10 @@ def test_nothing_is_known_with_a_camera_that_moves_with_the_gripper(tmp_path):
     (clip,) = read(tmp_path, DroidReader("wrist_image_left"))
     assert np.isnan(clip.effectors["robot arm"].positions).all()
     assert clip.effectors["robot arm"].opening is not None
+    assert clip.camera_moves
+    assert (BridgeReader("image_3").camera_moves, BridgeReader("image_3").effector.axes) == (True, "?,?,?")
+    assert (BridgeReader("image_1").camera_moves, DroidReader("exterior_image_2_left").camera_moves) == (False, False)
+    assert RLDSReader("steps/observation/image", RLDSEffector("steps/observation/state"), 5.0).camera_moves is None
 
 
 def test_records_of_one_source_file_are_one_scene(tmp_path):
