@@ -46,9 +46,9 @@ class MOTReader(TrackedReader):
     The source's conventions: rows ``frame, id, left, top, width, height, flag, class, visibility`` (MOT16 and later) or
     ``frame, id, left, top, width, height, flag, X, Y, Z`` (MOT15: people only); frames and pixels are counted from 1;
     boxes go around the whole body, hidden parts and parts outside the picture included. Flag 0 marks what the benchmark
-    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single
-    video, ``<sequence>.mp4``, in the same folder. A folder that holds a sequence's name among other words is taken for
-    that sequence.
+    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single video, such as ``<sequence>.mp4`` or
+    ``<sequence>.avi``, in the same folder. A folder that holds a sequence's name among other words is taken for that
+    sequence.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
     ``min_height_ratio`` times as high as any other and stands lowest in the picture. See

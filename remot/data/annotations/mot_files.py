@@ -10,6 +10,7 @@ from remot.data.annotations.base import media_inside
 from remot.data.annotations.nearest import IntArray
 from remot.data.annotations.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.annotations.tracked import ini_number, pictures_in, read_ini_section, times_of
+from remot.data.video import videos_in
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
@@ -69,7 +70,7 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
     times: FloatArray | None = None
     ini = file.parent.parent / "seqinfo.ini"
     folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
-    videos = sorted(ini.parent.glob("*.mp4"))  # one only: its folder may have been renamed
+    videos = videos_in(ini.parent)  # one only: its folder may have been renamed
     if len(videos) == 1 and not (ini.parent / folder).is_dir():
         video = media_inside(ini, root, videos[0].name)
         times = times_of(file, video)
