@@ -509,6 +509,7 @@ def test_only_the_camera_is_asked_about_behind_a_window(clips):
         ("right_arm", "left_arm"),
         ("arm-left2", "arm-right2"),
         ("LEFT hand, Right hand", "RIGHT hand, Left hand"),
+        ("leftmost person", "rightmost person"),
         ("bright upright leftover", "bright upright leftover"),
         ("left", "right"),
         ("", ""),

@@ -30,6 +30,7 @@ class MOTSequence:
     boxes_xyxy: FloatArray  # [R, 4]
     is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
     visible: FloatArray  # [R] share of the box that is inside the picture and not hidden
+    size: FloatArray  # [2] width and height of the pictures in pixels
 
 
 def read_mot_sequence(file: Path) -> MOTSequence:
@@ -57,6 +58,7 @@ def read_mot_sequence(file: Path) -> MOTSequence:
         boxes_xyxy=boxes_xyxy,
         is_active=rows[:, 6] != 0,
         visible=visible if is_mot15 else np.minimum(visible, rows[:, 8]),
+        size=size,
     )
 
 

@@ -13,6 +13,7 @@ from remot.data.audit.views import SeenAs, seen_as
 from remot.structures import Clip, FloatArray, MotionLabel, ObjectTrack, Triplet
 
 _MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_MIRRORED |= {"leftmost": "rightmost", "rightmost": "leftmost"}
 #: Attributes measured as turns of the camera.
 TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
@@ -53,7 +54,7 @@ def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
 def _unmirrored(subject: str) -> str:
     """The name a thing has outside the mirror: whole words ``left`` and ``right`` exchanged."""
     return re.sub(
-        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight)(?![^\W\d_])",
+        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight|leftmost|rightmost)(?![^\W\d_])",
         lambda found: _MIRRORED[found[1]],
         subject,
     )
