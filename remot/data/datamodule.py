@@ -28,7 +28,7 @@ from remot.data.record_dataset import RecordDataset
 from remot.data.recorded import holds_tasks
 from remot.data.samplers import AddressSampler, ListedBatches
 from remot.data.tasks.base import Task
-from remot.data.tasks.datasets import datasets_of_tasks, describe_tasks
+from remot.data.tasks.datasets import OnUnservedTask, datasets_of_tasks, describe_tasks, require_served
 from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
@@ -80,6 +80,7 @@ class TripletDataModule(LightningDataModule):
             file the longest end that exists below it counts.
         tasks: What to ask, each task as often; motion-contrast triplets alone by default. The settings about triplets
             are then those of :class:`remot.data.tasks.MotionContrast`, if it is among them.
+        on_unserved_task: Refuse a task that can ask about none of the clips, or ``skip`` it with a warning.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
@@ -111,6 +112,7 @@ class TripletDataModule(LightningDataModule):
         records: Path | None = None,
         images_root: Path | None = None,
         tasks: list[Task | MotionContrast] | None = None,
+        on_unserved_task: OnUnservedTask = "raise",
     ) -> None:
         super().__init__()
         require_batch(batch_size, num_train_prompts_per_epoch)
@@ -136,6 +138,8 @@ class TripletDataModule(LightningDataModule):
         self.on_bad_clip: OnBadClip = on_bad_clip
         self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
         self.tasks = tuple(tasks or ())
+        self.on_unserved_task: OnUnservedTask = on_unserved_task
+        self.left_out_tasks: list[str] = []
         self.datasets: dict[str, TripletDataset] = {}
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
@@ -172,6 +176,7 @@ class TripletDataModule(LightningDataModule):
         entries = self.exclusions.remaining(self.catalogue.entries)
         asking = Asking(self.sampler, self.writer, self.balance_by, self.tasks)
         if self.tasks:
+            self.left_out_tasks = require_served(store.root, entries, self.tasks, self.on_unserved_task)
             self.mixed = datasets_of_tasks(store, entries, asking, settings)
         else:
             self.datasets = datasets_of_clips(store, entries, asking, settings)
@@ -183,7 +188,8 @@ class TripletDataModule(LightningDataModule):
 
     def describe(self) -> list[str]:
         """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
-        return describe_tasks(self.mixed)
+        left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
+        return [*describe_tasks(self.mixed), *left_out]
 
     def require_asked(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

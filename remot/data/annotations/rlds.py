@@ -9,7 +9,6 @@ own; ``features.json`` beside the records is not read, since its descriptions ar
 """
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from remot.data.annotations.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer
 from remot.data.annotations.base import AnnotationReader, ClipSource
+from remot.data.annotations.notices import CountedNotices
 from remot.data.annotations.opening import check_opening_range, scale_opening
 from remot.data.annotations.tf_example import Feature, parse_example
 from remot.data.annotations.tfrecord import RecordSpan, index_records, read_record
@@ -27,8 +27,6 @@ from remot.structures import Clip, EffectorTrack, Event, FloatArray
 PATTERN = "*.tfrecord*"
 NO_AXES = "?,?,?"
 MAX_TEXT_BYTES = 10_000
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,11 @@ class RLDSReader(AnnotationReader):
         self.camera_moves = camera_moves
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
+        self._notices = CountedNotices()
+
+    def report(self) -> None:
+        """Log which records are left out, and which are copies."""
+        self._notices.report()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The records of all files, found without reading them.
@@ -139,7 +142,7 @@ class RLDSReader(AnnotationReader):
         features = self._features(where, payload)
         pictures = self._pictures(where, file, span, features)
         if _all_black(where, pictures):
-            _logger.warning("%s: left out, all its pictures in %s are black", where, self.camera)
+            self._notices.add(f"records are left out, all their pictures in {self.camera} are black", where)
             return None
         return self._clip(source, root, payload, features, pictures)
 
@@ -201,7 +204,7 @@ class RLDSReader(AnnotationReader):
         digest.update(_text(payload, features.get(self.instruction)).encode())
         first, scene = self._snippets.setdefault(digest.hexdigest(), (source, scene))
         if first != source:
-            _logger.warning("%s: the same snippet as %s, both are put into scene %s", source, first, scene)
+            self._notices.add("records hold the same snippet as another, with which they share a scene", str(source))
         return scene
 
 

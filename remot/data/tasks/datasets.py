@@ -1,7 +1,9 @@
 """From settings to the prompts of several tasks in each split."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 from remot.data.catalogue import ClipEntry, ClipStore, StoredClips
 from remot.data.dataset import TripletDataset
@@ -9,7 +11,10 @@ from remot.data.datasets import Asking, SplitSettings, entries_by_split, triplet
 from remot.data.tasks.base import Task
 from remot.data.tasks.dataset import TaskDataset
 from remot.data.tasks.mixed import MixedDataset
+from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError, EmptySplitError
+
+OnUnservedTask = Literal["raise", "skip"]
 
 
 def datasets_of_tasks(
@@ -20,17 +25,16 @@ def datasets_of_tasks(
     Args:
         store: Reads the clips.
         entries: Which ones to use.
-        asking: The tasks, and how triplets are asked about if these are among them.
+        asking: The tasks, and how triplets are asked about if these are among them. Those that no clip serves are left
+            out, see :func:`require_served`.
         settings: Sizes and seeds.
 
     Raises:
-        ConfigError: If no clip at all has what a task needs.
         EmptySplitError: If a wanted split has no clip, or none for one of the tasks.
     """
-    _require_served(store, entries, asking)
-    datasets = {}
+    datasets, left_out = {}, unserved_tasks(store.root, entries, asking.tasks)
     for split, part in entries_by_split(entries, asking, settings).items():
-        places = _usable(part, asking, split, required=settings.required or split == "train")
+        places = _usable(part, asking, split, left_out, required=settings.required or split == "train")
         size, seed = settings.num_prompts[split], settings.seed_of(split)
         parts = [(asking.tasks[k].name, _part(store, part, asking, k, (split, size, seed))) for k in places]
         if parts:
@@ -38,24 +42,55 @@ def datasets_of_tasks(
     return datasets
 
 
-def _require_served(store: ClipStore, entries: Sequence[ClipEntry], asking: Asking) -> None:
-    for place, task in enumerate(asking.tasks):
-        if not any(place in entry.served for entry in entries):
-            msg = (
-                f"{store.root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs "
-                f"pictures and {task.needs}; add such annotations or leave the task out of data.tasks"
-            )
-            raise ConfigError(msg)
+def unserved_tasks(root: Path, entries: Sequence[ClipEntry], tasks: Sequence[Task | MotionContrast]) -> dict[int, str]:
+    """For each task, by its number, that can ask about none of the clips, a sentence that says so."""
+    return {
+        place: f"{root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs pictures and "
+        f"{task.needs}"
+        for place, task in enumerate(tasks)
+        if not any(place in entry.served for entry in entries)
+    }
 
 
-def _usable(entries: Sequence[ClipEntry], asking: Asking, split: str, *, required: bool) -> list[int]:
-    """Numbers of the tasks that have clips in a split.
+def require_served(
+    root: Path, entries: Sequence[ClipEntry], tasks: Sequence[Task | MotionContrast], on_unserved: OnUnservedTask
+) -> list[str]:
+    """Names of the tasks that are left out because no clip can serve them.
+
+    Args:
+        root: Folder of the clips, for messages.
+        entries: The clips.
+        tasks: The tasks of the run.
+        on_unserved: ``raise`` refuses such tasks, ``skip`` leaves them out with a warning.
+
+    Raises:
+        ConfigError: If there is such a task under ``raise``, or none is left.
+    """
+    unserved = unserved_tasks(root, entries, tasks)
+    if unserved and (on_unserved == "raise" or len(unserved) == len(tasks)):
+        told = next(iter(unserved.values()))
+        more = f" (and {len(unserved) - 1} more)" if len(unserved) > 1 else ""
+        msg = (
+            f"{told}{more}; add such annotations, leave the task out of data.tasks, or set data.on_unserved_task: skip"
+        )
+        raise ConfigError(msg)
+    for told in unserved.values():
+        warnings.warn(f"{told}; it is left out", stacklevel=2)
+    return [tasks[place].name for place in unserved]
+
+
+def _usable(
+    entries: Sequence[ClipEntry], asking: Asking, split: str, left_out: Collection[int], *, required: bool
+) -> list[int]:
+    """Numbers of the tasks that have clips in a split, without those that are left out.
 
     Raises:
         EmptySplitError: If one has none and it is required.
     """
     usable = []
     for place, task in enumerate(asking.tasks):
+        if place in left_out:
+            continue
         if any(place in entry.served for entry in entries):
             usable.append(place)
             continue
