@@ -151,6 +151,7 @@ class TripletDataset(Dataset[Sample]):
             picture_size=picture_size,
             generator=numpy_generator(self.seed, self.split, address, "question"),
             values=self.index.values(label.attribute, label.subject),
+            slot_values=self.index.slot_values(label.attribute, label.subject),
             wish=self._wish(address),
         )
 

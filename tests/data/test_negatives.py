@@ -639,6 +639,23 @@ def test_masks_are_asked_about_evenly():
     assert index.values("mask_frame", "red ball") == ("first", "second", "neither")
 
 
+def test_an_answer_that_never_occurs_in_a_place_is_no_option_there():
+    """With time reversed the pictures 2 and 3 lie on both sides of the anchor in time. The ball only ever goes to the
+    right, in steps of 1 and of about 30 pixels, so that between them it always moves by a step of 30."""
+    xs = [10, 11, 40, 41, 70, 71]
+    clip = clip_of(len(xs), "ball", objects={"red ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    sampler = TripletSampler([ObjectHorizontal()], negatives=[TimeReversal()])
+    index = TripletIndex([clip], sampler)
+    third = {pattern[2] for pattern in index.entries("object_horizontal")}
+    assert third == {-1, 1}
+    both, clear = ("right", "left", "none"), ("right", "left")
+    assert index.slot_values("object_horizontal", "red ball") == (both, both, clear)
+    dataset = TripletDataset([clip], sampler, QuestionWriter(formats=[MultipleChoice("prompt")]), "train", 40)
+    for address in range(40):
+        slots = dataset.question(address, dataset.triplet(address), (9, 9)).slots
+        assert [sorted(slot.options) for slot in slots] == [sorted(both), sorted(both), sorted(clear)]
+
+
 def test_with_time_reversed_a_mask_is_neither():
     """The third picture lies on the other side of the anchor, so it is a moment of its own: there is one answer."""
     index = TripletIndex(
