@@ -136,10 +136,9 @@ class TripletDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
-        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
-        self.tasks = tuple(tasks or ())
         self.on_unserved_task: OnUnservedTask = on_unserved_task
-        self.left_out_tasks: list[str] = []
+        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
+        self.tasks, self.left_out_tasks = tuple(tasks or ()), list[str]()
         self.datasets: dict[str, TripletDataset] = {}
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
