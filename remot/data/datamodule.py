@@ -131,8 +131,7 @@ class TripletDataModule(LightningDataModule):
         self.num_val_prompts = num_val_prompts
         self.num_test_prompts = num_test_prompts
         self.num_workers = num_workers
-        self.seed = seed
-        self.held_out_seed = held_out_seed
+        self.seed, self.held_out_seed = seed, held_out_seed
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.on_bad_clip: OnBadClip = on_bad_clip
