@@ -72,7 +72,7 @@ def effector_visible(clip: Clip, name: str) -> BoolArray | None:
     track, boxes = clip.effectors[name], clip.objects.get(name)
     if track.visible is not None:
         return track.visible
-    return None if boxes is None else np.isfinite(boxes.boxes_xyxy).all(axis=1)
+    return None if boxes is None else np.asarray(np.isfinite(boxes.boxes_xyxy).all(axis=1))
 
 
 def shown_pairs(clip: Clip, name: str, frame_indices: IntArray, require_visible: RequireVisible) -> BoolArray:
@@ -82,13 +82,13 @@ def shown_pairs(clip: Clip, name: str, frame_indices: IntArray, require_visible:
         known = np.full(len(frame_indices), require_visible != "always")
     else:
         known = visible[frame_indices]
-    return known[:, None] & known[None, :]
+    return np.asarray(known[:, None] & known[None, :])
 
 
 def box_sizes(boxes_xyxy: FloatArray) -> FloatArray:
     """[N] sides in pixels of squares with the area of boxes [N, 4]; NaN where there is no box."""
     sides: FloatArray = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
-    return np.sqrt(sides.prod(axis=1))
+    return np.asarray(np.sqrt(sides.prod(axis=1)))
 
 
 def large_pairs(boxes_xyxy: FloatArray, min_size_pixels: float) -> BoolArray:
