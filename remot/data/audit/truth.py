@@ -7,6 +7,7 @@ hide itself. Only the experts' thresholds are taken over, as numbers.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from remot.data.audit.measures import (
     TURNS,
@@ -64,7 +65,8 @@ class Limits:
     @classmethod
     def of(cls, expert: Expert) -> "Limits":
         """The settings of ``expert``."""
-        return cls(**{one.name: getattr(expert, one.name, one.default) for one in fields(cls)})
+        found: dict[str, Any] = {one.name: getattr(expert, one.name, one.default) for one in fields(cls)}
+        return cls(**found)
 
 
 @dataclass(frozen=True)
