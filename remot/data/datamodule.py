@@ -13,7 +13,14 @@ from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native import NativeReader
 from remot.data.catalogue import Catalogue, ClipStore
 from remot.data.catalogue_file import catalogue_of
-from remot.data.datasets.factory import SplitSettings, datasets_of_clips, datasets_of_records, describe_tasks
+from remot.data.datasets.factory import (
+    OnUnservedTask,
+    SplitSettings,
+    datasets_of_clips,
+    datasets_of_records,
+    describe_tasks,
+    require_served,
+)
 from remot.data.datasets.loaders import address_loader, collate_prompts, require_batch, require_workers
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset, Sample
@@ -43,6 +50,7 @@ class DataOptions:
         on_bad_clip: Stop at a bad clip, or leave it out with a warning.
         exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
+        on_unserved_task: Refuse a task that can ask about none of the clips, or ``skip`` it with a warning.
         images_root: Folder of the records' images, if it is not the one they lie in. Of the paths in a published
             file the longest end that exists below it counts.
     """
@@ -52,6 +60,7 @@ class DataOptions:
     on_bad_clip: OnBadClip = "raise"
     exclude: Path | None = None
     require_splits: bool = True
+    on_unserved_task: OnUnservedTask = "raise"
     images_root: Path | None = None
 
 
@@ -111,6 +120,7 @@ class MotionDataModule(LightningDataModule):
         self.records = records and expanded(records)
         self.options = options
         self.exclusions = Exclusions.read(options.exclude and expanded(options.exclude))
+        self.left_out_tasks: list[str] = []
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, PromptDataset] = {}
         self.catalogue = Catalogue(())
@@ -135,6 +145,7 @@ class MotionDataModule(LightningDataModule):
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
         entries = self.exclusions.remaining(self.catalogue.entries)
+        self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
         self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
 
     def _split_settings(self) -> SplitSettings:
@@ -150,8 +161,10 @@ class MotionDataModule(LightningDataModule):
         return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """Lines for the start of a run: prompts of each task, and how many of the first prompts are distinct."""
-        return [*describe_tasks(self.mixed), *(line for one in self.prompts.values() for line in count_first(one))]
+        """Lines for the start of a run: prompts of each task, tasks left out, and how many prompts are distinct."""
+        left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
+        distinct = [line for one in self.prompts.values() for line in count_first(one)]
+        return [*describe_tasks(self.mixed), *left_out, *distinct]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

@@ -51,6 +51,7 @@ def read_each(
         else:
             taken[clip.clip_id] = source
             yield source, clip
+    reader.report()
 
 
 def _require_names(source: ClipSource, clip: Clip) -> None:

@@ -70,6 +70,7 @@ class QuestionWriter:
         generator: np.random.Generator,
         values: Sequence[str] | None = None,
         wish: QuestionFormat | None = None,
+        slot_values: Sequence[tuple[str, ...]] = (),
     ) -> tuple[QuestionFormat, Written]:
         """How ``triplet`` is asked about, and the text and slots.
 
@@ -78,10 +79,11 @@ class QuestionWriter:
             generator: Chooses format and wording and shuffles the options.
             values: Answers that occur in the data set; all of the attribute's by default.
             wish: The format to use if it fits; any that fits by default.
+            slot_values: For each question those that occur in its place; ``values`` for all by default.
         """
         labels = self.labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
-        asked = Asked(labels, chosen, self.wordings, self.num_wordings)
+        asked = Asked(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
         one = wish if wish is not None and wish.fits(labels) else self._choose_format(labels, generator)
         return one, one.write(asked, generator)
 

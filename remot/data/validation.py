@@ -5,8 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.notices import listed
 from remot.data.distinct import MAX_PROMPTS_PER_DISTINCT
+from remot.data.experts.seen import effector_visible
 from remot.data.loading import read_each
 from remot.data.media_notes import notes_on_media
 from remot.data.tasks.base import Task
@@ -30,6 +34,7 @@ class CheckedClip:
             enough were found before.
         notes: What is not wrong but may surprise, a sentence each, see
             :func:`remot.data.media_notes.notes_on_media`.
+        warnings: What the annotation leaves open, so that something is not asked about or may not be visible.
     """
 
     file: str
@@ -38,6 +43,7 @@ class CheckedClip:
     attributes: tuple[str, ...] = ()
     frame_triples: int | None = 0
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check_clips(
@@ -62,9 +68,33 @@ def check_clips(
             triples = _frame_triples(tasks, result) if num_triples < ENOUGH_TRIPLES else None
             num_triples += triples or 0
             notes = notes_on_media(result) if decode else ()
-            yield CheckedClip(name, "", result.num_frames, _topics(tasks, result), triples, notes)
+            topics, warnings = _topics(tasks, result), open_questions(result)
+            yield CheckedClip(name, "", result.num_frames, topics, triples, notes, warnings)
         else:
             yield CheckedClip(name, str(result))
+
+
+def open_questions(clip: Clip) -> tuple[str, ...]:
+    """What the annotation of a clip does not tell about its effectors and objects, in sentences without its name."""
+    found = []
+    moving = [name for name, track in clip.effectors.items() if np.isfinite(track.positions).any()]
+    if clip.camera is None and clip.camera_moves is None:
+        if any(clip.effectors[name].frame == "viewer" for name in moving):
+            found.append(
+                "no direction of an effector is asked about: it is not known whether the camera is fixed; set "
+                "camera_moves, or give its poses or the effector's frame"
+            )
+        if any(not track.is_landmark for name, track in clip.objects.items() if name not in clip.effectors):
+            found.append(
+                "objects are asked about as if the camera were fixed, which is not known; set camera_moves or give "
+                "poses"
+            )
+    if any(effector_visible(clip, name) is None for name in clip.effectors):
+        found.append(
+            "effectors are asked about though it is not known in which images they are visible; give visible, or boxes "
+            "of their names, or set require_visible of the experts"
+        )
+    return tuple(found)
 
 
 def _topics(tasks: Sequence[Task], clip: Clip) -> tuple[str, ...]:
@@ -104,7 +134,17 @@ def summary(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files:
         "faults": {one.file: one.fault for one in checked if one.fault},
         "skipped_files": num_skipped_files,
         "notes": {one.file: list(one.notes) for one in checked if one.notes},
+        "warnings": _by_warning(good),
     }
+
+
+def _by_warning(checked: Sequence[CheckedClip]) -> dict[str, list[str]]:
+    """The clips that each warning is about."""
+    found: dict[str, list[str]] = {}
+    for one in checked:
+        for warning in one.warnings:
+            found.setdefault(warning, []).append(one.file)
+    return found
 
 
 def _are_few(checked: Sequence[CheckedClip], num_prompts: int) -> bool:
@@ -121,6 +161,7 @@ def as_text(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files:
     lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
     if num_skipped_files:
         lines.append(f"note  {num_skipped_files} files of macOS or Windows (._*, .DS_Store, __MACOSX) are skipped")
+    lines += [f"warn  {warning} ({len(files)} clips: {listed(files)})" for warning, files in _by_warning(good).items()]
     num_frames = sum(one.num_frames for one in good)
     lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
     asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from torch import Tensor
 from remot.errors import AnnotationError
 
 FloatArray = NDArray[np.float64]
+
+#: How far an opening may lie outside of 0 to 1, as fingers that press on something or on each other do.
+MAX_OVERSHOOT = 0.15
+#: Largest plausible distance of a hand in metres; positions beyond it are in another unit, such as millimetres.
+MAX_REACH_METRES = 10.0
 
 
 class PictureStore(ABC):
@@ -70,13 +76,20 @@ class EffectorTrack:
     """A hand, gripper or tool.
 
     Args:
-        positions: [N, 3] metres in viewer axes: x to the viewer's right, y down, z away from the viewer. A column of
-            NaN is a direction that is not known, about which nothing is asked.
+        positions: [N, 3] metres: x to the viewer's right, y down, z away from the viewer. A column of NaN is a
+            direction that is not known, about which nothing is asked.
         opening: [N] from 0 (closed) to 1 (open), or None if it has no gripper.
+        frame: ``camera`` if each position is in the axes of its own image's camera, so that directions hold however
+            the camera moves; ``viewer`` if all are in the axes of one viewer who stands still, so that directions are
+            those of the images only while the camera is known to be fixed.
+        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name tell
+            it too.
     """
 
     positions: FloatArray
     opening: FloatArray | None = None
+    frame: Literal["camera", "viewer"] = "viewer"
+    visible: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +185,9 @@ class Clip:
         agent: Who acts, if known.
         events: Things that happen in stretches of the clip.
         layout: Boxes around the scene's objects.
-        camera_moves: True if the camera moves in a way that ``camera`` does not tell; then nothing is asked about
-            motion in the picture, which could be the camera's.
+        camera_moves: Of a clip without ``camera``: True if the camera moves, False if it is known to be fixed, None if
+            that is not known. Nothing is asked about motion in the images if it moves, nor about directions of an
+            effector unless it is known to be fixed.
         room_area_square_metres: Floor area of the scene, None if not known.
         complete_kinds: Kinds of things of which the clip annotates every single one, so that they can be counted: names
             of ``layout``, or names of ``objects`` without the number at their end. None stands for all names of
@@ -192,7 +206,7 @@ class Clip:
     agent: AgentTrack | None = None
     events: tuple[Event, ...] = ()
     layout: tuple[LayoutBox, ...] = ()
-    camera_moves: bool = False
+    camera_moves: bool | None = None
     room_area_square_metres: float | None = None
     complete_kinds: tuple[str, ...] | None = None
 
@@ -221,6 +235,9 @@ class Clip:
             _require_shape(where, f"effector {name} positions", effector.positions, (n, 3))
             if effector.opening is not None:
                 _require_shape(where, f"effector {name} opening", effector.opening, (n,))
+            if effector.visible is not None:
+                _require_shape(where, f"effector {name} visible", effector.visible, (n,))
+            _require_units(f"{where}: effector {name}", effector)
         for name, track in self.objects.items():
             _require_shape(where, f"object {name} boxes_xyxy", track.boxes_xyxy, (n, 4))
             if track.depths_metres is not None:
@@ -250,11 +267,31 @@ class Clip:
         return f"Clip({self.clip_id!r}, domain={self.domain!r}, num_frames={self.num_frames})"
 
 
-def _require_shape(where: str, name: str, array: FloatArray, shape: tuple[int | None, ...]) -> None:
+def _require_shape(where: str, name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
     if array.ndim != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         wanted = "x".join("?" if size is None else str(size) for size in shape)
         msg = f"{where}: {name} has shape {'x'.join(map(str, array.shape))}, expected {wanted}"
         raise AnnotationError(msg, reason="shape")
+
+
+def _require_units(where: str, effector: EffectorTrack) -> None:
+    """Refuse positions that cannot be metres and openings that are no share, which would give wrong labels."""
+    places = effector.positions[np.isfinite(effector.positions)]
+    reach = float(np.abs(places).max(initial=0.0))
+    if reach > MAX_REACH_METRES:
+        msg = (
+            f"{where} has a position of {reach:.4g} m, further than {MAX_REACH_METRES:g} m; give metres: divide "
+            "millimetres by 1000 (LeRobotReader: metres_per_unit: 0.001)"
+        )
+        raise AnnotationError(msg, reason="unit")
+    opening = np.zeros(0) if effector.opening is None else effector.opening[np.isfinite(effector.opening)]
+    low, high = float(opening.min(initial=0.0)), float(opening.max(initial=0.0))
+    if low < -MAX_OVERSHOOT or high > 1 + MAX_OVERSHOOT:
+        msg = (
+            f"{where} has openings from {low:.4g} to {high:.4g}, expected 0 (closed) to 1 (open); "
+            "use (reading - closed) / (open - closed)"
+        )
+        raise AnnotationError(msg, reason="unit")
 
 
 def _require_rigid(where: str, camera_to_world: FloatArray, tolerance: float = 1e-3) -> None:

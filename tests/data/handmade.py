@@ -28,12 +28,15 @@ def poses(yaw_degrees, pitch_degrees=None, roll_degrees=None, places=None):
     return result
 
 
-def boxes(centres_xy, half=2.0):
+def boxes(centres_xy, half=8.0):
     centres = np.asarray(centres_xy, dtype=float)
     return np.concatenate([centres - half, centres + half], axis=1)
 
 
 def clip_of(num_frames, clip_id="clip", scene_id="scene", domain="hand", **tracks):
+    """A clip whose camera is known to be fixed, unless it has poses or ``camera_moves`` says otherwise."""
+    if tracks.get("camera") is None:
+        tracks = {"camera_moves": False, **tracks}
     return Clip(clip_id, scene_id, domain, Path("nowhere.mp4"), np.arange(num_frames) / 10, **tracks)
 
 

@@ -22,7 +22,7 @@ from remot.data.audit.overlap import scenes_in_two_splits
 from remot.data.audit.truth import NOT_ASKED, Limits, expected_value, wrong_labels
 from remot.data.audit.tuples import CORNERS, WORDS, answer_tuple, possible_tuples
 from remot.data.audit.views import looking_through, seen_as, turn_behind
-from remot.data.experts import CameraYaw, ObjectHorizontal, default_experts
+from remot.data.experts import CameraYaw, Gripper, ObjectHorizontal, default_experts
 from remot.data.experts.base import MotionExpert
 from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
 from remot.data.questions import QuestionWriter
@@ -156,9 +156,57 @@ def test_an_object_is_not_asked_about():
     assert expected(ball(moved, camera=CameraTrack(poses([9, 9]))), "object_horizontal", "ball") == "right"
 
 
+@pytest.mark.parametrize(
+    ("others", "frame", "is_asked"),
+    [
+        ({"camera_moves": False}, "viewer", True),
+        ({"camera_moves": None}, "viewer", False),
+        ({"camera_moves": True}, "viewer", False),
+        ({"camera_moves": True}, "camera", True),
+        ({"camera": CameraTrack(poses([9, 9.3]))}, "viewer", True),
+        ({"camera": CameraTrack(poses([9, 12]))}, "viewer", False),
+    ],
+)
+def test_whose_direction_the_images_do_not_tell(others, frame, is_asked):
+    track = EffectorTrack(np.array([(0, 0, 1), (0.3, 0, 1)]), np.array([0.0, 1.0]), frame)
+    clip = clip_of(2, effectors={"arm": track}, **others)
+    assert expected(clip, "effector_horizontal", "arm") == ("right" if is_asked else NOT_ASKED)
+    assert expected(clip, "gripper", "arm") == "opened"
+
+
+@pytest.mark.parametrize(
+    ("visible", "boxes_xyxy", "asked"),
+    [
+        (None, None, (True, False, True)),
+        ([True, True], None, (True, True, True)),
+        ([False, True], None, (False, False, True)),
+        (None, boxes([(9, 9), (math.nan, math.nan)]), (False, False, True)),
+        ([True, True], boxes([(9, 9), (math.nan, math.nan)]), (True, True, True)),
+    ],
+)
+def test_what_no_image_shows_is_not_asked(visible, boxes_xyxy, asked):
+    shown = None if visible is None else np.array(visible)
+    track = EffectorTrack(np.array([(0, 0, 1), (0.3, 0, 1)]), np.array([0.0, 1.0]), visible=shown)
+    objects = {} if boxes_xyxy is None else {"arm": ObjectTrack(boxes_xyxy)}
+    clip = clip_of(2, effectors={"arm": track}, objects=objects)
+    for require, is_asked in zip(("when_known", "always", "never"), asked, strict=True):
+        for attribute, answer in (("gripper", "opened"), ("effector_horizontal", "right")):
+            limits = replace(LIMITS[attribute], require_visible=require)
+            told = expected(clip, attribute, "arm", limits=limits)
+            assert told == (answer if is_asked else NOT_ASKED)
+
+
+def test_small_objects_are_not_asked_about():
+    centres = [(50, 50), (90, 50)]
+    for half, told in ((7.9, NOT_ASKED), (8.0, "right")):
+        clip = clip_of(2, objects={"ball": ObjectTrack(boxes(centres, half))})
+        assert expected(clip, "object_horizontal", "ball") == told
+
+
 def test_limits_are_the_experts_numbers():
     assert Limits.of(CameraYaw(2, 12, 40, 5)) == Limits(2, 12, 40, max_other_degrees=5)
-    assert Limits.of(ObjectHorizontal(1, 9)) == Limits(1, 9, math.inf, math.inf, 0.5, 0.01)
+    assert Limits.of(ObjectHorizontal(1, 9)) == Limits(1, 9, math.inf, math.inf, 0.5, 0.01, min_size_pixels=16)
+    assert Limits.of(Gripper(require_visible="always")).require_visible == "always"
 
 
 def test_there_is_a_word_for_every_value():
@@ -230,6 +278,7 @@ def test_letters_are_read_back_from_the_text():
 
 
 ALL_LIMITS = {one.attribute.name: Limits.of(one) for one in all_experts()}
+MASK_LIMITS = replace(ALL_LIMITS["mask_frame"], min_size_pixels=4)
 
 
 def expected_of(attribute, clip, subject="", frames=(0, 1)):
@@ -316,7 +365,7 @@ def test_object_depth(after, value):
 def mask_triplet(frames, value, xs=(10, 20, 30, 10.5)):
     """Boxes 4 wide: those at 10 and 10.5 overlap by 3.5 of 4.5."""
     said = MotionLabel((1, 2), "mask_frame", value, 0.0, "overlap", "ball")
-    clip = clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    clip = clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs], 2))})
     return Triplet(clip, frames, (said,), transforms=(None, None, MaskOf("ball")))
 
 
@@ -335,7 +384,7 @@ def mask_triplet(frames, value, xs=(10, 20, 30, 10.5)):
     ],
 )
 def test_masks(frames, value, should_be):
-    wrong = wrong_labels(mask_triplet(frames, value), [ALL_LIMITS["mask_frame"]])
+    wrong = wrong_labels(mask_triplet(frames, value), [MASK_LIMITS])
     assert [one.should_be for one in wrong] == ([] if should_be is None else [should_be])
 
 
@@ -343,15 +392,13 @@ def test_the_same_picture_twice_is_a_fault():
     """Though its size, the overlap of a box with itself, is right."""
     triplet = mask_triplet((0, 0, 1), "neither")
     (said,) = triplet.labels
-    assert wrong_labels(replace(triplet, labels=(replace(said, magnitude=1.0),)), [ALL_LIMITS["mask_frame"]])
+    assert wrong_labels(replace(triplet, labels=(replace(said, magnitude=1.0),)), [MASK_LIMITS])
 
 
 def test_a_thin_box_has_no_mask():
     triplet = mask_triplet((0, 1, 0), "first")
     thin = ObjectTrack(np.array([(10, 18, 10.5, 22), (20, 18, 24, 22), (0, 0, 9, 9), (0, 0, 9, 9)]))
-    assert wrong_labels(
-        replace(triplet, clip=replace(triplet.clip, objects={"ball": thin})), [ALL_LIMITS["mask_frame"]]
-    )
+    assert wrong_labels(replace(triplet, clip=replace(triplet.clip, objects={"ball": thin})), [MASK_LIMITS])
 
 
 def test_a_wrong_size_is_a_wrong_label():

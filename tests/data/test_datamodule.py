@@ -216,7 +216,7 @@ def test_variables_and_home_in_paths(root, monkeypatch, tmp_path):
         make("${HOME}/nowhere")
     monkeypatch.delenv("REMOT_CLIPS", raising=False)
     with pytest.raises(ConfigError, match="REMOT_CLIPS is not set"):
-        TripletDataModule("${REMOT_CLIPS}/a")
+        data_module("${REMOT_CLIPS}/a")
 
 
 def test_settings_come_from_a_configuration_file():

@@ -381,6 +381,64 @@ def test_an_advance_is_not_asked_about_after_a_turn():
     assert AgentTurn().measure(clip_of(2), np.arange(2)) == AgentAdvance().measure(clip_of(2), np.arange(2)) == {}
 
 
+# -- what the images show of an effector ---------------------------------------------------------------------------
+
+MOVED = np.array([(0, 0, 1), (0.3, 0, 1)])
+DIRECTIONS = [EffectorHorizontal, EffectorVertical, EffectorDepth, EffectorComposite]
+
+
+def hand_clip(track, **others):
+    return clip_of(2, effectors={"hand": track}, **others)
+
+
+@pytest.mark.parametrize("expert", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("others", "is_asked"),
+    [
+        ({"camera_moves": False}, True),
+        ({"camera_moves": None}, False),
+        ({"camera_moves": True}, False),
+        ({"camera": CameraTrack(poses([0, 0.3]))}, True),
+        ({"camera": CameraTrack(poses([0, 3]))}, False),
+        ({"camera": CameraTrack(poses([0, 0], places=[(0, 0, 0), (0.3, 0, 0)]))}, False),  # at the wrist
+    ],
+)
+def test_a_viewer_s_directions_need_a_camera_known_to_be_fixed(expert, others, is_asked):
+    clip = hand_clip(EffectorTrack(np.array([(0, 0, 1), (0.3, 0.3, 1.3)]), np.array([0.0, 1.0])), **others)
+    assert (value(expert(), clip, "hand") is not None) == is_asked
+    assert value(Gripper(), clip, "hand") == "opened"
+
+
+def test_directions_in_each_image_s_own_axes_hold_however_the_camera_moves():
+    clip = hand_clip(EffectorTrack(MOVED, frame="camera"), camera_moves=True)
+    assert value(EffectorHorizontal(), clip, "hand") == "right"
+
+
+@pytest.mark.parametrize(
+    ("visible", "boxes_xyxy", "asked"),
+    [
+        (None, None, {"when_known": True, "always": False, "never": True}),
+        ([True, True], None, {"when_known": True, "always": True, "never": True}),
+        ([True, False], None, {"when_known": False, "always": False, "never": True}),
+        (None, boxes([(9, 9), (9, 9)]), {"when_known": True, "always": True, "never": True}),
+        (None, boxes([(9, 9), (np.nan, np.nan)]), {"when_known": False, "always": False, "never": True}),
+        ([True, True], boxes([(9, 9), (np.nan, np.nan)]), {"when_known": True, "always": True, "never": True}),
+    ],
+)
+def test_an_effector_out_of_the_image_is_not_asked_about(visible, boxes_xyxy, asked):
+    track = EffectorTrack(MOVED, np.array([0.0, 1.0]), visible=None if visible is None else np.array(visible))
+    clip = hand_clip(track, objects={} if boxes_xyxy is None else {"hand": ObjectTrack(boxes_xyxy)})
+    for require, is_asked in asked.items():
+        for expert in (EffectorHorizontal(require_visible=require), Gripper(require_visible=require)):
+            assert (value(expert, clip, "hand") is not None) == is_asked, (expert, require)
+
+
+@pytest.mark.parametrize("expert", [*DIRECTIONS, Gripper])
+def test_another_wish_for_visibility_is_refused(expert):
+    with pytest.raises(ConfigError, match=f"{expert.__name__}: require_visible is 'sometimes'"):
+        expert(require_visible="sometimes")
+
+
 # -- objects in depth, and masks -----------------------------------------------------------------------------------
 
 
@@ -419,8 +477,30 @@ def test_overlaps_by_hand():
     assert np.isnan(overlaps[4]).all()
 
 
+@pytest.mark.parametrize("half", [7.9, 8.0])
+def test_an_object_smaller_than_a_patch_is_not_asked_about(half):
+    """Squares of 15.8 and of 16 pixels; a bar of 4 by 64 has the area of the latter."""
+    is_asked = half == 8.0
+    for sides in ((half, half), (half / 4, half * 4)):
+        centres = np.array([(80, 80), (160, 160)])
+        track = ObjectTrack(np.hstack([centres - sides, centres + sides]), depths_metres=np.array([1.0, 3.0]))
+        clip = clip_of(2, objects={"ball": track})
+        for expert in (ObjectHorizontal, ObjectVertical, ObjectDepth):
+            assert (value(expert(), clip, "ball") is not None) == is_asked
+            assert value(expert(min_size_pixels=4), clip, "ball") is not None
+        assert (MaskFrame().labels(clip, (0, 1, 0), "ball") is not None) == is_asked
+    for expert in (ObjectHorizontal, ObjectDepth, MaskFrame):
+        with pytest.raises(ConfigError, match="min_size_pixels is -1"):
+            expert(min_size_pixels=-1)
+
+
+def test_the_depth_of_what_no_image_shows_is_not_asked_about():
+    track = ObjectTrack(boxes([(50, 50), (np.nan, np.nan)]), depths_metres=np.array([1.0, 3.0]))
+    assert value(ObjectDepth(), clip_of(2, objects={"ball": track}), "ball") is None
+
+
 def mask_of(*xs):
-    return clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    return clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs], 2))})
 
 
 @pytest.mark.parametrize(
@@ -436,7 +516,7 @@ def mask_of(*xs):
     ],
 )
 def test_mask_frame(frames, expected):
-    labels = MaskFrame().labels(mask_of(10, 20, 30, 10.5, np.nan), frames, "ball")
+    labels = MaskFrame(min_size_pixels=4).labels(mask_of(10, 20, 30, 10.5, np.nan), frames, "ball")
     if expected is None:
         assert labels is None
     else:
@@ -448,8 +528,8 @@ def test_mask_frame(frames, expected):
 def test_overlap_limit_of_masks():
     """Boxes 4 wide shifted by 1 share 3 of 5."""
     clip = mask_of(10, 11)
-    assert MaskFrame().labels(clip, (0, 1, 0), "ball") is None
-    assert MaskFrame(0.6).labels(clip, (0, 1, 0), "ball")[0].magnitude == pytest.approx(0.6)
+    assert MaskFrame(min_size_pixels=4).labels(clip, (0, 1, 0), "ball") is None
+    assert MaskFrame(0.6, min_size_pixels=4).labels(clip, (0, 1, 0), "ball")[0].magnitude == pytest.approx(0.6)
     for wrong in (1.0, -0.1, np.nan):
         with pytest.raises(ConfigError, match="MaskFrame: max_overlap is"):
             MaskFrame(wrong)

@@ -568,7 +568,7 @@ def test_no_format_takes_answers_away_from_another():
 
 
 def test_a_wish_that_nothing_grants_is_passed_over():
-    clip = clip_of(4, objects={"ball": ObjectTrack(boxes([(10 + 20 * k, 20) for k in range(4)], 5))})
+    clip = clip_of(4, objects={"ball": ObjectTrack(boxes([(10 + 20 * k, 20) for k in range(4)]))})
     writer = QuestionWriter(formats=[FillIn(), TrueFalse()])
     dataset = triplet_prompts([clip], TripletSampler([MaskFrame()]), writer, "train", 6)
     for address in range(6):

@@ -1,6 +1,7 @@
 """The native format's agents, events, layouts, depths, masks and pictures: written, read back, and named when wrong."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from remot.data.annotations import NativeReader, write_annotation, write_clip, write_masks
 from remot.data.embedded import embedded_clips_root
+from remot.data.experts import EffectorHorizontal, Gripper
 from remot.data.video import check_media, read_frames
 from remot.errors import AnnotationError
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, LayoutBox, ObjectTrack, PictureStore
@@ -18,6 +20,7 @@ from tests.data.handmade import clip_of
 from tests.helpers import assert_close
 
 NAN = float("nan")
+RIGHTS = {"source": "test", "licence": "CC0-1.0"}
 TURNED = [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
 
@@ -295,3 +298,83 @@ def test_a_camera_that_moves_unseen_survives_the_round_trip(tmp_path):
     file.write_text(file.read_text().replace('"camera_moves":true', '"camera_moves":1'))
     with pytest.raises(AnnotationError, match="camera_moves must be true or false, found 1"):
         list(NativeReader().read(tmp_path))
+
+
+# -- axes of positions, and units ----------------------------------------------------------------------------------
+
+
+def native(folder, **content):
+    """A file with two frames, without pictures."""
+    base = {"format": "remot-clip/1", "id": "c", "scene": "s", "domain": "d", "media": None, "pts_seconds": [0, 1]}
+    file = folder / "c.json"
+    file.write_text(json.dumps(base | content))
+    return NativeReader().read_clip(file, folder)
+
+
+#: The camera at (1, 2, 3), then half a metre further along x, where it looks along x: its right is -z, its down y.
+FIRST, SECOND = np.eye(4), np.eye(4)
+FIRST[:3, 3], SECOND[:3, 3] = (1, 2, 3), (1.5, 2, 3)
+SECOND[:3, :3] = np.array([(0, 0, -1), (0, 1, 0), (1, 0, 0)]).T
+INTRINSICS = [[100, 0, 50], [0, 100, 40], [0, 0, 1]]
+
+
+def test_positions_in_the_world_are_brought_into_each_camera_s_axes(tmp_path):
+    """(1.5, 2, 5) is 0.5 m to the right of the first camera and 2 m away: seen at x = 75 of 100 pixels, in the image.
+    It is 2 m to the left of the second and at no distance along its axis: not in the image."""
+    camera = {"camera_to_world": [FIRST.tolist(), SECOND.tolist()], "intrinsics": INTRINSICS}
+    hand = {"positions": [[1.5, 2, 5], [1.5, 2, 5]], "frame": "world"}
+    clip = native(tmp_path, camera=camera, effectors={"hand": hand})
+    track = clip.effectors["hand"]
+    assert_close(track.positions, [[0.5, 0, 2], [-2, 0, 0]])
+    assert (track.frame, track.visible.tolist()) == ("camera", [True, False])
+    visible = native(tmp_path, camera=camera, effectors={"hand": {**hand, "visible": [False, True]}})
+    assert visible.effectors["hand"].visible.tolist() == [False, True]
+    cup = {"boxes_xyxy": [None, None], "centres_metres": [[1.5, 2, 5], [1.5, 2, 5]], "frame": "world"}
+    assert_close(native(tmp_path, camera=camera, objects={"cup": cup}).objects["cup"].centres_metres, track.positions)
+
+
+def test_positions_in_the_world_of_an_unknown_camera_leave_the_opening(tmp_path):
+    hand = {"positions": [[1.5, 2, 5], [1, 2, 5]], "frame": "world", "opening": [0, 1]}
+    cup = {"boxes_xyxy": [None, None], "centres_metres": [[1, 2, 5], [1, 2, 5]], "frame": "world"}
+    clip = native(tmp_path, effectors={"hand": hand}, objects={"cup": cup}, camera_moves=False)
+    assert EffectorHorizontal().label(clip, 0, 1, "hand") is None
+    assert Gripper().label(clip, 0, 1, "hand").value == "opened"
+    assert clip.objects["cup"].centres_metres is None
+
+
+def test_a_gripper_that_rests_before_a_wrist_camera_is_said_to_rest(tmp_path):
+    """Both go 0.5 m along x; the hand stays 0.2 m before the camera."""
+    poses = [FIRST, FIRST + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3)]
+    hand = {"positions": [[1, 2, 3.2], [1.5, 2, 3.2]]}
+    wrist = {"camera_to_world": [pose.tolist() for pose in poses]}
+    known = native(tmp_path, camera=wrist, effectors={"hand": {**hand, "frame": "world"}})
+    assert EffectorHorizontal().label(known, 0, 1, "hand").value == "none"
+    for undeclared in ({}, {"camera_moves": True}, {"camera": wrist}):
+        clip = native(tmp_path, effectors={"hand": hand}, **undeclared)
+        assert EffectorHorizontal().label(clip, 0, 1, "hand") is None
+    fixed = native(tmp_path, effectors={"hand": hand}, camera_moves=False)
+    assert EffectorHorizontal().label(fixed, 0, 1, "hand").value == "right"
+
+
+def test_the_frame_and_what_is_visible_are_written(tmp_path):
+    track = EffectorTrack(np.array([[0.5, 0, 1], [0.5, 0, 2]]), None, "camera", np.array([True, False]))
+    write_annotation(replace(clip_of(2, clip_id="c"), media=None, effectors={"hand": track}), tmp_path, **RIGHTS)
+    read = NativeReader().read_clip(tmp_path / "c.json", tmp_path)
+    assert (read.effectors["hand"].frame, read.effectors["hand"].visible.tolist()) == ("camera", [True, False])
+    assert read.camera_moves is False
+
+
+@pytest.mark.parametrize(
+    ("hand", "fact"),
+    [
+        ({"positions": [[0, 400, 500], [15, 415, 500]]}, "500 m"),  # millimetres
+        ({"positions": [[0, 0, 1]] * 2, "opening": [0, 85]}, "0 to 85"),
+        ({"positions": [[0, 0, 1]] * 2, "opening": [-0.5, 1]}, "-0.5 to 1"),
+        ({"positions": [[0, 0, 1]] * 2, "frame": "base"}, "'base'"),
+        ({"positions": [[0, 0, 1]] * 2, "visible": [1, 0]}, "visible"),
+        ({"positions": [[0, 0, 1]] * 2, "visible": [True]}, "visible has shape 1"),
+    ],
+)
+def test_what_cannot_be_metres_openings_or_a_frame_is_refused(tmp_path, hand, fact):
+    with pytest.raises(AnnotationError, match=rf"c\.json.*{re.escape(fact)}"):
+        native(tmp_path, effectors={"hand": hand})

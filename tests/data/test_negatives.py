@@ -509,6 +509,7 @@ def test_only_the_camera_is_asked_about_behind_a_window(clips):
         ("right_arm", "left_arm"),
         ("arm-left2", "arm-right2"),
         ("LEFT hand, Right hand", "RIGHT hand, Left hand"),
+        ("leftmost person", "rightmost person"),
         ("bright upright leftover", "bright upright leftover"),
         ("left", "right"),
         ("", ""),
@@ -604,7 +605,7 @@ def ball_clip(xs):
 
 def test_a_frame_is_shown_twice_only_as_the_mask():
     """Places 10 and 12 overlap by 2/3 and are not told apart; 10, 30 and 50 are."""
-    sampler, generator = TripletSampler([MaskFrame()]), numpy_generator(0)
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)]), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 12])
     (askable,) = sampler.askable(clip)
     assert set(askable.patterns) == set(ATTRIBUTES["mask_frame"].patterns)
@@ -621,7 +622,7 @@ def test_a_frame_is_shown_twice_only_as_the_mask():
 
 
 def test_the_gap_holds_between_the_pictures_that_differ():
-    sampler, generator = TripletSampler([MaskFrame()], min_gap_frames=3), numpy_generator(0)
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)], min_gap_frames=3), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 70, 90, 110, 130, 150])
     for pattern in ATTRIBUTES["mask_frame"].patterns:
         for _ in range(100):
@@ -631,16 +632,35 @@ def test_the_gap_holds_between_the_pictures_that_differ():
 
 def test_masks_are_asked_about_evenly():
     """First, second and neither a third each; 900 draws, five standard deviations."""
-    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame()]))
+    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame(min_size_pixels=0)]))
     generator = numpy_generator(0)
     counts = Counter(index.draw("mask_frame", generator)[1] for _ in range(900))
     assert all(abs(counts[pattern] - 300) < 5 * 300**0.5 for pattern in ATTRIBUTES["mask_frame"].patterns)
     assert index.values("mask_frame", "red ball") == ("first", "second", "neither")
 
 
+def test_an_answer_that_never_occurs_in_a_place_is_no_option_there():
+    """With time reversed the pictures 2 and 3 lie on both sides of the anchor in time. The ball only ever goes to the
+    right, in steps of 1 and of about 30 pixels, so that between them it always moves by a step of 30."""
+    xs = [10, 11, 40, 41, 70, 71]
+    clip = clip_of(len(xs), "ball", objects={"red ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    sampler = TripletSampler([ObjectHorizontal()], negatives=[TimeReversal()])
+    index = TripletIndex([clip], sampler)
+    third = {pattern[2] for pattern in index.entries("object_horizontal")}
+    assert third == {-1, 1}
+    both, clear = ("right", "left", "none"), ("right", "left")
+    assert index.slot_values("object_horizontal", "red ball") == (both, both, clear)
+    dataset = TripletDataset([clip], sampler, QuestionWriter(formats=[MultipleChoice("prompt")]), "train", 40)
+    for address in range(40):
+        slots = dataset.question(address, dataset.triplet(address), (9, 9)).slots
+        assert [sorted(slot.options) for slot in slots] == [sorted(both), sorted(both), sorted(clear)]
+
+
 def test_with_time_reversed_a_mask_is_neither():
     """The third picture lies on the other side of the anchor, so it is a moment of its own: there is one answer."""
-    index = TripletIndex([ball_clip([10, 30, 50])], TripletSampler([MaskFrame()], negatives=[TimeReversal()]))
+    index = TripletIndex(
+        [ball_clip([10, 30, 50])], TripletSampler([MaskFrame(min_size_pixels=0)], negatives=[TimeReversal()])
+    )
     assert index.values("mask_frame", "red ball") == ("neither",)
 
 

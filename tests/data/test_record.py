@@ -10,6 +10,7 @@ import pytest
 
 from remot.commands import record as commands
 from remot.data.annotations import NativeReader
+from remot.data.annotations.camera_axes import seen_from
 from remot.data.experts.camera import turn_degrees
 from remot.data.record import aloha, aloha_moves, common, doom_walk, miniworld
 from remot.data.video import check_media
@@ -49,7 +50,7 @@ def test_a_pinhole_sees_half_its_field_at_the_edge():
 
 def test_points_come_into_the_cameras_axes():
     pose = common.looking(np.array([0.0, 0, 1]), np.array([0.0, 1, 0]))
-    assert_close(common.seen_from(pose[None], np.array([[2.0, 10, 0]])), [[2, 1, 10]])
+    assert_close(seen_from(pose[None], np.array([[2.0, 10, 0]])), [[2, 1, 10]])
 
 
 def sample_recording():

@@ -10,10 +10,10 @@ from remot.data.annotations.base import ClipSource
 from remot.data.annotations.native import NativeReader
 from remot.data.masks import check_masks
 from remot.data.tasks import MotionContrast
-from remot.data.validation import check_clips
+from remot.data.validation import check_clips, open_questions
 from remot.errors import DecodeError
 from remot.structures import ObjectTrack
-from tests.data.handmade import boxes, camera_clip, clip_of, mixed_clips, write_folder
+from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, write_folder
 
 
 @pytest.fixture
@@ -45,6 +45,28 @@ def test_good_clips_are_counted_by_what_can_be_asked(root, capsys):
     assert record["clips_without_a_question"] == ["still.json"]
     assert set(record["clips_by_attribute"]) == {"camera_yaw", "effector_horizontal"}
     assert sum(record["clips_by_attribute"].values()) == 8
+
+
+@pytest.mark.parametrize(
+    ("moves", "visible", "facts"),
+    [(None, None, ["camera_moves", "require_visible"]), (False, None, ["require_visible"]), (True, [True] * 3, [])],
+)
+def test_what_an_annotation_leaves_open_is_warned_of(moves, visible, facts):
+    clip = arm_clip([0.0, 0.3, 0.6], camera_moves=moves)
+    (track,) = clip.effectors.values()
+    shown = None if visible is None else np.array(visible)
+    told = open_questions(replace(clip, effectors={"left arm": replace(track, visible=shown)}))
+    assert len(told) == len(facts)
+    assert all(fact in one for fact, one in zip(facts, told, strict=True))
+
+
+def test_warnings_count_their_clips(root, capsys):
+    code, told = validate(capsys, root)
+    assert code == 0
+    assert told.out.count("require_visible") == 1
+    assert "(4 clips: arm-0.json, arm-1.json" in told.out
+    ball = clip_of(2, objects={"ball": ObjectTrack(boxes([(9, 9), (9, 9)]))}, camera_moves=None)
+    assert ["as if the camera were fixed" in one for one in open_questions(ball)] == [True]
 
 
 def test_tasks_of_the_configuration_are_counted(root, tmp_path, capsys):

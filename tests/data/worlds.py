@@ -98,7 +98,7 @@ def tabletop(clip_id="table", **names):
     depths = np.array([1.0, 2.0, 3.5])[generator.integers(3, size=24)]
     objects = {
         "red ball": ObjectTrack(boxes(centres, 8), depths_metres=depths),
-        "left_cup": ObjectTrack(boxes(centres[::-1], 6)),
+        "left_cup": ObjectTrack(boxes(centres[::-1], 8)),
         "tower": ObjectTrack(boxes(centres, 5), is_landmark=True, depths_metres=depths),
     }
     agent = AgentTrack(

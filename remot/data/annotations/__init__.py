@@ -6,6 +6,7 @@ from remot.data.annotations.base import AnnotationReader, ClipSource, FileReader
 from remot.data.annotations.charades_sta import CharadesSTAReader
 from remot.data.annotations.colmap import COLMAPReader
 from remot.data.annotations.cutting import cut
+from remot.data.annotations.effector_poses import EffectorPosesReader
 from remot.data.annotations.euroc import EuRoCReader
 from remot.data.annotations.game_log import GameLogReader
 from remot.data.annotations.got10k import GOT10kListReader, GOT10kReader
@@ -39,6 +40,7 @@ __all__ = [
     "CharadesSTAReader",
     "ClipSource",
     "DroidReader",
+    "EffectorPosesReader",
     "EuRoCReader",
     "FileReader",
     "GOT10kListReader",

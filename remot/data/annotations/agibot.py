@@ -7,13 +7,14 @@ nanoseconds. Row k belongs to picture k of each video. ``task_info/task_<id>.jso
 
 Not published, and taken here to be as with other robots: that positions are in axes with x forward, y to the left and z
 up, and that the head camera looks forward. Nothing is assumed about which reading is an open gripper: without
-``opening_range`` nothing is asked about grippers.
+``opening_range`` nothing is asked about grippers. The head and the waist have joints: the head camera counts as fixed
+to the arms' base only in episodes whose ``state/head/position`` and ``state/waist/position`` are there and stay put.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,18 @@ from remot.data.video import probe
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip, EffectorTrack, Event, FloatArray
 
+if TYPE_CHECKING:
+    import h5py
+
 NANOSECONDS = 1e-9
 ARMS = ("left arm", "right arm")
 POSITIONS = "state/end/position"
 GRIPPERS = "state/effector/position"
 UNKNOWN = "?,?,?"
+#: Joints between the base and the head camera, and the largest change of one (radians, or metres of the waist's lift)
+#: with which the camera counts as still.
+HEAD_JOINTS = ("state/head/position", "state/waist/position")
+STILL_JOINT = 0.005
 
 
 class AgiBotReader(FileReader):
@@ -45,6 +53,8 @@ class AgiBotReader(FileReader):
         opening_range: Readings of the closed and of the open gripper, such as those of an episode you have looked at.
         scene: Whether all episodes of a task are one scene, as they show the same place, or each is its own.
         domain: Name of the data in reports.
+        camera_moves: Whether the camera moves against the arms' base; None to find out from the head's and waist's
+            joints. Directions are asked about only of a camera that does not.
 
     Raises:
         ConfigError: If the axes or the range are unusable.
@@ -59,6 +69,7 @@ class AgiBotReader(FileReader):
         opening_range: tuple[float, float] | None = None,
         scene: Literal["task", "episode"] = "task",
         domain: str = "agibot",
+        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
     ) -> None:
         self.axes = axes or (FORWARD_CAMERA if camera.startswith("head") else UNKNOWN)
         axes_matrix(self.axes)
@@ -67,6 +78,7 @@ class AgiBotReader(FileReader):
         self.opening_range = opening_range
         self.scene = scene
         self.domain = domain
+        self.camera_moves = camera_moves
         self._actions: tuple[Path, dict[int, list[Any]]] | None = None
 
     def read_clip(self, file: Path, root: Path) -> Clip:
@@ -83,6 +95,7 @@ class AgiBotReader(FileReader):
         with opened_hdf5(file) as content:
             stamps, positions = read_array(content, "timestamp"), read_array(content, POSITIONS)
             grippers = None if self.opening_range is None else read_array(content, GRIPPERS)
+            camera_moves = self._camera_moves(content)
         _check_rows(file, stamps, positions, grippers)
         video = Path("observations") / task / episode / "videos" / f"{self.camera}.mp4"
         media = media_inside(base / "data", root, str(video))
@@ -98,12 +111,26 @@ class AgiBotReader(FileReader):
                 effectors=self._tracks(file, positions, grippers),
                 media_pts_seconds=_picture_times(file, media, len(stamps)),
                 events=self._events(base, task, episode, pts_seconds),
+                camera_moves=camera_moves,
             )
         except AnnotationError as error:
             if str(file) in str(error):
                 raise
             msg = f"{file}: {error}"
             raise AnnotationError(msg, reason=error.reason) from error
+
+    def _camera_moves(self, content: "h5py.File") -> bool | None:
+        """Whether the camera moves against the arms' base, None if that is not known."""
+        if self.camera_moves is not None:
+            return self.camera_moves
+        if self.camera.startswith("hand"):
+            return True
+        if not self.camera.startswith("head") or any(name not in content for name in HEAD_JOINTS):
+            return None
+        joints = [read_array(content, name) for name in HEAD_JOINTS]
+        if not all(len(one) and np.isfinite(one).all() for one in joints):
+            return None
+        return any(float(np.ptp(one, axis=0).max(initial=0.0)) > STILL_JOINT for one in joints)
 
     def _tracks(
         self, file: Path, positions: NDArray[Any], grippers: NDArray[Any] | None

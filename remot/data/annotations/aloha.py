@@ -6,7 +6,8 @@ gripper, then the same for the right arm; grippers are normalised so that 0 is c
 k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` tells simulated episodes.
 
 Positions of the grippers are not part of the format. Where a file has them, the two arms have bases of their own, which
-face each other across the table, so that their axes are told apart.
+face each other across the table, so that their axes are told apart. Cameras with ``wrist`` in their name move with an
+arm; the others are fixed to the frame that holds both arms.
 """
 
 from pathlib import Path
@@ -89,6 +90,7 @@ class AlohaReader(FileReader):
         with opened_hdf5(resolved) as content:
             states = _states(file, content)
             dataset = self._dataset(file, content, len(states))
+            at_wrist = "wrist" in dataset.removeprefix(IMAGES).lower()
             positions = self._positions(file, content, len(states))
             simulated = bool(np.any(content.attrs.get("sim", False)))
         clip_id = "-".join(resolved.relative_to(root).with_suffix("").parts)
@@ -102,6 +104,7 @@ class AlohaReader(FileReader):
                 arm: EffectorTrack(positions[arm], scale_opening(f"{file}: {STATES}, {arm}", states[:, column]))
                 for arm, column in GRIPPER_COLUMNS.items()
             },
+            camera_moves=at_wrist,
         )
 
     def _dataset(self, file: Path, content: "h5py.File", num_frames: int) -> str:

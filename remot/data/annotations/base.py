@@ -62,6 +62,9 @@ class AnnotationReader(ABC):
             AnnotationError: If the annotation is malformed or does not fit its media.
         """
 
+    def report(self) -> None:  # noqa: B027 - most readers note nothing
+        """Log what was noted while sources were read; called when all have been read once."""
+
     def read(self, root: Path) -> Iterator[Clip]:
         """All clips below ``root`` in order.
 
@@ -78,6 +81,7 @@ class AnnotationReader(ABC):
                 raise AnnotationError(msg, reason="duplicate id")
             taken[clip.clip_id] = source
             yield clip
+        self.report()
 
 
 class FileReader(AnnotationReader):

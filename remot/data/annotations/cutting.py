@@ -72,7 +72,8 @@ def _camera(track: CameraTrack, chosen: slice) -> CameraTrack:
 
 
 def _effector(track: EffectorTrack, chosen: slice) -> EffectorTrack:
-    return replace(track, positions=track.positions[chosen], opening=_rows(track.opening, chosen))
+    visible = None if track.visible is None else track.visible[chosen]
+    return replace(track, positions=track.positions[chosen], opening=_rows(track.opening, chosen), visible=visible)
 
 
 def _object(clip: Clip, track: ObjectTrack, chosen: slice) -> ObjectTrack:
@@ -80,8 +81,9 @@ def _object(clip: Clip, track: ObjectTrack, chosen: slice) -> ObjectTrack:
         msg = f"clip {clip.clip_id}: the masks in {track.masks} cannot be cut, only masks named one by one can"
         raise AnnotationError(msg, reason="media")
     masks = None if track.masks is None else track.masks[chosen]
-    depths = _rows(track.depths_metres, chosen)
-    return replace(track, boxes_xyxy=track.boxes_xyxy[chosen], depths_metres=depths, masks=masks)
+    depths, centres = _rows(track.depths_metres, chosen), _rows(track.centres_metres, chosen)
+    boxes_xyxy = track.boxes_xyxy[chosen]
+    return replace(track, boxes_xyxy=boxes_xyxy, depths_metres=depths, centres_metres=centres, masks=masks)
 
 
 def _agent(track: AgentTrack, chosen: slice) -> AgentTrack:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import read_text
 from remot.data.annotations.kitti_oxts import camera_of
-from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, nearest_tracks
+from remot.data.annotations.nearest import IntArray, NearestTrack, Sightings, near_border, nearest_tracks
 from remot.data.annotations.notices import listed
 from remot.data.annotations.number_rows import require_xyxy, whole_numbers
 from remot.data.annotations.tracked import TrackedReader, counted, pictures_in
@@ -22,8 +22,8 @@ _logger = logging.getLogger(__name__)
 
 FRAME_RATE = 10.0
 NUM_COLUMNS = 17
-#: For one second somebody may still be partly in the picture where the boxes stop.
-NUM_LINGERING = 10
+#: For one second somebody may still be partly in the picture where the boxes stop, for four at the border of it.
+NUM_LINGERING, NUM_BORDER_LINGERING = 10, 40
 #: For each class that can be asked about, what questions call it and what a viewer could take for it.
 KINDS = {
     "Car": ("car", ("Car", "Van")),
@@ -131,6 +131,9 @@ class KITTITrackingReader(TrackedReader):
         clear = (labels.truncated <= self.max_truncated) & (labels.occluded <= self.max_occluded)
         clear &= heights >= self.min_height_pixels
         distances = np.hypot(labels.places_metres[:, 0], labels.places_metres[:, 2])
+        size = labels.boxes_xyxy[:, 2:].max(axis=0, initial=0.0)  # boxes are cut at the border of the picture
+        at_border = (labels.truncated > 0) | near_border(labels.boxes_xyxy, size)
+        num_lingering = np.where(at_border, NUM_BORDER_LINGERING, NUM_LINGERING)
         found: list[tuple[str, NearestTrack]] = []
         for one in self.classes:
             noun, alike = KINDS[one]
@@ -145,7 +148,7 @@ class KITTITrackingReader(TrackedReader):
             )
             found += [
                 (noun, replace(track, rows=rows[track.rows]))
-                for track in nearest_tracks(sightings, self.min_distance_ratio, NUM_LINGERING)
+                for track in nearest_tracks(sightings, self.min_distance_ratio, num_lingering[rows])
             ]
         return found
 

@@ -42,6 +42,8 @@ class LeRobotReader(AnnotationReader):
         poses_file: Archive of poses for each episode, relative to the data set's folder, such as
             ``fk/episode_{episode:06d}.npz``; see :class:`LeRobotEffector`.
         domain: Name of the data in reports.
+        camera_moves: Whether the camera moves against the axes of the positions; None if that is not known, but of a
+            ``video_key`` with ``wrist`` in it, which does. Directions are asked about only if it is false.
 
     Raises:
         ConfigError: If there is no effector, one of them is unusable, or wants poses and there is no ``poses_file``.
@@ -53,6 +55,7 @@ class LeRobotReader(AnnotationReader):
         video_key: str | None = None,
         poses_file: str | None = None,
         domain: str = "lerobot",
+        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
     ) -> None:
         if effectors is not None and not effectors:
             msg = "LeRobotReader: effectors is empty, say which columns hold positions or openings"
@@ -66,6 +69,7 @@ class LeRobotReader(AnnotationReader):
         self.video_key = video_key
         self.poses_file = poses_file
         self.domain = domain
+        self.camera_moves = camera_moves
         self._folders: dict[Path, LeRobotFolder] = {}
         self._keys: dict[Path, str] = {}
         self._rows = RowFiles()
@@ -117,6 +121,7 @@ class LeRobotReader(AnnotationReader):
                 effectors=self._tracks(folder, episode, rows),
                 media_pts_seconds=self._frames.times(folder, episode, key, media, rows),
                 events=_events(folder, rows),
+                camera_moves=True if self.camera_moves is None and "wrist" in key.lower() else self.camera_moves,
             )
         except AnnotationError as error:
             if str(error).startswith(str(folder.folder)):

@@ -9,13 +9,20 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.annotations.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
-from remot.data.annotations.nearest import NearestTrack, Sightings, nearest_tracks
+from remot.data.annotations.nearest import (
+    IntArray,
+    NearestTrack,
+    Sightings,
+    near_border,
+    nearest_tracks,
+    sideways_nearness,
+)
 from remot.data.annotations.still_cameras import StillCameras, known_sequence
 from remot.data.annotations.tracked import (
     TrackedReader,
 )
 from remot.errors import ConfigError
-from remot.structures import Clip, ObjectTrack
+from remot.structures import Clip, FloatArray, ObjectTrack
 
 _logger = logging.getLogger(__name__)
 
@@ -46,14 +53,16 @@ class MOTReader(TrackedReader):
     The source's conventions: rows ``frame, id, left, top, width, height, flag, class, visibility`` (MOT16 and later) or
     ``frame, id, left, top, width, height, flag, X, Y, Z`` (MOT15: people only); frames and pixels are counted from 1;
     boxes go around the whole body, hidden parts and parts outside the picture included. Flag 0 marks what the benchmark
-    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single
-    video, ``<sequence>.mp4`` or another container, in the same folder. A folder that holds a sequence's name among
-    other words is taken for that sequence.
+    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single video, such as ``<sequence>.mp4`` or
+    ``<sequence>.avi``, in the same folder. A folder that holds a sequence's name among other words is taken for that
+    sequence.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
     ``min_height_ratio`` times as high as any other and stands lowest in the picture. See
     :mod:`remot.data.annotations.nearest` for why. People that are never asked about, such as flagged ones, count as
-    others, and so does everybody for ``linger_seconds`` before the first and after the last box.
+    others, and so does everybody for ``linger_seconds`` before the first and after the last box, and for
+    ``border_linger_seconds`` where that box is at the border of the picture. Where nobody is the nearest in three
+    frames, the leftmost and the rightmost are looked for in the same way.
 
     Args:
         classes: Classes to ask about; pedestrians (1) by default. The flag counts for pedestrians only, because the
@@ -62,6 +71,8 @@ class MOTReader(TrackedReader):
         min_height_ratio: How many times as high as the next box the nearest one must be.
         min_height_pixels: Smallest height that is asked about.
         linger_seconds: How long somebody may still be partly in the picture where the boxes stop.
+        border_linger_seconds: The same where the boxes begin or stop at the border of the picture. In published
+            annotations people stand there for up to 3.5 seconds before their first box.
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
             benchmark's tables call static. Nothing is asked about motion in the pictures of others.
         assume_static: Take the camera of every sequence to stand still.
@@ -78,22 +89,26 @@ class MOTReader(TrackedReader):
         linger_seconds: float = 0.5,
         static_camera: list[str] | None = None,
         assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
+        border_linger_seconds: float = 4.0,
     ) -> None:
         super().__init__()
         self.classes = [PEDESTRIAN] if classes is None else classes
         if unknown := sorted(set(self.classes) - set(NOUNS)):
             msg = f"MOTReader: class {unknown[0]} has no name that a question could use; choose among {sorted(NOUNS)}"
             raise ConfigError(msg)
-        if min_height_ratio < 1 or not 0 <= linger_seconds <= MAX_LINGER_SECONDS:
+        lingering = linger_seconds, border_linger_seconds
+        if min_height_ratio < 1 or not all(0 <= seconds <= MAX_LINGER_SECONDS for seconds in lingering):
             msg = (
-                f"MOTReader: min_height_ratio is {min_height_ratio} and linger_seconds {linger_seconds}; "
-                f"choose a ratio of at least 1 and 0 to {MAX_LINGER_SECONDS:g} seconds"
+                f"MOTReader: min_height_ratio is {min_height_ratio}, linger_seconds {linger_seconds} and "
+                f"border_linger_seconds {border_linger_seconds}; choose a ratio of at least 1 and 0 to "
+                f"{MAX_LINGER_SECONDS:g} seconds"
             )
             raise ConfigError(msg)
         self.min_visibility = min_visibility
         self.min_height_ratio = min_height_ratio
         self.min_height_pixels = min_height_pixels
         self.linger_seconds = linger_seconds
+        self.border_linger_seconds = max(linger_seconds, border_linger_seconds)
         self.still_cameras = StillCameras(static_camera, STATIC_SEQUENCES, assume_static)
 
     def files(self, root: Path) -> list[Path]:
@@ -122,8 +137,9 @@ class MOTReader(TrackedReader):
         clips = {}
         for noun, track in self._nearest(file, sequence):
             frames = sequence.frames[track.rows]
-            clips[f"{noun} {track.track}"] = Clip(
-                clip_id=f"{name}-{noun}-{track.track}",
+            word = "" if track.word == "nearest" else f"{track.word}-"
+            clips[f"{word}{noun} {track.track}"] = Clip(
+                clip_id=f"{name}-{word}{noun}-{track.track}",
                 scene_id=scene_of(bare),
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
@@ -133,14 +149,16 @@ class MOTReader(TrackedReader):
                 camera_moves=not self.still_cameras.hold(bare),
             )
         if not clips:
-            _logger.warning("%s: left out, nobody is clearly the nearest in three frames", file)
+            _logger.warning("%s: left out, nobody is clearly the nearest, leftmost or rightmost in three frames", file)
         return clips
 
     def _nearest(self, file: Path, sequence: MOTSequence) -> list[tuple[str, NearestTrack]]:
         """Nouns and tracks with rows of ``sequence``."""
         heights = sequence.boxes_xyxy[:, 3] - sequence.boxes_xyxy[:, 1]
         clear = (sequence.visible >= self.min_visibility) & (heights >= self.min_height_pixels)
-        num_lingering = round(self.linger_seconds * sequence.frame_rate)
+        at_border = near_border(sequence.boxes_xyxy, sequence.size)
+        seconds = np.where(at_border, self.border_linger_seconds, self.linger_seconds)
+        num_lingering = np.rint(seconds * sequence.frame_rate).astype(np.int64)
         found: list[tuple[str, NearestTrack]] = []
         for one in self.classes:
             alike = PERSON_LIKE if one == PEDESTRIAN else (one,)
@@ -155,11 +173,19 @@ class MOTReader(TrackedReader):
                 sequence.boxes_xyxy[rows, 3],
                 askable[rows],
             )
-            found += [
-                (NOUNS[one], replace(track, rows=rows[track.rows]))
-                for track in nearest_tracks(sightings, self.min_height_ratio, num_lingering)
-            ]
+            tracks = nearest_tracks(sightings, self.min_height_ratio, num_lingering[rows])
+            tracks = tracks or _outermost(sightings, sequence.boxes_xyxy[rows], num_lingering[rows])
+            found += [(NOUNS[one], replace(track, rows=rows[track.rows])) for track in tracks]
         return found
+
+
+def _outermost(sightings: Sightings, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
+    """The tracks that are clearly the leftmost or the rightmost in at least three pictures."""
+    found = []
+    for word, side in (("leftmost", -1), ("rightmost", 1)):
+        placed = replace(sightings, nearness=sideways_nearness(boxes_xyxy, side), lowest=np.zeros(len(boxes_xyxy)))
+        found += nearest_tracks(placed, 2.0, num_lingering, word=word)
+    return found
 
 
 def bare_name(file: Path) -> str:

@@ -10,8 +10,8 @@ from remot.data.annotations.base import media_inside
 from remot.data.annotations.nearest import IntArray
 from remot.data.annotations.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.annotations.tracked import counted, ini_number, pictures_in, read_ini_section, times_of
+from remot.data.video import videos_in
 from remot.errors import AnnotationError
-from remot.files import files_in
 from remot.structures import FloatArray
 
 PEDESTRIAN = 1
@@ -32,6 +32,7 @@ class MOTSequence:
     boxes_xyxy: FloatArray  # [R, 4]
     is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
     visible: FloatArray  # [R] share of the box that is inside the picture and not hidden
+    size: FloatArray  # [2] width and height of the pictures in pixels
 
 
 def read_mot_sequence(file: Path) -> MOTSequence:
@@ -59,6 +60,7 @@ def read_mot_sequence(file: Path) -> MOTSequence:
         boxes_xyxy=boxes_xyxy,
         is_active=rows[:, 6] != 0,
         visible=visible if is_mot15 else np.minimum(visible, rows[:, 8]),
+        size=size,
     )
 
 
@@ -72,7 +74,7 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
     times: FloatArray | None = None
     ini = file.parent.parent / "seqinfo.ini"
     folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
-    videos = files_in(ini.parent, VIDEO_SUFFIXES)  # one only: its folder may have been renamed
+    videos = videos_in(ini.parent)  # one only: its folder may have been renamed
     if len(videos) == 1 and not (ini.parent / folder).is_dir():
         video = media_inside(ini, root, videos[0].name)
         times = times_of(file, video)

@@ -115,17 +115,20 @@ def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: in
     """What is optional of a clip, by the names of its arguments."""
     effectors = require_object(f"{file}: effectors", content.get("effectors", {}))
     objects = require_object(f"{file}: objects", content.get("objects", {}))
-    camera, agent = content.get("camera"), content.get("agent")
+    agent, camera = content.get("agent"), content.get("camera")
+    seen_by = None if camera is None else camera_from(f"{file}: camera", camera)
+    moves = content.get("camera_moves")
     events, layout = (_list_from(f"{file}: {key}", content.get(key, [])) for key in ("events", "layout"))
     return {
-        "camera": None if camera is None else camera_from(f"{file}: camera", camera),
-        "effectors": {name: effector_from(f"{file}: effector {name}", value) for name, value in effectors.items()},
+        "camera": seen_by,
+        "effectors": {name: effector_from(f"{file}: effector {name}", v, seen_by) for name, v in effectors.items()},
         "objects": {
-            name: object_from(f"{file}: object {name}", v, file, root, num_frames) for name, v in objects.items()
+            name: object_from(f"{file}: object {name}", v, file, root, num_frames, seen_by)
+            for name, v in objects.items()
         },
         "agent": None if agent is None else agent_from(f"{file}: agent", agent),
         "events": tuple(event_from(f"{file}: event {k}", value) for k, value in enumerate(events)),
-        "camera_moves": bool_from(str(file), content, "camera_moves", default=False),
+        "camera_moves": None if moves is None else bool_from(str(file), content, "camera_moves", default=False),
         "layout": tuple(layout_box_from(f"{file}: layout {k}", value) for k, value in enumerate(layout)),
         "room_area_square_metres": number_or_none(str(file), content, "room_area_square_metres"),
         "complete_kinds": texts_or_none(str(file), content, "complete_kinds"),

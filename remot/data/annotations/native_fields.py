@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
+from remot.data.annotations.camera_axes import effector_in_camera, effector_in_world, seen_from
 from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in
@@ -13,6 +15,8 @@ from remot.structures import AgentTrack, CameraTrack, EffectorTrack, Event, Floa
 
 #: Largest grey value of a mask: that of a picture with 16 bits.
 MAX_MASK_VALUE = 65_535
+#: Axes of positions: those in which the camera's poses are given, or those of each image's own camera.
+FRAMES = ("world", "camera")
 #: How far the axes of a layout box may be from unit vectors at right angles.
 AXES_TOLERANCE = 1e-3
 
@@ -34,31 +38,62 @@ def camera_from(where: str, value: object) -> CameraTrack:
     return CameraTrack(poses, _array(f"{where}: intrinsics", intrinsics, (3, 3)), is_metric)
 
 
-def effector_from(where: str, value: object) -> EffectorTrack:
+def effector_from(where: str, value: object, camera: CameraTrack | None) -> EffectorTrack:
     """An effector; ``null`` is a coordinate that is not known.
 
+    Args:
+        where: File and key, for errors.
+        value: The JSON value.
+        camera: The clip's camera, by which positions of ``"frame": "world"`` are brought into its axes.
+
     Raises:
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    check_keys(where, content, ("positions",), ("opening",))
-    opening = content.get("opening")
-    return EffectorTrack(
-        numbers_or_unknown(f"{where}: positions", content["positions"]),
-        None if opening is None else require_numbers(f"{where}: opening", opening),
-    )
+    check_keys(where, content, ("positions",), ("opening", "frame", "visible"))
+    opening, visible = content.get("opening"), content.get("visible")
+    positions = numbers_or_unknown(f"{where}: positions", content["positions"])
+    opened = None if opening is None else require_numbers(f"{where}: opening", opening)
+    shown = None if visible is None else truths_from(f"{where}: visible", visible)
+    frame = _frame_from(where, content, (*FRAMES, "viewer"))
+    if positions.shape[1:] != (3,) or frame == "viewer":
+        return EffectorTrack(positions, opened, "viewer", shown)
+    _require_frames(where, positions, camera)
+    return (effector_in_camera if frame == "camera" else effector_in_world)(positions, opened, camera, shown)
 
 
-def object_from(where: str, value: object, file: Path, root: Path, num_frames: int) -> ObjectTrack:
+def _frame_from(where: str, content: dict[str, Any], frames: tuple[str, ...]) -> str:
+    """The axes that positions are given in, the last of ``frames`` without the key."""
+    frame = content.get("frame", frames[-1])
+    if not isinstance(frame, str) or frame not in frames:
+        msg = (
+            f"{where}: frame is {frame!r:.40}, choose {' or '.join(frames)}; for a robot's base choose world and give "
+            "camera_to_world in the base's axes"
+        )
+        raise AnnotationError(msg)
+    return frame
+
+
+def _require_frames(where: str, positions: FloatArray, camera: CameraTrack | None) -> None:
+    """Refuse positions that are not as many as the poses they are to be combined with."""
+    if camera is not None and camera.camera_to_world.shape != (len(positions), 4, 4):
+        msg = f"{where}: {len(positions)} positions for camera_to_world of shape {camera.camera_to_world.shape}"
+        raise AnnotationError(msg, reason="shape")
+
+
+def object_from(
+    where: str, value: object, file: Path, root: Path, num_frames: int, camera: CameraTrack | None
+) -> ObjectTrack:
     """An object; ``null`` is a box of an object that is not visible, or a depth that is not known.
 
+    ``"frame": "world"`` brings ``centres_metres`` into the camera's axes; without poses they are not known.
+
     Raises:
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    check_keys(
-        where, content, ("boxes_xyxy",), ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres")
-    )
+    optional = ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres", "frame")
+    check_keys(where, content, ("boxes_xyxy",), optional)
     depths, masks, size, centres = (
         content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres")
     )
@@ -72,8 +107,19 @@ def object_from(where: str, value: object, file: Path, root: Path, num_frames: i
         masks=pictures,
         mask_value=mask_value,
         size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
-        centres_metres=None if centres is None else _rows_from(f"{where}: centres_metres", centres, 3),
+        centres_metres=None if centres is None else _centres_from(where, content, camera),
     )
+
+
+def _centres_from(where: str, content: dict[str, Any], camera: CameraTrack | None) -> FloatArray | None:
+    """[N, 3] middles of an object in the axes of each image's camera, None if these cannot be known."""
+    centres = _rows_from(f"{where}: centres_metres", content["centres_metres"], 3)
+    if _frame_from(where, content, FRAMES) == "camera":
+        return centres
+    if camera is None or not camera.is_metric:
+        return None
+    _require_frames(where, centres, camera)
+    return seen_from(camera.camera_to_world, centres)
 
 
 def agent_from(where: str, value: object) -> AgentTrack:
@@ -184,6 +230,18 @@ def _num_pictures(where: str, folder: Path) -> int:
         msg = f"{where}: {folder.name} is no folder, give a folder of pictures or a list with one for each frame"
         raise AnnotationError(msg, reason="media")
     return len(files_in(folder, PICTURE_SUFFIXES))
+
+
+def truths_from(where: str, value: object) -> NDArray[np.bool_]:
+    """[N] true or false.
+
+    Raises:
+        AnnotationError: If it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, bool) for one in value):
+        msg = f"{where}: expected true or false for each annotated frame"
+        raise AnnotationError(msg)
+    return np.array(value, dtype=np.bool_)
 
 
 def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:

@@ -110,8 +110,8 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
             content["camera"]["intrinsics"] = _rounded(clip.camera.intrinsics, 4)
         if not clip.camera.is_metric:
             content["camera"]["is_metric"] = False
-    if clip.camera_moves:
-        content["camera_moves"] = True
+    if clip.camera_moves is not None:
+        content["camera_moves"] = clip.camera_moves
     masks = MaskFolders(clip, folder)
     content["effectors"] = {name: _effector_content(track) for name, track in clip.effectors.items()}
     content["objects"] = {name: _object_content(track, masks) for name, track in clip.objects.items()}
@@ -141,8 +141,14 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
 
 
 def _effector_content(track: EffectorTrack) -> dict[str, Any]:
-    opening = {} if track.opening is None else {"opening": _rounded(track.opening, 4)}
-    return {"positions": _rounded(track.positions, 4, unknown=True), **opening}
+    content: dict[str, Any] = {"positions": _rounded(track.positions, 4, unknown=True)}
+    if track.opening is not None:
+        content["opening"] = _rounded(track.opening, 4)
+    if track.frame != "viewer":
+        content["frame"] = track.frame
+    if track.visible is not None:
+        content["visible"] = track.visible.tolist()
+    return content
 
 
 def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:

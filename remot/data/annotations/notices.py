@@ -1,4 +1,4 @@
-"""Messages about a whole data set, told once however often it is listed."""
+"""Messages about a whole data set, logged once however often it is listed, and those about many clips together."""
 
 import logging
 
@@ -19,6 +19,23 @@ class Notices:
         if message and message not in self._told:
             self._told.add(message)
             _logger.warning("%s", message)
+
+
+class CountedNotices:
+    """Collects what is said of many clips, to log it once with the number of clips."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[str, None]] = {}
+
+    def add(self, message: str, place: str) -> None:
+        """Note ``message`` about ``place``, such as a record of a file; the same place counts once."""
+        self._places.setdefault(message, {})[place] = None
+
+    def report(self) -> None:
+        """Log each message with the number of its places and the first few of them, and forget them."""
+        for message, places in self._places.items():
+            _logger.warning("%d %s: %s", len(places), message, listed(list(places)))
+        self._places.clear()
 
 
 def listed(names: list[str]) -> str:

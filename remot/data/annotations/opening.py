@@ -4,9 +4,7 @@ import numpy as np
 
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import FloatArray
-
-#: How far a reading may lie outside 0..1, as fingers that press on something or on each other do.
-MAX_OVERSHOOT = 0.15
+from remot.structures.clip import MAX_OVERSHOOT
 
 
 def check_opening_range(opening_range: tuple[float, float] | None) -> None:

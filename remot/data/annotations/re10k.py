@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.annotations.base import FileReader, media_inside, read_text
-from remot.data.video import VideoInfo, probe
+from remot.data.video import VideoInfo, probe, video_named
 from remot.errors import AnnotationError, DecodeError
 from remot.files import lines_of
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -53,7 +53,7 @@ class RealEstate10KReader(FileReader):
             return None
         address = lines.pop(0) if lines and _is_address(lines[0]) else ""
         rows = _parse_rows(file, lines, first_line=2 if address else 1)
-        media = media_inside(file, root, f"{file.stem}.mp4")
+        media = media_inside(file, root, video_named(file.parent, file.stem).name)
         video = _probe(media, file, len(rows))
         pts_seconds = (rows[:, 0] - rows[0, 0]) * MICROSECONDS
         if self._has_gap(file, pts_seconds):
@@ -88,7 +88,7 @@ def _is_address(line: str) -> bool:
 def _is_path_file(file: Path, lines: list[str]) -> bool:
     """Whether this is meant as a camera path, not a readme that lies beside some."""
     first = lines[0] if lines else ""
-    return file.with_suffix(".mp4").exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS
+    return video_named(file.parent, file.stem).exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS
 
 
 def _parse_rows(file: Path, lines: list[str], first_line: int) -> FloatArray:

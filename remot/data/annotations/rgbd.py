@@ -22,6 +22,7 @@ from remot.data.annotations.folders import (
 )
 from remot.data.annotations.poses import is_rigid, pinhole
 from remot.data.annotations.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.picture_files import PICTURE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files
 from remot.structures import CameraTrack, Clip, FloatArray

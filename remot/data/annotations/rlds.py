@@ -9,7 +9,6 @@ own; ``features.json`` beside the records is not read, since its descriptions ar
 """
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from remot.data.annotations.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer
 from remot.data.annotations.base import AnnotationReader, ClipSource
+from remot.data.annotations.notices import CountedNotices
 from remot.data.annotations.opening import check_opening_range, scale_opening
 from remot.data.annotations.tf_example import Feature, parse_example
 from remot.data.annotations.tfrecord import RecordSpan, index_records, read_record
@@ -28,8 +28,6 @@ from remot.structures import Clip, EffectorTrack, Event, FloatArray
 PATTERN = "*.tfrecord*"
 NO_AXES = "?,?,?"
 MAX_TEXT_BYTES = 10_000
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,8 @@ class RLDSReader(AnnotationReader):
         instruction: Feature with the instruction.
         scene: Feature with the file an episode was taken from; a record without it is a scene of its own.
         domain: Name of the data in reports.
+        camera_moves: Whether the camera moves in an episode, such as one at the wrist; None if that is not known.
+            Directions are asked about only if it is false.
 
     Raises:
         ConfigError: If ``fps``, the effector's axes or its range are unusable.
@@ -85,6 +85,7 @@ class RLDSReader(AnnotationReader):
         instruction: str = "steps/language_instruction",
         scene: str = "episode_metadata/file_path",
         domain: str = "rlds",
+        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
     ) -> None:
         if not 0 < fps < float("inf"):
             msg = f"{type(self).__name__}: fps is {fps}, give the steps a second, such as 5"
@@ -98,8 +99,14 @@ class RLDSReader(AnnotationReader):
         self.instruction = instruction
         self.scene = scene
         self.domain = domain
+        self.camera_moves = camera_moves
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
+        self._notices = CountedNotices()
+
+    def report(self) -> None:
+        """Log which records are left out, and which are copies."""
+        self._notices.report()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The records of all files, found without reading them.
@@ -136,7 +143,7 @@ class RLDSReader(AnnotationReader):
         features = self._features(where, payload)
         pictures = self._pictures(where, file, span, features)
         if _all_black(where, pictures):
-            _logger.warning("%s: left out, all its pictures in %s are black", where, self.camera)
+            self._notices.add(f"records are left out, all their pictures in {self.camera} are black", where)
             return None
         return self._clip(source, root, payload, features, pictures)
 
@@ -185,6 +192,7 @@ class RLDSReader(AnnotationReader):
             pts_seconds=np.arange(n) / self.fps,
             effectors={self.name: track},
             events=(Event(instruction, 0.0, n / self.fps),) if instruction else (),
+            camera_moves=self.camera_moves,
         )
 
     def _scene_id(
@@ -197,7 +205,7 @@ class RLDSReader(AnnotationReader):
         digest.update(_text(payload, features.get(self.instruction)).encode())
         first, scene = self._snippets.setdefault(digest.hexdigest(), (source, scene))
         if first != source:
-            _logger.warning("%s: the same snippet as %s, both are put into scene %s", source, first, scene)
+            self._notices.add("records hold the same snippet as another, with which they share a scene", str(source))
         return scene
 
 
@@ -208,18 +216,20 @@ class BridgeReader(RLDSReader):
     forward, y to the left, z up), roll, pitch, yaw, and the gripper's opening (1 open). 5 steps a second. ``image_0``
     is the camera that every episode has; others may be black. In the scenes that were looked at it stands at a corner
     of the table, so that forward and sideways are both diagonal in the picture: only the vertical is known. Say
-    more with ``axes`` where a camera looks along an axis.
+    more with ``axes`` where a camera looks along an axis. ``image_3`` is at the wrist and moves; the others are fixed.
 
     Args:
         camera: Name below ``steps/observation``.
-        axes: How the base's axes lie for the viewer, see :mod:`remot.data.annotations.axes`.
+        axes: How the base's axes lie for the viewer, see :mod:`remot.data.annotations.axes`; None for what is known.
         domain: Name of the data in reports.
     """
 
-    def __init__(self, camera: str = "image_0", axes: str = UPRIGHT_CAMERA, domain: str = "bridge") -> None:
-        state = "steps/observation/state"
-        effector = RLDSEffector(state, opening=state, opening_column=6, axes=axes)
-        super().__init__(f"steps/observation/{camera}", effector, fps=5.0, domain=domain)
+    def __init__(self, camera: str = "image_0", axes: str | None = None, domain: str = "bridge") -> None:
+        state, at_wrist = "steps/observation/state", camera == "image_3"
+        effector = RLDSEffector(
+            state, opening=state, opening_column=6, axes=axes or (NO_AXES if at_wrist else UPRIGHT_CAMERA)
+        )
+        super().__init__(f"steps/observation/{camera}", effector, fps=5.0, domain=domain, camera_moves=at_wrist)
 
 
 class DroidReader(RLDSReader):
@@ -244,7 +254,8 @@ class DroidReader(RLDSReader):
             opening_range=(1.0, 0.0),
             axes=axes or (NO_AXES if camera.startswith("wrist") else UPRIGHT_CAMERA),
         )
-        super().__init__(f"steps/observation/{camera}", effector, fps=15.0, domain=domain)
+        at_wrist = camera.startswith("wrist")
+        super().__init__(f"steps/observation/{camera}", effector, fps=15.0, domain=domain, camera_moves=at_wrist)
 
 
 def _clip_id(source: ClipSource, root: Path) -> str:

@@ -38,14 +38,15 @@ def read_positions(file: Path, names: Mapping[str, str], num_frames: int) -> dic
     try:
         with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
             return {
-                name: _positions(file, array, _read(file, archive, array), num_frames) for name, array in names.items()
+                name: _positions(file, array, read_array(file, archive, array), num_frames)
+                for name, array in names.items()
             }
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         msg = f"{file}: cannot be read as a NumPy archive ({error})"
         raise AnnotationError(msg) from error
 
 
-def _read(file: Path, archive: zipfile.ZipFile, name: str) -> FloatArray:
+def read_array(file: Path, archive: zipfile.ZipFile, name: str) -> FloatArray:
     """One array, whose header must agree with the bytes that follow, so that none claims the whole memory."""
     if f"{name}.npy" not in archive.namelist():
         held = ", ".join(sorted(entry.removesuffix(".npy") for entry in archive.namelist()))

@@ -12,7 +12,7 @@ import numpy as np
 from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
 from remot.data.annotations.notices import Notices
 from remot.data.picture_files import PICTURE_SUFFIXES
-from remot.data.video import probe
+from remot.data.video import probe, video_named
 from remot.errors import AnnotationError, DecodeError
 from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
@@ -148,7 +148,7 @@ def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float =
 
 
 def video_beside(file: Path, root: Path, name: str) -> Path | None:
-    """The video ``<name>.mp4`` beside ``file`` or in a folder beside it; None if there is none.
+    """The video ``<name>.mp4``, ``.avi``… beside ``file`` or in a folder beside it; None if there is none.
 
     Args:
         file: The annotation file.
@@ -161,10 +161,10 @@ def video_beside(file: Path, root: Path, name: str) -> Path | None:
     if not SAFE_NAME.fullmatch(name):
         msg = f"{file}: {name!r:.80} cannot name a clip, use letters, digits, dots, hyphens and underscores"
         raise AnnotationError(msg)
-    found = file.with_name(f"{name}.mp4")
+    found = video_named(file.parent, name)
     if not found.exists():
         folders = sorted(path for path in file.parent.iterdir() if path.is_dir())
-        found = next((path for path in (folder / found.name for folder in folders) if path.exists()), found)
+        found = next((path for path in (video_named(folder, name) for folder in folders) if path.exists()), found)
     return media_inside(file, root, str(found.relative_to(file.parent))) if found.exists() else None
 
 

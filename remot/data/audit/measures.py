@@ -3,15 +3,17 @@
 import cmath
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from remot.data.audit.tuples import COMPOSITE
 from remot.data.audit.views import SeenAs, seen_as
-from remot.structures import Clip, FloatArray, MotionLabel, Triplet
+from remot.structures import Clip, FloatArray, MotionLabel, ObjectTrack, Triplet
 
 _MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_MIRRORED |= {"leftmost": "rightmost", "rightmost": "leftmost"}
 #: Attributes measured as turns of the camera.
 TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
@@ -52,7 +54,7 @@ def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
 def _unmirrored(subject: str) -> str:
     """The name a thing has outside the mirror: whole words ``left`` and ``right`` exchanged."""
     return re.sub(
-        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight)(?![^\W\d_])",
+        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight|leftmost|rightmost)(?![^\W\d_])",
         lambda found: _MIRRORED[found[1]],
         subject,
     )
@@ -115,6 +117,20 @@ def _effector_measure(attribute: str, pair: ShownPair) -> float:
     if attribute == COMPOSITE:
         return math.hypot(right, down)
     return {"effector_horizontal": pair.side * right, "effector_vertical": -down, "effector_depth": away}[attribute]
+
+
+def is_shown(pair: ShownPair) -> bool | None:
+    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither tells."""
+    annotated, boxes = pair.clip.effectors[pair.subject].visible, pair.clip.objects.get(pair.subject)
+    if annotated is not None:
+        return bool(annotated[list(pair.frames)].all())
+    return None if boxes is None else not math.isnan(float(boxes.boxes_xyxy[list(pair.frames)].sum()))
+
+
+def smallest_box(track: ObjectTrack, frames: Sequence[int]) -> float:
+    """Geometric mean of the sides of an object's smallest box in frames, in pixels; NaN if one is not there."""
+    areas = [float(right - left) * float(bottom - top) for left, top, right, bottom in track.boxes_xyxy[list(frames)]]
+    return math.nan if any(map(math.isnan, areas)) else math.sqrt(max(0.0, min(areas)))
 
 
 def overlap(boxes_xyxy: FloatArray) -> float:

@@ -7,16 +7,19 @@ hide itself. Only the experts' thresholds are taken over, as numbers.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from remot.data.audit.measures import (
     TURNS,
     ShownPair,
     agent_measure,
     camera_turn,
+    is_shown,
     measured,
     overlap,
     pair_of,
     rotation_between,
+    smallest_box,
 )
 from remot.data.audit.tuples import COMPOSITE, CORNERS, MASK_FRAME, NO_MOTION, WORDS
 from remot.data.experts.base import Expert
@@ -44,6 +47,8 @@ class Limits:
         max_camera_metres: Largest way of the camera while an object is asked about.
         max_turn_degrees: Largest turn of whoever's way is asked about.
         max_overlap: Largest overlap of two boxes that count as different.
+        min_size_pixels: Smallest size of an object that is asked about.
+        require_visible: Whether an effector has to be seen: ``when_known``, ``always`` or ``never``.
     """
 
     still: float = math.inf
@@ -54,11 +59,14 @@ class Limits:
     max_camera_metres: float = math.inf
     max_turn_degrees: float = math.inf
     max_overlap: float = math.inf
+    min_size_pixels: float = 0.0
+    require_visible: str = "never"
 
     @classmethod
     def of(cls, expert: Expert) -> "Limits":
         """The settings of ``expert``."""
-        return cls(**{one.name: float(getattr(expert, one.name, math.inf)) for one in fields(cls)})
+        found: dict[str, Any] = {one.name: getattr(expert, one.name, one.default) for one in fields(cls)}
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -147,11 +155,15 @@ def _is_allowed(attribute: str, pair: ShownPair, limits: Limits) -> bool:
         track = pair.clip.objects.get(pair.subject)
         if track is None or pair.subject in pair.clip.effectors:
             return False
+        if not smallest_box(track, pair.frames) >= limits.min_size_pixels - TOLERANCE:  # NaN where it is not seen
+            return False
         if attribute == "object_depth":
             return True
         if pair.clip.camera_moves and pair.clip.camera is None:
             return False
         return not track.is_landmark and (first is None or second is None or _rests(first, second, limits))
+    if attribute.startswith(("effector", "gripper")):
+        return _effector_is_seen(attribute, pair, limits)
     if attribute == "agent_advance":
         return abs(agent_measure("agent_turn", pair)) <= limits.max_turn_degrees + TOLERANCE_DEGREES
     if attribute.startswith("camera") and first is not None and second is not None:
@@ -161,6 +173,22 @@ def _is_allowed(attribute: str, pair: ShownPair, limits: Limits) -> bool:
         others = [abs(turn) for name, turn in turns.items() if name != attribute]
         return max(others) <= limits.max_other_degrees + TOLERANCE_DEGREES
     return True
+
+
+def _effector_is_seen(attribute: str, pair: ShownPair, limits: Limits) -> bool:
+    """Whether both images show an effector, and its direction if that is asked about."""
+    track = pair.clip.effectors.get(pair.subject)
+    if track is None:
+        return False
+    shown = is_shown(pair)
+    if limits.require_visible != "never" and (shown is False or (shown is None and limits.require_visible == "always")):
+        return False
+    if attribute == "gripper" or track.frame == "camera":
+        return True
+    first, second = (view.pose for view in pair.views)
+    if first is None or second is None:
+        return pair.clip.camera_moves is False
+    return _rests(first, second, limits)
 
 
 def _rests(pose_first: FloatArray, pose_second: FloatArray, limits: Limits) -> bool:
@@ -184,8 +212,10 @@ def wrong_masks(triplet: Triplet, limits: Sequence[Limits]) -> list[WrongLabel]:
     distinct = [i != j for i, j in ((a, b), (a, c), (b, c))]
     should_be = "first" if c == a else "second" if c == b else "neither"
     shown = triplet.transforms == (None, None, MaskOf(label.subject)) and track is not None and not track.is_landmark
+    size = math.nan if track is None else smallest_box(track, (a, b, c))
     clear = any(
-        all(share <= one.max_overlap + TOLERANCE for share, apart in zip(overlaps, distinct, strict=True) if apart)
+        size >= one.min_size_pixels - TOLERANCE
+        and all(share <= one.max_overlap + TOLERANCE for share, apart in zip(overlaps, distinct, strict=True) if apart)
         for one in limits
     )
     if shown and clear and a != b and label.value == should_be and abs(label.magnitude - overlaps[0]) <= TOLERANCE:

@@ -1,9 +1,10 @@
 """From settings to the prompts of each split: made from clips, or read from disk."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from remot.data.catalogue import ClipEntry, ClipStore, StoredClips
 from remot.data.datasets.mixed import MixedDataset
@@ -13,6 +14,8 @@ from remot.data.recorded import read_recorded
 from remot.data.splits import split_by_scene
 from remot.data.tasks.base import Task
 from remot.errors import ConfigError, EmptySplitError
+
+OnUnservedTask = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,18 @@ def datasets_of_clips(
     Args:
         store: Reads the clips.
         entries: Which ones to use, surveyed by ``tasks``.
-        tasks: What to ask.
+        tasks: What to ask. Those that no clip serves are left out, see :func:`require_served`.
         settings: Sizes and seeds.
 
     Raises:
-        ConfigError: If no clip at all has what a task needs.
         EmptySplitError: If a wanted split has no clip, or none for one of the tasks.
     """
-    _require_served(store, entries, tasks)
-    datasets = {}
+    datasets, left_out = {}, unserved_tasks(store.root, entries, tasks)
     for split, part in entries_by_split(entries, tasks, settings).items():
         clips, size, seed = StoredClips(store, part), settings.num_prompts[split], settings.seed_of(split)
         parts = [
             TaskDataset(tasks[k], clips, [entry.surveys[k] for entry in part], split, size, seed, k)
-            for k in _usable(part, tasks, split, required=settings.required or split == "train")
+            for k in _usable(part, tasks, split, left_out, required=settings.required or split == "train")
         ]
         if parts:
             datasets[split] = MixedDataset(parts, split, size, seed)
@@ -87,24 +88,52 @@ def entries_by_split(
     return {name: part for name, part in parts.items() if part}
 
 
-def _require_served(store: ClipStore, entries: Sequence[ClipEntry], tasks: Sequence[Task]) -> None:
-    for k, task in enumerate(tasks):
-        if all(entry.surveys[k] is None for entry in entries):
-            msg = (
-                f"{store.root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs "
-                f"images and {task.needs}; add such annotations or leave the task out of data.tasks"
-            )
-            raise ConfigError(msg)
+def unserved_tasks(root: Path, entries: Sequence[ClipEntry], tasks: Sequence[Task]) -> dict[int, str]:
+    """For each task, by its position, that can ask about none of the clips, a sentence with the reason."""
+    return {
+        k: f"{root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs images and {task.needs}"
+        for k, task in enumerate(tasks)
+        if all(entry.surveys[k] is None for entry in entries)
+    }
 
 
-def _usable(entries: Sequence[ClipEntry], tasks: Sequence[Task], split: str, *, required: bool) -> list[int]:
-    """Positions of the tasks that have clips in a split.
+def require_served(
+    root: Path, entries: Sequence[ClipEntry], tasks: Sequence[Task], on_unserved: OnUnservedTask
+) -> list[str]:
+    """Names of the tasks that are left out because no clip can serve them.
+
+    Args:
+        root: Folder of the clips, for messages.
+        entries: The clips.
+        tasks: The tasks of the run.
+        on_unserved: ``raise`` refuses such tasks, ``skip`` leaves them out with a warning.
+
+    Raises:
+        ConfigError: If there is such a task under ``raise``, or none is left.
+    """
+    unserved = unserved_tasks(root, entries, tasks)
+    if unserved and (on_unserved == "raise" or len(unserved) == len(tasks)):
+        more = f" (and {len(unserved) - 1} more)" if len(unserved) > 1 else ""
+        advice = "add such annotations, leave the task out of data.tasks, or set data.options.on_unserved_task: skip"
+        msg = f"{next(iter(unserved.values()))}{more}; {advice}"
+        raise ConfigError(msg)
+    for reason in unserved.values():
+        warnings.warn(f"{reason}; it is left out", stacklevel=2)
+    return [tasks[k].name for k in unserved]
+
+
+def _usable(
+    entries: Sequence[ClipEntry], tasks: Sequence[Task], split: str, left_out: Collection[int], *, required: bool
+) -> list[int]:
+    """Positions of the tasks that have clips in a split, without those that are left out.
 
     Raises:
         EmptySplitError: If one has none and it is required.
     """
     usable = []
     for k, task in enumerate(tasks):
+        if k in left_out:
+            continue
         if any(entry.surveys[k] is not None for entry in entries):
             usable.append(k)
             continue

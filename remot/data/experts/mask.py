@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from remot.data.experts.base import AMBIGUOUS, Expert, Frames, IntArray, Verdicts
+from remot.data.experts.seen import MIN_SIZE_PIXELS, large_pairs, require_size
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray, MaskOf, MotionLabel
 
-#: Smallest width and height of a box in which there is something to see.
+#: Smallest width and height of a box that holds a pixel of a mask.
 _MIN_SIDE_PIXELS = 1.0
 
 
@@ -22,16 +23,19 @@ class MaskFrame(Expert):
 
     Args:
         max_overlap: Largest intersection over union of two boxes that counts as different.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     attribute = ATTRIBUTES["mask_frame"]
     compares_pictures = False
 
-    def __init__(self, max_overlap: float = 0.5) -> None:
+    def __init__(self, max_overlap: float = 0.5, min_size_pixels: float = MIN_SIZE_PIXELS) -> None:
         if not 0 <= max_overlap < 1:
             msg = f"MaskFrame: max_overlap is {max_overlap}; choose a share from 0 to below 1"
             raise ConfigError(msg)
+        require_size("MaskFrame", min_size_pixels)
         self.max_overlap = max_overlap
+        self.min_size_pixels = min_size_pixels
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
         """Codes 0 for a frame and itself, 1 for clearly different places; the magnitude is the overlap."""
@@ -39,7 +43,8 @@ class MaskFrame(Expert):
         for name, track in clip.objects.items():
             if track.is_landmark:
                 continue
-            overlaps = box_overlaps(track.boxes_xyxy[frame_indices])
+            boxes_xyxy = track.boxes_xyxy[frame_indices]
+            overlaps = np.where(large_pairs(boxes_xyxy, self.min_size_pixels), box_overlaps(boxes_xyxy), np.nan)
             codes = np.full(overlaps.shape, AMBIGUOUS, dtype=np.int8)
             codes[overlaps <= self.max_overlap] = 1
             same = frame_indices[:, None] == frame_indices[None, :]

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remot.data.experts.base import IntArray, MotionExpert, differences
-from remot.data.experts.camera import relative_rotations, rotation_degrees
+from remot.data.experts.seen import MIN_SIZE_PIXELS, BoolArray, camera_still, large_pairs, require_size
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray
 
@@ -25,6 +24,7 @@ class _ObjectMove(MotionExpert):
         salient_max: Largest displacement in pixels that is asked about.
         max_camera_degrees: Rotation up to which the camera counts as still.
         max_camera_metres: Translation up to which the camera counts as still.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     axis: ClassVar[int]
@@ -37,8 +37,11 @@ class _ObjectMove(MotionExpert):
         salient_max: float = float("inf"),
         max_camera_degrees: float = 0.5,
         max_camera_metres: float = 0.01,
+        min_size_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
         super().__init__(still, salient_min, salient_max)
+        require_size(type(self).__name__, min_size_pixels)
+        self.min_size_pixels = min_size_pixels
         self.max_camera_degrees = max_camera_degrees
         self.max_camera_metres = max_camera_metres
 
@@ -48,24 +51,16 @@ class _ObjectMove(MotionExpert):
         }
         if not movers or (clip.camera_moves and clip.camera is None):
             return {}
-        still = self._camera_still(clip, frame_indices)
-        return {
-            name: np.where(still, self._displacement(track.boxes_xyxy[frame_indices]), np.nan)
-            for name, track in movers.items()
-        }
+        still = np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
+        if clip.camera is not None:
+            still = camera_still(clip, frame_indices, self.max_camera_degrees, self.max_camera_metres)
+        return {name: self._displacement(track.boxes_xyxy[frame_indices], still) for name, track in movers.items()}
 
-    def _displacement(self, boxes_xyxy: FloatArray) -> FloatArray:
+    def _displacement(self, boxes_xyxy: FloatArray, still: BoolArray) -> FloatArray:
+        """[K, K] pixels; NaN where a box is too small or missing, or the camera moved."""
         centres = (boxes_xyxy[:, self.axis] + boxes_xyxy[:, self.axis + 2]) / 2
-        return self.direction * differences(centres)
-
-    def _camera_still(self, clip: Clip, frame_indices: IntArray) -> NDArray[np.bool_]:
-        if clip.camera is None:
-            return np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
-        turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
-        places = clip.camera.camera_to_world[frame_indices, :3, 3]
-        travelled = np.linalg.norm(places[None] - places[:, None], axis=-1)
-        still: NDArray[np.bool_] = (turned <= self.max_camera_degrees) & (travelled <= self.max_camera_metres)
-        return still
+        large = large_pairs(boxes_xyxy, self.min_size_pixels)
+        return np.where(still & large, self.direction * differences(centres), np.nan)
 
 
 class ObjectHorizontal(_ObjectMove):
@@ -89,17 +84,30 @@ class ObjectDepth(MotionExpert):
         still: Largest change of the distance in metres that counts as none.
         salient_min: Smallest change of the distance in metres that is asked about.
         salient_max: Largest change of the distance in metres that is asked about.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     attribute = ATTRIBUTES["object_depth"]
 
-    def __init__(self, still: float = 0.05, salient_min: float = 0.5, salient_max: float = float("inf")) -> None:
+    def __init__(
+        self,
+        still: float = 0.05,
+        salient_min: float = 0.5,
+        salient_max: float = float("inf"),
+        min_size_pixels: float = MIN_SIZE_PIXELS,
+    ) -> None:
         super().__init__(still, salient_min, salient_max)
+        require_size(type(self).__name__, min_size_pixels)
+        self.min_size_pixels = min_size_pixels
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
-        """Decrease of the distance along the optical axis, for objects whose distance is annotated."""
+        """Decrease of the distance along the optical axis, for visible objects whose distance is annotated."""
         return {
-            name: -differences(track.depths_metres[frame_indices])
+            name: np.where(
+                large_pairs(track.boxes_xyxy[frame_indices], self.min_size_pixels),
+                -differences(track.depths_metres[frame_indices]),
+                np.nan,
+            )
             for name, track in clip.objects.items()
             if track.depths_metres is not None and name not in clip.effectors
         }

@@ -21,12 +21,18 @@ class Asked:
         values: The answers that occur in the data set, in the attribute's order.
         wordings: Texts to choose from.
         num_wordings: How many of the texts for each attribute may be used.
+        slot_values: For each question the answers that occur in its place; ``values`` for all if empty.
     """
 
     labels: tuple[MotionLabel, ...]
     values: tuple[str, ...]
     wordings: Wordings
     num_wordings: int
+    slot_values: tuple[tuple[str, ...], ...] = ()
+
+    def values_at(self, slot_index: int) -> tuple[str, ...]:
+        """The answers that occur in the place of one of the questions."""
+        return self.slot_values[slot_index] if self.slot_values else self.values
 
     @property
     def attribute(self) -> str:

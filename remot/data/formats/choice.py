@@ -31,7 +31,8 @@ class MultipleChoice(QuestionFormat):
         """Options, then the wording: the order in which the generator is used."""
         shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else None
         slots = tuple(
-            _slot(label, _shuffled(asked.values, generator) if shared is None else shared) for label in asked.labels
+            _slot(label, _options(asked.values_at(place), shared, generator))
+            for place, label in enumerate(asked.labels)
         )
         question = asked.text(asked.wordings.choose[asked.attribute], generator)
         lines = [pair_line(place, slot.label, options_text(slot)) for place, slot in enumerate(slots)]
@@ -47,6 +48,13 @@ def options_text(slot: Slot) -> str:
 
 def _words(value: str) -> str:
     return value.replace("_", " ")
+
+
+def _options(
+    values: tuple[str, ...], shared: tuple[str, ...] | None, generator: np.random.Generator
+) -> tuple[str, ...]:
+    """The values of a question in an order of its own, or in that of all questions of the prompt."""
+    return _shuffled(values, generator) if shared is None else tuple(value for value in shared if value in values)
 
 
 def _shuffled(values: tuple[str, ...], generator: np.random.Generator) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class TrueFalse(QuestionFormat):
         """One claim for each label."""
         slots, lines = [], []
         for place, label in enumerate(asked.labels):
-            claimed = _claimed(label, asked.values, generator)
+            claimed = _claimed(label, asked.values_at(place), generator)
             claim = asked.text(asked.wordings.claim[asked.attribute][claimed], generator)
             about_a_pair = ATTRIBUTES[asked.attribute].answers_are_codes
             lines.append(pair_line(place, label, claim) if about_a_pair else claim)

@@ -27,6 +27,7 @@ Axis = Literal["yaw", "pitch", "roll"]
 _T = TypeVar("_T")
 
 _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_OTHER_SIDE |= {"leftmost": "rightmost", "rightmost": "leftmost"}
 #: Between letters and what is none.
 _WORDS = re.compile(r"([^\W\d_]+)")
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from remot.data.annotations.camera_axes import seen_from
 from remot.data.record.aloha_moves import Pose, grasp, levels, pose_at
-from remot.data.record.common import Recording, label_boxes, looking, pinhole, required, seen_from
+from remot.data.record.common import Recording, label_boxes, looking, pinhole, required
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import CameraTrack, Clip, EffectorTrack, FloatArray, ObjectTrack
@@ -238,7 +239,7 @@ def _recording(name: str, table: Table, track: Track) -> Recording:
         media=Path(f"{name}.mp4"),
         pts_seconds=np.arange(NUM_FRAMES) / FRAMES_PER_SECOND,
         camera=CameraTrack(poses, pinhole(WIDTH, HEIGHT, FOV_DEGREES)),
-        effectors={names[side]: EffectorTrack(seen[side], openings[:, side]) for side in range(2)},
+        effectors={names[side]: EffectorTrack(seen[side], openings[:, side], "camera") for side in range(2)},
         objects=objects,
     )
     return Recording(clip, np.stack(track.pictures), FRAMES_PER_SECOND, labels)

@@ -128,10 +128,3 @@ def pinhole(width: int, height: int, vertical_fov_degrees: float) -> FloatArray:
     """Pinhole matrix [3, 3] of pictures with square pixels."""
     focal = height / 2 / np.tan(np.radians(vertical_fov_degrees) / 2)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-
-
-def seen_from(camera_to_world: FloatArray, points: FloatArray) -> FloatArray:
-    """Points [N, 3] of the world in the axes of cameras [N, 4, 4]: x right, y down, z the depth."""
-    away = points - camera_to_world[:, :3, 3]
-    seen: FloatArray = np.einsum("nij,ni->nj", camera_to_world[:, :3, :3], away)
-    return seen

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.record.common import MIN_PIXELS, Recording, label_boxes, seen_from
+from remot.data.annotations.camera_axes import seen_from
+from remot.data.record.common import MIN_PIXELS, Recording, label_boxes
 from remot.data.record.vizdoom import (
     MAPS,
     TICS_PER_FRAME,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.record.common import Recording, label_boxes, looking, pinhole, required, seen_from
+from remot.data.annotations.camera_axes import seen_from
+from remot.data.record.common import Recording, label_boxes, looking, pinhole, required
 from remot.errors import ConfigError
 from remot.seeding import derive_seed, numpy_generator
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray, LayoutBox, ObjectTrack

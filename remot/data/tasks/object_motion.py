@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.experts.seen import MIN_SIZE_PIXELS
 from remot.data.names import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
@@ -79,6 +80,7 @@ class ObjectMotion(WordedTask):
         margin: Share by which a motion must differ from every threshold, and of half a direction's sector.
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
+        min_pixels: Size of both boxes from which it is asked about: the side of a square of their area.
     """
 
     name = "object_motion"
@@ -86,12 +88,19 @@ class ObjectMotion(WordedTask):
     needs: ClassVar[str] = "an object with a name of its own and boxes at two times that clearly moves, or does not"
     answers = DIRECTIONS
 
-    def __init__(self, margin: float = 0.1, frames: FrameSampling | None = None, wordings: Path | None = None) -> None:
+    def __init__(
+        self,
+        margin: float = 0.1,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        min_pixels: float = MIN_SIZE_PIXELS,
+    ) -> None:
         super().__init__(frames, wordings)
         if not 0 <= margin < 1:
             msg = f"{self.name}: margin is a share from 0 to 1, got {margin}"
             raise ConfigError(msg)
         self.margin = margin
+        self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
         """Whether an object moves in a way that can be told."""
@@ -130,14 +139,14 @@ class ObjectMotion(WordedTask):
         )
 
     def _motion(self, clip: Clip, name: str) -> ScreenMotion | None:
-        """None for an object whose name no tag can hold, that is not seen twice or has no size, or near a threshold."""
+        """None for an object whose name no tag can hold, that is not seen twice or is small, or near a threshold."""
         if len(called(name)) > MAX_NAME_CHARS or '"' in called(name):
             return None
         if visible(clip, name)[list(self.frames.frames_of(clip))].sum() < 2:
             return None
         track = self._track(clip, name)
         first, last = track.boxes[0], track.boxes[-1]
-        if min(_area(first), _area(last)) <= 0:
+        if math.sqrt(max(0.0, min(_area(first), _area(last)))) < max(self.min_pixels, 1e-9):
             return None
         motion = screen_motion(first, last, track.pts_seconds[-1] - track.pts_seconds[0])
         return motion if motion.margin >= self.margin else None

@@ -5,12 +5,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from remot.data.experts.mask import box_overlaps
+from remot.data.experts.seen import MIN_SIZE_PIXELS, box_sizes
 from remot.data.names import called
 from remot.data.video import read_frames
 from remot.structures import Box, Clip, FloatArray
 
 #: Decimals of a box as it is asked for and compared.
 DECIMALS = 3
+#: Largest overlap of two boxes that still points out one of two things of a kind.
+MAX_SHARED = 0.7
 _NUMBER = re.compile(r" \d+$")
 
 
@@ -39,6 +43,23 @@ def lone_names(clip: Clip) -> list[str]:
 def visible(clip: Clip, name: str) -> np.ndarray:
     """[N] bool, frames in which an object has a box."""
     return np.asarray(np.isfinite(clip.objects[name].boxes_xyxy).all(axis=1))
+
+
+def clearly_visible(clip: Clip, name: str, min_pixels: float = MIN_SIZE_PIXELS) -> np.ndarray:
+    """[N] bool, frames in which an object has a box of at least the size of a square with sides of ``min_pixels``."""
+    return np.asarray(np.nan_to_num(box_sizes(clip.objects[name].boxes_xyxy), nan=-1.0) >= min_pixels)
+
+
+def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
+    """Whether another object of the same kind covers so much the same place that a box does not tell them apart.
+
+    It does if their boxes overlap by more than :data:`MAX_SHARED` (intersection over union).
+    """
+    alike = [other for other in clip.objects if other != name and kind_of(other) == kind_of(name)]
+    if not alike:
+        return False
+    boxes = np.stack([clip.objects[one].boxes_xyxy[frame] for one in (name, *alike)])
+    return bool(np.any(box_overlaps(boxes)[0, 1:] > MAX_SHARED))
 
 
 def share_box(box_xyxy: FloatArray, size: tuple[int, int]) -> Box:

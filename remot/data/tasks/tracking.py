@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.experts.seen import MIN_SIZE_PIXELS
 from remot.data.names import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.places import box_in_words, picture_size, share_box, visible
+from remot.data.tasks.places import box_in_words, clearly_visible, picture_size, share_box, shares_its_box
 from remot.data.tasks.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Clip, Reference
@@ -26,10 +27,11 @@ class ObjectTracking(WordedTask):
         num_boxes: Boxes asked for.
         repeat_last: The last frame stands for the last two boxes.
         thinks: Ask for thinking before the answer, and tell it in the response.
+        min_pixels: Size from which a box is clearly seen: the side of a square of its area.
     """
 
     name = "tracking"
-    needs: ClassVar[str] = "an object with boxes over the whole clip"
+    needs: ClassVar[str] = "an object with boxes over the whole clip, the first of which no other of its kind shares"
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class ObjectTracking(WordedTask):
         num_boxes: int = 8,
         repeat_last: bool = True,  # noqa: FBT001, FBT002 - a setting
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        min_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
         if num_boxes < 2 + repeat_last:
             msg = f"tracking: num_boxes is {num_boxes}; ask for two different frames at least"
@@ -45,9 +48,10 @@ class ObjectTracking(WordedTask):
         super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), wordings, thinks)
         self.num_boxes = num_boxes
         self.repeat_last = repeat_last
+        self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
-        """Whether an object is visible in all frames shown."""
+        """Whether an object is clearly visible in all frames shown."""
         return bool(self._objects(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
@@ -80,4 +84,5 @@ class ObjectTracking(WordedTask):
             return []
         words = list(map(called, clip.objects))
         alone = [name for name, word in zip(clip.objects, words, strict=True) if word and words.count(word) == 1]
-        return [name for name in alone if visible(clip, name)[list(shown)].all()]
+        clear = [name for name in alone if clearly_visible(clip, name, self.min_pixels)[list(shown)].all()]
+        return [name for name in clear if not shares_its_box(clip, name, shown[0])]

@@ -5,7 +5,19 @@ and what "exact" means for each kind of file, is told in ``docs/media.md``.
 """
 
 from remot.data.video.info import VideoInfo, probe, turn_degrees
+from remot.data.video.names import VIDEO_SUFFIXES, video_named, videos_in
 from remot.data.video.reading import check_media, image_size, read_frames
 from remot.data.video.writing import write_video
 
-__all__ = ["VideoInfo", "check_media", "image_size", "probe", "read_frames", "turn_degrees", "write_video"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "VideoInfo",
+    "check_media",
+    "image_size",
+    "probe",
+    "read_frames",
+    "turn_degrees",
+    "video_named",
+    "videos_in",
+    "write_video",
+]

@@ -59,6 +59,24 @@ def test_left_and_right_arms_in_viewer_axes(tmp_path):
     assert read(tmp_path, scene="episode")[0].scene_id == "327-648642"
 
 
+@pytest.mark.parametrize(
+    ("settings", "head", "waist", "moves"),
+    [
+        ({}, [[0, 0.4]] * 3, [[0.1, 0.2]] * 3, False),
+        ({}, [[0, 0.4], [0, 0.41], [0, 0.41]], [[0.1, 0.2]] * 3, True),
+        ({}, [[0, 0.4]] * 3, [[0.1, 0.2], [0.1, 0.3], [0.1, 0.2]], True),
+        ({}, [[0, 0.4]] * 3, None, None),  # nothing is known of the waist
+        ({"camera_moves": False}, None, None, False),
+        ({"camera": "hand_left_color"}, [[0, 0.4]] * 3, [[0.1, 0.2]] * 3, True),
+    ],
+)
+def test_the_head_camera_is_fixed_while_head_and_waist_stay_put(tmp_path, settings, head, waist, moves):
+    joints = {"state/head/position": head, "state/waist/position": waist}
+    held = {name: np.array(value) for name, value in joints.items() if value is not None}
+    (clip,) = read(write_episode(tmp_path, camera=settings.get("camera", "head_color"), **held), **settings)
+    assert clip.camera_moves is moves
+
+
 def test_openings_need_a_range(tmp_path):
     (clip,) = read(write_episode(tmp_path), opening_range=(20, 120))
     assert_close(clip.effectors["left arm"].opening, [0, 0.5, 1])

@@ -126,7 +126,12 @@ def test_a_camera_has_to_be_chosen(tmp_path):
     assert caught.value.reason == "missing media"
     with pytest.raises(AnnotationError, match="there is no camera 'top'"):
         read(tmp_path, camera="top")
-    assert len(read(tmp_path, camera="low")) == 1
+    assert read(tmp_path, camera="low")[0].camera_moves is False
+
+
+def test_a_camera_at_a_wrist_moves(tmp_path):
+    (clip,) = read(write_episode(tmp_path, images={"cam_left_wrist": pictures()}))
+    assert clip.camera_moves
 
 
 @pytest.mark.parametrize(

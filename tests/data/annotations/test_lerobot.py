@@ -208,6 +208,8 @@ def test_several_cameras_are_named(tmp_path):
         read(tmp_path)
     (clip,) = read(tmp_path, video_key="observation.images.wrist")
     assert levels(clip, 200) == [1, 1, 1]
+    assert clip.camera_moves
+    assert [read(tmp_path, video_key=KEY, **s)[0].camera_moves for s in ({}, {"camera_moves": False})] == [None, False]
 
 
 def test_a_missing_camera_names_those_there_are(tmp_path):

@@ -85,7 +85,7 @@ def test_flagged_people_are_not_asked_about_but_stand_in_the_way(tmp_path):
     write(tmp_path / "a", walker, "MOT17-02-DPM")
     assert [clip.clip_id for clip in read(tmp_path / "a")] == ["MOT17-02-DPM-person-4"]
     write(tmp_path / "b", walker + seated, "MOT17-02-DPM")
-    assert read(tmp_path / "b") == []
+    assert [clip.clip_id for clip in read(tmp_path / "b")] == ["MOT17-02-DPM-leftmost-person-4"]
 
 
 @pytest.mark.parametrize(("row", "name"), [(mot15, "TUD-Campus"), (mot17, "MOT16-02")])
@@ -147,6 +147,44 @@ def test_cameras_are_told_once_however_often_the_clips_are_listed(tmp_path, capl
     reader = MOTReader()
     assert [len(reader.sources(tmp_path)) for _ in range(3)] == [1, 1, 1]
     assert caplog.text.count("not known to stand still") == 1
+
+
+def test_who_stands_at_the_border_is_there_before_the_annotation_begins(tmp_path):
+    """25 frames a second. A large person at the left border has boxes from the 101st on, 4 seconds in: before, no one
+    else is the nearest. One who appears in the middle then stands in the way for half a second, 12 frames."""
+    small = [mot15(k, 4, 300, 100, 40, 100) for k in range(1, 121)]
+    border = [mot15(k, 5, 20, 100, 100, 250) for k in range(101, 121)]
+    middle = [mot15(k, 5, 300, 100, 100, 250) for k in range(101, 121)]
+    for name, rows, last in (("border", border, None), ("middle", middle, 87)):
+        write(tmp_path / name, [*small, *rows], num=120)
+        found = {clip.clip_id: clip for clip in read(tmp_path / name)}
+        frames = [round(25 * time) for time in getattr(found.get("TUD-Campus-person-4"), "pts_seconds", [])]
+        assert frames == ([] if last is None else list(range(last + 1)))
+        assert "TUD-Campus-person-5" in found
+
+
+def test_ten_walkers_without_a_nearest_are_named_by_their_side(tmp_path, caplog):
+    """All are as high; the outer ones stand apart by more than their width."""
+    rows = [mot15(k, track, 10 + 60 * track + k, 100) for k in range(1, 5) for track in range(10)]
+    write(tmp_path, rows, num=4)
+    clips = read(tmp_path)
+    assert [(clip.clip_id, *clip.objects) for clip in clips] == [
+        ("TUD-Campus-leftmost-person-0", "leftmost person"),
+        ("TUD-Campus-rightmost-person-9", "rightmost person"),
+    ]
+    assert_close(clips[1].objects["rightmost person"].boxes_xyxy[:, 0], [550, 551, 552, 553])
+    crowd = [mot15(k, track, 10 + 10 * track, 100) for k in range(1, 5) for track in range(10)]
+    write(tmp_path / "crowd", crowd, num=4)
+    assert read(tmp_path / "crowd") == []
+    assert "nobody is clearly the nearest, leftmost or rightmost" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])
+def test_a_video_in_any_container(tmp_path, suffix):
+    folder = write(tmp_path, WALK, pictures=False)
+    write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, 48, 64, 3), dtype=np.uint8), 25)
+    (clip,) = good_clips(MOTReader(), tmp_path)
+    assert clip.media.name == f"TUD-Campus.{suffix}"
 
 
 def test_renamed_folders_are_recognised(tmp_path):

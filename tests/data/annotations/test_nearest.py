@@ -1,9 +1,11 @@
 """Whose pictures a question can point at with "the nearest person"."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from remot.data.annotations.nearest import Sightings, nearest_tracks
+from remot.data.annotations.nearest import Sightings, near_border, nearest_tracks, sideways_nearness
 from remot.errors import AnnotationError
 
 
@@ -61,6 +63,33 @@ def test_who_is_dropped_still_stands_in_the_way():
 def test_small_ones_that_are_dropped_do_no_harm():
     rows = [(3, 7, 1, 0, 1), *((k, 8, 10, 0, 1) for k in range(7))]
     assert found(rows, num_lingering=2) == {(8, "nearest person"): [0, 1, 2, 3, 4, 5, 6]}
+
+
+def test_each_sighting_lingers_for_its_own_time():
+    """Track 7 stands in the way for three pictures before its first box and for one after its last."""
+    rows = [(3, 7, 30, 0, 1), (4, 7, 30, 0, 1), *((k, 8, 10, 0, 1) for k in range(7))]
+    assert found(rows, num_lingering=np.array([3, 1, *[0] * 7]))[8, "person"] == [6]
+
+
+def test_a_box_within_its_own_width_of_a_side_is_at_the_border():
+    """Boxes 20 wide and 40 high in a picture of 200 by 100: 21, 19 and 20 pixels from the left, 19 from the right; 9
+    and 11 pixels above the lower border."""
+    boxes = [(21, 0, 41, 40), (19, 0, 39, 40), (20, 0, 40, 40), (161, 0, 181, 40), (90, 51, 110, 91), (90, 49, 110, 89)]
+    bordering = near_border(np.array(boxes, dtype=float), np.array([200.0, 100.0]))
+    assert bordering.tolist() == [False, True, False, True, True, False]
+
+
+def test_who_is_clearly_outermost():
+    """Boxes 20 wide: with middles at 10, 31 and 100 both outer ones are clear, at 10 and 29 neither is."""
+    for middles, clear in (((10, 31, 100), [True, True]), ((10, 29), [False, False])):
+        boxes = np.array([(x - 10, 0, x + 10, 40) for x in middles], dtype=float)
+        for word, side, outer, is_clear in zip(
+            ("leftmost", "rightmost"), (-1, 1), (0, len(middles) - 1), clear, strict=True
+        ):
+            rows = sightings([(0, track, 1, 0, 1) for track in range(len(middles))])
+            placed = replace(rows, nearness=sideways_nearness(boxes, side))
+            names = [(one.track, one.name("person")) for one in nearest_tracks(placed, 2.0, 0, 1, word)]
+            assert names == ([(outer, f"{word} person")] if is_clear else [])
 
 
 def test_few_pictures_make_no_clip():

@@ -75,7 +75,7 @@ def test_several_objects_of_one_sequence(tmp_path):
     ]
 
 
-WAY = ["5,5,9,9", "95,5,9,9"]
+WAY = ["5,5,18,18", "95,5,18,18"]
 
 
 def test_of_moving_cameras_only_masks_are_asked_about(tmp_path, caplog):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from remot.data.annotations import BridgeReader, DroidReader, RLDSEffector, RLDSReader
+from remot.data.loading import read_each
 from remot.data.video import check_media, read_frames
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from tests.data.annotations.example_bytes import example, frame
@@ -65,6 +66,7 @@ def test_bridge_knows_up_and_the_opening(tmp_path):
     assert_close(track.positions, [[NAN, -0.1, NAN], [NAN, -0.15, NAN], [NAN, -0.2, NAN]], rtol=1e-5)
     assert_close(track.opening, [1, 0.5, 0.1], rtol=1e-5)
     assert_close(clip.pts_seconds, [0, 0.2, 0.4])
+    assert clip.camera_moves is False
     assert levels(clip, [2, 0, 1, 1]) == [150, 50, 100, 100]
     assert (clip.clip_id, clip.domain) == ("bridge_dataset-train-00000-of-00001-0", "bridge")
     assert [(e.text, round(e.end_seconds, 6)) for e in clip.events] == [("lift the cup", 0.6)]
@@ -103,6 +105,10 @@ def test_nothing_is_known_with_a_camera_that_moves_with_the_gripper(tmp_path):
     (clip,) = read(tmp_path, DroidReader("wrist_image_left"))
     assert np.isnan(clip.effectors["robot arm"].positions).all()
     assert clip.effectors["robot arm"].opening is not None
+    assert clip.camera_moves
+    assert (BridgeReader("image_3").camera_moves, BridgeReader("image_3").effector.axes) == (True, "?,?,?")
+    assert (BridgeReader("image_1").camera_moves, DroidReader("exterior_image_2_left").camera_moves) == (False, False)
+    assert RLDSReader("steps/observation/image", RLDSEffector("steps/observation/state"), 5.0).camera_moves is None
 
 
 def test_records_of_one_source_file_are_one_scene(tmp_path):
@@ -118,7 +124,8 @@ def test_the_same_snippet_in_two_files_is_named_and_in_one_scene(tmp_path, caplo
     train, different, copy = read(tmp_path)
     assert copy.scene_id == train.scene_id != different.scene_id
     assert len({clip.clip_id for clip in (train, different, copy)}) == 3
-    assert "x-val.tfrecord-00000-of-00001: 1: the same snippet as" in caplog.text
+    assert "1 records hold the same snippet" in caplog.text
+    assert "x-val.tfrecord-00000-of-00001: 1" in caplog.text
     assert caplog.text.count("same snippet") == 1
 
 
@@ -132,8 +139,17 @@ def test_reading_twice_finds_no_copies(tmp_path, caplog):
 def test_records_with_black_pictures_are_left_out(tmp_path, caplog):
     write_records(tmp_path, record(), record(levels=(0, 0, 0)), record(levels=(0, 0, 90)))
     assert [clip.clip_id[-1] for clip in read(tmp_path)] == ["0", "2"]
-    assert "record 1: left out, all its pictures in steps/observation/image_0 are black" in caplog.text
+    assert "1 records are left out, all their pictures in steps/observation/image_0 are black" in caplog.text
+    assert caplog.messages[0].endswith("record 1")
     assert read(tmp_path, BridgeReader("image_3")) == []
+
+
+def test_a_hundred_black_records_are_one_line(tmp_path, caplog):
+    write_records(tmp_path, *[record(levels=(0, 0, 0))] * 100, record())
+    assert len([clip for _, clip in read_each(BridgeReader(), tmp_path, decode=False)]) == 1
+    (line,) = caplog.messages
+    assert line.startswith("100 records are left out")
+    assert line.endswith("record 4 and 95 more")
 
 
 def test_clips_travel_to_other_processes(tmp_path):

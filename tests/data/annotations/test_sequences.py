@@ -26,10 +26,13 @@ def recording(num_frames, **others):
     places = np.stack([numbers] * 3, axis=1)
     media = tuple(Path(f"{k}.png") for k in range(num_frames))
     masks = tuple(Path(f"{k}.mask.png") for k in range(num_frames))
-    track = ObjectTrack(boxes(places[:, :2]), depths_metres=numbers, masks=masks, mask_value=7)
+    track = ObjectTrack(boxes(places[:, :2]), False, numbers, masks, 7, centres_metres=places + 1)
     given = {
         "camera": CameraTrack(poses(numbers), np.eye(3), is_metric=False),
-        "effectors": {"arm": EffectorTrack(places, numbers / num_frames), "stick": EffectorTrack(places)},
+        "effectors": {
+            "arm": EffectorTrack(places, numbers / num_frames, "camera", numbers > 4),
+            "stick": EffectorTrack(places),
+        },
         "objects": {"ball": track, "wall": ObjectTrack(boxes(places[:, :2]), is_landmark=True)},
         "agent": AgentTrack(places[:, :2], numbers),
     }
@@ -60,8 +63,11 @@ def test_every_track_is_cut():
     assert (clip.camera.is_metric, clip.camera.intrinsics.tolist()) == (False, np.eye(3).tolist())
     assert_close(clip.effectors["arm"].positions[:, 0], middle)
     assert_close(clip.effectors["arm"].opening, middle / 10)
+    assert clip.effectors["arm"].frame == "camera"
+    assert clip.effectors["arm"].visible.tolist() == [False, False, True, True]
     assert clip.effectors["stick"].opening is None
-    assert_close(clip.objects["ball"].boxes_xyxy[:, 0], middle - 2)
+    assert_close(clip.objects["ball"].boxes_xyxy[:, 0], middle - 8)
+    assert_close(clip.objects["ball"].centres_metres[:, 2], middle + 1)
     assert_close(clip.objects["ball"].depths_metres, middle)
     assert [path.name for path in clip.objects["ball"].masks] == [f"{k}.mask.png" for k in middle]
     assert clip.objects["ball"].mask_value == 7

@@ -196,6 +196,16 @@ def test_a_task_that_no_clip_serves_names_what_is_missing(root):
         make(root, [FirstFrame(), NeedsLayout()])
 
 
+def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
+    """The rest is asked as if it were alone, and the description names what is left out."""
+    with pytest.warns(UserWarning, match="the task layouts can ask about none of the 16 clips.* left out"):
+        data = make(root, [NeedsLayout(), FirstFrame()], on_unserved_task="skip")
+    assert data.prompts["train"].counts().keys() == {"first_frame"}
+    assert data.describe()[-1] == "left out, no clip serves them: layouts"
+    with pytest.raises(ConfigError, match="layouts can ask about none"):
+        make(root, [NeedsLayout()], on_unserved_task="skip")
+
+
 def test_a_task_with_nothing_to_ask_says_so(root):
     data = make(root, [Never()])
     with pytest.raises(ConfigError, match=r"the task never finds nothing to ask in 64 tries"):

@@ -15,6 +15,8 @@ from remot.data.tasks import (
     Displacement,
     FrameSampling,
     MotionDirection,
+    ObjectMotion,
+    ObjectTracking,
     TimeInView,
     TrackCounting,
     TrackDirection,
@@ -265,9 +267,34 @@ def test_numbered_things_are_pointed_out_at_another_time_than_asked_about():
         assert at not in pointing
 
 
+@pytest.mark.parametrize(("shift", "is_asked"), [(5, False), (7, False), (8, True)])
+def test_a_box_that_another_of_its_kind_shares_points_at_nothing(shift, is_asked):
+    """Boxes 40 wide, shifted by 7: 33 of 47 columns are shared, 0.702; by 8: 32 of 48, 0.667. A dog may share it."""
+    clip = clip_of(car_1=track(), car_2=track(box=(20 + shift, 30, 60 + shift, 90)), dog_1=track())
+    task = BoxLocalisation(frames=ALL)
+    assert task.refusals([clip], np.random.default_rng(0))["asked"] == (3 if is_asked else 1)
+    tracked = ObjectTracking(num_boxes=3, repeat_last=False)._objects(clip)
+    assert tracked == (["car 1", "car 2", "dog 1"] if is_asked else ["dog 1"])
+
+
+@pytest.mark.parametrize("side", [15, 16])
+def test_things_smaller_than_a_patch_are_not_asked_about(side):
+    """A square, and a bar of its area."""
+    for box in ((20, 30, 20 + side, 30 + side), (20, 30, 20 + side / 2, 30 + 2 * side)):
+        clip = clip_of(cup=track(box=box))
+        assert ObjectTracking(num_boxes=3, repeat_last=False).serves(clip) == (side == 16)
+        assert ObjectTracking(num_boxes=3, repeat_last=False, min_pixels=9).serves(clip)
+        assert ObjectMotion(frames=ALL).serves(clip) == (side == 16)
+        assert ObjectMotion(frames=ALL, min_pixels=9).serves(clip)
+
+
 def test_numbers_do_not_tell_the_order():
     """Annotators count as things come; in prompts each of the six orders of three numbers is as frequent."""
-    clip = clip_of(car_1=track(), car_2=track(seen=range(2, 6)), car_3=track(seen=(4, 5)))
+    clip = clip_of(
+        car_1=track(),
+        car_2=track(seen=range(2, 6), box=(80, 30, 120, 90)),
+        car_3=track(seen=(4, 5), box=(140, 30, 180, 90)),
+    )
     task, rng, orders = TrackOrder(num_tracks=3, frames=ALL), np.random.default_rng(0), Counter()
     for _ in range(300):
         plan = task.plan(clip, rng)

@@ -244,7 +244,7 @@ def test_kinds_are_checked():
 def test_tracking_shows_the_published_frames():
     """Of 41 frames: 0, then int(i 40 / 6) = 6, 13, 20, 26, 33, then 40, and the last box twice."""
     track = ObjectTrack(boxes([(2 * k + 10, 20) for k in range(41)], half=5))
-    (plan,) = plans(ObjectTracking(), happening(objects={"red_ball": track}), 1)
+    (plan,) = plans(ObjectTracking(min_pixels=10), happening(objects={"red_ball": track}), 1)
     assert plan.frame_indices == (0, 6, 13, 20, 26, 33, 40)
     assert len(plan.reference.boxes) == 8
     assert plan.reference.boxes[0] == (0.05, 0.3, 0.15, 0.5)
@@ -269,7 +269,8 @@ def test_tracking_needs_a_name_of_its_own():
     track = ObjectTrack(boxes([(50, 25)] * 41))
     assert not ObjectTracking().serves(happening(objects={"red_ball": track, "red ball": track}))
     assert not ObjectTracking().serves(happening(objects={" ": track}))
-    assert ObjectTracking().serves(happening(objects={"red_ball": track, "red_ball 2": track}))
+    other = ObjectTrack(boxes([(80, 25)] * 41))
+    assert ObjectTracking().serves(happening(objects={"red_ball": track, "red_ball 2": other}))
     assert lone_names(happening(objects={" ": track, "ball": track})) == ["ball"]
 
 

@@ -12,6 +12,8 @@ from remot.data.audit.tasks.responses import THREE
 from remot.structures import FloatArray
 
 #: One thing and its box in the line that says who is meant: ``car 2 [0.1, 0.2, 0.3, 0.4]``.
+#: Overlap beyond which two boxes do not tell two things of a kind apart; those in the text are rounded.
+_SHARED = 0.7 + 0.02
 _POINTED = re.compile(r"(.+?) \[([\d., e-]+)\](?:, |$)")
 
 
@@ -37,8 +39,7 @@ class Followed:
             word: [
                 name
                 for name, track in objects.items()
-                if kind(name) == kind(word)
-                and np.abs(shares(track.boxes_xyxy[frame], size) - _box(told)).max() <= THREE
+                if kind(name) == kind(word) and _may_be_meant(shares(track.boxes_xyxy[frame], size), _box(told))
             ]
             for word, told in _POINTED.findall(found["boxes"])
         }
@@ -106,6 +107,15 @@ class Followed:
     def _pose(self, frame: int) -> FloatArray:
         camera = self.asked.clip.camera
         return np.eye(4) if camera is None else camera.camera_to_world[frame]
+
+
+def _may_be_meant(box: FloatArray, told: FloatArray) -> bool:
+    """Whether a box [4] is the told one, or covers so much of the same place that a viewer may take it for that."""
+    if np.abs(box - told).max() <= THREE:
+        return True
+    both = np.clip(np.minimum(box[2:], told[2:]) - np.maximum(box[:2], told[:2]), 0.0, None).prod()
+    areas = [float((one[2] - one[0]) * (one[3] - one[1])) for one in (box, told)]
+    return bool(both > _SHARED * (sum(areas) - both))
 
 
 def _box(told: str) -> FloatArray:

@@ -118,6 +118,18 @@ class TripletIndex:
         occurring = {value for answers in group.answers for value in answers}
         return tuple(value for value in ATTRIBUTES[attribute].values if value in occurring)
 
+    def slot_values(self, attribute: str, subject: str) -> tuple[tuple[str, ...], ...]:
+        """For each question of a prompt the answers that occur in its place; :meth:`values` where only one does.
+
+        A negative may allow an answer in some places only: with time reversed nothing rests from picture 2 to 3, and
+        who knew it would guess that question better than by chance if "none" were an option there.
+        """
+        group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)
+        by_place = [set(answers) for answers in zip(*group.answers, strict=True)]
+        return tuple(
+            tuple(value for value in values if value in found) if len(found) > 1 else values for found in by_place
+        )
+
     def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
         """A pattern of answers by its share, a negative that allows it, and a subject uniformly among its owners."""
         groups = list(self._groups[attribute].values())

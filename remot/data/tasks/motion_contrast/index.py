@@ -55,8 +55,13 @@ class MotionContrastIndex(TaskIndex):
         """Clip and plan of a prompt; decodes nothing unless a negative looks at images."""
         triplet = self.triplet(at)
         label = triplet.labels[0]
-        values = self.balance.values(label.attribute, label.subject)
-        asked, written = self.writer.write(triplet, at.generator("question"), values, self._requested(at))
+        asked, written = self.writer.write(
+            triplet,
+            at.generator("question"),
+            self.balance.values(label.attribute, label.subject),
+            self._requested(at),
+            self.balance.slot_values(label.attribute, label.subject),
+        )
         shown = self.writer.num_pictures(triplet)
         plan = TaskPlan(
             frame_indices=triplet.frame_indices[:shown],

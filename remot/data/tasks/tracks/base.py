@@ -16,7 +16,7 @@ from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.geometry.places import ground_place
-from remot.data.tasks.places import box_in_words, picture_size, share_box
+from remot.data.tasks.places import box_in_words, picture_size, share_box, shares_its_box
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
@@ -58,7 +58,8 @@ class TrackTask(Task):
 
     Places are those of :mod:`remot.data.tasks.geometry.places`; those of a frame are seen from its own camera. Tracks
     whose names end in a number, such as ``car 2``, are pointed out by their box in a shown frame in which all that the
-    question is about are clearly seen; their numbers change places from prompt to prompt. Where places are known, the
+    question is about are clearly seen, and no other of their kind shares the box (an overlap above 0.7); their numbers
+    change places from prompt to prompt. Where places are known, the
     reasoning begins with the relation graphs of ``num_graphs`` shown frames, spread evenly over those in which
     everything asked about is clearly seen; their nodes are these tracks and others that their names tell apart, at most
     ``max_nodes``.
@@ -121,7 +122,7 @@ class TrackTask(Task):
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
             can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
-            yield one if can_ask else Refusal("never clearly seen together")
+            yield one if can_ask else Refusal("never clearly seen together, or not told apart by a box")
 
     def _plan_of(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> TaskPlan:
         question = worded_question(chosen, self.wordings, generator)
@@ -162,7 +163,12 @@ class TrackTask(Task):
         return [self.shared.say("graph", generator, times=times, names=names)]
 
     def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
-        return [k for k in scene.common(chosen.tracks) if k != chosen.not_at]
+        numbered = [name for name in chosen.tracks if is_numbered(name)]
+        return [
+            k
+            for k in scene.common(chosen.tracks)
+            if k != chosen.not_at and not any(shares_its_box(scene.clip, name, scene.frames[k]) for name in numbered)
+        ]
 
     def _can_point_out(self, scene: TrackScene, chosen: Asked) -> bool:
         return not any(map(is_numbered, chosen.tracks)) or bool(self._pointing_frames(scene, chosen))
