@@ -650,9 +650,9 @@ def test_an_answer_that_never_occurs_in_a_place_is_no_option_there():
     assert third == {-1, 1}
     both, clear = ("right", "left", "none"), ("right", "left")
     assert index.slot_values("object_horizontal", "red ball") == (both, both, clear)
-    dataset = TripletDataset([clip], sampler, QuestionWriter(formats=[MultipleChoice("prompt")]), "train", 40)
+    dataset = triplet_prompts([clip], sampler, QuestionWriter(formats=[MultipleChoice("prompt")]), "train", 40)
     for address in range(40):
-        slots = dataset.question(address, dataset.triplet(address), (9, 9)).slots
+        slots = question_at(dataset, address, (9, 9)).slots
         assert [sorted(slot.options) for slot in slots] == [sorted(both), sorted(both), sorted(clear)]
 
 

@@ -90,8 +90,9 @@ def entries_by_split(
 
 def unserved_tasks(root: Path, entries: Sequence[ClipEntry], tasks: Sequence[Task]) -> dict[int, str]:
     """For each task, by its position, that can ask about none of the clips, a sentence with the reason."""
+    none = f"can ask about none of the {len(entries)} clips"
     return {
-        k: f"{root}: the task {task.name} can ask about none of the {len(entries)} clips: it needs images and {task.needs}"
+        k: f"{root}: the task {task.name} {none}: it needs images and {task.needs}"
         for k, task in enumerate(tasks)
         if all(entry.surveys[k] is None for entry in entries)
     }
