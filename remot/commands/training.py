@@ -2,8 +2,9 @@
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jsonargparse import Namespace
@@ -24,13 +25,14 @@ from remot.callbacks import (
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
+from remot.commands.run_folder import claim_folder
 from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
-from remot.tracking import MLflowSaveConfig, quiet_mlflow
+from remot.tracking import MLflowSaveConfig, prepare_store, quiet_mlflow
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -49,6 +51,9 @@ INSTEAD = {
 
 class RemotCLI(LightningCLI):
     """Adds ``--root``, this library's callbacks, one seed for everything, and one folder per run."""
+
+    #: The folder that was made for this run.
+    claimed: ClassVar[Path | None] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
@@ -119,10 +124,16 @@ class RemotCLI(LightningCLI):
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
-        folder = checkpoint.parent if checkpoint is not None else runs / name
+        is_first = getattr(rank_zero_only, "rank", 0) == 0
+        if checkpoint is not None:
+            folder = checkpoint.parent
+        else:  # the checkpoint callback of the first process tells the others its folder
+            folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
         _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
-        if getattr(rank_zero_only, "rank", 0) > 0:
+        if is_first:
+            _prepare_store(config)
+        else:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
 
@@ -151,6 +162,13 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
         init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
+
+
+def _prepare_store(config: Namespace) -> None:
+    init = getattr(config.trainer.logger, "init_args", None)
+    if init is not None and "experiment_name" in init and "artifact_location" in init:
+        uri = init.tracking_uri or f"file:{init.save_dir}"
+        prepare_store(uri, init.experiment_name, init.artifact_location)
 
 
 def _checkpoint_facts(checkpoint: Path) -> dict[str, Any]:
@@ -193,6 +211,11 @@ def run_training(args: list[str]) -> None:
         _run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
+    finally:
+        if RemotCLI.claimed is not None:
+            with suppress(OSError):  # it holds something, as it does unless the run was refused
+                RemotCLI.claimed.rmdir()
+            RemotCLI.claimed = None
 
 
 def _run_cli(args: list[str]) -> None:

@@ -11,6 +11,7 @@ from remot.tracking.client import quiet_mlflow
 from remot.tracking.command import compare_command
 from remot.tracking.compare import CompareTable, RunRow, Spread, StrategyRow, compare_runs
 from remot.tracking.plot import plot_comparison
+from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
@@ -40,6 +41,7 @@ __all__ = [
     "log_table",
     "mlflow_loggers",
     "plot_comparison",
+    "prepare_store",
     "quiet_mlflow",
 ]
 
