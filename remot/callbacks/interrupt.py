@@ -100,13 +100,13 @@ class InterruptCheckpoint(Callback):
 def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:
     """Where to save, and what ``--ckpt_path`` finds it again.
 
-    The folder is that of the first :class:`ModelCheckpoint`, which is told that this is its ``last`` now: a continued
-    run must replace the file, not put ``last-v1`` beside it. Without one it is ``checkpoints`` below the trainer's
-    root, which has to be named in full.
+    The folder is that of the first :class:`ModelCheckpoint`, whose ``last`` the file becomes: a continued run must
+    replace it, not put ``last-v1`` beside it, which lightning does where the interval of saving is another one. Without
+    a :class:`ModelCheckpoint` the folder is ``checkpoints`` below the trainer's root, and the path has to be named.
     """
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath:
-            callback.last_model_path = callback.last_model_path or str(Path(callback.dirpath) / "last.ckpt")
+            callback.last_model_path = str(Path(callback.dirpath) / "last.ckpt")
             return Path(callback.last_model_path), "last"
     path = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
     return path, str(path)

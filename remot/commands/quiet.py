@@ -11,6 +11,8 @@ _IGNORED_WARNINGS = (
     ".*does not have many workers.*",  # lightning: decoding three small pictures is cheap; data.num_workers says more
     ".*You are using a custom batch sampler .* for prediction.*",  # lightning: ours holds every prompt once
     ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5
+    ".*callbacks used to create the checkpoint.*ModelCheckpoint.*",  # lightning: another interval of saving is meant
+    ".*Using ModelCheckpoint with manual optimization.*",  # lightning: the state after a step is what is continued from
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
 )
 _ADVERTISEMENT = "litlogger"

@@ -1,12 +1,12 @@
 """``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
 
+import json
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
@@ -15,7 +15,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from remot.callbacks import (
-    RUN_KEY,
     CompletionSamples,
     HeldOutEvaluation,
     InterruptCheckpoint,
@@ -25,18 +24,19 @@ from remot.callbacks import (
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
+from remot.commands.resume import Sought, changes_since, find_checkpoint, read_checkpoint, require_allowed, run_facts
 from remot.commands.run_folder import claim_folder
 from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
 from remot.data.datamodule import TripletDataModule
-from remot.errors import CheckpointError, ConfigError
-from remot.strategies import PostTrainingModule
+from remot.errors import ConfigError
+from remot.models.loading import ModelSource, describe_source
+from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
 from remot.tracking import MLflowSaveConfig, prepare_store, quiet_mlflow
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
-LAST = "last"
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
 #: Settings of the trainer for automatic optimisation: what leaves them off, and what there is instead.
@@ -67,6 +67,9 @@ class RemotCLI(LightningCLI):
         parser.link_arguments("root", "data.root")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_plain_seed)
+        parser.add_argument(
+            "--resume.allow", nargs="*", type=str, default=[], help="Settings that a continued run may change, by key"
+        )
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
         parser.add_lightning_class_args(PredictionFile, "predictions")
         parser.add_lightning_class_args(CompletionSamples, "samples")
@@ -88,7 +91,7 @@ class RemotCLI(LightningCLI):
         require_seed(config.seed_everything)
         require_time(config.trainer.max_time)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
-            _checkpoint_facts(Path(config.ckpt_path))
+            read_checkpoint(Path(config.ckpt_path))
 
     def instantiate_classes(self) -> None:
         """Make the objects."""
@@ -120,7 +123,7 @@ class RemotCLI(LightningCLI):
                 raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
-        checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
+        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config))
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
@@ -131,10 +134,29 @@ class RemotCLI(LightningCLI):
             folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
         _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        if checkpoint is not None:
+            self._continue(checkpoint)
         if is_first:
             _prepare_store(config)
         else:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
+
+    def _continue(self, checkpoint: Path) -> None:
+        """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
+        held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
+        _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
+        if self.subcommand != "fit":
+            return
+        now = json.loads(self._parser(self.subcommand).dump(config, skip_none=False, format="json"))
+        changes = changes_since(held, now)
+        if changes is None:
+            _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
+            return
+        require_allowed(changes, config.resume.allow, checkpoint)
+        for change in changes:
+            _tell(f"changed     {change}")
+        told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
+        self.save_config_kwargs = self.save_config_kwargs | told
 
 
 def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)
@@ -159,7 +181,7 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
         return
     require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
-        init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
+        init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
 
@@ -171,35 +193,16 @@ def _prepare_store(config: Namespace) -> None:
         prepare_store(uri, init.experiment_name, init.artifact_location)
 
 
-def _checkpoint_facts(checkpoint: Path) -> dict[str, Any]:
-    try:
-        held = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        msg = f"the checkpoint {checkpoint} cannot be read: {str(error).splitlines()[0]}"
-        raise CheckpointError(msg) from error
-    facts: dict[str, Any] = held.get(RUN_KEY, {})
-    return facts
+def _sought(config: Namespace) -> Sought:
+    strategy, policy = config.model.strategy, config.model.policy
+    source = ModelSource() if policy is None else policy.source
+    name = AlternatingSFTGRPO.__name__ if strategy is None else strategy.class_path.rpartition(".")[2]
+    return Sought(name, describe_source(source))
 
 
-def find_checkpoint(wanted: str | None, runs: Path) -> Path | None:
-    """The checkpoint file that ``--ckpt_path`` means; ``last`` is the newest one of the experiment.
-
-    Raises:
-        CheckpointError: If there is none.
-    """
-    if wanted is None:
-        return None
-    if wanted == LAST:
-        candidates = sorted(runs.glob(f"*/{LAST}.ckpt"), key=lambda path: path.stat().st_mtime)
-        if not candidates:
-            msg = f"--ckpt_path last: no run below {runs} has left a checkpoint; leave the key out to start a new run"
-            raise CheckpointError(msg)
-        return candidates[-1]
-    path = Path(wanted)
-    if not path.is_file():
-        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
-        raise CheckpointError(msg)
-    return path
+def _tell(line: str) -> None:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stderr.write(f"{line}\n")
 
 
 def run_training(args: list[str]) -> None:

@@ -15,11 +15,13 @@ from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
-    from remot.tracking.save_config import MLflowSaveConfig, log_params
+    from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
 #: Names of modules that import lightning.
 _WRITING = {
+    "CONFIG_KEY": "save_config",
     "MLflowSaveConfig": "save_config",
+    "flatten": "save_config",
     "log_params": "save_config",
     "log_run_facts": "run_log",
     "log_samples_html": "run_log",
@@ -28,6 +30,7 @@ _WRITING = {
 }
 
 __all__ = [
+    "CONFIG_KEY",
     "CompareTable",
     "MLflowSaveConfig",
     "RunRow",
@@ -35,6 +38,7 @@ __all__ = [
     "StrategyRow",
     "compare_command",
     "compare_runs",
+    "flatten",
     "log_params",
     "log_run_facts",
     "log_samples_html",

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from remot import __version__
 from remot.callbacks import RUN_KEY
 from remot.cli import main
-from remot.commands.training import find_checkpoint
-from remot.errors import CheckpointError
 from remot.motion import ATTRIBUTES
 from tests.data.handmade import mixed_clips, write_folder
 from tests.tiny import model_folder
@@ -262,14 +261,47 @@ def test_predict_leaves_one_line_an_answer(workplace):
     assert all(answer["prompt_id"].startswith("test/") and len(answer["solution"]) == 3 for answer in answers)
 
 
-def test_last_is_the_newest(tmp_path):
-    import os
+@pytest.mark.usefixtures("continued")
+def test_other_settings_are_refused(workplace, capsys):
+    """By the command line, with the file, the key and both values; the run's folder stays as it was."""
+    before = sorted(path.name for path in workplace.glob("runs/quickstart/*"))
+    with pytest.raises(SystemExit) as stop:
+        remot("fit", **{"trainer.max_steps": 4, "ckpt_path": "last", "model.optimizer.init_args.lr": 0.01})
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert "last.ckpt (step 3)" in err
+    assert "model.optimizer.init_args.lr: 0.0004 → 0.01" in err
+    assert sorted(path.name for path in workplace.glob("runs/quickstart/*")) == before
 
-    for age, name in ((20, "new"), (10, "newest"), (30, "old")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "last.ckpt").touch()
-        os.utime(tmp_path / name / "last.ckpt", (1_000_000 - age, 1_000_000 - age))
-    assert find_checkpoint("last", tmp_path) == tmp_path / "newest" / "last.ckpt"
-    assert find_checkpoint(None, tmp_path) is None
-    with pytest.raises(CheckpointError, match=r"gone\.ckpt does not exist"):
-        find_checkpoint("gone.ckpt", tmp_path)
+
+@pytest.mark.usefixtures("continued")
+def test_another_strategy_is_no_last_checkpoint(workplace, capsys):
+    with pytest.raises(SystemExit):
+        remot("fit", **{"model.strategy": "SFT", "ckpt_path": "last"})
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    assert f"GRPO from {model_folder().name}: {checkpoint.relative_to(workplace)} (step 3)" in capsys.readouterr().err
+
+
+def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # noqa: ARG001 (its settings are others')
+    """A run of its own: two steps, then one more at another rate, saved at another interval."""
+    place = {"trainer.logger": "false", "model.strategy": "SFT", "held_out.enabled": "false"}
+    remot("fit", **place, **{"trainer.max_steps": 2})
+    changed = {"model.optimizer.init_args.lr": 0.01, "resume.allow": "model.optimizer.lr"}
+    remot(
+        "fit", **place, **changed, **{"trainer.max_steps": 3, "checkpoint.every_n_train_steps": 1, "ckpt_path": "last"}
+    )
+    (folder,) = workplace.glob("runs/default/SFT-seed0-*")
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter",
+        "config.yaml",
+        "config_until_step_2.yaml",
+        "last.ckpt",
+    }
+    held = torch.load(folder / "last.ckpt", weights_only=True)
+    assert held["global_step"] == 3
+    assert held["optimizer_states"][0]["param_groups"][0]["lr"] == 0.01
+    rates = [
+        yaml.safe_load((folder / name).read_text())["model"]["optimizer"]["init_args"]["lr"]
+        for name in ("config_until_step_2.yaml", "config.yaml")
+    ]
+    assert rates == [0.0004, 0.01]
