@@ -2,7 +2,7 @@
 
 from remot.callbacks.clock import StepClock
 from remot.callbacks.held_out import HeldOutEvaluation
-from remot.callbacks.interrupt import InterruptCheckpoint
+from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
 from remot.callbacks.predictions import PredictionFile
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
@@ -17,4 +17,5 @@ __all__ = [
     "PredictionFile",
     "RunSummary",
     "StepClock",
+    "StoppedBySignal",
 ]

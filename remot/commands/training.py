@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,6 +21,7 @@ from remot.callbacks import (
     PhaseProgressBar,
     PredictionFile,
     RunSummary,
+    StoppedBySignal,
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
@@ -33,7 +34,7 @@ from remot.data.datamodule import TripletDataModule
 from remot.errors import ConfigError
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
-from remot.tracking import MLflowSaveConfig, prepare_store, quiet_mlflow
+from remot.tracking import MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -109,6 +110,14 @@ class RemotCLI(LightningCLI):
         except (ValueError, TypeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
+
+    def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
+        """Train; a run that a signal has ended is marked so, after lightning has marked it as failed."""
+        try:
+            self.trainer.fit(model, **settings)
+        except StoppedBySignal:
+            mark_killed(self.trainer.loggers)
+            raise
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""

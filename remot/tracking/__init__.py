@@ -14,7 +14,7 @@ from remot.tracking.plot import plot_comparison
 from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
-    from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
+    from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
     from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
 #: Names of modules that import lightning.
@@ -26,6 +26,7 @@ _WRITING = {
     "log_run_facts": "run_log",
     "log_samples_html": "run_log",
     "log_table": "run_log",
+    "mark_killed": "run_log",
     "mlflow_loggers": "run_log",
 }
 
@@ -43,6 +44,7 @@ __all__ = [
     "log_run_facts",
     "log_samples_html",
     "log_table",
+    "mark_killed",
     "mlflow_loggers",
     "plot_comparison",
     "prepare_store",
