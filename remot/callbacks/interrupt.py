@@ -43,8 +43,8 @@ class InterruptCheckpoint(Callback):
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
-    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them; a signal
-    that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step,
+    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but that
+    a second one changes nothing; a signal that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step,
     whichever was signalled. What lightning does on the signal of a batch system waits for the end of the step, too, and
     is then done by all processes.
 
@@ -115,7 +115,8 @@ class InterruptCheckpoint(Callback):
     def on_exception(self, trainer: Trainer, _module: LightningModule, exception: BaseException) -> None:
         """Save and say how to go on, if training was interrupted."""
         self._give_back_batch_signals()
-        self._give_back_stop_signals()
+        if not isinstance(exception, StoppedBySignal):  # after one, others are ignored until all is saved and closed
+            self._give_back_stop_signals()
         if not isinstance(exception, KeyboardInterrupt | StoppedBySignal):
             self._give_back()
             return
@@ -150,9 +151,10 @@ class InterruptCheckpoint(Callback):
             os.kill(os.getpid(), number)
             return
         assert self._trainer is not None
-        is_asked_again = self._stopped_by is not None
+        if self._stopped_by is not None:  # launchers repeat a signal; what does not wait is SIGKILL
+            return
         self._stopped_by = number
-        if is_asked_again or not (self._is_within_step or self._trainer.world_size > 1):
+        if not (self._is_within_step or self._trainer.world_size > 1):
             raise StoppedBySignal(number)
         _tell(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
 

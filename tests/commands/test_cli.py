@@ -1,6 +1,7 @@
 """The command line from end to end: one small run, its comparison, its continuation, and the other subcommands."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -305,3 +306,29 @@ def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # no
         for name in ("config_until_step_2.yaml", "config.yaml")
     ]
     assert rates == [0.0004, 0.01]
+
+
+def test_sigterm_of_a_process_saves_and_exits_with_143(workplace):
+    """A run in a process of its own, which a batch system or a container ends at its third step."""
+    from mlflow import MlflowClient
+
+    names = {"experiment_name": "ended", "tracking_uri": STORE}
+    settings = SMALL | {"root": "clips", "model.policy.source.pretrained": model_folder(), "model.strategy": "SFT"}
+    settings |= {f"trainer.logger.init_args.{name}": value for name, value in names.items()}
+    settings |= {"trainer.max_steps": 100_000, "held_out.enabled": "false", "progress.every_steps": 1}
+    words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "remot", "fit", "--config", QUICKSTART, *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("SFT 3/"):
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM, "".join(said)
+    (checkpoint,) = workplace.glob("runs/ended/SFT-*/last.ckpt")
+    step = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert step >= 3
+    assert f"Stopped after step {step} and saved" in "".join(said)
+    client = MlflowClient(STORE)
+    (run,) = client.search_runs([client.get_experiment_by_name("ended").experiment_id])
+    assert run.info.status == "KILLED"
