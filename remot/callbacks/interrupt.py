@@ -43,10 +43,10 @@ class InterruptCheckpoint(Callback):
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
-    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but that
-    a second one changes nothing; a signal that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step,
-    whichever was signalled. What lightning does on the signal of a batch system waits for the end of the step, too, and
-    is then done by all processes.
+    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
+    second one changes nothing. A signal that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several
+    processes stop after the same step, whichever was signalled. What lightning does on the signal of a batch system
+    waits for the end of the step, too, and is then done by all processes.
 
     Args:
         finish_step: False lets the first signal take effect at once; the step it fell into is repeated on resuming,

@@ -308,6 +308,7 @@ def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # no
     assert rates == [0.0004, 0.01]
 
 
+@pytest.mark.slow
 def test_sigterm_of_a_process_saves_and_exits_with_143(workplace):
     """A run in a process of its own, which a batch system or a container ends at its third step."""
     from mlflow import MlflowClient
