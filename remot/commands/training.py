@@ -204,7 +204,7 @@ def _prepare_store(config: Namespace) -> None:
 
 def _sought(config: Namespace) -> Sought:
     strategy, policy = config.model.strategy, config.model.policy
-    source = ModelSource() if policy is None else policy.source
+    source = ModelSource() if policy is None else ModelSource(**policy.source.as_dict())
     name = AlternatingSFTGRPO.__name__ if strategy is None else strategy.class_path.rpartition(".")[2]
     return Sought(name, describe_source(source))
 
