@@ -6,10 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from jsonargparse import (
-    ActionConfigFile,  # type: ignore[attr-defined]
-    set_dumper,
-)
+from jsonargparse import ActionConfigFile, set_dumper  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 from remot.commands.messages import explain, keys_of_files
