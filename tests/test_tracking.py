@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,6 +13,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
 
+from remot.callbacks import StoppedBySignal
+from remot.commands.training import RemotCLI
 from remot.errors import ConfigError
 from remot.tracking import (
     MLflowSaveConfig,
@@ -20,6 +23,7 @@ from remot.tracking import (
     log_run_facts,
     log_samples_html,
     log_table,
+    mark_killed,
     plot_comparison,
     quiet_mlflow,
 )
@@ -322,3 +326,24 @@ def test_compare_does_without_lightning():
     code = "import sys, remot.tracking; print('lightning' in sys.modules, 'mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_killed_runs_have_the_status_of_their_own(logger):
+    """Also after lightning has called them failed, as it does for every exception."""
+    logger.log_metrics({"loss": 1.0}, step=0)
+    logger.finalize("failed")
+    mark_killed([logger, CSVLogger("unused")])
+    assert logger.experiment.get_run(logger.run_id).info.status == "KILLED"
+
+
+def test_a_signal_marks_the_run_as_killed(logger):
+    class Ended:
+        loggers = (logger,)
+
+        def fit(self, _model):
+            logger.log_metrics({"loss": 1.0}, step=0)
+            raise StoppedBySignal(15)
+
+    with pytest.raises(StoppedBySignal):
+        RemotCLI.fit(SimpleNamespace(trainer=Ended()), None)
+    assert logger.experiment.get_run(logger.run_id).info.status == "KILLED"

@@ -3,7 +3,7 @@
 from remot.callbacks.clock import StepClock
 from remot.callbacks.faults import FaultRecord
 from remot.callbacks.held_out import HeldOutEvaluation
-from remot.callbacks.interrupt import InterruptCheckpoint
+from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
 from remot.callbacks.predictions import PredictionFile
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
@@ -20,5 +20,6 @@ __all__ = [
     "PredictionFile",
     "RunSummary",
     "StepClock",
+    "StoppedBySignal",
     "WeightsReport",
 ]

@@ -54,6 +54,10 @@ class RunSummary(lightning.Callback):
         for logger in mlflow_loggers(trainer.loggers):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Let ``last.ckpt`` be replaced by a continued run: the newest state has one name, whatever has been saved."""
+        checkpoint_to_write(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Say why training ended early, and save once more if steps came after the last checkpoint.
 

@@ -1,20 +1,20 @@
 """``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
 
+import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from remot.callbacks import (
-    RUN_KEY,
     CompletionSamples,
     FaultRecord,
     HeldOutEvaluation,
@@ -22,28 +22,34 @@ from remot.callbacks import (
     PhaseProgressBar,
     PredictionFile,
     RunSummary,
+    StoppedBySignal,
     WeightsReport,
 )
 from remot.commands.construction import constructing
 from remot.commands.quiet import quiet_libraries
+from remot.commands.resume import Sought, changes_since, find_checkpoint, read_checkpoint, require_allowed, run_facts
+from remot.commands.run_folder import claim_folder
 from remot.commands.run_settings import require_folder, require_seed, require_store, require_time
 from remot.commands.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.commands.training_parser import CheckedConfigFile, RemotParser
 from remot.commands.wording import first_words
 from remot.data.datamodule import MotionDataModule
-from remot.errors import CheckpointError, ConfigError
-from remot.strategies import PostTrainingModule
-from remot.tracking import MLflowSaveConfig, quiet_mlflow
+from remot.errors import ConfigError
+from remot.models.loading import ModelSource, describe_source
+from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
+from remot.tracking import MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
-LAST = "last"
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
 
 
 class RemotCLI(LightningCLI):
     """Adds ``--root``, this library's callbacks, one seed for everything, and one folder per run."""
+
+    #: The folder that was made for this run.
+    claimed: ClassVar[Path | None] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
@@ -57,6 +63,9 @@ class RemotCLI(LightningCLI):
         parser.link_arguments("root", "data.root")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
         parser.link_arguments("seed_everything", "data.options.seed", compute_fn=_plain_seed)
+        parser.add_argument(
+            "--resume.allow", nargs="*", type=str, default=[], help="Settings that a continued run may change, by key"
+        )
         parser.add_lightning_class_args(WeightsReport, "weights")
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
         parser.add_lightning_class_args(PredictionFile, "predictions")
@@ -83,7 +92,7 @@ class RemotCLI(LightningCLI):
         if config.model.get("scheduler") is not None:
             require_scheduler(config.model.scheduler.class_path)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
-            _checkpoint_facts(Path(config.ckpt_path))
+            read_checkpoint(Path(config.ckpt_path))
 
     def instantiate_classes(self) -> None:
         """Make the objects."""
@@ -109,6 +118,14 @@ class RemotCLI(LightningCLI):
         kept = [callback for callback in callbacks if not isinstance(callback, left_out)]
         return super()._instantiate_trainer(config, kept)
 
+    def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
+        """Train; a run that a signal has ended is marked so, after lightning has marked it as failed."""
+        try:
+            self.trainer.fit(model, **settings)
+        except StoppedBySignal:
+            mark_killed(self.trainer.loggers)
+            raise
+
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
         config = self.config[self.subcommand]
@@ -118,15 +135,40 @@ class RemotCLI(LightningCLI):
             raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
-        checkpoint = find_checkpoint(config.get("ckpt_path"), runs)
+        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config))
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
-        folder = checkpoint.parent if checkpoint is not None else runs / name
+        is_first = getattr(rank_zero_only, "rank", 0) == 0
+        if checkpoint is not None:
+            folder = checkpoint.parent
+        else:  # the checkpoint callback of the first process tells the others its folder
+            folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
         _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
-        if getattr(rank_zero_only, "rank", 0) > 0:
+        if checkpoint is not None:
+            self._continue(checkpoint)
+        if is_first:
+            _prepare_store(config)
+        else:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
+
+    def _continue(self, checkpoint: Path) -> None:
+        """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
+        held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
+        _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
+        if self.subcommand != "fit":
+            return
+        now = json.loads(self._parser(self.subcommand).dump(config, skip_none=False, format="json"))
+        changes = changes_since(held, now)
+        if changes is None:
+            _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
+            return
+        require_allowed(changes, config.resume.allow, checkpoint)
+        for change in changes:
+            _tell(f"changed     {change}")
+        told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
+        self.save_config_kwargs = self.save_config_kwargs | told
 
 
 def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
@@ -156,40 +198,28 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
         return
     require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
-        init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
+        init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
 
 
-def _checkpoint_facts(checkpoint: Path) -> dict[str, Any]:
-    try:
-        held = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        msg = f"the checkpoint {checkpoint} cannot be read: {str(error).splitlines()[0]}"
-        raise CheckpointError(msg) from error
-    facts: dict[str, Any] = held.get(RUN_KEY, {})
-    return facts
+def _prepare_store(config: Namespace) -> None:
+    init = getattr(config.trainer.logger, "init_args", None)
+    if init is not None and "experiment_name" in init and "artifact_location" in init:
+        uri = init.tracking_uri or f"file:{init.save_dir}"
+        prepare_store(uri, init.experiment_name, init.artifact_location)
 
 
-def find_checkpoint(wanted: str | None, runs: Path) -> Path | None:
-    """The checkpoint file that ``--ckpt_path`` means; ``last`` is the newest one of the experiment.
+def _sought(config: Namespace) -> Sought:
+    strategy, policy = config.model.strategy, config.model.policy
+    source = ModelSource() if policy is None else ModelSource(**policy.source.as_dict())
+    name = AlternatingSFTGRPO.__name__ if strategy is None else strategy.class_path.rpartition(".")[2]
+    return Sought(name, describe_source(source))
 
-    Raises:
-        CheckpointError: If there is none.
-    """
-    if wanted is None:
-        return None
-    if wanted == LAST:
-        candidates = sorted(runs.glob(f"*/{LAST}.ckpt"), key=lambda path: path.stat().st_mtime)
-        if not candidates:
-            msg = f"--ckpt_path last: no run below {runs} has left a checkpoint; leave the key out to start a new run"
-            raise CheckpointError(msg)
-        return candidates[-1]
-    path = Path(wanted)
-    if not path.is_file():
-        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
-        raise CheckpointError(msg)
-    return path
+
+def _tell(line: str) -> None:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stderr.write(f"{line}\n")
 
 
 def run_training(args: list[str]) -> None:
@@ -205,6 +235,11 @@ def run_training(args: list[str]) -> None:
         if "conditioned on metric" not in str(error):
             raise
         raise ConfigError(first_words(str(error))) from error  # EarlyStopping's metric is none of this run
+    finally:
+        if RemotCLI.claimed is not None:
+            with suppress(OSError):  # it holds something, as it does unless the run was refused
+                RemotCLI.claimed.rmdir()
+            RemotCLI.claimed = None
 
 
 def _run_cli(args: list[str]) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, set_dumper  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 from remot.commands.messages import explain, keys_of_files
-from remot.commands.yaml_file import read_config_file
+from remot.commands.yaml_file import dump_settings, read_config_file
 from remot.errors import ConfigError
+
+set_dumper("yaml", dump_settings)  # for what is printed, kept with a run, and written between two parsers
 
 
 class RemotParser(LightningArgumentParser):

@@ -1,9 +1,11 @@
-"""One configuration file, read with bounds: what is malformed in it is named before any setting is looked at."""
+"""Configuration files: read with bounds, so that what is malformed is named first, and written to be read the same."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import get_loader
 
 from remot.errors import ConfigError
 
@@ -93,3 +95,26 @@ def _require_single_keys(node: yaml.MappingNode) -> None:
                 msg = f"line {line}: {key.value!r:.80} is there already in line {lines[key.value]}; keep one of the two"
                 raise ValueError(msg)
             lines[key.value] = line
+
+
+class _SettingsDumper(yaml.SafeDumper):
+    """Quotes every text that the parser's loader would read as another type, such as the name ``5e3``.
+
+    PyYAML quotes what YAML 1.1 takes for a number, which needs a dot; the parser's loader takes ``5e3`` for one, too.
+    """
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        is_text = get_loader("yaml")(text) == text
+    except (ValueError, yaml.YAMLError):  # no YAML by itself: PyYAML quotes it
+        is_text = True
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else "'")
+
+
+_SettingsDumper.add_representer(str, _represent_text)
+
+
+def dump_settings(settings: Mapping[str, Any]) -> str:
+    """Settings as YAML from which the parser, and PyYAML, read the same values and types again."""
+    return yaml.dump(settings, Dumper=_SettingsDumper, default_flow_style=False, allow_unicode=True, sort_keys=False)

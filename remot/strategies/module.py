@@ -48,6 +48,7 @@ from remot.strategies.finite import (
 from remot.strategies.gradients import GradientAccumulator
 from remot.strategies.grpo import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress
+from remot.strategies.optimization import apply_settings, describe_optimization, is_another_optimizer
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
@@ -139,6 +140,8 @@ class PostTrainingModule(AnsweringModule):
         self._scaler_skips = False  # the last update overflows in mixed float16, which its scaler answers itself
         self._trained: TrainedBatch | None = None  # whose updated weights have not been verified yet
         self._last_good: StateSnapshot | None = None
+        self._optimization: dict[str, str] = {}
+        self._restored_optimization: dict[str, str] | None = None
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
@@ -212,22 +215,32 @@ class PostTrainingModule(AnsweringModule):
         try:
             optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
             require_finite_settings(optimizer)
-            if self.scheduler_factory is None:
-                return optimizer
-            scheduler = self.scheduler_factory(optimizer)
+            scheduler = None if self.scheduler_factory is None else self.scheduler_factory(optimizer)
         except (ValueError, TypeError) as error:
             msg = f"model.optimizer or model.scheduler: {error}"
             raise ConfigError(msg) from error
         if isinstance(scheduler, ReduceLROnPlateau):
             msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
             raise ConfigError(msg)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        self._optimization = describe_optimization(optimizer, scheduler)
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     # -- training ------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
         """Enter training mode, which Lightning expects; the policy leaves it for every pass without gradient."""
         self.train()
+
+    def on_train_start(self) -> None:
+        """Let changed settings of optimiser and schedule take effect: the checkpoint has brought back its own."""
+        restored, self._restored_optimization = self._restored_optimization, None
+        if restored is None or restored == self._optimization:
+            return
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        if is_another_optimizer(restored, self._optimization):
+            optimizer.state.clear()  # type: ignore[union-attr]
+        make = (self.optimizer_factory, self.scheduler_factory)
+        apply_settings(optimizer, self.lr_schedulers(), make, self.global_step)  # type: ignore[arg-type]
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """One batch of prompts: prepare, update, log."""
@@ -392,6 +405,7 @@ class PostTrainingModule(AnsweringModule):
         self.require_finite_state()
         shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
         checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        checkpoint["remot"]["optimization"] = self._optimization
         kept = set(shapes)
         if anchor is not None and anchor.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
@@ -415,10 +429,21 @@ class PostTrainingModule(AnsweringModule):
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._restore_optimization(checkpoint, facts.get("optimization", {}))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
         if self.loaded_policy.anchor is not None:
             self.loaded_policy.anchor.step = facts.get("reference_step")
+
+    def _restore_optimization(self, checkpoint: dict[str, Any], restored: dict[str, str]) -> None:
+        """Leave out of the checkpoint what another optimiser or schedule could not load."""
+        self.configure_optimizers()  # for what it notes: the trainer has not made, or not kept, its own yet
+        self._restored_optimization = restored
+        if is_another_optimizer(restored, self._optimization):
+            checkpoint["optimizer_states"] = []
+        if restored.get("scheduler") != self._optimization["scheduler"]:
+            checkpoint["lr_schedulers"] = []
 
     def _trained_shapes(self) -> dict[str, list[int]]:
         return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})

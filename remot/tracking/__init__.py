@@ -11,22 +11,27 @@ from remot.tracking.client import quiet_mlflow
 from remot.tracking.command import compare_command
 from remot.tracking.compare import CompareTable, RunRow, Spread, StrategyRow, compare_runs
 from remot.tracking.plot import plot_comparison
+from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
-    from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mlflow_loggers
-    from remot.tracking.save_config import MLflowSaveConfig, log_params
+    from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
+    from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
 #: Names of modules that import lightning.
 _WRITING = {
+    "CONFIG_KEY": "save_config",
     "MLflowSaveConfig": "save_config",
+    "flatten": "save_config",
     "log_params": "save_config",
     "log_run_facts": "run_log",
     "log_samples_html": "run_log",
     "log_table": "run_log",
+    "mark_killed": "run_log",
     "mlflow_loggers": "run_log",
 }
 
 __all__ = [
+    "CONFIG_KEY",
     "CompareTable",
     "MLflowSaveConfig",
     "RunRow",
@@ -34,12 +39,15 @@ __all__ = [
     "StrategyRow",
     "compare_command",
     "compare_runs",
+    "flatten",
     "log_params",
     "log_run_facts",
     "log_samples_html",
     "log_table",
+    "mark_killed",
     "mlflow_loggers",
     "plot_comparison",
+    "prepare_store",
     "quiet_mlflow",
 ]
 

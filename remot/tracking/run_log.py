@@ -37,6 +37,12 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         _log_text(loggers, config_text, CONFIG_FILE)
 
 
+def mark_killed(loggers: Sequence[Logger]) -> None:
+    """Give runs that a signal has ended the status that MLflow has for it; lightning knows finished and failed."""
+    for logger in mlflow_loggers(loggers):
+        logger.finalize("KILLED")
+
+
 def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object]) -> None:
     """Store the final table for people (``final_table.txt``) and for programs (``final_table.json``)."""
     _log_text(loggers, text, "final_table.txt")

@@ -1,18 +1,18 @@
 """The command line from end to end: one small run, its comparison, its continuation, and the other subcommands."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from remot import __version__
 from remot.callbacks import RUN_KEY
 from remot.cli import main
-from remot.commands.training import find_checkpoint
-from remot.errors import CheckpointError
 from remot.motion import ATTRIBUTES
 from tests.data.handmade import mixed_clips, write_folder
 from tests.tiny import model_folder
@@ -317,14 +317,74 @@ def test_fit_continues_an_adapter_and_says_what_it_does(workplace, capsys, monke
     assert "rank 5" in capsys.readouterr().err
 
 
-def test_last_is_the_newest(tmp_path):
-    import os
+@pytest.mark.usefixtures("continued")
+def test_other_settings_are_refused(workplace, capsys):
+    """By the command line, with the file, the key and both values; the run's folder stays as it was."""
+    before = sorted(path.name for path in workplace.glob("runs/quickstart/*"))
+    with pytest.raises(SystemExit) as stop:
+        remot("fit", **{"trainer.max_steps": 4, "ckpt_path": "last", "model.optimizer.init_args.lr": 0.01})
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert "last.ckpt (step 3)" in err
+    assert "model.optimizer.init_args.lr: 0.0004 → 0.01" in err
+    assert sorted(path.name for path in workplace.glob("runs/quickstart/*")) == before
 
-    for age, name in ((20, "new"), (10, "newest"), (30, "old")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "last.ckpt").touch()
-        os.utime(tmp_path / name / "last.ckpt", (1_000_000 - age, 1_000_000 - age))
-    assert find_checkpoint("last", tmp_path) == tmp_path / "newest" / "last.ckpt"
-    assert find_checkpoint(None, tmp_path) is None
-    with pytest.raises(CheckpointError, match=r"gone\.ckpt does not exist"):
-        find_checkpoint("gone.ckpt", tmp_path)
+
+@pytest.mark.usefixtures("continued")
+def test_another_strategy_is_no_last_checkpoint(workplace, capsys):
+    with pytest.raises(SystemExit):
+        remot("fit", **{"model.strategy": "SFT", "ckpt_path": "last"})
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    assert f"GRPO from {model_folder().name}: {checkpoint.relative_to(workplace)} (step 3)" in capsys.readouterr().err
+
+
+def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # noqa: ARG001 (its settings are others')
+    """A run of its own: two steps, then one more at another rate, saved at another interval."""
+    place = {"trainer.logger": "false", "model.strategy": "SFT", "held_out.enabled": "false"}
+    remot("fit", **place, **{"trainer.max_steps": 2})
+    changed = {"model.optimizer.init_args.lr": 0.01, "resume.allow": "model.optimizer.lr"}
+    remot(
+        "fit", **place, **changed, **{"trainer.max_steps": 3, "checkpoint.every_n_train_steps": 1, "ckpt_path": "last"}
+    )
+    (folder,) = workplace.glob("runs/default/SFT-seed0-*")
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter",
+        "config.yaml",
+        "config_until_step_2.yaml",
+        "last.ckpt",
+    }
+    held = torch.load(folder / "last.ckpt", weights_only=True)
+    assert held["global_step"] == 3
+    assert held["optimizer_states"][0]["param_groups"][0]["lr"] == 0.01
+    rates = [
+        yaml.safe_load((folder / name).read_text())["model"]["optimizer"]["init_args"]["lr"]
+        for name in ("config_until_step_2.yaml", "config.yaml")
+    ]
+    assert rates == [0.0004, 0.01]
+
+
+@pytest.mark.slow
+def test_sigterm_of_a_process_saves_and_exits_with_143(workplace):
+    """A run in a process of its own, which a batch system or a container ends at its third step."""
+    from mlflow import MlflowClient
+
+    names = {"experiment_name": "ended", "tracking_uri": STORE}
+    settings = SMALL | {"root": "clips", "model.policy.source.pretrained": model_folder(), "model.strategy": "SFT"}
+    settings |= {f"trainer.logger.init_args.{name}": value for name, value in names.items()}
+    settings |= {"trainer.max_steps": 100_000, "held_out.enabled": "false", "progress.every_steps": 1}
+    words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "remot", "fit", "--config", QUICKSTART, *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("SFT 3/"):
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM, "".join(said)
+    (checkpoint,) = workplace.glob("runs/ended/SFT-*/last.ckpt")
+    step = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert step >= 3
+    assert f"Stopped after step {step} and saved" in "".join(said)
+    client = MlflowClient(STORE)
+    (run,) = client.search_runs([client.get_experiment_by_name("ended").experiment_id])
+    assert run.info.status == "KILLED"

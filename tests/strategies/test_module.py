@@ -376,6 +376,8 @@ def test_checkpoint_holds_what_is_trained_and_nothing_else(tmp_path):
     assert set(held["state_dict"]) == {f"policy.{n}" for n, p in module.policy.named_parameters() if p.requires_grad}
     assert all("lora_" in name for name in held["state_dict"])
     shapes = {name: list(weight.shape) for name, weight in held["state_dict"].items()}
+    optimization = held["remot"].pop("optimization")
+    assert (optimization["optimizer"], optimization["scheduler"]) == ("torch.optim.adamw.AdamW", "None")
     assert held["remot"] == {"base_model": "qwen3_vl-0", "strategy": "GRPO", "trained": shapes}
     (state,) = held["optimizer_states"]
     assert list(state["state"]) == state["param_groups"][0]["params"] == list(shapes)  # names, not numbers
