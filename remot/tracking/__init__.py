@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from remot.tracking.client import quiet_mlflow
 from remot.tracking.command import compare_command
-from remot.tracking.compare import CompareTable, RunRow, Spread, StrategyRow, compare_runs
+from remot.tracking.compare import CompareTable, compare_runs
+from remot.tracking.groups import GroupRow, RunRow, Spread
 from remot.tracking.plot import plot_comparison
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ _WRITING = {
 
 __all__ = [
     "CompareTable",
+    "GroupRow",
     "MLflowSaveConfig",
     "RunRow",
     "Spread",
-    "StrategyRow",
     "compare_command",
     "compare_runs",
     "log_params",
