@@ -65,4 +65,4 @@ def as_one_option(args: Sequence[str], option: str = "--config", *, takes_all: b
                 values.append(words.pop(0))
         else:
             rest.append(word)
-    return [*rest, f"{option}={json.dumps(values)}"] if values else rest
+    return [*rest, f"{option}={json.dumps(values, allow_nan=False)}"] if values else rest

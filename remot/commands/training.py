@@ -85,6 +85,20 @@ class RemotCLI(LightningCLI):
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
             _checkpoint_facts(Path(config.ckpt_path))
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, without the switch of its table of results: the callbacks print this library's own."""
+        commands = LightningCLI.subcommands()
+        return commands | {name: commands[name] | {"verbose"} for name in ("validate", "test")}
+
+    def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Validate without Lightning's table."""
+        self.trainer.validate(verbose=False, **settings)
+
+    def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Test without Lightning's table."""
+        self.trainer.test(verbose=False, **settings)
+
     def instantiate_classes(self) -> None:
         """Make the objects."""
         with constructing():

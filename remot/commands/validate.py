@@ -1,6 +1,5 @@
 """``remot data validate``."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from remot.commands.sources import data_from, data_section
 from remot.data.annotations.base import AnnotationReader
 from remot.errors import ConfigError
+from remot.strict_json import json_text
 
 
 def validate_command(
@@ -32,7 +32,7 @@ def validate_command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from remot.data.validation import as_text, check_clips, summary
+    from remot.data.validation import as_text, check_clips, scenes_by_split, summary
 
     if root is None and config is None:
         msg = "nothing to validate: give a folder of annotated clips"
@@ -45,7 +45,8 @@ def validate_command(
         for one in check_clips(reader, data.root, data.sampler, decode=decode, tasks=data.tasks):
             checked.append(one)
             bar.update(task, advance=1)
-    told = json.dumps(summary(checked), indent=2) + "\n" if format == "json" else as_text(checked)
+    scenes = scenes_by_split(checked, data.val_fraction, data.test_fraction, data.held_out_seed)
+    told = json_text(summary(checked, scenes), indent=2) + "\n" if format == "json" else as_text(checked, scenes)
     sys.stdout.write(told)
     if any(one.fault for one in checked):
         sys.exit(1)

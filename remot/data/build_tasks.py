@@ -5,7 +5,6 @@ such as blurred, is written for each prompt that shows it. The prompts are those
 and in their order. Triplets may be among the tasks; each line is then of its own kind.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from remot.data.built_mixed import MixedFolder, planned_prompts
 from remot.data.datamodule import TripletDataModule
 from remot.data.manifest import Counts, manifest_of_tasks
 from remot.data.records import BuiltPrompt
+from remot.strict_json import json_text
 from remot.structures import task_of
 
 
@@ -72,7 +72,7 @@ def _write(
     if any(triplets.kinds.values()):
         record["of_triplets"] = triplets.by_kind()
     manifest = manifest_of_tasks(data, record, out, settings, TASK_FORMAT)
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    (out / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
     return manifest
 
 

@@ -14,7 +14,7 @@ from remot.data.catalogue import Catalogue, ClipStore
 from remot.data.catalogue_file import catalogue_of
 from remot.data.collate import collate_prompts
 from remot.data.dataset import Sample, TripletDataset
-from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records
+from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records, entries_by_split
 from remot.data.embedded import clips_root
 from remot.data.exclusion import Exclusions
 from remot.data.experts import Expert, default_experts
@@ -33,7 +33,7 @@ from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.data.triplets import TripletSampler
 from remot.errors import ConfigError
-from remot.structures import CloserLook, PromptBatch
+from remot.structures import CloserLook, PromptBatch, interval_note
 
 #: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
 MAX_REDRAWS = 100
@@ -140,6 +140,7 @@ class TripletDataModule(LightningDataModule):
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, RecordDataset] = {}
         self.catalogue = Catalogue(())
+        self.num_scenes: dict[str, int] = {}  # of each split
         self._restored_batch = 0
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
@@ -166,11 +167,14 @@ class TripletDataModule(LightningDataModule):
                 msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
                 raise ConfigError(msg)
             self.recorded = datasets_of_records(self.records, self.images_root, settings)
+            self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
         self.catalogue = catalogue_of(store, self.sampler, self.on_bad_clip, self.tasks)
         entries = self.exclusions.remaining(self.catalogue.entries)
         asking = Asking(self.sampler, self.writer, self.balance_by, self.tasks)
+        parts = entries_by_split(entries, asking, settings)
+        self.num_scenes = {name: len({entry.scene_id for entry in part}) for name, part in parts.items()}
         if self.tasks:
             self.mixed = datasets_of_tasks(store, entries, asking, settings)
         else:
@@ -182,8 +186,10 @@ class TripletDataModule(LightningDataModule):
         return self.recorded or self.mixed or self.datasets
 
     def describe(self) -> list[str]:
-        """Lines that say how many prompts of which tasks an epoch of each split has; none without :attr:`tasks`."""
-        return describe_tasks(self.mixed)
+        """What to know before a run: prompts of each task and split, and a test split of too few scenes."""
+        note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
+        hint = f"test split: {note}; add scenes, or raise data.test_fraction"
+        return [*describe_tasks(self.mixed), *([hint] if note else [])]
 
     def require_asked(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

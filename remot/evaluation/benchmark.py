@@ -105,9 +105,11 @@ def answer_batch(
 def _judged(rollout: Rollout, prompts: PromptBatch, reward: Reward | None) -> list[JudgedCompletion]:
     """All completions of a rollout, scored."""
     judged = [
-        judge(text, question, num_tokens=int(length))
-        for question, texts, lengths in zip(prompts.questions, rollout.texts, rollout.num_tokens, strict=True)
-        for text, length in zip(texts, lengths, strict=True)
+        judge(text, question, num_tokens=length, cut_off=not ended)
+        for question, *group in zip(
+            prompts.questions, rollout.texts, rollout.num_tokens.tolist(), rollout.finished.tolist(), strict=True
+        )
+        for text, length, ended in zip(*group, strict=True)
     ]
     return with_rewards(judged, prompts.questions, reward)
 

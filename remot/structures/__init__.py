@@ -12,6 +12,7 @@ from remot.structures.clip import (
     ObjectTrack,
     PictureStore,
 )
+from remot.structures.held_out import MIN_SCENES_FOR_95, interval_note
 from remot.structures.looks import CloserLook
 from remot.structures.prompt import (
     MaskOf,
@@ -40,6 +41,7 @@ from remot.structures.training import LossOutput, RewardOutput, Rollout
 from remot.structures.video import Video
 
 __all__ = [
+    "MIN_SCENES_FOR_95",
     "AgentTrack",
     "Box",
     "BoxTrack",
@@ -71,6 +73,7 @@ __all__ = [
     "Video",
     "Warp",
     "as_task",
+    "interval_note",
     "reference_of",
     "task_of",
     "with_counterparts",

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 #: The metrics every comparison shows, in this order, if runs have them.
-SHOWN_METRICS = ("partial", "overall", "logic", "format", "partial_greedy", "task/success", "task/success_greedy")
+SHOWN_METRICS = (
+    "partial",
+    "overall",
+    "logic",
+    "format",
+    "partial_greedy",
+    "task/success",
+    "task/success_greedy",
+    "cut_off",
+    "cut_off_greedy",
+)
 REWARD_CURVE = "train/reward/total"
 #: Tag of a run that was continued with other settings: JSON of key to the values that came after the first.
 CONTINUED_WITH = "remot.continued_with"

@@ -1,7 +1,5 @@
 """A comparison as a rich table, as JSON and as markdown."""
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remot.evaluation.report import printable
+from remot.strict_json import json_text
 from remot.tracking.compare import SHOWN_METRICS, CompareTable
 from remot.tracking.groups import GroupRow, RunRow, Spread, short_names
 
@@ -18,7 +17,7 @@ Cells = list[str]
 _FOLDED_COLUMNS = ("run", "strategy", "base model")
 _TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state")
 _NUM_FIRST_COLUMNS = 4  # of the groups, before the settings in which they differ
-_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "overall")
+_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "cut off greedy", "overall")
 _Score = TypeVar("_Score", float, Spread)
 
 
@@ -29,7 +28,7 @@ def to_json(table: CompareTable) -> str:
         "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
         "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
     }
-    return json.dumps(_without_nan(record), indent=2, allow_nan=False)
+    return json_text(record, indent=2)
 
 
 def _run_record(run: RunRow) -> dict[str, Any]:
@@ -56,18 +55,6 @@ def _group_record(number: int, row: GroupRow) -> dict[str, Any]:
         spreads = getattr(row, name)
         record[name] = {key: {"mean": spread.mean, "std": spread.std} for key, spread in spreads.items()}
     return record
-
-
-def _without_nan(value: object) -> object:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _without_nan(one) for key, one in value.items()}
-        case list():
-            return [_without_nan(one) for one in value]
-        case _:
-            return value
 
 
 def _shown(scores: Sequence[Mapping[str, object]]) -> list[str]:

@@ -1,6 +1,5 @@
 """The resolved configuration as an MLflow artifact and as MLflow parameters."""
 
-import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
+from remot.strict_json import json_text
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.run_log import CONFIG_FILE
@@ -113,5 +113,5 @@ def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[st
 
 
 def _tag_text(changes: Mapping[str, list[str]]) -> str:
-    text = json.dumps(changes)
-    return text if len(text) <= _MAX_TAG_CHARS else json.dumps({"settings": [_short(text)]})
+    text = json_text(changes)
+    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [_short(text)]})

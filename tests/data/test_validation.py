@@ -8,6 +8,7 @@ from PIL import Image
 from remot.cli import main
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.native import NativeReader
+from remot.data.datamodule import TripletDataModule
 from remot.data.masks import check_masks
 from remot.data.validation import check_clips
 from remot.errors import DecodeError
@@ -44,6 +45,22 @@ def test_good_clips_are_counted_by_what_can_be_asked(root, capsys):
     assert record["clips_without_a_question"] == ["still.json"]
     assert set(record["clips_by_attribute"]) == {"camera_yaw", "effector_horizontal"}
     assert sum(record["clips_by_attribute"].values()) == 8
+
+
+@pytest.mark.parametrize(("count", "scenes", "told"), [(4, 2, "2 scenes hold less than 95 %"), (16, 6, None)])
+def test_too_few_test_scenes_are_told_before_a_run(tmp_path, capsys, count, scenes, told):
+    """``count`` scenes in each of two domains, of each of which a share of 0.2 is tested on: 2 x 1, 2 x 3 (3.2)."""
+    root = write_folder(tmp_path / "clips", mixed_clips(count))
+    _, said = validate(capsys, root, "--format", "json")
+    record = json.loads(said.out)
+    assert record["scenes_by_split"]["test"] == scenes
+    assert sum(record["scenes_by_split"].values()) == 2 * count
+    assert [told in note for note in record["notes"]] == ([True] if told else [])
+    data = TripletDataModule(str(root))
+    data.setup()
+    assert data.num_scenes == record["scenes_by_split"]
+    assert [told in line for line in data.describe()] == ([True] if told else [])
+    assert f"test {scenes}" in validate(capsys, root)[1].out
 
 
 def test_tasks_of_the_configuration_are_counted(root, tmp_path, capsys):
