@@ -1,8 +1,11 @@
 import json
 import math
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -24,6 +27,8 @@ from remot.tracking import (
     plot_comparison,
     quiet_mlflow,
 )
+from remot.tracking import client as client_module
+from remot.tracking.client import require_writable
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
@@ -454,3 +459,103 @@ def test_compare_does_without_lightning():
     code = "import sys, remot.tracking; print('lightning' in sys.modules, 'mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["False", "False"]
+
+
+# -- what a run could not be logged to -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A fraction of a second is enough to see that there is no answer; the user has set nothing."""
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.3)
+
+
+@pytest.fixture
+def silent_server():
+    """Accepts connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_silent_server_is_named_within_seconds(silent_server):
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=rf"{silent_server} does not answer within 0\.3 s"):
+        require_writable(silent_server, "e")
+    assert time.monotonic() - started < 5
+    with pytest.raises(ConfigError, match=r"does not answer within 0\.3 s"):
+        compare_runs(silent_server, "e")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_closed_port_is_named_at_once(monkeypatch):
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 20.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = f"http://127.0.0.1:{server.getsockname()[1]}"
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=f"{closed}: .*Connection refused"):
+        require_writable(closed, "e")
+    assert time.monotonic() - started < 3
+
+
+def test_waiting_is_short_unless_the_user_set_it(monkeypatch):
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    quiet_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "15"
+    with client_module._one_attempt():
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_deleted_experiment_tells_how_to_restore_it(store, monkeypatch, is_remote):
+    """The same through MLflow's client as read from the file."""
+    from mlflow import MlflowClient
+
+    client, name = MlflowClient(store), f"deleted-{is_remote}"
+    client.delete_experiment(client.create_experiment(name))
+    monkeypatch.setattr(client_module, "is_remote", lambda _: is_remote)
+    with pytest.raises(ConfigError, match=rf"'{name}' .*was deleted.*mlflow experiments restore --experiment-id \d+"):
+        require_writable(store, name)
+    with pytest.raises(ConfigError, match=rf"'{name}' .*was deleted.*mlflow experiments restore"):
+        compare_runs(store, name)
+    require_writable(store, EXPERIMENT)
+    require_writable(store, "new")
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_run_that_cannot_go_on_is_named(store, monkeypatch, is_remote):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("runs") or client.get_experiment(client.create_experiment("runs"))
+    there, gone = (client.create_run(experiment.experiment_id).info.run_id for _ in range(2))
+    client.delete_run(gone)
+    monkeypatch.setattr(client_module, "is_remote", lambda _: is_remote)
+    require_writable(store, "runs", there)
+    with pytest.raises(ConfigError, match=f"{gone} that the checkpoint is from was deleted"):
+        require_writable(store, "runs", gone)
+    with pytest.raises(ConfigError, match="0123456789abcdef0123456789abcdef that the checkpoint is from is not there"):
+        require_writable(store, "runs", "0123456789abcdef" * 2)
+
+
+def test_a_store_is_not_made_by_looking(tmp_path):
+    require_writable(f"sqlite:///{tmp_path}/new.db", "e")
+    require_writable(str(tmp_path / "mlruns"), "e")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_servers_are_told_from_files():
+    remote = (
+        "http://h",
+        "https://h",
+        "databricks",
+        "databricks://p",
+        "postgresql://h/d",
+        "sqlite:///a.db",
+        "mlruns",
+        "file:///a",
+    )
+    assert [client_module.is_remote(uri) for uri in remote] == [True, True, False, True, True, False, False, False]

@@ -1,7 +1,9 @@
 """``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
 
+import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from remot.commands.wording import first_words
 from remot.data.datamodule import TripletDataModule
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies import PostTrainingModule
-from remot.tracking import MLflowSaveConfig, quiet_mlflow
+from remot.tracking import COMMAND_TAG, MLflowSaveConfig, quiet_mlflow, require_writable
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -135,7 +137,11 @@ class RemotCLI(LightningCLI):
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
         folder = checkpoint.parent if checkpoint is not None else runs / name
         config.checkpoint.dirpath = str(folder)
-        _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        if self.subcommand == "fit":
+            _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        else:
+            source = name if checkpoint is None else f"{self.subcommand}-{folder.name}"
+            _set_logger(config, run_name=source, tags=_evaluation_tags(self.subcommand, checkpoint))
         if getattr(rank_zero_only, "rank", 0) > 0:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
@@ -156,7 +162,17 @@ def _run_name(config: Namespace) -> str:
     return f"{name}-seed{_plain_seed(config.seed_everything)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) -> None:
+def _set_logger(
+    config: Namespace, *, run_name: str, checkpoint: Path | None = None, tags: Mapping[str, str] | None = None
+) -> None:
+    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to.
+
+    Args:
+        config: Of the subcommand.
+        run_name: Name of a new run.
+        checkpoint: A training to go on with.
+        tags: Of a new run.
+    """
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return
@@ -165,6 +181,20 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
         init.run_id = _checkpoint_facts(checkpoint).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
+    if tags:
+        init.tags = {**(init.get("tags") or {}), **tags}
+    tracking_uri = init.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    require_writable(tracking_uri, init.get("experiment_name") or "", init.run_id)
+
+
+def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
+    """What tells the run of an evaluation from a training, and where its weights are from."""
+    tags = {COMMAND_TAG: command}
+    if checkpoint is not None:
+        tags["remot.checkpoint"] = str(checkpoint.resolve())
+        source_run = _checkpoint_facts(checkpoint).get("mlflow_run_id")
+        tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
+    return tags
 
 
 def _checkpoint_facts(checkpoint: Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ lightning until one of the names of :data:`_WRITING` is asked for, which ``remot
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from remot.tracking.client import quiet_mlflow
+from remot.tracking.client import quiet_mlflow, require_writable
 from remot.tracking.command import compare_command
-from remot.tracking.compare import CompareTable, compare_runs
+from remot.tracking.compare import COMMAND_TAG, CompareTable, compare_runs
 from remot.tracking.groups import GroupRow, RunRow, Spread
 from remot.tracking.plot import plot_comparison
 
@@ -28,6 +28,7 @@ _WRITING = {
 }
 
 __all__ = [
+    "COMMAND_TAG",
     "CompareTable",
     "GroupRow",
     "MLflowSaveConfig",
@@ -42,6 +43,7 @@ __all__ = [
     "mlflow_loggers",
     "plot_comparison",
     "quiet_mlflow",
+    "require_writable",
 ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from remot.errors import ConfigError
-from remot.tracking.client import open_client
+from remot.tracking.client import deleted_experiment, open_client
 from remot.tracking.groups import NOT_SET, GroupRow, RunRow, Scores, full_key, group_runs, settings_that_matter
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ SHOWN_METRICS = (
 REWARD_CURVE = "train/reward/total"
 #: Tag of a run that was continued with other settings: JSON of key to the values that came after the first.
 CONTINUED_WITH = "remot.continued_with"
+#: Tag of a run that trained nothing: ``validate``, ``test`` or ``predict``, which a comparison leaves out.
+COMMAND_TAG = "remot.evaluation"
 _BASE, _FINAL = "eval/base/", "eval/final/"
 
 
@@ -71,8 +73,11 @@ def compare_runs(tracking_uri: str, experiment: str, by: Sequence[str] = ()) -> 
         there = f"it has {', '.join(names)}" if names else "it has none yet; run `remot fit` first"
         msg = f"{tracking_uri} has no experiment {experiment!r}; {there}"
         raise ConfigError(msg)
+    if found.lifecycle_stage == "deleted":
+        raise ConfigError(deleted_experiment(tracking_uri, experiment, found.experiment_id))
     order = {"experiment_ids": [found.experiment_id], "order_by": ["attributes.start_time ASC"]}
-    runs = tuple(_read_run(client, run) for run in _pages(client.search_runs, **order))
+    found_runs = (run for run in _pages(client.search_runs, **order) if COMMAND_TAG not in run.data.tags)
+    runs = tuple(_read_run(client, run) for run in found_runs)
     if not runs:
         msg = f"experiment {experiment!r} in {tracking_uri} holds no run; run `remot fit` first"
         raise ConfigError(msg)
