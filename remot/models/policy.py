@@ -104,6 +104,12 @@ class VLMPolicy(nn.Module):
         return self
 
     @property
+    def generation_settings(self) -> dict[str, Any]:
+        """The model's own ``generation_config.json`` by transformers' names; empty if it has none."""
+        held = getattr(self.model, "generation_config", None)
+        return {} if held is None else dict(held.to_dict())
+
+    @property
     def device(self) -> torch.device:
         """Device the weights are on."""
         return next(self.model.parameters()).device

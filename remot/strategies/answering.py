@@ -56,16 +56,16 @@ class AnsweringModule(lightning.LightningModule):
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling."""
-        self._judged.append(self._evaluation_step(batch, self.evaluation.sampling))
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling and greedily, as the evaluation of a fit does."""
-        self._judged.append(self._evaluation_step(batch, self.evaluation.sampling))
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
         self._judged_greedy.append(self._evaluation_step(batch, GREEDY))
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Answers with their scores, as dicts: Lightning does not collect frozen records."""
-        return [asdict(judged) for judged in self._evaluation_step(batch, self.evaluation.sampling)]
+        return [asdict(judged) for judged in self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy))]
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""

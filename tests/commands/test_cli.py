@@ -249,8 +249,9 @@ def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace):
     _, before = stored_run()
     (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
     monkeypatch.chdir(tmp_path)
-    remot(command, ckpt_path=checkpoint, root=workplace / "clips")
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    store = f"sqlite:///{tmp_path}/other.db"  # MLflow keeps what is open by its address, which would be the same
+    remot(command, ckpt_path=checkpoint, root=workplace / "clips", **{"trainer.logger.init_args.tracking_uri": store})
+    client = MlflowClient(store)
     (run,) = all_runs(client)
     assert run.info.run_id != before.info.run_id
     assert {key: run.data.tags[f"remot.{key}"] for key in ("evaluation", "checkpoint", "source_run")} == {
