@@ -41,8 +41,8 @@ class EvaluationSettings:
 
     Args:
         sampling: How completions are drawn.
-        generation: ``sampling`` draws as the key above says, ``model`` as the model's own ``generation_config.json``, as
-            the public ReMoT evaluation does; see :meth:`drawn_by`.
+        generation: ``sampling`` draws as the key above says, ``model`` as the model's own ``generation_config.json``,
+            as the public ReMoT evaluation does; see :meth:`drawn_by`.
         max_new_tokens: Longest completion, end of turn included.
         num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
         seed: Names the noise; the same for every run, so that runs differ in their weights only.
@@ -61,7 +61,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.generation == "model" and self.sampling != SamplingSettings():
-            msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out, or generation"
+            msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out"
             raise ConfigError(msg)
 
     def drawn_by(self, policy: VLMPolicy) -> SamplingSettings:
@@ -87,7 +87,7 @@ def model_sampling(own: Mapping[str, Any]) -> SamplingSettings:
     changed = {name: own[name] for name, value in NEUTRAL.items() if own.get(name) not in (None, value)}
     if changed:
         named = ", ".join(f"{name} {value}" for name, value in changed.items())
-        msg = f"model.evaluation.generation: the model's generation_config.json sets {named}, which is not supported; choose generation: sampling"
+        msg = f"model.evaluation.generation: generation_config.json sets {named}, unsupported; choose sampling"
         raise ConfigError(msg)
     if not own.get("do_sample"):
         return GREEDY

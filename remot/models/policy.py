@@ -8,7 +8,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
