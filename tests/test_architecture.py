@@ -20,7 +20,10 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
-LEAF = {"structures", "motion", "answers", "errors", "files", "seeding", "processes", "bounded_http", "_version"}
+LEAF = {
+    *("structures", "motion", "answers", "errors", "files", "seeding", "processes", "bounded_http", "strict_json"),
+    "_version",
+}
 
 #: For each part of the library the other parts it may import. Everything may import the leaf, the leaf only itself.
 MAY_IMPORT = {
@@ -77,6 +80,25 @@ ONLY = {
     "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
     "rollout": {"torch"},
 }
+
+
+def json_writers(tree):
+    """Calls of ``json.dump`` and ``json.dumps`` that would write NaN, which is not JSON."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dump", "json.dumps"):
+            settings = {one.arg: ast.unparse(one.value) for one in node.keywords}
+            if settings.get("allow_nan") != "False":
+                yield node.lineno
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_written_json_is_strict(file):
+    assert list(json_writers(ast.parse((PACKAGE / file).read_text()))) == []
+
+
+def test_the_check_of_json_can_fail():
+    assert list(json_writers(ast.parse("x = json.dumps(y)"))) == [1]
+    assert list(json_writers(ast.parse("x = json.dumps(y, allow_nan=False)"))) == []
 
 
 def imported_names(tree):

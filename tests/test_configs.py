@@ -17,6 +17,8 @@ from remot.cli import main
 from remot.commands.training import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.video import write_video
+from remot.models.footprint import Footprint
+from remot.rollout.planner import decode_bytes, plan_decode, score_bytes
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
 from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
@@ -27,7 +29,7 @@ PROJECT = Path(__file__).parents[1]
 #: configs/losses a loss only, see tests/strategies/test_loss_fragments.py; configs/systems has tests/test_systems.py.
 #: For those under configs/devices and configs/engines see tests/devices/test_fragments.py, for configs/rewards
 #: tests/test_reward_fragments.py.
-FRAGMENTS = {"data", "devices", "engines", "losses", "rewards", "systems"}
+FRAGMENTS = {"data", "devices", "engines", "losses", "models", "rewards", "systems"}
 CONFIGS = sorted(path for path in (PROJECT / "configs").rglob("*.yaml") if path.parent.name not in FRAGMENTS)
 RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -153,6 +155,43 @@ def test_recipes_hold_the_published_numbers(path, build):
     assert built.module.objectives["SFT"].loss_on == "answer"
     source = yaml.safe_load(path.read_text())["model"]["policy"]["source"]
     assert source["pretrained"] == "Qwen/Qwen3-VL-4B-Thinking"
+
+
+PUBLISHED = {"generation": "model", "max_new_tokens": 10_000}
+
+
+@pytest.mark.parametrize("path", [*RECIPES, PROJECT / "configs/systems/remot.yaml"], ids=lambda path: path.stem)
+def test_thinking_models_have_room_to_answer(path):
+    """Evaluation as the public code does it; the budget of training is ours, and the header says that and its price."""
+    text = path.read_text()
+    model = yaml.safe_load(text)["model"]
+    assert model["policy"]["source"]["pretrained"].endswith("Thinking")
+    assert model["evaluation"] == PUBLISHED
+    assert model["grpo"]["max_new_tokens"] == 8192
+    header = text.partition("\nseed_everything")[0]
+    assert "ours and unverified" in header
+    assert f"remot test --config {path.relative_to(PROJECT)}" in header
+
+
+def test_memory_in_the_headers_is_what_the_planner_plans_with():
+    """Qwen3-VL-4B: 36 blocks, 8 key-value heads of 128, hidden 2560, feed-forward 9728, 151,936 tokens, bfloat16."""
+    sizes = Footprint(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
+    assert sizes.cache_bytes == 2 * 36 * 8 * 128 * 2 == 147_456
+    shapes = {"evaluation": (1100, 1, 10_000), "rollout": (1100, 4, 8192), "instruct": (1100, 4, 1024)}
+    planned = {name: round(decode_bytes(sizes, *shape) / 1e9, 1) for name, shape in shapes.items()}
+    assert planned == {"evaluation": 1.8, "rollout": 5.2, "instruct": 1.0}
+    together = {
+        gigabytes: plan_decode(sizes, int((gigabytes * 0.97 - 9.2) * 1e9), (16, *shapes["rollout"]))
+        for gigabytes in (40, 80)
+    }
+    assert together == {40: 4, 80: 10}
+    assert round(score_bytes(sizes, *shapes["rollout"]) / 1e9) == 16
+
+
+def test_the_instruct_model_gets_the_cheaper_recipe(build):
+    built = build(PROJECT / "configs" / "grpo.yaml", "--config", PROJECT / "configs/models/qwen3_vl_4b_instruct.yaml")
+    assert built.module.objectives["GRPO"].max_new_tokens == built.module.evaluation.max_new_tokens == 1024
+    assert built.module.evaluation.generation == "model"
 
 
 @every_config

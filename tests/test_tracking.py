@@ -1,8 +1,11 @@
 import json
 import math
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -14,6 +17,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
 
 from remot.callbacks import StoppedBySignal
+from remot.cli import main
 from remot.commands.training import RemotCLI
 from remot.errors import ConfigError
 from remot.tracking import (
@@ -27,23 +31,27 @@ from remot.tracking import (
     plot_comparison,
     quiet_mlflow,
 )
-from remot.tracking.compare import CompareTable, RunRow
-from remot.tracking.plot import running_mean
-from remot.tracking.render import to_json, to_markdown
+from remot.tracking import client as client_module
+from remot.tracking.client import require_writable
+from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
+from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
+from remot.tracking.plot import _group_label, running_mean
+from remot.tracking.render import shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
-from remot.tracking.save_config import flatten
+from remot.tracking.save_config import _changes, _short, flatten
 from tests.helpers import assert_close
 
 EXPERIMENT = "quickstart"
 
 
-def add_run(client, experiment_id, *, strategy, seed, base, final, status="FINISHED", name=None, steps=40):
+def add_run(client, experiment_id, *, strategy, seed, base, final, status="FINISHED", name=None, steps=40, **params):
     start = 1_000 * (1 + len(client.search_runs([experiment_id])))
     run_id = client.create_run(experiment_id, run_name=name or f"{strategy}-{seed}", start_time=start).info.run_id
     client.set_tag(run_id, "remot.strategy", strategy)
     client.set_tag(run_id, "remot.base_model", "remot-tiny")
     client.log_param(run_id, "seed_everything", seed)
-    client.log_param(run_id, "trainer.max_steps", 40)
+    for key, value in {"trainer.max_steps": 40, "model.seed": seed, **params}.items():
+        client.log_param(run_id, key, value)
     for prefix, partial, step in (("eval/base", base, 0), ("eval/final", final, steps)):
         if partial is not None:
             client.log_metric(run_id, f"{prefix}/partial", partial, step=step)
@@ -97,13 +105,13 @@ def test_unfinished_runs_are_flagged_and_not_averaged(store):
     table = compare_runs(store, EXPERIMENT)
     failed = table.runs[3]
     assert (failed.status, failed.is_finished, failed.steps, failed.change) == ("FAILED", False, 20, {})
-    assert [row.num_runs for row in table.by_strategy] == [2, 1]
+    assert [row.num_runs for row in table.groups] == [2, 1]
 
 
 def test_spread_by_hand(store):
     """Partial 0.6 and 0.8: mean 0.7, deviation sqrt((0.1² + 0.1²) / (2 - 1)) = 0.1·√2; one run has none."""
-    grpo, sft = compare_runs(store, EXPERIMENT).by_strategy
-    assert (grpo.strategy, grpo.seeds, sft.seeds) == ("GRPO", (0, 1), (0,))
+    grpo, sft = compare_runs(store, EXPERIMENT).groups
+    assert (grpo.shared("strategy"), grpo.seeds, sft.seeds) == ("GRPO", (0, 1), (0,))
     assert_close([grpo.final["partial"].mean, grpo.final["partial"].std], [0.7, 0.1 * math.sqrt(2)])
     assert_close([grpo.change["partial"].mean, grpo.change["partial"].std], [0.25, 0.05 * math.sqrt(2)])
     assert sft.final["partial"].std is None
@@ -116,21 +124,134 @@ def test_runs_of_other_length_are_not_averaged(store):
     experiment = client.create_experiment("lengths")
     for steps in (40, 80):
         add_run(client, experiment, strategy="GRPO", seed=0, base=0.4, final=0.6, steps=steps)
-    assert [row.steps for row in compare_runs(store, "lengths").by_strategy] == [40, 80]
+    assert [row.shared("steps") for row in compare_runs(store, "lengths").groups] == ["40", "80"]
+
+
+LR, LOGIC = "model.optimizer.init_args.lr", "model.grpo.reward.init_args.logic_weight"
+
+
+@pytest.fixture(scope="session")
+def sweep(store):
+    """Two seeds of three settings, of which two share a learning rate, in an experiment of their own."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.create_experiment("sweep")
+    for number, (lr, logic) in enumerate([("0.0004", "1.7"), ("0.1", "1.7"), ("0.1", "0")]):
+        for seed in (0, 1):
+            settings = {LR: lr, LOGIC: logic, "checkpoint.dirpath": f"runs/{number}-{seed}", "data.seed": seed}
+            add_run(client, experiment, strategy="GRPO", seed=seed, base=0.4, final=0.5 + number / 10, **settings)
+    return store
+
+
+def test_runs_of_other_settings_are_not_averaged(sweep):
+    """Six runs, three settings: by hand two runs each, named by the two keys that differ and by no other."""
+    record = json.loads(to_json(compare_runs(sweep, "sweep")))
+    assert [group["settings"] for group in record["groups"]] == [
+        {LOGIC: "1.7", LR: "0.0004"},
+        {LOGIC: "1.7", LR: "0.1"},
+        {LOGIC: "0", LR: "0.1"},
+    ]
+    assert [(group["seeds"], group["num_settings"]) for group in record["groups"]] == [([0, 1], 1)] * 3
+    assert_close([group["final"]["partial"]["mean"] for group in record["groups"]], [0.5, 0.6, 0.7])
+
+
+def test_settings_that_differ_are_columns_and_labels(sweep, tmp_path):
+    table = compare_runs(sweep, "sweep")
+    header = next(line for line in to_markdown(table).splitlines() if line.startswith("| group"))
+    assert "| logic_weight | lr |" in header
+    assert _group_label(table, table.groups[1]) == ["GRPO", "logic_weight 1.7", "lr 0.1", "40 steps, n=2"]
+    assert plot_comparison(table, tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_by_pools_over_everything_else(sweep, capsys):
+    """lr 0.1 has two settings of two runs: (0.6 + 0.6 + 0.7 + 0.7) / 4 = 0.65."""
+    main(
+        [
+            "compare",
+            "--experiment",
+            "sweep",
+            "--tracking_uri",
+            sweep,
+            "--by",
+            "lr",
+            "--format",
+            "json",
+            "--plot",
+            "null",
+        ]
+    )
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [(group["num_runs"], group["num_settings"], group["settings"][LR]) for group in groups] == [
+        (2, 1, "0.0004"),
+        (4, 2, "0.1"),
+    ]
+    assert_close(groups[1]["final"]["partial"]["mean"], 0.65)
+    by_seed = compare_runs(sweep, "sweep", ["seed"]).groups
+    assert [(group.settings, group.num_runs, group.num_settings) for group in by_seed] == [
+        ({"seed": "0"}, 3, 3),
+        ({"seed": "1"}, 3, 3),
+    ]
+    compare_command("sweep", sweep, plot=None, by=["lr"])
+    assert "3 settings pooled into 2 groups" in capsys.readouterr().out
+
+
+def test_by_names_the_nearest_key(sweep):
+    with pytest.raises(ConfigError, match=r"logic_weigth.*did you mean model\.grpo\.reward\.init_args\.logic_weight"):
+        compare_runs(sweep, "sweep", ["logic_weigth"])
+    with pytest.raises(ConfigError, match=r"--by init_args\.lr means a\.init_args\.lr, b\.init_args\.lr"):
+        full_key("init_args.lr", [configured_row("x", {"a.init_args.lr": "1", "b.init_args.lr": "2"})])
+
+
+def configured_row(run_id, settings):
+    settings = settings_that_matter(settings)
+    return RunRow(run_id, run_id, "FINISHED", "SFT", "m", 0, 2, 1.0, {}, {"partial": 0.5}, settings=settings)
+
+
+def test_a_run_without_configuration_is_a_group_of_its_own():
+    runs = [
+        configured_row("a", {}),
+        configured_row("b", {}),
+        configured_row("c", {LR: "1"}),
+        configured_row("d", {LR: "1"}),
+    ]
+    table = CompareTable("e", tuple(runs), group_runs(runs))
+    assert [group.num_runs for group in table.groups] == [1, 1, 2]
+    assert [shown_setting(group, "") for group in table.groups] == ["not stored", "not stored", "stored"]
+    assert [group["configured"] for group in json.loads(to_json(table))["groups"]] == [False, False, True]
+
+
+def test_only_seeds_and_folders_are_passed_over():
+    inert = {
+        "seed_everything": "1",
+        "model.seed": "1",
+        "trainer.logger.init_args.run_name": "a",
+        "checkpoint.dirpath": "b",
+    }
+    telling = {"data.held_out_seed": "1", "model.evaluation.seed": "0", "trainer.precision": "32", "checkpointing": "1"}
+    assert settings_that_matter({**inert, **telling}) == telling
+
+
+def test_short_names_by_hand():
+    keys = ["model.grpo.loss.init_args.beta", "model.sft.init_args.beta", "model.grpo.loss.class_path", LR]
+    assert list(short_names(keys).values()) == ["loss.beta", "sft.beta", "loss", "lr"]
 
 
 def test_json_is_all_there_is_on_stdout(store, tmp_path, capsys):
     compare_command(EXPERIMENT, store, format="json", plot=str(tmp_path / "new" / "compare.png"))
     out, err = capsys.readouterr()
     record = json.loads(out)
-    assert list(record) == ["experiment", "runs", "by_strategy"]
+    assert list(record) == ["experiment", "runs", "groups"]
     assert record["experiment"] == EXPERIMENT
     assert {"name", "strategy", "seed", "steps", "finished", "base", "final", "change", "minutes"} <= set(
         record["runs"][0]
     )
     assert record["runs"][3]["finished"] is False
-    assert record["by_strategy"][0]["num_runs"] == 2
-    assert_close(record["by_strategy"][0]["final"]["partial"]["mean"], 0.7)
+    assert [run["group"] for run in record["runs"]] == [1, 1, 2, None]
+    first = record["groups"][0]
+    assert (first["num_runs"], first["run_names"]) == (2, ["GRPO-0", "GRPO-1"])
+    assert first["run_ids"] == [run["run_id"] for run in record["runs"][:2]]
+    assert_close(record["groups"][0]["final"]["partial"]["mean"], 0.7)
     assert "compare.png" in err
 
 
@@ -162,9 +283,9 @@ def test_narrow_terminals_keep_every_digit(store, capsys, monkeypatch, width):
 
 def test_markdown_is_not_broken_by_names(store):
     lines = to_markdown(compare_runs(store, EXPERIMENT)).splitlines()
-    assert lines[0].startswith("| run | strategy | base model | seed | steps | partial | overall | change")
+    assert lines[0].startswith("| run | group | strategy | base model | seed | steps | partial | overall | change")
     widths = {line.replace("\\|", "").count("|") for line in lines[:6]}
-    assert widths == {11}
+    assert widths == {12}
 
 
 def test_plot_is_a_picture(store, tmp_path):
@@ -292,7 +413,7 @@ def test_config_is_saved_in_mlflow(logger, tmp_path):
     short_fit(save_config_callback("x" * 600), logger, tmp_path)
     assert yaml.safe_load(artifact(logger, "config.yaml")) == {"model": {"text": "x" * 600}, "seed_everything": 3}
     params = logger.experiment.get_run(logger.run_id).data.params
-    assert params["model.text"] == "x" * 500
+    assert (len(params["model.text"]), params["model.text"][:400]) == (500, "x" * 400)
     assert params["seed_everything"] == "3"
 
 
@@ -302,8 +423,24 @@ def test_continued_run_keeps_its_parameters(logger, tmp_path):
     short_fit(save_config_callback("first"), logger, tmp_path)
     again = MLFlowLogger(run_id=logger.run_id, tracking_uri=logger._tracking_uri)
     short_fit(save_config_callback("second"), again, tmp_path)
-    assert logger.experiment.get_run(logger.run_id).data.params["model.text"] == "first"
+    held = logger.experiment.get_run(logger.run_id).data
+    assert held.params["model.text"] == "first"
+    assert continued_with(held.tags) == {"model.text": ["second"]}
     assert "second" in artifact(logger, "config.yaml")
+
+
+def test_long_settings_that_differ_at_their_end_stay_apart():
+    assert _short("x" * 600 + "a") != _short("x" * 600 + "b")
+    assert len(_short("x" * 600)) == 500
+    assert _short("x" * 500) == "x" * 500
+
+
+def test_a_run_continued_with_other_settings_is_not_one_of_its_first():
+    params = {LR: "0.1", "trainer.max_steps": "4"}
+    tags = {CONTINUED_WITH: json.dumps({LR: ["0.2"], "trainer.max_steps": ["8"]})}
+    assert _settings(params, tags) == {LR: "0.1 → 0.2", "trainer.max_steps": "8"}
+    assert _settings(params, {}) == params
+    assert _changes({LR: "0.1"}, params, {LR: ["0.2"]}) == {LR: ["0.2", "0.1"], "trainer.max_steps": ["–"]}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -347,3 +484,103 @@ def test_a_signal_marks_the_run_as_killed(logger):
     with pytest.raises(StoppedBySignal):
         RemotCLI.fit(SimpleNamespace(trainer=Ended()), None)
     assert logger.experiment.get_run(logger.run_id).info.status == "KILLED"
+
+
+# -- what a run could not be logged to -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A fraction of a second is enough to see that there is no answer; the user has set nothing."""
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.3)
+
+
+@pytest.fixture
+def silent_server():
+    """Accepts connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_silent_server_is_named_within_seconds(silent_server):
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=rf"{silent_server} does not answer within 0\.3 s"):
+        require_writable(silent_server, "e")
+    assert time.monotonic() - started < 5
+    with pytest.raises(ConfigError, match=r"does not answer within 0\.3 s"):
+        compare_runs(silent_server, "e")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_closed_port_is_named_at_once(monkeypatch):
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 20.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = f"http://127.0.0.1:{server.getsockname()[1]}"
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=f"{closed}: .*Connection refused"):
+        require_writable(closed, "e")
+    assert time.monotonic() - started < 3
+
+
+def test_waiting_is_short_unless_the_user_set_it(monkeypatch):
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    quiet_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "15"
+    with client_module._one_attempt():
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_deleted_experiment_tells_how_to_restore_it(store, monkeypatch, is_remote):
+    """The same through MLflow's client as read from the file."""
+    from mlflow import MlflowClient
+
+    client, name = MlflowClient(store), f"deleted-{is_remote}"
+    client.delete_experiment(client.create_experiment(name))
+    monkeypatch.setattr(client_module, "is_remote", lambda _: is_remote)
+    with pytest.raises(ConfigError, match=rf"'{name}' .*was deleted.*mlflow experiments restore --experiment-id \d+"):
+        require_writable(store, name)
+    with pytest.raises(ConfigError, match=rf"'{name}' .*was deleted.*mlflow experiments restore"):
+        compare_runs(store, name)
+    require_writable(store, EXPERIMENT)
+    require_writable(store, "new")
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_run_that_cannot_go_on_is_named(store, monkeypatch, is_remote):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("runs") or client.get_experiment(client.create_experiment("runs"))
+    there, gone = (client.create_run(experiment.experiment_id).info.run_id for _ in range(2))
+    client.delete_run(gone)
+    monkeypatch.setattr(client_module, "is_remote", lambda _: is_remote)
+    require_writable(store, "runs", there)
+    with pytest.raises(ConfigError, match=f"{gone} that the checkpoint is from was deleted"):
+        require_writable(store, "runs", gone)
+    with pytest.raises(ConfigError, match="0123456789abcdef0123456789abcdef that the checkpoint is from is not there"):
+        require_writable(store, "runs", "0123456789abcdef" * 2)
+
+
+def test_a_store_is_not_made_by_looking(tmp_path):
+    require_writable(f"sqlite:///{tmp_path}/new.db", "e")
+    require_writable(str(tmp_path / "mlruns"), "e")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_servers_are_told_from_files():
+    remote = (
+        "http://h",
+        "https://h",
+        "databricks",
+        "databricks://p",
+        "postgresql://h/d",
+        "sqlite:///a.db",
+        "mlruns",
+        "file:///a",
+    )
+    assert [client_module.is_remote(uri) for uri in remote] == [True, True, False, True, True, False, False, False]

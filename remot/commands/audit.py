@@ -1,6 +1,5 @@
 """``remot data audit``."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from remot.commands.audit_table import ProgressBars, print_table
 from remot.commands.sources import data_from, data_section
 from remot.errors import ConfigError
+from remot.strict_json import json_text
 
 if TYPE_CHECKING:
     from remot.data.audit import Audit
@@ -55,7 +55,7 @@ def audit_command(
             else _audit_prompts(folder, section, root, num_triplets, bars)
         )
     if format == "json":
-        sys.stdout.write(json.dumps(audit.record(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(audit.record(), indent=2) + "\n")
     else:
         print_table(audit)
     if audit.faults:

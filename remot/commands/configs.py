@@ -10,8 +10,6 @@ from remot.commands.yaml_file import read_config_file
 #: One file, several of which the later ones count, or none for the defaults.
 Configs = Path | Sequence[Path] | None
 
-_OPTION = "--config"
-
 
 def read_configs(configs: Configs) -> dict[str, Any]:
     """The content of configuration files, later ones on top of earlier ones.
@@ -46,14 +44,25 @@ def merged(below: Any, above: Any) -> Any:  # noqa: ANN401 (YAML)
     return below | {key: merged(below.get(key), value) for key, value in above.items()}
 
 
-def as_one_option(args: Sequence[str]) -> list[str]:
-    """Command-line words with all ``--config FILE`` as one list of files, which is what parsers take."""
-    files, rest, words = [], [], iter(args)
-    for word in words:
-        if word.startswith(f"{_OPTION}="):
-            files.append(word.partition("=")[2])
-        elif word == _OPTION and (file := next(words, None)) is not None:
-            files.append(file)
+def as_one_option(args: Sequence[str], option: str = "--config", *, takes_all: bool = False) -> list[str]:
+    """Command-line words with every ``OPTION VALUE`` as one list of values, which is what parsers take.
+
+    Args:
+        args: The words.
+        option: The option that may be given more than once.
+        takes_all: All words up to the next option are values of it, not just one.
+    """
+    values: list[str] = []
+    rest: list[str] = []
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        if word.startswith(f"{option}="):
+            values.append(word.partition("=")[2])
+        elif word == option and words:
+            values.append(words.pop(0))
+            while takes_all and words and not words[0].startswith("-"):
+                values.append(words.pop(0))
         else:
             rest.append(word)
-    return [*rest, f"{_OPTION}={json.dumps(files)}"] if files else rest
+    return [*rest, f"{option}={json.dumps(values, allow_nan=False)}"] if values else rest

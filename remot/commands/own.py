@@ -36,18 +36,21 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
     """
     if positional and args and not args[0].startswith("-"):
         args = [f"--{positional}", *args]
-    if _takes_several(function):
-        args = as_one_option(args)
+    for option, takes_all in _list_options(function).items():
+        args = as_one_option(args, option, takes_all=takes_all)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))))
 
 
-def _takes_several(function: Callable[..., None]) -> bool:
-    """Whether ``--config`` may be given more than once."""
-    parameter = inspect.signature(function).parameters.get("config")
-    kinds = () if parameter is None else (parameter.annotation, *get_args(parameter.annotation))
-    return any(get_origin(kind) is list for kind in kinds)
+def _list_options(function: Callable[..., None]) -> dict[str, bool]:
+    """Options that may be given more than once, and whether each takes several words: files come one at a time."""
+    options = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kinds = [kind for kind in (parameter.annotation, *get_args(parameter.annotation)) if get_origin(kind) is list]
+        if kinds:
+            options[f"--{name}"] = get_args(kinds[0]) == (str,)
+    return options
 
 
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)

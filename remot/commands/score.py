@@ -1,6 +1,5 @@
 """``remot score``."""
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from remot.commands.configs import Configs, named, read_configs
 from remot.errors import AnnotationError, ConfigError
+from remot.strict_json import json_text
 
 if TYPE_CHECKING:
     from remot.rewards import Reward
@@ -41,7 +41,7 @@ def score_command(
     with _Progress(input) as show:
         for rows in _chunks(tally.good(input)):
             for row, record in tally.scored(reward, rows):
-                sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
+                sys.stdout.write(json_text(record, ensure_ascii=True) + "\n")
                 show(row.line)
     sys.stderr.write(f"{tally}\n")
     if not tally.num_scored:

@@ -1,8 +1,10 @@
 """``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
 
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +39,7 @@ from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
-from remot.tracking import MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow
+from remot.tracking import COMMAND_TAG, MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow, require_writable
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -94,6 +96,20 @@ class RemotCLI(LightningCLI):
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
             read_checkpoint(Path(config.ckpt_path))
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, without the switch of its table of results: the callbacks print this library's own."""
+        commands = LightningCLI.subcommands()
+        return commands | {name: commands[name] | {"verbose"} for name in ("validate", "test")}
+
+    def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Validate without Lightning's table."""
+        self.trainer.validate(verbose=False, **settings)
+
+    def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Test without Lightning's table."""
+        self.trainer.test(verbose=False, **settings)
+
     def instantiate_classes(self) -> None:
         """Make the objects."""
         with constructing():
@@ -145,7 +161,11 @@ class RemotCLI(LightningCLI):
         else:  # the checkpoint callback of the first process tells the others its folder
             folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
-        _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        if self.subcommand == "fit":
+            _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        else:
+            source = name if checkpoint is None else f"{self.subcommand}-{folder.name}"
+            _set_logger(config, run_name=source, tags=_evaluation_tags(self.subcommand, checkpoint))
         if checkpoint is not None:
             self._continue(checkpoint)
         if is_first:
@@ -192,7 +212,17 @@ def _run_name(config: Namespace) -> str:
     return f"{name}-seed{_plain_seed(config.seed_everything)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) -> None:
+def _set_logger(
+    config: Namespace, *, run_name: str, checkpoint: Path | None = None, tags: Mapping[str, str] | None = None
+) -> None:
+    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to.
+
+    Args:
+        config: Of the subcommand.
+        run_name: Name of a new run.
+        checkpoint: A training to go on with.
+        tags: Of a new run.
+    """
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return
@@ -201,6 +231,20 @@ def _set_logger(config: Namespace, *, run_name: str, checkpoint: Path | None) ->
         init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
+    if tags:
+        init.tags = {**(init.get("tags") or {}), **tags}
+    tracking_uri = init.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    require_writable(tracking_uri, init.get("experiment_name") or "", init.run_id)
+
+
+def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
+    """What tells the run of an evaluation from a training, and where its weights are from."""
+    tags = {COMMAND_TAG: command}
+    if checkpoint is not None:
+        tags["remot.checkpoint"] = str(checkpoint.resolve())
+        source_run = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
+    return tags
 
 
 def _prepare_store(config: Namespace) -> None:

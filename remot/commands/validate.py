@@ -1,6 +1,5 @@
 """``remot data validate``."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ from remot.commands.sources import data_from, data_section
 from remot.data.annotations.base import AnnotationReader
 from remot.errors import ConfigError
 from remot.files import count_clutter
+from remot.strict_json import json_text
 
 
 def validate_command(
@@ -33,7 +33,7 @@ def validate_command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from remot.data.validation import as_text, check_clips, summary
+    from remot.data.validation import Validation, check_clips, scenes_by_split
 
     if root is None and config is None:
         msg = "nothing to validate: give a folder of annotated clips"
@@ -46,9 +46,13 @@ def validate_command(
         for one in check_clips(reader, data.root, data.tasks, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
-    num_prompts, skipped = data.num_train_prompts_per_epoch, count_clutter(data.root)
-    written = json.dumps(summary(checked, num_prompts, skipped), indent=2) + "\n"
-    sys.stdout.write(written if format == "json" else as_text(checked, num_prompts, skipped))
+    record = Validation(
+        checked,
+        num_prompts=data.num_train_prompts_per_epoch,
+        num_skipped_files=count_clutter(data.root),
+        scenes=scenes_by_split(checked, data.val_fraction, data.test_fraction, data.options.held_out_seed),
+    )
+    sys.stdout.write(json_text(record.summary(), indent=2) + "\n" if format == "json" else record.as_text())
     if any(one.fault for one in checked):
         sys.exit(1)
 

@@ -3,7 +3,6 @@
 The prompts are those of the data module, address by address: what is built is what training on the fly would see.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from remot.data.datasets.mixed import MixedDataset
 from remot.data.manifest import Counts, json_ready, manifest_of
 from remot.data.records import BuiltPrompt, built_frames, to_line
 from remot.errors import ConfigError
+from remot.strict_json import json_text
 
 #: Prompts that are planned before their images are decoded, clip by clip.
 AT_ONCE = 4096
@@ -74,7 +74,7 @@ def _write(
                 done += len(addresses)
     partial.rename(out / RECORDS)
     manifest = manifest_of(data, counts.record(images.num_images), out, settings)
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    (out / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
     return manifest
 
 

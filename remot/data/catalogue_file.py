@@ -108,7 +108,9 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+        partial.write_text(
+            json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
         partial.replace(file)
     except OSError:
         with suppress(OSError):

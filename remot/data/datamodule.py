@@ -33,7 +33,7 @@ from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError
 from remot.files import expanded
-from remot.structures import CloserLook, PromptBatch
+from remot.structures import CloserLook, PromptBatch, interval_note
 
 #: Attempts of one step that :meth:`MotionDataModule.redraw` tells apart.
 MAX_REDRAWS = 100
@@ -124,6 +124,7 @@ class MotionDataModule(LightningDataModule):
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, PromptDataset] = {}
         self.catalogue = Catalogue(())
+        self.num_scenes: dict[str, int] = {}  # of each split
         self._restored_batch = 0
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
@@ -141,12 +142,14 @@ class MotionDataModule(LightningDataModule):
         if self.records is not None:
             images_root = self.options.images_root and expanded(self.options.images_root)
             self.recorded = dict(datasets_of_records(self.records, images_root, settings))
+            self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
         self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
+        self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
 
     def _split_settings(self) -> SplitSettings:
         sizes = {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts}
@@ -161,10 +164,12 @@ class MotionDataModule(LightningDataModule):
         return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """Lines for the start of a run: prompts of each task, tasks left out, and how many prompts are distinct."""
+        """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
         left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
         distinct = [line for one in self.prompts.values() for line in count_first(one)]
-        return [*describe_tasks(self.mixed), *left_out, *distinct]
+        note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
+        few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
+        return [*describe_tasks(self.mixed), *left_out, *distinct, *few]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

@@ -1,7 +1,7 @@
-"""``remot data validate``: every clip of a folder checked to its last picture, every fault named."""
+"""``remot data validate``: every clip of a folder checked to its last image, every fault named."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from remot.data.distinct import MAX_PROMPTS_PER_DISTINCT
 from remot.data.experts.seen import effector_visible
 from remot.data.loading import read_each
 from remot.data.media_notes import notes_on_media
+from remot.data.splits import split_by_scene
 from remot.data.tasks.base import Task
-from remot.structures import Clip
+from remot.structures import Clip, interval_note
 
 #: Frame triples after which no more are counted.
 ENOUGH_TRIPLES = 100_000
@@ -28,8 +29,10 @@ class CheckedClip:
         file: The file, relative to the folder that is checked.
         fault: What is wrong, "" if nothing is.
         num_frames: Annotated frames, 0 for a bad clip.
-        attributes: What triplets of the clip can ask about, and the tasks that can; empty for a bad clip, or if nothing
-            can be asked.
+        attributes: What can be asked about the clip: attributes of triplets, and other tasks; empty for a bad clip, or
+            if nothing can be asked.
+        scene_id: Scene of the clip, "" for a bad clip.
+        domain: Its domain.
         frame_triples: Distinct sets of three frames that triplets can show; None if they were not counted, because
             enough were found before.
         notes: What is not wrong but may surprise, a sentence each, see
@@ -41,6 +44,8 @@ class CheckedClip:
     fault: str
     num_frames: int = 0
     attributes: tuple[str, ...] = ()
+    scene_id: str = ""
+    domain: str = ""
     frame_triples: int | None = 0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -59,19 +64,28 @@ def check_clips(
         reader: Knows the annotation format.
         root: Folder of the annotation files.
         tasks: What the run asks.
-        decode: Decode every annotated picture; False only compares times.
+        decode: Decode every annotated image; False only compares times.
     """
     num_triples = 0
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
-        if isinstance(result, Clip):
-            triples = _frame_triples(tasks, result) if num_triples < ENOUGH_TRIPLES else None
-            num_triples += triples or 0
-            notes = notes_on_media(result) if decode else ()
-            topics, warnings = _topics(tasks, result), open_questions(result)
-            yield CheckedClip(name, "", result.num_frames, topics, triples, notes, warnings)
-        else:
+        if not isinstance(result, Clip):
             yield CheckedClip(name, str(result))
+            continue
+        enough = num_triples >= ENOUGH_TRIPLES
+        triples = None if enough else sum(task.num_frame_sets(result) for task in tasks)
+        num_triples += triples or 0
+        yield CheckedClip(
+            file=name,
+            fault="",
+            num_frames=result.num_frames,
+            attributes=_topics(tasks, result),
+            scene_id=result.scene_id,
+            domain=result.domain,
+            frame_triples=triples,
+            notes=notes_on_media(result) if decode else (),
+            warnings=open_questions(result),
+        )
 
 
 def open_questions(clip: Clip) -> tuple[str, ...]:
@@ -103,76 +117,115 @@ def _topics(tasks: Sequence[Task], clip: Clip) -> tuple[str, ...]:
     return tuple(sorted({topic for task, survey in found if survey is not None for topic in task.topics(survey)}))
 
 
-def _frame_triples(tasks: Sequence[Task], clip: Clip) -> int:
-    return sum(task.num_frame_sets(clip) for task in tasks)
+def scenes_by_split(
+    checked: Sequence[CheckedClip], val_fraction: float, test_fraction: float, seed: int = 0
+) -> dict[str, int]:
+    """Scenes that each split of a run would have, of the good clips that something can be asked about."""
+    asked = [one for one in checked if one.attributes]
+    splits = split_by_scene(
+        asked, val_fraction, test_fraction, seed, lambda one: (one.domain, *one.attributes), required=False
+    )
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return {name: len({one.scene_id for one in part}) for name, part in parts.items()}
 
 
-def frame_triples(checked: Sequence[CheckedClip]) -> tuple[int, bool]:
-    """Distinct sets of three frames that triplets can show, and whether all have been counted."""
-    counts = [one.frame_triples for one in checked]
-    return sum(count or 0 for count in counts), None not in counts
-
-
-def summary(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files: int = 0) -> dict[str, object]:
-    """Counts and faults, JSON-ready.
+@dataclass(frozen=True)
+class Validation:
+    """What was found in a folder.
 
     Args:
         checked: All clips.
-        num_prompts: Training prompts in an epoch.
+        num_prompts: Training prompts in an epoch of the run.
         num_skipped_files: Bookkeeping files of macOS and Windows that were passed over.
+        scenes: Scenes of each split of the run.
     """
-    good = [one for one in checked if not one.fault]
-    return {
-        "good_clips": len(good),
-        "bad_clips": len(checked) - len(good),
-        "frames": sum(one.num_frames for one in good),
-        "clips_by_attribute": clips_by_attribute(checked),
-        "frame_triples": frame_triples(checked)[0],
-        "all_frame_triples_counted": frame_triples(checked)[1],
-        "few_frame_triples": _are_few(checked, num_prompts),
-        "clips_without_a_question": [one.file for one in good if not one.attributes],
-        "faults": {one.file: one.fault for one in checked if one.fault},
-        "skipped_files": num_skipped_files,
-        "notes": {one.file: list(one.notes) for one in checked if one.notes},
-        "warnings": _by_warning(good),
-    }
 
+    checked: Sequence[CheckedClip]
+    num_prompts: int
+    num_skipped_files: int
+    scenes: Mapping[str, int]
 
-def _by_warning(checked: Sequence[CheckedClip]) -> dict[str, list[str]]:
-    """The clips that each warning is about."""
-    found: dict[str, list[str]] = {}
-    for one in checked:
-        for warning in one.warnings:
-            found.setdefault(warning, []).append(one.file)
-    return found
+    @property
+    def good(self) -> list[CheckedClip]:
+        """Clips without a fault."""
+        return [one for one in self.checked if not one.fault]
 
+    @property
+    def num_frame_triples(self) -> int:
+        """Distinct sets of three frames that triplets can show, as far as they were counted."""
+        return sum(one.frame_triples or 0 for one in self.checked)
 
-def _are_few(checked: Sequence[CheckedClip], num_prompts: int) -> bool:
-    """Whether the prompts of an epoch would repeat frame triples; clips without any are reported elsewhere."""
-    count, is_all = frame_triples(checked)
-    return is_all and count > 0 and num_prompts >= MAX_PROMPTS_PER_DISTINCT * count
+    @property
+    def all_triples_counted(self) -> bool:
+        """Whether counting went on to the last clip."""
+        return all(one.frame_triples is not None for one in self.checked)
 
+    @property
+    def has_few_triples(self) -> bool:
+        """Whether the prompts of an epoch would repeat frame triples; clips without any are reported elsewhere."""
+        count = self.num_frame_triples
+        return self.all_triples_counted and count > 0 and self.num_prompts >= MAX_PROMPTS_PER_DISTINCT * count
 
-def as_text(checked: Sequence[CheckedClip], num_prompts: int, num_skipped_files: int = 0) -> str:
-    """The same for people: faults first, one a line."""
-    good = [one for one in checked if not one.fault]
-    lines = [f"bad   {one.fault}" for one in checked if one.fault]
-    lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
-    lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
-    if num_skipped_files:
-        lines.append(f"note  {num_skipped_files} files of macOS or Windows (._*, .DS_Store, __MACOSX) are skipped")
-    lines += [f"warn  {warning} ({len(files)} clips: {listed(files)})" for warning, files in _by_warning(good).items()]
-    num_frames = sum(one.num_frames for one in good)
-    lines.append(f"{len(good)} good clips ({num_frames} frames), {len(checked) - len(good)} bad")
-    asked = ", ".join(f"{name} {count}" for name, count in clips_by_attribute(checked).items()) or "none"
-    lines.append(f"clips by what can be asked: {asked}")
-    count, is_all = frame_triples(checked)
-    lines.append(f"distinct frame triples that can be asked about: {'' if is_all else 'at least '}{count}")
-    if _are_few(checked, num_prompts):
-        lines.append(f"warning: an epoch of {num_prompts} prompts repeats them; add clips, or loosen what is asked")
-    return "\n".join(lines) + "\n"
+    @property
+    def clips_by_attribute(self) -> dict[str, int]:
+        """How many clips can be asked about each attribute, by name."""
+        return dict(sorted(Counter(name for one in self.checked for name in one.attributes).items()))
 
+    @property
+    def split_notes(self) -> list[str]:
+        """What is wrong with so few scenes to test on."""
+        note = interval_note(self.scenes["test"])
+        return [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
 
-def clips_by_attribute(checked: Sequence[CheckedClip]) -> dict[str, int]:
-    """How many clips can be asked about each attribute, by name."""
-    return dict(sorted(Counter(name for one in checked for name in one.attributes).items()))
+    def _by_warning(self) -> dict[str, list[str]]:
+        """The clips that each warning is about."""
+        found: dict[str, list[str]] = {}
+        for one in self.good:
+            for warning in one.warnings:
+                found.setdefault(warning, []).append(one.file)
+        return found
+
+    def summary(self) -> dict[str, object]:
+        """Counts and faults, JSON-ready."""
+        return {
+            "good_clips": len(self.good),
+            "bad_clips": len(self.checked) - len(self.good),
+            "frames": sum(one.num_frames for one in self.good),
+            "clips_by_attribute": self.clips_by_attribute,
+            "frame_triples": self.num_frame_triples,
+            "all_frame_triples_counted": self.all_triples_counted,
+            "few_frame_triples": self.has_few_triples,
+            "scenes_by_split": dict(self.scenes),
+            "split_notes": self.split_notes,
+            "clips_without_a_question": [one.file for one in self.good if not one.attributes],
+            "faults": {one.file: one.fault for one in self.checked if one.fault},
+            "skipped_files": self.num_skipped_files,
+            "notes": {one.file: list(one.notes) for one in self.checked if one.notes},
+            "warnings": self._by_warning(),
+        }
+
+    def as_text(self) -> str:
+        """The same for people: faults first, one a line."""
+        good = self.good
+        lines = [f"bad   {one.fault}" for one in self.checked if one.fault]
+        lines += [f"mute  {one.file}: nothing clearly moves, so nothing is asked" for one in good if not one.attributes]
+        lines += [f"note  {one.file}: {note}" for one in good for note in one.notes]
+        if self.num_skipped_files:
+            skipped = f"{self.num_skipped_files} files of macOS or Windows (._*, .DS_Store, __MACOSX)"
+            lines.append(f"note  {skipped} are skipped")
+        for warning, files in self._by_warning().items():
+            lines.append(f"warn  {warning} ({len(files)} clips: {listed(files)})")
+        num_frames = sum(one.num_frames for one in good)
+        lines.append(f"{len(good)} good clips ({num_frames} frames), {len(self.checked) - len(good)} bad")
+        asked = ", ".join(f"{name} {count}" for name, count in self.clips_by_attribute.items()) or "none"
+        at_least = "" if self.all_triples_counted else "at least "
+        lines += [
+            f"clips by what can be asked: {asked}",
+            f"distinct frame triples that can be asked about: {at_least}{self.num_frame_triples}",
+        ]
+        if self.has_few_triples:
+            lines.append(
+                f"warning: an epoch of {self.num_prompts} prompts repeats them; add clips, or loosen what is asked"
+            )
+        counts = ", ".join(f"{name} {count}" for name, count in self.scenes.items())
+        return "\n".join([*lines, f"scenes by split: {counts}", *self.split_notes]) + "\n"

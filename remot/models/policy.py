@@ -8,7 +8,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +113,12 @@ class VLMPolicy(nn.Module):
             if held is not None and now is not None and now.dtype != held.dtype:
                 module._buffers[name] = held.to(now.device)
         return self
+
+    @property
+    def generation_settings(self) -> dict[str, Any]:
+        """The model's own ``generation_config.json`` by transformers' names; empty if it has none."""
+        held = getattr(self.model, "generation_config", None)
+        return {} if held is None else dict(held.to_dict())
 
     @property
     def device(self) -> torch.device:

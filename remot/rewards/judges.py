@@ -118,7 +118,7 @@ class EndpointJudge(Judge):
         headers = {"Content-Type": "application/json"}
         if self.api_key_variable:
             headers["Authorization"] = f"Bearer {os.environ[self.api_key_variable]}"
-        request = Request(self.url, json.dumps(body).encode(), headers)  # noqa: S310 (http, see above)
+        request = Request(self.url, json.dumps(body, allow_nan=False).encode(), headers)  # noqa: S310 (http, see above)
         error: Exception | None = None
         for _ in range(self.num_attempts):
             try:

@@ -57,7 +57,7 @@ class JSONClient:
         Raises:
             EngineError: If there is none.
         """
-        data = json.dumps(body).encode() if body is not None else b""
+        data = json.dumps(body, allow_nan=False).encode() if body is not None else b""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         return self._ask(Request(self.url + path, data=data, headers=headers, method="POST"))  # noqa: S310
 

@@ -183,7 +183,9 @@ class TransformersServe(Dialect):
         if is_writer:
             path = folder / "tokenizer_config.json"
             settings = json.loads(path.read_text(encoding="utf-8"))
-            path.write_text(json.dumps(settings | {"response_template": WHOLE_ANSWER}), encoding="utf-8")
+            path.write_text(
+                json.dumps(settings | {"response_template": WHOLE_ANSWER}, allow_nan=False), encoding="utf-8"
+            )
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """The folder."""
@@ -210,5 +212,5 @@ class TransformersServe(Dialect):
             "max_tokens": asked.max_new_tokens,
             "seed": asked.seed,
             "stream": False,
-            "generation_config": json.dumps(generation),
+            "generation_config": json.dumps(generation, allow_nan=False),
         }

@@ -7,11 +7,12 @@ from typing import Any
 
 import lightning
 
-from remot.evaluation.benchmark import EvaluationSettings, answer_batch, judged_by_all
+from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
 from remot.evaluation.report import as_metrics
-from remot.evaluation.scores import JudgedCompletion, score_table
+from remot.evaluation.scores import JudgedCompletion
 from remot.models.policy import VLMPolicy
 from remot.rollout.engine import RolloutEngine
+from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.structures import PromptBatch
 
 
@@ -29,6 +30,9 @@ class AnsweringModule(lightning.LightningModule):
         self.rollout_engine = rollout_engine
         self._evaluating = contextlib.ExitStack()
         self._judged: list[list[JudgedCompletion]] = []  # by batch
+        self._judged_greedy: list[list[JudgedCompletion]] = []  # likewise
+        #: What came of the last evaluation over a whole split.
+        self.last_scores: BenchmarkScores | None = None
 
     @property
     @abstractmethod
@@ -46,22 +50,22 @@ class AnsweringModule(lightning.LightningModule):
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
 
-    def _evaluation_step(self, batch: PromptBatch) -> list[JudgedCompletion]:
-        settings = self.evaluation
+    def _evaluation_step(self, batch: PromptBatch, sampling: SamplingSettings) -> list[JudgedCompletion]:
         again = getattr(getattr(self.trainer, "datamodule", None), "resampler", None)
-        return answer_batch(self.loaded_policy, batch, settings, settings.sampling, self.rollout_engine, again).judged
+        return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, self.rollout_engine, again).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Answer a batch of held-out prompts."""
-        self._judged.append(self._evaluation_step(batch))
+        """Answer a batch of held-out prompts by sampling."""
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Answer a batch of held-out prompts."""
-        self._judged.append(self._evaluation_step(batch))
+        """Answer a batch of held-out prompts by sampling and greedily, as the evaluation of a fit does."""
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
+        self._judged_greedy.append(self._evaluation_step(batch, GREEDY))
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Answers with their scores, as dicts: Lightning does not collect frozen records."""
-        return [asdict(judged) for judged in self._evaluation_step(batch)]
+        return [asdict(judged) for judged in self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy))]
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""
@@ -72,5 +76,9 @@ class AnsweringModule(lightning.LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, prefix: str) -> None:
-        judged, self._judged = judged_by_all(self._judged), []
-        self.log_dict(as_metrics(score_table(judged), prefix), batch_size=len(judged), sync_dist=True)
+        scores = BenchmarkScores(judged_by_all(self._judged), judged_by_all(self._judged_greedy))
+        self._judged, self._judged_greedy, self.last_scores = [], [], scores
+        metrics = as_metrics(scores.sampled, prefix)
+        if scores.judged_greedy:
+            metrics |= as_metrics(scores.greedy, prefix, suffix="_greedy")
+        self.log_dict(metrics, batch_size=len(scores.judged), sync_dist=True)

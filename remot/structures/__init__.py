@@ -12,6 +12,7 @@ from remot.structures.clip import (
     ObjectTrack,
     PictureStore,
 )
+from remot.structures.held_out import MIN_SCENES_FOR_95, interval_note
 from remot.structures.prompt import (
     MaskOf,
     MotionLabel,
@@ -38,6 +39,7 @@ from remot.structures.training import LossOutput, RewardOutput, Rollout
 from remot.structures.video import Video
 
 __all__ = [
+    "MIN_SCENES_FOR_95",
     "AgentTrack",
     "Box",
     "BoxTrack",
@@ -67,6 +69,7 @@ __all__ = [
     "Triplet",
     "Video",
     "Warp",
+    "interval_note",
     "reference_of",
     "task_of",
     "with_counterparts",

@@ -7,9 +7,10 @@ lightning until one of the names of :data:`_WRITING` is asked for, which ``remot
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from remot.tracking.client import quiet_mlflow
+from remot.tracking.client import quiet_mlflow, require_writable
 from remot.tracking.command import compare_command
-from remot.tracking.compare import CompareTable, RunRow, Spread, StrategyRow, compare_runs
+from remot.tracking.compare import COMMAND_TAG, CompareTable, compare_runs
+from remot.tracking.groups import GroupRow, RunRow, Spread
 from remot.tracking.plot import plot_comparison
 from remot.tracking.store import prepare_store
 
@@ -31,12 +32,13 @@ _WRITING = {
 }
 
 __all__ = [
+    "COMMAND_TAG",
     "CONFIG_KEY",
     "CompareTable",
+    "GroupRow",
     "MLflowSaveConfig",
     "RunRow",
     "Spread",
-    "StrategyRow",
     "compare_command",
     "compare_runs",
     "flatten",
@@ -49,6 +51,7 @@ __all__ = [
     "plot_comparison",
     "prepare_store",
     "quiet_mlflow",
+    "require_writable",
 ]
 
 

@@ -1,6 +1,5 @@
 """What a run leaves in MLflow besides its metrics: facts, the final table, sample pages."""
 
-import json
 import os
 import platform
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
+from remot.strict_json import json_text
 
 CONFIG_FILE = "config.yaml"
 _PACKAGES = ("torch", "transformers", "lightning")
@@ -43,10 +43,10 @@ def mark_killed(loggers: Sequence[Logger]) -> None:
         logger.finalize("KILLED")
 
 
-def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object]) -> None:
-    """Store the final table for people (``final_table.txt``) and for programs (``final_table.json``)."""
-    _log_text(loggers, text, "final_table.txt")
-    _log_text(loggers, json.dumps(record, indent=2, allow_nan=False) + "\n", "final_table.json")
+def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object], name: str = "final_table") -> None:
+    """Store a table for people (``NAME.txt``) and for programs (``NAME.json``)."""
+    _log_text(loggers, text, f"{name}.txt")
+    _log_text(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
 
 
 def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:

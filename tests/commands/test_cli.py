@@ -47,12 +47,16 @@ def remot(command, **settings):
 
 
 def stored_run():
-    """The only run of the store, as MLflow gives it."""
+    """The only training of the store, as MLflow gives it."""
     from mlflow import MlflowClient
 
     client = MlflowClient(STORE)
-    (run,) = client.search_runs([client.get_experiment_by_name("quickstart").experiment_id])
+    (run,) = (run for run in all_runs(client) if "remot.evaluation" not in run.data.tags)
     return client, run
+
+
+def all_runs(client):
+    return client.search_runs([client.get_experiment_by_name("quickstart").experiment_id])
 
 
 def artifacts(client, run_id, folder=None):
@@ -238,19 +242,49 @@ def test_continued_run_takes_only_the_missing_steps():
 
 @pytest.mark.usefixtures("continued")
 @pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), ("predict", None)])
-def test_other_subcommands(command, prefix):
-    """Each goes on in the run of the training and leaves its configuration alone."""
-    from mlflow.artifacts import load_text
+def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace):
+    """Each logs into a run of its own, also from another folder, where nothing knows the run of the training."""
+    from mlflow import MlflowClient
 
+    _, before = stored_run()
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    store = f"sqlite:///{tmp_path}/other.db"  # MLflow keeps what is open by its address, which would be the same
+    remot(command, ckpt_path=checkpoint, root=workplace / "clips", **{"trainer.logger.init_args.tracking_uri": store})
+    client = MlflowClient(store)
+    (run,) = all_runs(client)
+    assert run.info.run_id != before.info.run_id
+    assert {key: run.data.tags[f"remot.{key}"] for key in ("evaluation", "checkpoint", "source_run")} == {
+        "evaluation": command,
+        "checkpoint": str(checkpoint),
+        "source_run": before.info.run_id,
+    }
+    if prefix == "test":  # the same prompts and noise as the evaluation at the end of the training
+        assert run.data.metrics["test/partial"] == pytest.approx(before.data.metrics["eval/final/partial"])
+    elif prefix == "val":
+        assert 0 <= run.data.metrics["val/partial"] <= 1
+    assert f"config_{command}.yaml" in artifacts(client, run.info.run_id)
+
+
+@pytest.mark.usefixtures("continued")
+def test_an_evaluation_is_no_row_of_a_comparison(capsys):
+    remot("test", ckpt_path="last")
     client, before = stored_run()
-    trained_with = load_text(f"{before.info.artifact_uri}/config.yaml")
-    remot(command, ckpt_path="last")
-    _, after = stored_run()
-    if prefix is not None:
-        assert 0 <= after.data.metrics[f"{prefix}/partial"] <= 1
-    assert load_text(f"{after.info.artifact_uri}/config.yaml") == trained_with
-    assert f"config_{command}.yaml" in artifacts(client, after.info.run_id)
-    assert after.data.tags["remot.strategy"] == "GRPO"
+    assert len(all_runs(client)) > 1
+    capsys.readouterr()
+    main(["compare", "--experiment", "quickstart", "--format", "json", "--plot", "null"])
+    assert [run["run_id"] for run in json.loads(capsys.readouterr().out)["runs"]] == [before.info.run_id]
+
+
+@pytest.mark.usefixtures("continued")
+def test_a_training_whose_run_is_not_in_the_store_is_not_continued(workplace, tmp_path, monkeypatch, capsys):
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    _, before = stored_run()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        remot("fit", ckpt_path=checkpoint, root=workplace / "clips")
+    assert f"the run {before.info.run_id} that the checkpoint is from is not there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("continued")

@@ -43,6 +43,8 @@ def test_options_become_one():
     assert as_one_option(words) == ["DIR", "--seed", "3", '--config=["a b.yaml", "c\\".yaml"]']
     assert as_one_option(["--seed", "3"]) == ["--seed", "3"]
     assert as_one_option(["--config"]) == ["--config"]
+    words = ["--by", "lr", "seed", "--plot", "a.png", "--by=rank"]
+    assert as_one_option(words, "--by", takes_all=True) == ["--plot", "a.png", '--by=["lr", "seed", "rank"]']
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):

@@ -14,6 +14,7 @@ from remot.data.validation import check_clips, open_questions
 from remot.errors import DecodeError
 from remot.structures import ObjectTrack
 from tests.data.handmade import arm_clip, boxes, camera_clip, clip_of, mixed_clips, write_folder
+from tests.data.made import data_module
 
 
 @pytest.fixture
@@ -67,6 +68,22 @@ def test_warnings_count_their_clips(root, capsys):
     assert "(4 clips: arm-0.json, arm-1.json" in told.out
     ball = clip_of(2, objects={"ball": ObjectTrack(boxes([(9, 9), (9, 9)]))}, camera_moves=None)
     assert ["as if the camera were fixed" in one for one in open_questions(ball)] == [True]
+
+
+@pytest.mark.parametrize(("count", "scenes", "told"), [(4, 2, "2 scenes hold less than 95 %"), (16, 6, None)])
+def test_too_few_test_scenes_are_told_before_a_run(tmp_path, capsys, count, scenes, told):
+    """``count`` scenes in each of two domains, of each of which a share of 0.2 is tested on: 2 x 1, 2 x 3 (3.2)."""
+    root = write_folder(tmp_path / "clips", mixed_clips(count))
+    _, said = validate(capsys, root, "--format", "json")
+    record = json.loads(said.out)
+    assert record["scenes_by_split"]["test"] == scenes
+    assert sum(record["scenes_by_split"].values()) == 2 * count
+    assert [told in note for note in record["split_notes"]] == ([True] if told else [])
+    data = data_module(str(root))
+    data.setup()
+    assert data.num_scenes == record["scenes_by_split"]
+    assert [told in line for line in data.describe()] == ([True] if told else [])
+    assert f"test {scenes}" in validate(capsys, root)[1].out
 
 
 def test_tasks_of_the_configuration_are_counted(root, tmp_path, capsys):

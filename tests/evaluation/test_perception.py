@@ -229,7 +229,7 @@ def test_without_perception_nothing_is_told_of_looks(monkeypatch, data, batch):
     )
     assert all(math.isnan(one.first_total) and one.first_completion == "" for one in plain.judged)
     assert set(as_metrics(score_table(plain.judged), "val")) == {
-        *("val/task/grounded_qa/total", "val/task/grounded_qa/success", "val/task/success")
+        *("val/cut_off", "val/task/grounded_qa/total", "val/task/grounded_qa/success", "val/task/success")
     }
 
 

@@ -38,6 +38,10 @@ class MixedDataset(PromptDataset):
         renamed.parts = tuple(part.with_split(split) for part in self.parts)
         return renamed
 
+    def scenes(self) -> set[str]:
+        """Scenes of the clips."""
+        return self.parts[0].scenes()
+
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""
         part, within = self.part(address)

@@ -80,6 +80,10 @@ class PromptDataset(Dataset[Sample], ABC):
             DecodeError: If an image cannot be decoded.
         """
 
+    @abstractmethod
+    def scenes(self) -> set[str]:
+        """Scenes of what the prompts are about."""
+
     def prompt_id(self, address: int) -> str:
         """Name of the prompt at an address."""
         epoch, number = divmod(address, self.num_prompts)
@@ -130,6 +134,10 @@ class TaskDataset(PromptDataset):
     def serving(self) -> list[int]:
         """Numbers of the clips that the task can ask about."""
         return [number for number, survey in enumerate(self.surveys) if survey is not None]
+
+    def scenes(self) -> set[str]:
+        """Scenes of the clips."""
+        return {clip.scene_id for clip in getattr(self.clips, "entries", self.clips)}
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

@@ -76,6 +76,10 @@ class RecordDataset(PromptDataset):
             raise DecodeError(msg)
         return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
 
+    def scenes(self) -> set[str]:
+        """Scenes of the prompts."""
+        return {prompt.question.scene_id for prompt in self.prompts}
+
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""
         epoch, number = divmod(address, len(self.prompts))

@@ -102,7 +102,8 @@ def test_tasks_take_turns_and_are_counted(root):
     assert train.counts()["first_frame"] + train.counts()["second"] == 40
     assert train.counts()["second"] in {13, 14}
     count = train.counts()["second"]
-    first, second = data.describe()
+    first, second, few = data.describe()
+    assert few.startswith("test split: intervals over 3 scenes hold less than 95 %")
     assert first.startswith(f"first_frame: train {40 - count} prompts of 4 clips, val ")
     assert second.startswith(f"second: train {count} prompts of 4 clips, val 2 prompts of 1 clips, test ")
 

@@ -58,4 +58,4 @@ def map_text(cells: Mapping[str, Sequence[Point]]) -> str:
 
 def json_text(value: object) -> str:
     """Short JSON without "<", so that no annotated name looks like a tag."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
