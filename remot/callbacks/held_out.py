@@ -89,10 +89,11 @@ class HeldOutEvaluation(lightning.Callback):
         if scores is None or not trainer.is_global_zero:
             return
         greedy = scores.greedy if scores.judged_greedy else None
-        shown = {"greedy": greedy, "max_new_tokens": module.evaluation.max_new_tokens}
-        table = render_scores(scores.sampled, f"{split} split", **shown)
+        budget = module.evaluation.max_new_tokens
+        table = render_scores(scores.sampled, f"{split} split", greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
-        log_table(trainer.loggers, table_text(table), scores_record(scores.sampled, **shown), f"{split}_table")
+        record = scores_record(scores.sampled, greedy=greedy, max_new_tokens=budget)
+        log_table(trainer.loggers, table_text(table), record, f"{split}_table")
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches = list(_test_batches(trainer))

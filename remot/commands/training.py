@@ -165,7 +165,7 @@ class RemotCLI(LightningCLI):
             _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
         else:
             source = name if checkpoint is None else f"{self.subcommand}-{folder.name}"
-            _set_logger(config, run_name=source, tags=_evaluation_tags(self.subcommand, checkpoint))
+            _set_logger(config, run_name=source, tags=_evaluation_tags(str(self.subcommand), checkpoint))
         if checkpoint is not None:
             self._continue(checkpoint)
         if is_first:

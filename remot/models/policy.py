@@ -7,7 +7,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.anchor import frozen_copy
+from remot.models.attention import RowMask
 from remot.models.encoding import EncodedPrompts, ProcessedPrompts
 from remot.models.footprint import Footprint, footprint_of
-from remot.models.loading import ModelSource
+from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
 from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.processing import process_prompts
@@ -129,6 +130,15 @@ class VLMPolicy(nn.Module):
     def core(self) -> "PreTrainedModel":
         """The transformers model itself, adapters inside, without the adapter library's wrapper."""
         return self.adaptation.unwrap(self.model)
+
+    @property
+    def base_name(self) -> str:
+        """Short name of the base model."""
+        return describe_source(self.source)
+
+    def row_masks(self) -> Sequence[RowMask]:
+        """Masks of packed rows that the attention implementation takes, the best first."""
+        return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
 
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""

@@ -7,23 +7,23 @@ are known from the model's configuration, and nothing is compared then.
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from remot.models.attention import RowMask
-from remot.models.loading import describe_source
 from remot.models.prefix import decode_mask
 from remot.processes import least_over_processes
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
     from remot.models.encoding import EncodedPrompts
-    from remot.models.policy import VLMPolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +55,52 @@ SEPARATE = Packing(shares_prompt=False)
 PrefixSharing = Literal["auto", "on", "off"]
 
 
+class ScoringPolicy(Protocol):
+    """What the comparison needs of a policy, see :class:`remot.models.policy.VLMPolicy`."""
+
+    prefix_sharing: PrefixSharing
+    logit_bias: Tensor
+
+    @property
+    def base_name(self) -> str:
+        """Short name of the base model."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device the weights are on."""
+
+    @property
+    def core(self) -> "PreTrainedModel":
+        """The transformers model itself."""
+
+    def row_masks(self) -> Sequence[RowMask]:
+        """Masks of packed rows that the attention implementation takes, the best first."""
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Within this context all weights are in this process."""
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Within this context nothing carries a gradient or drops out."""
+
+    def scored(self, encoded: "EncodedPrompts", completion_ids: Tensor, packing: Packing) -> Tensor:
+        """Log-probabilities [P, G, T]."""
+
+    def prefill(self, encoded: "EncodedPrompts", room: int = 0) -> "tuple[Tensor, Cache]":
+        """Last hidden states [P, H] and the cache of the prompts."""
+
+    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
+        """Hidden states [P, G, H] after one more token."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits [..., V]."""
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Parameters an optimiser should move."""
+
+    def eval(self) -> object:
+        """Leave training mode."""
+
+
 class PackingChoice:
     """Decided once, with the first prompts there are."""
 
@@ -62,22 +108,22 @@ class PackingChoice:
         self._own: Packing | None = None
         self._is_common = False
 
-    def of(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+    def of(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
         """What this process has decided."""
         if self._own is None:
             ways = _ways_to_share(policy)
             if reason := unmasked_layers(policy.core.config):
-                name = describe_source(policy.source)
+                name = policy.base_name
                 _LOG.warning("%s: computing each completion behind a copy of its prompt: %s", name, reason)
                 self._own = SEPARATE
             elif policy.prefix_sharing == "auto":
                 with policy.gathered():
-                    self._own = first_exact(policy, encoded, ways, describe_source(policy.source))
+                    self._own = first_exact(policy, encoded, ways, policy.base_name)
             else:
                 self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
-    def of_all_processes(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+    def of_all_processes(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
         """The plainest way that any process has decided on; all of them must make the first call.
 
         Processes see different prompts, and may find differently what is exact.
@@ -107,12 +153,12 @@ def unmasked_layers(config: "PreTrainedConfig") -> str | None:
     return f"of its {len(kinds)} layers {named} take no mask of packed completions"
 
 
-def _ways_to_share(policy: "VLMPolicy") -> list[Packing]:
-    masks = policy.source.row_masks(policy.device, is_sharded=policy.sharding is not None)
+def _ways_to_share(policy: "ScoringPolicy") -> list[Packing]:
+    masks = policy.row_masks()
     return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
 
 
-def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
+def first_exact(policy: "ScoringPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
     """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
 
     Each candidate that does not is told of in a warning that names the model.
@@ -138,7 +184,7 @@ def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list
 
 
 def _difference(
-    policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
+    policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
 ) -> str | None:
     """What is wrong with a way to compute; None if nothing is."""
     tolerance = TOLERANCES[_bytes_per_number(policy)]
@@ -158,7 +204,7 @@ def _difference(
     return None
 
 
-def _bytes_per_number(policy: "VLMPolicy") -> int:
+def _bytes_per_number(policy: "ScoringPolicy") -> int:
     """2 where anything is computed in half precision; 4-bit weights say in which they are multiplied."""
     kind = policy.device.type
     dtypes = [policy.core.get_input_embeddings().weight.dtype]
@@ -167,7 +213,7 @@ def _bytes_per_number(policy: "VLMPolicy") -> int:
     return 2 if is_half else 4
 
 
-def _probe(policy: "VLMPolicy", num_prompts: int) -> Tensor:
+def _probe(policy: "ScoringPolicy", num_prompts: int) -> Tensor:
     """Token ids [P, G, T] that may be sampled, always the same ones."""
     allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
     shape = (num_prompts, PROBE_COMPLETIONS, PROBE_TOKENS)
@@ -175,7 +221,7 @@ def _probe(policy: "VLMPolicy", num_prompts: int) -> Tensor:
     return allowed[torch.from_numpy(places).to(allowed.device)]
 
 
-def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
+def _decoded(policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
     """Log-probabilities [P, G, T] of given tokens by prefill and steps over a cache that all share."""
     _, num_completions, num_tokens = ids.shape
     num_columns, mask = encoded.prompts.input_ids.shape[1], encoded.prompts.prompt_mask
@@ -189,7 +235,7 @@ def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Ten
     return torch.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
-def _try_backward(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
+def _try_backward(policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
     """A kernel's backward is compiled apart from its forward and may fail on its own."""
     try:
         with torch.enable_grad():
