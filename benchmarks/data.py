@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from remot.data.annotations.native import FORMAT, NativeReader, write_clip
+from remot.data.annotations.native.reader import FORMAT, NativeReader, write_clip
+from remot.data.clips.bundled import embedded_clips_root
 from remot.data.datamodule import MotionDataModule
-from remot.data.embedded import embedded_clips_root
 from remot.data.experts import CameraPitch, CameraYaw
+from remot.data.media import probe, read_frames, write_video
 from remot.data.tasks import MotionContrast
-from remot.data.video import probe, read_frames, write_video
 from remot.structures import Clip
 
 SIZE = 256

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from remot.models import LoRA, ModelSource, VLMPolicy
-from remot.models.encoding import EncodedPrompts
+from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.tiny import MINIMAL_SIZES, TinySizes, write_model_folder
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.settings import RolloutSettings

@@ -6,7 +6,6 @@ import re
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +13,17 @@ import yaml
 from lightning.pytorch import LightningDataModule, Trainer
 
 from remot.cli import main
-from remot.commands.training import RemotCLI
+from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
-from remot.data.video import write_video
-from remot.models.footprint import Footprint
-from remot.rollout.planner import decode_bytes, plan_decode, score_bytes
+from remot.data.media import write_video
+from remot.models.memory import Footprint
+from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
 from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
+from tests.helpers import PROJECT
 from tests.tiny import model_folder
 
-PROJECT = Path(__file__).parents[1]
 #: Those under configs/data hold a data section only, see tests/data/annotations/test_fragments.py, those under
 #: configs/losses a loss only, see tests/strategies/test_loss_fragments.py; configs/systems has tests/test_systems.py.
 #: For those under configs/devices and configs/engines see tests/devices/test_fragments.py, for configs/rewards

@@ -7,15 +7,14 @@ or EasyR1's configuration). What stands in a file and not here is ours: docs/pap
 
 import inspect
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
 
 from remot import losses, rewards
 from remot.strategies import FrozenFrames, PostTrainingModule
+from tests.helpers import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 CONFIGS = PROJECT / "configs"
 GRPO, LOSS, ADAM = "model.grpo", "model.grpo.loss.init_args", "model.optimizer.init_args"
 SCHEDULE = "model.scheduler"

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import tempfile
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,10 +12,9 @@ from remot.cli import main
 from remot.losses import GSPOLoss
 from remot.rewards import CompositeReward, GatedReward, PerTaskReward
 from remot.strategies import DualityOperations, FrozenFrames, MirroredPictures, ShuffledFrames
-from tests.helpers import respond
+from tests.helpers import PROJECT, respond
 from tests.test_systems import run_fit
 
-PROJECT = Path(__file__).parents[1]
 FRAGMENTS = sorted((PROJECT / "configs" / "rewards").glob("*.yaml"))
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 #: Parts of the reward that are metrics, and how the input is changed.

@@ -4,20 +4,20 @@ import contextlib
 import functools
 import math
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from remot.cli import main
 from remot.commands.score import reward_from
-from remot.commands.training import RemotCLI
+from remot.commands.training.cli import RemotCLI
 from remot.data.tasks import Task
 from remot.losses import GroupAdvantages
 from remot.rewards import PerTaskReward
 from remot.strategies import ShuffledFrames
+from tests.helpers import PROJECT
 
-SYSTEMS = Path(__file__).parents[1] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
 LEARN = SYSTEMS / "quickstart_learn.yaml"
 NO_GRAPHS = SYSTEMS / "quickstart_no_graphs.yaml"

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import Progress
 
+from remot.distributed import in_turn, of_all_processes
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.pages import sample_records
 from remot.evaluation.report import (
@@ -22,7 +23,6 @@ from remot.evaluation.report import (
     wide_console,
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
-from remot.processes import in_turn, of_all_processes
 from remot.strategies.module import PostTrainingModule
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table

@@ -8,7 +8,7 @@ import lightning
 from lightning.pytorch import Trainer
 from rich.console import Console
 
-from remot.processes import in_turn, of_all_processes
+from remot.distributed import in_turn, of_all_processes
 from remot.strict_json import json_text
 
 FILE_NAME = "predictions.jsonl"

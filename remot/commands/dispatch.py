@@ -37,15 +37,17 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
-        "build": Own("remot.commands.build:build_command"),
-        "show": Own("remot.commands.show:show_command", "folder"),
-        "audit": Own("remot.commands.audit:audit_command", "folder"),
-        "validate": Own("remot.commands.validate:validate_command", "root"),
-        "schema": Own("remot.commands.schema:schema_command"),
-        "render": Own("remot.data.render:render_command"),
+        "build": Own("remot.commands.data.build:build_command"),
+        "show": Own("remot.commands.data.show:show_command", "folder"),
+        "audit": Own("remot.commands.data.audit:audit_command", "folder"),
+        "validate": Own("remot.commands.data.validate:validate_command", "root"),
+        "schema": Own("remot.commands.data.schema:schema_command"),
+        "render": Own("remot.synthetic.rendering:render_command"),
     },
-    "record": {name: Own(f"remot.commands.record:{name}_command", "out") for name in ("vizdoom", "aloha", "miniworld")},
-    "model": {"blank": Own("remot.commands.blank:blank_command")},
+    "record": {
+        name: Own(f"remot.commands.data.record:{name}_command", "out") for name in ("vizdoom", "aloha", "miniworld")
+    },
+    "model": {"blank": Own("remot.commands.model:blank_command")},
 }
 
 HELP = """\
@@ -91,7 +93,7 @@ def run(args: list[str]) -> None:
         _run_own(args[0], args[1:])
     elif args[0] in TRAINING or args[0].startswith("-"):
         require_numeric_variables()
-        from remot.commands.training import run_training
+        from remot.commands.training.cli import run_training
 
         run_training(args)
     else:
@@ -99,7 +101,7 @@ def run(args: list[str]) -> None:
 
 
 def _run_own(name: str, args: list[str]) -> None:
-    from remot.commands.own import run_function
+    from remot.commands.parsing.functions import run_function
 
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):

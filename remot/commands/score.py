@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from remot.commands.configs import Configs, named, read_configs
+from remot.commands.parsing.config_files import Configs, named, read_configs
 from remot.errors import AnnotationError, ConfigError
 from remot.strict_json import json_text
 
@@ -54,7 +54,7 @@ def reward_from(config: Configs) -> "Reward":
     Raises:
         ConfigError: If the file cannot be read, has neither, or a key or value does not fit.
     """
-    from remot.commands.own import OwnParser, instantiated
+    from remot.commands.parsing.functions import OwnParser, instantiated
     from remot.rewards import Reward
 
     parser = OwnParser(prog="remot score")

@@ -10,9 +10,13 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from remot.data.annotations.base import AnnotationReader
-from remot.data.annotations.native import NativeReader
-from remot.data.catalogue import Catalogue, ClipStore
-from remot.data.catalogue_file import catalogue_of
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
+from remot.data.clips.catalogue import Catalogue, ClipStore
+from remot.data.clips.catalogue_cache import catalogue_of
+from remot.data.clips.exclusions import Exclusions
+from remot.data.clips.loading import OnBadClip
+from remot.data.datasets.distinct import count_first
 from remot.data.datasets.factory import (
     OnUnservedTask,
     SplitSettings,
@@ -25,10 +29,6 @@ from remot.data.datasets.loaders import address_loader, collate_prompts, require
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.data.datasets.samplers import AddressSampler, ListedBatches
-from remot.data.distinct import count_first
-from remot.data.embedded import clips_root
-from remot.data.exclusion import Exclusions
-from remot.data.loading import OnBadClip
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError

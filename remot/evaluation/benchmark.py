@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import torch
 
+from remot.distributed import in_turn, of_all_processes
 from remot.errors import ConfigError
 from remot.evaluation.perception import IterativePerception, Resampler, look_again
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
-from remot.processes import in_turn, of_all_processes
 from remot.rewards import Reward
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.structures import PromptBatch, Rollout

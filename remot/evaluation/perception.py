@@ -7,8 +7,8 @@ from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.scores import JudgedCompletion
 from remot.rewards.functional.intervals import merged
-from remot.rewards.reading.spans import json_span, last_span, span_list
-from remot.rewards.reading.tags import first_element, last_element
+from remot.rewards.parsing.spans import json_span, last_span, span_list
+from remot.rewards.parsing.tags import first_element, last_element
 from remot.structures import CloserLook, Interval, PromptBatch, Question
 
 #: From the name of a prompt and where to look to that prompt with other frames, a batch of one; None if it keeps its

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapter_folder import AdapterFolder
-from remot.models.anchor import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 from remot.models.loading import Precision
 from remot.models.merging import merged_adapters
+from remot.models.reference import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
     from transformers.video_processing_utils import BaseVideoProcessor
 
-    from remot.models.attention import RowMask
+    from remot.models.packing.attention import RowMask
 
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
@@ -113,7 +113,7 @@ class ModelSource:
     @property
     def _kernel(self) -> str:
         """Name of the attention function for transformers."""
-        from remot.models.attention import register_kernel
+        from remot.models.packing.attention import register_kernel
 
         return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
 
@@ -124,7 +124,7 @@ class ModelSource:
             device: Of the weights.
             is_sharded: They are divided over processes, which FlexAttention's compiled kernel has not been tried with.
         """
-        from remot.models.attention import RowMask
+        from remot.models.packing.attention import RowMask
 
         takes_blocks = self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
         masks = [RowMask.BLOCKS] if takes_blocks and not is_sharded else []

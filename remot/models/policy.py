@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.anchor import frozen_copy
-from remot.models.attention import RowMask
-from remot.models.encoding import EncodedPrompts, ProcessedPrompts
-from remot.models.footprint import Footprint, footprint_of
+from remot.models.inputs.processing import process_prompts
+from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
+from remot.models.inputs.visual import visual_features
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
-from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.processing import process_prompts
+from remot.models.memory import Footprint, footprint_of
+from remot.models.packing.attention import RowMask
+from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
+from remot.models.packing.selection import Packing, PackingChoice, PrefixSharing, unmasked_layers
+from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
-from remot.models.sharing import Packing, PackingChoice, PrefixSharing, unmasked_layers
-from remot.models.texts import PolicyTexts
-from remot.models.visual_inputs import visual_features
+from remot.models.tokenization import PolicyTexts
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class VLMPolicy(nn.Module):
             whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
-        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.anchor`, not the base model alone.
+        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.reference`, not the base model
+            alone.
         is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape,
             whatever ``adaptation`` says.
     """

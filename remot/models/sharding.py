@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
+from remot.distributed import of_all_processes
 from remot.errors import ConfigError
-from remot.processes import of_all_processes
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.accuracy import AccuracyReward
+from remot.rewards.answers.accuracy import AccuracyReward
+from remot.rewards.answers.format import FormatReward
+from remot.rewards.answers.logic import LogicReward
 from remot.rewards.base import Reward, WrapperReward, scored_by
-from remot.rewards.conciseness import ConcisenessReward
-from remot.rewards.format import FormatReward
-from remot.rewards.logic import LogicReward
+from remot.rewards.length.conciseness import ConcisenessReward
 from remot.structures import Question, RewardOutput
 
 

@@ -17,17 +17,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from remot.distributed import joined_metrics, of_all_processes
 from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
 from remot.models.loading import describe_source, describe_weights
 from remot.models.policy import VLMPolicy
-from remot.processes import joined_metrics, of_all_processes
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
-from remot.strategies.answering import AnsweringModule
+from remot.strategies.accumulation import GradientAccumulator
 from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
-from remot.strategies.devices import (
+from remot.strategies.distributed import (
     LARGEST_METRICS,
     SUMMED_METRICS,
     backward_context,
@@ -36,6 +36,7 @@ from remot.strategies.devices import (
     is_deepspeed,
     loss_scale,
 )
+from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
     Faults,
     SkippedStep,
@@ -45,8 +46,7 @@ from remot.strategies.finite import (
     num_bytes,
     rate_fault,
 )
-from remot.strategies.gradients import GradientAccumulator
-from remot.strategies.grpo import GRPOObjective
+from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress
 from remot.strategies.optimization import apply_settings, describe_optimization, is_another_optimizer
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from remot.distributed import least_over_processes
 from remot.models.policy import VLMPolicy
-from remot.processes import least_over_processes
-from remot.rollout.engine import RolloutEngine
-from remot.rollout.planner import free_bytes, plan_micro_batch
+from remot.rollout.decoding.engine import RolloutEngine
+from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
 from remot.structures import LossOutput, PromptBatch, Question
 
 #: More prompts for a step: its number, which attempt this is (from 1), and how many, to a batch of that many prompts.

@@ -128,7 +128,9 @@ def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_
 def test_a_recorder_writes_what_it_is_asked_for(capsys, tmp_path, monkeypatch):
     """The word after the command is the folder; the simulator is somebody else's business."""
     asked = []
-    monkeypatch.setattr("remot.commands.record._record", lambda record, out, *rest: asked.append((record, out, *rest)))
+    monkeypatch.setattr(
+        "remot.commands.data.record._record", lambda record, out, *rest: asked.append((record, out, *rest))
+    )
     main(["record", "vizdoom", str(tmp_path), "--num_clips", "3", "--seed", "5"])
     main(["record", "aloha", "--out", str(tmp_path)])
     assert [(record.__name__, out, num, seed) for record, out, num, seed, _ in asked] == [

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from remot.commands.own import run_function
+from remot.commands.parsing.functions import run_function
 from remot.commands.score import CHUNK_ROWS, reward_from, score_command
 from remot.errors import AnnotationError, ConfigError
 from remot.rewards import CompositeReward, PerTaskReward, ReMoTReward
 from remot.rewards import offline as offline_module
-from tests.helpers import assert_close, respond
+from tests.helpers import PROJECT, assert_close, respond
 
-SYSTEMS = Path(__file__).parents[2] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 GROUNDING = {"intervals": [[15, 25]]}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.native import write_clip
+from remot.data.annotations.native.reader import write_clip
 from remot.structures import CameraTrack, Clip, EffectorTrack, ObjectTrack
 
 SIZE = 32

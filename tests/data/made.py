@@ -5,7 +5,7 @@ from dataclasses import fields
 from remot.data.datamodule import DataOptions, MotionDataModule
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.experts import default_experts
-from remot.data.questions import QuestionWriter
+from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks import MotionContrast
 from remot.data.tasks.motion_contrast import Sampling
 from remot.data.tasks.motion_contrast.sampler import TripletSampler

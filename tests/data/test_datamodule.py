@@ -8,9 +8,9 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
+from remot.data.clips.splits import split_by_scene
 from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.data.splits import split_by_scene
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
 from tests.data.made import data_module

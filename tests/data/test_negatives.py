@@ -11,9 +11,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
-from remot.data.audit.checkers import limits_of
-from remot.data.audit.letters import wrong_letters
-from remot.data.audit.truth import wrong_labels
 from remot.data.experts import (
     CameraForward,
     CameraPitch,
@@ -24,14 +21,17 @@ from remot.data.experts import (
     MaskFrame,
     ObjectHorizontal,
 )
-from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
+from remot.data.media.transforms import read_shown
+from remot.data.media.warps import warp_picture
 from remot.data.negatives import Mirror, Retrieval, RotatedView, ShiftedCrop, SimilarFrame, TimeReversal, retrieval
 from remot.data.negatives.synthesis import mirrored_clip, other_side
-from remot.data.questions import QuestionWriter
+from remot.data.questions.formats import Comparative, FillIn, MultipleChoice, TrueFalse
+from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
-from remot.data.transforms import read_shown
-from remot.data.warping import warp_picture
+from remot.datatools.audit.checkers import limits_of
+from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.truth import wrong_labels
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator

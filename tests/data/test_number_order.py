@@ -16,10 +16,11 @@ from remot.data.annotations import (
     TUMReader,
     write_annotation,
 )
-from remot.data.masks import draw_mask
-from remot.data.video import read_frames
+from remot.data.media import read_frames
+from remot.data.media.masks import draw_mask
 from remot.errors import AnnotationError, DecodeError
-from tests.data.annotations import layouts, test_got10k, test_kitti_tracking, test_mot, test_otb
+from tests.data.annotations import layouts
+from tests.data.annotations.objects import test_got10k, test_kitti_tracking, test_mot, test_otb
 from tests.data.annotations.pictures import levels, write_pictures
 
 NUM = 12

@@ -25,8 +25,8 @@ from remot.data.experts import (
     ObjectHorizontal,
     ObjectVertical,
 )
-from remot.data.render.panorama import Panorama, texel_angles
 from remot.structures import AgentTrack, CameraTrack, EffectorTrack, ObjectTrack
+from remot.synthetic.rendering.panorama import Panorama, texel_angles
 from tests.data.handmade import boxes, clip_of, poses
 
 #: Pictures of 96 x 64; the principal point is not in the middle.

@@ -1,20 +1,20 @@
 """The files under ``configs/devices`` and ``configs/engines`` are second configurations that build what they say."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 import yaml
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from remot.cli import main
-from remot.commands import training
-from remot.commands.training import RemotCLI
+from remot.commands.training import cli as training
+from remot.commands.training.cli import RemotCLI
 from remot.losses import TruncatedImportance
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
+from tests.helpers import PROJECT
 from tests.tiny import model_folder
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = PROJECT / "configs"
 FILES = sorted([*(CONFIGS / "devices").glob("*.yaml"), *(CONFIGS / "engines").glob("*.yaml")])
 DIALECTS = {"vllm": VLLM, "sglang": SGLang, "transformers_serve": TransformersServe}
 

@@ -4,9 +4,9 @@ import pytest
 
 from remot.errors import ConfigError
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch, model_sampling
-from remot.rollout import engine as engine_module
-from remot.rollout.engine import RolloutEngine
-from remot.rollout.planner import PLANNED_SHARE, decode_bytes
+from remot.rollout.decoding import engine as engine_module
+from remot.rollout.decoding.engine import RolloutEngine
+from remot.rollout.decoding.memory import PLANNED_SHARE, decode_bytes
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from tests.strategies.test_module import make_batch, make_policy
 

@@ -12,7 +12,7 @@ from remot.evaluation.scores import JudgedCompletion, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, PerTaskReward, TaggedFormatReward, TemporalIoUReward
-from remot.strategies.group_report import reward_metrics
+from remot.strategies.grpo.metrics import reward_metrics
 from remot.structures import Question, Reference
 from tests.helpers import assert_close, make_question, respond
 

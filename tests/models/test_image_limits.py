@@ -3,7 +3,7 @@
 import pytest
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-from remot.data.picture_files import MAX_ASPECT_RATIO
+from remot.data.media.images import MAX_ASPECT_RATIO
 
 
 def test_aspect_ratio():

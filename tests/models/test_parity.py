@@ -180,7 +180,7 @@ def test_eager_attention_takes_the_same_mask(family):
 @pytest.mark.parametrize("wrong", ["position", "mask", "dense mask", "column"])
 def test_the_comparison_notices_a_mistake(monkeypatch, wrong):
     """Positions one further, a token that looks at padding, completions that see each other, states one to the left."""
-    from remot.models import passes as module
+    from remot.models.packing import forward as module
 
     mistakes = {
         "position": ("packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),

@@ -7,11 +7,11 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models import ModelSource, VLMPolicy
-from remot.models.encoding import EncodedPrompts
-from remot.models.passes import run_prompts
-from remot.models.prefix import packed_attention_mask
-from remot.models.video_clock import video_metadata, whole_patches
-from remot.models.visual_inputs import VisualInputs, in_prompt_order
+from remot.models.inputs.prompts import EncodedPrompts
+from remot.models.inputs.timestamps import video_metadata, whole_patches
+from remot.models.inputs.visual import VisualInputs, in_prompt_order
+from remot.models.packing.forward import run_prompts
+from remot.models.packing.masks import packed_attention_mask
 from remot.structures import PromptBatch, Video
 from tests.helpers import assert_close
 from tests.models.test_parity import (

@@ -22,10 +22,10 @@ from remot.rewards import (
     ShuffledFramesReward,
     ViewConsistencyReward,
 )
+from remot.rewards.counterfactual.operation_pool import ANSWER_MAPS
 from remot.rewards.functional.duality import agrees, mapped_answer
 from remot.rewards.functional.groups import length_bonus, temporal_bonus
 from remot.rewards.functional.lengths import cosine_scaled
-from remot.rewards.operation_pool import ANSWER_MAPS
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
 from tests.rewards.samples import question, say, totals

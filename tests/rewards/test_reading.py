@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remot.rewards.reading.boxes import box_list, one_box
-from remot.rewards.reading.graphs import read_graphs, read_map
-from remot.rewards.reading.literals import literal_value
-from remot.rewards.reading.motion import MotionTag, Sighting, motion_tags, object_name, sightings
-from remot.rewards.reading.spans import (
+from remot.rewards.parsing.boxes import box_list, one_box
+from remot.rewards.parsing.graphs import read_graphs, read_map
+from remot.rewards.parsing.literals import literal_value
+from remot.rewards.parsing.motion import MotionTag, Sighting, motion_tags, object_name, sightings
+from remot.rewards.parsing.spans import (
     glue_spans,
     is_quoted_span,
     json_span,
@@ -22,8 +22,8 @@ from remot.rewards.reading.spans import (
     spans_in,
     spans_of_answer,
 )
-from remot.rewards.reading.tags import elements, first_element, is_sequence, last_element
-from remot.rewards.reading.values import first_number, json_value, plain_number
+from remot.rewards.parsing.tags import elements, first_element, is_sequence, last_element
+from remot.rewards.parsing.values import first_number, json_value, plain_number
 
 many = settings(deadline=None, database=None, derandomize=True, max_examples=600)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<glue>", "</glue>")

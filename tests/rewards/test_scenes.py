@@ -30,7 +30,7 @@ from remot.rewards.functional.motion import (
     scale_of,
     speed_of,
 )
-from remot.rewards.reading.motion import MotionTag
+from remot.rewards.parsing.motion import MotionTag
 from remot.structures import BoxTrack, Reference
 from tests.helpers import assert_close
 from tests.rewards.samples import say, totals

@@ -14,14 +14,14 @@ from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.rewards import ReMoTReward
 from remot.rollout import ServerEngine, TransformersServe
-from remot.rollout.external import external_rollout
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.servers.base import external_rollout
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
 from tests.data.made import data_module
 from tests.devices.launch import free_port
-from tests.strategies.test_grpo import update
+from tests.strategies.grpo.test_objective import update
 from tests.tiny import encode, randomise_
 
 pytestmark = [

@@ -9,11 +9,11 @@ import torch
 
 from remot.losses import GRPOLoss, TruncatedImportance
 from remot.models import FullWeights
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import GRPO, SFT, SFTObjective
 from remot.strategies.objective import StepAddress
-from tests.strategies.test_grpo import ADDRESS, assert_same_update, objective_of, update
+from tests.strategies.grpo.test_objective import ADDRESS, assert_same_update, objective_of, update
 from tests.strategies.test_module import fit, ready_module
 from tests.tiny import FAMILIES, make_batch, make_lora_policy, make_policy, randomise_, snapshot
 

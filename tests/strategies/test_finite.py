@@ -20,7 +20,7 @@ from remot.strategies import GRPO, SFT, GRPOObjective, SFTObjective
 from remot.strategies import module as module_file
 from remot.strategies.finite import StateSnapshot
 from remot.structures import LossOutput
-from tests.strategies.test_grpo import FirstLetterReward
+from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.strategies.test_module import RandomPrompts, fit, make_trainer, ready_module
 from tests.tiny import moved, snapshot
 

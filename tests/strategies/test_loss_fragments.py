@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +14,11 @@ from remot.losses import K2, ClippedLoss, PolicyLoss, RatioCorrectedK3
 from remot.rewards import CompositeReward, SoftOverlongReward
 from remot.strategies import GRPO, GRPOObjective
 from remot.structures import RewardOutput
-from tests.strategies.test_grpo import ADDRESS, FirstLetterReward, assert_same_update, update
+from tests.helpers import PROJECT
+from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, assert_same_update, update
 from tests.strategies.test_module import Notebook, RandomPrompts, make_trainer, ready_module
 from tests.tiny import make_batch, make_lora_policy, moved, snapshot
 
-PROJECT = Path(__file__).parents[2]
 FRAGMENTS = sorted((PROJECT / "configs" / "losses").glob("*.yaml"))
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 

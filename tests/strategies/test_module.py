@@ -29,7 +29,7 @@ from remot.strategies import (
     SFTThenGRPO,
 )
 from remot.strategies.objective import StepAddress
-from tests.strategies.test_grpo import FirstLetterReward
+from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.tiny import FAMILIES, HYBRID, make_batch, make_policy, model_folder, moved, snapshot
 
 ADAMW = partial(torch.optim.AdamW, lr=0.01)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from remot.data.catalogue import ClipEntry, ClipStore, StoredClips
+from remot.data.clips.catalogue import ClipEntry, ClipStore, StoredClips
+from remot.data.clips.splits import split_by_scene
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.datasets.recorded import RecordDataset
-from remot.data.recorded import read_recorded
-from remot.data.splits import split_by_scene
+from remot.data.records.reading import read_recorded
 from remot.data.tasks.base import Task
 from remot.errors import ConfigError, EmptySplitError
 

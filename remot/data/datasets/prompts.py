@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from remot.data.media.transforms import read_shown
 from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
-from remot.data.transforms import read_shown
 from remot.errors import ConfigError, DecodeError
 from remot.structures import Clip, CloserLook, Question, Video
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from remot.data.datasets.prompts import PromptDataset, Sample
-from remot.data.picture_files import read_picture
-from remot.data.recorded import RecordedPrompt
+from remot.data.media.images import read_picture
+from remot.data.records.reading import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Question, Video

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.experts.base import AMBIGUOUS, Expert, IntArray, MotionExpert, Verdicts, differences, require_order
-from remot.data.experts.seen import RequireVisible, directions_known, require_choice, shown_pairs
+from remot.data.experts.visibility import RequireVisible, directions_known, require_choice, shown_pairs
 from remot.motion import ATTRIBUTES, plane_code
 from remot.structures import Clip, FloatArray
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from remot.data.experts.base import AMBIGUOUS, Expert, Frames, IntArray, Verdicts
-from remot.data.experts.seen import MIN_SIZE_PIXELS, large_pairs, require_size
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, large_pairs, require_size
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray, MaskOf, MotionLabel

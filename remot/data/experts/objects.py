@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.experts.base import IntArray, MotionExpert, differences
-from remot.data.experts.seen import MIN_SIZE_PIXELS, BoolArray, camera_still, large_pairs, require_size
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, BoolArray, camera_still, large_pairs, require_size
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.experts.base import IntArray
+from remot.data.media import read_frames
+from remot.data.media.warps import small_copy
 from remot.data.negatives.base import Case, Negative, View, plain_view
-from remot.data.video import read_frames
-from remot.data.warping import small_copy
 from remot.errors import ConfigError
 from remot.structures import Clip
 

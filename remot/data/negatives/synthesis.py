@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from remot.data.experts.base import IntArray
+from remot.data.media import read_frames
+from remot.data.media.warps import warped_corners
 from remot.data.negatives.base import Case, Negative, View
-from remot.data.video import read_frames
-from remot.data.warping import warped_corners
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import CameraTrack, Clip, FloatArray, Warp

@@ -1,6 +1,6 @@
 """The clips of a folder as a run takes stock of them: checked with their media, the bad ones refused or left out."""
 
-from remot.data.catalogue import ClipStore, report_faults, scan_clips
+from remot.data.clips.catalogue import ClipStore, report_faults, scan_clips
 from remot.data.tasks import MotionContrast
 
 

@@ -10,23 +10,20 @@ import pytest
 from remot.data import annotations
 from remot.data.annotations import write_clip
 from remot.data.annotations.base import media_inside
-from remot.data.video import check_media
+from remot.data.media import check_media
 from remot.errors import AnnotationError, DecodeError
-from tests.data import test_game_log, test_re10k
-from tests.data.annotations import (
-    layouts,
-    test_agibot,
-    test_aloha,
+from tests.data.annotations import layouts, test_whole_scenes
+from tests.data.annotations.cameras import test_re10k
+from tests.data.annotations.games import test_game_log
+from tests.data.annotations.objects import (
     test_charades_sta,
     test_got10k,
     test_kitti_tracking,
     test_layout,
-    test_lerobot,
     test_mot,
     test_otb,
-    test_rlds,
-    test_whole_scenes,
 )
+from tests.data.annotations.robots import test_agibot, test_aloha, test_lerobot, test_rlds
 from tests.data.handmade import camera_clip
 
 

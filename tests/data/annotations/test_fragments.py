@@ -1,16 +1,15 @@
 """The files under ``configs/data`` for camera-pose sets name a reader that reads the layout they describe."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
-from remot.commands.sources import read_data
+from remot.commands.data.sources import read_data
 from remot.data import annotations
 from tests.data.annotations import layouts
 from tests.data.annotations.layouts import shot_of
+from tests.helpers import PROJECT
 
-FOLDER = Path(__file__).parents[3] / "configs" / "data"
+FOLDER = PROJECT / "configs" / "data"
 #: The reader of each file, and a recording in its layout; RealEstate10K is built in tests/test_configs.py.
 FRAGMENTS = {
     "re10k": (annotations.RealEstate10KReader, None),

@@ -1,15 +1,15 @@
 """The data sections for object data sets build prompts whose answers agree with what is seen in the pictures."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from remot.cli import main
 from tests.data.annotations.painted import red_pixels, white_pixels, write_got10k, write_kitti, write_mot, write_otb
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "data"
+CONFIGS = PROJECT / "configs" / "data"
 
 
 def build(name, root, out, num_triplets=60):

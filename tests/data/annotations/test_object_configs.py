@@ -1,13 +1,12 @@
 """The data sections for object data sets are what their reader and experts accept."""
 
-from pathlib import Path
-
 import pytest
 
-from remot.commands.sources import read_data
+from remot.commands.data.sources import read_data
 from remot.data import annotations
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "data"
+CONFIGS = PROJECT / "configs" / "data"
 READERS = {
     "mot": annotations.MOTReader,
     "otb": annotations.OTBReader,

@@ -1,15 +1,14 @@
 """The fragments for robots' data describe what they say."""
 
-from pathlib import Path
-
 import pytest
 
-from remot.commands.sources import read_data
+from remot.commands.data.sources import read_data
 from remot.data import annotations
 from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.errors import ConfigError
+from tests.helpers import PROJECT
 
-FOLDER = Path(__file__).parents[3] / "configs" / "data"
+FOLDER = PROJECT / "configs" / "data"
 READERS = {
     "lerobot": annotations.LeRobotReader,
     "aloha": annotations.AlohaReader,

@@ -16,11 +16,11 @@ from remot.data.annotations import (
     write_clip,
 )
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.data.render.camera import intrinsics, turned
-from remot.data.render.canvas import COLOURS, SHAPES, to_picture
-from remot.data.render.panorama import direction_of, draw_panorama
-from remot.data.video import check_media, read_frames
+from remot.data.media import check_media, read_frames
 from remot.structures import CameraTrack, Clip
+from remot.synthetic.rendering.camera import intrinsics, turned
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, to_picture
+from remot.synthetic.rendering.panorama import direction_of, draw_panorama
 from tests.data.annotations import layouts
 from tests.helpers import assert_close
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import KITTISceneReader, MOTSceneReader
-from remot.data.annotations.whole_tracks import track_names
+from remot.data.annotations.objects.whole_tracks import track_names
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
 from remot.errors import AnnotationError
 from tests.data.annotations.pictures import write_pictures

@@ -1,15 +1,14 @@
 """Tasks that ask for the answer at once: the same questions, other closings, and the formats that belong to them."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 
 from remot.answers import answer_char_spans
 from remot.commands.score import reward_from
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,
@@ -24,8 +23,9 @@ from remot.data.tasks import (
     TemporalGroundingSpans,
 )
 from tests.data.made import task_prompts
+from tests.helpers import PROJECT
 
-R1_5 = Path(__file__).parents[3] / "configs" / "systems" / "videochat_r1_5.yaml"
+R1_5 = PROJECT / "configs" / "systems" / "videochat_r1_5.yaml"
 KINDS = (
     TemporalGrounding,
     TemporalGroundingJson,

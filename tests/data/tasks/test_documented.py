@@ -1,19 +1,19 @@
 """The examples of docs/tasks.md are what the library gives."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import yaml
 
-from remot.commands.sources import data_from
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.commands.data.sources import data_from
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import Task, TemporalGrounding
 from remot.evaluation.perception import IterativePerception
 from tests.data.made import task_prompts
+from tests.helpers import PROJECT
 
-PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+PAGE = (PROJECT / "docs" / "tasks.md").read_text()
 
 
 def blocks(language=""):

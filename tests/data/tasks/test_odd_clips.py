@@ -9,14 +9,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from remot.commands.score import reward_from
-from remot.data.audit.tasks import prompt as audit_prompt
 from remot.data.tasks import ObjectMotion, PictureQuality
-from remot.data.tasks import places as places_module
+from remot.data.tasks.shared import places as places_module
+from remot.datatools.audit.tasks import prompt as audit_prompt
 from remot.structures import CameraTrack, Clip, Event, LayoutBox, ObjectTrack
 from tests.data.made import task_prompts
-from tests.data.tasks.audit.prompts import TASKS, faults, name_of
+from tests.datatools.audit.tasks.prompts import TASKS, faults, name_of
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = PROJECT / "configs"
 #: Upright pictures.
 WIDTH, HEIGHT = 360, 640
 NAMES = (

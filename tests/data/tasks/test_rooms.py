@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import NativeReader
-from remot.data.embedded import clips_root
-from remot.data.tasks.frames import FrameSampling
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks.rooms.base import Candidate
 from remot.data.tasks.rooms.counting import ObjectCounting
 from remot.data.tasks.rooms.direction import RelativeDirection
@@ -18,8 +17,9 @@ from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder, first_views
 from remot.data.tasks.rooms.scene import scene_of
 from remot.data.tasks.rooms.size import ObjectSize, RoomSize
+from remot.data.tasks.shared.frames import FrameSampling
 from remot.errors import ConfigError
-from remot.rewards.reading.graphs import read_map
+from remot.rewards.parsing.graphs import read_map
 from tests.data.made import task_prompts
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box, room, solved_distance
 

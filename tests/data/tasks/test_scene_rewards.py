@@ -12,7 +12,7 @@ import yaml
 from remot.answers import render_response
 from remot.commands.score import reward_from
 from remot.data.annotations import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -35,9 +35,9 @@ from remot.data.tasks import (
 )
 from remot.structures import Question
 from tests.data.made import task_prompts
-from tests.helpers import assert_close
+from tests.helpers import PROJECT, assert_close
 
-SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 WORDINGS = Path(str(files("remot"))) / "assets" / "wordings"
 #: Each task and its kind of answer.
 ROOMS = [

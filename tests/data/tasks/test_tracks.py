@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from remot.data.annotations import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     BoxLocalisation,
     Displacement,
@@ -31,7 +31,7 @@ from remot.data.tasks.tracks.moving import way_in_words
 from remot.data.tasks.tracks.relations import relation
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
-from remot.rewards.reading.graphs import read_graphs
+from remot.rewards.parsing.graphs import read_graphs
 from remot.structures import CameraTrack, Clip, ObjectTrack
 from tests.data.tasks.rooms import pose
 from tests.helpers import assert_close
@@ -47,7 +47,7 @@ SIZE = (200, 150)
 @pytest.fixture(autouse=True)
 def _pictures_of_a_known_size(monkeypatch):
     """The hand-made clips have no pictures."""
-    from remot.data.tasks.places import picture_size
+    from remot.data.tasks.shared.places import picture_size
     from remot.data.tasks.tracks import appearing
 
     def size(clip):

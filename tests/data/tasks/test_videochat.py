@@ -2,15 +2,14 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from remot.commands.score import reward_from
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,
@@ -24,16 +23,17 @@ from remot.data.tasks import (
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
-from remot.data.tasks import places as places_module
-from remot.data.tasks.degradations import Blur, Darken, Noise
-from remot.data.tasks.places import lone_names, share_box
+from remot.data.tasks.images.degradations import Blur, Darken, Noise
+from remot.data.tasks.shared import places as places_module
+from remot.data.tasks.shared.places import lone_names, share_box
 from remot.errors import ConfigError
 from remot.rewards import TemporalRLTReward
 from remot.structures import Event, ObjectTrack, Question
 from tests.data.handmade import boxes, clip_of
 from tests.data.made import data_module, task_prompts
+from tests.helpers import PROJECT
 
-SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 TASKS = [
     TemporalGrounding(),
     TemporalGroundingSpans(),
@@ -65,9 +65,9 @@ def happening(*events, num_frames=41, **tracks):
 @pytest.fixture
 def square(monkeypatch):
     """Pictures of 100 x 50 pixels that need not exist."""
-    monkeypatch.setattr("remot.data.tasks.tracking.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.detection.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.image_choice.picture_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.tracking.picture_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.detection.picture_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.image_choice.picture_size", lambda _: (100, 50))
 
 
 # -- grounding -----------------------------------------------------------------------------------------------------

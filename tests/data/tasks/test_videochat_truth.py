@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from remot.data.formats import QuestionFormat
-from remot.data.questions import QuestionWriter
+from remot.data.questions.formats import QuestionFormat
+from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
 from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.experts import Expert, default_experts
-from remot.data.formats import QuestionFormat
 from remot.data.negatives import Negative
-from remot.data.questions import OptionOrder, QuestionWriter
+from remot.data.questions.formats import QuestionFormat
+from remot.data.questions.writer import OptionOrder, QuestionWriter
 from remot.data.tasks.base import PromptSeed, Survey, Task, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy
 from remot.data.tasks.motion_contrast.index import MotionContrastIndex

@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from remot.data.tasks.asking import times_lines, worded_question
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, counted, drawn
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
-from remot.data.tasks.wordings import read_wordings
+from remot.data.tasks.shared.asking import times_lines, worded_question
+from remot.data.tasks.shared.candidates import Refusal, counted, drawn
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
 

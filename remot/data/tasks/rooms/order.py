@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
 from remot.errors import ConfigError
 from remot.structures import Clip
 

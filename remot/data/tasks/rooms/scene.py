@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from remot.data.names import called
+from remot.data.questions.text import called
 from remot.data.tasks.geometry.maps import heading_of
 from remot.data.tasks.geometry.views import Sight, sights
 from remot.structures import Clip, FloatArray, LayoutBox

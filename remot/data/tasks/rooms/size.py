@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.boxes import longest_side_metres
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Refusal
 from remot.structures import Clip
 
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
-from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
+from remot.data.tasks.shared.places import box_in_words, is_large, picture_size, share_box, visible
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError

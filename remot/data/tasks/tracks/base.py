@@ -9,16 +9,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.asking import times_lines, worded_question
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, counted, drawn
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.geometry.places import ground_place
-from remot.data.tasks.places import box_in_words, picture_size, share_box, shares_its_box
+from remot.data.tasks.shared.asking import times_lines, worded_question
+from remot.data.tasks.shared.candidates import Refusal, counted, drawn
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.places import box_in_words, picture_size, share_box, shares_its_box
+from remot.data.tasks.shared.wordings import read_wordings
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
-from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.names import called
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.places import kind_of
+from remot.data.questions.text import called
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.places import kind_of
 from remot.data.tasks.tracks.base import Asked, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.structures import Clip

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.names import called
+from remot.data.questions.text import called
 from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.places import kind_of, visible
+from remot.data.tasks.shared.places import kind_of, visible
 from remot.structures import Clip, FloatArray
 
 

@@ -1,0 +1,109 @@
+"""From a triplet to the text of a prompt and its right answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from remot.data.questions.formats import Asked, MultipleChoice, QuestionFormat, Written
+from remot.data.questions.formats.choice import OptionOrder
+from remot.data.questions.reasoning import tell_reasoning, tell_verdicts
+from remot.data.questions.templates import read_wordings
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
+from remot.structures import MotionLabel, Slot, Triplet
+
+__all__ = ["OptionOrder", "QuestionWriter"]
+
+
+class QuestionWriter:
+    """Writes one prompt about all pairs of a triplet.
+
+    Args:
+        num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
+        binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
+            arXiv 2603.00461).
+        option_order: Of the default format, see :class:`remot.data.questions.formats.MultipleChoice`.
+        formats: Ways to ask, each wished for as often; multiple choice by default.
+        wordings: File of the texts; None for the English ones that come with the library.
+    """
+
+    def __init__(
+        self,
+        num_wordings: int = 3,
+        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
+        option_order: OptionOrder = "question",
+        formats: Sequence[QuestionFormat] | None = None,
+        wordings: Path | None = None,
+    ) -> None:
+        self.wordings = read_wordings(wordings)
+        if not 1 <= num_wordings <= self.wordings.num_wordings:
+            msg = f"num_wordings is {num_wordings}; choose 1 to {self.wordings.num_wordings}"
+            raise ConfigError(msg)
+        self.num_wordings = num_wordings
+        self.binary = binary
+        self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
+
+    def num_pictures(self, triplet: Triplet) -> int:
+        """Pictures shown with the prompt: two for a single pair, unless the third is what the question is about."""
+        return 2 if self.binary and len(triplet.labels) > 1 else 3
+
+    def fits(self, triplet: Triplet) -> bool:
+        """Whether one of the formats can ask about ``triplet``."""
+        return any(one.fits(self.labels(triplet)) for one in self.formats)
+
+    def wish(self, generator: np.random.Generator) -> QuestionFormat:
+        """The format a prompt should have, drawn before there is a triplet.
+
+        Drawn after it, a format that fits some answers only would take these away from the others, whose answers could
+        then be guessed.
+        """
+        return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
+
+    def grants(self, wish: QuestionFormat, triplet: Triplet) -> bool:
+        """Whether ``triplet`` can be asked about in the way that is wished for."""
+        return wish.fits(self.labels(triplet))
+
+    def write(
+        self,
+        triplet: Triplet,
+        generator: np.random.Generator,
+        values: Sequence[str] | None = None,
+        wish: QuestionFormat | None = None,
+        slot_values: Sequence[tuple[str, ...]] = (),
+    ) -> tuple[QuestionFormat, Written]:
+        """How ``triplet`` is asked about, and the text and slots.
+
+        Args:
+            triplet: Frames and labels.
+            generator: Chooses format and wording and shuffles the options.
+            values: Answers that occur in the data set; all of the attribute's by default.
+            wish: The format to use if it fits; any that fits by default.
+            slot_values: For each question those that occur in its place; ``values`` for all by default.
+        """
+        labels = self.labels(triplet)
+        chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
+        asked = Asked(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
+        one = wish if wish is not None and wish.fits(labels) else self._choose_format(labels, generator)
+        return one, one.write(asked, generator)
+
+    def reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
+        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
+
+        Args:
+            triplet: Frames and labels.
+            slots: The questions.
+            picture_size: Width and height of the clip's images in pixels.
+        """
+        if any(transform is not None for transform in triplet.transforms):
+            return tell_verdicts(slots)
+        shown = triplet.frame_indices[: self.num_pictures(triplet)]
+        return tell_reasoning(triplet.clip, shown, slots, picture_size)
+
+    def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
+        """The labels asked about: of all pairs, or of the first one only."""
+        return triplet.labels[:1] if self.binary else triplet.labels
+
+    def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:
+        fitting = [one for one in self.formats if one.fits(labels)]
+        return fitting[0] if len(self.formats) == 1 else fitting[generator.integers(len(fitting))]

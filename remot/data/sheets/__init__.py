@@ -1,8 +1,0 @@
-"""Contact sheets of prompts, for people to look at."""
-
-from remot.data.sheets.page import html_sheet
-from remot.data.sheets.picture import png_sheet
-from remot.data.sheets.prompts import rows_of_folder, rows_of_run
-from remot.data.sheets.rows import SheetRow
-
-__all__ = ["SheetRow", "html_sheet", "png_sheet", "rows_of_folder", "rows_of_run"]
