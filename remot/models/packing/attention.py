@@ -2,8 +2,9 @@
 
 Completions of a packed row do not see each other, so with many of them most of the row's mask is empty. FlexAttention
 skips empty blocks; :mod:`remot.models.packing.split_attention` computes prompt and completions apart. transformers
-hands a 4-D mask, dense or in blocks, to the attention function as it is, with whatever else the language model was given, and calls the
-function that is registered under the name in the model's configuration; :data:`KERNEL_NAME` is ours.
+hands a 4-D mask, dense or in blocks, to the attention function as it is, with whatever else the language model was
+given, and calls the function that is registered under the name in the model's configuration; :data:`KERNEL_NAME` is
+ours.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Game clips of a player who walks, turns and stands among monsters, with everything the engine knows about them.
 
 See :mod:`remot.synthetic.simulators.vizdoom` for the engine's conventions. Boxes and masks come from the engine's label
-buffer, so that they show what is visible of a thing. Things of one kind look the same, so a name stands for one of them, and
-only in pictures in which no other of its kind is visible.
+buffer, so that they show what is visible of a thing. Things of one kind look the same, so a name stands for one of
+them, and only in pictures in which no other of its kind is visible.
 """
 
 import re

@@ -13,7 +13,8 @@ from remot.data.clips.loading import read_each
 from remot.data.media import check_media
 from remot.data.media.images import MAX_ASPECT_RATIO
 from remot.data.media.notes import check_boxes, notes_on_media
-from remot.datatools.validation import as_text, check_clips, summary
+from remot.data.tasks import MotionContrast
+from remot.datatools.validation import Validation, check_clips
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip, ObjectTrack
 from tests.data.annotations.pictures import write_pictures
@@ -117,9 +118,10 @@ def test_validate_shows_notes_and_gaps(images):
     (images.parent / "c.json").write_text(json.dumps(content | {"pts_seconds": [0, 1, 2]}))
     write_pictures(images, ["5.png", "6.png", "7.png"], SIZE)
     (images / "6.png").unlink()
-    checked = list(check_clips(NativeReader(), images.parent))
-    assert "note  c.json" in as_text(checked)
-    (note,) = summary(checked)["notes"]["c.json"]
+    checked = list(check_clips(NativeReader(), images.parent, [MotionContrast()]))
+    report = Validation(checked, num_prompts=8, num_skipped_files=0, scenes={"test": 9})
+    assert "note  c.json" in report.as_text()
+    (note,) = report.summary()["notes"]["c.json"]
     assert "none between 1.png and 3.png" in note
     assert checked[0].fault == ""
 
