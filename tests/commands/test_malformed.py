@@ -117,7 +117,7 @@ REMOT_REWARD = "class_path: remot.rewards.ReMoTReward"
         ([REWARD, f"{{{REMOT_REWARD}, init_args: [1]}}"], "init_args is no mapping"),
         ([REWARD, f"{{{REMOT_REWARD}, init_args: hello}}"], "init_args is no mapping"),
         ([REWARD, f"{{{REMOT_REWARD}, foo: 3}}"], "beside class_path nothing but init_args may stand"),
-        (["--data.experts", "[null]"], "Not a valid subclass of Expert. Got value: None"),
+        (["--data.tasks", "[null]"], "Not a valid subclass of Task. Got value: None"),
         (["--model.optimizer.init_args.lr", "fast"], "Expected a <class 'float'>, got fast"),
         (["--trainer.devices.x", "3"], "Expected a <class 'int'> or <class 'str'>, got"),
         (["--model", "null"], "it is no mapping of settings"),

@@ -340,6 +340,7 @@ def test_boxes():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ('<map>{"{event}": [[1, 2]], "{a}": [[3, 4]]}</map>', {"{event}": [(1, 2)], "a": [(3, 4)]}),
         ('<map>{"Office  Chair": [[9, 3]], "table": []}</map>', {"office chair": [(9, 3)]}),
         ('<map> {"a": [[1, 2]]} </map><map>{"b": [[1, 2]]}</map>', {"a": [(1, 2)]}),
         ('<map>{"a": [[1, 2, 3]], "b": [[1, 2]]}</map>', {"b": [(1, 2)]}),
@@ -362,7 +363,7 @@ def test_boxes():
     ],
 )
 def test_maps(text, found):
-    assert read_map(text, ["a", "chair", "arm chair"]) == found
+    assert read_map(text, ["a", "chair", "arm chair", "{event}"]) == found
 
 
 def test_graphs():

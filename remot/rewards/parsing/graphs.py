@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -48,7 +48,7 @@ def read_map(text: str, names: Iterable[str] = ()) -> dict[str, list[Point]] | N
 
     Args:
         text: What a completion says.
-        names: Categories to look for in a map that is no dictionary.
+        names: Categories of the scene, as :func:`name_of` gives them.
     """
     content = (first_element(text, "map") or "").strip()
     if not content or len(content) > MAX_JSON_CHARS:
@@ -56,16 +56,18 @@ def read_map(text: str, names: Iterable[str] = ()) -> dict[str, list[Point]] | N
     # some models write str{…} about the map
     inner = content[4:-1].strip() if content.startswith("str{") and content.endswith("}") else content
     value = literal_value(inner)
-    found = _centres(value) if isinstance(value, dict) else _centres_after_names(content, names)
+    names = tuple(names)
+    found = _centres(value, names) if isinstance(value, dict) else _centres_after_names(content, names)
     num_points = sum(map(len, found.values()))
     return found if max(num_points, len(found)) <= MAX_ITEMS else None
 
 
-def _centres(value: Mapping[object, object]) -> dict[str, list[Point]]:
+def _centres(value: Mapping[object, object], names: Collection[str]) -> dict[str, list[Point]]:
+    """Centres by category. Marks around a name are dropped, except where they are part of one of ``names``."""
     found: dict[str, list[Point]] = {}
     for name, points in value.items():
         if isinstance(name, str) and len(name) <= MAX_NAME_CHARS:
-            plain = _MARKED_NAME.fullmatch(name.strip())
+            plain = None if name_of(name) in names else _MARKED_NAME.fullmatch(name.strip())
             centres = map(_centre, points if isinstance(points, list) else [points])
             found.setdefault(name_of(plain[1] if plain else name), []).extend(filter(None, centres))
     return {name: points for name, points in found.items() if points}

@@ -73,7 +73,7 @@ def root(tmp_path):
         (["--trainer.max_stepss", "3"], "trainer.max_stepss", "trainer.max_steps)"),
         (["--model.strategy", "SFTT"], "SFTT", "SFT)"),
         (["--model.grpo.reward", "ReMoTRewardd"], "ReMoTRewardd", "ReMoTReward)"),
-        (["--data.experts", "[{class_path: CamraYaw}]"], "CamraYaw", "CameraYaw)"),
+        (["--data.tasks", "[{class_path: MotionContrst}]"], "MotionContrst", "MotionContrast)"),
         (["--trainer.callbacks", "[{class_path: LearningRateMonitr}]"], "LearningRateMonitr", "LearningRateMonitor)"),
         (
             ["--model.strategy", "AlternatingSFTGRPO", "--model.strategy.init_args.ksft", "3"],
@@ -285,7 +285,7 @@ def test_empty_split(complaint_about, tmp_path):
 def test_nothing_moves(complaint_about, tmp_path):
     clips = [camera_clip([0, 0.1, 0.2], clip_id=f"c{k}", scene_id=f"s{k}", domain="navigation") for k in range(4)]
     sentence = complaint_about(write_folder(tmp_path / "still", clips))
-    assert "no triplet can be built from the" in sentence
+    assert "motion_contrast can ask about none of the 4 clips" in sentence
 
 
 # -- the process, and the parts -----------------------------------------------------------------------------------

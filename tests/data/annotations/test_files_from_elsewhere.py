@@ -23,7 +23,7 @@ from tests.data.annotations.objects import (
     test_mot,
     test_otb,
 )
-from tests.data.annotations.robots import test_agibot, test_aloha, test_lerobot, test_rlds
+from tests.data.annotations.robots import test_agibot, test_aloha, test_effector_poses, test_lerobot, test_rlds
 from tests.data.handmade import camera_clip
 
 
@@ -79,6 +79,7 @@ READERS = {
     "aloha": (test_aloha.write_episode, annotations.AlohaReader),
     "lerobot_v2": (test_lerobot.write_v2, test_lerobot.reader),
     "lerobot_v3": (test_lerobot.write_v3, test_lerobot.reader),
+    "effector_poses": (test_effector_poses.write, partial(annotations.EffectorPosesReader, opening_range=(0, 85))),
     "rlds": (lambda root: test_rlds.write_records(root, test_rlds.record()), annotations.BridgeReader),
 }
 TEXTS = {".json", ".jsonl", ".txt", ".csv", ".yaml", ".ini", ".label"}

@@ -17,7 +17,7 @@ def build(name, root, out, num_triplets=60):
     config = str(CONFIGS / f"{name}.yaml")
     words = ("--root", str(root), "--out", str(out), "--num_triplets", str(num_triplets))
     main(["data", "build", "--config", config, *words])
-    return [json.loads(line) for line in (out / "triplets.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "prompts.jsonl").read_text().splitlines()]
 
 
 def audit(out, capsys):
@@ -31,7 +31,8 @@ def require_right(prompts, out, capsys):
     """The audit finds nothing, and the answers are those that the pictures themselves give."""
     figures = audit(out, capsys)
     assert figures["checked_labels"] > 0
-    assert (figures["wrong_labels"], figures["wrong_letters"], figures["wrong_pictures"]) == (0, 0, 0)
+    assert (figures["wrong_labels"], figures["wrong_images"], figures["wrong_facts"]) == (0, 0, 0)
+    assert [task["labels"]["wrong_letters"] for task in figures["tasks"]] == [0]
     assert (figures["duplicate_frames_across_splits"], figures["scenes_in_two_splits"]) == (0, [])
     for prompt in prompts:
         for label in prompt["remot"]["labels"]:
@@ -163,7 +164,7 @@ def test_sources_without_motion_or_pictures_are_checked_but_not_built(tmp_path, 
     with pytest.raises(SystemExit) as stop:
         build(name, root, tmp_path / "out")
     assert stop.value.code == 2
-    assert "can ask about none of the 1 clips: it needs pictures and " in capsys.readouterr().err
+    assert "can ask about none of the 1 clips: it needs images and " in capsys.readouterr().err
     header = (CONFIGS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert f"remot data validate --root DIR --reader {reader}" in header
     assert "no triplet can be built" in header

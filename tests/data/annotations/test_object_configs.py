@@ -24,7 +24,7 @@ every_source = pytest.mark.parametrize("name", READERS)
 def test_sections_parse(name, tmp_path):
     data = read_data(CONFIGS / f"{name}.yaml", str(tmp_path))
     assert type(data.reader) is READERS[name]
-    assert (data.root, data.seed) == (tmp_path, 0)
+    assert (data.root, data.options.seed) == (tmp_path, 0)
 
 
 #: Sources of which triplets are built.

@@ -24,7 +24,7 @@ def test_fragments_are_read(name, tmp_path):
     data = read_data(file, str(tmp_path))
     assert type(data.reader) is READERS[name]
     assert data.root == tmp_path
-    assert data.sampler.experts
+    assert data.tasks[0].sampler.experts
     assert f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in file.read_text()
 
 

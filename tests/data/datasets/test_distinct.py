@@ -18,6 +18,7 @@ EXPERTS = [
     {"class_path": "remot.data.experts.EffectorHorizontal", "init_args": {"still": 0.01, "salient_min": 0.1}},
     {"class_path": "remot.data.experts.Gripper", "init_args": {"still": 0.05, "salient_min": 0.3}},
 ]
+TASKS = [{"class_path": "MotionContrast", "init_args": {"experts": EXPERTS}}]
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def few(tmp_path):
 @pytest.fixture
 def config(tmp_path):
     file = tmp_path / "few.yaml"
-    file.write_text(json.dumps({"data": {"experts": EXPERTS, "num_train_prompts_per_epoch": 64}}))
+    file.write_text(json.dumps({"data": {"tasks": TASKS, "num_train_prompts_per_epoch": 64}}))
     return file
 
 
@@ -100,8 +101,8 @@ def test_build_counts_and_warns(few, config, tmp_path, capsys):
         ]
     )
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["counts"]["distinct"]["train"] == {"prompts": 105, "frames": 6, "questions": 12}
-    assert manifest["counts"]["distinct"]["test"]["frames"] == 6
+    assert manifest["counts"]["distinct"]["frames"]["train"] == {"prompts": 105, "frames": 6, "questions": 12}
+    assert manifest["counts"]["distinct"]["frames"]["test"]["frames"] == 6
     told = capsys.readouterr().out
     (line,) = [line for line in told.splitlines() if line.startswith("train: 105 prompts")]
     for fact in ("6 distinct frame triples", "12 distinct questions", "warning"):
@@ -135,7 +136,7 @@ def test_enough_triples_are_not_counted_further(few, config, capsys, monkeypatch
 
 def test_a_run_says_so_at_its_start(few, config, tmp_path):
     """From clips, and from what was built of them."""
-    settings = {"experts": EXPERTS, "num_train_prompts_per_epoch": 64, "root": str(few)}
+    settings = {"tasks": TASKS, "num_train_prompts_per_epoch": 64, "root": str(few)}
     data = data_from(settings)
     data.setup()
     (train,) = [line for line in data.describe() if "train: 64 prompts" in line]

@@ -86,11 +86,11 @@ def test_the_command_prints_a_record(config, capsys):
     assert [task["task"] for task in record["tasks"]] == ["temporal_grounding", "object_size", "motion_contrast"]
     assert [task["num_prompts"] for task in record["tasks"]] == [20, 20, 20]
     assert (grounding["clips"], grounding["clips_with_what_it_needs"], grounding["needs"]) == (
-        62,
-        41,
+        63,  # 90 scenes less 10 and 17
+        42,
         "events with times",
     )
-    assert grounding["refusals"] == {"asked": 41}
+    assert grounding["refusals"] == {"asked": 42}
     assert size["refusals"]["several, or not clearly seen"] > 0
     assert size["quantiles"] == sorted(size["quantiles"])
     assert grounding["guesses"][0]["measure"] == "overlap"

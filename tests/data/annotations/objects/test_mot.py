@@ -182,7 +182,7 @@ def test_ten_walkers_without_a_nearest_are_named_by_their_side(tmp_path, caplog)
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])
 def test_a_video_in_any_container(tmp_path, suffix):
     folder = write(tmp_path, WALK, pictures=False)
-    write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, 48, 64, 3), dtype=np.uint8), 25)
+    write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, *SIZE[::-1], 3), dtype=np.uint8), 25)
     (clip,) = good_clips(MOTReader(), tmp_path)
     assert clip.media.name == f"TUD-Campus.{suffix}"
 
