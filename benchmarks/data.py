@@ -1,7 +1,7 @@
 """How fast pictures are decoded, prompts are made and an index is built, beside the alternatives, in one run.
 
 Run ``python benchmarks/data.py``. The rows of torchcodec need ``torchcodec`` and FFmpeg; without them they are left
-out, and the output says so. All files it makes lie in a temporary folder.
+out, and the output notes it. All files it makes lie in a temporary folder.
 """
 
 import argparse

@@ -99,7 +99,7 @@ class Attribute(ABC):
 
     @abstractmethod
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
-        """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if that cannot be told."""
+        """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if undetermined."""
 
     @property
     def answers_are_codes(self) -> bool:

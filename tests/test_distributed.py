@@ -62,7 +62,7 @@ def test_two_processes_average_to_one(tmp_path):
             assert same is (name != "bnpo"), name  # whose denominator is each process's own
 
 
-def test_one_process_asks_nobody():
+def test_one_process_needs_no_collective():
     assert not is_distributed()
     assert mean_over_processes(3.5, torch.device("cpu")) == 3.5
     assert is_first_process()

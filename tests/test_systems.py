@@ -116,7 +116,7 @@ def test_spacer_holds_its_own_numbers(recipe):
 
 
 def test_videochat_r1_5_holds_its_own_numbers(recipe):
-    """8192 x 28 x 28 pixels for 32 patches of two frames; two looks; at most 3 stretches; nobody thinks."""
+    """8192 x 28 x 28 pixels for 32 patches of two frames; two looks; at most 3 stretches; no think element."""
     cli = recipe("videochat_r1_5")
     assert cli.config["fit"].model.policy.source.video_max_pixels * 64 == 2 * 8192 * 28 * 28
     assert (cli.model.evaluation.perception.num_perceptions, cli.model.evaluation.perception.max_stretches) == (2, 3)

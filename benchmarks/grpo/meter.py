@@ -23,7 +23,7 @@ class Meter:
     """Seconds of each phase, calls and pictures, step by step. The first step warms up and is left out of medians.
 
     Args:
-        started: File to make when the first step begins, for whoever looks from outside.
+        started: File to make when the first step begins, for other processes.
     """
 
     def __init__(self, started: Path) -> None:
@@ -54,7 +54,7 @@ class Meter:
         self._current.clear()
 
     def add(self, phase: str, seconds: float) -> None:
-        """Seconds that somebody else has measured."""
+        """Seconds measured elsewhere."""
         self._current[phase] += seconds
 
     def timed(self, phase: str | Callable[..., str | None], function: Callable[..., Any]) -> Callable[..., Any]:

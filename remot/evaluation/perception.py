@@ -44,7 +44,7 @@ class IterativePerception:
             raise ConfigError(msg)
 
     def look(self, completion: str, key_times: str) -> CloserLook | None:
-        """Where to look after an answer; None if it does not say so.
+        """The frames an answer asks for; None if it asks for none.
 
         Args:
             completion: The answer; hostile.

@@ -31,7 +31,7 @@ class Adaptation(ABC):
 
     #: True if switching the adapters off gives the base model back.
     reference_is_base: bool
-    #: What ``save_pretrained`` has to be told to write what is trained and nothing else.
+    #: Arguments of ``save_pretrained`` that write what is trained and nothing else.
     export_settings: ClassVar[dict[str, Any]] = {}
 
     def quantization_config(self) -> "BitsAndBytesConfig | None":
@@ -80,7 +80,7 @@ class Adaptation(ABC):
 
 
 class FullWeights(Adaptation):
-    """Train every weight; the vision tower only where the policy says so."""
+    """Train every weight; the vision tower only with ``freeze_vision_tower`` off."""
 
     reference_is_base = False
 

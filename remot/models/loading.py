@@ -118,7 +118,7 @@ class ModelSource:
         return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
 
     def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
-        """How attention may be told who sees whom in a packed row, the best first.
+        """Kinds of attention masks for packed rows that this model supports, the best first.
 
         Args:
             device: Of the weights.

@@ -98,7 +98,7 @@ class VLMPolicy(nn.Module):
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
         self.sharding: Sharding | None = None
-        # for whoever asks in the middle of a pass, when adapters are off or others in their place
+        # recorded here, as adapters may be disabled or swapped during a pass
         self.trained_names = frozenset(name for name, weight in self.named_parameters() if weight.requires_grad)
         self.eval()
 

@@ -87,7 +87,7 @@ def full_state(model: nn.Module, *, trained_only: bool) -> dict[str, Tensor]:
 
 
 def _require_same_weights(policy: nn.Module) -> None:
-    """Each process keeps a part of its own copy: copies that differ would make a model that nobody has loaded."""
+    """Each process keeps one shard of its own copy, so all copies must be equal before sharding."""
     with torch.no_grad():
         sums = [float(parameter.double().sum()) for parameter in policy.parameters()]
     if any(other != sums for other in of_all_processes(sums)):

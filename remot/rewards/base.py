@@ -98,7 +98,7 @@ class ReferenceReward(Reward):
         name: Metric key; the total's part.
         extra_parts: Names of further parts that :meth:`score` tells of.
         success_part: Part that decides whether a completion succeeds; the total if "".
-        success_at: Value of that part from which it does; None for a reward that has no say in that.
+        success_at: Value of that part from which it does; None for a reward that does not determine success.
     """
 
     extra_parts: tuple[str, ...] = ()

@@ -16,9 +16,9 @@ from remot.structures import Question, RewardOutput
 class CompositeReward(WrapperReward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
-    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
-    whether it succeeds; nor has one that judges nothing, such as a format. A completion succeeds if every other reward
-    says so, and there is one. Where no reward is applicable the total is 0.
+    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum and of its
+    success; so is, of the success, a reward that judges nothing, such as a format. A completion succeeds if there are
+    other rewards and all of them succeed. If no reward is applicable the total is 0.
 
     Args:
         rewards: The terms R_k, all with different names.

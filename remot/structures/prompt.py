@@ -143,7 +143,7 @@ class Question:
 
     @property
     def response(self) -> str:
-        """The response of a perfect policy; "" if none can be told, as for a question without slots and target."""
+        """The response of a perfect policy; "" if there is none, as for a question without slots and target."""
         if self.target or not self.slots:
             return self.target
         return render_response(self.reasoning, self.solution)

@@ -11,7 +11,7 @@ from remot.errors import ConfigError
 from remot.tracking.client import quiet_mlflow
 
 _SQLITE = "sqlite:///"
-#: A wait is told of after this long; making the tables takes some seconds.
+#: A wait is logged after this long; making the tables takes some seconds.
 TELL_AFTER_SECONDS = 10.0
 #: And ends after this long, in case the process that holds the lock hangs.
 MAX_WAIT_SECONDS = 300.0

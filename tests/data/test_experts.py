@@ -193,7 +193,7 @@ AHEAD, RIGHT_OF_IT, ABOVE = (0.0, 0.0, 5.0), (1.0, 0.0, 5.0), (0.0, -1.0, 5.0)
 
 @pytest.mark.parametrize(("roll", "value_"), [(20, "clockwise"), (-20, "counterclockwise"), (0.5, "none"), (5, None)])
 def test_camera_rolls(roll, value_):
-    """Whoever tips the camera clockwise sees what was on the right go up and what was above go left."""
+    """With the camera rolled clockwise, what was on the right goes up and what was above goes left."""
     camera = poses([0, 0], roll_degrees=[0, roll])
     assert value(CameraRoll(), clip_of(2, camera=CameraTrack(camera))) == value_
     went = seen_at(camera[1], RIGHT_OF_IT) - seen_at(camera[0], RIGHT_OF_IT)
@@ -353,7 +353,7 @@ def agent_of(places, headings):
     ],
 )
 def test_agent_turns(before, after, expected):
-    """Headings are counter-clockwise from east; whoever faces north and turns to the right then faces east."""
+    """Headings are counter-clockwise from east; facing north and turning right ends facing east."""
     assert value(AgentTurn(), agent_of([(0, 0)] * 2, [before, after])) == expected
 
 
@@ -509,7 +509,7 @@ def mask_of(*xs):
         ((0, 1, 0), "first"),
         ((1, 0, 0), "second"),
         ((0, 1, 2), "neither"),
-        ((0, 3, 0), None),  # the same place at another time cannot be told apart
+        ((0, 3, 0), None),  # the same position at another time is not distinguishable
         ((0, 1, 3), None),
         ((0, 0, 1), None),
         ((0, 1, 4), None),

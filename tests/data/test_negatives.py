@@ -1,4 +1,4 @@
-"""Negatives: what is shown is what is labelled, whoever made it; each way of finding a picture does what it says."""
+"""Negatives: every negative shows what its label says; each method finds or makes the image it documents."""
 
 import itertools
 from collections import Counter

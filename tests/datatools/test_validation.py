@@ -190,7 +190,7 @@ def test_validation_looks_at_masks(tmp_path):
 
 
 class OneClip(NativeReader):
-    """Gives the one clip it is told."""
+    """Gives the one clip it was made with."""
 
     def __init__(self, clip):
         self.clip = clip

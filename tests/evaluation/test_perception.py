@@ -1,4 +1,4 @@
-"""Held-out questions asked twice: where the first answer says to look, what is shown then, and what is told of both."""
+"""Held-out questions asked twice: which frames the first answer requests, what is shown then, and both scores."""
 
 import math
 from dataclasses import asdict, replace
@@ -142,7 +142,7 @@ def test_scores_of_both_looks_are_told(answer):
 
 
 def test_completions_that_cannot_be_asked_again_count_nowhere(answer):
-    """Two tasks of one name, of which only one tells where to look: what is told is that of its completions."""
+    """Two tasks of one name, of which only one requests frames: the scores are those of its completions."""
     judged = answer(half_told)[0].judged
     silent = [replace(one, first_total=math.nan, first_success=math.nan, num_looks=1) for one in judged]
     means = as_metrics(score_table([*judged, *silent]), "val")

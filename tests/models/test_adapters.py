@@ -231,8 +231,8 @@ def test_adapters_are_part_of_the_weights_while_sampling(family, train_vision):
 def test_weights_come_back_after_a_failure():
     policy = make_lora_policy()
     before = held(policy)
-    with pytest.raises(ValueError, match="pretended"), policy.sampling():
-        raise ValueError("pretended")
+    with pytest.raises(ValueError, match="simulated"), policy.sampling():
+        raise ValueError("simulated")
     assert_held(policy, before)
 
 

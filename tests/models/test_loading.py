@@ -38,7 +38,9 @@ def logprobs(policy, batch, completions):
 # -- what cannot be loaded -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["/nowhere/at/all", "no-such-folder", "./no/such/folder", "Nobody/no-such-model"])
+@pytest.mark.parametrize(
+    "name", ["/nowhere/at/all", "no-such-folder", "./no/such/folder", "no-such-owner/no-such-model"]
+)
 def test_missing_model_is_named(name):
     with pytest.raises(CheckpointError, match="cannot load the model") as error:
         ModelSource(name).load()

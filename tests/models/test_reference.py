@@ -24,7 +24,7 @@ def policy(request):
 
 
 def logprobs(policy, *, use_reference):
-    """Of the same completions of the same prompts, by the vision tower of whoever is asked."""
+    """Of the same completions of the same prompts, by each model's own vision tower."""
     completions, mask = random_completions(policy, 2, 2, 4)
     prompts = policy.process(make_batch(2))
     seen = policy.encode(prompts, use_reference=use_reference)

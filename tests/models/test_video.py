@@ -192,7 +192,7 @@ def test_order_and_times_of_frames_matter(family, with_images):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_odd_number_of_frames_is_filled_with_the_last(family):
-    """As processors do. With equal spacing in the end, only Qwen3-VL is told another time of the last patch."""
+    """As processors do. With equal spacing in the end, only Qwen3-VL gets another time of the last patch."""
     policy = make_policy(family)
     odd = make_video(3, tenths=(0, 10, 20))
     even = Video(odd.frames[[0, 1, 2, 2]], (0.0, 1.0, 2.0, 2.0 + 1e-6))

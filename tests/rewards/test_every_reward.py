@@ -186,7 +186,7 @@ def test_who_says_whether_an_answer_is_right(name):
 
 
 @each
-def test_a_sum_in_which_nobody_says_so_is_no_success(name):
+def test_a_sum_without_a_judging_reward_is_no_success(name):
     """Beside a format and a penalty; a sum in a sum and a reward by task carry it on."""
     beside = [TaggedFormatReward(name="other_format"), RepetitionReward(name="other_repetition")]
     inner = PerTaskReward({"any": CompositeReward([SAMPLES[name].reward, *beside], [1, 1, 1])})
@@ -271,7 +271,7 @@ def test_cosine_by_hand():
     assert totals(strict, right.ljust(101), right.ljust(100)) == [-3, 0.5]
 
 
-def test_the_cosine_needs_somebody_who_judges():
+def test_the_cosine_requires_a_judging_reward():
     """Neither a question without letters nor a form tells which of the two curves holds."""
     by_letters, by_form = CosineLengthReward(AccuracyReward(), 100), CosineLengthReward(TaggedFormatReward(), 100)
     for reward in (by_letters, by_form):

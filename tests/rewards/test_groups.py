@@ -131,7 +131,7 @@ def test_tokens_count_where_they_are_known():
 
 
 def test_overlong_in_a_sum_of_references():
-    """DAPO's penalty has no say in whether a question without letters is answered right."""
+    """DAPO's penalty does not determine whether a question without letters is answered right."""
     reward = r.CompositeReward([ExactAnswerReward(), r.SoftOverlongReward(10, 5, "words")], [1, 1])
     output = reward([say("B")], [question(Reference(answer="B"))])
     assert (output.total.tolist(), output.success.tolist()) == ([1], [True])

@@ -217,7 +217,7 @@ def test_shares_that_make_no_sense(share):
 
 @pytest.fixture
 def endpoint():
-    """A local server that replies what it is told to, and notes what it was asked."""
+    """A local server with a scripted reply that records its requests."""
 
     class Handler(BaseHTTPRequestHandler):
         replies, asked = [], []

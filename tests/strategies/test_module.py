@@ -329,7 +329,7 @@ def test_a_micro_batch_of_nothing_is_refused():
     ],
 )
 def test_optimisers_out_of_range(settings, told):
-    """PyTorch says so once it is given the parameters; it names no key."""
+    """PyTorch's optimiser reports it without naming the key."""
     module = ready_module(SFT(), **settings)
     with pytest.raises(ConfigError, match=rf"^model\.optimizer or model\.scheduler: {told}$"):
         module.configure_optimizers()

@@ -68,7 +68,7 @@ def frame_at(clip, seconds):
 
 
 def test_events_are_what_the_tracks_do(clips):
-    """In its stretch the thing goes the way that is told, by at least an eighth of the picture; else it rests."""
+    """In its stretch the thing moves in the stated direction, by at least an eighth of the picture; else it rests."""
     told = Counter()
     for clip in of(clips, "happenings"):
         moving = {name: np.zeros(clip.num_frames - 1, dtype=bool) for name in clip.objects}

@@ -18,7 +18,7 @@ class MaskFrame(Expert):
     """The third picture is the mask of an object at the moment of the first picture, of the second, or of neither.
 
     These are the "masked frame" questions of ReMoT (arXiv 2603.00461; ``Grounding`` in its tables).
-    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference. An
+    Two moments are distinguished by the boxes of the object, which must overlap little enough to see the difference. An
     object less than a pixel wide or high has no mask to show and counts as not visible.
 
     Args:

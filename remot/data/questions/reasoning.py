@@ -58,7 +58,7 @@ def tell_observations(
 ) -> tuple[str, list[str]]:
     """Observations from which the answer follows, empty if the annotations do not tell them.
 
-    A turned camera is told from a landmark, a moved thing from its own box, a gripper from its opening in tenths.
+    A turned camera is derived from a landmark, a moved object from its box, a gripper from its opening in tenths.
 
     Returns:
         What is looked at, and what is seen in each picture, such as ``("the red tower", ["x3", "x7", "x1"])`` or

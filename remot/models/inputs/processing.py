@@ -127,7 +127,7 @@ def _require_tokens(
 
 
 def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Tensor) -> Tensor:
-    """[3, P, L] rotary positions; a family that spaces frames by their times is told them."""
+    """[3, P, L] rotary positions; a family that spaces frames by their times gets them."""
     named = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
     positions, _ = model.model.get_rope_index(
         input_ids=inputs["input_ids"],

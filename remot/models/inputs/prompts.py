@@ -80,7 +80,7 @@ class EncodedPrompts:
 
     Raises:
         ValueError: If there is not one feature for each placeholder. Every pass starts here, and transformers' own
-            scatter would drop what is too much without a word.
+            scatter would silently drop surplus features.
     """
 
     prompts: ProcessedPrompts

@@ -31,7 +31,7 @@ _PROMPT, _FILLING = -1, -2
 
 
 class RowMask(Enum):
-    """How the mask of a packed row is told to attention; the values stand in warnings."""
+    """How attention gets the mask of a packed row; warnings print the values."""
 
     DENSE = "completions that share their prompt"
     BLOCKS = "FlexAttention's blocks"

@@ -73,7 +73,7 @@ def run_prompts(
 def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "tuple[Tensor, Cache]":
     """The last real hidden state of each prompt [P, H], and a cache with L columns and ``room`` for more.
 
-    No mask is needed but the causal one: what fills a prompt up stands behind it, and nobody ever looks there.
+    Right padding is never attended to under the causal mask, so no other mask is needed.
     """
     from remot.models.packing.kv_cache import cache_argument, roomy_cache
 

@@ -161,7 +161,7 @@ def _ways_to_share(policy: "ScoringPolicy") -> list[Packing]:
 def first_exact(policy: "ScoringPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
     """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
 
-    Each candidate that does not is told of in a warning that names the model.
+    For each candidate that does not, a warning names the model.
 
     Args:
         policy: The policy.

@@ -48,7 +48,7 @@ def grouped_attention(
 ) -> Tensor:
     """Attention of packed rows; the same as over :func:`remot.models.packing.masks.packed_attention_mask`.
 
-    What fills a prompt up looks at the prompt, and nobody looks at it.
+    Padding attends to its prompt; no token attends to padding.
 
     Args:
         query: [P, N, S, D].

@@ -25,7 +25,7 @@ class MotionPerturbationReward(ReferenceReward):
         self.name = name
 
     def score(self, completion: str, reference: Reference) -> float | None:
-        """In [0, 1], 0 if no motion is told; not applicable without a counterpart."""
+        """In [0, 1], 0 if the completion describes no motion; not applicable without a counterpart."""
         if not reference.counterparts:
             return None
         told, frozen = (

@@ -176,7 +176,7 @@ class TransformersServe(Dialect):
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
         """Full weights, as it does not find the base model of a folder with adapters only.
 
-        The tokenizer is told to leave answers in one piece, end of turn included: otherwise a completion comes back
+        The tokenizer leaves answers in one piece, end of turn included: otherwise a completion comes back
         divided into reasoning and answer, without the white space in between.
         """
         save_merged(policy, folder, is_writer=is_writer)

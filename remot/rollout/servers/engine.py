@@ -43,7 +43,7 @@ class _HandedOver:
 class ServerEngine(ExternalEngine):
     """Samples completions from a server that has the weights of the step.
 
-    Before each rollout the policy is saved to a folder that the server reads too, the server is told to load it and to
+    Before each rollout the policy is saved to a folder that the server reads too, the server is asked to load it and to
     empty its caches, and the folder before that is removed. Each completion is a request of its own, with a seed made
     of (seed, step, prompt, sample).
 

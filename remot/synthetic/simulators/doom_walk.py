@@ -109,7 +109,7 @@ def _wake_monsters(game: Any) -> None:  # noqa: ANN401
 
 
 def _wander(game: Any, generator: np.random.Generator) -> list[Sight]:  # noqa: ANN401
-    """Stretches of turning, walking and standing in turn; whoever walks into a wall turns away from it."""
+    """Stretches of turning, walking and standing in turn; after walking into a wall the player turns away from it."""
     sights: list[Sight] = []
     step, blocked = int(generator.integers(len(STRETCHES))), False
     while len(sights) < NUM_FRAMES:

@@ -1,6 +1,6 @@
 """One known motion written in the layout of every camera-pose data set.
 
-The writers are told what each source states about its axes and share no code with the readers: rotations become
+The writers state each source's axes themselves and share no code with the readers: rotations become
 quaternions by scipy, inverses by numpy.
 """
 

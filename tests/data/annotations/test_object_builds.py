@@ -93,7 +93,7 @@ def test_otb(tmp_path, capsys, caplog):
     require_right(prompts, tmp_path / "out", capsys)
     assert attributes_by_scene(prompts) == {
         "Crossing": {"mask_frame", "object_horizontal", "object_vertical"},
-        "Walking": {"mask_frame"},  # nobody has said what walks there
+        "Walking": {"mask_frame"},  # the object has no name
         "Dudek": {"mask_frame"},
     }
     subjects = {prompt["remot"]["scene"]: prompt["remot"]["labels"][0]["subject"] for prompt in prompts}

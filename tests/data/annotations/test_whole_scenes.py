@@ -1,4 +1,4 @@
-"""Whole sequences of MOT and KITTI, hand-made in the real layouts: everybody in one clip."""
+"""Whole sequences of MOT and KITTI, hand-made in the real layouts: all persons in one clip."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def oxts(latitude=0.0, yaw=0.0):
     return " ".join(map(str, [latitude, 0.0, 0.0, 0.0, 0.0, yaw, *[0.0] * 24]))
 
 
-#: A region that nobody labelled, and a car that drives away.
+#: An unlabelled region, and a car that drives away.
 LABELS = ["0 -1 DontCare -1 -1 -10 1 2 3 4 -1000 -1000 -1000 -10 -1 -1 -1"]
 LABELS += [label(k, 7, place=(1.0, 1.5, 10.0 + k)) for k in range(3)]
 
@@ -76,7 +76,7 @@ def kitti_clip(root, **settings):
     return clip
 
 
-def test_everybody_of_a_mot_sequence(tmp_path):
+def test_all_persons_of_a_mot_sequence(tmp_path):
     clip = mot_clip(tmp_path, TWO)
     assert (clip.clip_id, clip.num_frames, clip.complete_kinds) == ("TUD-Campus", 3, ("person",))
     assert_close(clip.objects["person 1"].boxes_xyxy[:, 0], [0, 10, 20])
@@ -86,7 +86,7 @@ def test_everybody_of_a_mot_sequence(tmp_path):
     assert TimeInView().serves(clip)
 
 
-def test_people_nobody_evaluates_cannot_be_counted_with_the_rest(tmp_path):
+def test_unevaluated_people_rule_out_counting(tmp_path):
     rows = [mot17(1, 1, 1, 1), mot17(2, 1, 1, 1), mot17(3, 1, 1, 1, visible=0.1), mot17(1, 2, 300, 1, kind=7)]
     clip = mot_clip(tmp_path, rows)
     assert list(clip.objects) == ["person 1"]

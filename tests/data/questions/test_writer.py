@@ -146,7 +146,7 @@ def test_no_reasoning_without_annotations():
 
 
 def test_reasoning_tells_each_pair_with_what_is_seen_in_its_pictures():
-    """Verdicts and letters alone are told where the annotations do not say where to look."""
+    """The reasoning has only verdicts and letters where the annotations do not locate the evidence."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [
         Slot(MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm"), ("opened", "none", "closed"), letter)

@@ -530,7 +530,7 @@ def test_options_of_the_text_are_those_that_letters_are_read_by():
     )
 
 
-def test_a_format_of_somebody_else_is_not_read_back():
+def test_third_party_formats_are_not_read_back():
     triplet = yaw_triplet("right", "left", "left")
     question = replace(asked(MultipleChoice(), triplet), format="essay", text="Tell me.")
     assert wrong_letters(question, triplet, read_wordings()) == []
@@ -613,7 +613,7 @@ def test_blind_models_are_at_chance_on_shuffled_data():
 
 
 def test_halves_share_no_scene():
-    """The letter of a scene is told by its subject, and each scene has its own: known to whoever saw the scene."""
+    """A scene's letter follows from its subject, and each scene has its own: known from the training scenes."""
     answers = [tuple(one) for one in np.random.default_rng(5).choice(["left", "right", "none"], (30, 3)).tolist()]
     questions = toy(600, lambda k, _: answers[k // 20], subject_of=lambda k: f"thing{k // 20}")
     together = [replace(question, scene_id=f"s{k // 20}") for k, question in enumerate(questions)]

@@ -343,7 +343,10 @@ def test_a_repeated_prompt_is_told(folder, rich):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda record: record["remot"].update(clip="nobody"), "clip nobody or one of its frames is not in the source"),
+        (
+            lambda record: record["remot"].update(clip="unknown"),
+            "clip unknown or one of its frames is not in the source",
+        ),
         (lambda record: record["remot"]["frames"][1].update(index=24), "one of its frames is not in the source"),
         (
             lambda record: record["remot"]["frames"][1].update(transform={"kind": "mask", "subject": "ghost"}),

@@ -31,7 +31,7 @@ from tests.data.made import data_module
 
 
 class CountEvents(Task):
-    """A task of somebody's own, and a wrong one: nobody but its author can know."""
+    """A third-party task with wrong answers, for which the audit has no checker."""
 
     name, needs = "count_events", "events"
 
@@ -115,7 +115,7 @@ def test_the_command_prints_a_table(config, capsys):
 
 
 def test_a_broken_task_is_found_and_the_status_says_so(config, capsys, monkeypatch):
-    """Every event is told half a second late, in reference and response alike."""
+    """Every event is half a second late, in reference and response alike."""
     plan = TemporalGrounding.plan
 
     def late(self, clip, generator):

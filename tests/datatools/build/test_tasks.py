@@ -163,7 +163,7 @@ def test_lines_are_read_as_they_were_written(built):
         assert to_line(from_record("x", json.loads(line))) == line
 
 
-# -- lines of anybody ----------------------------------------------------------------------------------------------
+# -- untrusted lines -----------------------------------------------------------------------------------------------
 
 
 def _set(*path, to):

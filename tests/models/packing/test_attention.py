@@ -46,7 +46,7 @@ def test_the_function_is_the_dense_mask(num_completions, num_tokens):
 
 
 @pytest.mark.parametrize(("num_completions", "num_tokens"), SHAPES)
-def test_what_fills_a_row_looks_at_itself_and_nobody_looks_at_it(num_completions, num_tokens):
+def test_padding_attends_to_itself_and_is_not_attended_to(num_completions, num_tokens):
     prompt_mask = prompt_mask_of((9, 4), 9)
     dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)[:, 0]
     real = dense.shape[-1]

@@ -149,7 +149,7 @@ def test_blocks_that_fail_leave_the_dense_mask(caplog, monkeypatch):
 
 def test_memory_that_runs_out_is_not_taken_for_a_broken_model(monkeypatch):
     def fails(*_, **__):
-        raise torch.OutOfMemoryError("pretended")
+        raise torch.OutOfMemoryError("simulated")
 
     policy = automatic()
     encoded = encode(policy, make_batch(2))

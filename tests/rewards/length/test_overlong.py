@@ -35,7 +35,7 @@ def rate(reward, num_tokens, letters="ABB"):
     return reward.rate(completions, [make_question("ABB")] * len(num_tokens), num_tokens)
 
 
-def test_tokens_are_counted_by_whoever_knows_them():
+def test_token_counts_are_required():
     output = rate(SoftOverlongReward(10, 4), [6, 7, 10, 99])
     assert_close(output.total, [0, -0.25, -1, -1])
     assert output.total.dtype == torch.float32

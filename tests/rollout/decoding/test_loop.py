@@ -70,7 +70,7 @@ def varied_batch_and_policy(family="qwen3_vl"):
 @pytest.mark.parametrize("check_every", [2, 3, 7, 64])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_how_often_one_looks_changes_nothing(family, check_every):
-    """What is drawn after everybody has ended is cut off, and rows leave earlier or later."""
+    """Tokens sampled after all sequences have ended are cut off, and rows leave earlier or later."""
     policy, batch = varied_batch_and_policy(family)
     assert_same_rollout(roll_out(policy, batch, check_every=check_every), roll_out(policy, batch))
 
@@ -167,7 +167,7 @@ class LimitedMemory:
         def prefill(encoded, room=0):
             self.asked.append(len(encoded))
             if len(encoded) > most_rows:
-                raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+                raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
             return real(encoded, room)
 
         policy.prefill = prefill

@@ -1,4 +1,4 @@
-"""Sizes by hand, and halving when a pretended allocator says no."""
+"""Sizes by hand, and halving when a simulated allocator runs out."""
 
 import logging
 
@@ -101,7 +101,7 @@ class Allocator:
     def __call__(self, size):
         self.asked.append(size)
         if size > self.most:
-            raise torch.OutOfMemoryError("pretended")
+            raise torch.OutOfMemoryError("simulated")
         return "done"
 
 

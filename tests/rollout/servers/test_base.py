@@ -51,7 +51,7 @@ def test_tokens_without_a_number_each_are_refused():
 
 
 class Scripted(ExternalEngine):
-    """Says what it is told to."""
+    """Gives a scripted reply."""
 
     def __init__(self, groups):
         self.groups = groups

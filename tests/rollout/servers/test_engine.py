@@ -28,7 +28,7 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(autouse=True)
-def _nobody_waits(monkeypatch):
+def _no_waiting(monkeypatch):
     monkeypatch.setattr(client_module.time, "sleep", lambda _: None)
 
 

@@ -144,7 +144,7 @@ class SequenceReader(AnnotationReader):
         try:
             clip = self._read_named(sequence, root)
         except AnnotationError:
-            return [sequence]  # what is wrong is told when it is read
+            return [sequence]  # reading it reports what is wrong
         parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
         return [sequence] if parts == 1 else [PartSource(sequence.file, sequence.key, k, parts) for k in range(parts)]
 

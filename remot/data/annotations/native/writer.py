@@ -63,7 +63,7 @@ def write_annotation(clip: Clip, folder: Path, *, source: str, licence: str) -> 
 
     Args:
         clip: Annotations. Its media must be files that can be named from ``folder``, or None.
-        folder: Existing folder to write ``<clip id>.json`` to. Whoever reads it must be given a folder that holds both
+        folder: Existing folder to write ``<clip id>.json`` to. The folder given to the reader must hold both
             the file and the media.
         source: Where the pictures come from.
         licence: Under which terms they may be used.

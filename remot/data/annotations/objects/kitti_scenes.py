@@ -21,7 +21,7 @@ class KITTISceneReader(TrackedReader):
     The shift from the first camera, in whose axes labels are, to the colour camera is added. Without an oxts file the
     camera is said to move in a way that is not known.
 
-    A sequence with ``DontCare`` regions, where somebody may be whom nobody labelled, has no complete kinds; others have
+    A sequence with ``DontCare`` regions, which may hold unlabelled objects, has no complete kinds; others have
     all of theirs.
     """
 

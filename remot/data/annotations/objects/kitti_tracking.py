@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 FRAME_RATE = 10.0
 NUM_COLUMNS = 17
-#: For one second somebody may still be partly in the picture where the boxes stop, for four at the border of it.
+#: After its last box an object may stay partly visible: for one second, or for four at the border of the image.
 NUM_LINGERING, NUM_BORDER_LINGERING = 10, 40
 #: For each class that can be asked about, what questions call it and what a viewer could take for it.
 KINDS = {
@@ -37,7 +37,7 @@ KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """One label file: R objects, regions that nobody labelled left out."""
+    """One label file: R objects, unlabelled regions left out."""
 
     frames: IntArray  # [R]
     tracks: IntArray  # [R]
@@ -56,7 +56,7 @@ class KITTITrackingReader(TrackedReader):
     The source's conventions: rows ``frame, track, class, truncated, occluded, alpha, left, top, right, bottom, height,
     width, length, x, y, z, rotation_y``; frames and pixels are counted from 0; x, y, z is the bottom centre of the
     object in the camera's axes (OpenCV, metres), so z is its depth. Pictures come at 10 Hz. ``DontCare`` rows mark
-    regions that nobody labelled and are left out. See :mod:`remot.data.annotations.objects.kitti_oxts` for the camera.
+    unlabelled regions and are left out. See :mod:`remot.data.annotations.objects.kitti_oxts` for the camera.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind on the ground. See
     :mod:`remot.data.annotations.objects.nearest` for why.

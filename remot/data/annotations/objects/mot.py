@@ -60,8 +60,8 @@ class MOTReader(TrackedReader):
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
     ``min_height_ratio`` times as high as any other and stands lowest in the picture. The
     reason is in :mod:`remot.data.annotations.objects.nearest`. People that are never asked about, such as flagged ones,
-    count as others, and so does everybody for ``linger_seconds`` before the first and after the last box, and for
-    ``border_linger_seconds`` where that box is at the border of the picture. Where nobody is the nearest in three
+    count as others, and so does every person for ``linger_seconds`` before the first and after the last box, and for
+    ``border_linger_seconds`` where that box is at the border of the picture. Where no person is the nearest in three
     frames, the leftmost and the rightmost are looked for in the same way.
 
     Args:
@@ -70,7 +70,7 @@ class MOTReader(TrackedReader):
         min_visibility: Smallest visible share of a box that is asked about; what is outside the picture is not visible.
         min_height_ratio: How many times as high as the next box the nearest one must be.
         min_height_pixels: Smallest height that is asked about.
-        linger_seconds: How long somebody may still be partly in the picture where the boxes stop.
+        linger_seconds: How long a person may stay partly visible after the last box.
         border_linger_seconds: The same where the boxes begin or stop at the border of the picture. In published
             annotations people stand there for up to 3.5 seconds before their first box.
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
@@ -149,7 +149,9 @@ class MOTReader(TrackedReader):
                 camera_moves=not self.still_cameras.hold(bare),
             )
         if not clips:
-            _logger.warning("%s: left out, nobody is clearly the nearest, leftmost or rightmost in three frames", file)
+            _logger.warning(
+                "%s: left out, no person is clearly the nearest, leftmost or rightmost in three frames", file
+            )
         return clips
 
     def _nearest(self, file: Path, sequence: MOTSequence) -> list[tuple[str, NearestTrack]]:

@@ -1,4 +1,4 @@
-"""Whole sequences of the MOTChallenge benchmarks, with everybody in them."""
+"""Whole sequences of the MOTChallenge benchmarks, with all persons."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class MOTSceneReader(MOTReader):
         }
 
     def _complete(self, sequence: MOTSequence) -> tuple[str, ...]:
-        """Persons, if everybody whom a viewer takes for one is followed; the benchmark does not say it of vehicles."""
+        """Persons, if every visible person is tracked; the benchmark does not state this for vehicles."""
         like = np.isin(sequence.classes, PERSON_LIKE)
         others = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
         return () if others.any() or PEDESTRIAN not in self.classes else (NOUNS[PEDESTRIAN],)

@@ -2,12 +2,12 @@
 
 A track number means nothing to a viewer, and a place such as "at the far left" changes from picture to picture. What a
 viewer can tell in every picture alone is which person stands out as the nearest. So a track is asked about in those
-pictures only in which it clearly does, and is called "nearest person" there, or "person" if nobody else is annotated.
+pictures only in which it clearly does, and is called "nearest person" there, or "person" if no other is annotated.
 The pictures need not follow each other: in each of them the name means the same track. Where nothing is the nearest in
 enough pictures, the leftmost and the rightmost are found likewise.
 
-Annotators drop a person who leaves the picture or goes behind another before the last bit of him is gone. So whoever is
-dropped counts as being there for a while longer, and whoever appears for a while before: for long at the border of the
+Annotators stop a track before the person has entirely left the image or disappeared behind another. So such a person
+counts as visible for a while after the last box, and for a while before the first: for longer at the border of the
 picture, where people stand half in it for seconds before their annotation begins.
 """
 

@@ -15,7 +15,7 @@ class Notices:
         self._told: set[str] = set()
 
     def tell(self, message: str) -> None:
-        """Log ``message`` as a warning, unless it is empty or has been told before."""
+        """Log ``message`` as a warning, unless it is empty or has been logged before."""
         if message and message not in self._told:
             self._told.add(message)
             _logger.warning("%s", message)

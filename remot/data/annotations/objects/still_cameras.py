@@ -1,7 +1,7 @@
 """Whose camera is known to stand still, and which known sequence a folder holds under whatever name it was given.
 
-Without poses nobody can tell "the object moved" from "the camera moved". So a clip of a camera that is not known to
-stand still is marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
+Without poses "the object moved" and "the camera moved" cannot be distinguished. So a clip whose camera may move is
+marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
 its pictures cannot.
 """
 

@@ -6,7 +6,7 @@ gripper, then the same for the right arm; grippers are normalised so that 0 is c
 k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` tells simulated episodes.
 
 Positions of the grippers are not part of the format. Where a file has them, the two arms have bases of their own, which
-face each other across the table, so that their axes are told apart. Cameras with ``wrist`` in their name move with an
+face each other across the table, so their axes differ. Cameras with ``wrist`` in their name move with an
 arm; the others are fixed to the frame that holds both arms.
 """
 

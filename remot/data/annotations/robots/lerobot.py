@@ -2,7 +2,7 @@
 
 The format fixes where rows and videos lie and that row k of an episode belongs to its k-th picture. What the columns
 mean it leaves to each data set: the frame of a position, what the reading of a gripper says, and from where the camera
-looks have to be told in the configuration.
+looks must be given in the configuration.
 """
 
 import logging

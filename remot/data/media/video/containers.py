@@ -50,7 +50,7 @@ def _format_of(media: Path) -> str | None:
 
 
 def _require_self_contained(media: Path, container: InputContainer) -> None:
-    """Refuse play lists, whose pictures lie in files that nobody named; for where options come too late."""
+    """Refuse play lists, whose frames lie in other files; for containers opened without the bounding options."""
     if not set(container.format.name.split(",")) & set(SELF_CONTAINED_FORMATS):
         msg = f"{media}: is {container.format.name}, which is no container of video; give the video itself"
         raise DecodeError(msg)

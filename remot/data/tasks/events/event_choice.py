@@ -90,7 +90,7 @@ def _different(events: Sequence[ToldEvent], order: Sequence[int]) -> list[ToldEv
 class EventChoice(WordedTask):
     """Multiple choice about the order and the times of events (question answering of VideoChat-R1, arXiv 2504.06958).
 
-    All options happen in the clip; the wrong ones are wrong because the annotated times say so. Of several that happen
+    All options happen in the clip; the wrong ones contradict the annotated times. Of several that happen
     at about the same time, which may say the same, one is offered. Every letter is right as often.
 
     Args:

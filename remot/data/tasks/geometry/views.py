@@ -88,7 +88,7 @@ def sights(
         ValueError: If the camera has no intrinsics.
     """
     if camera.intrinsics is None:
-        msg = "what a camera sees cannot be told without intrinsics"
+        msg = "what a camera sees is unknown without intrinsics"
         raise ValueError(msg)
     seen = np.zeros((len(boxes), len(frames)))
     possible = np.zeros((len(boxes), len(frames)), dtype=np.bool_)

@@ -103,11 +103,11 @@ class ObjectMotion(WordedTask):
         self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
-        """Whether an object moves in a way that can be told."""
+        """Whether an object moves in a measurable way."""
         return any(self._motion(clip, name) is not None for name in lone_names(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """One of the objects, drawn evenly; None if how it moves cannot be told."""
+        """One of the objects, drawn evenly; None if its motion is not measurable."""
         names = lone_names(clip)
         name = names[int(generator.integers(len(names)))]
         motion = self._motion(clip, name)

@@ -111,8 +111,8 @@ class TripletIndex:
     def values(self, attribute: str, subject: str) -> tuple[str, ...]:
         """The answers that occur among the questions balanced together with those about ``subject``.
 
-        An answer that is never right, such as "none" for a camera that never rests, is no fair option: whoever knows
-        that would guess better than by chance.
+        An answer that is never right, such as "none" for a camera that never rests, is no fair option: leaving it out
+        would beat chance.
         """
         group = self._groups[attribute][self._group_key(subject)]
         occurring = {value for answers in group.answers for value in answers}

@@ -35,7 +35,7 @@ class WordedQuestion:
     Args:
         lines: The question and, if it has any, its options.
         answer: The letter of the right option, or the right answer itself.
-        kind: What is to be answered, which is also the wording that says so.
+        kind: What is to be answered, which is also the name of its wording.
     """
 
     lines: tuple[str, ...]

@@ -63,7 +63,7 @@ class TimeInView(TrackTask):
     Args:
         min_seconds: Shortest stretch.
         max_share: Longest stretch, as a share of the clip.
-        num_graphs: Of no effect, as the times of graphs would tell the answer; 0, so that a configuration says so.
+        num_graphs: Ignored, as the times of graphs would give the answer away; 0, so that a configuration shows this.
         shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 

@@ -37,7 +37,7 @@ class Asked:
         number: The right number, if that is what is asked for.
         interval: The right stretch of time, if that is.
         box: The right box in shares of the picture, if that is.
-        not_at: Shown frame in which nobody may be pointed out, as that would be the answer; None if any will do.
+        not_at: Shown frame in which no object may be pointed out, as that would be the answer; None if any will do.
         has_graphs: False if the times of graphs would give the answer away.
     """
 

@@ -79,5 +79,5 @@ def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a viewer needs to be told which one is meant."""
+    """Whether the question must point out which one is meant."""
     return kind_of(name) != called(name)

@@ -65,7 +65,7 @@ from remot.datatools.audit.tasks.tracks import (
 #: What is wrong with a prompt, one clause each.
 Check = Callable[[AskedPrompt], Iterator[str]]
 
-#: By the very class: what somebody derives from one of these may mean something else, and is not checked.
+#: By exact class: a subclass may mean something else, and is not checked.
 CHECKS: Mapping[type[Task], Check] = MappingProxyType(
     {
         TemporalGrounding: check_grounding,

@@ -19,7 +19,7 @@ _OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Guessed:
-    """One prompt as somebody knows it who sees no picture.
+    """Text-only view of a prompt, for blind baselines.
 
     Args:
         question: Its text, and its reference to score guesses by.

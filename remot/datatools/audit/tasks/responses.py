@@ -1,4 +1,4 @@
-"""Whether the response that is told to a policy says what the reference says."""
+"""Whether the response that SFT trains on agrees with the reference."""
 
 import cmath
 import json

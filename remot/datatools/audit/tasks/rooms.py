@@ -72,7 +72,7 @@ def check_nearest(asked: AskedPrompt) -> Iterator[str]:
 
 
 def check_direction(asked: AskedPrompt) -> Iterator[str]:
-    """Where somebody turns to, by the angle between two numbers of the complex plane."""
+    """Direction a viewer turns to, by the angle between two numbers of the complex plane."""
     room, task = Room(asked), asked.settings(RelativeDirection)
     three = [room.single(name) for name in room.read("standing", "facing", "target")]
     turn = turn_degrees(*three)

@@ -68,7 +68,7 @@ def _way(asked: AskedPrompt, things: Followed) -> tuple[str, complex, float]:
     """Who goes, its way over the ground for who stands at the first camera, and its length in metres.
 
     Raises:
-        UnreadableError: If the way cannot be told from the camera's.
+        UnreadableError: If the object's motion cannot be separated from the camera's.
     """
     places, camera = things.read("thing"), asked.clip.camera
     name = things.named(places["thing"])

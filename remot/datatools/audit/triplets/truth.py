@@ -45,7 +45,7 @@ class Limits:
         max_other_degrees: Largest turn of the camera about each of the other two axes.
         max_camera_degrees: Largest turn of the camera while an object is asked about.
         max_camera_metres: Largest way of the camera while an object is asked about.
-        max_turn_degrees: Largest turn of whoever's way is asked about.
+        max_turn_degrees: Largest turn of the agent whose path is asked about.
         max_overlap: Largest overlap of two boxes that count as different.
         min_size_pixels: Smallest size of an object that is asked about.
         require_visible: Whether an effector has to be seen: ``when_known``, ``always`` or ``never``.

@@ -35,7 +35,7 @@ def oxts(latitude=0.0, longitude=0.0, altitude=0.0, roll=0.0, pitch=0.0, yaw=0.0
     return " ".join(map(str, [latitude, longitude, altitude, roll, pitch, yaw, *[0.0] * 24]))
 
 
-#: A car that drives away, and a region that nobody labelled.
+#: A car that drives away, and an unlabelled region.
 LABELS = [
     "0 -1 DontCare -1 -1 -10 1 2 3 4 -1000 -1000 -1000 -10 -1 -1 -1",
     *(label(k, 7, left=100.0 + 40 * k, place=(1.0, 1.5, 10.0 + k)) for k in range(3)),

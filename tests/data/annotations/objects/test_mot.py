@@ -176,7 +176,7 @@ def test_ten_walkers_without_a_nearest_are_named_by_their_side(tmp_path, caplog)
     crowd = [mot15(k, track, 10 + 10 * track, 100) for k in range(1, 5) for track in range(10)]
     write(tmp_path / "crowd", crowd, num=4)
     assert read(tmp_path / "crowd") == []
-    assert "nobody is clearly the nearest, leftmost or rightmost" in caplog.text
+    assert "no person is clearly the nearest, leftmost or rightmost" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])

@@ -90,7 +90,7 @@ def test_of_moving_cameras_only_masks_are_asked_about(tmp_path, caplog):
 
 
 def test_of_nameless_objects_only_masks_are_asked_about(tmp_path, caplog):
-    """Even where the camera stands still: nobody could tell whose motion is asked about."""
+    """Even where the camera stands still: the question could not name the object."""
     write(tmp_path, WAY, "Singer1")
     (clip,) = read(tmp_path, assume_static=True)
     assert ObjectHorizontal().label(clip, 0, 1, "tracked object") is None

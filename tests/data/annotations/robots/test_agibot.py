@@ -54,7 +54,7 @@ def test_left_and_right_arms_in_viewer_axes(tmp_path):
     (clip,) = read(write_episode(tmp_path))
     assert_close(clip.effectors["left arm"].positions[2], [-0.2, 0, 0])
     assert_close(clip.effectors["right arm"].positions[2], [0, -0.1, 0])
-    assert clip.effectors["left arm"].opening is None  # nobody has said which reading is open
+    assert clip.effectors["left arm"].opening is None  # the range of the readings is unknown
     assert (clip.clip_id, clip.scene_id, clip.domain) == ("327-648642", "327", "agibot")
     assert read(tmp_path, scene="episode")[0].scene_id == "327-648642"
 

@@ -40,7 +40,7 @@ def padded(frames):
 
 
 def states():
-    qpos = np.full((NUM_FRAMES, 14), 9.0)  # joint angles, which are nobody's opening
+    qpos = np.full((NUM_FRAMES, 14), 9.0)  # joint angles, no openings
     qpos[:, 6], qpos[:, 13] = LEFT, RIGHT
     return qpos
 

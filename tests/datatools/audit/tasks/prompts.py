@@ -88,7 +88,7 @@ def faults(task, clip, plan, question, **settings):
 
 
 def lied(plan, question, **changes):
-    """A prompt that says something else throughout: in its reference and in the told response."""
+    """A prompt with a wrong answer throughout: in its reference and in its response."""
     told = changes.pop("answer", plan.answer)
     plan = replace(plan, reference=replace(plan.reference, **changes), answer=told)
     return plan, replace(question, reference=plan.reference, target=plan.response((1, 1)))
