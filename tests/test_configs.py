@@ -16,7 +16,7 @@ from remot.cli import main
 from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.media import write_video
-from remot.models.memory import Footprint
+from remot.models.memory import MemoryEstimate
 from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
@@ -174,7 +174,7 @@ def test_thinking_models_have_room_to_answer(path):
 
 def test_memory_in_the_headers_is_what_the_planner_plans_with():
     """Qwen3-VL-4B: 36 blocks, 8 key-value heads of 128, hidden 2560, feed-forward 9728, 151,936 tokens, bfloat16."""
-    sizes = Footprint(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
+    sizes = MemoryEstimate(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
     assert sizes.cache_bytes == 2 * 36 * 8 * 128 * 2 == 147_456
     shapes = {"evaluation": (1100, 1, 10_000), "rollout": (1100, 4, 8192), "instruct": (1100, 4, 1024)}
     planned = {name: round(decode_bytes(sizes, *shape) / 1e9, 1) for name, shape in shapes.items()}

@@ -7,12 +7,12 @@ import torch
 from torch import distributed
 
 from remot.distributed import (
-    in_turn,
+    all_gather_objects,
+    interleave,
     is_distributed,
     is_first_process,
     joined_metrics,
     mean_over_processes,
-    of_all_processes,
 )
 from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
 from tests.losses.batches import random_batch, value_and_gradient
@@ -66,7 +66,7 @@ def test_one_process_needs_no_collective():
     assert not is_distributed()
     assert mean_over_processes(3.5, torch.device("cpu")) == 3.5
     assert is_first_process()
-    assert of_all_processes("mine") == ["mine"]
+    assert all_gather_objects("mine") == ["mine"]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -74,7 +74,7 @@ def test_one_process_needs_no_collective():
 def test_what_was_dealt_out_comes_back_in_order(world_size, num_batches):
     """As the loaders deal: every world_size-th batch. Values that are false are values."""
     batches = [None, *range(1, 10)][:num_batches]
-    assert in_turn([batches[rank::world_size] for rank in range(world_size)]) == batches
+    assert interleave([batches[rank::world_size] for rank in range(world_size)]) == batches
 
 
 def test_metrics_of_processes_by_hand():

@@ -52,8 +52,8 @@ class CompositeReward(WrapperReward):
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
-            has_say = output.verdicts & ~output.total.isnan()
-            success, judged = success & (output.success | ~has_say), judged | has_say
+            determines = output.verdicts & ~output.total.isnan()
+            success, judged = success & (output.success | ~determines), judged | determines
             parts |= output.parts
         terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
         return RewardOutput(total=total, parts=parts, success=success & judged, weighted_terms=terms, judged=judged)

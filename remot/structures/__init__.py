@@ -30,10 +30,10 @@ from remot.structures.prompt import (
 from remot.structures.references import (
     Box,
     BoxTrack,
-    CloserLook,
     Interval,
     Point,
     Reference,
+    ResampleRequest,
 )
 from remot.structures.training import LossOutput, RewardOutput, Rollout
 from remot.structures.video import Video
@@ -45,7 +45,6 @@ __all__ = [
     "BoxTrack",
     "CameraTrack",
     "Clip",
-    "CloserLook",
     "EffectorTrack",
     "Event",
     "FloatArray",
@@ -63,6 +62,7 @@ __all__ = [
     "PromptBatch",
     "Question",
     "Reference",
+    "ResampleRequest",
     "RewardOutput",
     "Rollout",
     "Slot",

@@ -105,7 +105,7 @@ def _check_boxes(what: str, boxes: Iterable[Box]) -> None:
 
 
 @dataclass(frozen=True)
-class CloserLook:
+class ResampleRequest:
     """Times of a clip that are to be shown densely.
 
     Args:

@@ -30,8 +30,8 @@ from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.datatools.audit.checkers import limits_of
-from remot.datatools.audit.triplets.letters import wrong_letters
-from remot.datatools.audit.triplets.truth import wrong_labels
+from remot.datatools.audit.triplets.answer_check import wrong_letters
+from remot.datatools.audit.triplets.label_check import wrong_labels
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator

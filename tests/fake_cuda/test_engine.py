@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.memory import Footprint
+from remot.models.memory import MemoryEstimate
 from remot.rollout.decoding.buffers import DecodeRequest
-from remot.rollout.decoding.cuda_graph import FixedSteps, GraphSteps
+from remot.rollout.decoding.cuda_graph import GraphDecoder, StaticDecoder
 from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.decoding.loop import GrowingSteps, Steps, decode
+from remot.rollout.decoding.loop import Decoder, EagerDecoder, decode
 from remot.rollout.decoding.memory import PLANNED_SHARE, decode_bytes, free_bytes
 from remot.rollout.settings import RolloutSettings
 from tests.fake_cuda.gpu import FakeCudaDevice, to_gpu
@@ -55,15 +55,15 @@ def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
     with FakeCudaDevice() as gpu:
         assert_same(roll_out(on_gpu(policy), BATCHES[kind](), sampling), here)
         (graph,) = gpu.runtime.graphs
-        assert graph.num_replays == NUM_TOKENS - 1 - GraphSteps.NUM_WARM_UP
+        assert graph.num_replays == NUM_TOKENS - 1 - GraphDecoder.NUM_WARM_UP
         assert len(graph.operations) > 100
         assert gpu.runtime.current is gpu.runtime.main
 
 
 @pytest.mark.parametrize(("kind", "num_completions"), [("plain", 3), ("cuda_graph", 1)])
 def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completions, monkeypatch):
-    monkeypatch.setattr(GraphSteps, "LEAST_STEPS", 1)
-    monkeypatch.setattr(GraphSteps, "NUM_WARM_UP", 1)
+    monkeypatch.setattr(GraphDecoder, "LEAST_STEPS", 1)
+    monkeypatch.setattr(GraphDecoder, "NUM_WARM_UP", 1)
     here = roll_out(copy.deepcopy(one_policy), make_batch(5), num_completions=num_completions)
     with FakeCudaDevice() as gpu:
         settings = {"decode": kind, "check_every": 2, "num_completions": num_completions}
@@ -71,7 +71,7 @@ def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completio
     assert len(gpu.runtime.graphs) > 1 if kind == "cuda_graph" else not gpu.runtime.graphs
 
 
-@pytest.mark.parametrize("steps", [GrowingSteps, FixedSteps, GraphSteps])
+@pytest.mark.parametrize("steps", [EagerDecoder, StaticDecoder, GraphDecoder])
 @pytest.mark.parametrize("check_every", [4, 64])
 def test_the_host_waits_for_a_look_and_for_the_result_only(one_policy, steps, check_every):
     """A look is one read. The result's are two: how much has been drawn, and how long the longest completion is."""
@@ -119,8 +119,8 @@ BREAKS_A_CAPTURE = {"reads a number": _reads, "sends a number": _sends}
 @pytest.mark.parametrize("name", BREAKS_A_CAPTURE)
 def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatch, caplog):
     """The warning is given once, nothing is recorded again, and work goes on in the queue that it was in."""
-    real = FixedSteps.step
-    monkeypatch.setattr(FixedSteps, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
+    real = StaticDecoder.step
+    monkeypatch.setattr(StaticDecoder, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
     engine = RolloutEngine()
     with FakeCudaDevice() as gpu, caplog.at_level(logging.WARNING):
@@ -134,8 +134,8 @@ def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatc
 
 
 def test_a_graph_that_is_wanted_and_cannot_be_recorded_is_an_error(one_policy, monkeypatch):
-    real = FixedSteps.step
-    monkeypatch.setattr(FixedSteps, "step", lambda self: (_reads(self), real(self))[1])
+    real = StaticDecoder.step
+    monkeypatch.setattr(StaticDecoder, "step", lambda self: (_reads(self), real(self))[1])
     with FakeCudaDevice() as gpu, pytest.raises(RuntimeError, match="capture"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
     assert gpu.runtime.current is gpu.runtime.main
@@ -160,13 +160,13 @@ class AlwaysGathered:
 
 
 def test_a_mask_of_the_host_is_an_error(one_policy, monkeypatch):
-    real = FixedSteps.__init__
+    real = StaticDecoder.__init__
 
     def made(self, *args):
         real(self, *args)
         self.own = torch.eye(self.own.shape[0], dtype=torch.bool)
 
-    monkeypatch.setattr(FixedSteps, "__init__", made)
+    monkeypatch.setattr(StaticDecoder, "__init__", made)
     with FakeCudaDevice(), pytest.raises(RuntimeError, match="on the same device"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
 
@@ -182,7 +182,7 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
         self.position = self.position + 1
 
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
-    monkeypatch.setattr(FixedSteps, "step", step)
+    monkeypatch.setattr(StaticDecoder, "step", step)
     with FakeCudaDevice():
         there = roll_out(on_gpu(one_policy), make_batch(2))
     assert there.token_ids.shape != here.token_ids.shape or there.token_ids.tolist() != here.token_ids.tolist()
@@ -199,10 +199,10 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when,
             raise torch.OutOfMemoryError("CUDA out of memory (fake)")
         return real(self)
 
-    warm_up, capture, step = GraphSteps._warm_up, GraphSteps._capture, GraphSteps.step
-    monkeypatch.setattr(GraphSteps, "_warm_up", lambda self: fail(self, "warm-up", warm_up))
-    monkeypatch.setattr(GraphSteps, "_capture", lambda self: fail(self, "capture", capture))
-    monkeypatch.setattr(GraphSteps, "step", lambda self: fail(self, "replay" if self.graph else "", step))
+    warm_up, capture, step = GraphDecoder._warm_up, GraphDecoder._capture, GraphDecoder.step
+    monkeypatch.setattr(GraphDecoder, "_warm_up", lambda self: fail(self, "warm-up", warm_up))
+    monkeypatch.setattr(GraphDecoder, "_capture", lambda self: fail(self, "capture", capture))
+    monkeypatch.setattr(GraphDecoder, "step", lambda self: fail(self, "replay" if self.graph else "", step))
     engine = RolloutEngine()
     with FakeCudaDevice() as gpu, caplog.at_level(logging.WARNING):
         assert_same(roll_out(on_gpu(one_policy), make_batch(4), engine=engine), here)
@@ -214,12 +214,12 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when,
 def test_memory_that_is_free_decides_how_many_are_decoded_together(one_policy, monkeypatch):
     """Room for two of five prompts and a half."""
     rows = []
-    real = Steps.__init__
-    monkeypatch.setattr(Steps, "__init__", lambda self, drawn, n: (rows.append(n), real(self, drawn, n))[1])
+    real = Decoder.__init__
+    monkeypatch.setattr(Decoder, "__init__", lambda self, drawn, n: (rows.append(n), real(self, drawn, n))[1])
     here = roll_out(copy.deepcopy(one_policy), make_batch(5))
     with FakeCudaDevice() as gpu:
         there = on_gpu(one_policy)
-        assert isinstance(there.footprint, Footprint)
+        assert isinstance(there.footprint, MemoryEstimate)
         columns = there.process(make_batch(5)).input_ids.shape[1]
         by_prompt = decode_bytes(there.footprint, columns, 3, NUM_TOKENS)
         gpu.runtime.free_bytes = int(2.5 * by_prompt / PLANNED_SHARE)

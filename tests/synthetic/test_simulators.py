@@ -131,7 +131,7 @@ def sight(*things, shape=(doom_walk.HEIGHT, doom_walk.WIDTH)):
     for one in things:
         buffer[one.number, :100] = one.number
     picture = np.zeros((*shape, 3), np.uint8)
-    return doom_walk.Sight(picture, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
+    return doom_walk.RecordedFrame(picture, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
 
 
 def objects_of(*sights):
@@ -234,7 +234,7 @@ def test_pixels_belong_to_the_box_their_points_lie_in():
     pose = common.looking(np.array([0.0, 0, 1]), np.array([0.0, 1, 0]))
     depths = np.full((miniworld.HEIGHT, miniworld.WIDTH), 5.0)
     depths[100:140, 60:100], depths[100:140, 200:240] = 2.0, 3.0
-    seen = miniworld.Sight(np.zeros((1, 1, 3), np.uint8), pose, np.zeros(3), 0.0, depths)
+    seen = miniworld.RecordedFrame(np.zeros((1, 1, 3), np.uint8), pose, np.zeros(3), 0.0, depths)
     boxes = tuple(
         LayoutBox(name, np.array(centre), np.array([4.0, 0.2, 2]), np.eye(3))
         for name, centre in (("left", [-2.0, 2.1, 1]), ("right", [2.0, 3.1, 1]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.questions.formats import Asked, MultipleChoice, QuestionFormat, Written
+from remot.data.questions.formats import MultipleChoice, QuestionFormat, QuestionSpec, Written
 from remot.data.questions.formats.choice import OptionOrder
 from remot.data.questions.reasoning import tell_reasoning, tell_verdicts
 from remot.data.questions.templates import read_wordings
@@ -48,28 +48,28 @@ class QuestionWriter:
         """Pictures shown with the prompt: two for a single pair, unless the third is what the question is about."""
         return 2 if self.binary and len(triplet.labels) > 1 else 3
 
-    def fits(self, triplet: Triplet) -> bool:
+    def accepts(self, triplet: Triplet) -> bool:
         """Whether one of the formats can ask about ``triplet``."""
-        return any(one.fits(self.labels(triplet)) for one in self.formats)
+        return any(one.accepts(self.labels(triplet)) for one in self.formats)
 
-    def wish(self, generator: np.random.Generator) -> QuestionFormat:
+    def draw_format(self, generator: np.random.Generator) -> QuestionFormat:
         """The format a prompt should have, drawn before there is a triplet.
 
-        Drawn after it, a format that fits some answers only would take these away from the others, whose answers could
+        Drawn after it, a format that accepts some answers only would take these away from the others, whose answers could
         then be guessed.
         """
         return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
 
-    def grants(self, wish: QuestionFormat, triplet: Triplet) -> bool:
-        """Whether ``triplet`` can be asked about in the way that is wished for."""
-        return wish.fits(self.labels(triplet))
+    def accepts_format(self, requested_format: QuestionFormat, triplet: Triplet) -> bool:
+        """Whether ``triplet`` can be asked about in the requested format."""
+        return requested_format.accepts(self.labels(triplet))
 
     def write(
         self,
         triplet: Triplet,
         generator: np.random.Generator,
         values: Sequence[str] | None = None,
-        wish: QuestionFormat | None = None,
+        requested_format: QuestionFormat | None = None,
         slot_values: Sequence[tuple[str, ...]] = (),
     ) -> tuple[QuestionFormat, Written]:
         """How ``triplet`` is asked about, and the text and slots.
@@ -78,13 +78,17 @@ class QuestionWriter:
             triplet: Frames and labels.
             generator: Chooses format and wording and shuffles the options.
             values: Answers that occur in the data set; all of the attribute's by default.
-            wish: The format to use if it fits; any that fits by default.
+            requested_format: The format to use if it accepts the labels; any that does by default.
             slot_values: For each question those that occur in its place; ``values`` for all by default.
         """
         labels = self.labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
-        asked = Asked(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
-        one = wish if wish is not None and wish.fits(labels) else self._choose_format(labels, generator)
+        asked = QuestionSpec(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
+        one = (
+            requested_format
+            if requested_format is not None and requested_format.accepts(labels)
+            else self._choose_format(labels, generator)
+        )
         return one, one.write(asked, generator)
 
     def reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
@@ -105,5 +109,5 @@ class QuestionWriter:
         return triplet.labels[:1] if self.binary else triplet.labels
 
     def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:
-        fitting = [one for one in self.formats if one.fits(labels)]
+        fitting = [one for one in self.formats if one.accepts(labels)]
         return fitting[0] if len(self.formats) == 1 else fitting[generator.integers(len(fitting))]

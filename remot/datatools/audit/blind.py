@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from remot.datatools.audit.halves import HalvedBy, first_half, mean_with_error, unit_for, unit_of
+from remot.datatools.audit.splits import HalvedBy, first_half, mean_with_error, unit_for, unit_of
 from remot.structures import FloatArray, Question, Slot
 
 _Choice = TypeVar("_Choice", bound=Hashable)

@@ -101,7 +101,7 @@ class ScoringPolicy(Protocol):
         """Leave training mode."""
 
 
-class PackingChoice:
+class PackingSelector:
     """Decided once, with the first prompts there are."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class PackingChoice:
                 self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
-    def of_all_processes(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
+    def common(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
         """The plainest way that any process has decided on; all of them must make the first call.
 
         Processes see different prompts, and may find differently what is exact.

@@ -35,7 +35,7 @@ class DecodeRequest:
         return self.uniforms.shape[-1]
 
 
-class Drawn:
+class DecodeState:
     """Tokens and log-probabilities of the rows that are still decoded, and of those that have left.
 
     :meth:`draw` changes tensors in place, reads none on the host and makes none whose shape depends on a number, so it

@@ -31,7 +31,7 @@ DIRECTIONS = np.array([[0, 1], [0, -1], [1, 0], [-1, 0]], dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Gripper:
+class GripperShape:
     """Sizes in pixels; fingers slide along the palm, so that the outline keeps its size."""
 
     max_gap: float
@@ -64,7 +64,7 @@ class Arm:
         link_colour: Colour of the links.
     """
 
-    gripper: Gripper
+    gripper: GripperShape
     direction: FloatArray
     base_xy: FloatArray
     elbow_offset: FloatArray
@@ -113,7 +113,7 @@ class Arm:
 
 def render_effector_scene(generator: np.random.Generator, free_axis: int) -> RenderedScene:
     """The gripper moves along one axis (0 horizontal, 1 vertical) and keeps its opening."""
-    gripper, direction = Gripper(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
+    gripper, direction = GripperShape(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
     margin = max(gripper.half_span, gripper.half_reach) + 1
     along = level_profile(generator, NUM_FRAMES, margin, PICTURE_SIZE - margin, LEVEL_GAP_PIXELS)
     lane = float(generator.uniform(0.25, 0.75)) * PICTURE_SIZE
@@ -124,7 +124,7 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
 
 def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
     """The gripper opens and closes, and stays where it is but for a slight drift."""
-    gripper, direction = Gripper(max_gap=40.0, finger_width=8.0, finger_length=24.0), _draw_direction(generator)
+    gripper, direction = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0), _draw_direction(generator)
     opening = level_profile(generator, NUM_FRAMES, 0.0, 1.0, OPENING_GAP)
     margin = max(gripper.half_span, gripper.half_reach) + 3
     place = generator.uniform(margin, PICTURE_SIZE - margin, 2)
@@ -139,7 +139,7 @@ def _draw_direction(generator: np.random.Generator) -> FloatArray:
 
 def _render(
     generator: np.random.Generator,
-    gripper: Gripper,
+    gripper: GripperShape,
     direction: FloatArray,
     path_xy: FloatArray,
     opening: FloatArray,
@@ -165,7 +165,7 @@ def _render(
 
 
 def _draw_arm(
-    generator: np.random.Generator, gripper: Gripper, direction: FloatArray, colours: list[str], *, is_dark: bool
+    generator: np.random.Generator, gripper: GripperShape, direction: FloatArray, colours: list[str], *, is_dark: bool
 ) -> Arm:
     """An arm that enters the picture behind its fingers, with links that stand out from the background.
 

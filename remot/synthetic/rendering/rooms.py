@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import Room, Sighting, Solid, depths, intrinsics, looking, places, sight
+from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, sight
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -110,7 +110,7 @@ def _clip(
 
 
 def _track(
-    sightings: Sequence[Sighting], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
+    sightings: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
 ) -> ObjectTrack:
     boxes = np.stack([one.box_xyxy(number) for one in sightings])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
@@ -123,7 +123,7 @@ def _track(
     )
 
 
-def _best(sightings: Sequence[Sighting], number: int) -> int:
+def _best(sightings: Sequence[TracedFrame], number: int) -> int:
     """The most pixels that a thing shows in any frame."""
     return max(int((one.numbers == number).sum()) for one in sightings)
 

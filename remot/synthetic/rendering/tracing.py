@@ -72,7 +72,7 @@ class Room:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class TracedFrame:
     """What one frame shows.
 
     Args:
@@ -125,7 +125,7 @@ def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     return np.asarray(places(camera, centres_metres)[:, 2])
 
 
-def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Sighting:
+def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
     """What a camera sees.
 
     Args:
@@ -145,7 +145,7 @@ def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Sighting:
     side = PICTURE_SIZE * SAMPLES
     fine = colours.reshape(PICTURE_SIZE, SAMPLES, PICTURE_SIZE, SAMPLES, 3)
     picture = np.clip(fine.mean(axis=(1, 3)) + 0.5, 0, 255).astype(np.uint8)
-    return Sighting(picture, numbers.reshape(side, side)[::SAMPLES, ::SAMPLES])
+    return TracedFrame(picture, numbers.reshape(side, side)[::SAMPLES, ::SAMPLES])
 
 
 def _rays() -> FloatArray:

@@ -44,7 +44,7 @@ BRIGHTENING = 0.6
 
 
 @dataclass(frozen=True)
-class View:
+class RecordedFrame:
     """One recorded frame."""
 
     picture: NDArray[np.uint8]
@@ -183,7 +183,7 @@ def face_something(game: Any) -> None:  # noqa: ANN401
     game.make_action([0, 360 / NUM_HEADINGS * (int(np.argmax(scores)) + 1)], 1)
 
 
-def _turn(game: Any, offsets_degrees: FloatArray) -> list[View]:  # noqa: ANN401
+def _turn(game: Any, offsets_degrees: FloatArray) -> list[RecordedFrame]:  # noqa: ANN401
     """Record while turning to each offset (to the right positive) from the first heading."""
     views, start = [], game.get_state().game_variables[3]
     for offset in offsets_degrees:
@@ -192,7 +192,7 @@ def _turn(game: Any, offsets_degrees: FloatArray) -> list[View]:  # noqa: ANN401
         game.make_action([0, 0], TICS_PER_FRAME - 1)
         state = game.get_state()
         x, y, z, heading = (float(value) for value in state.game_variables)
-        views.append(View(brightened(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
+        views.append(RecordedFrame(brightened(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
     return views
 
 

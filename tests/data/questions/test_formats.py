@@ -18,7 +18,7 @@ from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.datatools.audit.blind import score_blind
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
 from remot.rewards.functional import all_right, answers_of, format_ok, is_right, logic_score

@@ -10,7 +10,7 @@ from remot.data.questions.reasoning import grid_cells, tell_observations, tell_r
 from remot.data.questions.templates import CLOSING, read_wordings
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator

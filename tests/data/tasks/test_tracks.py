@@ -26,7 +26,7 @@ from remot.data.tasks import (
     TrackSize,
 )
 from remot.data.tasks.tracks import base
-from remot.data.tasks.tracks.base import Asked
+from remot.data.tasks.tracks.base import TrackCandidate
 from remot.data.tasks.tracks.moving import way_in_words
 from remot.data.tasks.tracks.relations import relation
 from remot.data.tasks.tracks.scene import TrackScene
@@ -77,7 +77,7 @@ def clip_of(complete_kinds=None, **objects):
 
 def asked(task, clip):
     scene = TrackScene(clip, task.frames.frames_of(clip), task.min_pixels)
-    return [one for one in task.candidates(scene, np.random.default_rng(SEED)) if isinstance(one, Asked)]
+    return [one for one in task.candidates(scene, np.random.default_rng(SEED)) if isinstance(one, TrackCandidate)]
 
 
 def reasons(task, clip):
@@ -104,7 +104,7 @@ def test_relations_by_hand():
         for one in TrackDirection(frames=ALL).candidates(
             TrackScene(clip_of(**PLAN), tuple(range(NUM_FRAMES)), 8), np.random.default_rng(seed)
         )
-        if isinstance(one, Asked)
+        if isinstance(one, TrackCandidate)
     }
     assert found["0.00", "dog", "man"] == "left and farther"
     assert found["0.00", "man", "dog"] == "right and nearer"

@@ -28,9 +28,9 @@ from remot.datatools.audit.blind import (
 )
 from remot.datatools.audit.leaks import duplicates_across_splits, print_frames
 from remot.datatools.audit.overlap import scenes_in_two_splits
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
+from remot.datatools.audit.triplets.label_check import NOT_ASKED, ExpertLimits, expected_value, wrong_labels
 from remot.datatools.audit.triplets.measures import ShownPair, camera_turn, rotation_between
-from remot.datatools.audit.triplets.truth import NOT_ASKED, Limits, expected_value, wrong_labels
 from remot.datatools.audit.triplets.tuples import CORNERS, WORDS, answer_tuple, possible_tuples
 from remot.datatools.audit.triplets.views import looking_through, seen_as, turn_behind
 from remot.errors import ConfigError
@@ -57,7 +57,7 @@ KEYS = {
     *("checked_labels", "wrong_labels", "blind_accuracy", "chance"),
     *("duplicate_frames_across_splits", "tasks"),
 }
-LIMITS = {expert.attribute.name: Limits.of(expert) for expert in default_experts()}
+LIMITS = {expert.attribute.name: ExpertLimits.of(expert) for expert in default_experts()}
 
 
 def label(attribute, value="none", subject="", pair=(1, 2)):
@@ -210,9 +210,11 @@ def test_small_objects_are_not_asked_about():
 
 
 def test_limits_are_the_experts_numbers():
-    assert Limits.of(CameraYaw(2, 12, 40, 5)) == Limits(2, 12, 40, max_other_degrees=5)
-    assert Limits.of(ObjectHorizontal(1, 9)) == Limits(1, 9, math.inf, math.inf, 0.5, 0.01, min_size_pixels=16)
-    assert Limits.of(Gripper(require_visible="always")).require_visible == "always"
+    assert ExpertLimits.of(CameraYaw(2, 12, 40, 5)) == ExpertLimits(2, 12, 40, max_other_degrees=5)
+    assert ExpertLimits.of(ObjectHorizontal(1, 9)) == ExpertLimits(
+        1, 9, math.inf, math.inf, 0.5, 0.01, min_size_pixels=16
+    )
+    assert ExpertLimits.of(Gripper(require_visible="always")).require_visible == "always"
 
 
 def test_there_is_a_word_for_every_value():
@@ -243,7 +245,7 @@ def test_a_wrong_label_is_found_and_named():
 
 
 def test_one_expert_that_agrees_is_enough():
-    strict = Limits(still=1, salient_min=30)
+    strict = ExpertLimits(still=1, salient_min=30)
     assert len(wrong_labels(yaw_triplet("right", "left", "left"), [strict])) == 2
     assert wrong_labels(yaw_triplet("right", "left", "left"), [strict, LIMITS["camera_yaw"]]) == []
 
@@ -283,7 +285,7 @@ def test_letters_are_read_back_from_the_text():
 # -- the other attributes, and other formats -----------------------------------------------------------------------
 
 
-ALL_LIMITS = {one.attribute.name: Limits.of(one) for one in all_experts()}
+ALL_LIMITS = {one.attribute.name: ExpertLimits.of(one) for one in all_experts()}
 MASK_LIMITS = replace(ALL_LIMITS["mask_frame"], min_size_pixels=4)
 
 

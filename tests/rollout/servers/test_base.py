@@ -7,12 +7,12 @@ import torch
 
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
-from remot.rollout.servers.base import ExternalEngine, Limits, SampledCompletion, external_rollout, within
+from remot.rollout.servers.base import CompletionLimits, ExternalEngine, SampledCompletion, external_rollout, within
 from remot.rollout.servers.png import encode_png
 from tests.helpers import assert_close
 from tests.tiny import encode, make_batch, make_lora_policy
 
-LIMITS = Limits(eos_token_ids=(9, 8), banned=frozenset({5, 6}), vocabulary=10, max_new_tokens=4)
+LIMITS = CompletionLimits(eos_token_ids=(9, 8), banned=frozenset({5, 6}), vocabulary=10, max_new_tokens=4)
 NAN = math.nan
 
 
@@ -59,7 +59,7 @@ class Scripted(ExternalEngine):
     def check(self):
         pass
 
-    def hand_over(self, policy, step):
+    def sync_weights(self, policy, step):
         pass
 
     def complete(self, *_):

@@ -274,7 +274,7 @@ def test_videos_are_not_for_servers(tmp_path):
     video = Video(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), (0.0, 0.5))
     with serving(by_seed) as (url, _):
         engine = engine_of(url, tmp_path)
-        engine.hand_over(make_lora_policy(), 0)
+        engine.sync_weights(make_lora_policy(), 0)
         shown = PromptBatch(batch.images, batch.questions, batch.clip_ids, [[video]])
         from remot.rollout.generator import RolloutAddress
 

@@ -78,7 +78,7 @@ class EuRoCReader(SequenceReader):
         if not found.any():
             msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any picture of {folder}"
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.tell(unmatched(truth, found, self.max_gap_seconds))
+        self.notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
         media, kept = self.listed_images(
             folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
         )

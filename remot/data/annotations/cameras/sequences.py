@@ -111,7 +111,7 @@ class SequenceReader(AnnotationReader):
                 hint = "" if len(missing) == len(names) else ", or set on_missing_image to skip to leave them out"
                 msg = f"{fault}{count}, fetch them again{hint}"
                 raise AnnotationError(msg, reason="missing media")
-            self.notices.tell(f"{fault}{count} and are left out")
+            self.notices.warn_once(f"{fault}{count} and are left out")
         kept = np.array([k for k, image in enumerate(found) if image is not None], dtype=np.int64)
         return tuple(image for image in found if image is not None), kept
 

@@ -118,7 +118,7 @@ class TUMReader(SequenceReader):
                 "both must be timed by one clock, or raise max_gap_seconds"
             )
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.tell(unmatched(file, found, self.max_gap_seconds))
+        self.notices.warn_once(unmatched(file, found, self.max_gap_seconds))
         return wanted[found], poses, [name for name, kept in zip(pictures.names, found, strict=True) if kept]
 
 

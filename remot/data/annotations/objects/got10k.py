@@ -67,7 +67,9 @@ class GOT10kReader(FileReader):
             AnnotationError: If there is none.
         """
         found = super().sources(root)
-        self._notices.tell(self.still_cameras.about_others([source.file.resolve().parent.name for source in found]))
+        self._notices.warn_once(
+            self.still_cameras.about_others([source.file.resolve().parent.name for source in found])
+        )
         return found
 
     def read_clip(self, file: Path, root: Path) -> Clip:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import read_text
 from remot.data.annotations.objects.kitti_oxts import camera_of
-from remot.data.annotations.objects.nearest import IntArray, NearestTrack, Sightings, near_border, nearest_tracks
+from remot.data.annotations.objects.nearest import Appearances, IntArray, NearestTrack, near_border, nearest_tracks
 from remot.data.annotations.objects.notices import listed
 from remot.data.annotations.objects.tracked import TrackedReader, counted, pictures_in
 from remot.data.annotations.parsing.number_rows import require_xyxy, whole_numbers
@@ -138,7 +138,7 @@ class KITTITrackingReader(TrackedReader):
         for one in self.classes:
             noun, alike = KINDS[one]
             rows = np.flatnonzero(np.isin(labels.classes, alike))
-            sightings = Sightings(
+            sightings = Appearances(
                 where=str(file),
                 frames=labels.frames[rows],
                 tracks=labels.tracks[rows],

@@ -10,9 +10,9 @@ import numpy as np
 
 from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
 from remot.data.annotations.objects.nearest import (
+    Appearances,
     IntArray,
     NearestTrack,
-    Sightings,
     near_border,
     nearest_tracks,
     sideways_nearness,
@@ -167,7 +167,7 @@ class MOTReader(TrackedReader):
             rows = np.flatnonzero(np.isin(sequence.classes, alike))
             active = sequence.is_active | (one != PEDESTRIAN)
             askable = clear & active & (sequence.classes == one)
-            sightings = Sightings(
+            sightings = Appearances(
                 str(file),
                 sequence.frames[rows],
                 sequence.tracks[rows],
@@ -181,7 +181,7 @@ class MOTReader(TrackedReader):
         return found
 
 
-def _outermost(sightings: Sightings, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
+def _outermost(sightings: Appearances, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
     """The tracks that are clearly the leftmost or the rightmost in at least three pictures."""
     found = []
     for word, side in (("leftmost", -1), ("rightmost", 1)):

@@ -24,7 +24,7 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class Appearances:
     """Every annotated appearance of what a viewer calls by one noun, those that are never asked about included.
 
     Args:
@@ -104,7 +104,7 @@ def sideways_nearness(boxes_xyxy: FloatArray, side: int) -> FloatArray:
 
 
 def nearest_tracks(
-    sightings: Sightings,
+    sightings: Appearances,
     min_ratio: float,
     num_lingering: int | IntArray,
     min_frames: int = 3,
@@ -131,7 +131,7 @@ def nearest_tracks(
     ]
 
 
-def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
+def _with_lingering(sightings: Appearances, num_lingering: IntArray) -> Appearances:
     """The sightings, and after them copies that are never asked about, in pictures next to those of a track."""
     placed = {
         pair: row for row, pair in enumerate(zip(sightings.tracks.tolist(), sightings.frames.tolist(), strict=True))
@@ -145,7 +145,7 @@ def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
                     break
                 ghosts.setdefault(pair, row)
     rows = np.array([*range(len(sightings.frames)), *ghosts.values()], dtype=np.int64)
-    return Sightings(
+    return Appearances(
         where=sightings.where,
         frames=np.concatenate([sightings.frames, np.array([frame for _, frame in ghosts], dtype=np.int64)]),
         tracks=sightings.tracks[rows],
@@ -155,7 +155,7 @@ def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
     )
 
 
-def _nearest_rows(sightings: Sightings, min_ratio: float) -> Iterator[tuple[int, bool]]:
+def _nearest_rows(sightings: Appearances, min_ratio: float) -> Iterator[tuple[int, bool]]:
     """The row of the nearest one of each picture that has one, and whether it is the only one."""
     order = np.argsort(sightings.frames, kind="stable")
     edges = np.flatnonzero(np.diff(sightings.frames[order])) + 1

@@ -85,9 +85,9 @@ class OTBReader(FileReader):
             AnnotationError: If there is none.
         """
         found = super().sources(root)
-        self._notices.tell(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
+        self._notices.warn_once(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
         if unnamed := [_target_of(source.file) for source in found if self._name(source.file) == UNNAMED]:
-            self._notices.tell(
+            self._notices.warn_once(
                 f"{len(unnamed)} of {len(found)} objects have no name, so nothing is asked about their motion; look at "
                 f"the pictures and add to names: {listed(unnamed)}"
             )

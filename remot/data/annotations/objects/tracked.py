@@ -64,7 +64,7 @@ class TrackedReader(AnnotationReader):
         if not files:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the sequences"
             raise AnnotationError(msg, reason="missing")
-        self._notices.tell(self.notice(files))
+        self._notices.warn_once(self.notice(files))
         return [ClipSource(file, key) for file in files for key in self._keys(file, root.resolve())]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:

@@ -7,7 +7,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from remot.data.media.video.containers import opened, tolerance_seconds
-from remot.data.media.video.matching import Matcher
+from remot.data.media.video.matching import FrameMatcher
 from remot.data.media.video.seeking import Walk
 from remot.errors import DecodeError
 
@@ -41,9 +41,9 @@ def decoded(media: Path, wanted: Sequence[float], *, may_skip: bool) -> Iterator
         return
     with opened(media) as (container, stream):
         exact = 0.501 * float(stream.time_base or 0)
-        matcher: Matcher[VideoFrame] = Matcher(media, wanted, tolerance_seconds(stream), exact)
+        matcher: FrameMatcher[VideoFrame] = FrameMatcher(media, wanted, tolerance_seconds(stream), exact)
         for time, frame in Walk(container, stream, matcher, may_skip).pictures():
-            yield from matcher.offer(time, frame)
+            yield from matcher.push(time, frame)
             if matcher.num_settled == len(wanted):
                 return
         yield from matcher.finish()

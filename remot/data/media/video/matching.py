@@ -25,7 +25,7 @@ FrameT = TypeVar("FrameT", bound=Frame)
 
 
 @dataclass
-class Matcher(Generic[FrameT]):
+class FrameMatcher(Generic[FrameT]):
     """Gives each wanted time the nearest of the pictures that come by.
 
     Args:
@@ -53,7 +53,7 @@ class Matcher(Generic[FrameT]):
         place = bisect_left(self.wanted, time - self.tolerance)
         return place < len(self.wanted) and self.wanted[place] <= time + self.tolerance
 
-    def offer(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
+    def push(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
         """Take the picture shown at ``time``; gives the wanted times that are decided now, with their pictures."""
         self._latest.append(time)
         first = bisect_left(self.wanted, time - self.tolerance, self.num_settled)

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from remot.data.media.video.containers import interval_seconds
-from remot.data.media.video.matching import MAX_REORDER_FRAMES, Matcher
+from remot.data.media.video.matching import MAX_REORDER_FRAMES, FrameMatcher
 
 #: Where a file does not list its keyframes, wanted pictures that lie further apart are reached by seeking.
 MAX_SEQUENTIAL_FRAMES = 300
@@ -37,7 +37,7 @@ class Walk:
 
     container: InputContainer
     stream: VideoStream
-    matcher: Matcher[VideoFrame]
+    matcher: FrameMatcher[VideoFrame]
     may_skip: bool
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from remot.answers import LETTERS
-from remot.data.questions.formats.base import Asked, QuestionFormat, Written, pair_line
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import CLOSING
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Slot
@@ -27,7 +27,7 @@ class MultipleChoice(QuestionFormat):
     def __init__(self, option_order: OptionOrder = "question") -> None:
         self.option_order: OptionOrder = option_order
 
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """Options, then the wording: the order in which the generator is used."""
         shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else None
         slots = tuple(

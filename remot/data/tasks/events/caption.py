@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import told_events
+from remot.data.tasks.events.events import named_events
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
 
@@ -24,11 +24,11 @@ class EventCaption(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether something happens."""
-        return bool(told_events(clip))
+        return bool(named_events(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """All events, in the order in which they begin."""
-        texts = tuple(event.text for event in told_events(clip))
+        texts = tuple(event.text for event in named_events(clip))
         shown = self.frames.frames_of(clip)
         return TaskPlan(
             frame_indices=shown,

@@ -19,7 +19,7 @@ _TOUCH = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Visibility:
     """How much of a box each frame shows.
 
     Args:
@@ -74,7 +74,7 @@ def sights(
     frames: Sequence[int],
     border: float = 0.1,
     min_extent: float = 0.03,
-) -> list[Sight]:
+) -> list[Visibility]:
     """How much the frames show of each of ``boxes``, all of which may stand in front of each other.
 
     Args:
@@ -98,7 +98,7 @@ def sights(
         seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, min_extent)
         touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
         possible[:, number] = touching
-    return [Sight(*row) for row in zip(seen, possible, strict=True)]
+    return [Visibility(*row) for row in zip(seen, possible, strict=True)]
 
 
 def _seen_shares(

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 
@@ -75,7 +75,7 @@ class TripletIndex:
         clips: Sequence[Clip],
         sampler: TripletSampler,
         balance_by: BalanceBy = "attribute",
-        askables: Sequence[Sequence[Askable]] | None = None,
+        askables: Sequence[Sequence[TripletCandidate]] | None = None,
     ) -> None:
         self.balance_by: BalanceBy = balance_by
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}

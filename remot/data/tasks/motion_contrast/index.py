@@ -7,7 +7,7 @@ from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Triplet
@@ -38,7 +38,7 @@ class MotionContrastIndex(TaskIndex):
         sampler: TripletSampler,
         writer: QuestionWriter,
         clips: Sequence[Clip],
-        askables: Sequence[Sequence[Askable]],
+        askables: Sequence[Sequence[TripletCandidate]],
         balance_by: BalanceBy = "attribute",
         split: str = "train",
     ) -> None:
@@ -88,9 +88,9 @@ class MotionContrastIndex(TaskIndex):
             entry, pattern = self.balance.draw(attribute, generator)
             place = entry.expert_index, entry.subject, pattern
             triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self.writer.grants(self._requested(at), triplet):
+            if self.writer.accepts_format(self._requested(at), triplet):
                 return triplet
-            fallback = fallback or (triplet if self.writer.fits(triplet) else None)
+            fallback = fallback or (triplet if self.writer.accepts(triplet) else None)
         if fallback is not None:
             return fallback
         msg = (

@@ -16,7 +16,7 @@ from remot.structures import Clip, FloatArray, Triplet
 
 
 @dataclass(frozen=True)
-class Askable:
+class TripletCandidate:
     """What can be asked about one subject of a clip with one kind of negative.
 
     Args:
@@ -72,20 +72,20 @@ class TripletSampler:
         self.cache_size = cache_size
         self._cache: OrderedDict[str, Mapping[int, _Judged]] = OrderedDict()
 
-    def askable(self, clip: Clip) -> list[Askable]:
+    def askable(self, clip: Clip) -> list[TripletCandidate]:
         """Everything that can be asked about ``clip``.
 
         A subject that never clearly moves is left out: all its answers are "none", and a policy that recognises the
         clip would know them without comparing the pictures.
         """
-        found: list[Askable] = []
+        found: list[TripletCandidate] = []
         for negative_index, judged in self._judge(clip).items():
             for (expert_index, subject), codes in judged.codes.items():
                 attribute = self.experts[expert_index].attribute
                 counts = _PatternCounts(codes, judged.view.cases)
                 available = tuple(pattern for pattern in attribute.patterns if counts.any(pattern))
                 if any(any(pattern) for pattern in available):
-                    found.append(Askable(expert_index, subject, available, negative_index))
+                    found.append(TripletCandidate(expert_index, subject, available, negative_index))
         return found
 
     def frame_triples(self, clip: Clip) -> int:

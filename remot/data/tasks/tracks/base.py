@@ -24,7 +24,7 @@ from remot.structures import Box, Clip, Interval, Point, Reference
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrackCandidate:
     """Something that can be asked about tracks, and its answer.
 
     Args:
@@ -99,7 +99,7 @@ class TrackTask(Task):
         return bool(clip.objects)
 
     @abstractmethod
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """What may be asked about a scene, and what is refused.
 
         Args:
@@ -118,13 +118,13 @@ class TrackTask(Task):
         scenes = (TrackScene(clip, self.frames.frames_of(clip), self.min_pixels) for clip in clips if self.serves(clip))
         return counted(one for scene in scenes for one in self._found(scene, generator))
 
-    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
             can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
             yield one if can_ask else Refusal("never clearly seen together, or not told apart by a box")
 
-    def _plan_of(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> TaskPlan:
+    def _plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
         question = worded_question(chosen, self.wordings, generator)
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
@@ -162,7 +162,7 @@ class TrackTask(Task):
         times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
         return [self.shared.say("graph", generator, times=times, names=names)]
 
-    def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
+    def _pointing_frames(self, scene: TrackScene, chosen: TrackCandidate) -> list[int]:
         numbered = [name for name in chosen.tracks if is_numbered(name)]
         return [
             k
@@ -170,10 +170,10 @@ class TrackTask(Task):
             if k != chosen.not_at and not any(shares_its_box(scene.clip, name, scene.frames[k]) for name in numbered)
         ]
 
-    def _can_point_out(self, scene: TrackScene, chosen: Asked) -> bool:
+    def _can_point_out(self, scene: TrackScene, chosen: TrackCandidate) -> bool:
         return not any(map(is_numbered, chosen.tracks)) or bool(self._pointing_frames(scene, chosen))
 
-    def _pointing(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> list[str]:
+    def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""
         numbered = sorted((name for name in chosen.tracks if is_numbered(name)), key=scene.names.__getitem__)
         if not numbered:

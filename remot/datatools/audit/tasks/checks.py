@@ -35,8 +35,8 @@ from remot.data.tasks import (
     TrackSize,
 )
 from remot.datatools.audit.tasks.events import check_caption, check_choice, check_grounding, check_spans
+from remot.datatools.audit.tasks.images import check_detection, check_image_choice, check_tracking
 from remot.datatools.audit.tasks.motion import check_object_motion
-from remot.datatools.audit.tasks.pictures import check_detection, check_image_choice, check_tracking
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 from remot.datatools.audit.tasks.quality import check_quality
 from remot.datatools.audit.tasks.responses import wrong_responses

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from remot.data.tasks.images.object_motion import ObjectMotion
-from remot.datatools.audit.tasks.pictures import is_alone, named, names_at
+from remot.datatools.audit.tasks.images import is_alone, named, names_at
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.structures import Box, FloatArray
 

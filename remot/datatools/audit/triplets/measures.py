@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.datatools.audit.triplets.tuples import COMPOSITE
-from remot.datatools.audit.triplets.views import SeenAs, seen_as
+from remot.datatools.audit.triplets.views import ImageView, seen_as
 from remot.structures import Clip, FloatArray, MotionLabel, ObjectTrack, Triplet
 
 _MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
@@ -31,7 +31,7 @@ class ShownPair:
 
     clip: Clip
     frames: tuple[int, int]
-    views: tuple[SeenAs, SeenAs]
+    views: tuple[ImageView, ImageView]
     subject: str
 
     @property

@@ -14,7 +14,7 @@ SHIFTED = "shifted_crop"
 
 
 @dataclass(frozen=True)
-class SeenAs:
+class ImageView:
     """How a picture is seen.
 
     Args:
@@ -26,23 +26,23 @@ class SeenAs:
     mirrored: bool = False
 
 
-def seen_as(clip: Clip, frame: int, transform: object) -> SeenAs:
+def seen_as(clip: Clip, frame: int, transform: object) -> ImageView:
     """Pose and handedness of the picture shown for one frame."""
     pose = None if clip.camera is None else clip.camera.camera_to_world[frame]
     if not isinstance(transform, Warp):
-        return SeenAs(pose)
+        return ImageView(pose)
     matrix = np.array(transform.matrix).reshape(3, 3)
     mirrored = bool(np.linalg.det(matrix) < 0)
     if pose is None:
-        return SeenAs(None, mirrored)
+        return ImageView(None, mirrored)
     if mirrored:
-        return SeenAs(mirrored_pose(pose), mirrored=True)
+        return ImageView(mirrored_pose(pose), mirrored=True)
     assert clip.camera is not None
     if clip.camera.intrinsics is None:
-        return SeenAs(None)
+        return ImageView(None)
     turned = pose.copy()
     turned[:3, :3] = pose[:3, :3] @ _axes(matrix, transform, clip.camera.intrinsics)
-    return SeenAs(turned)
+    return ImageView(turned)
 
 
 def _axes(matrix: FloatArray, warp: Warp, intrinsics: FloatArray) -> FloatArray:

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from remot.data.annotations.objects.nearest import Sightings, near_border, nearest_tracks, sideways_nearness
+from remot.data.annotations.objects.nearest import Appearances, near_border, nearest_tracks, sideways_nearness
 from remot.errors import AnnotationError
 
 
 def sightings(rows):
     """From rows of frame, track, nearness, lowest, askable."""
     frames, tracks, nearness, lowest, askable = zip(*rows, strict=True)
-    return Sightings(
+    return Appearances(
         "gt.txt",
         np.array(frames),
         np.array(tracks),
@@ -98,7 +98,7 @@ def test_few_pictures_make_no_clip():
 
 def test_no_sighting_at_all():
     empty = np.zeros(0)
-    none = Sightings("gt.txt", empty.astype(int), empty.astype(int), empty, empty, empty.astype(bool))
+    none = Appearances("gt.txt", empty.astype(int), empty.astype(int), empty, empty, empty.astype(bool))
     assert nearest_tracks(none, 1.5, 3) == []
 
 

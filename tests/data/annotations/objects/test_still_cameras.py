@@ -65,5 +65,5 @@ def test_short_lists_are_complete():
 def test_a_notice_is_told_once(caplog):
     notices = Notices()
     for message in ("one", "one", "", "two"):
-        notices.tell(message)
+        notices.warn_once(message)
     assert [record.getMessage() for record in caplog.records] == ["one", "two"]

@@ -24,8 +24,8 @@ from remot.datatools.audit.tasks.motion import motion_words
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.datatools.audit.tasks.quality import blurriness, darkness, noisiness
-from remot.datatools.audit.tasks.sights import first_hits, seen_bounds
 from remot.datatools.audit.tasks.solids import reach, solid_distance, turn_degrees
+from remot.datatools.audit.tasks.visibility import first_hits, seen_bounds
 from remot.structures import CameraTrack
 from tests.data.made import task_prompts
 from tests.data.tasks import test_rooms, test_tracks

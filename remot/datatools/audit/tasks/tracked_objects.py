@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from remot.datatools.audit.tasks.pictures import shares
+from remot.datatools.audit.tasks.images import shares
 from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import THREE
 from remot.structures import FloatArray
@@ -18,7 +18,7 @@ _POINTED = re.compile(r"(.+?) \[([\d., e-]+)\](?:, |$)")
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class TrackedObjects:
     """The things of a clip as its prompt names them.
 
     Args:
