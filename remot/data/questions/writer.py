@@ -55,8 +55,8 @@ class QuestionWriter:
     def draw_format(self, generator: np.random.Generator) -> QuestionFormat:
         """The format a prompt should have, drawn before there is a triplet.
 
-        Drawn after it, a format that accepts some answers only would take these away from the others, whose answers could
-        then be guessed.
+        Drawn after it, a format that accepts only some answers would be rarer for the others, so that the format would
+        give answers away.
         """
         return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
 

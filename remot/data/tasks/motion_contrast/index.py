@@ -100,7 +100,7 @@ class MotionContrastIndex(TaskIndex):
         raise ConfigError(msg)
 
     def _requested(self, at: PromptSeed) -> QuestionFormat:
-        return self.writer.wish(at.generator("format"))
+        return self.writer.draw_format(at.generator("format"))
 
     def attribute(self, at: PromptSeed) -> str:
         """The attribute a prompt asks about."""
