@@ -44,7 +44,7 @@ class Built:
 
 
 def write_re10k(folder, num_clips, num_frames=8):
-    """RealEstate10K paths of a camera that turns 6 degrees a picture, back and forth, with grey pictures."""
+    """RealEstate10K paths of a camera that turns 6 degrees an image, back and forth, with grey images."""
     folder.mkdir(parents=True)
     yaw = [6 * min(k, num_frames - k) for k in range(num_frames)]
     world_to_camera = np.linalg.inv(poses(yaw))[:, :3].reshape(num_frames, 12)

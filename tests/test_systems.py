@@ -101,7 +101,7 @@ def test_recipes_hold_the_published_numbers(name, recipe):
 
 
 def test_spacer_holds_its_own_numbers(recipe):
-    """Weight decay 0.01, gradients to 5, G / 2 shuffled answers, a cosine, pictures of at most 401,408 pixels."""
+    """Weight decay 0.01, gradients to 5, G / 2 shuffled answers, a cosine, images of at most 401,408 pixels."""
     cli = recipe("spacer")
     model = cli.config["fit"].model
     assert model.optimizer.init_args.weight_decay == 0.01

@@ -32,7 +32,7 @@ class HeldOutEvaluation(lightning.Callback):
     """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
 
     Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
-    their pictures.
+    their images.
 
     Args:
         enabled: Turn off for runs that are not to be compared.

@@ -225,7 +225,7 @@ class MotionDataModule(LightningDataModule):
         device: torch.device,  # noqa: ARG002
         dataloader_idx: int,  # noqa: ARG002
     ) -> PromptBatch:
-        """Leave pictures on the CPU, where they are turned into what the policy takes."""
+        """Leave images on the CPU, where they are turned into what the policy takes."""
         return batch
 
     def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:

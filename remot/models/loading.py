@@ -58,8 +58,8 @@ class ModelSource:
             be; ``sdpa`` and ``eager`` are transformers' own over the dense mask of a whole row. Flash attention cannot
             express the mask of packed completions.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
-        min_pixels: Smallest picture area after resizing; None keeps the processor's own.
-        max_pixels: Largest picture area after resizing; None keeps the processor's own.
+        min_pixels: Smallest image area after resizing; None keeps the processor's own.
+        max_pixels: Largest image area after resizing; None keeps the processor's own.
         video_min_pixels: Smallest area of a video after resizing, as the processor counts it: all frames together for
             Qwen3-VL, one frame for Qwen2.5-VL; None keeps the processor's own.
         video_max_pixels: Largest area of a video after resizing, counted in the same way.
@@ -137,7 +137,7 @@ class ModelSource:
         Raises:
             CheckpointError: If they are not there, are damaged or incomplete, or hold pickled weights only.
             ConfigError: If random weights are to be quantised, which transformers cannot, or take adapters that were
-                trained on others, or the model is of a family that takes pictures in another way than Qwen's.
+                trained on others, or the model is of a family that takes images in another way than Qwen's.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor

@@ -1,6 +1,6 @@
-"""The policy: the only place that knows how a vision-language model takes pictures and gives log-probabilities.
+"""The policy: the only place that knows how a vision-language model takes images and gives log-probabilities.
 
-Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so pictures are preprocessed and
+Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so images are preprocessed and
 encoded once per prompt, not once per completion and pass.
 
 Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size, V vocabulary.
@@ -106,7 +106,7 @@ class VLMPolicy(nn.Module):
         """As of any module, but buffers keep their precision.
 
         A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits are other
-        frequencies: some hundred columns on, pictures and words would stand somewhere else.
+        frequencies: some hundred columns on, images and words would stand somewhere else.
         """
         buffers = [(module, name, held) for module in self.modules() for name, held in module._buffers.items()]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

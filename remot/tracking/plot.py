@@ -1,4 +1,4 @@
-"""The comparison as a picture."""
+"""The comparison as an image."""
 
 from dataclasses import dataclass
 from pathlib import Path

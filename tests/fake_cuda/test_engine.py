@@ -48,7 +48,7 @@ def one_policy():
     return talkative(end=4.0)
 
 
-@pytest.mark.parametrize(("kind", "sampling"), [("pictures", PLAIN), ("pictures and videos", TRUNCATED)])
+@pytest.mark.parametrize(("kind", "sampling"), [("pictures", PLAIN), ("images and videos", TRUNCATED)])
 def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
     """Prompts processed and encoded there, prefilled, two steps, a graph of the third, replays."""
     here = roll_out(copy.deepcopy(policy), BATCHES[kind](), sampling)

@@ -96,7 +96,7 @@ def test_a_success_starts_at_the_threshold_itself():
 
 
 def test_shuffled_frames_by_prompt():
-    """Prompt a: 1 of 2 right, 0.5 ≥ 0.8·0.5: + 0.3 for the right one. Prompt b: 0.5 < 0.8·1. Prompt c is a picture."""
+    """Prompt a: 1 of 2 right, 0.5 ≥ 0.8·0.5: + 0.3 for the right one. Prompt b: 0.5 < 0.8·1. Prompt c is an image."""
     right, wrong = say("B"), say("A")
     a = Reference(answer="B", counterparts=(right, wrong))
     b = Reference(answer="B", counterparts=(right, right))

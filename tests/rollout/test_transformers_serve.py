@@ -106,7 +106,7 @@ def said_by(rollout, row):
 
 @silent
 def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
-    """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
+    """Token by token, end of turn included: the same weights, images, template and tokens on both sides."""
     engine.sync_weights(policy, 0)
     found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
     own = greedy(policy, batch)

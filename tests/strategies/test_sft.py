@@ -318,7 +318,7 @@ def test_one_update_without_reference_or_samples():
 
 
 @pytest.mark.parametrize(("train_vision", "num_calls"), [(False, 1), (True, 3)])
-def test_pictures_are_encoded_once_unless_their_encoder_is_trained(train_vision, num_calls):
+def test_images_are_encoded_once_unless_their_encoder_is_trained(train_vision, num_calls):
     policy, calls = make_policy(train_vision=train_vision, with_reference=False), []
     policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
     list(SFTObjective().prepare(policy, make_batch(3), ADDRESS, 1).micro_losses())

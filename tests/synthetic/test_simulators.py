@@ -75,7 +75,7 @@ def test_recordings_are_written_by_a_process_of_their_own_and_its_errors_come_ba
     files = list(common.write_recordings([good], tmp_path, source="test", licence="CC0-1.0"))
     assert files == [tmp_path / "made-0-0.json"]
     short = replace(good, frames=good.frames[:1])
-    with pytest.raises(AnnotationError, match="one picture for each of its 2 frames, got 1") as caught:
+    with pytest.raises(AnnotationError, match="one image for each of its 2 frames, got 1") as caught:
         list(common.write_recordings([short], tmp_path, source="test", licence="CC0-1.0"))
     assert caught.value.reason == "unsynchronised"
 
@@ -130,8 +130,8 @@ def sight(*things, shape=(doom_walk.HEIGHT, doom_walk.WIDTH)):
     buffer = np.zeros(shape, dtype=np.uint8)
     for one in things:
         buffer[one.number, :100] = one.number
-    picture = np.zeros((*shape, 3), np.uint8)
-    return doom_walk.RecordedFrame(picture, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
+    image = np.zeros((*shape, 3), np.uint8)
+    return doom_walk.RecordedFrame(image, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
 
 
 def objects_of(*sights):
@@ -145,7 +145,7 @@ def test_a_name_stands_for_one_thing_seen_without_others_of_its_kind():
     assert list(tracks) == ["imp"]
     assert_close(tracks["imp"].boxes_xyxy, [[0, 5, 100, 6], [NAN] * 4, [0, 8, 100, 9], [NAN] * 4])
     assert_close(tracks["imp"].depths_metres, [2, NAN, 2, NAN])
-    assert [int((picture > 0).sum()) for picture in labels] == [100, 0, 100, 0]
+    assert [int((image > 0).sum()) for image in labels] == [100, 0, 100, 0]
 
 
 def test_who_could_walk_is_no_landmark_and_what_moved_is_none():

@@ -288,7 +288,7 @@ def test_markdown_is_not_broken_by_names(store):
     assert widths == {12}
 
 
-def test_plot_is_a_picture(store, tmp_path):
+def test_plot_is_a_image(store, tmp_path):
     path = plot_comparison(compare_runs(store, EXPERIMENT), tmp_path / "compare.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000

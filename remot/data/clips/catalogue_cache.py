@@ -2,7 +2,7 @@
 
 The file is named by a fingerprint of everything the catalogue depends on: the annotation files' names, sizes and times,
 the settings and the code of reader, experts and negatives, and this library's version. If any of it changes, another
-file is made. Changes of videos and pictures alone are not noticed until a picture is decoded.
+file is made. Changes of videos and images alone are not noticed until an image is decoded.
 """
 
 import hashlib

@@ -117,7 +117,7 @@ class EffectorComposite(Expert):
         self._upward = EffectorVertical(*settings)
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
-        """Verdicts whose magnitude is the length of the way in the picture's plane."""
+        """Verdicts whose magnitude is the length of the way in the image's plane."""
         sideways, upward = (expert.judge(clip, frame_indices) for expert in (self._sideways, self._upward))
         return {name: _in_plane(sideways[name], upward[name]) for name in clip.effectors}
 

@@ -17,7 +17,7 @@ from remot.motion import ATTRIBUTES, Order
 #: easily than the pair of numbers that follows.
 ORDINALS = ("first", "second", "third")
 
-#: One line for each pair of pictures.
+#: One line for each pair of images.
 PAIR_LINE = "{ordinal}, {first} to {second}: {options}"
 
 #: The last line, by number of questions.

@@ -21,7 +21,7 @@ class QuestionWriter:
 
     Args:
         num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
-        binary: Ask about anchor and positive only, two pictures and one answer (the pair baseline of ReMoT,
+        binary: Ask about anchor and positive only, two images and one answer (the pair baseline of ReMoT,
             arXiv 2603.00461).
         option_order: Of the default format, see :class:`remot.data.questions.formats.MultipleChoice`.
         formats: Ways to ask, each wished for as often; multiple choice by default.
@@ -44,8 +44,8 @@ class QuestionWriter:
         self.binary = binary
         self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
 
-    def num_pictures(self, triplet: Triplet) -> int:
-        """Pictures shown with the prompt: two for a single pair, unless the third is what the question is about."""
+    def num_images(self, triplet: Triplet) -> int:
+        """Images shown with the prompt: two for a single pair, unless the third is what the question is about."""
         return 2 if self.binary and len(triplet.labels) > 1 else 3
 
     def accepts(self, triplet: Triplet) -> bool:
@@ -91,18 +91,18 @@ class QuestionWriter:
         )
         return one, one.write(asked, generator)
 
-    def reasoning(self, triplet: Triplet, slots: Sequence[Slot], picture_size: tuple[int, int]) -> str:
+    def reasoning(self, triplet: Triplet, slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
         """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
 
         Args:
             triplet: Frames and labels.
             slots: The questions.
-            picture_size: Width and height of the clip's images in pixels.
+            image_size: Width and height of the clip's images in pixels.
         """
         if any(transform is not None for transform in triplet.transforms):
             return tell_verdicts(slots)
-        shown = triplet.frame_indices[: self.num_pictures(triplet)]
-        return tell_reasoning(triplet.clip, shown, slots, picture_size)
+        shown = triplet.frame_indices[: self.num_images(triplet)]
+        return tell_reasoning(triplet.clip, shown, slots, image_size)
 
     def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
         """The labels asked about: of all pairs, or of the first one only."""

@@ -1,4 +1,4 @@
-"""Passes of the language model: embeddings of words and pictures in, hidden states out. No state but the model's.
+"""Passes of the language model: embeddings of words and images in, hidden states out. No state but the model's.
 
 Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size.
 """

@@ -128,7 +128,7 @@ def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple
 
 
 def _offers_values(slot: Slot) -> bool:
-    """Whether a letter says what happened; true, false, a pair of pictures or a number do not."""
+    """Whether a letter says what happened; true, false, a pair of images or a number do not."""
     attribute = ATTRIBUTES.get(slot.label.attribute)
     return attribute is not None and not set(slot.options).isdisjoint(attribute.values)
 

@@ -69,7 +69,7 @@ class ServerBackend(ABC):
 
     @abstractmethod
     def load(self, name: str, folder: Path) -> Sequence[Command]:
-        """Requests that make the server take the weights, then empty its caches of prefixes and pictures."""
+        """Requests that make the server take the weights, then empty its caches of prefixes and images."""
 
     @abstractmethod
     def unload(self, name: str) -> Sequence[Command]:

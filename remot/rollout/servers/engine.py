@@ -183,13 +183,13 @@ def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
 
 
 def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
-    """The prompt as the policy is shown it: pictures, then the question.
+    """The prompt as the policy is shown it: images, then the question.
 
     Raises:
         ConfigError: If it shows a video: servers take videos apart in ways of their own.
     """
     if batch.videos[row]:
-        msg = "a server is shown pictures only; prompts with videos need the trainer's own engine (grpo.engine: null)"
+        msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
         raise ConfigError(msg)
     pictures = [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}

@@ -54,7 +54,7 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
     clip = replace(
         _clip(name, "rooms", camera, objects, room, solids), layout=tuple(solid.layout_box for solid in solids)
     )
-    return clip, np.stack([one.picture for one in sightings])
+    return clip, np.stack([one.image for one in sightings])
 
 
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
@@ -80,7 +80,7 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
         for number, called in enumerate(numbered([solid.kind for solid in solids]))
     }
     clip = replace(_clip(name, "floors", camera, objects, room, solids), events=events)
-    return clip, np.stack([one.picture for one in sightings])
+    return clip, np.stack([one.image for one in sightings])
 
 
 def numbered(kinds: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 See :mod:`remot.synthetic.simulators.vizdoom` for the engine's conventions. Boxes and masks come from the engine's label
 buffer, so that they show what is visible of a thing. Things of one kind look the same, so a name stands for one of
-them, and only in pictures in which no other of its kind is visible.
+them, and only in images in which no other of its kind is visible.
 """
 
 import re
@@ -39,7 +39,7 @@ CATEGORIES = frozenset({"Ammo", "Armor", "Gore", "Hazard", "Health", "Key", "Mon
 MOVERS = frozenset({"Monster"})
 #: How far a thing may shift, in map units, and still stand still.
 REST_UNITS = 1.0
-#: Most things with a name in a clip; label pictures have 8 bits.
+#: Most things with a name in a clip; label images have 8 bits.
 MAX_THINGS = 40
 STRETCHES = ("stand", "turn", "stand", "walk", "turn")
 TURN_DEGREES = (12.0, 40.0)
@@ -55,7 +55,7 @@ class RecordedFrame:
     """One recorded frame.
 
     Args:
-        picture: [H, W, 3] RGB.
+        image: [H, W, 3] RGB.
         buffer: [H, W] the engine's labels, whose numbers differ from frame to frame.
         things: For each thing in the buffer its (number in the buffer, identity, kind, category, place [3]).
         camera: x, y, z in map units and heading in degrees.
@@ -63,7 +63,7 @@ class RecordedFrame:
         tic: On the game's clock.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     buffer: NDArray[np.uint8]
     things: tuple["Thing", ...]
     camera: FloatArray
@@ -156,9 +156,9 @@ def _recorded_frame(game: Any) -> RecordedFrame:  # noqa: ANN401
     buffer = np.array(state.labels_buffer)
     # the middle of each block of pixels that is averaged into one
     step = buffer.shape[0] // HEIGHT
-    picture = brightened(state.screen_buffer, WIDTH, HEIGHT)
+    image = brightened(state.screen_buffer, WIDTH, HEIGHT)
     return RecordedFrame(
-        picture, buffer[step // 2 :: step, step // 2 :: step], things, numbers[:4], numbers[4:8], int(state.tic)
+        image, buffer[step // 2 :: step, step // 2 :: step], things, numbers[:4], numbers[4:8], int(state.tic)
     )
 
 
@@ -176,11 +176,11 @@ def _recording(name: str, scene: str, frames: list[RecordedFrame]) -> Recording:
         objects=objects,
         agent=AgentTrack(places[:, :2] / UNITS_PER_METRE, places[:, 3] % FULL_CIRCLE),
     )
-    return Recording(clip, np.stack([frame.picture for frame in frames]), TICS_PER_SECOND / TICS_PER_FRAME, labels)
+    return Recording(clip, np.stack([frame.image for frame in frames]), TICS_PER_SECOND / TICS_PER_FRAME, labels)
 
 
 def _objects(frames: list[RecordedFrame], poses: FloatArray) -> tuple[dict[str, ObjectTrack], NDArray[np.uint8]]:
-    """Tracks of the things with a name, and pictures of their labels."""
+    """Tracks of the things with a name, and images of their labels."""
     labels = np.zeros((len(frames), HEIGHT, WIDTH), dtype=np.uint8)
     tracks: dict[str, ObjectTrack] = {}
     for value, (kind, identity) in enumerate(_chosen(frames), start=1):

@@ -61,14 +61,14 @@ class RecordedFrame:
     """One recorded frame.
 
     Args:
-        picture: [H, W, 3] RGB.
+        image: [H, W, 3] RGB.
         pose: [4, 4] of the camera in the world of the clip.
         place: [3] of the agent's feet in the world of the clip.
         heading: Radians, counter-clockwise from east.
         depths: [H, W] metres along the optical axis.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     pose: FloatArray
     place: FloatArray
     heading: float
@@ -174,7 +174,7 @@ def _go(room: Any, metres: float) -> None:  # noqa: ANN401
 def _recorded_frame(room: Any) -> RecordedFrame:  # noqa: ANN401
     agent = room.agent
     return RecordedFrame(
-        picture=np.array(room.render_obs()),
+        image=np.array(room.render_obs()),
         pose=looking(TO_WORLD @ agent.cam_pos, TO_WORLD @ agent.cam_dir),
         place=TO_WORLD @ agent.pos,
         heading=float(agent.dir),
@@ -220,7 +220,7 @@ def _recording(name: str, frames: list[RecordedFrame], layout: tuple[LayoutBox, 
         ),
         layout=layout,
     )
-    return Recording(clip, np.stack([frame.picture for frame in frames]), FRAMES_PER_SECOND, labels)
+    return Recording(clip, np.stack([frame.image for frame in frames]), FRAMES_PER_SECOND, labels)
 
 
 def _labels(frame: RecordedFrame, layout: tuple[LayoutBox, ...], intrinsics: FloatArray) -> NDArray[np.uint8]:

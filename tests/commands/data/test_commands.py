@@ -122,7 +122,7 @@ def test_mistakes_of_build(place, complaint, tmp_path, words, sentence):
 # -- show ----------------------------------------------------------------------------------------------------------
 
 
-def test_show_writes_a_page_or_a_picture(out, run, tmp_path):
+def test_show_writes_a_page_or_a_image(out, run, tmp_path):
     code, told, _ = run("data", "show", out, "--num_rows", 5)
     assert (code, told) == (0, f"5 prompts on {out / 'sheet.html'}\n")
     page = (out / "sheet.html").read_text("utf-8")

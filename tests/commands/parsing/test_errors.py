@@ -245,7 +245,7 @@ def test_truncated_video(complaint_about, root):
     assert "cut short" in sentence
 
 
-def test_video_with_too_few_pictures(complaint_about, root):
+def test_video_with_too_few_images(complaint_about, root):
     frames = [[[[0] * 3] * SIZE] * SIZE] * 3
     import numpy as np
 

@@ -7,7 +7,7 @@ from remot.data.annotations import KITTISceneReader, MOTSceneReader
 from remot.data.annotations.objects.whole_tracks import track_names
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
 from remot.errors import AnnotationError
-from tests.data.annotations.pictures import write_pictures
+from tests.data.annotations.images import write_images
 from tests.helpers import assert_close
 
 INI = "[Sequence]\nname=any\nimDir=img1\nframeRate=25\nseqLength=3\nimWidth=640\nimHeight=480\nimExt=.jpg\n"
@@ -33,7 +33,7 @@ def write_mot(root, rows):
     (folder / "gt").mkdir(parents=True)
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI)
-    write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
+    write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
 
 
 def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0)):
@@ -57,7 +57,7 @@ def write_kitti(root, labels=LABELS, poses=None, calib=CALIB):
         (base / folder).mkdir(parents=True)
         if lines:
             (base / folder / "0000.txt").write_text("\n".join(lines) + "\n")
-    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
+    write_images(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
 
 
 #: Track 9 is there from the first frame to the third, track 4 in the second only.

@@ -233,7 +233,7 @@ def test_claims_are_true_when_they_say_so(attribute):
 
 @pytest.mark.parametrize("answer", ["first", "second", "neither"])
 def test_a_claim_about_a_mask_stands_alone(answer):
-    """It is about all three pictures: no "1 to 2" before it."""
+    """It is about all three images: no "1 to 2" before it."""
     for seed in range(20):
         heading, claim, last = ask(TrueFalse(), mask_labels(answer), seed).text.split("\n")
         assert heading in WORDINGS.claims
@@ -265,7 +265,7 @@ def test_half_of_the_claims_are_true_whatever_the_answer(value, values):
         assert abs(claimed[other] - 450 / len(others)) < 5 * (450 / len(others)) ** 0.5
 
 
-def test_claims_cannot_be_judged_without_pictures():
+def test_claims_cannot_be_judged_without_images():
     """On balanced data every blind model is right half of the time."""
     clips = [camera_clip([0, 20, 40, 0.2, 20.3, 40, 30], clip_id=f"c{k}", scene_id=f"s{k}") for k in range(12)]
     sampler, writer = TripletSampler([CameraYaw()]), QuestionWriter(formats=[TrueFalse()], num_wordings=2)

@@ -83,19 +83,19 @@ def test_every_attribute_has_wordings_that_name_the_subject():
 def test_binary_asks_one_pair():
     writer = QuestionWriter(binary=True)
     question = write(writer, triplet(), "p", (32, 32), numpy_generator(0))
-    assert writer.num_pictures(triplet()) == 2
+    assert writer.num_images(triplet()) == 2
     assert len(question.slots) == len(question.solution) == 1
     assert question.reasoning == f"the red tower: first x3 x1 right {question.solution}"
 
 
 def test_grid_cells_by_hand():
-    """Of a 20 x 40 picture: 10 / 20 is column 5 and 39 / 40 row 9; what lies outside belongs to the nearest cell."""
+    """Of a 20 x 40 image: 10 / 20 is column 5 and 39 / 40 row 9; what lies outside belongs to the nearest cell."""
     track = boxes([(10, 39), (0, 0), (25, -3)])
     assert grid_cells(track, (20, 40)) == [(5, 9), (0, 0), (9, 0)]
 
 
-def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
-    """Centres at x = 10, 50, 90 and y = 35 of a 100 x 100 picture."""
+def test_camera_reasoning_uses_the_first_landmark_seen_in_all_images():
+    """Centres at x = 10, 50, 90 and y = 35 of a 100 x 100 image."""
     seen = ObjectTrack(boxes([(10, 35), (50, 35), (90, 35)]), is_landmark=True)
     hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
     mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
@@ -145,7 +145,7 @@ def test_no_reasoning_without_annotations():
     assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
 
 
-def test_reasoning_tells_each_pair_with_what_is_seen_in_its_pictures():
+def test_reasoning_tells_each_pair_with_what_is_seen_in_its_images():
     """The reasoning has only verdicts and letters where the annotations do not locate the evidence."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [

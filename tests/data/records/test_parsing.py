@@ -192,7 +192,7 @@ FAULTS = [
     (("remot", "labels", 0, "magnitude"), math.nan, "magnitude is not finite"),
     (("remot", "labels", 0, "magnitude"), "30", "magnitude must be a number"),
     (("remot", "labels", 0, "pair"), [2, 1], "must be about the pairs (1, 2), (1, 3), (2, 3) in order"),
-    (("remot", "labels", 0, "pair"), [1, 2, 3], "pair must be two numbers of pictures"),
+    (("remot", "labels", 0, "pair"), [1, 2, 3], "pair must be two numbers of images"),
     (("remot", "labels", 0, "subject"), "cup", "one attribute of one subject"),
     (("remot", "slots"), [], "neither slots nor a reference"),
     (("remot", "reference"), {}, "reference: holds nothing"),

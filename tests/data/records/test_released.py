@@ -108,7 +108,7 @@ def test_no_text_is_told(tmp_path):
 
 
 def test_a_law_that_holds_throughout_is_found(tmp_path):
-    """One subject always goes one way: every letter is known without a picture."""
+    """One subject always goes one way: every letter is known without an image."""
     file = written(tmp_path, [line(number, ("Opened", "Closed", "Closed")) for number in range(20)])
     audit = audit_released(file)
     assert audit.blind.by_model["known_law"] == 1.0

@@ -40,21 +40,21 @@ NAN = float("nan")
 NUM_FRAMES = 6
 ALL = FrameSampling(max_frames=NUM_FRAMES)
 SEED = 1
-#: Picture of the hand-made clips, in pixels.
+#: Image of the hand-made clips, in pixels.
 SIZE = (200, 150)
 
 
 @pytest.fixture(autouse=True)
-def _pictures_of_a_known_size(monkeypatch):
-    """The hand-made clips have no pictures."""
-    from remot.data.tasks.shared.places import picture_size
+def _images_of_a_known_size(monkeypatch):
+    """The hand-made clips have no images."""
+    from remot.data.tasks.shared.places import image_size
     from remot.data.tasks.tracks import appearing
 
     def size(clip):
-        return SIZE if clip.media is None else picture_size(clip)
+        return SIZE if clip.media is None else image_size(clip)
 
-    monkeypatch.setattr(base, "picture_size", size)
-    monkeypatch.setattr(appearing, "picture_size", size)
+    monkeypatch.setattr(base, "image_size", size)
+    monkeypatch.setattr(appearing, "image_size", size)
 
 
 def track(places=None, seen=range(NUM_FRAMES), box=(20, 30, 60, 90), **kwargs):
@@ -109,7 +109,7 @@ def test_relations_by_hand():
     assert found["0.00", "dog", "man"] == "left and farther"
     assert found["0.00", "man", "dog"] == "right and nearer"
     assert found["0.00", "man", "post"] == "right and farther"
-    assert ("0.00", "dog", "post") not in found  # half a metre to the right but 4 away, and left of it in the picture
+    assert ("0.00", "dog", "post") not in found  # half a metre to the right but 4 away, and left of it in the image
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_relations_by_hand():
         ((0, 5), (2, 5.2), None),  # as good as beside it
         ((0, 5), (0.2, 9), None),  # as good as behind it
         ((0, 5), (0.2, 5.2), None),  # too close
-        ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the picture: 2/5 against 1/2
+        ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the image: 2/5 against 1/2
         ((1, 0), (2, 5), None),  # beside the camera
         ((2, 5), (1, 0), None),
         ((1, -2), (4, 2), None),  # behind it
@@ -189,7 +189,7 @@ def test_ways_in_words(across, along, said):
 
 
 def test_a_camera_that_rides_along_does_not_hide_the_motion():
-    """Camera and car go forward by 1 m a frame: the car stays at one place of the picture and moves all the same."""
+    """Camera and car go forward by 1 m a frame: the car stays at one place of the image and moves all the same."""
     poses = np.stack([pose((0, k, 1), 90) for k in range(NUM_FRAMES)])
     clip = replace(clip_of(car=track(still(0, 5)), post=track(still(0, 9))), camera=CameraTrack(poses))
     found = asked(MotionDirection(frames=ALL), clip)

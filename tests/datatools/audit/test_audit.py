@@ -396,7 +396,7 @@ def test_masks(frames, value, should_be):
     assert [one.should_be for one in wrong] == ([] if should_be is None else [should_be])
 
 
-def test_the_same_picture_twice_is_a_fault():
+def test_the_same_image_twice_is_a_fault():
     """Though its size, the overlap of a box with itself, is right."""
     triplet = mask_triplet((0, 0, 1), "neither")
     (said,) = triplet.labels
@@ -439,7 +439,7 @@ def test_where_a_shifted_window_looks():
     assert axes[1, 1] > 0.9
 
 
-def test_a_picture_through_a_window_without_intrinsics_tells_nothing():
+def test_a_image_through_a_window_without_intrinsics_tells_nothing():
     clip = camera_clip([0, 20])
     window = Warp("rotated_view", (1, 0, 5, 0, 1, 5, 0, 0, 1), (20, 20))
     assert seen_as(clip, 0, window).pose is None
@@ -538,7 +538,7 @@ def test_third_party_formats_are_not_read_back():
     assert wrong_letters(question, triplet, read_wordings()) == []
 
 
-# -- guessing without pictures -------------------------------------------------------------------------------------
+# -- guessing without images -------------------------------------------------------------------------------------
 
 
 def toy(count, values_of, options_of=None, subject_of=lambda _: "ball", seed=0):
@@ -637,7 +637,7 @@ def test_one_scene_is_halved_by_prompt():
 
 
 def textured(seed, num_frames=4, size=64):
-    """Pictures [N, size, size, 3] of 8 x 8 squares in shades of one colour, other ones in each frame."""
+    """Images [N, size, size, 3] of 8 x 8 squares in shades of one colour, other ones in each frame."""
     shades = np.random.default_rng(seed).uniform(0.2, 1, (num_frames, 8, 8, 1))
     squares = (shades * (240, 200, 160)).astype(np.uint8)
     return squares.repeat(size // 8, 1).repeat(size // 8, 2)
@@ -674,8 +674,8 @@ def test_equal_frames_within_a_split_do_not_count(tmp_path):
     assert duplicates_across_splits(prints) == []
 
 
-def test_plain_pictures_do_not_count(tmp_path):
-    """A small thing at another place before the same background is another picture; black is none at all."""
+def test_plain_images_do_not_count(tmp_path):
+    """A small thing at another place before the same background is another image; black is none at all."""
     black = np.zeros((4, 64, 64, 3), np.uint8)
     assert print_frames({"train": [written(tmp_path, "black", black)]}) == []
     left, right = np.full((2, 4, 64, 64, 3), 90, np.uint8)
@@ -683,7 +683,7 @@ def test_plain_pictures_do_not_count(tmp_path):
     assert duplicates(written(tmp_path, "left", left), written(tmp_path, "right", right)) == []
 
 
-def test_the_same_shape_in_other_colours_is_another_picture(tmp_path):
+def test_the_same_shape_in_other_colours_is_another_image(tmp_path):
     train = textured(0)
     assert duplicates(written(tmp_path, "a", train), written(tmp_path, "b", train[..., ::-1])) == []
 
@@ -769,7 +769,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
 
 
 def test_a_leak_fails_the_command(tmp_path, capsys):
-    """Two scenes of three, each a split of its own, show the same pictures."""
+    """Two scenes of three, each a split of its own, show the same images."""
     for k in range(3):
         clip = arm_clip([0.0, 0.3, 0.6, 0.0], clip_id=f"clip-{k}", scene_id=f"s{k}")
         write_clip(clip, textured(min(k, 1)), tmp_path, fps=10, source="test", licence="Apache-2.0")

@@ -102,7 +102,7 @@ def test_the_command_prints_a_record(config, capsys):
 
 
 def test_the_command_prints_a_table(config, capsys):
-    status, printed = run(capsys, "--config", config("EventChoice", "PictureQuality"), "--num_triplets", "24")
+    status, printed = run(capsys, "--config", config("EventChoice", "ImageQuality"), "--num_triplets", "24")
     assert status == 0
     for words in (
         "multiple_choice",
@@ -178,7 +178,7 @@ def test_prompts_are_those_of_the_run():
 
 
 def test_leaks_between_splits_are_found(tmp_path):
-    """Each clip comes twice, with scenes of their own: the same pictures are in two splits."""
+    """Each clip comes twice, with scenes of their own: the same images are in two splits."""
     clips = [clip for clip in NativeReader().read(clips_root("embedded/tasks")) if clip.domain == "happenings"][:8]
     for clip in clips:
         frames = np.stack([frame.permute(1, 2, 0).numpy() for frame in read_frames(clip, range(clip.num_frames))])

@@ -28,7 +28,7 @@ def sampled(ids, ended=False, logprobs=None):
         ((1, 9), True, (1, 9), True),
         ((1, 8), False, (1, 8), True),  # it ended, whatever the engine says
         ((1, 9, 2), True, (1, 9), True),  # nothing follows an end of turn
-        ((1, 2, 5, 3), True, (1, 2), False),  # a picture that is not there
+        ((1, 2, 5, 3), True, (1, 2), False),  # an image that is not there
         ((5,), True, (), False),
         ((1, 10), True, (1,), False),  # no token at all
         ((1, -1), True, (1,), False),
@@ -124,7 +124,7 @@ def test_what_the_engine_says_of_probabilities_is_kept():
     assert rollout.finished.tolist() == [[True, False]]
 
 
-def test_pictures_placeholders_end_a_completion():
+def test_images_placeholders_end_a_completion():
     policy, batch = make_lora_policy(), make_batch(1)
     placeholder = policy.core.config.image_token_id
     rollout = rollout_of(policy, batch, [[sampled((placeholder, 3), True), sampled((3, placeholder), True)]])
@@ -134,7 +134,7 @@ def test_pictures_placeholders_end_a_completion():
     assert rollout.texts[0][0] == ""
 
 
-def test_a_picture_is_shown_as_it_is():
+def test_a_image_is_shown_as_it_is():
     import io
 
     import numpy as np

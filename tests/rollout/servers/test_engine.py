@@ -101,7 +101,7 @@ def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
 
 
 def test_a_request_is_what_the_policy_is_shown(tmp_path):
-    """Pictures without loss, then the question; every completion has a seed of its own, the same ones again."""
+    """Images without loss, then the question; every completion has a seed of its own, the same ones again."""
     batch = make_batch(2)
     with serving(by_seed) as (url, asked):
         objective = objective_of(

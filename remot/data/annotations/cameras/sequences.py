@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.cameras.cutting import cut, num_parts
-from remot.data.annotations.cameras.folders import pictures_at
+from remot.data.annotations.cameras.folders import images_at
 from remot.data.annotations.objects.notices import Notices
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip
@@ -47,7 +47,7 @@ class SequenceReader(AnnotationReader):
         max_clip_frames: Recordings with more frames are cut into consecutive clips of nearly equal length, called
             ``<id>-0000`` and so on, of the same scene. A clip is thinned to ``data.max_candidate_frames`` when
             questions are made of it, which leaves no short-range pairs in an uncut one. None never cuts. Cutting
-            reads each recording twice, its pictures not at all.
+            reads each recording twice, its images not at all.
         on_missing_image: What to do where an annotation lists an image that does not exist: ``raise`` calls the
             recording bad, ``skip`` leaves the frame out and logs how many there are. Times do not move.
 
@@ -162,7 +162,7 @@ class SequenceReader(AnnotationReader):
 def _existing(folder: Path, root: Path, name: str) -> Path | None:
     """One image, None if it does not exist."""
     try:
-        return pictures_at(folder, root, [name])[0]
+        return images_at(folder, root, [name])[0]
     except AnnotationError as error:
         if error.reason != "missing media":
             raise

@@ -53,7 +53,7 @@ class CharadesSTAReader(AnnotationReader):
       clips of one person get one scene). Without a table the durations are not known.
 
     Times are seconds from the start of the video. The video lies beside the file or in a folder beside it; with it the
-    clip has the times of its pictures, without it no media and the single time 0.
+    clip has the times of its images, without it no media and the single time 0.
 
     Args:
         beyond_duration: What to do with an event that ends after its video, as 562 of the test set's 3720 do: ``clamp``

@@ -49,7 +49,7 @@ class LayoutReader(AnnotationReader):
       they mean in the native format.
 
     The video lies beside the file or in a folder beside it; the file's own ``video_path`` belongs to another machine.
-    With a video the clip has the times of its pictures, without one it has no media and the single time 0.
+    With a video the clip has the times of its images, without one it has no media and the single time 0.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 Without poses "the object moved" and "the camera moved" cannot be distinguished. So a clip whose camera may move is
 marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
-its pictures cannot.
+its images cannot.
 """
 
 import re
@@ -60,6 +60,6 @@ class StillCameras:
             return ""
         return (
             f"{len(others)} of {len(set(sequences))} sequences have a camera that is not known to stand still, so "
-            "nothing is asked about motion in their pictures; name those whose camera does in static_camera: "
+            "nothing is asked about motion in their images; name those whose camera does in static_camera: "
             f"{listed(others)}"
         )

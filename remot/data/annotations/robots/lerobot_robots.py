@@ -1,6 +1,6 @@
 """Robots whose columns are known, by ``robot_type`` of a data set's ``meta/info.json``.
 
-Only what was held against pictures stands here: an opening read the wrong way round would make every answer about a
+Only what was held against images stands here: an opening read the wrong way round would make every answer about a
 gripper wrong. Other robots need the ``effectors`` setting.
 """
 

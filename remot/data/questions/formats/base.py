@@ -84,6 +84,6 @@ class QuestionFormat(ABC):
 
 
 def pair_line(place: int, label: MotionLabel, text: str) -> str:
-    """The line about one pair of pictures."""
+    """The line about one pair of images."""
     first, second = label.pair
     return PAIR_LINE.format(ordinal=ORDINALS[place], first=first, second=second, options=text)

@@ -15,7 +15,7 @@ OptionOrder = Literal["question", "prompt"]
 
 
 class MultipleChoice(QuestionFormat):
-    """One line of options for each pair of pictures.
+    """One line of options for each pair of images.
 
     Args:
         option_order: ``question`` shuffles the options of each question, ``prompt`` those of all questions of a prompt
@@ -37,7 +37,7 @@ class MultipleChoice(QuestionFormat):
         question = asked.text(asked.wordings.choose[asked.attribute], generator)
         lines = [pair_line(place, slot.label, options_text(slot)) for place, slot in enumerate(slots)]
         if not ATTRIBUTES[asked.attribute].answers_are_codes:
-            lines = [options_text(slot) for slot in slots]  # the question is about all pictures, not about a pair
+            lines = [options_text(slot) for slot in slots]  # the question is about all images, not about a pair
         return Written((question, *lines, CLOSING[len(slots)]), slots)
 
 

@@ -1,4 +1,4 @@
-"""True or false: a claim about each pair of pictures, half of them true."""
+"""True or false: a claim about each pair of images, half of them true."""
 
 import numpy as np
 

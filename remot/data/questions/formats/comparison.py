@@ -1,4 +1,4 @@
-"""Comparative: between which two pictures is the motion largest?"""
+"""Comparative: between which two images is the motion largest?"""
 
 from collections.abc import Sequence
 

@@ -121,7 +121,7 @@ class TripletIndex:
     def slot_values(self, attribute: str, subject: str) -> tuple[tuple[str, ...], ...]:
         """For each question of a prompt the answers that occur in its place; :meth:`values` where only one does.
 
-        A negative may allow an answer in some places only: with time reversed nothing rests from picture 2 to 3, and
+        A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, and
         who knew it would guess that question better than by chance if "none" were an option there.
         """
         group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)

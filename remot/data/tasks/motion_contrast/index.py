@@ -62,7 +62,7 @@ class MotionContrastIndex(TaskIndex):
             self._requested(at),
             self.balance.slot_values(label.attribute, label.subject),
         )
-        shown = self.writer.num_pictures(triplet)
+        shown = self.writer.num_images(triplet)
         plan = TaskPlan(
             frame_indices=triplet.frame_indices[:shown],
             text="\n".join(written.lines),

@@ -47,7 +47,7 @@ class RoomTask(Task):
     """A question about a room, answered from the boxes of its layout.
 
     Where the camera is known, only things are asked about that the shown frames clearly show: a share ``min_seen`` of a
-    grid of points on their surface is in a picture and hidden by no other box. Boxes do not tell of walls. Where it is
+    grid of points on their surface is in an image and hidden by no other box. Boxes do not tell of walls. Where it is
     not known, the clip is taken to show the whole room, as the videos of VSI-Bench do.
 
     Args:

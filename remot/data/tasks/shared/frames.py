@@ -16,7 +16,7 @@ class FrameSampling:
         max_frames: Most frames; exactly so many, if the clip has them, unless ``fps`` says otherwise.
         fps: Frames for each second of the clip, so that short clips show fewer; None for ``max_frames`` whatever the
             length. Published: 2 in VideoChat-R1 (arXiv 2504.06958) and SpaceR (arXiv 2504.01805).
-        as_video: Show them as a video with their times; False shows them as pictures and tells the times in words.
+        as_video: Show them as a video with their times; False shows them as images and tells the times in words.
     """
 
     max_frames: int = 8

@@ -52,7 +52,7 @@ class WordedTask(Task):
         options: str = "",
         **places: str,
     ) -> str:
-        """A whole prompt: times if pictures are shown, the question, options, how to answer.
+        """A whole prompt: times if images are shown, the question, options, how to answer.
 
         Args:
             use: Which of the section's questions.

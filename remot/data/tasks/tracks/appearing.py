@@ -1,4 +1,4 @@
-"""Which comes into view first, when is a thing in view, where is it in the picture, and how large is it?"""
+"""Which comes into view first, when is a thing in view, where is it in the image, and how large is it?"""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.tasks.shared.candidates import Refusal
 from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
-from remot.data.tasks.shared.places import box_in_words, is_large, picture_size, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, image_size, is_large, share_box, visible
 from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
@@ -100,10 +100,10 @@ class TimeInView(TrackTask):
 
 
 class BoxLocalisation(TrackTask):
-    """The box of a thing at one moment, in shares of the picture.
+    """The box of a thing at one moment, in shares of the image.
 
     Args:
-        min_side: Shorter side of the box as a share of the picture's.
+        min_side: Shorter side of the box as a share of the image's.
         shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
@@ -115,7 +115,7 @@ class BoxLocalisation(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """A drawn moment of each track."""
-        size = picture_size(scene.clip)
+        size = image_size(scene.clip)
         for name in scene.names:
             shown = np.flatnonzero(scene.clear(name))
             if not len(shown):

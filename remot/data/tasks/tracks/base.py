@@ -16,7 +16,7 @@ from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.asking import times_lines, worded_question
 from remot.data.tasks.shared.candidates import Refusal, counted, drawn
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, picture_size, share_box, shares_its_box
+from remot.data.tasks.shared.places import box_in_words, image_size, share_box, shares_its_box
 from remot.data.tasks.shared.wordings import read_wordings
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.errors import ConfigError
@@ -36,7 +36,7 @@ class TrackCandidate:
         verdict: Answers that are to be equally frequent, "" if any candidate is as good as another.
         number: The right number, if that is what is asked for.
         interval: The right stretch of time, if that is.
-        box: The right box in shares of the picture, if that is.
+        box: The right box in shares of the image, if that is.
         not_at: Shown frame in which no object may be pointed out, as that would be the answer; None if any will do.
         has_graphs: False if the times of graphs would give the answer away.
     """
@@ -179,7 +179,7 @@ class TrackTask(Task):
         if not numbered:
             return []
         frames = self._pointing_frames(scene, chosen)
-        shown, size = frames[int(generator.integers(len(frames)))], picture_size(scene.clip)
+        shown, size = frames[int(generator.integers(len(frames)))], image_size(scene.clip)
         boxes = {name: scene.clip.objects[name].boxes_xyxy[scene.frames[shown]] for name in numbered}
         listed = ", ".join(f"{scene.names[name]} {box_in_words(share_box(box, size))}" for name, box in boxes.items())
         return [self.shared.say("pointing", generator, boxes=listed, time=scene.seconds(shown))]

@@ -1,4 +1,4 @@
-"""How many things of a kind come into the picture?"""
+"""How many things of a kind come into the image?"""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar

@@ -40,7 +40,7 @@ class PlacedTask(TrackTask):
 class TrackDirection(PlacedTask):
     """Is one thing to the left or right of another, and nearer or farther, as the camera sees it?
 
-    Left and right must be the same in metres across the view and in the picture, where far things lie near its middle.
+    Left and right must be the same in metres across the view and in the image, where far things lie near its middle.
 
     Args:
         margin_degrees: How far the direction has to be from straight across and straight along the view.
@@ -83,14 +83,14 @@ def relation(start: Point, end: Point, margin_degrees: float, min_metres: float)
         margin_degrees: How far the direction has to be from the axes.
         min_metres: Smallest distance.
     """
-    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the picture says nothing
+    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the image says nothing
         return None
     across, along = end[0] - start[0], end[1] - start[1]
     degrees = math.degrees(math.atan2(abs(along), abs(across)))
-    in_picture = end[0] / end[1] - start[0] / start[1]
+    in_image = end[0] / end[1] - start[0] / start[1]
     if math.hypot(across, along) < min_metres or not margin_degrees <= degrees <= 90 - margin_degrees:
         return None
-    if across * in_picture <= 0:
+    if across * in_image <= 0:
         return None
     return f"{'right' if across > 0 else 'left'} and {'farther' if along > 0 else 'nearer'}"
 

@@ -1,4 +1,4 @@
-"""Models that answer without pictures, what they know of a prompt, and how a guess is scored."""
+"""Models that answer without images, what they know of a prompt, and how a guess is scored."""
 
 import re
 from abc import ABC, abstractmethod
@@ -48,7 +48,7 @@ class TextOnlyPrompt:
 
 
 class BlindBaseline(ABC):
-    """Answers without pictures; a guess is scored where it is made, since only scores are of interest."""
+    """Answers without images; a guess is scored where it is made, since only scores are of interest."""
 
     name: ClassVar[str]
 

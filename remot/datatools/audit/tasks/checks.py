@@ -13,12 +13,12 @@ from remot.data.tasks import (
     EventChoice,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     MotionDirection,
     ObjectCounting,
     ObjectMotion,
     ObjectSize,
     ObjectTracking,
-    PictureQuality,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
@@ -77,7 +77,7 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
         ObjectTracking: check_tracking,
         Detection: check_detection,
         ImageGroundedChoice: check_image_choice,
-        PictureQuality: check_quality,
+        ImageQuality: check_quality,
         ObjectMotion: check_object_motion,
         ObjectCounting: check_object_count,
         ObjectSize: check_object_size,
@@ -109,7 +109,7 @@ def wrong_references(asked: AskedPrompt) -> list[str]:
     """What is wrong with a prompt of a task that :func:`is_checked`, one sentence each.
 
     Raises:
-        DecodeError: If a picture is needed and cannot be decoded.
+        DecodeError: If an image is needed and cannot be decoded.
     """
     try:
         faults = [*wrong_responses(asked), *CHECKS[type(asked.task)](asked)]

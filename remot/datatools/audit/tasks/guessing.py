@@ -1,4 +1,4 @@
-"""How much of an answer can be guessed without looking at a picture.
+"""How much of an answer can be guessed without looking at an image.
 
 A letter or word counts if it is right, a number by its mean relative accuracy (VSI-Bench, arXiv 2412.14171), stretches
 of time and boxes by their overlap.
@@ -30,7 +30,7 @@ from remot.structures import Interval
 
 @dataclass(frozen=True)
 class Guesses:
-    """What models reach without pictures.
+    """What models reach without images.
 
     Args:
         measure: ``right``, ``relative_accuracy`` or ``overlap``.

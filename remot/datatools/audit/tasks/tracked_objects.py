@@ -33,7 +33,7 @@ class TrackedObjects:
         found = self._pointing
         if found is None:
             return {}
-        frame, size = self.asked.frame_at(found["time"]), self.asked.picture_size
+        frame, size = self.asked.frame_at(found["time"]), self.asked.image_size
         objects = self.asked.clip.objects
         return {
             word: [

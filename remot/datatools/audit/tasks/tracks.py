@@ -21,7 +21,7 @@ _METRES, _DEGREES = 1e-6, 1e-6
 
 
 def check_track_direction(asked: AskedPrompt) -> Iterator[str]:
-    """Left or right, nearer or farther, in metres and in the picture alike."""
+    """Left or right, nearer or farther, in metres and in the image alike."""
     things, task = TrackedObjects(asked), asked.settings(TrackDirection)
     places = things.read("first", "second")
     frame = asked.frame_at(places["time"])
@@ -35,7 +35,7 @@ def check_track_direction(asked: AskedPrompt) -> Iterator[str]:
         yield f"{second!r:.40} lies {abs(gap):.2f} m and {askew:.1f} degrees from {first!r:.40}, which is not clear"
     bearings = [-cmath.phase(things.from_camera(name, frame)) for name in (first, second)]
     if (bearings[1] - bearings[0]) * gap.real <= 0:
-        yield f"{second!r:.40} is on one side of {first!r:.40} in metres and on the other in the picture"
+        yield f"{second!r:.40} is on one side of {first!r:.40} in metres and on the other in the image"
     yield from _wrong_graphs(asked, things, [first, second])
 
 
@@ -151,7 +151,7 @@ def check_localisation(asked: AskedPrompt) -> Iterator[str]:
     places = things.read("thing")
     frame, name = asked.frame_at(places["time"]), things.named(places["thing"])
     yield from wrong_boxes(asked, name, [frame])
-    left, top, right, bottom = shares(asked.clip.objects[name].boxes_xyxy[frame], asked.picture_size)
+    left, top, right, bottom = shares(asked.clip.objects[name].boxes_xyxy[frame], asked.image_size)
     if min(right - left, bottom - top) < task.min_side - 2 * THREE or not things.is_clear(name, frame):
         yield f"the box of {name!r:.40} is too small to be asked for"
     if things.pointed_at == places["time"]:

@@ -76,7 +76,7 @@ class WrongLabel:
     Args:
         clip_id: Where it comes from.
         frames: The two annotated frames.
-        pair: Their picture numbers.
+        pair: Their image numbers.
         attribute: What was asked.
         subject: About whom, "" for the camera.
         said: The label's value.
@@ -202,7 +202,7 @@ def _rests(pose_first: FloatArray, pose_second: FloatArray, limits: ExpertLimits
 def wrong_masks(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[WrongLabel]:
     """The label of a masked frame, if the annotations contradict it.
 
-    The mask belongs to the picture whose frame it is taken from; the boxes of different frames must be far apart.
+    The mask belongs to the image whose frame it is taken from; the boxes of different frames must be far apart.
     """
     (label,), (a, b, c) = triplet.labels, triplet.frame_indices
     track = triplet.clip.objects.get(label.subject)

@@ -1,4 +1,4 @@
-"""What the annotations say about two pictures, in numbers: measured anew, by other formulas than the experts'."""
+"""What the annotations say about two images, in numbers: measured anew, by other formulas than the experts'."""
 
 import cmath
 import math
@@ -20,12 +20,12 @@ TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
 @dataclass(frozen=True)
 class ShownPair:
-    """What the annotations say about two of the pictures shown.
+    """What the annotations say about two of the images shown.
 
     Args:
         clip: The source.
         frames: Its two annotated frames.
-        views: How the two pictures are seen.
+        views: How the two images are seen.
         subject: The arm or object by the clip's own name, "" for the camera or the agent.
     """
 
@@ -41,8 +41,8 @@ class ShownPair:
 
 
 def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
-    """The two pictures a label is about."""
-    places = [picture - 1 for picture in label.pair]
+    """The two images a label is about."""
+    places = [image - 1 for image in label.pair]
     frames = [triplet.frame_indices[place] for place in places]
     first, second = (
         seen_as(triplet.clip, frame, triplet.transforms[place]) for frame, place in zip(frames, places, strict=True)
@@ -61,7 +61,7 @@ def _unmirrored(subject: str) -> str:
 
 
 def measured(attribute: str, pair: ShownPair) -> float:
-    """Where the second picture's subject lies from the first's, in the attribute's unit; NaN if not annotated."""
+    """Where the second image's subject lies from the first's, in the attribute's unit; NaN if not annotated."""
     if attribute.startswith("camera"):
         return _camera_measure(attribute, pair)
     if attribute.startswith("agent"):

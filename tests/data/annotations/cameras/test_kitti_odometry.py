@@ -64,7 +64,7 @@ def test_colour_camera_stands_beside_camera_0(tmp_path):
     assert_close(camera.intrinsics, INTRINSICS)
 
 
-def test_which_pictures(tmp_path):
+def test_which_images(tmp_path):
     folder = drive(tmp_path)
     assert the_clip(KITTIOdometryReader(), tmp_path).media[0].parent.name == "image_2"
     (folder / "image_2").rename(folder / "image_0")
@@ -85,7 +85,7 @@ def test_names_and_times(tmp_path):
 
 
 def test_poses_without_a_sequence_are_left_alone(tmp_path):
-    """The whole set's poses lie beside a few of its pictures."""
+    """The whole set's poses lie beside a few of its images."""
     drive(tmp_path)
     write_lines(tmp_path / "poses" / "01.txt", [words(START)])
     assert the_clip(KITTIOdometryReader(), tmp_path).clip_id == "00"

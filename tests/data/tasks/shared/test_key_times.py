@@ -156,10 +156,10 @@ def test_times_of_a_video_need_not_be_told(root):
     assert again.questions[0].text == data.prompts["val"][1].question.text
 
 
-def test_pictures_are_shown_again_and_their_times_told(root):
+def test_images_are_shown_again_and_their_times_told(root):
     data = make(root, GroundedEventChoice(FrameSampling(5, as_video=False)))
     first, again = data.prompts["test"][2], data.resampler("test/0/2", LOOK)
-    levels = [float(picture.float().mean()) for picture in again.images[0]]
+    levels = [float(image.float().mean()) for image in again.images[0]]
     assert levels == pytest.approx([50, 70, 80, 100, 130], abs=3)
     assert again.videos == [()]
     before, after = first.question.text.split("\n", 1), again.questions[0].text.split("\n", 1)

@@ -14,12 +14,12 @@ from remot.data.tasks import (
     EventChoice,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     MotionDirection,
     ObjectCounting,
     ObjectMotion,
     ObjectSize,
     ObjectTracking,
-    PictureQuality,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
@@ -48,7 +48,7 @@ TASKS = [
     ObjectTracking(),
     Detection(),
     ImageGroundedChoice(),
-    *(PictureQuality(ask=ask) for ask in ("kind", "blur", "noise", "dark")),
+    *(ImageQuality(ask=ask) for ask in ("kind", "blur", "noise", "dark")),
     ObjectMotion(),
     ObjectCounting(),
     ObjectSize(),
@@ -71,7 +71,7 @@ TASKS = [
 
 
 def name_of(task):
-    return f"{task.name}-{task.ask}" if isinstance(task, PictureQuality) else task.name
+    return f"{task.name}-{task.ask}" if isinstance(task, ImageQuality) else task.name
 
 
 def planned(task, clips, num_prompts):

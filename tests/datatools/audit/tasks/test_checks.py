@@ -234,19 +234,19 @@ def test_a_motion_tag_that_says_something_else_is_found(clips):
                 assert "the motion in the response" in fault
 
 
-def test_times_that_pictures_do_not_have_are_found(clips):
-    """Shown as pictures, a prompt tells their times; with other times every answer in seconds would be wrong."""
+def test_times_that_images_do_not_have_are_found(clips):
+    """Shown as images, a prompt tells their times; with other times every answer in seconds would be wrong."""
     task = TemporalGrounding(frames=FrameSampling(as_video=False))
     for clip, plan, question in planned(task, clips, 4):
         assert faults(task, clip, plan, question) == []
         late = re.sub(r"\d+\.\d", lambda found: f"{float(found[0]) + 1:.1f}", question.text.split("\n")[0])
         wrong = replace(question, text="\n".join([late, *question.text.split("\n")[1:]]))
-        assert any("times of the pictures" in fault for fault in faults(task, clip, plan, wrong))
+        assert any("times of the images" in fault for fault in faults(task, clip, plan, wrong))
 
 
 # -- what the embedded clips do not have ---------------------------------------------------------------------------
 
-#: Width and height of pictures that need not exist.
+#: Width and height of images that need not exist.
 UPRIGHT = (90, 160)
 
 
@@ -258,7 +258,7 @@ def followed(num_frames=5, hidden=(), way=(0.0, 0.0, 0.0)):
 
 
 def seconds_apart(num_frames=5, **annotations):
-    """A clip with a picture each second."""
+    """A clip with an image each second."""
     return Clip("c", "s", "d", Path("none.mp4"), np.arange(float(num_frames)), **annotations)
 
 

@@ -1,4 +1,4 @@
-"""What can be guessed without pictures, on prompts that give themselves away and on prompts that do not."""
+"""What can be guessed without images, on prompts that give themselves away and on prompts that do not."""
 
 import math
 
