@@ -60,12 +60,12 @@ class MaskFolders:
             self._copy(_images(masks), self.folder / self._copied[masks])
         return self._copied[masks]
 
-    def _copy(self, pictures: Sequence[Path], folder: Path) -> None:
-        if len(pictures) < self.clip.num_frames:
+    def _copy(self, images: Sequence[Path], folder: Path) -> None:
+        if len(images) < self.clip.num_frames:
             msg = f"clip {self.clip.clip_id}: {len(images)} masks for {self.clip.num_frames} frames, give one for each"
             raise AnnotationError(msg, reason="unsynchronised")
         folder.mkdir(exist_ok=True)
-        for index, image in enumerate(pictures[: self.clip.num_frames]):
+        for index, image in enumerate(images[: self.clip.num_frames]):
             shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
 
 
