@@ -121,7 +121,7 @@ def test_there_are_configurations():
 
 
 @every_config
-def test_header_says_how_to_launch(path):
+def test_header_states_how_to_launch(path):
     header = path.read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
     own = str(path.relative_to(PROJECT))
@@ -300,7 +300,7 @@ def test_documented_settings_of_the_engine_are_the_defaults_and_can_be_changed(t
 @pytest.mark.parametrize(
     ("key", "value"), [("decode", "graph"), ("prompts_together", 0), ("check_every", 0), ("prompts_together", "all")]
 )
-def test_settings_of_the_engine_that_cannot_be_are_told_in_a_line(capsys, key, value):
+def test_impossible_engine_settings_get_a_one_line_error(capsys, key, value):
     quickstart = PROJECT / "configs" / "quickstart.yaml"
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--config", str(quickstart), f"--model.rollout.{key}", str(value)])

@@ -64,7 +64,7 @@ def test_there_is_a_file_for_each_system():
 
 
 @every_system
-def test_header_says_how_to_launch_and_what_is_ours(name):
+def test_header_states_how_to_launch_and_what_is_ours(name):
     header = (SYSTEMS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
     own = f"configs/systems/{name}.yaml"
@@ -163,7 +163,7 @@ def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, fit
     assert cli.model.objectives["SFT"].loss_on == "response"
 
 
-def test_without_graphs_the_same_tasks_are_asked_and_none_is_told(fit):
+def test_without_graphs_the_same_tasks_have_no_graph(fit):
     recipe, short = (fit(SYSTEMS / "video_str.yaml", OVERRIDES, LEARN, *more) for more in ((), (NO_GRAPHS,)))
     tasks = [cli.datamodule.tasks for cli in (recipe, short)]
     assert [type(task) for task in tasks[0]] == [type(task) for task in tasks[1]]

@@ -109,7 +109,7 @@ def test_mistakes_of_recorders(words, sentence, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "package"), [("vizdoom", "vizdoom"), ("aloha", "mujoco"), ("miniworld", "miniworld")])
-def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_path, monkeypatch):
+def test_a_missing_simulator_gets_a_one_line_error(name, package, capsys, tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without(wanted, *rest, **named):

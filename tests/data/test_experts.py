@@ -245,7 +245,7 @@ def test_where_things_go_when_the_camera_moves():
         assert value(expert, clip_of(2, camera=CameraTrack(camera))) == word
 
 
-def test_a_way_is_told_in_the_axes_of_the_first_image():
+def test_a_displacement_is_in_the_axes_of_the_first_image():
     """A camera that looks along +x of the world goes forward along x, to its right along -z, up along -y; it may be
     anywhere and face anywhere."""
     places = [(4, 5, 6), (5, 5, 6), (4, 5, 5), (4, 4, 6)]

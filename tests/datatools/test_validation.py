@@ -71,7 +71,7 @@ def test_warnings_count_their_clips(root, capsys):
 
 
 @pytest.mark.parametrize(("count", "scenes", "told"), [(4, 2, "2 scenes hold less than 95 %"), (16, 6, None)])
-def test_too_few_test_scenes_are_told_before_a_run(tmp_path, capsys, count, scenes, told):
+def test_too_few_test_scenes_are_reported_before_a_run(tmp_path, capsys, count, scenes, told):
     """``count`` scenes in each of two domains, of each of which a share of 0.2 is tested on: 2 x 1, 2 x 3 (3.2)."""
     root = write_folder(tmp_path / "clips", mixed_clips(count))
     _, said = validate(capsys, root, "--format", "json")
@@ -118,7 +118,7 @@ def test_every_bad_clip_is_named_not_only_the_first(root, capsys):
     assert "7 good clips" in told.out
 
 
-def test_damage_inside_a_image_is_found_by_decoding(root):
+def test_damage_inside_an_image_is_found_by_decoding(root):
     """The list of times and the first image are whole, a later image is not: only decoding tells."""
     file = root / "arm-2.mp4"
     content = bytearray(file.read_bytes())

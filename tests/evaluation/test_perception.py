@@ -126,7 +126,7 @@ def test_the_second_look_is_where_the_first_answer_says(answer):
     assert set(answered.shown) == {0, 2, 4, 6}
 
 
-def test_scores_of_both_looks_are_told(answer):
+def test_scores_of_both_answers_are_reported(answer):
     """Half of the completions are asked again: 0.5 for half of the stretch, then 2, so that these win 1.5."""
 
     def script(question, look, sample):
@@ -192,7 +192,7 @@ def test_a_third_look_follows_the_second_answer(answer):
         "<glue>" + "[" * 100_000,
     ],
 )
-def test_a_glue_that_says_nothing_keeps_the_first_frames(answer, glue):
+def test_an_empty_glue_keeps_the_first_frames(answer, glue):
     answered, policy = answer(lambda *_: WRONG + glue)
     assert len(policy.asked) == 1
     assert answered.shown == {}
@@ -222,7 +222,7 @@ def test_one_perception_is_the_first_look(answer):
     assert [one.num_looks for one in answered.judged] == [1] * 4
 
 
-def test_without_perception_nothing_is_told_of_looks(monkeypatch, data, batch):
+def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
     plain = answer_batch(
         Scripted(half_told), batch, EvaluationSettings(reward=REWARD), SAMPLED, resample=data.resampler

@@ -48,7 +48,7 @@ def is_vision(name):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("train_vision", [False, True])
-def test_full_weights_move_and_the_vision_tower_only_if_told(family, train_vision):
+def test_full_weights_move_and_the_vision_tower_only_if_unfrozen(family, train_vision):
     policy = make_policy(family, FullWeights(), train_vision=train_vision)
     before = snapshot(policy)
     losses = train(policy, num_steps=1)

@@ -155,7 +155,7 @@ def test_videos_are_encoded_once_whatever_follows(family):
 # -- times and order -----------------------------------------------------------------------------------------------
 
 
-def test_qwen3_is_told_the_true_time_of_each_patch():
+def test_qwen3_gets_the_true_time_of_each_patch():
     """Five frames make three patches: the means of 0 and 1.1, of 3 and 4.4, and of 8 with itself."""
     text = prompt_text(make_policy("qwen3_vl"), make_mixed_batch(), row=0)
     seconds = [part.split("<")[-1] for part in text.split(" seconds>")[:-1]]

@@ -166,7 +166,7 @@ def test_operations_are_their_own_inverse(name):
     assert all(table[table[word]] == word != table[word] for word in table)
 
 
-def test_reversed_time_knows_every_value_of_an_order():
+def test_reversed_time_covers_every_value_of_an_order():
     """The answer maps hold what the attributes of the library call opposite."""
     from remot.motion import ATTRIBUTES
 

@@ -143,7 +143,7 @@ def test_shorter_responses_are_padded_and_padding_is_not_learnt():
 # -- which responses -----------------------------------------------------------------------------------------------
 
 
-def test_response_is_told_from_the_question():
+def test_response_follows_from_the_question():
     question = replace(make_question("CAB"), reasoning="it rose")
     assert SFTObjective().response(question, ADDRESS) == "<think>it rose</think><answer>CAB</answer>"
 

@@ -139,7 +139,7 @@ def objects_of(*sights):
     return doom_walk._objects(list(sights), poses)
 
 
-def test_a_name_stands_for_one_thing_seen_without_others_of_its_kind():
+def test_a_name_denotes_the_only_visible_object_of_its_kind():
     imp, other = thing(5, 1, "DoomImp"), thing(9, 2, "DoomImp")
     tracks, labels = objects_of(sight(imp), sight(imp, other), sight(thing(8, 1, "DoomImp")), sight(other))
     assert list(tracks) == ["imp"]

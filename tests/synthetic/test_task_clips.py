@@ -91,7 +91,7 @@ def test_events_are_what_the_tracks_do(clips):
     assert min(told.values()) > 10
 
 
-def test_things_on_the_floor_go_the_way_that_is_told(clips):
+def test_things_on_the_floor_move_as_annotated(clips):
     """Nearer means: the depth falls; to the right: the middle of the box goes right."""
     told = Counter()
     for clip in of(clips, "floors"):
@@ -166,7 +166,7 @@ def test_pixels_have_the_colour_of_the_name(clips):
         assert max(cosines, key=cosines.get) == name.split()[0]
 
 
-def test_areas_and_kinds_are_told(clips):
+def test_areas_and_kinds_are_annotated(clips):
     for clip in of(clips, "rooms"):
         assert 4.2**2 <= clip.room_area_square_metres <= 6.5**2
         assert set(clip.complete_kinds) == {box.name for box in clip.layout}

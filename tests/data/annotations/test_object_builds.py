@@ -108,7 +108,7 @@ def test_got10k(tmp_path, capsys):
     assert set.union(*attributes_by_scene(prompts).values()) == {"mask_frame"}
 
 
-def test_got10k_with_a_camera_that_stands_still(tmp_path, capsys):
+def test_got10k_with_a_static_camera(tmp_path, capsys):
     write_got10k(tmp_path / "in", ("GOT-10k_Val_000001", "GOT-10k_Val_000002"))
     own = tmp_path / "own.yaml"
     own.write_text(

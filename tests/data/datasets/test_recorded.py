@@ -198,7 +198,7 @@ def test_text_without_images(folder):
     assert (sample.images, sample.question) == ([], prompts[0].question)
 
 
-def test_a_image_that_goes_missing_later_is_told(folder):
+def test_an_image_that_goes_missing_later_is_reported(folder):
     dataset = module(folder).recorded["test"]
     dataset.prompts[1].image_files[2].write_bytes(b"broken")
     dataset[0]
@@ -231,7 +231,7 @@ def test_changed_prompts_are_refused(folder):
         module(folder)
 
 
-def test_what_is_not_there_is_told(tmp_path):
+def test_what_is_not_there_is_reported(tmp_path):
     for path in (tmp_path / "gone", tmp_path):
         with pytest.raises(ConfigError, match=r"does not exist; give a folder|holds no prompts\.jsonl"):
             module(path)
@@ -320,7 +320,7 @@ def test_paths_upwards_are_refused(tmp_path, path):
 
 
 @pytest.mark.parametrize("path", ["/x/y.png", "/", "/a/link.png", "x" * 3000, "/a/folder"])
-def test_paths_that_lead_nowhere_are_told(tmp_path, path):
+def test_paths_that_lead_nowhere_are_reported(tmp_path, path):
     (tmp_path / "folder").mkdir()
     outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
     outside.touch()
@@ -344,7 +344,7 @@ def test_fractions_that_leave_nothing_are_refused(published, fractions):
         module(published, images_root=published.parent / "mine", val_fraction=fractions[0], test_fraction=fractions[1])
 
 
-def test_repeated_names_are_told(published):
+def test_repeated_names_are_reported(published):
     text = published.read_text()
     published.write_text(text + text.split("\n", 1)[0] + "\n")
     with pytest.raises(AnnotationError, match="line 21: the id 'p0' is taken by line 1"):

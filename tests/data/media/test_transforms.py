@@ -73,7 +73,7 @@ def test_a_box_a_pixel_wide_is_never_black(x):
         ((np.nan,) * 4, "not visible in frame 0"),
     ],
 )
-def test_a_box_that_shows_nothing_is_told(box, sentence):
+def test_an_empty_box_is_reported(box, sentence):
     with pytest.raises(DecodeError, match=sentence):
         draw_mask(boxed(*box), 0, IMAGE)
 
@@ -199,5 +199,5 @@ def test_each_image_has_its_own_transform(clip):
     assert white(shown[2]) == (1, 4, 1, 3)
 
 
-def test_a_image_that_is_not_transformed_is_not_copied():
+def test_an_image_that_is_not_transformed_is_not_copied():
     assert show(IMAGE, None, clip_of(1), 0) is IMAGE

@@ -143,7 +143,7 @@ def test_a_truncated_file_is_refused(tmp_path, index_in_front, share):
         check_media(make_clip(cut, 20))
 
 
-def test_a_image_damaged_inside_the_file_is_refused(tmp_path):
+def test_an_image_damaged_inside_the_file_is_refused(tmp_path):
     """The codec would conceal the damage and go on; the undamaged images before it stay readable."""
     noise = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
     write_video(tmp_path / "hurt.mp4", noise, FPS)

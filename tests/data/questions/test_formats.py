@@ -139,7 +139,7 @@ def test_several_formats_take_turns_and_each_is_named():
         assert all(abs(count - 600 / fitting) < 5 * (600 / fitting) ** 0.5 for count in drawn.values())
 
 
-def test_the_closing_line_says_what_the_parser_reads():
+def test_the_closing_line_describes_what_the_parser_reads():
     """Filled in as it stands, the closing is well formed; its answer has a place for each question."""
     for closings in (CLOSING, CLAIM_CLOSING, NUMBER_CLOSING):
         counts = ("T or F" if closings is CLAIM_CLOSING else "one", "three")
@@ -232,7 +232,7 @@ def test_claims_are_true_when_they_say_so(attribute):
 
 
 @pytest.mark.parametrize("answer", ["first", "second", "neither"])
-def test_a_claim_about_a_mask_stands_alone(answer):
+def test_a_claim_about_a_mask_is_a_single_claim(answer):
     """It is about all three images: no "1 to 2" before it."""
     for seed in range(20):
         heading, claim, last = ask(TrueFalse(), mask_labels(answer), seed).text.split("\n")
@@ -519,12 +519,12 @@ def test_a_fault_in_the_file_is_named(path, to, sentence, tmp_path, english):
 
 
 @pytest.mark.parametrize("content", ["", "- a", "choose: [", "\x00", "a: b: c", "!!python/object:os.system x"])
-def test_a_file_that_holds_no_wordings_is_told(content, tmp_path):
+def test_a_file_that_holds_no_wordings_is_reported(content, tmp_path):
     with pytest.raises(ConfigError, match=r"the wordings .*words\.yaml (cannot be read|must have the sections)"):
         read(tmp_path, content)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
         read_wordings(tmp_path / "gone.yaml")
 

@@ -133,7 +133,7 @@ def test_object_and_effector_reasoning():
         assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ("", [])
 
 
-def test_gripper_reasoning_tells_tenths():
+def test_gripper_reasoning_gives_tenths():
     clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
     told = tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9))
     assert told == ("left arm opening", ["5", "0", "9"])
@@ -145,7 +145,7 @@ def test_no_reasoning_without_annotations():
     assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
 
 
-def test_reasoning_tells_each_pair_with_what_is_seen_in_its_images():
+def test_reasoning_describes_each_pair():
     """The reasoning has only verdicts and letters where the annotations do not locate the evidence."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [

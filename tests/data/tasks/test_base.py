@@ -207,7 +207,7 @@ def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
         make(root, [NeedsLayout()], on_unserved_task="skip")
 
 
-def test_a_task_with_nothing_to_ask_says_so(root):
+def test_a_task_without_prompts_is_an_error(root):
     data = make(root, [Never()])
     with pytest.raises(ConfigError, match=r"the task never finds nothing to ask in 64 tries"):
         data.prompts["train"][0]

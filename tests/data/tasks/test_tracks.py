@@ -288,7 +288,7 @@ def test_things_smaller_than_a_patch_are_not_asked_about(side):
         assert ObjectMotion(frames=ALL, min_pixels=9).serves(clip)
 
 
-def test_numbers_do_not_tell_the_order():
+def test_track_numbers_do_not_give_the_order_away():
     """Annotators count as things come; in prompts each of the six orders of three numbers is as frequent."""
     clip = clip_of(
         car_1=track(),
@@ -319,7 +319,7 @@ def test_graphs_in_the_reasoning_are_those_of_the_reference():
     )
 
 
-def test_no_graph_where_places_are_not_known_or_times_would_tell():
+def test_no_graph_without_positions_or_where_times_would_give_the_answer():
     clip = clip_of(cup=track(size_metres=np.ones(3)), pot=track(seen=(0, 1, 2)))
     assert TrackSize(frames=ALL).plan(clip, np.random.default_rng(0)).reference.graphs is None
     placed = clip_of(cup=track(still(0, 3)), pot=track(still(1, 3), seen=(0, 1, 2)))
@@ -442,7 +442,7 @@ def test_settings_that_make_no_sense(wrong):
         wrong()
 
 
-def test_names_that_differ_in_capitals_alone_are_not_told_apart():
+def test_names_that_differ_only_in_case_are_one_name():
     """Of car, Car and a dog only the dog has a name of its own; Vans 1 and 2 are one kind in two ways of writing."""
     scene = TrackScene(clip_of(car=track(), Car=track(), dog=track()), (0, 1), 8)
     assert dict(scene.names) == {"dog": "dog"}

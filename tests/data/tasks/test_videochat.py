@@ -112,7 +112,7 @@ def test_spans_hold_every_time_something_happens():
     assert TemporalGroundingSpans(max_spans=4).serves(often)
 
 
-def test_times_are_told_where_images_are_shown():
+def test_prompts_with_images_state_their_times():
     pictures = TemporalGrounding(FrameSampling(3, as_video=False))
     (plan,) = plans(pictures, happening(DOOR), 1)
     assert plan.text.startswith("The pictures are frames of a video, taken at 0.0, 2.0, 4.0 seconds.")
@@ -192,7 +192,7 @@ def test_what_begins_just_before_the_end_may_be_next():
     assert (True, "two") in asked_after(2.0)
 
 
-def test_two_that_begin_together_are_not_told_apart():
+def test_simultaneous_starts_are_not_ordered():
     clip = happening(DOOR, ("a dog barks", 1.5, 2.0), ("the lamp goes on", 1.6, 2.1))
     after = plans(EventChoice(kinds=("after",)), clip, 40)
     assert {plan.text.split("\n")[0].count("A door opens") for plan in after} <= {0}
@@ -220,7 +220,7 @@ def test_each_letter_is_right_as_often():
     assert all(abs(count - 200) < 48 for count in letters.values())
 
 
-def test_grounded_answers_tell_when():
+def test_grounded_answers_give_the_interval():
     clip = happening(LAMP, CUP, DOOR)
     for plan in plans(GroundedEventChoice(), clip, 30):
         times = {"A door opens": (0.5, 1.25), "the lamp goes on": (1.5, 2.0), "a cup falls": (2.5, 3.5)}[chosen(plan)]
@@ -311,7 +311,7 @@ def test_boxes_are_cut_at_the_border():
 
 
 @pytest.mark.usefixtures("square")
-def test_the_farthest_object_of_a_image():
+def test_the_farthest_object_of_an_image():
     """Middles at x .2 .5 .8 and y .4 .8 .6 of the image."""
     tracks = {"ball": (20, 20), "ring": (50, 40), "cone": (80, 30)}
     clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=4)) for name, at in tracks.items()})
@@ -328,7 +328,7 @@ def test_the_farthest_object_of_a_image():
     assert plans(ImageGroundedChoice(margin=0.1), happening(objects=near), 20) == []
 
 
-def test_the_size_of_a_image_is_decoded_once(monkeypatch):
+def test_the_size_of_an_image_is_decoded_once(monkeypatch):
     calls = []
     monkeypatch.setattr(places_module, "read_frames", lambda clip, _: calls.append(clip) or [torch.zeros(3, 50, 100)])
     clip = happening()
@@ -339,7 +339,7 @@ def test_the_size_of_a_image_is_decoded_once(monkeypatch):
 # -- captions and quality ------------------------------------------------------------------------------------------
 
 
-def test_captions_tell_every_event_in_order():
+def test_captions_describe_every_event_in_order():
     (plan,) = plans(EventCaption(), happening(CUP, DOOR, LAMP), 1)
     assert plan.reference.events == ("A door opens", "the lamp goes on", "a cup falls")
     assert plan.answer == "A door opens. The lamp goes on. A cup falls."

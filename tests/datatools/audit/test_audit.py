@@ -173,7 +173,7 @@ def test_an_object_is_not_asked_about():
         ({"camera": CameraTrack(poses([9, 12]))}, "viewer", False),
     ],
 )
-def test_whose_direction_the_images_do_not_tell(others, frame, is_asked):
+def test_directions_unknown_from_the_images(others, frame, is_asked):
     track = EffectorTrack(np.array([(0, 0, 1), (0.3, 0, 1)]), np.array([0.0, 1.0]), frame)
     clip = clip_of(2, effectors={"arm": track}, **others)
     assert expected(clip, "effector_horizontal", "arm") == ("right" if is_asked else NOT_ASKED)
@@ -217,7 +217,7 @@ def test_limits_are_the_experts_numbers():
     assert ExpertLimits.of(Gripper(require_visible="always")).require_visible == "always"
 
 
-def test_there_is_a_word_for_every_value():
+def test_every_value_has_a_word():
     """The audit's own list is checked here, where an error in either shows."""
     orders = [attribute for attribute in ATTRIBUTES.values() if isinstance(attribute, Order)]
     assert {name: WORDS[name] for name in WORDS} == {a.name: (a.positive, a.negative) for a in orders}
@@ -439,7 +439,7 @@ def test_where_a_shifted_window_looks():
     assert axes[1, 1] > 0.9
 
 
-def test_a_image_through_a_window_without_intrinsics_tells_nothing():
+def test_a_cropped_image_without_intrinsics_is_not_checked():
     clip = camera_clip([0, 20])
     window = Warp("rotated_view", (1, 0, 5, 0, 1, 5, 0, 0, 1), (20, 20))
     assert seen_as(clip, 0, window).pose is None
@@ -582,7 +582,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("name", LEAKS)
-def test_a_blind_model_knows_everything_about_leaky_data(name):
+def test_a_blind_model_is_perfect_on_leaky_data(name):
     kind, questions = LEAKS[name]
     assert issubclass(kind, BlindModel)
     scores = score_blind(questions)
@@ -843,7 +843,7 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
         ("data: {", "cannot be read"),
     ],
 )
-def test_a_bad_configuration_is_told_in_one_sentence(tmp_path, text, sentence, capsys, clips):
+def test_a_bad_configuration_gets_a_one_line_error(tmp_path, text, sentence, capsys, clips):
     file = config_file(tmp_path, text)
     with pytest.raises(ConfigError, match=sentence):
         read_data(file)
@@ -852,7 +852,7 @@ def test_a_bad_configuration_is_told_in_one_sentence(tmp_path, text, sentence, c
 
 
 @pytest.mark.parametrize("words", [("--num_triplets", "0"), ("--num_triples", "9"), ("--config", "gone.yaml")])
-def test_a_bad_command_line_is_told_in_one_sentence(words, clips, capsys):
+def test_a_bad_command_line_gets_a_one_line_error(words, clips, capsys):
     assert run(clips, *words) == EXIT_BAD_INPUT
     assert len(capsys.readouterr().err.splitlines()) == 1
 

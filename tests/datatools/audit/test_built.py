@@ -326,14 +326,14 @@ def test_a_single_changed_pixel_is_found(folder, rich):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_image_that_cannot_be_read_is_told(folder, rich, content):
+def test_an_image_that_cannot_be_read_is_reported(folder, rich, content):
     file = folder / lines_of(folder)[0]["images"][0]
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(DecodeError, match=file.name):
         audit(folder, rich)
 
 
-def test_a_repeated_prompt_is_told(folder, rich):
+def test_a_repeated_prompt_is_reported(folder, rich):
     records = lines_of(folder)
     write_lines(folder, [*records, records[3]])
     with pytest.raises(AnnotationError, match=f"line {NUM_PROMPTS + 1} has the id of line 4, "):
@@ -354,7 +354,7 @@ def test_a_repeated_prompt_is_told(folder, rich):
         ),
     ],
 )
-def test_what_is_not_in_the_source_is_told(folder, rich, change, sentence):
+def test_what_is_not_in_the_source_is_reported(folder, rich, change, sentence):
     records = lines_of(folder)
     change(records[0])
     write_lines(folder, records)
@@ -362,7 +362,7 @@ def test_what_is_not_in_the_source_is_told(folder, rich, change, sentence):
         audit(folder, rich)
 
 
-def test_an_empty_file_is_told(folder, rich):
+def test_an_empty_file_is_reported(folder, rich):
     write_lines(folder, [])
     with pytest.raises(AnnotationError, match="holds no prompt, build it again"):
         audit(folder, rich)

@@ -114,7 +114,7 @@ def test_the_command_prints_a_table(config, capsys):
     assert "nothing clear in what was drawn" in printed.out
 
 
-def test_a_broken_task_is_found_and_the_status_says_so(config, capsys, monkeypatch):
+def test_a_broken_task_is_found_and_sets_the_exit_status(config, capsys, monkeypatch):
     """Every event is half a second late, in reference and response alike."""
     plan = TemporalGrounding.plan
 

@@ -124,7 +124,7 @@ def test_changed_prompts_are_refused(made):
         ("[" * 100_000, AnnotationError, "not valid JSON"),
     ],
 )
-def test_a_bad_manifest_is_told(made, text, kind, sentence):
+def test_a_bad_manifest_is_reported(made, text, kind, sentence):
     folder, _ = made
     (folder / MANIFEST).unlink()
     if text is not None:

@@ -180,7 +180,7 @@ def test_what_is_wrong_with_a_triplet_is_found(copy, capsys, change, found):
     assert counted == dict.fromkeys(counted, 0) | {found: 1}
 
 
-def test_a_image_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
+def test_an_image_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
     from PIL import Image
 
     shown = {name for line in lines_of(copy) if line["remot"]["task"] != TRIPLETS for name in line["images"]}

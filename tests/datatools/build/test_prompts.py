@@ -222,7 +222,7 @@ def test_infinite_settings_come_back(root, tmp_path):
     assert manifest["tasks"][0]["settings"][0]["salient_max"] is None
 
 
-def test_a_disk_that_refuses_is_told(root, tmp_path, monkeypatch):
+def test_a_disk_that_refuses_is_reported(root, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 

@@ -280,7 +280,7 @@ def test_a_wrong_fact_is_found(copy, capsys, change):
     assert (status, record["wrong_facts"]) == (EXIT_UNFIT, 1)
 
 
-def test_a_image_that_is_not_the_source_is_found(copy, capsys):
+def test_an_image_that_is_not_the_source_is_found(copy, capsys):
     line = lines_of(copy)[number_of(copy, "tracking")]
     with Image.open(copy / line["images"][0]) as picture:
         pixels = picture.convert("RGB")

@@ -118,7 +118,7 @@ def test_large_and_odd_images_are_made_to_fit(folder):
     assert png_sheet([row], "").height < 3 * IMAGE_WIDTH
 
 
-def test_a_image_can_be_opened(folder, tmp_path):
+def test_an_image_can_be_opened(folder, tmp_path):
     """And shows the images in their places: those of the first row lie below the title."""
     rows = rows_of(folder, 3)
     png_sheet(rows, "three").save(tmp_path / "sheet.png")
@@ -164,7 +164,7 @@ def test_filters(folder):
 
 
 @pytest.mark.parametrize("filters", [{"domain": "sea"}, {"kind": "smell"}, {"domain": "sea", "kind": "gripper"}])
-def test_a_filter_that_fits_nothing_says_what_there_is(folder, filters):
+def test_a_filter_without_matches_lists_the_choices(folder, filters):
     with pytest.raises(
         ConfigError, match=r"holds no such prompt; it has the domains hand and the tasks and attributes .*gripper"
     ):
@@ -177,7 +177,7 @@ def test_warps_are_named(folder):
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "frames/../../secret.png", "frames/link.png"])
-def test_a_image_outside_is_refused(folder, tmp_path, name):
+def test_an_image_outside_is_refused(folder, tmp_path, name):
     Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
     (folder / "frames" / "link.png").symlink_to(tmp_path / "secret.png")
     records = lines_of(folder)[:1]
@@ -195,7 +195,7 @@ def test_a_image_outside_is_refused(folder, tmp_path, name):
         ("a\x00b", AnnotationError, "is no valid path"),
     ],
 )
-def test_a_image_that_is_not_there_is_told(folder, name, kind, sentence):
+def test_an_image_that_is_not_there_is_reported(folder, name, kind, sentence):
     records = lines_of(folder)[:1]
     records[0]["images"][0] = name
     write_lines(folder, records)
@@ -203,7 +203,7 @@ def test_a_image_that_is_not_there_is_told(folder, name, kind, sentence):
         rows_of(folder)
 
 
-def test_a_broken_image_is_told(folder):
+def test_a_broken_image_is_reported(folder):
     for name in lines_of(folder)[0]["images"]:
         (folder / name).write_bytes(b"no picture")
     with pytest.raises(DecodeError, match="cannot be decoded"):

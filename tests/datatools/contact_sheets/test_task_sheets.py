@@ -51,7 +51,7 @@ def test_boxes_are_drawn_where_they_are():
     assert extent(third, RIGHT) == pytest.approx(BOX, abs=0.01)
 
 
-def test_a_image_of_another_size_has_its_box_at_the_same_share():
+def test_an_image_of_another_size_has_its_box_at_the_same_share():
     (frame,) = drawn_frames(grey(1, (100, 50)), [0.0], Reference(boxes=(BOX,)), "?")
     assert frame.size == (WIDTH, WIDTH // 2)
     left, top, right, bottom = extent(frame, RIGHT)

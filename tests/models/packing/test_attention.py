@@ -159,7 +159,7 @@ def test_with_gradient_on_a_processor_the_mask_is_dense():
         ("eager", "cuda", False, [RowMask.DENSE]),
     ],
 )
-def test_ways_to_tell_who_sees_whom(attention, device, is_sharded, masks):
+def test_row_masks_of_each_model(attention, device, is_sharded, masks):
     from remot.models import ModelSource
 
     assert ModelSource(attention=attention).row_masks(torch.device(device), is_sharded=is_sharded) == masks

@@ -44,7 +44,7 @@ def test_token_counts_are_required():
     assert not rate(SoftOverlongReward(10, 4), [3], "CCC").success.any()
 
 
-def test_texts_do_not_tell_tokens():
+def test_texts_without_token_counts_are_refused():
     with pytest.raises(ValueError, match="texts do not tell"):
         SoftOverlongReward(10, 4)(["a"], [make_question()])
 

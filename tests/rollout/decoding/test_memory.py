@@ -54,7 +54,7 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
     assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
 
 
-def test_footprint_knows_of_checkpointing():
+def test_memory_estimate_accounts_for_checkpointing():
     assert not estimate_memory(make_policy().core).recomputes
     assert estimate_memory(make_policy(gradient_checkpointing=True).core).recomputes
 
@@ -79,12 +79,12 @@ def test_plans():
     assert plan_micro_batch(SMALL, free, shape) == 3
 
 
-def test_a_processor_does_not_tell_what_is_free():
+def test_free_memory_is_unknown_on_cpu():
     assert free_bytes(torch.device("cpu")) is None
 
 
 @pytest.mark.needs_cuda
-def test_a_gpu_tells_what_is_free():
+def test_free_memory_of_a_gpu():
     before = free_bytes(torch.device("cuda"))
     held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
     assert 2**27 < before - free_bytes(torch.device("cuda")) < 2**29

@@ -80,7 +80,7 @@ def rollout_of(policy, batch, groups, max_new_tokens=6, temperature=1.0):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_an_engine_that_says_what_the_policy_said_is_the_policy(temperature):
+def test_an_engine_with_the_policys_tokens_gives_its_results(temperature):
     """Ids handed on without any log-probability: the trainer's own are those of its sampler."""
     policy, batch = make_lora_policy(), make_batch(2)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0
@@ -110,7 +110,7 @@ def test_an_engine_that_says_what_the_policy_said_is_the_policy(temperature):
     assert (found.logprobs[~found.completion_mask] == 0).all()
 
 
-def test_what_the_engine_says_of_probabilities_is_kept():
+def test_the_engines_logprobs_are_kept():
     """Only what it does not say is the trainer's."""
     policy, batch = make_lora_policy(), make_batch(1)
     allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
@@ -134,7 +134,7 @@ def test_images_placeholders_end_a_completion():
     assert rollout.texts[0][0] == ""
 
 
-def test_a_image_is_shown_as_it_is():
+def test_an_image_is_shown_as_it_is():
     import io
 
     import numpy as np

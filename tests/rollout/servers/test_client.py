@@ -50,7 +50,7 @@ def test_so_many_times():
     assert len(str(caught.value)) < 400
 
 
-def test_a_fault_that_is_not_told_to_its_end():
+def test_a_truncated_error_response():
     """The server says that a complaint follows, and falls silent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
@@ -117,7 +117,7 @@ def test_unreachable_server():
         client_of(f"http://127.0.0.1:{free_port()}").get("/health")
 
 
-def test_a_server_that_says_nothing():
+def test_a_silent_server():
     silent = threading.Event()
 
     def answer(*_):

@@ -141,7 +141,7 @@ def test_completions_are_those_of_their_seeds_whatever_order_they_come_in(tmp_pa
     assert len({text for group in found[0] for text in group}) > 1
 
 
-def test_ratios_are_corrected_unless_told_otherwise(tmp_path):
+def test_ratios_are_corrected_by_default(tmp_path):
     policy, batch = make_lora_policy(), make_batch(2)
     assert GRPOObjective().importance is None
     with serving(by_seed) as (url, _):

@@ -247,7 +247,7 @@ def completions_of(policy, batch, num_completions, sampling, prompt_ids):
     ("counterpart", "sampling"),
     [(ShuffledFrames(2), SamplingSettings(temperature=0.9)), (FrozenFrames(), GREEDY), (MirroredPictures(), None)],
 )
-def test_counterparts_are_what_the_policy_says_to_the_changed_input(counterpart, sampling):
+def test_counterfactuals_are_completions_of_the_changed_input(counterpart, sampling):
     policy, batch = make_policy(), make_mixed_batch()
     drawn = SamplingSettings(temperature=0.9)
     questions = questions_with_counterparts(policy, batch, counterpart, ADDRESS, drawn, 5)

@@ -201,7 +201,7 @@ def test_the_declared_count_is_compared(tmp_path, file):
 
 
 @either
-def test_a_image_with_two_poses_is_refused(tmp_path, write):
+def test_an_image_with_two_poses_is_refused(tmp_path, write):
     folder = write(shot_of(), tmp_path)
     for file in folder.glob("images.*"):
         file.write_bytes(file.read_bytes().replace(b"frame 9.png", b"frame 8.png"))

@@ -43,7 +43,7 @@ def test_the_car_seen_from_above(tmp_path):
     assert_close(agent.headings_degrees[:2], [90, 0])
 
 
-def test_the_car_is_told_in_the_axes_of_the_first_row(tmp_path):
+def test_the_car_is_in_the_axes_of_the_first_row(tmp_path):
     """A drive cut out of a longer one starts turned; its first row is north all the same."""
     later = [0, 0, 1, 8, 0, 1, 0, 0, -1, 0, 0, 7]  # at (8, 0, 7), looking along x; 3 m further ahead is x = 11
     drive(tmp_path, [later, [0, 0, 1, 11, 0, 1, 0, 0, -1, 0, 0, 7], later])
@@ -52,7 +52,7 @@ def test_the_car_is_told_in_the_axes_of_the_first_row(tmp_path):
     assert_close(agent.headings_degrees[:2], [90, 90])
 
 
-def test_colour_camera_stands_beside_camera_0(tmp_path):
+def test_colour_camera_is_beside_camera_0(tmp_path):
     """P2 of the real drives has -f b in its corner for a camera b to the right: 6 cm of 30 pixels are -1.8."""
     folder = drive(tmp_path)
     matrix = np.concatenate([INTRINSICS, [[-1.8], [0], [0]]], axis=1)

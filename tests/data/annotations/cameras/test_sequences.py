@@ -161,7 +161,7 @@ def test_parts_in_any_order(tmp_path):
     assert str(sources[1]).endswith("pose.txt, part 1")
 
 
-def test_a_bad_recording_is_told_once_and_the_others_are_read(tmp_path):
+def test_a_bad_recording_is_reported_once_and_the_others_are_read(tmp_path):
     write_slambook(shot_of(range(10)), tmp_path)
     folder = write_slambook(shot_of(range(10)), tmp_path / "bad")
     (folder / "color" / "1.png").unlink()

@@ -37,7 +37,7 @@ def test_names(tmp_path):
     assert clip.camera.is_metric
 
 
-def test_a_image_between_two_poses(tmp_path):
+def test_an_image_between_two_poses(tmp_path):
     """A quarter of the way in time: a quarter of 2 m, and a quarter of a half turn about z (a quaternion 0 0 1 0)."""
     timed(tmp_path, [(10.0, 0, UNTURNED), (10.04, 2, "0 0 0.70710678 0.70710678")], [10.01])
     pose = the_clip(TUMReader(), tmp_path).camera.camera_to_world[0]
@@ -141,7 +141,7 @@ def test_poses_without_times_must_be_as_many_as_images(tmp_path):
     assert (reason, "3 poses but 2 pictures" in message) == ("unsynchronised", True)
 
 
-def test_missing_images_are_told(tmp_path):
+def test_missing_images_are_reported(tmp_path):
     write_lines(tmp_path / "pose.txt", ["0 0 0 0 0 0 1"])
     assert refused(TUMReader(), tmp_path)[0] == "missing media"
 

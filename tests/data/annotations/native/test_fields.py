@@ -342,7 +342,7 @@ def test_positions_in_the_world_of_an_unknown_camera_leave_the_opening(tmp_path)
     assert clip.objects["cup"].centres_metres is None
 
 
-def test_a_gripper_that_rests_before_a_wrist_camera_is_said_to_rest(tmp_path):
+def test_a_gripper_fixed_before_a_wrist_camera_is_labelled_none(tmp_path):
     """Both go 0.5 m along x; the hand stays 0.2 m before the camera."""
     poses = [FIRST, FIRST + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3)]
     hand = {"positions": [[1, 2, 3.2], [1.5, 2, 3.2]]}

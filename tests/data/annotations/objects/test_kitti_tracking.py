@@ -140,7 +140,7 @@ def test_names_of_the_object_benchmark_are_understood(tmp_path):
     )
 
 
-def test_the_nearest_is_told_from_the_ground(tmp_path):
+def test_the_nearest_is_measured_on_the_ground(tmp_path):
     """A car at (6, 8) is 10 m away, so one at (0, 11) is not far enough behind it, though in depth it is."""
     beside = [label(k, 8, left=400.0, place=(6.0, 1.5, 8.0)) for k in range(3)]
     far = [label(k, 7, place=(0.0, 1.5, 13.0)) for k in range(3)]
@@ -161,12 +161,12 @@ def test_poses_and_images_belong_to_the_frames_that_are_kept(tmp_path):
     assert levels(read_frames(clip, [0, 1, 2])) == [1, 2, 3]
 
 
-def test_a_van_stands_in_the_way_of_the_nearest_car(tmp_path):
+def test_a_van_can_be_nearer_than_the_nearest_car(tmp_path):
     write(tmp_path, [*LABELS, *(label(k, 8, kind="Van", place=(0.0, 1.5, 5.0)) for k in range(3))])
     assert read(tmp_path) == []
 
 
-def test_people_and_cars_are_told_apart(tmp_path):
+def test_people_and_cars_are_distinguished(tmp_path):
     people = [label(k, 8, kind="Pedestrian", place=(0.0, 1.5, 10.0)) for k in range(3)]
     write(tmp_path, LABELS + people)
     assert [list(clip.objects) for clip in read(tmp_path)] == [["car"], ["person"]]
@@ -200,7 +200,7 @@ def test_without_poses_distances_and_masks_are_asked_about(tmp_path, caplog):
     assert "0000" in caplog.text
 
 
-def test_with_poses_nothing_is_said_about_the_camera(tmp_path, caplog):
+def test_no_camera_notice_with_poses(tmp_path, caplog):
     write(tmp_path)
     assert not read(tmp_path)[0].camera_moves
     assert caplog.text == ""

@@ -142,14 +142,14 @@ def test_own_names_replace_the_table(tmp_path):
     assert read(tmp_path, static_camera=["another"])[0].camera_moves
 
 
-def test_cameras_are_told_once_however_often_the_clips_are_listed(tmp_path, caplog):
+def test_camera_notices_are_logged_once(tmp_path, caplog):
     write(tmp_path, WALK, "ETH-Bahnhof")
     reader = MOTReader()
     assert [len(reader.sources(tmp_path)) for _ in range(3)] == [1, 1, 1]
     assert caplog.text.count("not known to stand still") == 1
 
 
-def test_who_stands_at_the_border_is_there_before_the_annotation_begins(tmp_path):
+def test_persons_at_the_border_count_before_their_first_box(tmp_path):
     """25 frames a second. A large person at the left border has boxes from the 101st on, 4 seconds in: before, no one
     else is the nearest. One who appears in the middle then stands in the way for half a second, 12 frames."""
     small = [mot15(k, 4, 300, 100, 40, 100) for k in range(1, 121)]

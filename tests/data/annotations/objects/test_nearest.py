@@ -52,7 +52,7 @@ def test_badly_seen_ones_are_not_asked_about_but_stand_in_the_way():
     assert found([(0, 7, 30, 0, 0), (0, 8, 20, 0, 1)]) == {}
 
 
-def test_who_is_dropped_still_stands_in_the_way():
+def test_persons_count_for_a_while_after_their_last_box():
     """Track 7 is large and has boxes in image 3 only; track 8 is the nearest in the images 0 and 6 alone."""
     rows = [(3, 7, 30, 0, 1), *((k, 8, 10, 0, 1) for k in range(7))]
     assert found(rows, num_lingering=2)[8, "person"] == [0, 6]

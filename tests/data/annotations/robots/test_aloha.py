@@ -104,7 +104,7 @@ def test_positions_of_both_arms_in_their_own_axes(tmp_path):
     assert_close(clip.effectors["right arm"].positions, [[0, 0, 0], [-0.1, 0, 0], [0, -0.3, 0]])
 
 
-def test_simulated_episodes_are_told_apart_and_folders_name_clips(tmp_path):
+def test_simulated_episodes_are_distinguished_and_folders_name_clips(tmp_path):
     (tmp_path / "cube").mkdir()
     write_episode(tmp_path / "cube", sim=True)
     write_episode(tmp_path)

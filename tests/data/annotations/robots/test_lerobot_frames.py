@@ -176,7 +176,7 @@ def test_a_colour_camera_beside_a_depth_camera_needs_no_setting(tmp_path):
     assert len(read(tmp_path)) == 2
 
 
-def test_a_missing_video_says_where_it_was_looked_for(tmp_path):
+def test_a_missing_video_names_the_searched_folder(tmp_path):
     write_set(tmp_path, [4, 5], video_fps=30)
     found = f"videos/{KEY}/chunk-000/file-000.mp4"
     (tmp_path / found).rename(tmp_path / "elsewhere.mp4")

@@ -59,7 +59,7 @@ def levels(clip, indices=None):
     return [round(float(frame.float().mean())) for frame in frames]
 
 
-def test_bridge_knows_up_and_the_opening(tmp_path):
+def test_bridge_has_a_vertical_axis_and_the_opening(tmp_path):
     """From z = 0.1 to 0.2 is up: y falls by 0.1. The camera's side is not known, so x and z are not."""
     (clip,) = read(write_records(tmp_path, record()))
     track = clip.effectors["robot arm"]
@@ -72,7 +72,7 @@ def test_bridge_knows_up_and_the_opening(tmp_path):
     assert [(e.text, round(e.end_seconds, 6)) for e in clip.events] == [("lift the cup", 0.6)]
 
 
-def test_axes_can_be_told(tmp_path):
+def test_axes_can_be_configured(tmp_path):
     (clip,) = read(write_records(tmp_path, record()), BridgeReader(axes="-y,-z,x"))
     moved = clip.effectors["robot arm"].positions[2] - clip.effectors["robot arm"].positions[0]
     assert_close(moved, [-0.4, -0.1, 0.2], rtol=1e-5)

@@ -103,7 +103,7 @@ def test_motions_are_those_of_the_reward(seed):
         assert told == (direction_of(first, last), speed_of(first, last, seconds), scale_of(first, last))
 
 
-def test_embedded_prompts_are_told_as_the_published_rewards_like_it():
+def test_embedded_responses_get_full_marks_from_the_published_rewards():
     """The told response is worth everything; without its tag it is worth nothing; all directions occur."""
     clips = list(NativeReader().read(clips_root("embedded/tasks")))
     task = ObjectMotion(frames=FrameSampling(6))
@@ -143,7 +143,7 @@ def test_the_perturbed_answer_is_compared():
         clip_of(2, objects={f"cup {k}": ObjectTrack(boxes([(10, 10), (50, 10)])) for k in range(2)}),
     ],
 )
-def test_what_cannot_be_told_is_not_asked(clip):
+def test_ambiguous_motion_is_not_asked_about(clip):
     assert not ObjectMotion().serves(clip)
 
 

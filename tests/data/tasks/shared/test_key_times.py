@@ -150,13 +150,13 @@ def test_a_video_is_shown_again(root):
         assert question.text == told + first.question.text
 
 
-def test_times_of_a_video_need_not_be_told(root):
+def test_prompts_of_videos_need_no_times(root):
     data = make(root, TemporalGrounding(FrameSampling(5)))
     again = data.resampler("val/0/1", ResampleRequest(LOOK.stretches, tell_times=False))
     assert again.questions[0].text == data.prompts["val"][1].question.text
 
 
-def test_images_are_shown_again_and_their_times_told(root):
+def test_resampled_images_come_with_their_times(root):
     data = make(root, GroundedEventChoice(FrameSampling(5, as_video=False)))
     first, again = data.prompts["test"][2], data.resampler("test/0/2", LOOK)
     levels = [float(image.float().mean()) for image in again.images[0]]
@@ -193,7 +193,7 @@ def test_prompts_that_would_not_change_are_not_shown_again(root):
     assert few.resampler("test/0/0", ResampleRequest(((7.0, 9.0),))) is None
 
 
-def test_without_a_task_that_tells_times_there_is_no_resampler(root):
+def test_no_resampler_without_a_task_about_times(root):
     assert make(root, EventChoice()).resampler is None
     assert data_module(root, tasks=[MotionContrast()]).resampler is None
     assert data_module(root).resampler is None

@@ -61,7 +61,7 @@ def test_right_prompts_are_found_right_and_wrong_ones_wrong(task, clips):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=name_of)
-def test_a_response_that_says_something_else_is_found(task, clips):
+def test_a_contradicting_response_is_found(task, clips):
     for clip, plan, question in planned(task, clips, 2):
         other = "[[0.9, 0.9, 0.91, 0.91]]" if plan.reference.boxes else "99999"
         wrong = replace(question, target=replace(plan, answer=other, after="").response((1, 1)))
@@ -218,14 +218,14 @@ def replace_question(task, clip, plan):
 
 
 @pytest.mark.parametrize("task", [TemporalGrounding(thinks=False), EventChoice(thinks=False), Detection(thinks=False)])
-def test_answers_at_once_are_checked_alike(task, clips):
+def test_answers_without_reasoning_are_checked_too(task, clips):
     for clip, plan, question in planned(task, clips, 4):
         assert "<think>" not in question.target
         assert faults(task, clip, plan, question) == []
         assert faults(task, clip, *wrong_label(plan, question))
 
 
-def test_a_motion_tag_that_says_something_else_is_found(clips):
+def test_a_contradicting_motion_tag_is_found(clips):
     for clip, plan, question in planned(ObjectMotion(), clips, 6):
         for word, other in (("stable", "receding"), ('speed="', 'speed="very '), ('dir="', 'dir="N')):
             if word in question.target:

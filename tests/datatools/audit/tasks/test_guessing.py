@@ -110,7 +110,7 @@ def test_boxes():
     assert "given_box_stays" not in hidden.by_model
 
 
-def test_letters_and_times_are_told_apart():
+def test_letters_and_times_are_distinguished():
     both = [
         prompt(k, Reference(answer="AB"[k % 2], intervals=((0.2, 0.4),)), "Which?\nA. it\nB. that") for k in range(NUM)
     ]
