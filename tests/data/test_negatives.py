@@ -118,7 +118,7 @@ def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
 
 
 @pytest.mark.parametrize("name", NEGATIVES)
-def test_prompts_of_a_dataset_are_true_and_say_so(name, clips):
+def test_prompts_of_a_dataset_are_true_and_labelled(name, clips):
     """Through the index and the writer, in every format, images as they come out of the loader."""
     make, attributes = NEGATIVES[name]
     sampler = TripletSampler(all_experts(), negatives=[make()])

@@ -56,9 +56,9 @@ class LexicalJudge(Judge):
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
         """One verdict for each event; an event without content words is never told of."""
         sentences = [content_words(text) for text in _SENTENCE_END.split(description, MAX_SENTENCES)[:MAX_SENTENCES]]
-        return [self._is_told(content_words(event), sentences) for event in events]
+        return [self._is_described(content_words(event), sentences) for event in events]
 
-    def _is_told(self, event: frozenset[str], sentences: Sequence[frozenset[str]]) -> bool:
+    def _is_described(self, event: frozenset[str], sentences: Sequence[frozenset[str]]) -> bool:
         needed = self.min_share * len(event) - 1e-9
         return bool(event) and any(len(event & sentence) >= needed for sentence in sentences)
 

@@ -218,7 +218,7 @@ def what_is_claimed(attribute, claim):
 
 
 @pytest.mark.parametrize("attribute", [name for name in ATTRIBUTES if name != "mask_frame"])
-def test_claims_are_true_when_they_say_so(attribute):
+def test_claims_are_true_as_labelled(attribute):
     known = ATTRIBUTES[attribute]
     patterns = list(known.patterns)
     for seed in range(30):
