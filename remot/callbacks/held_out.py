@@ -45,7 +45,7 @@ class HeldOutEvaluation(lightning.Callback):
         self.base: BenchmarkScores | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What the base model said, so that a continued run can tell what changed."""
+        """Answers of the base model, so that a continued run can show what changed."""
         return {} if self.base is None else {"base": self.base.as_record()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ from remot.errors import ConfigError
 from remot.files import expanded
 from remot.structures import PromptBatch, ResampleRequest, interval_note
 
-#: Attempts of one step that :meth:`MotionDataModule.redraw` tells apart.
+#: Attempts of one step for which :meth:`MotionDataModule.redraw` has distinct addresses.
 MAX_REDRAWS = 100
 
 

@@ -29,7 +29,7 @@ class IterativePerception:
         num_perceptions: Looks at a clip, the first one included.
         dense_share: Share of the frames that lie in the stretches, as far as these have so many.
         max_stretches: An answer that lists more of them is not followed.
-        tell_times: Tell the times of the frames from the second look on. Qwen2.5-VL knows one spacing for a whole
+        tell_times: State the times of the frames when asking again. Qwen2.5-VL knows one spacing for a whole
             video, so that it would take frames at uneven times for evenly spaced ones.
     """
 

@@ -83,7 +83,7 @@ class Estimate:
 
     Args:
         mean: Mean over completions, NaN if there are none.
-        low: Lower end, NaN if fewer than two scenes contribute: one scene tells nothing about others.
+        low: Lower end, NaN if fewer than two scenes contribute: one scene shows no variance.
         high: Upper end, NaN likewise.
         replicates: [R] bootstrap means behind the interval; those of tables over the same scenes are paired.
         num_scenes: Scenes that contribute; see :func:`remot.structures.interval_note` for how many it takes.

@@ -71,12 +71,12 @@ def completions_html(samples: Sequence[SampleRecord], title: str, notes: Sequenc
         notes: Paragraphs below the title.
     """
     body = "".join(_sample_html(sample) for sample in samples) or "<p>No samples.</p>"
-    told = "".join(f"<p>{_safe(note)}</p>" for note in notes)
+    paragraphs = "".join(f"<p>{_safe(note)}</p>" for note in notes)
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{_safe(title)}</h1>{told}{body}</body></html>"
+        f"<body><h1>{_safe(title)}</h1>{paragraphs}{body}</body></html>"
     )
 
 

@@ -203,7 +203,7 @@ class ModelSource:
 
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:
-    """What passes call of a model; told before hours of work, and by name."""
+    """Attributes of a model that the passes use; missing ones are named before the run starts."""
     parts = ("visual", "language_model", "get_rope_index", "get_image_features")
     missing = [part for part in parts if not hasattr(model.model, part)]
     if missing:

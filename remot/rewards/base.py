@@ -96,7 +96,7 @@ class ReferenceReward(Reward):
 
     Attributes:
         name: Metric key; the total's part.
-        extra_parts: Names of further parts that :meth:`score` tells of.
+        extra_parts: Names of further parts that :meth:`score` returns.
         success_part: Part that decides whether a completion succeeds; the total if "".
         success_at: Value of that part from which it does; None for a reward that does not determine success.
     """

@@ -82,7 +82,7 @@ class EffectorTrack:
         frame: ``camera`` if each position is in the axes of its own image's camera, so that directions hold however
             the camera moves; ``viewer`` if all are in the axes of one viewer who stands still, so that directions are
             those of the images only while the camera is known to be fixed.
-        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name tell
+        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name show
             it too.
     """
 

@@ -121,7 +121,7 @@ class Question:
         slots: The questions asked, in the order of the answer; all of one kind.
         domain: Domain of the clip, for reports.
         scene_id: Scene of the clip, for intervals that respect that prompts of one scene are alike.
-        reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
+        reasoning: Reasoning that leads to the answer, built from the annotations; "" if they do not suffice.
         format: How it is asked, such as ``multiple_choice``.
         target: The response of a perfect policy, if it is more than the reasoning and the solution; else "".
         task: Name of the task, by which rewards and scores are chosen; "" for a question from elsewhere.

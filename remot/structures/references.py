@@ -111,7 +111,7 @@ class ResampleRequest:
     Args:
         stretches: Stretches of time in seconds, counted as the times of a video's frames are.
         dense_share: Share of the frames shown that lie in them, above 0 and at most 1.
-        tell_times: Tell the times of the frames in words, also of a video.
+        tell_times: State the times of the frames in words, also of a video.
 
     Raises:
         ValueError: If a number is none of these.

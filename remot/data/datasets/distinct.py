@@ -28,7 +28,7 @@ class DistinctCounts:
 
         Args:
             split: Its split.
-            frames: What tells the frames it shows from others, such as the clip and their indices.
+            frames: Key of the frames it shows, such as the clip and their indices.
             asked: What is asked about them.
         """
         self._prompts[split] += 1

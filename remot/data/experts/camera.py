@@ -96,7 +96,7 @@ class CameraRoll(_CameraTurn):
 
 
 class _CameraMove(MotionExpert):
-    """Shared by the three directions, told in the axes of the first of the two images.
+    """Shared by the three directions, measured in the axes of the first of the two images.
 
     Nothing is asked where the unit of the poses is not known to be the metre, nor between images whose viewing
     directions differ much, because "forward" then means two things.

@@ -47,7 +47,7 @@ class _EffectorMove(MotionExpert):
         self.require_visible: RequireVisible = require_visible
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
-        """Displacements [K, K]; NaN where the images do not tell them."""
+        """Displacements [K, K]; NaN where the images do not show them."""
         limits = self.max_camera_degrees, self.max_camera_metres
         return {
             name: np.where(

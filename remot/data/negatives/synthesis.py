@@ -2,7 +2,7 @@
 
 An image taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
 but what comes in at the border. That border is cut away by looking through a narrower window, and so that the window
-does not tell which image is made, all three images are seen through one: two of them through a window turned to
+does not give away which image is synthetic, all three images are seen through one: two of them through a window turned to
 one side, one through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released images are
 shifted crops).
 """
@@ -286,7 +286,7 @@ def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> 
 def _one_turned(num_real: int, num_images: int) -> tuple[Case, Case, Case]:
     """One of the three places is for the images behind the first ``num_real``, the other two for these.
 
-    Any place, not only the third: else the answer about the first two would tell that they are not turned.
+    Any place, not only the third: else the answer about the first two would give away that they are not turned.
     """
     real = np.arange(num_images) < num_real
     both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)

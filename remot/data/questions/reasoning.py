@@ -1,4 +1,4 @@
-"""Reasoning told from annotations: where the decisive thing lies in each image, on a 10 by 10 grid."""
+"""Reasoning built from annotations: where the decisive thing lies in each image, on a 10 by 10 grid."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,14 @@ from remot.structures import Clip, FloatArray, MotionLabel, Slot
 NUM_CELLS = 10
 
 
-#: Coordinate of a place that decides each attribute, by the end of its name; the others are not told from one.
+#: Coordinate of a place that decides each attribute, by the end of its name; the others have none.
 AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
 
 
-def tell_reasoning(clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
-    """For each pair what is seen in its two images, as far as the annotations tell it, what follows, and its letter.
+def describe_reasoning(
+    clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], image_size: tuple[int, int]
+) -> str:
+    """For each pair what is seen in its two images, as far as it is annotated, what follows, and its letter.
 
     Args:
         clip: The annotated clip.
@@ -29,14 +31,14 @@ def tell_reasoning(clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slo
 
     Returns:
         Such as ``the red tower: first x3 x7 left C, second x3 x3 none C, third x7 x3 right A``; verdicts and letters
-        alone if the annotations do not tell where to look.
+        alone if the annotations do not locate the evidence.
     """
-    what, seen = tell_observations(clip, frame_indices, slots[0].label, image_size)
-    told = tell_verdicts(slots, seen)
-    return f"{what}: {told}" if seen else told
+    what, seen = describe_observations(clip, frame_indices, slots[0].label, image_size)
+    text = describe_labels(slots, seen)
+    return f"{what}: {text}" if seen else text
 
 
-def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
+def describe_labels(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
     """For each pair what is ``seen`` in its images, if anything, the verdict, and the answer."""
     return ", ".join(
         " ".join(
@@ -51,10 +53,10 @@ def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
     )
 
 
-def tell_observations(
+def describe_observations(
     clip: Clip, frame_indices: Sequence[int], label: MotionLabel, image_size: tuple[int, int]
 ) -> tuple[str, list[str]]:
-    """Observations from which the answer follows, empty if the annotations do not tell them.
+    """Observations from which the answer follows, empty if they are not annotated.
 
     A turned camera is derived from a landmark, a moved object from its box, a gripper from its opening in tenths.
 
@@ -64,7 +66,7 @@ def tell_observations(
     """
     frames = np.asarray(frame_indices, dtype=np.int64)
     if label.attribute == "gripper":
-        return _tell_opening(clip, frames, label.subject)
+        return _describe_opening(clip, frames, label.subject)
     thing = _landmark(clip, frames) if not label.subject else label.subject
     if thing is None or thing not in clip.objects:
         return "", []
@@ -94,7 +96,7 @@ def _landmark(clip: Clip, frames: IntArray) -> str | None:
     return None
 
 
-def _tell_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
+def _describe_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
     effector = clip.effectors.get(subject)
     if effector is None or effector.opening is None:
         return "", []

@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.questions.formats import MultipleChoice, QuestionFormat, QuestionSpec, Written
 from remot.data.questions.formats.choice import OptionOrder
-from remot.data.questions.reasoning import tell_reasoning, tell_verdicts
+from remot.data.questions.reasoning import describe_labels, describe_reasoning
 from remot.data.questions.templates import read_wordings
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
@@ -100,9 +100,9 @@ class QuestionWriter:
             image_size: Width and height of the clip's images in pixels.
         """
         if any(transform is not None for transform in triplet.transforms):
-            return tell_verdicts(slots)
+            return describe_labels(slots)
         shown = triplet.frame_indices[: self.num_images(triplet)]
-        return tell_reasoning(triplet.clip, shown, slots, image_size)
+        return describe_reasoning(triplet.clip, shown, slots, image_size)
 
     def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
         """The labels asked about: of all pairs, or of the first one only."""

@@ -156,8 +156,8 @@ def _label(where: str, label: object) -> MotionLabel:
     check_keys(where, content, ("pair", "attribute", "value", "magnitude", "unit", "subject"))
     attribute = ATTRIBUTES.get(text_in(where, content, "attribute"))
     if attribute is None or content["value"] not in attribute.values or content["unit"] != attribute.unit:
-        told = ", ".join(f"{content[key]!r:.40}" for key in ("attribute", "value", "unit"))
-        msg = f"{where}: no attribute has this name, value and unit together: {told}"
+        given = ", ".join(f"{content[key]!r:.40}" for key in ("attribute", "value", "unit"))
+        msg = f"{where}: no attribute has this name, value and unit together: {given}"
         raise AnnotationError(msg)
     return MotionLabel(
         pair=pair_in(where, content, "pair"),

@@ -75,7 +75,7 @@ def print_frames(
     Args:
         splits: Clips of each split.
         frames_per_clip: Images to decode of each clip.
-        progress: Told how many clips are done.
+        progress: Called with the number of clips done.
 
     Raises:
         DecodeError: If an image cannot be decoded.

@@ -78,10 +78,10 @@ def given_boxes(times: Sequence[float], text: str) -> dict[int, list[tuple[str, 
     """Names and boxes that a line of the text gives for a time, by the number of the image."""
     found: dict[int, list[tuple[str, Box]]] = {}
     for line in text.split("\n"):
-        told, at = _GIVEN.findall(line), _TIME.search(line)
+        stated, at = _GIVEN.findall(line), _TIME.search(line)
         for number, time in enumerate(times):
-            if told and at is not None and f"{time:.2f}" == at[1]:
-                found[number] = [(name, box) for name, edges in told if (box := _box_from(edges)) is not None]
+            if stated and at is not None and f"{time:.2f}" == at[1]:
+                found[number] = [(name, box) for name, edges in stated if (box := _box_from(edges)) is not None]
     return found
 
 

@@ -54,8 +54,8 @@ def _strip(row: SheetRow) -> Image.Image:
 
 
 def _lines(row: SheetRow) -> list[str]:
-    told = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
-    return [line for text in told for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
+    paragraphs = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
+    return [line for text in paragraphs for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
 
 
 def _sized(shown: Image.Image, width: int) -> Image.Image:

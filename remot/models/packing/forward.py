@@ -126,7 +126,7 @@ def packed_states(
         model: The policy's or the reference's transformers model.
         encoded: P prompts.
         completion_ids: [P, G, T].
-        row_mask: How to tell attention who sees whom. Blocks become the dense mask where a gradient is wanted on a
+        row_mask: Kind of attention mask. Blocks become the dense mask where a gradient is wanted on a
             processor, as FlexAttention has no backward pass there.
     """
     num_prompts, num_completions, num_tokens = completion_ids.shape

@@ -44,7 +44,7 @@ class Packing:
 
     Args:
         shares_prompt: In one row behind the prompt; otherwise each behind a copy of it.
-        row_mask: How the scoring pass tells attention who sees whom in such a row.
+        row_mask: Kind of attention mask of the scoring pass.
     """
 
     shares_prompt: bool

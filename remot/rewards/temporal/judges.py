@@ -1,4 +1,4 @@
-"""Who decides whether a description tells of an event."""
+"""Judges that decide which events a description mentions."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _INSTRUCTION = (
 
 
 class Judge(ABC):
-    """Says which events a description tells of."""
+    """Decides which events a description mentions."""
 
     @abstractmethod
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
@@ -54,7 +54,7 @@ class LexicalJudge(Judge):
         self.min_share = min_share
 
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event; an event without content words is never told of."""
+        """One verdict for each event; an event without content words is never described."""
         sentences = [content_words(text) for text in _SENTENCE_END.split(description, MAX_SENTENCES)[:MAX_SENTENCES]]
         return [self._is_described(content_words(event), sentences) for event in events]
 
@@ -70,7 +70,7 @@ class EndpointJudge(Judge):
     """Asks a language model behind an OpenAI-compatible ``/chat/completions``. Sends descriptions to that address only.
 
     VideoChat-R1 (arXiv 2504.06958) judges with GPT-3.5 or Qwen-72B; its prompt is not published: this one is ours. A
-    reply that cannot be read counts as "tells of none".
+    reply that cannot be read counts as "describes none".
 
     Args:
         url: Address up to the version, such as http://localhost:8000/v1.
@@ -109,8 +109,12 @@ class EndpointJudge(Judge):
         numbered = "\n".join(f"{number}. {event}" for number, event in enumerate(events, 1))
         fence = "=" * 20
         prompt = f"{_INSTRUCTION}\n\n{numbered}\n\n{fence}\n{description.replace(fence, '')}\n{fence}"
-        told = json_value(self._ask(prompt))
-        numbers = set(told) if isinstance(told, list) and all(isinstance(one, float) for one in told) else set()
+        numbers_said = json_value(self._ask(prompt))
+        numbers = (
+            set(numbers_said)
+            if isinstance(numbers_said, list) and all(isinstance(one, float) for one in numbers_said)
+            else set()
+        )
         return [float(number) in numbers for number in range(1, len(events) + 1)]
 
     def _ask(self, prompt: str) -> str:

@@ -17,14 +17,14 @@ _LOG = logging.getLogger(__name__)
 PLANNED_SHARE = 0.8
 #: Rows of logits that the scoring pass holds at once, see :mod:`remot.models.logprobs`.
 SCORED_ROWS = 512
-#: Prompts of a micro-batch where the device does not tell how much memory is free.
+#: Prompts of a micro-batch where the free memory of the device is unknown.
 UNPLANNED_MICRO_BATCH = 4
 
 Result = TypeVar("Result")
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that can be had on a device, what torch holds in reserve included; None if it does not tell."""
+    """Available bytes on a device, including what torch has reserved; None if unknown."""
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
@@ -73,7 +73,7 @@ def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_pro
 
 
 def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
-    """Prompts to decode together: all of them where the device does not tell what is free.
+    """Prompts to decode together: all of them where the free memory is unknown.
 
     Args:
         footprint: Of the model.

@@ -29,7 +29,7 @@ A = TypeVar("A")
 CHAT_PATH = "/v1/chat/completions"
 #: Seeds that every server takes.
 SEED_BITS = 31
-#: Digits that tell the weights of one run from those of another that the server may still hold.
+#: Digits of a name that distinguishes this run's weights from an earlier run's that the server may still hold.
 RUN_DIGITS = 8
 
 

@@ -74,7 +74,7 @@ def draw_colours(generator: np.random.Generator) -> list[str]:
     """The palette's names, for things to take from the end: no colour is used twice.
 
     The thing a clip is about is always red and a second one blue; the rest come in random order. A model of a million
-    parameters learns to find "the thing" in minutes if its colour tells it apart, and in hours if only its name does.
+    parameters learns to find "the thing" in minutes if its colour identifies it, and in hours if only its name does.
     """
     others = [name for name in COLOURS if name not in MAIN_COLOURS]
     return [*(str(name) for name in generator.permutation(others)), *MAIN_COLOURS]

@@ -129,7 +129,7 @@ def running_game(game_map: str, seed: int, *, annotated: bool = False) -> Iterat
     Args:
         game_map: Name of the map.
         seed: Of the engine's own random choices.
-        annotated: Let the engine tell what is visible where, let monsters notice the player, name the player's place
+        annotated: Let the engine report what is visible where, let monsters notice the player, name the player's place
             and heading after the camera's, and take shooting as a third action.
 
     Raises:

@@ -758,7 +758,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     monkeypatch.setattr(MotionExpert, "labels", unknown)
     monkeypatch.setattr("remot.data.questions.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
     monkeypatch.setattr("remot.datatools.audit.checkers.score_blind", lambda *_: None)
-    monkeypatch.setattr("remot.data.questions.writer.tell_reasoning", lambda *_: "")
+    monkeypatch.setattr("remot.data.questions.writer.describe_reasoning", lambda *_: "")
     assert run(clips) == 1
     out, err = capsys.readouterr()
     figures = json.loads(out)

@@ -24,7 +24,7 @@ from remot.structures import CameraTrack, Clip, FloatArray
 NANOSECONDS = 1e-9
 NUM_POSE_COLUMNS = 8
 GROUND_TRUTH = "state_groundtruth_estimate0/data.csv"
-#: The recordings' names tell the place: one machine hall, two rooms.
+#: The recordings' names give the place: one machine hall, two rooms.
 PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
 
 

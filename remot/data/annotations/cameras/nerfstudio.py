@@ -124,7 +124,7 @@ def _shared_intrinsics(
 
 
 def _settings(file: Path, content: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """The numbers that tell the intrinsics, of a frame or else of the whole file."""
+    """Intrinsics keys of a frame, else of the whole file."""
     keys = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
     given = {key: content[key] for key in keys if content.get(key) is not None}
     return tuple((key, float(require_numbers(f"{file}: {key}", value, num_axes=0))) for key, value in given.items())

@@ -28,7 +28,7 @@ IMAGE_FOLDERS = ("rgb", "color", "images", ".")
 W_FIRST = re.compile(r"^#.*\bq\w*w\b.*\bq\w*x\b", re.MULTILINE)
 #: Image names that are times, as the benchmark writes them.
 TIME_NAME = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-#: The benchmark's names tell the place: all freiburg1 recordings were taken in one office.
+#: The benchmark's names give the place: all freiburg1 recordings were taken in one office.
 PLACE = re.compile(r"freiburg[0-9]+")
 #: No recording has a time in seconds beyond this, the year 5138; nanoseconds and milliseconds do.
 MAX_SECONDS = 1e11
@@ -177,5 +177,5 @@ def _require_increasing(file: Path, times: FloatArray) -> None:
 
 def _require_as_many(file: Path, num_poses: int, num_images: int) -> None:
     if num_poses != num_images:
-        msg = f"{file}: {num_poses} poses but {num_images} images, and no times to tell which belong together"
+        msg = f"{file}: {num_poses} poses but {num_images} images, and no times to match them by"
         raise AnnotationError(msg, reason="unsynchronised")

@@ -34,7 +34,7 @@ class _Video:
 
     Args:
         events: Text, start and end in seconds, with the place in the file for errors.
-        duration_seconds: Length of the video, None if not told.
+        duration_seconds: Length of the video, None if unknown.
         scene: Who filmed it, or the video's own name.
     """
 

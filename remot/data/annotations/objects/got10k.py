@@ -120,7 +120,7 @@ class GOT10kListReader(AnnotationReader):
 
     The source's conventions: a JSON list of ``{"path": folder of the images, "object": its name, "gt": boxes}``; a
     box is left, top, right, bottom as shares of the image's width and height. Which images the boxes belong to is
-    not told, nor are their times, and the paths are those of another machine. So a clip's media is None even where the
+    not given, nor are their times, and the paths are those of another machine. So a clip's media is None even where the
     images are at hand, its boxes are in units of the whole image instead of pixels, and ``pts_seconds`` are the
     boxes' numbers 0, 1, 2, … and no times. Such clips hold truth for tracking; no motion is asked about them.
 

@@ -100,7 +100,7 @@ class KITTITrackingReader(TrackedReader):
         if not (lacking := [file.stem for file in files if not oxts_of(file).exists()]):
             return ""
         return (
-            f"{len(lacking)} of {len(files)} sequences have no file in oxts that tells how their camera moves, so "
+            f"{len(lacking)} of {len(files)} sequences have no file in oxts with the motion of their camera, so "
             f"nothing is asked about that nor about motion in their images: {listed(lacking)}"
         )
 

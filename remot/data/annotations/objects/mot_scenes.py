@@ -15,7 +15,7 @@ class MOTSceneReader(MOTReader):
 
     Tracks are called ``person 1``, ``person 2`` and so on: numbers that a prompt has to explain, as the tasks about
     tracks do. A box of which less than ``min_visibility`` is visible is left out, as if its person was not in view; how
-    much of a person others hide, MOT15 does not tell. All persons are annotated unless the sequence has people that the
+    much of a person others hide, MOT15 does not state. All persons are annotated unless the sequence has people that the
     benchmark does not evaluate.
 
     Args:

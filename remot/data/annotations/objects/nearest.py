@@ -1,7 +1,7 @@
 """How a question can point at one of several people or cars: by being the nearest, or the leftmost or rightmost.
 
 A track number means nothing to a viewer, and a place such as "at the far left" changes from image to image. What a
-viewer can tell in every image alone is which person stands out as the nearest. So a track is asked about in those
+viewer can see in every single image is which person stands out as the nearest. So a track is asked about in those
 images only in which it clearly does, and is called "nearest person" there, or "person" if no other is annotated.
 The images need not follow each other: in each of them the name means the same track. Where nothing is the nearest in
 enough images, the leftmost and the rightmost are found likewise.

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 #: Sequences whose camera surely stands still. Most of the benchmark's cameras move.
 STATIC_SEQUENCES = frozenset({"Crossing", "Subway", "Walking", "Walking2"})
 
-#: What a viewer would call the object, told apart from others in the images. Crossing shows a second person, who
+#: What a viewer would call the object, so that no other object in the images is meant. Crossing shows a second person, who
 #: wears red.
 NAMES = {"Crossing": "person in the black jacket", "Dudek": "man's face"}
 

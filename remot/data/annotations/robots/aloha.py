@@ -3,7 +3,7 @@
 The source's conventions: ``observations/qpos`` [N, 14] holds for the left arm six joint angles in radians and the
 gripper, then the same for the right arm; grippers are normalised so that 0 is closed and 1 is open.
 ``observations/images/<camera>`` holds [N, H, W, 3] bytes, or JPEG bytes padded to one length. Row k belongs to image
-k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` tells simulated episodes.
+k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` marks simulated episodes.
 
 Positions of the grippers are not part of the format. Where a file has them, the two arms have bases of their own, which
 face each other across the table, so their axes differ. Cameras with ``wrist`` in their name move with an

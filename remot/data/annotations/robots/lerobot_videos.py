@@ -34,7 +34,7 @@ MAX_SPREAD_FRAMES = 0.95
 #: Rows and frames must keep step to this share of their interval.
 MAX_STEP_ERROR = 0.5
 
-#: What tells one video of a camera from another.
+#: Identifies one video of a camera.
 _Address = tuple[tuple[str, int | str], ...]
 
 

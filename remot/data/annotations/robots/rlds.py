@@ -59,7 +59,7 @@ class RLDSReader(AnnotationReader):
 
     Records of the same source file are one scene. Two records with the same positions, instruction and first image
     are the same snippet, as where the files of two splits hold the same episodes: they are named in the log and are put
-    into one scene, so that no split can tell another one's answers.
+    into one scene, so that no split leaks another one's answers.
 
     Args:
         camera: Feature with the images, such as ``steps/observation/image_0``.

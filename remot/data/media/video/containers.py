@@ -66,7 +66,7 @@ def image_stream(media: Path, container: InputContainer) -> VideoStream:
 
 
 def interval_seconds(stream: VideoStream) -> float:
-    """Usual time between two frames; 0.04 if the file does not tell."""
+    """Usual time between two frames; 0.04 if the file does not state it."""
     return 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
 
 

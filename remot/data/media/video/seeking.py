@@ -115,7 +115,7 @@ class Walk:
 
 
 def shown_first(packets: "Sequence[Packet[VideoStream]]") -> int | None:
-    """Time of the first frame if the first of ``packets`` is sure to hold it, None if only decoding can tell."""
+    """Time of the first frame if the first of ``packets`` is sure to hold it, None if it must be decoded first."""
     if not packets or packets[0].pts is None or packets[0].is_discard or not packets[0].is_keyframe:
         return None
     return None if any(packet.pts is not None and packet.pts < packets[0].pts for packet in packets) else packets[0].pts

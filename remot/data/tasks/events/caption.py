@@ -11,12 +11,12 @@ from remot.structures import Clip, Reference
 
 
 class EventCaption(WordedTask):
-    """A description of the clip, of which it counts how many of the annotated events it tells (VideoChat-R1).
+    """A description of the clip, scored by the share of annotated events that it describes (VideoChat-R1).
 
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "caption"

@@ -97,8 +97,8 @@ class EventChoice(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
-        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "multiple_choice"
@@ -168,8 +168,8 @@ class GroundedEventChoice(EventChoice):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
-        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "grounded_qa"

@@ -12,7 +12,7 @@ class NamedEvent:
     """Everything that a clip says about one text.
 
     Args:
-        text: What happens, as a prompt tells it.
+        text: What happens, as prompts put it.
         intervals: When, in order, in seconds to two decimals.
     """
 
@@ -41,8 +41,8 @@ def named_events(clip: Clip) -> list[NamedEvent]:
         span = round(event.start_seconds, 2), round(event.end_seconds, 2)
         if text and span[0] < span[1]:
             found.setdefault(text.lower(), (text, []))[1].append(span)
-    told = [NamedEvent(text, tuple(sorted(intervals))) for text, intervals in found.values()]
-    return sorted(told, key=lambda one: one.intervals)
+    events = [NamedEvent(text, tuple(sorted(intervals))) for text, intervals in found.values()]
+    return sorted(events, key=lambda one: one.intervals)
 
 
 def single(events: Sequence[NamedEvent]) -> list[NamedEvent]:

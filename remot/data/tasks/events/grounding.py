@@ -21,7 +21,7 @@ class TemporalGrounding(WordedTask):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding"
@@ -54,7 +54,7 @@ class TemporalGroundingJson(TemporalGrounding):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding_json"
@@ -73,7 +73,7 @@ class TemporalGroundingSpans(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         max_spans: Most stretches; events that happen more often are not asked about. Published: 3.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding_spans"

@@ -1,4 +1,4 @@
-"""Which boxes of a scene a camera sees, told from boxes alone; what walls hide is not known.
+"""Which boxes of a scene a camera sees, from boxes alone; what walls hide is not known.
 
 Notation: N frames, R points.
 """

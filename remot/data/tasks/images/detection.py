@@ -22,7 +22,7 @@ class Detection(WordedTask):
     Args:
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the image's.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "detection"

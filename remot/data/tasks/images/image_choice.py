@@ -22,13 +22,13 @@ class ImageGroundedChoice(WordedTask):
     """A question about one image with the box that shows the answer, ``<glue>[x0, y0, x1, y1]</glue>``.
 
     Image grounded question answering of VideoChat-R1.5 (arXiv 2509.21100). What is asked there is not known; here it
-    is which object lies farthest to a side, told from annotated boxes in shares of the image.
+    is which object lies farthest to a side, by annotated boxes in shares of the image.
 
     Args:
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the image's.
-        margin: Middles of boxes nearer than this share of the image are not told apart.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        margin: Middles of boxes nearer than this share of the image are not distinguished.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "image_grounded_qa"

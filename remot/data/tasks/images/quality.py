@@ -35,7 +35,7 @@ class ImageQuality(WordedTask):
             strong that is: none, slight or strong.
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "classification"

@@ -22,11 +22,11 @@ class ObjectTracking(WordedTask):
     the image are asked for, since the processor rounds the 7 frames up to 8 by showing the last one twice.
 
     Args:
-        as_video: Show the frames as a video; False shows them as images and tells the times in words.
+        as_video: Show the frames as a video; False shows them as images and states the times in words.
         wordings: A file of wordings to use instead.
         num_boxes: Boxes asked for.
         repeat_last: The last frame stands for the last two boxes.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
         min_pixels: Size from which a box is clearly seen: the side of a square of its area.
     """
 

@@ -59,14 +59,14 @@ class TripletIndex:
     """Draws a pattern of answers first and a clip that has it second.
 
     A clip lacks some patterns more often than others: one that only ever turns right has no "nothing moved". Drawing
-    the clip first would therefore tell how likely each answer is; drawing the pattern first keeps every answer of every
+    the clip first would therefore give away how likely each answer is; drawing the pattern first keeps every answer of every
     slot equally likely over the data set.
 
     Args:
         clips: The clips of one split.
-        sampler: Tells what can be asked about each.
+        sampler: Lists the candidates of each.
         balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
-            that knowing who is asked about tells nothing; it needs enough clips of every subject.
+            that the subject gives nothing away; it needs enough clips of every subject.
         askables: What can be asked about each clip, if that is known already.
     """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.structures import Clip, FloatArray, Interval, ResampleRequest
 
-#: Answers tell times to two decimals, so a frame is inside a stretch up to half of the last one.
+#: Answers give times to two decimals, so a frame is inside a stretch up to half of the last one.
 ROUNDING_SECONDS = 0.005
 
 
@@ -40,7 +40,7 @@ class KeyFrames(FrameSampling):
 
     @property
     def tells_times(self) -> bool:
-        """Whether the prompt tells the times."""
+        """Whether the prompt states the times."""
         return not self.as_video or self.look.tell_times
 
     @property

@@ -51,7 +51,7 @@ def clearly_visible(clip: Clip, name: str, min_pixels: float = MIN_SIZE_PIXELS) 
 
 
 def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
-    """Whether another object of the same kind covers so much the same place that a box does not tell them apart.
+    """Whether another object of the same kind overlaps it so much that a box does not distinguish them.
 
     It does if their boxes overlap by more than :data:`MAX_SHARED` (intersection over union).
     """

@@ -20,7 +20,7 @@ class WordedTask(Task):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     family: ClassVar[str] = "videochat"

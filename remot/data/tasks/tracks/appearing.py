@@ -131,7 +131,7 @@ class BoxLocalisation(TrackTask):
 
 
 class TrackSize(TrackTask):
-    """The longest side of a thing in whole centimetres, where the annotation tells sizes.
+    """The longest side of a thing in whole centimetres, where sizes are annotated.
 
     A name that other things share needs to be pointed out; then the size is that of the thing in the box.
     """

@@ -28,8 +28,8 @@ class TrackCandidate:
     """Something that can be asked about tracks, and its answer.
 
     Args:
-        tracks: Whom it is about, by their names in the clip; all clearly seen together in a shown frame, unless told
-            apart by their names.
+        tracks: Names in the clip of the tracks it is about; all clearly visible in one shown frame, unless their names
+            are distinct.
         places: What fills the wording, by place.
         right: The right option, or the answer as text.
         wrong: Wrong options; none if there are no options.
@@ -61,7 +61,7 @@ class TrackTask(Task):
     question is about are clearly seen, and no other of their kind shares the box (an overlap above 0.7); their numbers
     change places from prompt to prompt. Where places are known, the
     reasoning begins with the relation graphs of ``num_graphs`` shown frames, spread evenly over those in which
-    everything asked about is clearly seen; their nodes are these tracks and others that their names tell apart, at most
+    everything asked about is clearly seen; their nodes are these tracks and others with distinct names, at most
     ``max_nodes``.
 
     Args:
@@ -122,14 +122,14 @@ class TrackTask(Task):
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
             can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
-            yield one if can_ask else Refusal("never clearly seen together, or not told apart by a box")
+            yield one if can_ask else Refusal("never clearly seen together, or not distinguished by a box")
 
     def _plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
         question = worded_question(chosen, self.wordings, generator)
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
         hint = self._graph_lines(scene, graph_frames, graphs, generator)
-        told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
+        thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
         closing = self.shared.say(kind, generator)
@@ -145,7 +145,7 @@ class TrackTask(Task):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{graphs_text(graphs)} {told}" if graphs else told,
+            thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
 

@@ -65,7 +65,7 @@ class TrackScene:
 def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
     """Names for the numbered tracks of a clip in which their numbers change places within each kind.
 
-    Annotators count in the order in which things come into view, so that their numbers would tell it.
+    Annotators count in the order in which things come into view, so that their numbers would give it away.
     """
     kinds: dict[str, list[str]] = {}
     for name in clip.objects:

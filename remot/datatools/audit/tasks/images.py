@@ -26,9 +26,9 @@ def wrong_boxes(asked: AskedPrompt, name: str, frames: Sequence[int]) -> Iterato
     """Whether the reference's boxes are those of a thing in some frames."""
     boxes = asked.clip.objects[name].boxes_xyxy
     should = np.array([shares(boxes[frame], asked.image_size) for frame in frames])
-    told = np.array(asked.reference.boxes or np.empty((0, 4)))
-    if told.shape != should.shape or not (np.abs(told - should) <= THREE).all():
-        yield f"the boxes of {name!r:.40} are said to be {told.round(3).tolist()}, should be {should.round(3).tolist()}"
+    stated = np.array(asked.reference.boxes or np.empty((0, 4)))
+    if stated.shape != should.shape or not (np.abs(stated - should) <= THREE).all():
+        yield f"the boxes of {name!r:.40} are said to be {stated.round(3).tolist()}, should be {should.round(3).tolist()}"
 
 
 def check_detection(asked: AskedPrompt) -> Iterator[str]:

@@ -37,7 +37,7 @@ class AskedPrompt:
     Args:
         clip: The source.
         frames: Annotated frames that are shown.
-        question: Text, reference and told response.
+        question: Text, reference and response.
         task: Who asked; its settings are taken as numbers.
         as_video: Shown as a video; False for images.
         transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.

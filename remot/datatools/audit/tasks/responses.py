@@ -41,10 +41,10 @@ def _wrong_times(asked: AskedPrompt) -> Iterator[str]:
     if asked.as_video or len(asked.frames) < 2 or wordings is None:
         return
     assert isinstance(task, WordedTask | RoomTask | TrackTask)
-    told = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
+    stated = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
     times = [float(asked.clip.pts_seconds[frame]) for frame in asked.frames]
-    if len(told) != 1 or not _close([float(one) for one in told[0]["times"].split(", ")], times, ONE):
-        yield "the text does not tell the times of the images"
+    if len(stated) != 1 or not _close([float(one) for one in stated[0]["times"].split(", ")], times, ONE):
+        yield "the text does not state the times of the images"
 
 
 def _wrong_answer(asked: AskedPrompt) -> Iterator[str]:

@@ -134,19 +134,19 @@ def check_time_in_view(asked: AskedPrompt) -> Iterator[str]:
         yield f"{name!r:.40} is in view {len(runs)} times"
         return
     start, end = times[runs[0][0]], times[min(runs[0][-1] + 1, len(times) - 1)]
-    told = asked.reference.intervals or ()
-    if len(told) != 1 or max(abs(told[0][0] - start), abs(told[0][1] - end)) > TWO:
-        yield f"{name!r:.40} is said to be in view at {told}, should be {start:.2f} to {end:.2f} s"
+    stated = asked.reference.intervals or ()
+    if len(stated) != 1 or max(abs(stated[0][0] - start), abs(stated[0][1] - end)) > TWO:
+        yield f"{name!r:.40} is said to be in view at {stated}, should be {start:.2f} to {end:.2f} s"
     if not task.min_seconds - TWO <= end - start <= task.max_share * (times[-1] - times[0]) + TWO:
         yield f"{name!r:.40} is in view for {end - start:.2f} s, which is too short or too long"
     if not any(things.is_clear(name, frame) for frame in asked.frames):
         yield f"{name!r:.40} is never clearly seen"
     if asked.reference.graphs:
-        yield "the times of the graphs tell the answer"
+        yield "the times of the graphs give the answer away"
 
 
 def check_localisation(asked: AskedPrompt) -> Iterator[str]:
-    """The annotated box at the time asked for, which no other line of the text tells."""
+    """The annotated box at the time asked for, which no other line of the text states."""
     things, task = TrackedObjects(asked), asked.settings(BoxLocalisation)
     places = things.read("thing")
     frame, name = asked.frame_at(places["time"]), things.named(places["thing"])
@@ -155,7 +155,7 @@ def check_localisation(asked: AskedPrompt) -> Iterator[str]:
     if min(right - left, bottom - top) < task.min_side - 2 * THREE or not things.is_clear(name, frame):
         yield f"the box of {name!r:.40} is too small to be asked for"
     if things.pointed_at == places["time"]:
-        yield "the text tells the box that it asks for"
+        yield "the text states the box that it asks for"
     yield from _wrong_graphs(asked, things, [name])
 
 

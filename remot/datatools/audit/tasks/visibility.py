@@ -1,4 +1,4 @@
-"""Which things a camera sees, told in other ways than the tasks'.
+"""Which things a camera sees, computed independently of the tasks.
 
 By faces that look at the camera, and by planes that part a line of sight from a box.
 

@@ -120,7 +120,7 @@ def _effector_measure(attribute: str, pair: ShownPair) -> float:
 
 
 def is_shown(pair: ShownPair) -> bool | None:
-    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither tells."""
+    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither is annotated."""
     annotated, boxes = pair.clip.effectors[pair.subject].visible, pair.clip.objects.get(pair.subject)
     if annotated is not None:
         return bool(annotated[list(pair.frames)].all())
