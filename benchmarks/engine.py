@@ -56,7 +56,7 @@ SIZES: dict[str, tuple[TinySizes, dict[str, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is decoded: P prompts of three square pictures, G completions of at most T tokens."""
+    """What is decoded: P prompts of three square images, G completions of at most T tokens."""
 
     num_prompts: int
     num_completions: int
@@ -80,7 +80,7 @@ def load(size: str, dtype: Any, folder: Path, end_bias: float | None) -> VLMPoli
 
 
 def prompts(setting: Setting) -> PromptBatch:
-    """Pictures of noise."""
+    """Images of noise."""
     generator = torch.Generator().manual_seed(0)
     shape = (3, setting.side, setting.side)
     slot = Slot(MotionLabel((1, 2), "camera_yaw", "left", 1.0, "degrees"), ("right", "left", "none"), "B")

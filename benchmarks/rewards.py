@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Time each reward and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-completions", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=3, help="the median is told")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is reported")
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -44,7 +44,7 @@ def least_over_processes(number: int, device: torch.device) -> int:
     return int(least)
 
 
-def of_all_processes(value: T) -> list[T]:
+def all_gather_objects(value: T) -> list[T]:
     """What each process hands in, by rank; all of them must call it."""
     if not is_distributed():
         return [value]
@@ -53,7 +53,7 @@ def of_all_processes(value: T) -> list[T]:
     return gathered
 
 
-def in_turn(parts: Iterable[Sequence[T]]) -> list[T]:
+def interleave(parts: Iterable[Sequence[T]]) -> list[T]:
     """The first of each part, then the second of each, and so on: the order batches had before they were dealt out."""
     dealt = chain.from_iterable(zip_longest(*parts, fillvalue=_NOTHING))
     return [one for one in dealt if one is not _NOTHING]  # type: ignore[misc]

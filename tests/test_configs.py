@@ -16,7 +16,7 @@ from remot.cli import main
 from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.media import write_video
-from remot.models.memory import Footprint
+from remot.models.memory import MemoryEstimate
 from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
@@ -44,7 +44,7 @@ class Built:
 
 
 def write_re10k(folder, num_clips, num_frames=8):
-    """RealEstate10K paths of a camera that turns 6 degrees a picture, back and forth, with grey pictures."""
+    """RealEstate10K paths of a camera that turns 6 degrees an image, back and forth, with grey images."""
     folder.mkdir(parents=True)
     yaw = [6 * min(k, num_frames - k) for k in range(num_frames)]
     world_to_camera = np.linalg.inv(poses(yaw))[:, :3].reshape(num_frames, 12)
@@ -121,7 +121,7 @@ def test_there_are_configurations():
 
 
 @every_config
-def test_header_says_how_to_launch(path):
+def test_header_states_how_to_launch(path):
     header = path.read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
     own = str(path.relative_to(PROJECT))
@@ -174,7 +174,7 @@ def test_thinking_models_have_room_to_answer(path):
 
 def test_memory_in_the_headers_is_what_the_planner_plans_with():
     """Qwen3-VL-4B: 36 blocks, 8 key-value heads of 128, hidden 2560, feed-forward 9728, 151,936 tokens, bfloat16."""
-    sizes = Footprint(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
+    sizes = MemoryEstimate(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
     assert sizes.cache_bytes == 2 * 36 * 8 * 128 * 2 == 147_456
     shapes = {"evaluation": (1100, 1, 10_000), "rollout": (1100, 4, 8192), "instruct": (1100, 4, 1024)}
     planned = {name: round(decode_bytes(sizes, *shape) / 1e9, 1) for name, shape in shapes.items()}
@@ -300,7 +300,7 @@ def test_documented_settings_of_the_engine_are_the_defaults_and_can_be_changed(t
 @pytest.mark.parametrize(
     ("key", "value"), [("decode", "graph"), ("prompts_together", 0), ("check_every", 0), ("prompts_together", "all")]
 )
-def test_settings_of_the_engine_that_cannot_be_are_told_in_a_line(capsys, key, value):
+def test_impossible_engine_settings_get_a_one_line_error(capsys, key, value):
     quickstart = PROJECT / "configs" / "quickstart.yaml"
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--config", str(quickstart), f"--model.rollout.{key}", str(value)])

@@ -7,12 +7,12 @@ import torch
 from torch import distributed
 
 from remot.distributed import (
-    in_turn,
+    all_gather_objects,
+    interleave,
     is_distributed,
     is_first_process,
     joined_metrics,
     mean_over_processes,
-    of_all_processes,
 )
 from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
 from tests.losses.batches import random_batch, value_and_gradient
@@ -62,11 +62,11 @@ def test_two_processes_average_to_one(tmp_path):
             assert same is (name != "bnpo"), name  # whose denominator is each process's own
 
 
-def test_one_process_asks_nobody():
+def test_one_process_needs_no_collective():
     assert not is_distributed()
     assert mean_over_processes(3.5, torch.device("cpu")) == 3.5
     assert is_first_process()
-    assert of_all_processes("mine") == ["mine"]
+    assert all_gather_objects("mine") == ["mine"]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -74,7 +74,7 @@ def test_one_process_asks_nobody():
 def test_what_was_dealt_out_comes_back_in_order(world_size, num_batches):
     """As the loaders deal: every world_size-th batch. Values that are false are values."""
     batches = [None, *range(1, 10)][:num_batches]
-    assert in_turn([batches[rank::world_size] for rank in range(world_size)]) == batches
+    assert interleave([batches[rank::world_size] for rank in range(world_size)]) == batches
 
 
 def test_metrics_of_processes_by_hand():

@@ -2,7 +2,7 @@
 
 Sources: "paper" is the arXiv number in the file's header; "code" the released repository, with the file that holds the
 value; "default" what the released trainer leaves to its library (TRL 0.15.1 and transformers' ``TrainingArguments``,
-or EasyR1's configuration). What stands in a file and not here is ours: docs/papers.md says so recipe by recipe.
+or EasyR1's configuration). What stands in a file and not here is ours: docs/papers.md lists it recipe by recipe.
 """
 
 import inspect

@@ -45,7 +45,7 @@ def test_there_is_a_test_for_each_file():
 
 
 @every_fragment
-def test_header_says_how_to_launch_and_what_is_ours(path):
+def test_header_states_how_to_launch_and_what_is_ours(path):
     header = path.read_text().split("\nmodel:")[0]
     assert "Published: " in header
     assert "Ours" in header

@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import Progress
 
-from remot.distributed import in_turn, of_all_processes
+from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.pages import sample_records
 from remot.evaluation.report import (
@@ -32,7 +32,7 @@ class HeldOutEvaluation(lightning.Callback):
     """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
 
     Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
-    their pictures.
+    their images.
 
     Args:
         enabled: Turn off for runs that are not to be compared.
@@ -45,7 +45,7 @@ class HeldOutEvaluation(lightning.Callback):
         self.base: BenchmarkScores | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What the base model said, so that a continued run can tell what changed."""
+        """Answers of the base model, so that a continued run can show what changed."""
         return {} if self.base is None else {"base": self.base.as_record()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class HeldOutEvaluation(lightning.Callback):
         )
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        shown = [record for batch in in_turn(of_all_processes(pages)) for record in batch][: self.num_pages]
+        shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]
         if trainer.is_global_zero:
             page = completions_html(shown, f"{name} policy on held-out scenes", self._notes(module, scores))
             log_samples_html(trainer.loggers, page, f"held_out_{name}")

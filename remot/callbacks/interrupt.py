@@ -59,7 +59,7 @@ class InterruptCheckpoint(Callback):
         self._asked_to_stop = False
         self._previous_handler: object = None
         self._of_batch_system: dict[int, Handler] = {}
-        self._told: set[int] = set()
+        self._received: set[int] = set()
         self._trainer: Trainer | None = None
         self._process = 0
         self._is_within_step = False
@@ -87,7 +87,7 @@ class InterruptCheckpoint(Callback):
             if self._asked_to_stop:
                 raise KeyboardInterrupt
             self._asked_to_stop = True
-            _tell(trainer, "Stopping when this step is done; press Ctrl-C again to stop at once.")
+            _announce(trainer, "Stopping when this step is done; press Ctrl-C again to stop at once.")
 
         self._asked_to_stop = False
         self._previous_handler = signal.signal(signal.SIGINT, ask)
@@ -95,7 +95,7 @@ class InterruptCheckpoint(Callback):
             handler = signal.getsignal(number)
             if callable(handler) and number not in self._before_stops:
                 self._of_batch_system[number] = handler
-                signal.signal(number, lambda told, _frame: self._told.add(told))
+                signal.signal(number, lambda received, _frame: self._received.add(received))
 
     def on_train_batch_end(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Give signals back, and do what they asked for, whichever process was asked: all do it after the same step."""
@@ -103,9 +103,9 @@ class InterruptCheckpoint(Callback):
         handlers = dict(self._of_batch_system)
         self._give_back()
         for number, handler in handlers.items():
-            if trainer.strategy.reduce_boolean_decision(number in self._told, all=False):
+            if trainer.strategy.reduce_boolean_decision(number in self._received, all=False):
                 handler(number, None)
-        self._told.clear()
+        self._received.clear()
         if trainer.strategy.reduce_boolean_decision(self._stopped_by is not None, all=False):
             raise StoppedBySignal(self._stopped_by or signal.SIGTERM)
         if self.finish_step and trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
@@ -124,12 +124,12 @@ class InterruptCheckpoint(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if trainer.global_step == 0:
-            _tell(trainer, "Stopped before the first step was done; there is nothing to continue from.")
+            _announce(trainer, "Stopped before the first step was done; there is nothing to continue from.")
             return
         path, name = checkpoint_to_write(trainer)
         trainer.save_checkpoint(path)
         go_on = f"remot fit --config … --ckpt_path {name}"
-        _tell(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+        _announce(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
@@ -156,7 +156,7 @@ class InterruptCheckpoint(Callback):
         self._stopped_by = number
         if not (self._is_within_step or self._trainer.world_size > 1):
             raise StoppedBySignal(number)
-        _tell(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
+        _announce(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
 
     def _give_back(self) -> None:
         if self._previous_handler is not None:
@@ -188,7 +188,7 @@ def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:
     return path, str(path)
 
 
-def _tell(trainer: Trainer, sentence: str) -> None:
+def _announce(trainer: Trainer, sentence: str) -> None:
     bar = trainer.progress_bar_callback
     if isinstance(bar, PhaseProgressBar):
         bar.print_above(sentence)

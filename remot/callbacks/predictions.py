@@ -8,7 +8,7 @@ import lightning
 from lightning.pytorch import Trainer
 from rich.console import Console
 
-from remot.distributed import in_turn, of_all_processes
+from remot.distributed import all_gather_objects, interleave
 from remot.strict_json import json_text
 
 FILE_NAME = "predictions.jsonl"
@@ -48,7 +48,7 @@ class PredictionFile(lightning.Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Write what was kept, and say where the file is."""
-        batches = in_turn(of_all_processes(self._held))
+        batches = interleave(all_gather_objects(self._held))
         if trainer.is_global_zero:
             self._write(batches)
             Console(soft_wrap=True, highlight=False).print(f"answers     {self._path}", markup=False)

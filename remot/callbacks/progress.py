@@ -253,7 +253,7 @@ class StepClock:
         return (ended - began) / (last - first)
 
     def seconds_left(self, total_steps: int | None) -> float | None:
-        """Time until ``total_steps`` are done, None if that cannot be told."""
+        """Time until ``total_steps`` are done, None if unknown."""
         speed = self.seconds_per_step
         if speed is None or total_steps is None:
             return None

@@ -1,4 +1,4 @@
-"""Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
+"""Now and then shows one prompt with its completions and what they earned: as text here, with images in MLflow."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ MAX_SHOWN_CHARS = 300
 
 
 class CompletionSamples(lightning.Callback):
-    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures and videos.
+    """Prints a triplet's question with its completions and rewards, and logs a page with the images and videos.
 
     Args:
         every_n_steps: Optimiser steps between two samples; 0 shows none.

@@ -50,7 +50,7 @@ _IGNORED_WARNINGS = (
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
 )
 _ADVERTISEMENT = "litlogger"
-#: bitsandbytes: the adapter library imports it, 4-bit weights or not, and it misses a download that nobody asked for.
+#: bitsandbytes: the adapter library imports it, 4-bit weights or not, and it misses a download that no one requested.
 _MISSING_KERNELS = "kernels-community"
 
 

@@ -33,9 +33,9 @@ from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError
 from remot.files import expanded
-from remot.structures import CloserLook, PromptBatch, interval_note
+from remot.structures import PromptBatch, ResampleRequest, interval_note
 
-#: Attempts of one step that :meth:`MotionDataModule.redraw` tells apart.
+#: Attempts of one step for which :meth:`MotionDataModule.redraw` has distinct addresses.
 MAX_REDRAWS = 100
 
 
@@ -225,7 +225,7 @@ class MotionDataModule(LightningDataModule):
         device: torch.device,  # noqa: ARG002
         dataloader_idx: int,  # noqa: ARG002
     ) -> PromptBatch:
-        """Leave pictures on the CPU, where they are turned into what the policy takes."""
+        """Leave images on the CPU, where they are turned into what the policy takes."""
         return batch
 
     def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
@@ -250,7 +250,7 @@ class MotionDataModule(LightningDataModule):
         return collate_prompts([drawn.prompt(place * self.batch_size + number) for number in range(num_prompts)])
 
     @property
-    def resampler(self) -> Callable[[str, CloserLook], PromptBatch | None] | None:
+    def resampler(self) -> Callable[[str, ResampleRequest], PromptBatch | None] | None:
         """Shows a prompt, found by its name, again with other frames; None if no task's answers name times.
 
         It returns a batch of one prompt, or None for a prompt that keeps its frames.
@@ -258,7 +258,7 @@ class MotionDataModule(LightningDataModule):
         names_times = self.records is None and any(task.key_times for task in self.tasks)
         return self._resample_frames if names_times else None
 
-    def _resample_frames(self, prompt_id: str, look: CloserLook) -> PromptBatch | None:
+    def _resample_frames(self, prompt_id: str, look: ResampleRequest) -> PromptBatch | None:
         sample = self.mixed[prompt_id.partition("/")[0]].resample_frames(prompt_id, look)
         return None if sample is None else collate_prompts([sample])
 

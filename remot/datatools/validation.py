@@ -89,7 +89,7 @@ def check_clips(
 
 
 def open_questions(clip: Clip) -> tuple[str, ...]:
-    """What the annotation of a clip does not tell about its effectors and objects, in sentences without its name."""
+    """What is not annotated about a clip's effectors and objects, in sentences without its name."""
     found = []
     moving = [name for name, track in clip.effectors.items() if np.isfinite(track.positions).any()]
     if clip.camera is None and clip.camera_moves is None:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import torch
 
-from remot.distributed import in_turn, of_all_processes
+from remot.distributed import all_gather_objects, interleave
 from remot.errors import ConfigError
-from remot.evaluation.perception import IterativePerception, Resampler, look_again
+from remot.evaluation.perception import IterativePerception, Resampler, resample_frames
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
@@ -154,7 +154,9 @@ def answer_batch(
     first = ask(batch, names, 1 if sampling.is_greedy else settings.num_completions)
     if settings.perception is None or resample is None:
         return first
-    last = look_again(first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged)
+    last = resample_frames(
+        first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged
+    )
     return AnsweredBatch(first.rollout, last.judged, last.shown)
 
 
@@ -240,4 +242,4 @@ def run_benchmark(
 
 def judged_by_all(batches: Sequence[Sequence[JudgedCompletion]]) -> list[JudgedCompletion]:
     """The completions of every process's batches, as one process would have judged them; all must call it."""
-    return [one for batch in in_turn(of_all_processes(batches)) for one in batch]
+    return [one for batch in interleave(all_gather_objects(batches)) for one in batch]

@@ -20,7 +20,7 @@ MIXED = "mixed"
 _OF, _TASK = "attribute/", "task/"
 #: The scores of a task, which follow from its reward.
 TASK_METRICS = ("total", "success")
-#: What is told besides of a task whose clips may be shown again: total and success of the first answers, share of
+#: Additional metrics of a task whose clips may be shown again: total and success of the first answers, share of
 #: completions that were asked again, and how much the total gained by it.
 LOOK_METRICS = ("first_total", "first_success", "asked_again", "gain")
 
@@ -39,7 +39,7 @@ class JudgedCompletion:
         completion: The whole text.
         partial: Share of right letters in [0, 1] as the public ReMoT evaluation counts it; NaN without slots.
         overall: 1 if all letters are right and nothing else was said, else 0; NaN without slots.
-        logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if that cannot be told; in
+        logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if undetermined; in
             between for several groups of answers; NaN if the question does not ask about all pairs of anything.
         format: 1 if the completion keeps the answer contract, else 0; NaN without slots.
         num_tokens: Length of the completion, 0 if unknown.
@@ -83,7 +83,7 @@ class Estimate:
 
     Args:
         mean: Mean over completions, NaN if there are none.
-        low: Lower end, NaN if fewer than two scenes contribute: one scene tells nothing about others.
+        low: Lower end, NaN if fewer than two scenes contribute: one scene shows no variance.
         high: Upper end, NaN likewise.
         replicates: [R] bootstrap means behind the interval; those of tables over the same scenes are paired.
         num_scenes: Scenes that contribute; see :func:`remot.structures.interval_note` for how many it takes.

@@ -1,6 +1,6 @@
-"""A self-contained page that shows completions beside the pictures and videos they are about.
+"""A self-contained page that shows completions beside the images and videos they are about.
 
-No scripts and no network: pictures are embedded, and a content policy forbids everything else. Completions are hostile
+No scripts and no network: images are embedded, and a content policy forbids everything else. Completions are hostile
 text, so every word from outside goes through :func:`_safe`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from remot.answers import parse_response
-from remot.evaluation.figures import picture_figure, video_strip
+from remot.evaluation.figures import image_figure, video_strip
 from remot.rewards.functional import answers_of, is_right, option_of
 from remot.structures import Question, Slot, Video
 
@@ -45,7 +45,7 @@ class SampleRecord:
         question: The prompt's question.
         completions: G texts.
         rewards: G mappings from reward part to value, ``total`` among them; empty if not scored.
-        videos: Videos shown after the pictures.
+        videos: Videos shown after the images.
         cut_off: For each completion whether it was cut off at the budget of new tokens; empty if unknown.
     """
 
@@ -71,12 +71,12 @@ def completions_html(samples: Sequence[SampleRecord], title: str, notes: Sequenc
         notes: Paragraphs below the title.
     """
     body = "".join(_sample_html(sample) for sample in samples) or "<p>No samples.</p>"
-    told = "".join(f"<p>{_safe(note)}</p>" for note in notes)
+    paragraphs = "".join(f"<p>{_safe(note)}</p>" for note in notes)
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{_safe(title)}</h1>{told}{body}</body></html>"
+        f"<body><h1>{_safe(title)}</h1>{paragraphs}{body}</body></html>"
     )
 
 
@@ -88,7 +88,7 @@ def _safe(text: str) -> str:
 
 def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
-    pictures = "".join(picture_figure(image, f"picture {number}") for number, image in enumerate(sample.images, 1))
+    pictures = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
     videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
     return (
         f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"

@@ -63,7 +63,7 @@ def _group_std(rewards: Tensor, *, unbiased: bool) -> Tensor:
 
 
 def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
-    """``advantages`` with what is told about the rewards of each group."""
+    """``advantages`` with statistics of the rewards of each group."""
     equal = all_equal(rewards)
     std = torch.where(equal, 0.0, _group_std(rewards, unbiased=unbiased))
     frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))

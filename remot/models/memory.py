@@ -15,7 +15,7 @@ KEPT_PER_FEED_FORWARD = 5
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Sizes of a language model.
 
     Args:
@@ -65,12 +65,12 @@ class Footprint:
         return self.num_layers * self.block_bytes
 
 
-def footprint_of(model: "PreTrainedModel") -> Footprint:
+def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:
     """The sizes of a transformers model's language part."""
     text = model.config.get_text_config()
     head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     weight = model.get_output_embeddings().weight
-    return Footprint(
+    return MemoryEstimate(
         num_layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
         intermediate_size=text.intermediate_size,

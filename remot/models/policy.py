@@ -1,6 +1,6 @@
-"""The policy: the only place that knows how a vision-language model takes pictures and gives log-probabilities.
+"""The policy: the only place that knows how a vision-language model takes images and gives log-probabilities.
 
-Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so pictures are preprocessed and
+Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so images are preprocessed and
 encoded once per prompt, not once per completion and pass.
 
 Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size, V vocabulary.
@@ -20,10 +20,10 @@ from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.inputs.visual import visual_features
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
-from remot.models.memory import Footprint, footprint_of
+from remot.models.memory import MemoryEstimate, estimate_memory
 from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.packing.selection import Packing, PackingChoice, PrefixSharing, unmasked_layers
+from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
@@ -70,7 +70,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing = PackingChoice()
+        self._packing = PackingSelector()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         adapter = source.adapter()
@@ -98,7 +98,7 @@ class VLMPolicy(nn.Module):
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
         self.sharding: Sharding | None = None
-        # for whoever asks in the middle of a pass, when adapters are off or others in their place
+        # recorded here, as adapters may be disabled or swapped during a pass
         self.trained_names = frozenset(name for name, weight in self.named_parameters() if weight.requires_grad)
         self.eval()
 
@@ -106,7 +106,7 @@ class VLMPolicy(nn.Module):
         """As of any module, but buffers keep their precision.
 
         A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits are other
-        frequencies: some hundred columns on, pictures and words would stand somewhere else.
+        frequencies: some hundred columns on, images and words would stand somewhere else.
         """
         buffers = [(module, name, held) for module in self.modules() for name, held in module._buffers.items()]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -146,9 +146,9 @@ class VLMPolicy(nn.Module):
         return self._packing.of(self, encoded)
 
     @property
-    def footprint(self) -> Footprint:
+    def footprint(self) -> MemoryEstimate:
         """Bytes a token costs."""
-        return footprint_of(self.core)
+        return estimate_memory(self.core)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
@@ -251,7 +251,7 @@ class VLMPolicy(nn.Module):
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
-        packing = self._packing.of_all_processes(self, encoded)
+        packing = self._packing.common(self, encoded)
         return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
 
     def scored(

@@ -26,7 +26,7 @@ def frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
     return copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
 
 
-class Anchor(nn.Module, ABC):
+class ReferenceSnapshot(nn.Module, ABC):
     """A reference policy other than the base model.
 
     Attributes:
@@ -50,7 +50,7 @@ class Anchor(nn.Module, ABC):
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
         """For each trained parameter of ``model`` the frozen one that stands for it, and itself."""
 
-    def take(self, model: nn.Module, step: int) -> None:
+    def capture(self, model: nn.Module, step: int) -> None:
         """Keep the trained weights of ``model`` as they are at the start of optimiser step ``step``."""
         self._copy(model)
         self.step = step
@@ -61,7 +61,7 @@ class Anchor(nn.Module, ABC):
                 frozen.copy_(trained)
 
 
-class AnchorCopy(Anchor):
+class ModelSnapshot(ReferenceSnapshot):
     """A whole frozen model, for policies whose weights are trained themselves.
 
     Args:
@@ -87,7 +87,7 @@ class AnchorCopy(Anchor):
         return ((own[name], trained) for name, trained in model.named_parameters() if trained.requires_grad)
 
 
-class AnchorAdapters(Anchor):
+class AdapterSnapshot(ReferenceSnapshot):
     """A second set of adapters beside the trained ones, in the same layers; costs the memory of adapters.
 
     Args:

@@ -96,9 +96,9 @@ class ReferenceReward(Reward):
 
     Attributes:
         name: Metric key; the total's part.
-        extra_parts: Names of further parts that :meth:`score` tells of.
+        extra_parts: Names of further parts that :meth:`score` returns.
         success_part: Part that decides whether a completion succeeds; the total if "".
-        success_at: Value of that part from which it does; None for a reward that has no say in that.
+        success_at: Value of that part from which it does; None for a reward that does not determine success.
     """
 
     extra_parts: tuple[str, ...] = ()
@@ -129,8 +129,8 @@ class ReferenceReward(Reward):
         judged = parts[self.success_part or self.name]
         # Compared as float32, so the threshold is rounded as the scores are.
         success = ~judged.isnan() if self.success_at is None else judged >= self.success_at
-        says_so = ~judged.isnan() & (self.success_at is not None)
-        return RewardOutput(total=total, parts=parts, success=success, judged=says_so)
+        is_judged = ~judged.isnan() & (self.success_at is not None)
+        return RewardOutput(total=total, parts=parts, success=success, judged=is_judged)
 
     def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float | None]:
         if scored is None:

@@ -16,9 +16,9 @@ from remot.structures import Question, RewardOutput
 class CompositeReward(WrapperReward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
-    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
-    whether it succeeds; nor has one that judges nothing, such as a format. A completion succeeds if every other reward
-    says so, and there is one. Where no reward is applicable the total is 0.
+    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum and of its
+    success; so is, of the success, a reward that judges nothing, such as a format. A completion succeeds if there are
+    other rewards and all of them succeed. If no reward is applicable the total is 0.
 
     Args:
         rewards: The terms R_k, all with different names.
@@ -52,8 +52,8 @@ class CompositeReward(WrapperReward):
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
-            has_say = output.verdicts & ~output.total.isnan()
-            success, judged = success & (output.success | ~has_say), judged | has_say
+            determines = output.verdicts & ~output.total.isnan()
+            success, judged = success & (output.success | ~determines), judged | determines
             parts |= output.parts
         terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
         return RewardOutput(total=total, parts=parts, success=success & judged, weighted_terms=terms, judged=judged)

@@ -15,7 +15,7 @@ class FunctionReward(Reward):
     Args:
         function: The function; in YAML its import path, such as my_rewards.brevity.
         name: Metric key; the function's own name if "".
-        success_at: Value from which a completion succeeds; None for a function that has no say in that.
+        success_at: Value from which a completion succeeds; None for a function that does not determine success.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ def row_from(where: str, number: int, row: object) -> OfflineRow:
 
 
 def reference_from(where: str, value: object) -> tuple[Reference, tuple[Slot, ...]]:
-    """The reference in a JSON object, and slots if it tells of any.
+    """The reference in a JSON object, and slots if it has any.
 
     Keys are those of :class:`remot.structures.Reference`; ``solution`` holds option letters as in the public ReMoT
     files, ``slots`` also what they stand for.

@@ -20,7 +20,7 @@ LARGEST_METRICS = frozenset({"rollout/logprob_gap_max"})
 def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractContextManager[None]:
     """Context of the backward pass of one of several micro-batches.
 
-    DistributedDataParallel exchanges gradients with the last one only. DeepSpeed's engine is told which that is.
+    DistributedDataParallel exchanges gradients with the last one only. DeepSpeed's engine needs to know which that is.
     Sharded weights exchange each time, so that no process ever holds all gradients.
 
     Args:

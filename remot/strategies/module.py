@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from remot.distributed import joined_metrics, of_all_processes
+from remot.distributed import all_gather_objects, joined_metrics
 from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
@@ -262,7 +262,7 @@ class PostTrainingModule(AnsweringModule):
         metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._faults.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
         self._report(
-            phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
+            phase, step, joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
         )
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
@@ -275,7 +275,7 @@ class PostTrainingModule(AnsweringModule):
         if anchor is None or wanted is None:
             return {}
         if anchor.step is None or anchor.step < wanted or step == wanted:
-            anchor.take(self.loaded_policy.model, step)
+            anchor.capture(self.loaded_policy.model, step)
         return {"reference_step": float(anchor.step or 0)}
 
     def _update(self, trained: TrainedBatch) -> dict[str, float]:
@@ -285,7 +285,7 @@ class PostTrainingModule(AnsweringModule):
         scale = loss_scale(self.trainer.precision_plugin)
         totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
         self._loss_fault = "" if math.isfinite(totals["loss"]) else f"the loss is {totals['loss']}"
-        if is_deepspeed(self.trainer.model) and any(of_all_processes(self._loss_fault)):
+        if is_deepspeed(self.trainer.model) and any(all_gather_objects(self._loss_fault)):
             raise self._given_up([self._skipped(self.global_step, trained, self._loss_fault)])  # it keeps gradients
         self._scaler_skips = scale > 1 and not self._loss_fault and not math.isfinite(totals.get("grad_norm", 0.0))
         optimizer.step()  # type: ignore[union-attr]
@@ -303,7 +303,7 @@ class PostTrainingModule(AnsweringModule):
         """
         named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
         gradient = "" if self._scaler_skips else gradient_fault(named)
-        faults = of_all_processes((self._loss_fault, gradient or rate_fault(optimizer)))
+        faults = all_gather_objects((self._loss_fault, gradient or rate_fault(optimizer)))
         if not any(loss for loss, _ in faults):
             self._trained = None  # the forward pass was finite: the weights are good as they are before this update
             self._keep_last_good(optimizer)
@@ -330,7 +330,7 @@ class PostTrainingModule(AnsweringModule):
         self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}")
 
     def _skipped(self, step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
-        prompts = [prompt for held in of_all_processes(trained.prompts()) for prompt in held]
+        prompts = [prompt for held in all_gather_objects(trained.prompts()) for prompt in held]
         return SkippedStep(step, trained.phase, reason, prompts)
 
     def require_finite_state(self) -> None:
@@ -346,7 +346,7 @@ class PostTrainingModule(AnsweringModule):
             return
         with self.trainer.precision_plugin.train_step_context():
             loss = self._accumulate.loss_without_gradient(trained.prepared)
-        losses = [one for one in of_all_processes(loss) if not math.isfinite(one)]
+        losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
             raise self._given_up([self._skipped(self.global_step, trained, reason)])

@@ -1,4 +1,4 @@
-"""One annotated clip: everything that was recorded about it but the pictures themselves.
+"""One annotated clip: everything that was recorded about it but the images themselves.
 
 Notation: N annotated frames of a clip.
 """
@@ -23,15 +23,15 @@ MAX_OVERSHOOT = 0.15
 MAX_REACH_METRES = 10.0
 
 
-class PictureStore(ABC):
-    """Pictures that lie neither in a video nor in files of their own, such as those inside an archive.
+class ImageStore(ABC):
+    """Images that lie neither in a video nor in files of their own, such as those inside an archive.
 
     A store is pickled to the processes that decode, so it holds names and positions, never open files.
     """
 
     @abstractmethod
     def read(self, frame_indices: Sequence[int]) -> list[Tensor]:
-        """Pictures of annotated frames in the order asked for, uint8 [3, H, W] RGB.
+        """Images of annotated frames in the order asked for, uint8 [3, H, W] RGB.
 
         Raises:
             DecodeError: If one cannot be read.
@@ -39,7 +39,7 @@ class PictureStore(ABC):
 
     @abstractmethod
     def check(self, num_frames: int) -> None:
-        """Verify without decoding that there is a picture for each of ``num_frames`` frames.
+        """Verify without decoding that there is an image for each of ``num_frames`` frames.
 
         Raises:
             DecodeError: If there is not.
@@ -50,9 +50,9 @@ class PictureStore(ABC):
         """Name for messages: the file and the place in it."""
 
 
-#: Where pictures are: a video; a folder of pictures in number order; one picture file for each annotated frame; a
-#: store; or None for annotations without pictures.
-Media = Path | tuple[Path, ...] | PictureStore | None
+#: Where images are: a video; a folder of images in number order; one image file for each annotated frame; a
+#: store; or None for annotations without images.
+Media = Path | tuple[Path, ...] | ImageStore | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class CameraTrack:
 
     Args:
         camera_to_world: Rigid transforms [N, 4, 4], OpenCV axes (x right, y down, z forward), metres.
-        intrinsics: Pinhole matrix [3, 3] in pixels of the clip's pictures, or None if unknown.
+        intrinsics: Pinhole matrix [3, 3] in pixels of the clip's images, or None if unknown.
         is_metric: False if translations are in a unit that is not known to be the metre, as after structure from
             motion; then nothing is asked about them.
     """
@@ -82,7 +82,7 @@ class EffectorTrack:
         frame: ``camera`` if each position is in the axes of its own image's camera, so that directions hold however
             the camera moves; ``viewer`` if all are in the axes of one viewer who stands still, so that directions are
             those of the images only while the camera is known to be fixed.
-        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name tell
+        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name show
             it too.
     """
 
@@ -94,13 +94,13 @@ class EffectorTrack:
 
 @dataclass(frozen=True, eq=False)
 class ObjectTrack:
-    """An object followed through the pictures.
+    """An object followed through the images.
 
     Args:
         boxes_xyxy: [N, 4] pixels, NaN where the object is not visible.
         is_landmark: True if the object stands still in the world, so that its box moves with the camera only.
         depths_metres: [N] distances of its centre along the camera's optical axis, NaN where not known; None if never.
-        masks: Folder of pictures in number order, or one file for each annotated frame, in which the object's pixels
+        masks: Folder of images in number order, or one file for each annotated frame, in which the object's pixels
             have the value ``mask_value``; None if only boxes are known.
         mask_value: Grey value (or palette index) of the object in ``masks``.
         size_metres: [3] full lengths of the object's sides in any order, None if not known.
@@ -169,13 +169,13 @@ class LayoutBox:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One annotated clip. Everything but the pictures themselves.
+    """One annotated clip. Everything but the images themselves.
 
     Args:
         clip_id: Unique name.
         scene_id: Clips of one scene never fall into different splits.
         domain: Where it comes from, such as ``manipulation`` or ``re10k``; used in reports.
-        media: Where the pictures are, see :data:`Media`.
+        media: Where the images are, see :data:`Media`.
         pts_seconds: [N] strictly increasing presentation times of the annotated frames.
         camera: Camera poses, if known.
         effectors: Hands by name.
@@ -219,7 +219,7 @@ class Clip:
         if self.media_pts_seconds is not None:
             _require_shape(where, "media_pts_seconds", self.media_pts_seconds, (n,))
         if isinstance(self.media, tuple) and len(self.media) != n:
-            msg = f"{where}: {len(self.media)} pictures for {n} annotated frames"
+            msg = f"{where}: {len(self.media)} images for {n} annotated frames"
             raise AnnotationError(msg, reason="media")
         if self.camera is not None:
             _require_shape(where, "camera_to_world", self.camera.camera_to_world, (n, 4, 4))

@@ -17,7 +17,7 @@ class MotionLabel:
     """What an annotation says happened between two frames.
 
     Args:
-        pair: 1-based picture numbers, such as (1, 2).
+        pair: 1-based image numbers, such as (1, 2).
         attribute: A key of :data:`remot.motion.ATTRIBUTES`.
         value: One of the attribute's values.
         magnitude: Unsigned size of the motion.
@@ -35,13 +35,13 @@ class MotionLabel:
 
 @dataclass(frozen=True)
 class Warp:
-    """A plane perspective map of a picture, which a camera that only turns, zooms or shifts its window causes.
+    """A plane perspective map of an image, which a camera that only turns, zooms or shifts its window causes.
 
     Args:
         kind: How it came about, such as ``mirror``.
-        matrix: Nine numbers in row order that take places in the shown picture, (x, y, 1) in pixels with the origin at
-            the outer top left corner, to those in the decoded picture.
-        size: Width and height of the shown picture in pixels.
+        matrix: Nine numbers in row order that take places in the shown image, (x, y, 1) in pixels with the origin at
+            the outer top left corner, to those in the decoded image.
+        size: Width and height of the shown image in pixels.
     """
 
     kind: str
@@ -60,16 +60,16 @@ class MaskOf:
     subject: str
 
 
-class PictureEdit(ABC):
+class ImageEdit(ABC):
     """Any other change of a decoded image, a function of the image alone; a frozen record."""
 
     @abstractmethod
-    def __call__(self, picture: Tensor) -> Tensor:
-        """The changed picture, uint8 [3, H, W] like ``picture``; the same for the same picture."""
+    def __call__(self, image: Tensor) -> Tensor:
+        """The changed image, uint8 [3, H, W] like ``image``; the same for the same image."""
 
 
-#: What is done to a decoded picture before it is shown.
-PictureTransform = Warp | MaskOf | PictureEdit
+#: What is done to a decoded image before it is shown.
+ImageTransform = Warp | MaskOf | ImageEdit
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +78,18 @@ class Triplet:
 
     Args:
         clip: The source.
-        frame_indices: Annotated frames in the order the pictures are shown; three different ones, unless one of them
+        frame_indices: Annotated frames in the order the images are shown; three different ones, unless one of them
             is shown transformed.
-        labels: One label for each of :data:`remot.motion.PAIRS`, or one only for attributes that compare two pictures.
-        negative: How the third picture was found or made, such as ``retrieval``.
-        transforms: What is done to each picture, None for nothing.
+        labels: One label for each of :data:`remot.motion.PAIRS`, or one only for attributes that compare two images.
+        negative: How the third image was found or made, such as ``retrieval``.
+        transforms: What is done to each image, None for nothing.
     """
 
     clip: Clip
     frame_indices: tuple[int, ...]
     labels: tuple[MotionLabel, ...]
     negative: str = "retrieval"
-    transforms: tuple[PictureTransform | None, ...] = (None, None, None)
+    transforms: tuple[ImageTransform | None, ...] = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Slot:
 
     Args:
         label: The truth behind it.
-        options: Answers in the order of their letters: values, pairs of pictures, or true and false; none for a number.
+        options: Answers in the order of their letters: values, pairs of images, or true and false; none for a number.
         gold: The right letter or number.
         letters: The options' letters.
         tolerance: Largest distance from the right number that counts as right; None for a question with letters.
@@ -117,11 +117,11 @@ class Question:
 
     Args:
         prompt_id: Unique and stable; addresses the rollout noise.
-        text: What the user says after the pictures.
+        text: What the user says after the images.
         slots: The questions asked, in the order of the answer; all of one kind.
         domain: Domain of the clip, for reports.
         scene_id: Scene of the clip, for intervals that respect that prompts of one scene are alike.
-        reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
+        reasoning: Reasoning that leads to the answer, built from the annotations; "" if they do not suffice.
         format: How it is asked, such as ``multiple_choice``.
         target: The response of a perfect policy, if it is more than the reasoning and the solution; else "".
         task: Name of the task, by which rewards and scores are chosen; "" for a question from elsewhere.
@@ -143,7 +143,7 @@ class Question:
 
     @property
     def response(self) -> str:
-        """The response of a perfect policy; "" if none can be told, as for a question without slots and target."""
+        """The response of a perfect policy; "" if there is none, as for a question without slots and target."""
         if self.target or not self.slots:
             return self.target
         return render_response(self.reasoning, self.solution)
@@ -189,12 +189,12 @@ def task_of(question: Question) -> str:
 
 
 class PromptBatch:
-    """P prompts: pictures, videos and questions. A prompt shows its pictures first, then its videos, then the text.
+    """P prompts: images, videos and questions. A prompt shows its images first, then its videos, then the text.
 
     Not a dataclass, so that Lightning passes it on whole instead of converting what is in it.
 
     Args:
-        images: For each prompt its pictures, uint8 tensors [3, H, W] on the CPU.
+        images: For each prompt its images, uint8 tensors [3, H, W] on the CPU.
         questions: One question per prompt.
         clip_ids: Source clip of each prompt.
         videos: For each prompt its videos; no prompt has any if left out.

@@ -13,7 +13,7 @@ from remot.errors import AnnotationError
 
 #: First moment and first moment after, in seconds.
 Interval = tuple[float, float]
-#: Left, top, right, bottom; the unit is that of the task, shares of the picture or pixels.
+#: Left, top, right, bottom; the unit is that of the task, shares of the image or pixels.
 Box = tuple[float, float, float, float]
 #: x and y in the cells of a map, or in the ground plane's own unit.
 Point = tuple[float, float]
@@ -53,7 +53,7 @@ class Reference:
         answer: Right answer as text: an option letter, words, a transcription.
         number: Right number.
         intervals: Right stretches of time in seconds, in the order they are asked for.
-        boxes: Right boxes, one for each sampled frame; a single one for a single picture.
+        boxes: Right boxes, one for each sampled frame; a single one for a single image.
         events: What happens in the clip, one sentence each.
         map_centres: Centres of the instances of each category on a grid.
         graphs: For each selected frame the centres of named objects in the ground plane.
@@ -105,13 +105,13 @@ def _check_boxes(what: str, boxes: Iterable[Box]) -> None:
 
 
 @dataclass(frozen=True)
-class CloserLook:
+class ResampleRequest:
     """Times of a clip that are to be shown densely.
 
     Args:
         stretches: Stretches of time in seconds, counted as the times of a video's frames are.
         dense_share: Share of the frames shown that lie in them, above 0 and at most 1.
-        tell_times: Tell the times of the frames in words, also of a video.
+        tell_times: State the times of the frames in words, also of a video.
 
     Raises:
         ValueError: If a number is none of these.

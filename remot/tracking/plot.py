@@ -1,4 +1,4 @@
-"""The comparison as a picture."""
+"""The comparison as an image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
 _METRICS = ("partial", "overall")
-#: Of the strategies' learning curves, told apart also by people who cannot tell red from green (Okabe and Ito).
+#: Of the strategies' learning curves, safe for colour-blind readers (Okabe and Ito).
 _CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 

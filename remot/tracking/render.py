@@ -139,7 +139,7 @@ def setting_names(table: CompareTable) -> dict[str, str]:
 
 
 def shown_setting(row: GroupRow, key: str) -> str:
-    """The value of a setting, a class without its modules; key "" tells whether a configuration is stored at all."""
+    """The value of a setting, a class without its modules; key "" is set if a configuration is stored at all."""
     if not key:
         return "stored" if row.is_configured else "not stored"
     value = row.settings[key]

@@ -88,7 +88,7 @@ def git_commit(folder: Path) -> str | None:
         return None
     try:
         tracked = _git(git, folder, "ls-files")
-        if not tracked:  # installed somewhere below somebody else's checkout
+        if not tracked:  # installed below an unrelated checkout
             return None
         dirty = _git(git, folder, "status", "--porcelain", "--untracked-files=no")
         return _git(git, folder, "rev-parse", "HEAD") + ("-dirty" if dirty else "")

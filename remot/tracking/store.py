@@ -11,8 +11,8 @@ from remot.errors import ConfigError
 from remot.tracking.client import quiet_mlflow
 
 _SQLITE = "sqlite:///"
-#: A wait is told of after this long; making the tables takes some seconds.
-TELL_AFTER_SECONDS = 10.0
+#: A wait is logged after this long; making the tables takes some seconds.
+LOG_AFTER_SECONDS = 10.0
 #: And ends after this long, in case the process that holds the lock hangs.
 MAX_WAIT_SECONDS = 300.0
 
@@ -92,7 +92,7 @@ def one_process_at_a_time(path: Path | None) -> Iterator[None]:
 
 def _acquire(lock: FileLock) -> None:
     try:
-        lock.acquire(timeout=min(TELL_AFTER_SECONDS, MAX_WAIT_SECONDS))
+        lock.acquire(timeout=min(LOG_AFTER_SECONDS, MAX_WAIT_SECONDS))
     except Timeout:
         sys.stderr.write(f"Waiting for another run that is opening the MLflow store ({lock.lock_file}).\n")
-        lock.acquire(timeout=max(0.0, MAX_WAIT_SECONDS - TELL_AFTER_SECONDS))
+        lock.acquire(timeout=max(0.0, MAX_WAIT_SECONDS - LOG_AFTER_SECONDS))

@@ -35,7 +35,7 @@ def read_answers(path):
 
 
 @pytest.mark.parametrize("is_endless", [True, False])
-def test_predictions_are_json_and_tell_what_was_cut_off(tmp_path, is_endless):
+def test_predictions_are_json_and_mark_truncated_completions(tmp_path, is_endless):
     module = ready_module(SFT())
     module.policy.eos_token_ids = [10**6] if is_endless else list(range(10_000))  # no token ends a turn, or each does
     trainer = make_trainer(tmp_path, callbacks=[PredictionFile()])

@@ -109,7 +109,7 @@ def test_mistakes_of_recorders(words, sentence, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "package"), [("vizdoom", "vizdoom"), ("aloha", "mujoco"), ("miniworld", "miniworld")])
-def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_path, monkeypatch):
+def test_a_missing_simulator_gets_a_one_line_error(name, package, capsys, tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without(wanted, *rest, **named):
@@ -126,7 +126,7 @@ def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_
 
 
 def test_a_recorder_writes_what_it_is_asked_for(capsys, tmp_path, monkeypatch):
-    """The word after the command is the folder; the simulator is somebody else's business."""
+    """The word after the command is the folder; the dispatcher does not check the simulator."""
     asked = []
     monkeypatch.setattr(
         "remot.commands.data.record._record", lambda record, out, *rest: asked.append((record, out, *rest))

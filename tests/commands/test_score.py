@@ -328,7 +328,7 @@ def test_configurations_that_are_no_mapping(tmp_path, text):
         reward_from(tmp_path / "c.yaml")
 
 
-def test_a_misspelt_setting_is_told(tmp_path):
+def test_a_misspelt_setting_is_reported(tmp_path):
     (tmp_path / "c.yaml").write_text(
         "score: {reward: {class_path: remot.rewards.TemporalIoUReward, init_args: {succes_at: 1}}}"
     )

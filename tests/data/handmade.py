@@ -55,7 +55,7 @@ def arm_clip(horizontal_metres, opening=None, clip_id="arm", **names):
 
 
 def write_folder(folder, clips):
-    """Write ``clips`` with pictures that tell their frame: grey level 10 k in frame k."""
+    """Write ``clips`` with images that tell their frame: grey level 10 k in frame k."""
     folder.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         levels = 10 * np.arange(clip.num_frames, dtype=np.uint8)

@@ -99,7 +99,7 @@ def test_split_is_seeded_and_proportional():
     assert not split_by_scene(clips, 0, 0).val
 
 
-def test_empty_split_says_what_to_do():
+def test_empty_split_error_states_the_remedy():
     clips = [arm_clip([0, 1], clip_id="a", scene_id="s")]
     with pytest.raises(EmptySplitError, match=r"the val split is empty: 1 clips of 1 scenes.*add scenes or change"):
         split_by_scene(clips)

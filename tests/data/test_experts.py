@@ -179,7 +179,7 @@ def test_labels_carry_size_and_unit():
     assert label.magnitude == pytest.approx(20)
 
 
-# -- the camera rolls and moves: where a point of the world goes in the picture ------------------------------------
+# -- the camera rolls and moves: where a point of the world goes in the image ------------------------------------
 
 
 def seen_at(pose, point):
@@ -193,7 +193,7 @@ AHEAD, RIGHT_OF_IT, ABOVE = (0.0, 0.0, 5.0), (1.0, 0.0, 5.0), (0.0, -1.0, 5.0)
 
 @pytest.mark.parametrize(("roll", "value_"), [(20, "clockwise"), (-20, "counterclockwise"), (0.5, "none"), (5, None)])
 def test_camera_rolls(roll, value_):
-    """Whoever tips the camera clockwise sees what was on the right go up and what was above go left."""
+    """With the camera rolled clockwise, what was on the right goes up and what was above goes left."""
     camera = poses([0, 0], roll_degrees=[0, roll])
     assert value(CameraRoll(), clip_of(2, camera=CameraTrack(camera))) == value_
     went = seen_at(camera[1], RIGHT_OF_IT) - seen_at(camera[0], RIGHT_OF_IT)
@@ -245,7 +245,7 @@ def test_where_things_go_when_the_camera_moves():
         assert value(expert, clip_of(2, camera=CameraTrack(camera))) == word
 
 
-def test_a_way_is_told_in_the_axes_of_the_first_picture():
+def test_a_displacement_is_in_the_axes_of_the_first_image():
     """A camera that looks along +x of the world goes forward along x, to its right along -z, up along -y; it may be
     anywhere and face anywhere."""
     places = [(4, 5, 6), (5, 5, 6), (4, 5, 5), (4, 4, 6)]
@@ -265,7 +265,7 @@ def test_a_way_is_not_asked_about_after_a_turn_or_without_the_metre():
 
 
 def test_a_way_that_reads_differently_backwards_is_not_asked_about():
-    """Going sideways by 1 m and turning 15 degrees is 0.26 m backward in the axes of the second picture."""
+    """Going sideways by 1 m and turning 15 degrees is 0.26 m backward in the axes of the second image."""
     camera = CameraTrack(poses([0, 15], places=[(0, 0, 0), (1, 0, 0)]))
     clip = clip_of(2, camera=camera)
     np.testing.assert_allclose(CameraForward().measure(clip, np.arange(2))[""], [[0, 0], [-0.258819, 0]], atol=1e-6)
@@ -315,7 +315,7 @@ def test_a_direction_that_is_not_known_is_not_asked_about():
     ],
 )
 def test_effector_composite(step, expected):
-    """Corners of the picture: x to the right, y down."""
+    """Corners of the image: x to the right, y down."""
     label = EffectorComposite().label(arm_of((0, 0, 1), np.add((0, 0, 1), step)), 0, 1, "arm")
     assert (label and label.value) == expected
     if label is not None:
@@ -353,7 +353,7 @@ def agent_of(places, headings):
     ],
 )
 def test_agent_turns(before, after, expected):
-    """Headings are counter-clockwise from east; whoever faces north and turns to the right then faces east."""
+    """Headings are counter-clockwise from east; facing north and turning right ends facing east."""
     assert value(AgentTurn(), agent_of([(0, 0)] * 2, [before, after])) == expected
 
 
@@ -509,7 +509,7 @@ def mask_of(*xs):
         ((0, 1, 0), "first"),
         ((1, 0, 0), "second"),
         ((0, 1, 2), "neither"),
-        ((0, 3, 0), None),  # the same place at another time cannot be told apart
+        ((0, 3, 0), None),  # the same position at another time is not distinguishable
         ((0, 1, 3), None),
         ((0, 0, 1), None),
         ((0, 1, 4), None),

@@ -20,8 +20,8 @@ from remot.data.media import read_frames
 from remot.data.media.masks import draw_mask
 from remot.errors import AnnotationError, DecodeError
 from tests.data.annotations import layouts
+from tests.data.annotations.images import levels, write_images
 from tests.data.annotations.objects import test_got10k, test_kitti_tracking, test_mot, test_otb
-from tests.data.annotations.pictures import levels, write_pictures
 
 NUM = 12
 NAMES = [f"{k}.png" for k in range(1, NUM + 1)]
@@ -34,7 +34,7 @@ def renumbered(folder):
 
 
 def write_native(root, names=NAMES):
-    write_pictures(root / "images", names)
+    write_images(root / "images", names)
     content = {"format": "remot-clip/1", "id": "c", "scene": "s", "domain": "d", "media": "images"}
     (root / "c.json").write_text(json.dumps(content | {"pts_seconds": [k / 5 for k in range(NUM)]}))
 
@@ -51,7 +51,7 @@ def write_otb(root):
 
 def write_got10k(root):
     test_got10k.write(root, rows=["5,5,9,9"] * NUM, num=0)
-    write_pictures(root / "GOT-10k_Val_000001", NAMES)
+    write_images(root / "GOT-10k_Val_000001", NAMES)
 
 
 def write_kitti_tracking(root):

@@ -11,7 +11,7 @@ from remot.data.records.folder import MANIFEST, RECORDS, sha256_of
 from remot.datatools.build.prompts import build
 from tests.data.handmade import mixed_clips, write_folder
 from tests.data.made import section
-from tests.data.worlds import all_experts, moving_camera, photograph, tabletop, with_pictures
+from tests.data.worlds import all_experts, moving_camera, photograph, tabletop, with_images
 
 #: Small numbers for every test; a split may stay empty.
 SMALL = {
@@ -34,21 +34,21 @@ VARIED = {
 
 
 def plain_root(folder, num_scenes=5):
-    """Clips of a camera and of an arm, with pictures of 32 x 32."""
+    """Clips of a camera and of an arm, with images of 32 x 32."""
     return write_folder(folder, mixed_clips(num_scenes))
 
 
 def varied_root(folder, num_scenes=3):
-    """Clips that every expert and every negative can be used on, with pictures in files.
+    """Clips that every expert and every negative can be used on, with images in files.
 
-    Each clip looks at the world from another side, so that no two share a picture.
+    Each clip looks at the world from another side, so that no two share an image.
     """
     folder.mkdir(parents=True)
     for number in range(num_scenes):
         for kind, clip in enumerate((moving_camera(f"camera-{number}"), tabletop(f"table-{number}"))):
             side = Rotation.from_euler("yx", [50 * (2 * number + kind), 9 * number], degrees=True).as_matrix()
-            pictures = [photograph(side @ pose[:3, :3]) for pose in clip.camera.camera_to_world]
-            shown = with_pictures(clip, folder / "media", pictures)
+            images = [photograph(side @ pose[:3, :3]) for pose in clip.camera.camera_to_world]
+            shown = with_images(clip, folder / "media", images)
             write_annotation(shown, folder, source="test", licence="Apache-2.0")
     return folder
 
@@ -84,6 +84,6 @@ def seal_folder(folder):
     (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
 
 
-def pictures_of(folder):
+def images_of(folder):
     """Paths below a folder of built prompts."""
     return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.png")}

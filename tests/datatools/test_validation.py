@@ -71,7 +71,7 @@ def test_warnings_count_their_clips(root, capsys):
 
 
 @pytest.mark.parametrize(("count", "scenes", "told"), [(4, 2, "2 scenes hold less than 95 %"), (16, 6, None)])
-def test_too_few_test_scenes_are_told_before_a_run(tmp_path, capsys, count, scenes, told):
+def test_too_few_test_scenes_are_reported_before_a_run(tmp_path, capsys, count, scenes, told):
     """``count`` scenes in each of two domains, of each of which a share of 0.2 is tested on: 2 x 1, 2 x 3 (3.2)."""
     root = write_folder(tmp_path / "clips", mixed_clips(count))
     _, said = validate(capsys, root, "--format", "json")
@@ -88,9 +88,9 @@ def test_too_few_test_scenes_are_told_before_a_run(tmp_path, capsys, count, scen
 
 
 def test_tasks_of_the_configuration_are_counted(root, tmp_path, capsys):
-    """Every clip has pictures; the four cameras and the one that never turns have an object with boxes throughout."""
+    """Every clip has images; the four cameras and the one that never turns have an object with boxes throughout."""
     config = tmp_path / "tasks.yaml"
-    kinds = ("PictureQuality", "ObjectTracking", "EventCaption", "MotionContrast")
+    kinds = ("ImageQuality", "ObjectTracking", "EventCaption", "MotionContrast")
     classes = [{"class_path": f"remot.data.tasks.{kind}"} for kind in kinds]
     classes[1]["init_args"] = {"num_boxes": 3, "repeat_last": False}
     config.write_text(json.dumps({"data": {"tasks": classes}}))
@@ -119,8 +119,8 @@ def test_every_bad_clip_is_named_not_only_the_first(root, capsys):
     assert "7 good clips" in told.out
 
 
-def test_damage_inside_a_picture_is_found_by_decoding(root):
-    """The list of times and the first picture are whole, a later picture is not: only decoding tells."""
+def test_damage_inside_an_image_is_found_by_decoding(root):
+    """The list of times and the first image are whole, a later image is not: only decoding tells."""
     file = root / "arm-2.mp4"
     content = bytearray(file.read_bytes())
     start = content.index(b"mdat") - 4
@@ -151,7 +151,7 @@ def test_empty_folder(tmp_path, capsys):
 
 
 def masked_clip(folder, values):
-    """A clip of three frames whose object has a mask picture for each, of these grey values throughout."""
+    """A clip of three frames whose object has a mask image for each, of these grey values throughout."""
     paths = []
     for frame, value in enumerate(values):
         paths.append(folder / f"mask-{frame}.png")
@@ -191,7 +191,7 @@ def test_validation_looks_at_masks(tmp_path):
 
 
 class OneClip(NativeReader):
-    """Gives the one clip it is told."""
+    """Gives the one clip it was made with."""
 
     def __init__(self, clip):
         self.clip = clip

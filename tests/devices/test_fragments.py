@@ -52,7 +52,7 @@ def test_all_are_looked_at():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_header_says_how_to_launch_and_what_was_run(path):
+def test_header_states_how_to_launch_and_what_was_run(path):
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     own = f"--config configs/{path.parent.name}/{path.name}"
     assert any("fit --config configs/" in line and own in line for line in header)

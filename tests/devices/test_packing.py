@@ -31,7 +31,7 @@ def work(rank, arguments):
     completions, _ = random_completions(policy, 2, 2, 3)
     with torch.no_grad():
         policy.completion_logprobs(encoded, completions)
-        policy.completion_logprobs(encoded, completions)  # asks nobody any more
+        policy.completion_logprobs(encoded, completions)  # does not probe again
     return own, policy.packing(encoded), said
 
 

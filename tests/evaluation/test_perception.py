@@ -1,4 +1,4 @@
-"""Held-out questions asked twice: where the first answer says to look, what is shown then, and what is told of both."""
+"""Held-out questions asked twice: which frames the first answer requests, what is shown then, and both scores."""
 
 import math
 from dataclasses import asdict, replace
@@ -126,7 +126,7 @@ def test_the_second_look_is_where_the_first_answer_says(answer):
     assert set(answered.shown) == {0, 2, 4, 6}
 
 
-def test_scores_of_both_looks_are_told(answer):
+def test_scores_of_both_answers_are_reported(answer):
     """Half of the completions are asked again: 0.5 for half of the stretch, then 2, so that these win 1.5."""
 
     def script(question, look, sample):
@@ -142,7 +142,7 @@ def test_scores_of_both_looks_are_told(answer):
 
 
 def test_completions_that_cannot_be_asked_again_count_nowhere(answer):
-    """Two tasks of one name, of which only one tells where to look: what is told is that of its completions."""
+    """Two tasks of one name, of which only one requests frames: the scores are those of its completions."""
     judged = answer(half_told)[0].judged
     silent = [replace(one, first_total=math.nan, first_success=math.nan, num_looks=1) for one in judged]
     means = as_metrics(score_table([*judged, *silent]), "val")
@@ -192,7 +192,7 @@ def test_a_third_look_follows_the_second_answer(answer):
         "<glue>" + "[" * 100_000,
     ],
 )
-def test_a_glue_that_says_nothing_keeps_the_first_frames(answer, glue):
+def test_an_empty_glue_keeps_the_first_frames(answer, glue):
     answered, policy = answer(lambda *_: WRONG + glue)
     assert len(policy.asked) == 1
     assert answered.shown == {}
@@ -222,7 +222,7 @@ def test_one_perception_is_the_first_look(answer):
     assert [one.num_looks for one in answered.judged] == [1] * 4
 
 
-def test_without_perception_nothing_is_told_of_looks(monkeypatch, data, batch):
+def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
     plain = answer_batch(
         Scripted(half_told), batch, EvaluationSettings(reward=REWARD), SAMPLED, resample=data.resampler

@@ -96,7 +96,7 @@ def scenes(count, *, cut_off=(False,)):
         (6, "95 % intervals over scenes", "less than 95 %"),
     ],
 )
-def test_few_scenes_are_told_where_scores_are(count, told, untold):
+def test_few_scenes_are_noted_beside_scores(count, told, untold):
     """The span of S scenes holds the median with probability 1 - 2^(1 - S): 0.9375 of 5, 0.96875 of 6."""
     table = scenes(count)
     for text in (
@@ -109,14 +109,14 @@ def test_few_scenes_are_told_where_scores_are(count, told, untold):
         assert told in comparison_record(table, table)["notes"][0]
 
 
-def test_rows_of_few_scenes_are_told_in_a_split_of_many():
+def test_rows_of_few_scenes_are_noted_in_a_split_of_many():
     mixed = score_table([judged(f"s{k}", 0.5, attribute="gripper" if k < 2 else "camera_yaw") for k in range(9)])
     text = table_text(render_scores(mixed, "test split"))
     assert "rows with fewer than 6 scenes" in text
     assert re.search(r"gripper +│ 0\.500 \[0\.50, 0\.50\] +│ +2 │", text)
 
 
-def test_share_cut_off_stands_beside_the_scores():
+def test_truncated_share_is_beside_the_scores():
     """One of three completions, then none: 1/3 and 0, whose change is an improvement."""
     base, final = scenes(6, cut_off=(True, False, False)), scenes(6)
     text = table_text(render_comparison(base, final, greedy=(base, base), max_new_tokens=48))
@@ -129,7 +129,7 @@ def test_share_cut_off_stands_beside_the_scores():
     assert (record["sampled"]["cut_off"]["base"]["mean"], record["max_new_tokens"]) == (pytest.approx(1 / 3), 48)
 
 
-def test_nothing_is_said_of_cut_off_where_it_is_unknown():
+def test_no_truncated_share_where_it_is_unknown():
     assert "cut off" not in table_text(render_comparison(*tables()))
     assert "eval/base/cut_off" not in as_metrics(tables()[0], "eval/base")
 

@@ -2,7 +2,7 @@
 
 They are as strict as a GPU's. Tensors of two devices do not mix, a number that the host wants is a read, a number that
 it sends is an upload, and both are noted. So the code that a GPU alone runs is run, with real numbers in it. What
-kernels cost, how they round and when they run is not pretended.
+kernels cost, how they round and when they run is not simulated.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from tests.fake_cuda.kernel import pretended_kernel
+from tests.fake_cuda.kernel import fake_kernel
 from tests.fake_cuda.runtime import Runtime
 
 GPU, CPU = torch.device("cuda:0"), torch.device("cpu")
-#: What torch is told instead: it would look for a driver if it were told of a GPU.
+#: Device type that torch sees: with "cuda" it would look for a driver.
 _STAND_IN = torch.device("meta")
 
 #: Operations whose result has a shape, or is a number, that the host has to wait for.
@@ -31,7 +31,7 @@ _FILLS_FROM_HOST = {"copy_", "_to_copy"}
 _TAKES_NUMBERS = {"index_put_", "index_put", "_index_put_impl_", "masked_fill", "masked_fill_", "where", "fill_"}
 
 
-#: The pretended GPUs that one is inside of; a tensor does not know which it is on.
+#: The active fake devices; a tensor does not know which it is on.
 CURRENT = []
 
 
@@ -76,18 +76,18 @@ class GpuTensor(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        msg = f"{func} of a pretended GPU's tensor outside of the pretended GPU"
+        msg = f"{func} of a fake device's tensor outside of the fake device"
         raise RuntimeError(msg)
 
 
 @dataclass
-class PretendedGpu:
+class FakeCudaDevice:
     """What the host asked of the GPU; a context in which there is one.
 
     Args:
         reads: Operations for which the host waited.
         uploads: Operations that sent numbers of the host.
-        recorder: Is told of every operation on the GPU while a graph is recorded.
+        recorder: Gets every operation on the GPU while a graph is recorded.
         runtime: What ``torch.cuda`` answers.
     """
 
@@ -103,7 +103,7 @@ class PretendedGpu:
         self._stack = contextlib.ExitStack()
         self._stack.callback(CURRENT.pop)
         self._stack.enter_context(self.runtime.patched())
-        self._stack.enter_context(pretended_kernel())
+        self._stack.enter_context(fake_kernel())
         self._stack.enter_context(_Calls(self))
         self._stack.enter_context(_Operations(self))
         return self
@@ -115,14 +115,14 @@ class PretendedGpu:
         """The host waits for the GPU."""
         self.reads.append(name)
         if self.recorder is not None:
-            msg = f"{name}: operation not permitted when stream is capturing (pretended)"
+            msg = f"{name}: operation not permitted when stream is capturing (fake)"
             raise RuntimeError(msg)
 
     def note_upload(self, name):
         """The host sends numbers, from memory that may be anything else when a graph is replayed."""
         self.uploads.append(name)
         if self.recorder is not None:
-            msg = f"{name} of host memory: operation not permitted when stream is capturing (pretended)"
+            msg = f"{name} of host memory: operation not permitted when stream is capturing (fake)"
             raise RuntimeError(msg)
 
     def run(self, func, args, kwargs):

@@ -29,7 +29,7 @@ class _Place:
         """The tensor, whatever is in it now."""
         storage = torch.UntypedStorage._new_with_weak_ptr(self.storage.cdata)
         if storage is None:
-            msg = "a graph reads memory that has been freed since (pretended)"
+            msg = "a graph reads memory that has been freed since (fake)"
             raise RuntimeError(msg)
         return torch.empty(0, dtype=self.dtype).set_(storage, *self.layout)
 

@@ -18,6 +18,6 @@ def _over_blocks(query, key, value, *, block_mask, scale, enable_gqa):
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=enable_gqa)
 
 
-def pretended_kernel():
+def fake_kernel():
     """A context in which nothing is compiled."""
     return mock.patch.object(attention, "_compiled_flex_attention", return_value=_over_blocks)

@@ -1,4 +1,4 @@
-"""What ``torch.cuda`` answers where there is a pretended GPU: memory, streams, graphs."""
+"""What ``torch.cuda`` answers where there is a fake device: memory, streams, graphs."""
 
 import contextlib
 from unittest import mock
@@ -56,7 +56,7 @@ class Runtime:
         try:
             yield
         except RuntimeError as error:
-            msg = "operation failed due to a previous error during capture (pretended)"
+            msg = "operation failed due to a previous error during capture (fake)"
             raise RuntimeError(msg) from error
         finally:
             self.gpu.recorder = None

@@ -1,4 +1,4 @@
-"""The engine on the pretended GPU: all that it does there and not on a processor, with the numbers of a processor."""
+"""The engine on the fake CUDA device: its GPU-only code paths, with the numbers of a processor."""
 
 import contextlib
 import copy
@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.memory import Footprint
+from remot.models.memory import MemoryEstimate
 from remot.rollout.decoding.buffers import DecodeRequest
-from remot.rollout.decoding.cuda_graph import FixedSteps, GraphSteps
+from remot.rollout.decoding.cuda_graph import GraphDecoder, StaticDecoder
 from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.decoding.loop import GrowingSteps, Steps, decode
+from remot.rollout.decoding.loop import Decoder, EagerDecoder, decode
 from remot.rollout.decoding.memory import PLANNED_SHARE, decode_bytes, free_bytes
 from remot.rollout.settings import RolloutSettings
-from tests.fake_cuda.gpu import PretendedGpu, to_gpu
+from tests.fake_cuda.gpu import FakeCudaDevice, to_gpu
 from tests.rollout.decoding.test_loop import NUM_TOKENS, PLAIN, TRUNCATED, noise, roll_out
 from tests.rollout.test_generator import talkative
 from tests.tiny import FAMILIES, encode, make_batch, make_mixed_batch
@@ -48,37 +48,37 @@ def one_policy():
     return talkative(end=4.0)
 
 
-@pytest.mark.parametrize(("kind", "sampling"), [("pictures", PLAIN), ("pictures and videos", TRUNCATED)])
+@pytest.mark.parametrize(("kind", "sampling"), [("pictures", PLAIN), ("images and videos", TRUNCATED)])
 def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
     """Prompts processed and encoded there, prefilled, two steps, a graph of the third, replays."""
     here = roll_out(copy.deepcopy(policy), BATCHES[kind](), sampling)
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         assert_same(roll_out(on_gpu(policy), BATCHES[kind](), sampling), here)
         (graph,) = gpu.runtime.graphs
-        assert graph.num_replays == NUM_TOKENS - 1 - GraphSteps.NUM_WARM_UP
+        assert graph.num_replays == NUM_TOKENS - 1 - GraphDecoder.NUM_WARM_UP
         assert len(graph.operations) > 100
         assert gpu.runtime.current is gpu.runtime.main
 
 
 @pytest.mark.parametrize(("kind", "num_completions"), [("plain", 3), ("cuda_graph", 1)])
 def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completions, monkeypatch):
-    monkeypatch.setattr(GraphSteps, "LEAST_STEPS", 1)
-    monkeypatch.setattr(GraphSteps, "NUM_WARM_UP", 1)
+    monkeypatch.setattr(GraphDecoder, "LEAST_STEPS", 1)
+    monkeypatch.setattr(GraphDecoder, "NUM_WARM_UP", 1)
     here = roll_out(copy.deepcopy(one_policy), make_batch(5), num_completions=num_completions)
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         settings = {"decode": kind, "check_every": 2, "num_completions": num_completions}
         assert_same(roll_out(on_gpu(one_policy), make_batch(5), **settings), here)
     assert len(gpu.runtime.graphs) > 1 if kind == "cuda_graph" else not gpu.runtime.graphs
 
 
-@pytest.mark.parametrize("steps", [GrowingSteps, FixedSteps, GraphSteps])
+@pytest.mark.parametrize("steps", [EagerDecoder, StaticDecoder, GraphDecoder])
 @pytest.mark.parametrize("check_every", [4, 64])
 def test_the_host_waits_for_a_look_and_for_the_result_only(one_policy, steps, check_every):
     """A look is one read. The result's are two: how much has been drawn, and how long the longest completion is."""
     policy = copy.deepcopy(one_policy)
-    policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf  # nobody ends, nobody leaves
+    policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf  # no sequence ends, none leaves
     batch = make_batch(3)
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         to_gpu(policy)
         request = DecodeRequest(noise(batch).cuda(), TRUNCATED, check_every)
         encoded = encode(policy, batch)
@@ -95,7 +95,7 @@ def test_the_host_waits_for_a_look_and_for_the_result_only(one_policy, steps, ch
 @pytest.mark.parametrize("kind", BATCHES)
 def test_processing_waits_for_nothing(policy, kind):
     """All that is asked of the numbers of a prompt is asked before they are sent."""
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         prompts = on_gpu(policy).process(BATCHES[kind]())
         assert gpu.reads == []
         assert prompts.input_ids.is_cuda
@@ -119,11 +119,11 @@ BREAKS_A_CAPTURE = {"reads a number": _reads, "sends a number": _sends}
 @pytest.mark.parametrize("name", BREAKS_A_CAPTURE)
 def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatch, caplog):
     """The warning is given once, nothing is recorded again, and work goes on in the queue that it was in."""
-    real = FixedSteps.step
-    monkeypatch.setattr(FixedSteps, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
+    real = StaticDecoder.step
+    monkeypatch.setattr(StaticDecoder, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
     engine = RolloutEngine()
-    with PretendedGpu() as gpu, caplog.at_level(logging.WARNING):
+    with FakeCudaDevice() as gpu, caplog.at_level(logging.WARNING):
         there = on_gpu(one_policy)
         for _ in range(2):
             assert_same(roll_out(there, make_batch(2), engine=engine), here)
@@ -134,16 +134,16 @@ def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatc
 
 
 def test_a_graph_that_is_wanted_and_cannot_be_recorded_is_an_error(one_policy, monkeypatch):
-    real = FixedSteps.step
-    monkeypatch.setattr(FixedSteps, "step", lambda self: (_reads(self), real(self))[1])
-    with PretendedGpu() as gpu, pytest.raises(RuntimeError, match="capture"):
+    real = StaticDecoder.step
+    monkeypatch.setattr(StaticDecoder, "step", lambda self: (_reads(self), real(self))[1])
+    with FakeCudaDevice() as gpu, pytest.raises(RuntimeError, match="capture"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
     assert gpu.runtime.current is gpu.runtime.main
 
 
 def test_sharded_weights_are_not_recorded(one_policy):
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         there = on_gpu(one_policy)
         there.sharding = AlwaysGathered()
         assert_same(roll_out(there, make_batch(2)), here)
@@ -160,14 +160,14 @@ class AlwaysGathered:
 
 
 def test_a_mask_of_the_host_is_an_error(one_policy, monkeypatch):
-    real = FixedSteps.__init__
+    real = StaticDecoder.__init__
 
     def made(self, *args):
         real(self, *args)
         self.own = torch.eye(self.own.shape[0], dtype=torch.bool)
 
-    monkeypatch.setattr(FixedSteps, "__init__", made)
-    with PretendedGpu(), pytest.raises(RuntimeError, match="on the same device"):
+    monkeypatch.setattr(StaticDecoder, "__init__", made)
+    with FakeCudaDevice(), pytest.raises(RuntimeError, match="on the same device"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
 
 
@@ -182,8 +182,8 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
         self.position = self.position + 1
 
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
-    monkeypatch.setattr(FixedSteps, "step", step)
-    with PretendedGpu():
+    monkeypatch.setattr(StaticDecoder, "step", step)
+    with FakeCudaDevice():
         there = roll_out(on_gpu(one_policy), make_batch(2))
     assert there.token_ids.shape != here.token_ids.shape or there.token_ids.tolist() != here.token_ids.tolist()
 
@@ -196,15 +196,15 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when,
     def fail(self, where, real):
         calls.append((where, self.num_rows))
         if where == when and self.num_rows == 4:
-            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+            raise torch.OutOfMemoryError("CUDA out of memory (fake)")
         return real(self)
 
-    warm_up, capture, step = GraphSteps._warm_up, GraphSteps._capture, GraphSteps.step
-    monkeypatch.setattr(GraphSteps, "_warm_up", lambda self: fail(self, "warm-up", warm_up))
-    monkeypatch.setattr(GraphSteps, "_capture", lambda self: fail(self, "capture", capture))
-    monkeypatch.setattr(GraphSteps, "step", lambda self: fail(self, "replay" if self.graph else "", step))
+    warm_up, capture, step = GraphDecoder._warm_up, GraphDecoder._capture, GraphDecoder.step
+    monkeypatch.setattr(GraphDecoder, "_warm_up", lambda self: fail(self, "warm-up", warm_up))
+    monkeypatch.setattr(GraphDecoder, "_capture", lambda self: fail(self, "capture", capture))
+    monkeypatch.setattr(GraphDecoder, "step", lambda self: fail(self, "replay" if self.graph else "", step))
     engine = RolloutEngine()
-    with PretendedGpu() as gpu, caplog.at_level(logging.WARNING):
+    with FakeCudaDevice() as gpu, caplog.at_level(logging.WARNING):
         assert_same(roll_out(on_gpu(one_policy), make_batch(4), engine=engine), here)
     assert (engine.most_prompts, engine.can_record) == (2, True)
     assert len(gpu.runtime.graphs) == 2 + (when == "replay")
@@ -214,12 +214,12 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when,
 def test_memory_that_is_free_decides_how_many_are_decoded_together(one_policy, monkeypatch):
     """Room for two of five prompts and a half."""
     rows = []
-    real = Steps.__init__
-    monkeypatch.setattr(Steps, "__init__", lambda self, drawn, n: (rows.append(n), real(self, drawn, n))[1])
+    real = Decoder.__init__
+    monkeypatch.setattr(Decoder, "__init__", lambda self, drawn, n: (rows.append(n), real(self, drawn, n))[1])
     here = roll_out(copy.deepcopy(one_policy), make_batch(5))
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         there = on_gpu(one_policy)
-        assert isinstance(there.footprint, Footprint)
+        assert isinstance(there.footprint, MemoryEstimate)
         columns = there.process(make_batch(5)).input_ids.shape[1]
         by_prompt = decode_bytes(there.footprint, columns, 3, NUM_TOKENS)
         gpu.runtime.free_bytes = int(2.5 * by_prompt / PLANNED_SHARE)
@@ -231,7 +231,7 @@ def test_memory_that_is_free_decides_how_many_are_decoded_together(one_policy, m
 
 def test_a_model_that_cannot_share_is_decoded_there_too(one_policy):
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         there = on_gpu(one_policy)
         there.prefix_sharing = "off"
         assert_same(roll_out(there, make_batch(2), **vars(RolloutSettings())), here)

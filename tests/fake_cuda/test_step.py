@@ -1,4 +1,4 @@
-"""Whole training steps on the pretended GPU, as it is set up there: planned, over blocks, decoded by graphs."""
+"""Whole training steps on the fake CUDA device, as it is set up there: planned, over blocks, decoded by graphs."""
 
 import copy
 import itertools
@@ -16,7 +16,7 @@ from remot.models.packing.selection import Packing
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.sft import SFTObjective
-from tests.fake_cuda.gpu import PretendedGpu, to_gpu
+from tests.fake_cuda.gpu import FakeCudaDevice, to_gpu
 from tests.strategies.grpo.test_objective import ADDRESS, objective_of, update
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_mixed_batch, make_policy, random_completions
 
@@ -63,7 +63,7 @@ ALWAYS = {("qwen3_vl", "adapters, recomputed"), ("qwen2_5_vl", "weights and visi
 def test_a_rollout_that_asks_whether_blocks_are_exact_goes_on_as_it_began():
     """The answer takes a pass with gradient, in training mode, in which dropout and recomputation change a rollout."""
     policy = make_policy(adaptation=LoRA(dropout=0.5), attention="auto", prefix_sharing="auto")
-    with PretendedGpu():
+    with FakeCudaDevice():
         encoded = encode(to_gpu(policy), make_batch(2))
         with policy.evaluating():
             assert policy.packing(encoded).row_mask is RowMask.BLOCKS
@@ -82,7 +82,7 @@ def test_steps_are_those_of_a_processor(family, kind):
     policy = make_policy(family, adaptation(), attention="auto", prefix_sharing="auto", **settings)
     policy.logit_bias[policy.eos_token_ids[0]] = 3.0
     wanted, *texts_here, gap = some_steps(copy.deepcopy(policy), make)
-    with PretendedGpu() as gpu:
+    with FakeCudaDevice() as gpu:
         found, *texts_there, gap_there = some_steps(to_gpu(policy), make)
         assert policy.packing(None) == Packing(shares_prompt=True, row_mask=RowMask.BLOCKS)
     assert len(gpu.runtime.graphs) == 2
@@ -126,7 +126,7 @@ def test_every_objective_mixes_no_devices(changes):
         return update(prepared, policy)[0]
 
     wanted = updated(copy.deepcopy(policy))
-    with PretendedGpu():
+    with FakeCudaDevice():
         assert_same_numbers(updated(to_gpu(policy)), wanted)
 
 
@@ -135,7 +135,7 @@ def test_a_reference_taken_anew(adaptation):
     """It is what the policy was when it was taken, there too."""
     policy = make_policy(adaptation=adaptation, attention="auto", with_anchor=True)
     completions, mask = random_completions(policy, 2, 2, 3)
-    with PretendedGpu():
+    with FakeCudaDevice():
         encoded, completions, mask = encode(to_gpu(policy), make_batch(2)), completions.cuda(), mask.cuda()
         with torch.no_grad():
             randomise_there(policy.trainable_parameters())

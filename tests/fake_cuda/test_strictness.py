@@ -1,15 +1,15 @@
-"""The pretended GPU refuses what a real one refuses, notes what a real one waits for, and replays as a real one."""
+"""The fake CUDA device refuses what a real one refuses, notes what a real one waits for, and replays as a real one."""
 
 import pytest
 import torch
 
-from tests.fake_cuda.gpu import GpuTensor, PretendedGpu, to_gpu
+from tests.fake_cuda.gpu import FakeCudaDevice, GpuTensor, to_gpu
 
 
 @pytest.fixture
 def gpu():
-    with PretendedGpu() as pretended:
-        yield pretended
+    with FakeCudaDevice() as device:
+        yield device
 
 
 def test_what_is_made_there_is_there(gpu):
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_the_processor():
     layer(states).square().sum().backward()
     wanted = layer.weight.grad
     layer.zero_grad()
-    with PretendedGpu():
+    with FakeCudaDevice():
         to_gpu(layer)(states.cuda()).square().sum().backward()
         assert layer.weight.grad.is_cuda
     assert torch.equal(layer.weight.grad.inner, wanted)
@@ -95,7 +95,7 @@ def test_gradients_are_those_of_the_processor():
 def test_what_a_module_holds_twice_stays_one():
     pair = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
     pair[1].weight = pair[0].weight
-    with PretendedGpu():
+    with FakeCudaDevice():
         to_gpu(pair)
     assert pair[1].weight is pair[0].weight
 
@@ -127,7 +127,7 @@ def test_recording_changes_nothing_and_a_replay_does_it_once_more(gpu):
 
 def test_what_the_host_keeps_is_not_replayed():
     """A number of Python's is that of the recording; a name that is bound anew is not seen."""
-    with PretendedGpu():
+    with FakeCudaDevice():
         first = torch.zeros(1, device="cuda")
         held = {"column": 0, "last": first}
         seen = torch.zeros(4, device="cuda")
@@ -161,7 +161,7 @@ def test_a_graph_can_neither_read_nor_send(gpu, step):
 
 
 def test_what_a_graph_reads_must_not_be_freed():
-    with PretendedGpu():
+    with FakeCudaDevice():
         total, others = torch.zeros(2, device="cuda"), [torch.ones(2, device="cuda")]
         graph = recorded(lambda: total.add_(others[0]))
         graph.replay()

@@ -24,7 +24,7 @@ def policy(request):
 
 
 def logprobs(policy, *, use_reference):
-    """Of the same completions of the same prompts, by the vision tower of whoever is asked."""
+    """Of the same completions of the same prompts, by each model's own vision tower."""
     completions, mask = random_completions(policy, 2, 2, 4)
     prompts = policy.process(make_batch(2))
     seen = policy.encode(prompts, use_reference=use_reference)
@@ -46,7 +46,7 @@ def test_it_is_the_base_model_until_it_is_taken(policy):
 def test_it_stays_what_the_policy_was_when_it_was_taken(policy):
     randomise_(policy.trainable_parameters(), seed=3)
     taken = logprobs(policy, use_reference=False)
-    policy.anchor.take(policy.model, 7)
+    policy.anchor.capture(policy.model, 7)
     assert policy.anchor.step == 7
     assert torch.equal(logprobs(policy, use_reference=True), taken)
     randomise_(policy.trainable_parameters(), seed=4)
@@ -55,14 +55,14 @@ def test_it_stays_what_the_policy_was_when_it_was_taken(policy):
     assert not reference.requires_grad
     later = logprobs(policy, use_reference=False)
     assert (later - taken).abs().max() > 0.01
-    policy.anchor.take(policy.model, 9)
+    policy.anchor.capture(policy.model, 9)
     assert torch.equal(logprobs(policy, use_reference=True), later)
 
 
 def test_nothing_of_it_is_trained(policy):
     adaptation, train_vision = policy.adaptation, policy.train_vision
     plain = make_policy("qwen3_vl", adaptation, train_vision=train_vision, with_reference=False)
-    policy.anchor.take(policy.model, 0)
+    policy.anchor.capture(policy.model, 0)
     logprobs(policy, use_reference=True)
     assert trained_names(policy) == trained_names(plain)
     held = {id(frozen) for frozen, _ in policy.anchor.pairs(policy.model)}
@@ -73,7 +73,7 @@ def test_nothing_of_it_is_trained(policy):
 def test_asking_it_between_the_passes_changes_no_gradient(policy):
     """The graph of the policy is there while the reference computes with other weights."""
     randomise_(policy.trainable_parameters(), seed=3)
-    policy.anchor.take(policy.model, 0)
+    policy.anchor.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=4)
     found = []
     for asks in (False, True):
@@ -92,7 +92,7 @@ def test_asking_it_between_the_passes_changes_no_gradient(policy):
 
 
 def test_the_policy_answers_again_after_an_error(policy):
-    policy.anchor.take(policy.model, 0)
+    policy.anchor.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=3)
     before = logprobs(policy, use_reference=False)
     with pytest.raises(RuntimeError, match="stop"), policy.reference_policy():
@@ -109,7 +109,7 @@ def test_it_is_not_exported(family, adaptation, tmp_path):
         policy = make_policy(family, adaptation, train_vision=True, with_reference=with_anchor, with_anchor=with_anchor)
         randomise_(policy.trainable_parameters(), seed=5)
         if with_anchor:
-            policy.anchor.take(policy.model, 3)
+            policy.anchor.capture(policy.model, 3)
             encode(policy, make_batch(1))
         folder = tmp_path / str(with_anchor)
         save_trained(policy, folder / "plain")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from remot.rewards.parsing.boxes import box_list, one_box
 from remot.rewards.parsing.graphs import read_graphs, read_map
 from remot.rewards.parsing.literals import literal_value
-from remot.rewards.parsing.motion import MotionTag, Sighting, motion_tags, object_name, sightings
+from remot.rewards.parsing.motion import MotionTag, ObjectObservation, motion_tags, object_name, sightings
 from remot.rewards.parsing.spans import (
     glue_spans,
     is_quoted_span,
@@ -406,4 +406,4 @@ def test_sightings():
         "<obj>ant</obj><box>[1,1,2,2]</box>at<t>x</t>s"
         "<obj>fly</obj> sat <box>[1,1,2,2]</box>at<t>1</t>s <obj>bee</obj><box>[1,1,2,2]</box>at<t>1</t>"
     )
-    assert sightings(text) == [Sighting("man", 3.25, (0, 1, 2, 3)), Sighting("cat", 4, (1, 1, 2, 2))]
+    assert sightings(text) == [ObjectObservation("man", 3.25, (0, 1, 2, 3)), ObjectObservation("cat", 4, (1, 1, 2, 2))]

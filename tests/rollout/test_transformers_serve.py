@@ -106,8 +106,8 @@ def said_by(rollout, row):
 
 @silent
 def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
-    """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
-    engine.hand_over(policy, 0)
+    """Token by token, end of turn included: the same weights, images, template and tokens on both sides."""
+    engine.sync_weights(policy, 0)
     found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
     own = greedy(policy, batch)
     for row, (one,) in enumerate(found):
@@ -121,7 +121,7 @@ def test_new_weights_give_new_answers(engine, policy, batch):
     """What the server says after a hand-over is what the changed policy says, and not what the old one said."""
     said = []
     for step in range(2):
-        engine.hand_over(policy, step)
+        engine.sync_weights(policy, step)
         (one,), (other,) = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
         said.append((one.token_ids, other.token_ids))
         own = greedy(policy, batch)
@@ -132,7 +132,7 @@ def test_new_weights_give_new_answers(engine, policy, batch):
 
 @silent
 def test_samples_differ_and_come_again(engine, policy, batch):
-    engine.hand_over(policy, 0)
+    engine.sync_weights(policy, 0)
     encoded, drawn = encode(policy, batch), []
     for step in (0, 0, 1):
         rollout = external_rollout(

@@ -24,7 +24,7 @@ class Engine(nn.Module):
         self.told.append(is_boundary)
 
 
-def test_an_engine_is_told_which_backward_pass_is_the_last():
+def test_an_engine_gets_the_last_backward_pass():
     engine = Engine()
     for is_last in (False, False, True):
         with backward_context(engine, is_last=is_last):

@@ -45,7 +45,7 @@ def test_the_gap_by_hand():
     rollout.logprobs[..., ::2] -= 0.5
     mask = rollout.completion_mask
     assert not mask.all()
-    rollout.logprobs[~mask] = 100.0  # padding is nobody's token
+    rollout.logprobs[~mask] = 100.0  # padding is no token
     update(prepared, policy)
     gaps = prepared.late_metrics()
     turn = torch.arange(mask.shape[-1]) % 2 == 0
@@ -105,7 +105,7 @@ def refusing(policy, most_prompts):
         if torch.is_grad_enabled() and not settings.get("use_reference"):
             asked.append(len(encoded))
             if len(encoded) > most_prompts:
-                raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+                raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
         return real(encoded, completion_ids, **settings)
 
     policy.completion_logprobs = completion_logprobs
@@ -142,7 +142,7 @@ class RefusingOnce(SFTObjective):
             parts = prepared.micro_losses(1)
             yield next(parts)
             if len(ATTEMPTS) == 1:
-                raise torch.OutOfMemoryError("pretended")
+                raise torch.OutOfMemoryError("simulated")
             yield from parts
 
         return dataclasses.replace(prepared, micro_losses=micro_losses)

@@ -60,7 +60,7 @@ def small(objective):
 
 
 @every_fragment
-def test_header_says_how_to_launch(path):
+def test_header_states_how_to_launch(path):
     header = path.read_text().split("\nmodel:")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     launch = "#   remot fit --config configs/grpo.yaml --config configs/losses/{} --root YOUR_CLIPS"

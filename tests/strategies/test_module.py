@@ -329,7 +329,7 @@ def test_a_micro_batch_of_nothing_is_refused():
     ],
 )
 def test_optimisers_out_of_range(settings, told):
-    """PyTorch says so once it is given the parameters; it names no key."""
+    """PyTorch's optimiser reports it without naming the key."""
     module = ready_module(SFT(), **settings)
     with pytest.raises(ConfigError, match=rf"^model\.optimizer or model\.scheduler: {told}$"):
         module.configure_optimizers()
@@ -445,7 +445,7 @@ def test_another_seed_is_another_run(tmp_path):
     assert one.logged[0]["train/reward/total"] != other.logged[0]["train/reward/total"]
 
 
-def test_weights_of_a_checkpoint_answer_alike(tmp_path):
+def test_weights_of_a_checkpoint_give_equal_answers(tmp_path):
     """`test --ckpt_path` scores the trained policy, not the base."""
     module = ready_module(SFT(), optimizer=partial(torch.optim.AdamW, lr=0.05))
     _, trainer = fit(module, tmp_path, max_steps=3)

@@ -76,7 +76,7 @@ def test_groups_of_several_draws_keep_their_videos():
 
 
 class VideoPrompts(RandomPrompts):
-    """One video each, of 2 to 5 frames, and sometimes a picture."""
+    """One video each, of 2 to 5 frames, and sometimes an image."""
 
     def batch(self, seed):
         batch = make_batch(2, seed=seed)

@@ -1,4 +1,4 @@
-"""Recorders with their real simulators: the same files for the same seed, and annotations that fit the pictures.
+"""Recorders with their real simulators: the same files for the same seed, and annotations that fit the images.
 
 Run with ``pytest -m sim``; a simulator that is not installed is skipped.
 """
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_files(recorded, tmp_path):
 
 
 @pytest.mark.parametrize("command", sorted(RECORDERS))
-def test_the_same_seed_gives_the_same_pictures(command):
+def test_the_same_seed_gives_the_same_images(command):
     need(command)
     once, again = (RECORDERS[command](3, 1) for _ in range(2))
     assert np.array_equal(once.frames, again.frames)
@@ -92,9 +92,9 @@ def test_masks_fill_their_boxes_and_depths_are_in_front(recorded):
     num_seen = 0
     for clip in clips.values():
         for track in clip.objects.values():
-            pictures = sorted(track.masks.iterdir())
+            images = sorted(track.masks.iterdir())
             for frame, box, depth in sights(track):
-                rows, columns = np.nonzero(np.asarray(Image.open(pictures[frame])) == track.mask_value)
+                rows, columns = np.nonzero(np.asarray(Image.open(images[frame])) == track.mask_value)
                 assert_close(box, [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
                 assert depth > 0
                 num_seen += 1
@@ -102,7 +102,7 @@ def test_masks_fill_their_boxes_and_depths_are_in_front(recorded):
 
 
 def test_turning_the_camera_moves_still_things_the_other_way(recorded):
-    """Between pictures in a row without a step: to the right moves things to the left, up moves them down."""
+    """Between images in a row without a step: to the right moves things to the left, up moves them down."""
     command, _, clips = recorded
     if command == "aloha":
         pytest.skip("its camera stands still")
@@ -124,7 +124,7 @@ def turns_and_shifts(clip, expert, axis):
     width, height = 320, 240
     for track in clip.objects.values():
         seen = track.boxes_xyxy
-        # a box that touches the picture's edge does not move with the thing
+        # a box that touches the image's edge does not move with the thing
         whole = (seen[:, 0] > 1) & (seen[:, 1] > 1) & (seen[:, 2] < width - 1) & (seen[:, 3] < height - 1)
         for frame in np.flatnonzero(track.is_landmark & whole[:-1] & whole[1:]):
             turn = expert.measure(clip, np.array([frame, frame + 1]))[""][0, 1]

@@ -1,4 +1,4 @@
-"""Synthetic clips: what the annotations say is what the pictures show."""
+"""Synthetic clips: what the annotations say is what the images show."""
 
 from functools import cache
 from itertools import pairwise, product
@@ -29,10 +29,10 @@ def centres(boxes_xyxy):
     return (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
 
 
-def centroid(picture, name):
+def centroid(image, name):
     """Mean pixel position of everything in the colour that ``name`` starts with."""
     colour = np.array(COLOURS[name.split()[0]], float)
-    pixels = picture.astype(float)
+    pixels = image.astype(float)
     direction = colour / np.linalg.norm(colour)
     shade = pixels / np.maximum(np.linalg.norm(pixels, axis=-1, keepdims=True), 1)
     rows, columns = np.nonzero((shade @ direction > 0.99) & (pixels.max(axis=-1) > 130))
@@ -55,7 +55,7 @@ def controlled(clip, kind):
     return sign * centres(track.boxes_xyxy)[:, axis]
 
 
-#: Distance that tells two levels of each kind apart: degrees, metres (1 m is the picture's width), opening or pixels.
+#: Distance that tells two levels of each kind apart: degrees, metres (1 m is the image's width), opening or pixels.
 GAPS = {"camera": 14, "effector": 0.24, "gripper": 0.3, "object": 0.24 * 128}
 
 
@@ -120,7 +120,7 @@ def test_a_landmark_moves_against_the_camera(kind, axis, sign, index):
 @pytest.mark.parametrize("index", INDICES)
 @pytest.mark.parametrize("kind", ["camera_yaw", "camera_pitch"])
 def test_a_landmark_lies_where_the_poses_put_it(kind, index):
-    """Its direction, estimated from the first box, projects into all boxes through K and R, and into the pictures."""
+    """Its direction, estimated from the first box, projects into all boxes through K and R, and into the images."""
     clip, frames = render_clip(0, index, kind)
     ((name, track),) = clip.objects.items()
     rotations, matrix = clip.camera.camera_to_world[:, :3, :3], clip.camera.intrinsics
@@ -156,8 +156,8 @@ def test_effector_positions_project_into_their_boxes(kind, index):
     assert_close(positions[:, 2], np.ones(20))
 
 
-def is_colour(picture, colour):
-    return np.abs(picture.astype(int) - colour).max(axis=-1) < 12
+def is_colour(image, colour):
+    return np.abs(image.astype(int) - colour).max(axis=-1) < 12
 
 
 @pytest.mark.parametrize("index", INDICES)

@@ -75,7 +75,7 @@ def test_recordings_are_written_by_a_process_of_their_own_and_its_errors_come_ba
     files = list(common.write_recordings([good], tmp_path, source="test", licence="CC0-1.0"))
     assert files == [tmp_path / "made-0-0.json"]
     short = replace(good, frames=good.frames[:1])
-    with pytest.raises(AnnotationError, match="one picture for each of its 2 frames, got 1") as caught:
+    with pytest.raises(AnnotationError, match="one image for each of its 2 frames, got 1") as caught:
         list(common.write_recordings([short], tmp_path, source="test", licence="CC0-1.0"))
     assert caught.value.reason == "unsynchronised"
 
@@ -130,8 +130,8 @@ def sight(*things, shape=(doom_walk.HEIGHT, doom_walk.WIDTH)):
     buffer = np.zeros(shape, dtype=np.uint8)
     for one in things:
         buffer[one.number, :100] = one.number
-    picture = np.zeros((*shape, 3), np.uint8)
-    return doom_walk.Sight(picture, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
+    image = np.zeros((*shape, 3), np.uint8)
+    return doom_walk.RecordedFrame(image, buffer, tuple(things), np.zeros(4), np.zeros(4), 0)
 
 
 def objects_of(*sights):
@@ -139,13 +139,13 @@ def objects_of(*sights):
     return doom_walk._objects(list(sights), poses)
 
 
-def test_a_name_stands_for_one_thing_seen_without_others_of_its_kind():
+def test_a_name_denotes_the_only_visible_object_of_its_kind():
     imp, other = thing(5, 1, "DoomImp"), thing(9, 2, "DoomImp")
     tracks, labels = objects_of(sight(imp), sight(imp, other), sight(thing(8, 1, "DoomImp")), sight(other))
     assert list(tracks) == ["imp"]
     assert_close(tracks["imp"].boxes_xyxy, [[0, 5, 100, 6], [NAN] * 4, [0, 8, 100, 9], [NAN] * 4])
     assert_close(tracks["imp"].depths_metres, [2, NAN, 2, NAN])
-    assert [int((picture > 0).sum()) for picture in labels] == [100, 0, 100, 0]
+    assert [int((image > 0).sum()) for image in labels] == [100, 0, 100, 0]
 
 
 def test_who_could_walk_is_no_landmark_and_what_moved_is_none():
@@ -234,7 +234,7 @@ def test_pixels_belong_to_the_box_their_points_lie_in():
     pose = common.looking(np.array([0.0, 0, 1]), np.array([0.0, 1, 0]))
     depths = np.full((miniworld.HEIGHT, miniworld.WIDTH), 5.0)
     depths[100:140, 60:100], depths[100:140, 200:240] = 2.0, 3.0
-    seen = miniworld.Sight(np.zeros((1, 1, 3), np.uint8), pose, np.zeros(3), 0.0, depths)
+    seen = miniworld.RecordedFrame(np.zeros((1, 1, 3), np.uint8), pose, np.zeros(3), 0.0, depths)
     boxes = tuple(
         LayoutBox(name, np.array(centre), np.array([4.0, 0.2, 2]), np.eye(3))
         for name, centre in (("left", [-2.0, 2.1, 1]), ("right", [2.0, 3.1, 1]))

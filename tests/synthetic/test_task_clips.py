@@ -1,4 +1,4 @@
-"""The embedded clips for tasks say what their pictures show: events against tracks, tracks against boxes of the layout
+"""The embedded clips for tasks say what their images show: events against tracks, tracks against boxes of the layout
 projected a second time, and both against the colours of the pixels."""
 
 import json
@@ -68,7 +68,7 @@ def frame_at(clip, seconds):
 
 
 def test_events_are_what_the_tracks_do(clips):
-    """In its stretch the thing goes the way that is told, by at least an eighth of the picture; else it rests."""
+    """In its stretch the thing moves in the stated direction, by at least an eighth of the image; else it rests."""
     told = Counter()
     for clip in of(clips, "happenings"):
         moving = {name: np.zeros(clip.num_frames - 1, dtype=bool) for name in clip.objects}
@@ -91,7 +91,7 @@ def test_events_are_what_the_tracks_do(clips):
     assert min(told.values()) > 10
 
 
-def test_things_on_the_floor_go_the_way_that_is_told(clips):
+def test_things_on_the_floor_move_as_annotated(clips):
     """Nearer means: the depth falls; to the right: the middle of the box goes right."""
     told = Counter()
     for clip in of(clips, "floors"):
@@ -154,11 +154,11 @@ def test_depths_are_distances_along_the_axis(clips):
 def test_pixels_have_the_colour_of_the_name(clips):
     """The middle of a thing on the floor that nothing stands before has the hue of its name."""
     for clip in of(clips, "floors")[:8]:
-        (picture,) = read_frames(clip, [0])
+        (image,) = read_frames(clip, [0])
         depths = {name: track.depths_metres[0] for name, track in clip.objects.items()}
         name = min(depths, key=depths.get)
         left, top, right, bottom = clip.objects[name].boxes_xyxy[0]
-        pixel = picture[:, int((top + bottom) / 2), int((left + right) / 2)].numpy().astype(float)
+        pixel = image[:, int((top + bottom) / 2), int((left + right) / 2)].numpy().astype(float)
         cosines = {
             colour: float(pixel @ np.array(rgb) / np.linalg.norm(pixel) / np.linalg.norm(rgb))
             for colour, rgb in COLOURS.items()
@@ -166,7 +166,7 @@ def test_pixels_have_the_colour_of_the_name(clips):
         assert max(cosines, key=cosines.get) == name.split()[0]
 
 
-def test_areas_and_kinds_are_told(clips):
+def test_areas_and_kinds_are_annotated(clips):
     for clip in of(clips, "rooms"):
         assert 4.2**2 <= clip.room_area_square_metres <= 6.5**2
         assert set(clip.complete_kinds) == {box.name for box in clip.layout}

@@ -62,9 +62,9 @@ def test_deleted_experiment_is_named(tmp_path):
         prepare_store(uri, "gone")
 
 
-def test_wait_is_told_and_ends(tmp_path, monkeypatch, capsys):
+def test_wait_is_logged_and_ends(tmp_path, monkeypatch, capsys):
     """Another process holds the lock for ever: a line on the way, an error that names the lock file at the end."""
-    monkeypatch.setattr(store, "TELL_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(store, "LOG_AFTER_SECONDS", 0.05)
     monkeypatch.setattr(store, "MAX_WAIT_SECONDS", 0.1)
     path = tmp_path / "mlflow.db"
     with one_process_at_a_time(path):

@@ -288,7 +288,7 @@ def test_markdown_is_not_broken_by_names(store):
     assert widths == {12}
 
 
-def test_plot_is_a_picture(store, tmp_path):
+def test_plot_is_an_image(store, tmp_path):
     path = plot_comparison(compare_runs(store, EXPERIMENT), tmp_path / "compare.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000
@@ -535,7 +535,7 @@ def test_waiting_is_short_unless_the_user_set_it(monkeypatch):
 
 
 @pytest.mark.parametrize("is_remote", [False, True])
-def test_a_deleted_experiment_tells_how_to_restore_it(store, monkeypatch, is_remote):
+def test_a_deleted_experiment_error_states_the_remedy(store, monkeypatch, is_remote):
     """The same through MLflow's client as read from the file."""
     from mlflow import MlflowClient
 
@@ -572,7 +572,7 @@ def test_a_store_is_not_made_by_looking(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_servers_are_told_from_files():
+def test_servers_and_files_are_distinguished():
     remote = (
         "http://h",
         "https://h",

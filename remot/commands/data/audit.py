@@ -86,7 +86,7 @@ def _audit_prompts(
 
 
 def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dict[str, Any]:
-    """The settings a folder was built with. They may come from anybody: only this library's classes are loaded.
+    """The settings a folder was built with. They are untrusted: only this library's classes are loaded.
 
     Raises:
         ConfigError: If they name others.

@@ -180,5 +180,5 @@ def report_faults(catalogue: Catalogue, root: Path) -> None:
         msg = f"{root}: no usable clip: {reasons}; repair the files or give another folder"
         raise AnnotationError(msg)
     if catalogue.faults:
-        told = f"{len(catalogue.faults)} bad clips are left out, {len(catalogue.entries)} remain: {reasons}"
-        warnings.warn(told, stacklevel=3)
+        message = f"{len(catalogue.faults)} bad clips are left out, {len(catalogue.entries)} remain: {reasons}"
+        warnings.warn(message, stacklevel=3)

@@ -2,7 +2,7 @@
 
 The file is named by a fingerprint of everything the catalogue depends on: the annotation files' names, sizes and times,
 the settings and the code of reader, experts and negatives, and this library's version. If any of it changes, another
-file is made. Changes of videos and pictures alone are not noticed until a picture is decoded.
+file is made. Changes of videos and images alone are not noticed until an image is decoded.
 """
 
 import hashlib
@@ -98,7 +98,7 @@ def _stamp(file: Path) -> str:
 
 
 def save_catalogue(catalogue: Catalogue, file: Path) -> None:
-    """Write a catalogue; whoever reads meanwhile sees the old file or the new one.
+    """Write a catalogue atomically: a concurrent reader sees the old file or the new one.
 
     A disk that is full or cannot be written to is no error: the catalogue is made again the next time.
     """
@@ -164,7 +164,7 @@ def catalogue_of(
 
 @contextmanager
 def counting_bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar that is told how much of how much is done, and vanishes at the end.
+    """Yield a function ``(done, total)`` that updates a progress bar; the bar vanishes at the end.
 
     Args:
         what: What is being done.

@@ -11,7 +11,7 @@ from remot.errors import AnnotationError
 from remot.files import lines_of
 
 
-class Named(Protocol):
+class NamedClip(Protocol):
     """A clip, or what is known of it."""
 
     @property
@@ -23,7 +23,7 @@ class Named(Protocol):
         """Its scene."""
 
 
-_Clip = TypeVar("_Clip", bound=Named)
+_Clip = TypeVar("_Clip", bound=NamedClip)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Exclusions:
         lines = (line.strip() for line in lines_of(read_text(file)))
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
-    def excludes(self, clip: Named) -> bool:
+    def excludes(self, clip: NamedClip) -> bool:
         """Whether the clip's own name or that of its scene is listed."""
         return any(
             fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names

@@ -25,7 +25,7 @@ def read_each(
     Args:
         reader: Knows the annotation format; clips it leaves out are left out.
         root: Folder of the annotation files.
-        decode: Decode every annotated picture and mask; False only compares times.
+        decode: Decode every annotated image and mask; False only compares times.
         sources: The reader's sources, if they are known already.
 
     Raises:

@@ -28,7 +28,7 @@ class DistinctCounts:
 
         Args:
             split: Its split.
-            frames: What tells the frames it shows from others, such as the clip and their indices.
+            frames: Key of the frames it shows, such as the clip and their indices.
             asked: What is asked about them.
         """
         self._prompts[split] += 1
@@ -75,6 +75,6 @@ def count_first(dataset: PromptDataset) -> Iterator[str]:
     elif isinstance(dataset, RecordDataset):
         for prompt in dataset.prompts:
             counts = frames if prompt.question.slots else questions
-            counts.add(dataset.split, prompt.pictures, prompt.question.text)
+            counts.add(dataset.split, prompt.image_files, prompt.question.text)
     for line in (*distinct_lines(frames.record()), *distinct_lines(questions.record(), "questions")):
         yield f"of the first prompts, {line}"

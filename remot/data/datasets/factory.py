@@ -161,7 +161,7 @@ def datasets_of_records(records: Path, images_root: Path | None, settings: Split
 
     Raises:
         AnnotationError: If a line is malformed.
-        DecodeError: If a picture is missing.
+        DecodeError: If an image is missing.
         EmptySplitError: If a wanted split has no prompt.
     """
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}

@@ -84,7 +84,7 @@ def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch 
 
 
 def collate_prompts(samples: Sequence[Sample]) -> PromptBatch:
-    """One batch of P samples, whose pictures and videos may differ in number and size."""
+    """One batch of P samples, whose images and videos may differ in number and size."""
     return PromptBatch(
         images=[sample.images for sample in samples],
         questions=[sample.question for sample in samples],

@@ -8,7 +8,7 @@ from typing import Self
 from remot.data.datasets.prompts import PromptDataset, Sample, TaskDataset
 from remot.data.tasks.base import TaskPlan
 from remot.seeding import numpy_generator
-from remot.structures import Clip, CloserLook, Question
+from remot.structures import Clip, Question, ResampleRequest
 
 
 class MixedDataset(PromptDataset):
@@ -62,7 +62,7 @@ class MixedDataset(PromptDataset):
         """``question`` with the name of the prompt at an address."""
         return replace(question, prompt_id=self.prompt_id(address))
 
-    def resample_frames(self, prompt_id: str, look: CloserLook) -> Sample | None:
+    def resample_frames(self, prompt_id: str, look: ResampleRequest) -> Sample | None:
         """The prompt of that name with other frames, or None, see :meth:`TaskDataset.resample_frames`."""
         epoch, number = (int(word) for word in prompt_id.split("/")[-2:])
         part, within = self.part(epoch * self.num_prompts + number)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from remot.data.media.transforms import read_shown
 from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
 from remot.errors import ConfigError, DecodeError
-from remot.structures import Clip, CloserLook, Question, Video
+from remot.structures import Clip, Question, ResampleRequest, Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ class TaskDataset(PromptDataset):
             key_times=self.task.key_times,
         )
 
-    def resample_frames(self, address: int, look: CloserLook) -> Sample | None:
+    def resample_frames(self, address: int, look: ResampleRequest) -> Sample | None:
         """The same prompt with frames that are dense where ``look`` says; everything else about it stays.
 
         Returns:

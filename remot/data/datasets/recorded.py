@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from remot.data.datasets.prompts import PromptDataset, Sample
-from remot.data.media.images import read_picture
+from remot.data.media.images import read_image
 from remot.data.records.reading import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
@@ -24,7 +24,7 @@ class RecordDataset(PromptDataset):
         split: Name of the split.
         seed: Names the order of each epoch.
         shuffled: Each epoch in an order of its own; False keeps the order of the file.
-        with_pictures: False leaves pictures unread, for use of the text alone.
+        with_images: False leaves images unread, for use of the text alone.
 
     Raises:
         EmptySplitError: If there is no prompt.
@@ -37,7 +37,7 @@ class RecordDataset(PromptDataset):
         seed: int = 0,
         *,
         shuffled: bool = False,
-        with_pictures: bool = True,
+        with_images: bool = True,
     ) -> None:
         if not prompts:
             msg = f"the {split} split of the records holds no prompt"
@@ -46,7 +46,7 @@ class RecordDataset(PromptDataset):
         self.prompts = tuple(prompts)
         self.seed = seed
         self.shuffled = shuffled
-        self.with_pictures = with_pictures
+        self.with_images = with_images
         self.prefix = ""
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -60,19 +60,19 @@ class RecordDataset(PromptDataset):
         """The prompt at an address.
 
         Raises:
-            DecodeError: If a picture cannot be read.
+            DecodeError: If an image cannot be read.
         """
         prompt = self.record(address)
         try:
-            images = [read_picture(picture) for picture in prompt.pictures] if self.with_pictures else []
+            images = [read_image(image) for image in prompt.image_files] if self.with_images else []
         except DecodeError as error:
             msg = f"{prompt.where}: {error}"
             raise DecodeError(msg, reason=error.reason) from error
         question = self.question(address)
         if not (prompt.video_seconds and images):
             return Sample(images, question, prompt.clip_id)
-        if any(picture.shape != images[0].shape for picture in images):
-            msg = f"{prompt.where}: its pictures differ in size, and make no video; build it again"
+        if any(image.shape != images[0].shape for image in images):
+            msg = f"{prompt.where}: its images differ in size, and make no video; build it again"
             raise DecodeError(msg)
         return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
 

@@ -20,7 +20,7 @@ class AddressSampler(Sampler[list[int]]):
     Args:
         batch_size: Addresses in a batch (of one process).
         num_batches: Batches in one pass.
-        start_batch: First batch of the next pass, or a function that tells it when the pass starts.
+        start_batch: First batch of the next pass, or a function that returns it when the pass starts.
         rank: Which process this is.
         world_size: Number of processes.
     """

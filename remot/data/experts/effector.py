@@ -47,7 +47,7 @@ class _EffectorMove(MotionExpert):
         self.require_visible: RequireVisible = require_visible
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
-        """Displacements [K, K]; NaN where the images do not tell them."""
+        """Displacements [K, K]; NaN where the images do not show them."""
         limits = self.max_camera_degrees, self.max_camera_metres
         return {
             name: np.where(
@@ -117,7 +117,7 @@ class EffectorComposite(Expert):
         self._upward = EffectorVertical(*settings)
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
-        """Verdicts whose magnitude is the length of the way in the picture's plane."""
+        """Verdicts whose magnitude is the length of the way in the image's plane."""
         sideways, upward = (expert.judge(clip, frame_indices) for expert in (self._sideways, self._upward))
         return {name: _in_plane(sideways[name], upward[name]) for name in clip.effectors}
 

@@ -1,4 +1,4 @@
-"""To which of two pictures a mask belongs."""
+"""To which of two images a mask belongs."""
 
 from collections.abc import Mapping
 
@@ -15,10 +15,10 @@ _MIN_SIDE_PIXELS = 1.0
 
 
 class MaskFrame(Expert):
-    """The third picture is the mask of an object at the moment of the first picture, of the second, or of neither.
+    """The third image is the mask of an object at the moment of the first image, of the second, or of neither.
 
     These are the "masked frame" questions of ReMoT (arXiv 2603.00461; ``Grounding`` in its tables).
-    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference. An
+    Two moments are distinguished by the boxes of the object, which must overlap little enough to see the difference. An
     object less than a pixel wide or high has no mask to show and counts as not visible.
 
     Args:
@@ -27,7 +27,7 @@ class MaskFrame(Expert):
     """
 
     attribute = ATTRIBUTES["mask_frame"]
-    compares_pictures = False
+    compares_images = False
 
     def __init__(self, max_overlap: float = 0.5, min_size_pixels: float = MIN_SIZE_PIXELS) -> None:
         if not 0 <= max_overlap < 1:
@@ -57,7 +57,7 @@ class MaskFrame(Expert):
         return MaskOf(subject)
 
     def labels(self, clip: Clip, frames: Frames, subject: str) -> tuple[MotionLabel, ...] | None:
-        """One label, about the first two pictures; its magnitude is their overlap."""
+        """One label, about the first two images; its magnitude is their overlap."""
         verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
         if verdicts is None:
             return None

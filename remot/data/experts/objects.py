@@ -1,4 +1,4 @@
-"""Which way an object moved: in the picture while the camera stood still, and nearer to it or farther away."""
+"""Which way an object moved: in the image while the camera stood still, and nearer to it or farther away."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -15,7 +15,7 @@ class _ObjectMove(MotionExpert):
     """Shared by the two directions.
 
     Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
-    are known, pairs between which the camera moved are not measurable: the picture alone cannot tell "the object moved"
+    are known, pairs between which the camera moved are not measurable: the image alone cannot distinguish "the object moved"
     from "the camera moved".
 
     Args:
@@ -64,14 +64,14 @@ class _ObjectMove(MotionExpert):
 
 
 class ObjectHorizontal(_ObjectMove):
-    """Object moved to the right (positive) or left in the picture."""
+    """Object moved to the right (positive) or left in the image."""
 
     attribute = ATTRIBUTES["object_horizontal"]
     axis, direction = 0, 1
 
 
 class ObjectVertical(_ObjectMove):
-    """Object moved up (positive) or down in the picture."""
+    """Object moved up (positive) or down in the image."""
 
     attribute = ATTRIBUTES["object_vertical"]
     axis, direction = 1, -1

@@ -1,7 +1,7 @@
-"""Exact pictures of annotated frames, and videos that hold them. The only part that knows the codec library.
+"""Exact images of annotated frames, and videos that hold them. The only part that knows the codec library.
 
-Times are presentation times counted from a video's first picture, so that time 0 is always that picture. What is read,
-and what "exact" means for each kind of file, is told in ``docs/media.md``.
+Times are presentation times counted from a video's first image, so that time 0 is always that image. What is read,
+and what "exact" means for each kind of file, is described in ``docs/media.md``.
 """
 
 from remot.data.media.frames import check_media, image_size, read_frames

@@ -1,4 +1,4 @@
-"""Pictures of annotated frames, whatever kind of media they are in."""
+"""Images of annotated frames, whatever kind of media they are in."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +8,24 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from remot.data.media.images import (
-    pictures_of,
+    images_of,
     read_folder,
-    read_picture,
+    read_image,
     require_files,
-    size_of_picture,
+    size_of_image,
     to_tensor,
 )
 from remot.data.media.video.decoding import frames_at
 from remot.data.media.video.probe import require_times, size_of_video
 from remot.errors import DecodeError
-from remot.structures import Clip, PictureStore
+from remot.structures import Clip, ImageStore
 
-#: Pictures of a folder or archive held in memory while it is checked.
+#: Images of a folder or archive held in memory while it is checked.
 CHECKED_AT_ONCE = 128
 
 
 def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
-    """Pictures of annotated frames, in the order asked for, duplicates included.
+    """Images of annotated frames, in the order asked for, duplicates included.
 
     A video is opened once, whatever the number of frames.
 
@@ -37,7 +37,7 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
         uint8 tensors [3, H, W], RGB.
 
     Raises:
-        DecodeError: If the media cannot be decoded or holds no picture at one of the times.
+        DecodeError: If the media cannot be decoded or holds no image at one of the times.
     """
     for index in frame_indices:
         if not 0 <= index < clip.num_frames:
@@ -45,17 +45,17 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
                 f"{clip.media}: clip {clip.clip_id} has frames 0 to {clip.num_frames - 1}, frame {index} was asked for"
             )
             raise DecodeError(msg)
-    if isinstance(clip.media, PictureStore):
+    if isinstance(clip.media, ImageStore):
         return clip.media.read(frame_indices)
     if isinstance(clip.media, tuple):
-        return [read_picture(clip.media[index]) for index in frame_indices]
+        return [read_image(clip.media[index]) for index in frame_indices]
     if clip.media is None:
-        msg = f"clip {clip.clip_id} is annotated without pictures, so none can be shown; give the folder that has them"
+        msg = f"clip {clip.clip_id} is annotated without images, so none can be shown; give the folder that has them"
         raise DecodeError(msg)
     if clip.media.is_dir():
         return read_folder(clip.media, frame_indices)
     times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
-    to_rgb = VideoReformatter()  # one for all pictures, since setting it up takes longer than using it
+    to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
     pictures = {
         time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
         for time, frame in frames_at(clip.media, sorted(set(times)))
@@ -72,10 +72,10 @@ def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:
     media = clip.media
     if isinstance(media, Path) and not media.is_dir():
         return size_of_video(media)
-    if isinstance(media, PictureStore) or media is None:
+    if isinstance(media, ImageStore) or media is None:
         height, width = read_frames(clip, [frame])[0].shape[-2:]
         return width, height
-    return size_of_picture(media[frame] if isinstance(media, tuple) else pictures_of(media, frame + 1)[frame])
+    return size_of_image(media[frame] if isinstance(media, tuple) else images_of(media, frame + 1)[frame])
 
 
 def check_media(clip: Clip, *, decode: bool = True) -> None:
@@ -83,8 +83,8 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
 
     Args:
         clip: The clip to check.
-        decode: Decode every picture; False only compares the times that the file lists, and looks at the size of the
-            first picture.
+        decode: Decode every image; False only compares the times that the file lists, and looks at the size of the
+            first image.
 
     Raises:
         DecodeError: Naming the file and what it lacks.
@@ -101,10 +101,10 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
     else:
-        if isinstance(media, PictureStore):
+        if isinstance(media, ImageStore):
             media.check(clip.num_frames)
         elif isinstance(media, tuple):
             require_files(media)
         else:
-            pictures_of(media, clip.num_frames)
+            images_of(media, clip.num_frames)
         image_size(clip)

@@ -1,4 +1,4 @@
-"""Masks of objects: from their annotated pictures, else from their boxes."""
+"""Masks of objects: from their annotated images, else from their boxes."""
 
 import math
 from pathlib import Path
@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from remot.data.media import read_frames
-from remot.data.media.images import PICTURE_ERRORS, opened_picture, pictures_of
+from remot.data.media.images import IMAGE_ERRORS, images_of, opened_image
 from remot.errors import DecodeError
 from remot.structures import Clip, ObjectTrack
 
-#: Modes of pictures whose values are what is stored: grey levels of 8 and 16 bits and places in a palette.
+#: Modes of images whose values are what is stored: grey levels of 8 and 16 bits and places in a palette.
 _NUMBERED = frozenset({"L", "P", "I", "I;16", "I;16L", "I;16B"})
 
 
-def draw_mask(track: ObjectTrack, frame: int, picture: Tensor) -> Tensor:
-    """White where an object is, black elsewhere, uint8 [3, H, W] like ``picture``.
+def draw_mask(track: ObjectTrack, frame: int, image: Tensor) -> Tensor:
+    """White where an object is, black elsewhere, uint8 [3, H, W] like ``image``.
 
     Its annotated mask if it has one, else the pixels whose middles lie in its box.
 
     Raises:
-        DecodeError: If the mask cannot be read, has another size than the picture, or would be black throughout.
+        DecodeError: If the mask cannot be read, has another size than the image, or would be black throughout.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     if track.masks is not None:
         inside = _read_mask(track, frame, (height, width))
     else:
@@ -60,7 +60,7 @@ def _fill_box(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
     inside = torch.zeros(shape, dtype=torch.bool)
     inside[top:bottom, left:right] = True
     if not inside.any():
-        msg = f"the box {edges.tolist()} of frame {frame} covers no pixel of its picture of {shape[1]}x{shape[0]}"
+        msg = f"the box {edges.tolist()} of frame {frame} covers no pixel of its image of {shape[1]}x{shape[0]}"
         raise DecodeError(msg)
     return inside
 
@@ -68,13 +68,13 @@ def _fill_box(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
 def _read_mask(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
     file = _mask_file(track, frame)
     try:
-        with opened_picture(file) as mask:
+        with opened_image(file) as mask:
             values = np.asarray(mask if mask.mode in _NUMBERED else mask.convert("L"))
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         msg = f"{file}: the mask cannot be decoded ({error})"
         raise DecodeError(msg) from error
     if values.shape != shape:
-        msg = f"{file}: the mask has {values.shape[1]}x{values.shape[0]} pixels, its picture {shape[1]}x{shape[0]}"
+        msg = f"{file}: the mask has {values.shape[1]}x{values.shape[0]} pixels, its image {shape[1]}x{shape[0]}"
         raise DecodeError(msg)
     inside = torch.from_numpy(values.astype(np.int64) == track.mask_value)
     if not inside.any():
@@ -87,7 +87,7 @@ def _mask_file(track: ObjectTrack, frame: int) -> Path:
     assert track.masks is not None
     if isinstance(track.masks, Path):
         try:
-            return pictures_of(track.masks, frame + 1)[frame]
+            return images_of(track.masks, frame + 1)[frame]
         except OSError as error:
             msg = f"{track.masks}: the folder of masks cannot be listed ({error.strerror})"
             raise DecodeError(msg) from error

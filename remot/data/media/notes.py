@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.media import image_size, turn_degrees
-from remot.data.media.images import is_turned, pictures_of
+from remot.data.media.images import images_of, is_turned
 from remot.errors import AnnotationError
 from remot.files import gap_in_numbers
 from remot.structures import Clip, FloatArray
@@ -58,7 +58,7 @@ def _turn(clip: Clip) -> str:
         degrees = turn_degrees(media)
         how = f"{media.name} asks viewers to turn it by {degrees} degrees" if degrees else ""
     else:
-        turned = [picture.name for picture in _picture_files(clip) if is_turned(picture)]
+        turned = [image.name for image in _image_files(clip) if is_turned(image)]
         how = f"{len(turned)} images ask viewers to turn them, the first is {turned[0]}" if turned else ""
     if not how:
         return ""
@@ -69,13 +69,13 @@ def _turn(clip: Clip) -> str:
 def _gap(clip: Clip) -> str:
     if not isinstance(clip.media, Path) or not clip.media.is_dir():
         return ""
-    gap = gap_in_numbers([picture.name for picture in pictures_of(clip.media, clip.num_frames)])
+    gap = gap_in_numbers([image.name for image in images_of(clip.media, clip.num_frames)])
     return gap and f"the numbers of the images in {clip.media.name} skip some ({gap}); frame k is the k-th that exists"
 
 
-def _picture_files(clip: Clip) -> tuple[Path, ...]:
+def _image_files(clip: Clip) -> tuple[Path, ...]:
     if isinstance(clip.media, tuple):
         return clip.media
     if isinstance(clip.media, Path):
-        return tuple(pictures_of(clip.media, clip.num_frames)[: clip.num_frames])
+        return tuple(images_of(clip.media, clip.num_frames)[: clip.num_frames])
     return ()

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from remot.data.media import read_frames
 from remot.data.media.masks import draw_mask
-from remot.data.media.warps import warp_picture
-from remot.structures import Clip, MaskOf, PictureTransform, Warp
+from remot.data.media.warps import warp_image
+from remot.structures import Clip, ImageTransform, MaskOf, Warp
 
 
 def read_shown(
-    clip: Clip, frame_indices: Sequence[int], transforms: Sequence[PictureTransform | None]
+    clip: Clip, frame_indices: Sequence[int], transforms: Sequence[ImageTransform | None]
 ) -> tuple[list[Tensor], tuple[int, int]]:
     """Frames as they are shown, decoded in one go.
 
@@ -34,7 +34,7 @@ def read_shown(
     return shown, (decoded[0].shape[2], decoded[0].shape[1])
 
 
-def show(picture: Tensor, transform: PictureTransform | None, clip: Clip, frame: int) -> Tensor:
+def show(picture: Tensor, transform: ImageTransform | None, clip: Clip, frame: int) -> Tensor:
     """What an image shows after its transform.
 
     Args:
@@ -49,7 +49,7 @@ def show(picture: Tensor, transform: PictureTransform | None, clip: Clip, frame:
     if transform is None:
         return picture
     if isinstance(transform, Warp):
-        return warp_picture(picture, transform)
+        return warp_image(picture, transform)
     if isinstance(transform, MaskOf):
         return draw_mask(clip.objects[transform.subject], frame, picture)
     return transform(picture)

@@ -1,4 +1,4 @@
-"""Pictures seen through a warp, and small copies of pictures."""
+"""Images seen through a warp, and small copies of images."""
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from remot.structures import FloatArray, Warp
 SMALL_SIDE = 32
 
 
-def warp_picture(picture: Tensor, warp: Warp) -> Tensor:
-    """The picture that ``warp`` shows of a decoded one.
+def warp_image(image: Tensor, warp: Warp) -> Tensor:
+    """The image that ``warp`` shows of a decoded one.
 
     Args:
-        picture: uint8 [3, H, W].
+        image: uint8 [3, H, W].
         warp: Where each shown pixel comes from; all of them must come from inside.
 
     Returns:
@@ -31,14 +31,14 @@ def warp_picture(picture: Tensor, warp: Warp) -> Tensor:
         @ torch.tensor(warp.matrix, dtype=torch.float64).reshape(3, 3).T
     )
     source = places[..., :2] / places[..., 2:]
-    extent = torch.tensor([picture.shape[2], picture.shape[1]], dtype=torch.float64)
+    extent = torch.tensor([image.shape[2], image.shape[1]], dtype=torch.float64)
     grid = (2 * source / extent - 1).float()
-    shown = grid_sample(picture[None].float(), grid[None], mode="bilinear", padding_mode="border", align_corners=False)
+    shown = grid_sample(image[None].float(), grid[None], mode="bilinear", padding_mode="border", align_corners=False)
     return shown[0].round().clamp(0, 255).to(torch.uint8)
 
 
 def warped_corners(warp_matrix: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """[4, 2] places in the decoded picture of the shown picture's corners; infinite if one lies behind the camera."""
+    """[4, 2] places in the decoded image of the shown image's corners; infinite if one lies behind the camera."""
     width, height = size
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], dtype=np.float64)
     mapped = corners @ warp_matrix.T
@@ -46,8 +46,8 @@ def warped_corners(warp_matrix: FloatArray, size: tuple[int, int]) -> FloatArray
     return np.where(ahead, mapped[:, :2] / np.where(ahead, mapped[:, 2:], 1.0), np.inf)
 
 
-def small_copy(picture: Tensor) -> NDArray[np.float32]:
-    """Copy [3, 32, 32] of a picture, uint8 [3, H, W], in grey levels of 255, each the mean of what it covers."""
+def small_copy(image: Tensor) -> NDArray[np.float32]:
+    """Copy [3, 32, 32] of an image, uint8 [3, H, W], in grey levels of 255, each the mean of what it covers."""
     size = (SMALL_SIDE, SMALL_SIDE)
-    small: NDArray[np.float32] = interpolate(picture[None].float(), size=size, mode="area")[0].numpy()
+    small: NDArray[np.float32] = interpolate(image[None].float(), size=size, mode="area")[0].numpy()
     return small

@@ -1,4 +1,4 @@
-"""Reasoning told from annotations: where the decisive thing lies in each picture, on a 10 by 10 grid."""
+"""Reasoning built from annotations: where the decisive thing lies in each image, on a 10 by 10 grid."""
 
 from collections.abc import Sequence
 
@@ -14,37 +14,37 @@ from remot.structures import Clip, FloatArray, MotionLabel, Slot
 NUM_CELLS = 10
 
 
-#: Coordinate of a place that decides each attribute, by the end of its name; the others are not told from one.
+#: Coordinate of a place that decides each attribute, by the end of its name; the others have none.
 AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
 
 
-def tell_reasoning(
-    clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], picture_size: tuple[int, int]
+def describe_reasoning(
+    clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], image_size: tuple[int, int]
 ) -> str:
-    """For each pair what is seen in its two pictures, as far as the annotations tell it, what follows, and its letter.
+    """For each pair what is seen in its two images, as far as it is annotated, what follows, and its letter.
 
     Args:
         clip: The annotated clip.
         frame_indices: The frames shown, in order.
         slots: The questions, all of one attribute and subject.
-        picture_size: Width and height of the pictures the boxes refer to, in pixels.
+        image_size: Width and height of the images the boxes refer to, in pixels.
 
     Returns:
         Such as ``the red tower: first x3 x7 left C, second x3 x3 none C, third x7 x3 right A``; verdicts and letters
-        alone if the annotations do not tell where to look.
+        alone if the annotations do not locate the evidence.
     """
-    what, seen = tell_observations(clip, frame_indices, slots[0].label, picture_size)
-    told = tell_verdicts(slots, seen)
-    return f"{what}: {told}" if seen else told
+    what, seen = describe_observations(clip, frame_indices, slots[0].label, image_size)
+    text = describe_labels(slots, seen)
+    return f"{what}: {text}" if seen else text
 
 
-def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
-    """For each pair what is ``seen`` in its pictures, if anything, the verdict, and the answer."""
+def describe_labels(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
+    """For each pair what is ``seen`` in its images, if anything, the verdict, and the answer."""
     return ", ".join(
         " ".join(
             [
                 ORDINALS[PAIRS.index(slot.label.pair)],
-                *(seen[picture - 1] for picture in slot.label.pair if seen),
+                *(seen[image - 1] for image in slot.label.pair if seen),
                 slot.label.value.replace("_", " "),
                 slot.gold,
             ]
@@ -53,20 +53,20 @@ def tell_verdicts(slots: Sequence[Slot], seen: Sequence[str] = ()) -> str:
     )
 
 
-def tell_observations(
-    clip: Clip, frame_indices: Sequence[int], label: MotionLabel, picture_size: tuple[int, int]
+def describe_observations(
+    clip: Clip, frame_indices: Sequence[int], label: MotionLabel, image_size: tuple[int, int]
 ) -> tuple[str, list[str]]:
-    """Observations from which the answer follows, empty if the annotations do not tell them.
+    """Observations from which the answer follows, empty if they are not annotated.
 
-    A turned camera is told from a landmark, a moved thing from its own box, a gripper from its opening in tenths.
+    A turned camera is derived from a landmark, a moved object from its box, a gripper from its opening in tenths.
 
     Returns:
-        What is looked at, and what is seen in each picture, such as ``("the red tower", ["x3", "x7", "x1"])`` or
+        What is looked at, and what is seen in each image, such as ``("the red tower", ["x3", "x7", "x1"])`` or
         ``("arm opening", ["5", "0", "9"])``.
     """
     frames = np.asarray(frame_indices, dtype=np.int64)
     if label.attribute == "gripper":
-        return _tell_opening(clip, frames, label.subject)
+        return _describe_opening(clip, frames, label.subject)
     thing = _landmark(clip, frames) if not label.subject else label.subject
     if thing is None or thing not in clip.objects:
         return "", []
@@ -76,14 +76,14 @@ def tell_observations(
     axis = AXES.get(label.attribute.rpartition("_")[2])
     if axis is None:
         return "", []
-    cells = grid_cells(boxes, picture_size)
+    cells = grid_cells(boxes, image_size)
     return f"the {called(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
 
 
-def grid_cells(boxes_xyxy: FloatArray, picture_size: tuple[int, int]) -> list[tuple[int, int]]:
+def grid_cells(boxes_xyxy: FloatArray, image_size: tuple[int, int]) -> list[tuple[int, int]]:
     """Column and row, each 0 to 9 from the top left, of the centres of boxes [N, 4] in pixels."""
     centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
-    cells = np.clip(np.floor(NUM_CELLS * centres / np.array(picture_size)), 0, NUM_CELLS - 1).astype(int)
+    cells = np.clip(np.floor(NUM_CELLS * centres / np.array(image_size)), 0, NUM_CELLS - 1).astype(int)
     return [(int(x), int(y)) for x, y in cells]
 
 
@@ -96,7 +96,7 @@ def _landmark(clip: Clip, frames: IntArray) -> str | None:
     return None
 
 
-def _tell_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
+def _describe_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
     effector = clip.effectors.get(subject)
     if effector is None or effector.opening is None:
         return "", []

@@ -17,7 +17,7 @@ from remot.motion import ATTRIBUTES, Order
 #: easily than the pair of numbers that follows.
 ORDINALS = ("first", "second", "third")
 
-#: One line for each pair of pictures.
+#: One line for each pair of images.
 PAIR_LINE = "{ordinal}, {first} to {second}: {options}"
 
 #: The last line, by number of questions.
@@ -127,6 +127,6 @@ def _texts(file: Path, where: str, texts: object) -> tuple[str, ...]:
             msg = f"{file}: {where}: {text!r} may hold {{subject}} and no other braces"
             raise ConfigError(msg)
         if len(text.splitlines()) > 1:
-            msg = f"{file}: {where}: {text!r} must be a single line, since the lines of a prompt are told apart"
+            msg = f"{file}: {where}: {text!r} must be a single line, since prompts are parsed line by line"
             raise ConfigError(msg)
     return tuple(texts)

@@ -1,4 +1,4 @@
-"""Annotated names and texts as prompts and told answers hold them."""
+"""Annotated names and texts as prompts and answers hold them."""
 
 #: Longest annotated text in a prompt, in characters.
 MAX_TEXT_CHARS = 300

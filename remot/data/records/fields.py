@@ -78,14 +78,14 @@ def numbers_in(where: str, content: Mapping[str, Any], key: str, count: int) -> 
 
 
 def pair_in(where: str, content: Mapping[str, Any], key: str) -> tuple[int, int]:
-    """Two numbers of pictures under ``key``, such as (1, 2).
+    """Two numbers of images under ``key``, such as (1, 2).
 
     Raises:
         AnnotationError: If it is something else.
     """
     value = content[key]
     if not isinstance(value, list) or len(value) != 2:
-        msg = f"{where}: {key} must be two numbers of pictures, found {_told(value)}"
+        msg = f"{where}: {key} must be two numbers of images, found {_told(value)}"
         raise AnnotationError(msg, reason="shape")
     first, second = (whole_in(where, {key: one}, key, at_least=1) for one in value)
     return first, second

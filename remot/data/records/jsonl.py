@@ -1,4 +1,4 @@
-"""Files of built prompts, a JSON object a line, and what lines of every kind have. They may come from anybody."""
+"""Files of built prompts: one JSON object a line, and the fields common to all lines. The files are untrusted."""
 
 import functools
 import json

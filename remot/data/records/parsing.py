@@ -6,7 +6,7 @@ from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS, parse_number
 from remot.data.annotations.base import check_keys, require_object
-from remot.data.media.images import MAX_PICTURE_PIXELS
+from remot.data.media.images import MAX_IMAGE_PIXELS
 from remot.data.records.fields import number_in, numbers_in, pair_in, text_in, whole_in
 from remot.data.records.jsonl import SPLITS, list_in, not_too_deep, user_text
 from remot.data.records.schema import REFERENCE_KEYS, BuiltFrame, BuiltPrompt
@@ -129,8 +129,8 @@ def _transform(where: str, transform: object) -> Warp | MaskOf:
     check_keys(where, content, ("kind", "matrix", "size"))
     sides = list_in(where, content, "size", 2, 2)
     width, height = (whole_in(where, {"size": side}, "size", at_least=1) for side in sides)
-    if width * height > MAX_PICTURE_PIXELS:
-        msg = f"{where}: a picture of {width}x{height} pixels is too large"
+    if width * height > MAX_IMAGE_PIXELS:
+        msg = f"{where}: an image of {width}x{height} pixels is too large"
         raise AnnotationError(msg, reason="too large")
     return Warp(text_in(where, content, "kind"), numbers_in(where, content, "matrix", 9), (width, height))
 
@@ -156,8 +156,8 @@ def _label(where: str, label: object) -> MotionLabel:
     check_keys(where, content, ("pair", "attribute", "value", "magnitude", "unit", "subject"))
     attribute = ATTRIBUTES.get(text_in(where, content, "attribute"))
     if attribute is None or content["value"] not in attribute.values or content["unit"] != attribute.unit:
-        told = ", ".join(f"{content[key]!r:.40}" for key in ("attribute", "value", "unit"))
-        msg = f"{where}: no attribute has this name, value and unit together: {told}"
+        given = ", ".join(f"{content[key]!r:.40}" for key in ("attribute", "value", "unit"))
+        msg = f"{where}: no attribute has this name, value and unit together: {given}"
         raise AnnotationError(msg)
     return MotionLabel(
         pair=pair_in(where, content, "pair"),

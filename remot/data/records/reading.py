@@ -17,18 +17,18 @@ from remot.structures import Question
 
 @dataclass(frozen=True)
 class RecordedPrompt:
-    """One prompt and where its pictures are.
+    """One prompt and where its images are.
 
     Args:
         question: Text, slots and right answers.
-        pictures: Files of its pictures, in the order shown.
+        image_files: Files of its images, in the order shown.
         clip_id: Source clip, or the prompt's own name where that is not known.
         where: File and line, for messages.
-        video_seconds: Times of the pictures, if they are shown as a video; else empty.
+        video_seconds: Times of the images, if they are shown as a video; else empty.
     """
 
     question: Question
-    pictures: tuple[Path, ...]
+    image_files: tuple[Path, ...]
     clip_id: str
     where: str
     video_seconds: tuple[float, ...] = ()
@@ -41,14 +41,14 @@ def read_recorded(
 
     Args:
         records: A folder that ``remot data build`` wrote, the file with its prompts, or a file in the public layout.
-        images_root: Folder of the pictures; by default the one the file lies in.
+        images_root: Folder of the images; by default the one the file lies in.
         fractions: Shares of ``val`` and ``test``, for files without splits.
         seed: Names the shuffle of such files.
 
     Raises:
         ConfigError: If there is no such file or folder.
         AnnotationError: If a line is malformed.
-        DecodeError: If a picture is missing.
+        DecodeError: If an image is missing.
         EmptySplitError: If nothing is left to train on.
     """
     if records.is_dir():
@@ -82,7 +82,7 @@ def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:
         where = f"{file}: line {number}"
         prompt = from_record(where, record)
         _require_new(where, prompt.question.prompt_id, lines, number)
-        pictures = tuple(picture_in(where, name, folder) for name in prompt.images)
+        pictures = tuple(image_in(where, name, folder) for name in prompt.images)
         times = tuple(frame.pts_seconds for frame in prompt.frames) if prompt.as_video else ()
         splits[prompt.split].append(RecordedPrompt(prompt.question, pictures, prompt.clip_id, where, times))
     return {name: prompts for name, prompts in splits.items() if prompts}
@@ -94,8 +94,8 @@ def _require_new(where: str, prompt_id: str, lines: dict[str, int], number: int)
         raise AnnotationError(msg, reason="duplicate id")
 
 
-def picture_in(where: str, name: str, folder: Path) -> Path:
-    """The existing picture ``name`` below ``folder``.
+def image_in(where: str, name: str, folder: Path) -> Path:
+    """The existing image ``name`` below ``folder``.
 
     Raises:
         AnnotationError: If it lies outside.
@@ -105,13 +105,13 @@ def picture_in(where: str, name: str, folder: Path) -> Path:
         picture = (folder / name).resolve()
         inside, exists = picture.is_relative_to(folder.resolve()), picture.is_file()
     except (OSError, ValueError) as error:
-        msg = f"{where}: the picture {name!r:.80} is no valid path ({error})"
+        msg = f"{where}: the image {name!r:.80} is no valid path ({error})"
         raise AnnotationError(msg) from error
     if not inside:
-        msg = f"{where}: the picture {name!r:.80} leads outside {folder}"
+        msg = f"{where}: the image {name!r:.80} leads outside {folder}"
         raise AnnotationError(msg, reason="outside root")
     if not exists:
-        msg = f"{where}: the picture {name!r:.80} is not in {folder}; copy the folder with all its pictures"
+        msg = f"{where}: the image {name!r:.80} is not in {folder}; copy the folder with all its images"
         raise DecodeError(msg, reason="missing media")
     return picture
 
@@ -142,7 +142,7 @@ def find_below(where: str, published: str, folder: Path) -> Path:
     """
     parts = [part for part in PurePosixPath(published).parts if part != "/"]
     if ".." in parts or "\0" in published:
-        msg = f"{where}: the picture {published!r:.80} leads outside {folder}"
+        msg = f"{where}: the image {published!r:.80} leads outside {folder}"
         raise AnnotationError(msg, reason="outside root")
     inside = folder.resolve()
     for start in range(len(parts)):

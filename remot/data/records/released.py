@@ -22,7 +22,7 @@ class ReleasedQuestion:
 
     Args:
         question: Text, options and right letters. Its labels hold what the right options say; their magnitude is not
-            known (NaN) and their attribute is made of the question's own words without the numbers of the pictures.
+            known (NaN) and their attribute is made of the question's own words without the numbers of the images.
         images: Paths as published.
         line: Number of its line.
     """

@@ -1,7 +1,7 @@
 """Records of the test files that ReMoT published (arXiv 2603.00461): one JSON object a line.
 
 The source's conventions: ``images`` are paths on another machine; ``messages`` is one message of the user, whose
-text follows the pictures; ``solution`` is ``<answer>CAB</answer>`` with one letter for each question, in order; ``id``
+text follows the images; ``solution`` is ``<answer>CAB</answer>`` with one letter for each question, in order; ``id``
 may be missing. A question stands in a line of the text and ends in its options, ``… A: Opened, B: Closed, C: No
 movement.``; or its options follow it in lines of their own, ``A: Image 1``. Some records ask for words or numbers
 instead (``T``, ``3``).
@@ -40,8 +40,8 @@ class ReleasedPrompt:
 
     Args:
         prompt_id: Its name, "" if it has none.
-        images: Paths of the pictures as published, in the order shown. They are not paths of this machine.
-        text: What the user says after the pictures.
+        images: Paths of the images as published, in the order shown. They are not paths of this machine.
+        text: What the user says after the images.
         solution: The right answer, upper-cased: one letter for each of ``slots``, or a word or number without them.
         slots: The questions with lettered options, in order; none if the text has no such options.
     """

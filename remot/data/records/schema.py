@@ -16,10 +16,10 @@ from remot.errors import ConfigError
 from remot.structures import (
     BoxTrack,
     Clip,
+    ImageEdit,
+    ImageTransform,
     MaskOf,
     MotionLabel,
-    PictureEdit,
-    PictureTransform,
     Question,
     Reference,
     Slot,
@@ -89,8 +89,8 @@ def built_frames(clip: Clip, plan: TaskPlan) -> tuple[BuiltFrame, ...]:
     )
 
 
-def _built_frame(index: int, pts_seconds: float, transform: PictureTransform | None) -> BuiltFrame:
-    if isinstance(transform, PictureEdit):
+def _built_frame(index: int, pts_seconds: float, transform: ImageTransform | None) -> BuiltFrame:
+    if isinstance(transform, ImageEdit):
         return BuiltFrame(index, pts_seconds, edited=True)
     return BuiltFrame(index, pts_seconds, transform)
 

@@ -7,7 +7,7 @@ from remot.data.tasks.events.grounding import TemporalGrounding, TemporalGroundi
 from remot.data.tasks.images.detection import Detection
 from remot.data.tasks.images.image_choice import ImageGroundedChoice
 from remot.data.tasks.images.object_motion import ObjectMotion
-from remot.data.tasks.images.quality import PictureQuality
+from remot.data.tasks.images.quality import ImageQuality
 from remot.data.tasks.images.tracking import ObjectTracking
 from remot.data.tasks.motion_contrast.task import MotionContrast
 from remot.data.tasks.rooms.counting import ObjectCounting
@@ -20,7 +20,7 @@ from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, Track
 from remot.data.tasks.tracks.counting import TrackCounting
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
-from remot.structures import PictureEdit
+from remot.structures import ImageEdit
 
 __all__ = [
     "AbsoluteDistance",
@@ -32,15 +32,15 @@ __all__ = [
     "EventChoice",
     "FrameSampling",
     "GroundedEventChoice",
+    "ImageEdit",
     "ImageGroundedChoice",
+    "ImageQuality",
     "MotionContrast",
     "MotionDirection",
     "ObjectCounting",
     "ObjectMotion",
     "ObjectSize",
     "ObjectTracking",
-    "PictureEdit",
-    "PictureQuality",
     "RelativeDirection",
     "RelativeDistance",
     "RoomSize",

@@ -11,7 +11,7 @@ import numpy as np
 from remot.answers import render_response
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip, CloserLook, MotionLabel, PictureTransform, Reference, Slot
+from remot.structures import Clip, ImageTransform, MotionLabel, Reference, ResampleRequest, Slot
 
 #: Clips drawn for a prompt until one can be asked about with the answer that balancing requests.
 MAX_DRAWS = 64
@@ -53,7 +53,7 @@ class TaskPlan:
     after: str = ""
     slots: tuple[Slot, ...] = ()
     verdict: str = ""
-    transforms: tuple[PictureTransform | None, ...] = ()
+    transforms: tuple[ImageTransform | None, ...] = ()
     thinks: bool = True
     format: str = ""
     labels: tuple[MotionLabel, ...] = ()
@@ -70,7 +70,7 @@ class TaskPlan:
         return render_response(self.reasoning(image_size) if self.thinks else None, self.answer) + self.after
 
     @property
-    def frame_transforms(self) -> tuple[PictureTransform | None, ...]:
+    def frame_transforms(self) -> tuple[ImageTransform | None, ...]:
         """One transform for each frame."""
         return self.transforms or (None,) * len(self.frame_indices)
 
@@ -189,7 +189,7 @@ class Task(ABC):
         plans = (self.plan(clip, generator) for clip in clips if self.serves(clip))
         return Counter("nothing clear in what was drawn" if plan is None else "asked" for plan in plans)
 
-    def closer(self, look: CloserLook) -> "Task":  # noqa: ARG002
+    def closer(self, look: ResampleRequest) -> "Task":  # noqa: ARG002
         """This task with frames that are dense where ``look`` says; itself if its frames stay."""
         return self
 

@@ -1,4 +1,4 @@
-"""How often the right letter can be guessed without looking at a picture."""
+"""How often the right letter can be guessed without looking at an image."""
 
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from remot.datatools.audit.halves import HalvedBy, first_half, mean_with_error, unit_for, unit_of
+from remot.datatools.audit.splits import HalvedBy, first_half, mean_with_error, unit_for, unit_of
 from remot.structures import FloatArray, Question, Slot
 
 _Choice = TypeVar("_Choice", bound=Hashable)
@@ -17,7 +17,7 @@ _Choice = TypeVar("_Choice", bound=Hashable)
 
 @dataclass(frozen=True)
 class BlindScores:
-    """Shares of right letters without a picture.
+    """Shares of right letters without an image.
 
     Args:
         by_model: Share of right letters of each blind model, on scenes or prompts it was not fitted to.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from remot.data.datamodule import MotionDataModule
 from remot.data.media import read_frames
-from remot.data.media.images import read_picture
+from remot.data.media.images import read_image
 from remot.data.media.transforms import show
 from remot.data.records.folder import RECORDS
 from remot.data.records.jsonl import read_prompts
@@ -24,7 +24,7 @@ from remot.datatools.audit.run import Progress, audit_of, compared, numbered
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.build.images import image_name
 from remot.errors import AnnotationError
-from remot.structures import Clip, MaskOf, PictureEdit
+from remot.structures import Clip, ImageEdit, MaskOf
 
 #: The split of an audit of a folder.
 BUILT = "built"
@@ -35,7 +35,7 @@ MAX_COMPARED = 100
 
 
 @dataclass(frozen=True)
-class ImageOnDisk(PictureEdit):
+class ImageOnDisk(ImageEdit):
     """Stands for an edit that a line does not describe: the result is the image in a file.
 
     Args:
@@ -50,7 +50,7 @@ class ImageOnDisk(PictureEdit):
         Raises:
             DecodeError: If it cannot be read.
         """
-        return read_picture(self.file)
+        return read_image(self.file)
 
 
 def audit_built(
@@ -205,5 +205,5 @@ def wrong_images(folder: Path, prompt: BuiltPrompt, clip: Clip) -> list[str]:
     return [
         f"{prompt.question.prompt_id}: {name} is not frame {frame.index} of clip {clip.clip_id}"
         for name, frame, image in zip(prompt.images, prompt.frames, decoded, strict=True)
-        if not torch.equal(read_picture(folder / name), show(image, frame.transform, clip, frame.index))
+        if not torch.equal(read_image(folder / name), show(image, frame.transform, clip, frame.index))
     ]

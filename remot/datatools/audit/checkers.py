@@ -11,12 +11,12 @@ from remot.data.experts import Expert
 from remot.data.tasks import MotionContrast, Task
 from remot.datatools.audit.blind import score_blind
 from remot.datatools.audit.report import LabelFigures, TaskFigures, describe
+from remot.datatools.audit.tasks.blind_baselines import TextOnlyPrompt
 from remot.datatools.audit.tasks.checks import is_checked, wrong_references
-from remot.datatools.audit.tasks.guessers import Guessed
 from remot.datatools.audit.tasks.guessing import Guesses, score_guesses
 from remot.datatools.audit.tasks.prompt import AskedPrompt
-from remot.datatools.audit.triplets.letters import wrong_letters
-from remot.datatools.audit.triplets.truth import Limits, WrongLabel, wrong_labels
+from remot.datatools.audit.triplets.answer_check import wrong_letters
+from remot.datatools.audit.triplets.label_check import ExpertLimits, WrongLabel, wrong_labels
 from remot.datatools.audit.triplets.tuples import answer_tuple, possible_tuples
 from remot.structures import Question, Reference
 
@@ -45,7 +45,7 @@ class TaskChecker(ABC):
     """Checks the prompts of one task by computations that share nothing with the task's own."""
 
     @abstractmethod
-    def take(self, asked: AskedPrompt) -> None:
+    def add(self, asked: AskedPrompt) -> None:
         """Check one prompt.
 
         Raises:
@@ -77,16 +77,16 @@ class ReferenceChecker(TaskChecker):
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.prompts: list[Guessed] = []
+        self.prompts: list[TextOnlyPrompt] = []
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.num_wrong = 0
 
-    def take(self, asked: AskedPrompt) -> None:
+    def add(self, asked: AskedPrompt) -> None:
         """Check one prompt."""
         times = asked.clip.pts_seconds
         seconds = max(float(times[asked.frames[-1]] - times[0]), 1e-3)
-        self.prompts.append(Guessed(asked.question, seconds, self.task.answers))
+        self.prompts.append(TextOnlyPrompt(asked.question, seconds, self.task.answers))
         self.answers[_answer_of(self.prompts[-1], asked.verdict)] += 1
         if is_checked(self.task):
             faults = wrong_references(asked)
@@ -112,7 +112,7 @@ class ReferenceChecker(TaskChecker):
         )
 
 
-def _answer_of(prompt: Guessed, verdict: str) -> str:
+def _answer_of(prompt: TextOnlyPrompt, verdict: str) -> str:
     """The right answer in words, "" for what is no short text."""
     reference = prompt.reference
     if prompt.options:
@@ -149,7 +149,7 @@ class LabelChecker(TaskChecker):
         self.possible: set[str] = set()
         self.num_wrong = 0
 
-    def take(self, asked: AskedPrompt) -> None:
+    def add(self, asked: AskedPrompt) -> None:
         """Check one prompt."""
         question, triplet, before = asked.question, asked.triplet, self._num_faults
         self.questions.append(question)
@@ -204,9 +204,9 @@ def letter_guesses(questions: Sequence[Question], seed: int = 0) -> list[Guesses
     return [Guesses("right", blind.by_model, blind.standard_errors, blind.halved_by, blind.chance)]
 
 
-def limits_of(experts: Sequence[Expert]) -> dict[str, list[Limits]]:
+def limits_of(experts: Sequence[Expert]) -> dict[str, list[ExpertLimits]]:
     """The settings of ``experts``, by attribute."""
-    limits: dict[str, list[Limits]] = {}
+    limits: dict[str, list[ExpertLimits]] = {}
     for expert in experts:
-        limits.setdefault(expert.attribute.name, []).append(Limits.of(expert))
+        limits.setdefault(expert.attribute.name, []).append(ExpertLimits.of(expert))
     return limits

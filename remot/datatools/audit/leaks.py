@@ -15,7 +15,7 @@ from remot.structures import Clip
 
 #: Cosine terms kept along each side for the hash.
 _TERMS = 8
-#: Bits of 63 in which the hashes of two copies may differ. Unrelated pictures differ in about 31; this only saves the
+#: Bits of 63 in which the hashes of two copies may differ. Unrelated images differ in about 31; this only saves the
 #: comparison of colours and is therefore wide.
 MAX_HASH_BITS = 12
 #: Mean difference in grey levels of 255 up to which two small copies show the same view. On the embedded clips an image
@@ -26,14 +26,14 @@ MAX_GREY_LEVELS = 6.0
 #: differ by 26 at most there. Two seconds of a robot arm before a fixed camera (BridgeData, 64 x 64 pixels) make 70 or
 #: more in half of the pairs of images, and so do half of the pairs within an embedded clip.
 MAX_LOCAL_GREY_LEVELS = 30.0
-#: Standard deviation in grey levels below which a picture is plain, such as black before a fade: it shows nothing that
-#: could be remembered, and all such pictures are alike.
+#: Standard deviation in grey levels below which an image is plain, such as black before a fade: it shows nothing that
+#: could be remembered, and all such images are alike.
 MIN_CONTRAST = 3.0
 
 
 @dataclass(frozen=True)
 class FramePrint:
-    """What is kept of a picture.
+    """What is kept of an image.
 
     Args:
         split: Split of its clip.
@@ -70,22 +70,22 @@ def print_frames(
     frames_per_clip: int = 4,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[FramePrint]:
-    """Prints of a few pictures of every clip, spread over it; plain pictures are left out.
+    """Prints of a few images of every clip, spread over it; plain images are left out.
 
     Args:
         splits: Clips of each split.
-        frames_per_clip: Pictures to decode of each clip.
-        progress: Told how many clips are done.
+        frames_per_clip: Images to decode of each clip.
+        progress: Called with the number of clips done.
 
     Raises:
-        DecodeError: If a picture cannot be decoded.
+        DecodeError: If an image cannot be decoded.
     """
     prints = []
     clips = [(split, clip) for split, of_split in splits.items() for clip in of_split]
     for done, (split, clip) in enumerate(clips, 1):
         wanted = sorted(set(np.linspace(0, clip.num_frames - 1, frames_per_clip).round().astype(int).tolist()))
-        for frame, picture in zip(wanted, read_frames(clip, wanted), strict=True):
-            small = small_copy(picture)
+        for frame, image in zip(wanted, read_frames(clip, wanted), strict=True):
+            small = small_copy(image)
             if small.std() >= MIN_CONTRAST:
                 prints.append(FramePrint(split, clip.clip_id, frame, small, shape_bits(small)))
         progress(done)

@@ -114,7 +114,7 @@ def overlap_of(
 
     Args:
         splits: Clips of each split.
-        experts: Say whether two clips tell the same motion.
+        experts: Decide whether two clips show the same motion.
         frames_per_clip: Images of each clip to compare.
         progress: Called with the number of clips done.
 
@@ -163,7 +163,7 @@ def shared_frames(splits: Mapping[str, Sequence[Clip]]) -> list[str]:
 
 
 def _moments(clip: Clip) -> Iterable[object]:
-    """What tells each frame of a clip from all other frames of all files."""
+    """Keys of the frames of a clip, unique over all files."""
     media = clip.media
     if isinstance(media, tuple):
         return media

@@ -1,4 +1,4 @@
-"""The audit of files in the public ReMoT layout that hold letters only: what can be guessed without a picture."""
+"""The audit of files in the public ReMoT layout that hold letters only: what can be guessed without an image."""
 
 from collections import Counter
 from pathlib import Path

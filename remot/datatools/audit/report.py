@@ -6,7 +6,7 @@ from typing import Any
 
 from remot.datatools.audit.overlap import SplitOverlap
 from remot.datatools.audit.tasks.guessing import Guesses
-from remot.datatools.audit.triplets.truth import WrongLabel
+from remot.datatools.audit.triplets.label_check import WrongLabel
 
 #: How many of a kind are named in a record.
 MAX_NAMED = 10

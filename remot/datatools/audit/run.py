@@ -55,7 +55,7 @@ def audit_data(
     checkers: dict[int, TaskChecker] = {part.task_index: checker_of(part.task) for part in mixed.parts}
     for address in range(num_prompts):
         asked = asked_at(mixed, address)
-        checkers[mixed.part(address)[0].task_index].take(asked)
+        checkers[mixed.part(address)[0].task_index].add(asked)
         on_progress("checking labels and references", address + 1, num_prompts)
     names = numbered([part.task.name for part in mixed.parts])
     tasks = [

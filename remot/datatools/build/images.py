@@ -16,20 +16,20 @@ from torch import Tensor
 from remot.data.media import read_frames
 from remot.data.media.transforms import show
 from remot.data.tasks.base import ImageSize, TaskPlan
-from remot.structures import Clip, PictureTransform
+from remot.structures import Clip, ImageTransform
 
 FRAMES = "frames"
-#: Longest name of a folder of pictures before its hash.
+#: Longest name of a folder of images before its hash.
 _MAX_NAME = 100
 #: Clip ids that are names of folders everywhere, whatever the case of letters counts for; others end in a hash.
 _PLAIN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 #: Names that mean devices on Windows.
 _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
-#: Pictures of a clip that are decoded at once.
+#: Images of a clip that are decoded at once.
 _AT_ONCE = 32
 
 
-def image_name(clip_id: str, index: int, transform: PictureTransform | None, prompt_id: str) -> str:
+def image_name(clip_id: str, index: int, transform: ImageTransform | None, prompt_id: str) -> str:
     """Such as ``frames/kitchen-7/000012.png``; a transformed image has a hash of its transform behind the number.
 
     Args:
@@ -71,7 +71,7 @@ class PlannedPrompt:
     prompt_id: str
 
     @property
-    def images(self) -> dict[str, tuple[int, PictureTransform | None]]:
+    def images(self) -> dict[str, tuple[int, ImageTransform | None]]:
         """For each path of an image, relative to the folder, its frame and transform, in the order shown."""
         places = zip(self.plan.frame_indices, self.plan.frame_transforms, strict=True)
         return {image_name(self.clip.clip_id, *place, self.prompt_id): place for place in places}
@@ -117,7 +117,7 @@ class ImageFolder:
             done += len(of_clip)
             on_progress(done)
 
-    def _write_clip(self, clip: Clip, places: dict[str, tuple[int, PictureTransform | None]]) -> None:
+    def _write_clip(self, clip: Clip, places: dict[str, tuple[int, ImageTransform | None]]) -> None:
         by_frame: dict[int, list[str]] = defaultdict(list)
         for name in sorted(places.keys() - self._written):
             by_frame[places[name][0]].append(name)

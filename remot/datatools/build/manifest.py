@@ -98,7 +98,7 @@ def _relative(file: Path, root: Path) -> str:
 
 
 def _hash_unless_large(file: Path) -> str | None:
-    """Hash of an annotation file; None for containers of pictures, which would take hours to read."""
+    """Hash of an annotation file; None for containers of images, which would take hours to read."""
     return sha256_of(file) if file.stat().st_size <= MAX_ANNOTATION_BYTES else None
 
 

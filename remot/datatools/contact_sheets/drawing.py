@@ -1,4 +1,4 @@
-"""References drawn: boxes in pictures, frames of a stretch of time, maps and graphs seen from above."""
+"""References drawn: boxes in images, frames of a stretch of time, maps and graphs seen from above."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,23 @@ _COLOURS = ("#c02020", "#2060ff", "#00803c", "#a06000", "#8020a0", "#008090", "#
 
 
 def drawn_frames(
-    pictures: Sequence[Image.Image], times: Sequence[float], reference: Reference, text: str
+    images: Sequence[Image.Image], times: Sequence[float], reference: Reference, text: str
 ) -> list[Image.Image]:
-    """Copies of pictures, at most :data:`WIDTH` wide, with what the reference and the text say about each.
+    """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text say about each.
 
     Boxes of the reference are green, those that the text gives blue; frames of a right stretch of time have a green
     border.
 
     Args:
-        pictures: What is shown.
+        images: What is shown.
         times: Seconds of each.
         reference: The truth.
-        text: The prompt, whose times say which picture a single box is of.
+        text: The prompt, whose times say which image a single box is of.
     """
     boxes, given = boxes_of(reference, times, text), given_boxes(times, text)
     spans = reference.intervals or ()
     found = []
-    for number, (picture, time) in enumerate(zip(pictures, times, strict=True)):
+    for number, (picture, time) in enumerate(zip(images, times, strict=True)):
         copy = picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))))
         draw = ImageDraw.Draw(copy)
         for name, box in given.get(number, []):
@@ -48,9 +48,9 @@ def drawn_frames(
 
 
 def boxes_of(reference: Reference, times: Sequence[float], text: str) -> dict[int, list[Box]]:
-    """Boxes of the reference by the number of the picture they are of.
+    """Boxes of the reference by the number of the image they are of.
 
-    One for each picture and more of the last, as of tracking; a single one is of the picture at a time that a line of
+    One for each image and more of the last, as of tracking; a single one is of the image at a time that a line of
     the text without boxes names.
     """
     boxes = reference.boxes or ()
@@ -65,7 +65,7 @@ def boxes_of(reference: Reference, times: Sequence[float], text: str) -> dict[in
 
 
 def _tracked(reference: Reference, time: float, size: tuple[int, int]) -> list[Box]:
-    """Boxes of the reference's tracks at a time, in shares of a picture."""
+    """Boxes of the reference's tracks at a time, in shares of an image."""
     found = []
     for track in reference.tracks or ():
         for seconds, (left, top, right, bottom) in zip(track.pts_seconds, track.boxes, strict=True):
@@ -75,13 +75,13 @@ def _tracked(reference: Reference, time: float, size: tuple[int, int]) -> list[B
 
 
 def given_boxes(times: Sequence[float], text: str) -> dict[int, list[tuple[str, Box]]]:
-    """Names and boxes that a line of the text gives for a time, by the number of the picture."""
+    """Names and boxes that a line of the text gives for a time, by the number of the image."""
     found: dict[int, list[tuple[str, Box]]] = {}
     for line in text.split("\n"):
-        told, at = _GIVEN.findall(line), _TIME.search(line)
+        stated, at = _GIVEN.findall(line), _TIME.search(line)
         for number, time in enumerate(times):
-            if told and at is not None and f"{time:.2f}" == at[1]:
-                found[number] = [(name, box) for name, edges in told if (box := _box_from(edges)) is not None]
+            if stated and at is not None and f"{time:.2f}" == at[1]:
+                found[number] = [(name, box) for name, edges in stated if (box := _box_from(edges)) is not None]
     return found
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet as one HTML file, with its pictures inside it."""
+"""A contact sheet as one HTML file, with its images inside it."""
 
 import base64
 import html
@@ -36,8 +36,8 @@ def html_sheet(rows: Sequence[SheetRow], title: str) -> str:
 
 def _section(row: SheetRow) -> str:
     figures = "".join(
-        f'<figure><img alt="" src="{_data_url(picture)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
-        for picture, caption in zip(row.pictures, row.captions, strict=True)
+        f'<figure><img alt="" src="{_data_url(image)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+        for image, caption in zip(row.images, row.captions, strict=True)
     )
     labels = "".join(f"<li>{html.escape(label)}</li>" for label in row.labels)
     return (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.mixed import MixedDataset
-from remot.data.media.images import read_picture
-from remot.data.records.reading import picture_in
+from remot.data.media.images import read_image
+from remot.data.records.reading import image_in
 from remot.data.records.schema import BuiltPrompt, built_frames
 from remot.datatools.audit.run import asked_at
 from remot.datatools.audit.tasks.checks import is_checked, wrong_references
@@ -114,5 +114,5 @@ def rows_of_folder(
 
 def _folder_row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
     where = f"{folder}: {prompt.question.prompt_id}"
-    images = [read_picture(picture_in(where, name, folder)) for name in prompt.images]
+    images = [read_image(image_in(where, name, folder)) for name in prompt.images]
     return prompt_row(images, prompt.frames, prompt.question, prompt.labels, prompt.negative, [], prompt.clip_id)

@@ -23,7 +23,7 @@ class SheetRow:
 
     Args:
         title: Which prompt it is.
-        pictures: Its images.
+        images: What is shown.
         captions: Where each image comes from.
         labels: The label of each pair, with its size, or what the reference holds, and what the audit found.
         text: The question.
@@ -31,7 +31,7 @@ class SheetRow:
     """
 
     title: str
-    pictures: tuple[Image.Image, ...]
+    images: tuple[Image.Image, ...]
     captions: tuple[str, ...]
     labels: tuple[str, ...]
     text: str
@@ -71,7 +71,7 @@ def prompt_row(
     how = ", ".join(filter(None, (question.task, negative, question.format if negative else "")))
     return SheetRow(
         title=f"{question.prompt_id}  {how}  clip {clip_id}{left_out}",
-        pictures=tuple(image for image, _ in shown),
+        images=tuple(image for image, _ in shown),
         captions=tuple(caption for _, caption in shown),
         labels=(*map(label_text, labels), *_held(reference), *verdict),
         text=question.text,

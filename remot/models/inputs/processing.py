@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
-    """Chat template, tokeniser, and processors of pictures and videos, once per prompt.
+    """Chat template, tokeniser, and processors of images and videos, once per prompt.
 
     Whatever is looked at is looked at on the host, before it is sent to the model's device: a GPU is not waited for.
 
@@ -28,7 +28,7 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
         batch: P prompts.
 
     Raises:
-        ConfigError: If a prompt's pictures or videos do not all reach the model, or a video's times do not.
+        ConfigError: If a prompt's images or videos do not all reach the model, or a video's times do not.
     """
     texts = _rendered(processor, batch)
     inputs = _processed(processor, batch, texts)
@@ -37,7 +37,7 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     images = _visual_inputs(inputs, "pixel_values", "image_grid_thw", batch.images)
     videos = _visual_inputs(inputs, "pixel_values_videos", "video_grid_thw", batch.videos)
     merge = model.config.vision_config.spatial_merge_size
-    _require_tokens(batch, images, token_types == IMAGE, merge, "pictures")
+    _require_tokens(batch, images, token_types == IMAGE, merge, "images")
     _require_tokens(batch, videos, token_types == VIDEO, merge, "videos")
     positions = _positions(model, inputs, token_types)
     if videos is not None and "second_per_grid_ts" in inputs:
@@ -52,13 +52,13 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
 
 
 def _rendered(processor: "ProcessorMixin", batch: PromptBatch) -> list[str]:
-    """The texts of the prompts, with one placeholder for each picture and video."""
+    """The texts of the prompts, with one placeholder for each image and video."""
     texts = []
     for images, videos, question in zip(batch.images, batch.videos, batch.questions, strict=True):
         shown = [*({"type": "image"} for _ in images), *({"type": "video"} for _ in videos)]
         messages = [{"role": "user", "content": [*shown, {"type": "text", "text": question.text}]}]
         text = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        for kind, token, count in (("pictures", "image_token", len(images)), ("videos", "video_token", len(videos))):
+        for kind, token, count in (("images", "image_token", len(images)), ("videos", "video_token", len(videos))):
             _require_placeholders(question.prompt_id, text, kind, getattr(processor, token, None), count)
         texts.append(text)
     return texts
@@ -127,7 +127,7 @@ def _require_tokens(
 
 
 def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Tensor) -> Tensor:
-    """[3, P, L] rotary positions; a family that spaces frames by their times is told them."""
+    """[3, P, L] rotary positions; a family that spaces frames by their times gets them."""
     named = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
     positions, _ = model.model.get_rope_index(
         input_ids=inputs["input_ids"],

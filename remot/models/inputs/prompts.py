@@ -18,8 +18,8 @@ class ProcessedPrompts:
         prompt_mask: [P, L] bool, True for real tokens.
         position_ids: [3, P, L] rotary positions.
         next_position: [P] position of the first completion token.
-        token_types: [P, L] 0 for text, 1 for placeholders of pictures, 2 for those of videos.
-        images: Their pictures, None if there are none.
+        token_types: [P, L] 0 for text, 1 for placeholders of images, 2 for those of videos.
+        images: Their images, None if there are none.
         videos: Their videos, None if there are none.
     """
 
@@ -41,7 +41,7 @@ class ProcessedPrompts:
 
     @property
     def visual_mask(self) -> Tensor:
-        """[P, L] bool, True for placeholders of pictures and videos."""
+        """[P, L] bool, True for placeholders of images and videos."""
         return self.token_types != TEXT
 
     def to(self, device: torch.device) -> "ProcessedPrompts":
@@ -57,7 +57,7 @@ class ProcessedPrompts:
         )
 
     def select(self, rows: slice) -> "ProcessedPrompts":
-        """The prompts of a contiguous slice, with their pictures and videos."""
+        """The prompts of a contiguous slice, with their images and videos."""
         return ProcessedPrompts(
             input_ids=self.input_ids[rows],
             prompt_mask=self.prompt_mask[rows],
@@ -80,7 +80,7 @@ class EncodedPrompts:
 
     Raises:
         ValueError: If there is not one feature for each placeholder. Every pass starts here, and transformers' own
-            scatter would drop what is too much without a word.
+            scatter would silently drop surplus features.
     """
 
     prompts: ProcessedPrompts

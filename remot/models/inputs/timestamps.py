@@ -31,7 +31,7 @@ def whole_patches(video: Video, temporal_patch: int) -> tuple[Tensor, tuple[floa
 
 
 def video_metadata(pts_seconds: tuple[float, ...]) -> dict[str, Any]:
-    """What a processor of transformers is told of a video, on a clock of one frame a second.
+    """Video metadata for a transformers processor, on a clock of one frame a second.
 
     ``total_num_frames`` is the time that the frames stand for, so that ``sampled_fps``, from which Qwen2.5-VL takes the
     spacing of its rotary positions, is one over the mean spacing. A video without a spacing gets one second: it has

@@ -1,6 +1,6 @@
-"""What the vision tower takes: patches of pictures and of videos, and the order of what it makes of them.
+"""What the vision tower takes: patches of images and of videos, and the order of what it makes of them.
 
-A prompt shows its pictures first, then its videos, but nothing here relies on that: features go to the placeholders of
+A prompt shows its images first, then its videos, but nothing here relies on that: features go to the placeholders of
 their kind, in order.
 """
 
@@ -20,12 +20,12 @@ TEXT, IMAGE, VIDEO = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class VisualInputs:
-    """Pictures, or videos, of P prompts as patches.
+    """Images, or videos, of P prompts as patches.
 
     Args:
-        patches: [patches, numbers of a patch], one picture or video after the other.
-        grid_thw: [pictures or videos, 3] patches in time, height and width.
-        counts: P numbers of pictures or videos.
+        patches: [patches, numbers of a patch], one image or video after the other.
+        grid_thw: [images or videos, 3] patches in time, height and width.
+        counts: P numbers of images or videos.
     """
 
     patches: Tensor
@@ -56,11 +56,11 @@ class VisualInputs:
 def visual_features(
     model: "PreTrainedModel", images: VisualInputs | None, videos: VisualInputs | None, token_types: Tensor
 ) -> list[Tensor]:
-    """One pass of the vision tower over the pictures and one over the videos.
+    """One pass of the vision tower over the images and one over the videos.
 
     Args:
         model: The whole model.
-        images: Pictures, if there are any.
+        images: Images, if there are any.
         videos: Videos, if there are any.
         token_types: [P, L] kinds of tokens.
 
@@ -79,10 +79,10 @@ def visual_features(
 
 
 def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -> Tensor:
-    """Features [visual tokens, H] of pictures and of videos, each at the place of its token.
+    """Features [visual tokens, H] of images and of videos, each at the place of its token.
 
     Args:
-        of_images: [picture tokens, H].
+        of_images: [image tokens, H].
         of_videos: [video tokens, H].
         token_types: [P, L] kinds of tokens.
     """
@@ -99,5 +99,5 @@ def _levels(output: Any) -> list[Tensor]:  # noqa: ANN401 - transformers' output
 
 
 def _concatenated(level: Tensor | Sequence[Tensor]) -> Tensor:
-    """Features of one level as one tensor, whether the model split them by picture or not."""
+    """Features of one level as one tensor, whether the model split them by image or not."""
     return level if isinstance(level, Tensor) else torch.cat(list(level), dim=0)

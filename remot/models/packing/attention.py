@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from remot.models.packing.split_attention import RowParts, folded_attention, grouped_attention
+from remot.models.packing.split_attention import PackedLayout, folded_attention, grouped_attention
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ _PROMPT, _FILLING = -1, -2
 
 
 class RowMask(Enum):
-    """How the mask of a packed row is told to attention; the values stand in warnings."""
+    """How attention gets the mask of a packed row; warnings print the values."""
 
     DENSE = "completions that share their prompt"
     BLOCKS = "FlexAttention's blocks"
@@ -80,7 +80,7 @@ def packed_block_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int
     )
 
 
-def filled_up(num_columns: int) -> int:
+def pad_to_multiple(num_columns: int) -> int:
     """The next multiple of :data:`COLUMN_MULTIPLE`."""
     return -(-num_columns // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
 
@@ -106,7 +106,7 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | BlockMask | None,
     scaling: float | None = None,
-    row_parts: RowParts | None = None,
+    row_parts: PackedLayout | None = None,
     **kwargs: Any,  # noqa: ANN401 - as transformers calls it
 ) -> tuple[Tensor, None]:
     """FlexAttention over blocks, attention in parts where a row has some, otherwise what transformers calls ``sdpa``.

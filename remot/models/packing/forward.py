@@ -1,4 +1,4 @@
-"""Passes of the language model: embeddings of words and pictures in, hidden states out. No state but the model's.
+"""Passes of the language model: embeddings of words and images in, hidden states out. No state but the model's.
 
 Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size.
 """
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from remot.models.inputs.prompts import EncodedPrompts
-from remot.models.packing.attention import RowMask, filled_up, packed_block_mask
+from remot.models.packing.attention import RowMask, packed_block_mask, pad_to_multiple
 from remot.models.packing.masks import (
     additive_mask,
     packed_attention_mask,
     packed_position_ids,
     packed_predictor_columns,
 )
-from remot.models.packing.split_attention import RowParts, completion_mask
+from remot.models.packing.split_attention import PackedLayout, completion_mask
 from remot.models.packing.unpacked import separate_rows
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def run_prompts(
 def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "tuple[Tensor, Cache]":
     """The last real hidden state of each prompt [P, H], and a cache with L columns and ``room`` for more.
 
-    No mask is needed but the causal one: what fills a prompt up stands behind it, and nobody ever looks there.
+    Right padding is never attended to under the causal mask, so no other mask is needed.
     """
-    from remot.models.packing.kv_cache import cache_argument, roomy_cache
+    from remot.models.packing.kv_cache import cache_argument, preallocated_cache
 
     prompts = encoded.prompts
-    cache = roomy_cache(model.config.get_text_config().num_hidden_layers, room)
+    cache = preallocated_cache(model.config.get_text_config().num_hidden_layers, room)
     settings = cache_argument(cache, model.model.language_model)
     output = run_prompts(model, encoded, None, None, position_ids=prompts.position_ids, **settings)
     last = prompts.prompt_lengths - 1
@@ -126,7 +126,7 @@ def packed_states(
         model: The policy's or the reference's transformers model.
         encoded: P prompts.
         completion_ids: [P, G, T].
-        row_mask: How to tell attention who sees whom. Blocks become the dense mask where a gradient is wanted on a
+        row_mask: Kind of attention mask. Blocks become the dense mask where a gradient is wanted on a
             processor, as FlexAttention has no backward pass there.
     """
     num_prompts, num_completions, num_tokens = completion_ids.shape
@@ -137,9 +137,9 @@ def packed_states(
     settings: dict[str, object] = {}
     if row_mask is RowMask.PARTS:
         mask = completion_mask(prompts.prompt_mask, num_tokens, _heads_per_key(model))
-        settings["row_parts"] = RowParts(length, num_completions, num_tokens)
+        settings["row_parts"] = PackedLayout(length, num_completions, num_tokens)
     elif row_mask is RowMask.BLOCKS and (extra_ids.is_cuda or not torch.is_grad_enabled()):
-        total = filled_up(length + extra_ids.shape[1])
+        total = pad_to_multiple(length + extra_ids.shape[1])
         filling = (0, total - length - extra_ids.shape[1])
         extra_ids, positions = (torch.nn.functional.pad(part, filling) for part in (extra_ids, positions))
         mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)

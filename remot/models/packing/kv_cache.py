@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer at the beginning of a buffer; transformers' own layer is copied at every step.
 
     Args:
@@ -75,13 +75,13 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return states.new_empty(rows, heads, columns + self.room, size)
 
 
-def roomy_cache(num_layers: int, room: int) -> "Cache":
+def preallocated_cache(num_layers: int, room: int) -> "Cache":
     """An empty cache whose layers keep ``room`` columns free behind the prompt."""
-    return Cache(layers=[_RoomyLayer(room) for _ in range(num_layers)])
+    return Cache(layers=[_PreallocatedLayer(room) for _ in range(num_layers)])
 
 
 def fix_columns(cache: "Cache", columns: "Tensor") -> None:
-    """Let a filled :func:`roomy_cache` write where ``columns`` [C] says, with tensors of one shape at one address."""
+    """Make a prefilled :func:`preallocated_cache` write to ``columns`` [C], with tensors of fixed shape and address."""
     for layer in cache.layers:
         layer.fix(columns)
 

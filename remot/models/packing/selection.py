@@ -44,7 +44,7 @@ class Packing:
 
     Args:
         shares_prompt: In one row behind the prompt; otherwise each behind a copy of it.
-        row_mask: How the scoring pass tells attention who sees whom in such a row.
+        row_mask: Kind of attention mask of the scoring pass.
     """
 
     shares_prompt: bool
@@ -101,7 +101,7 @@ class ScoringPolicy(Protocol):
         """Leave training mode."""
 
 
-class PackingChoice:
+class PackingSelector:
     """Decided once, with the first prompts there are."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class PackingChoice:
                 self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
-    def of_all_processes(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
+    def common(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
         """The plainest way that any process has decided on; all of them must make the first call.
 
         Processes see different prompts, and may find differently what is exact.
@@ -161,7 +161,7 @@ def _ways_to_share(policy: "ScoringPolicy") -> list[Packing]:
 def first_exact(policy: "ScoringPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
     """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
 
-    Each candidate that does not is told of in a warning that names the model.
+    For each candidate that does not, a warning names the model.
 
     Args:
         policy: The policy.

@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 @dataclass(frozen=True)
-class RowParts:
+class PackedLayout:
     """What stands in a packed row.
 
     Args:
@@ -44,11 +44,17 @@ def completion_mask(prompt_mask: Tensor, num_tokens: int, heads_per_key: int) ->
 
 
 def grouped_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, parts: RowParts, scale: float | None, dropout: float = 0.0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    parts: PackedLayout,
+    scale: float | None,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Attention of packed rows; the same as over :func:`remot.models.packing.masks.packed_attention_mask`.
 
-    What fills a prompt up looks at the prompt, and nobody looks at it.
+    Padding attends to its prompt; no token attends to padding.
 
     Args:
         query: [P, N, S, D].
@@ -105,7 +111,7 @@ def folded_attention(
     return mixed.view(num_prompts, num_heads, num_queries, size).transpose(1, 2)
 
 
-def _completion_rows(query: Tensor, num_key_heads: int, parts: RowParts) -> Tensor:
+def _completion_rows(query: Tensor, num_key_heads: int, parts: PackedLayout) -> Tensor:
     """Queries of completions: [P, N, S, D] to [P, G*K, R*T, D]."""
     num_prompts, num_heads, _, size = query.shape
     completions, tokens = parts.num_completions, parts.num_tokens
@@ -115,7 +121,7 @@ def _completion_rows(query: Tensor, num_key_heads: int, parts: RowParts) -> Tens
     return rows.permute(0, 3, 1, 2, 4, 5).reshape(num_prompts, completions * num_key_heads, -1, size)
 
 
-def _with_prompt(states: Tensor, parts: RowParts) -> Tensor:
+def _with_prompt(states: Tensor, parts: PackedLayout) -> Tensor:
     """Keys or values of each completion behind those of its prompt: [P, K, S, D] to [P, G*K, L + T, D]."""
     num_prompts, num_heads, _, size = states.shape
     completions, tokens = parts.num_completions, parts.num_tokens
@@ -124,7 +130,7 @@ def _with_prompt(states: Tensor, parts: RowParts) -> Tensor:
     return torch.cat([shared, own], dim=3).view(num_prompts, completions * num_heads, -1, size)
 
 
-def _columns(mixed: Tensor, num_key_heads: int, parts: RowParts) -> Tensor:
+def _columns(mixed: Tensor, num_key_heads: int, parts: PackedLayout) -> Tensor:
     """What :func:`_completion_rows` did, undone: [P, G*K, R*T, D] to [P, G*T, N, D]."""
     num_prompts, _, _, size = mixed.shape
     completions, tokens = parts.num_completions, parts.num_tokens

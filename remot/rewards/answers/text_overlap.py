@@ -14,7 +14,7 @@ class TextOverlapReward(ReferenceReward):
 
     SpaceR (arXiv 2504.01805), problem types "free-form" and "OCR", of the first answer element. Needs the ``rewards``
     extra: the numbers are those of ``rouge-score`` and ``jiwer``, of the first 256 and 4096 words. A missing library is
-    told of with the first answer, so that other tasks of the same configuration can do without.
+    reported with the first answer, so that other tasks of the same configuration can do without.
 
     Args:
         measure: Which of the two.

@@ -9,7 +9,7 @@ from remot.structures import Reference
 class DualityReward(ReferenceReward):
     """Share of the counterparts with answer(T(x)) = φ_T(answer(x)); truth plays no part in it.
 
-    SAGE (arXiv 2605.18162): T is an operation on pictures or words, such as a mirror or a reversed order, and φ_T the
+    SAGE (arXiv 2605.18162): T is an operation on images or words, such as a mirror or a reversed order, and φ_T the
     known change of the answer, here the reference's ``answer_map``. Only the abstract is published: reconstruction.
     Which T to use next is decided by :class:`remot.rewards.OperationPool`. An unreadable answer agrees with nothing.
 

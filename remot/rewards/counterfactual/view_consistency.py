@@ -1,4 +1,4 @@
-"""Do left and right change places when the picture is mirrored?"""
+"""Do left and right change places when the image is mirrored?"""
 
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward
@@ -14,7 +14,7 @@ MIRRORED = (("left", "right"), ("leftmost", "rightmost"), ("clockwise", "counter
 class ViewConsistencyReward(ReferenceReward):
     """Share of the counterparts whose answer is the completion's with left and right exchanged.
 
-    SVQA-R1 (arXiv 2506.01371): pairs of a picture and its mirror image, the question and answer of the second with the
+    SVQA-R1 (arXiv 2506.01371): pairs of an image and its mirror image, the question and answer of the second with the
     words exchanged. Formula and weights are not published: reconstruction. Counterparts are completions to the mirrored
     input.
 

@@ -22,7 +22,7 @@ def temporal_bonus(
 ) -> Tensor:
     """T-GRPO: ``bonus`` for each answer above ``min_accuracy`` if mean(acc) ≥ ratio · mean(acc of shuffled frames).
 
-    (SpaceR, arXiv 2504.01805, and Video-R1, arXiv 2503.21776.) Without shuffled completions, as for pictures, nobody
+    (SpaceR, arXiv 2504.01805, and Video-R1, arXiv 2503.21776.) Without shuffled completions, as for images, none
     gets it. SpaceR samples half as many of them as of the others.
 
     Args:

@@ -64,5 +64,5 @@ class LengthBonusReward(WrapperReward):
                 bonus=self.bonus,
                 min_accuracy=self.min_accuracy,
             )
-        nobody = torch.zeros(len(completions), dtype=torch.bool)
-        return RewardOutput(total, {self.name: total}, ~nobody, judged=nobody)
+        none = torch.zeros(len(completions), dtype=torch.bool)
+        return RewardOutput(total, {self.name: total}, ~none, judged=none)

@@ -53,7 +53,7 @@ class SoftOverlongReward(Reward):
         """Score B completions by their words or characters.
 
         Raises:
-            ValueError: If tokens are to be counted: a text does not tell how many it was.
+            ValueError: If tokens are to be counted: their number does not follow from the text.
         """
         if self.unit == "tokens":
             msg = "the overlong penalty counts tokens, which texts do not tell: call rate(), or count words"

@@ -23,7 +23,7 @@ class MotionTag:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ObjectObservation:
     """Where a completion says an object is at a time."""
 
     name: str
@@ -52,9 +52,9 @@ def motion_tags(text: str) -> dict[str, MotionTag]:
     return found
 
 
-def sightings(text: str) -> list[Sighting]:
+def sightings(text: str) -> list[ObjectObservation]:
     """``<obj>man</obj><box>[x0, y0, x1, y1]</box>at<t>3.2</t>s``, in order; of several boxes the first counts."""
-    found: list[Sighting] = []
+    found: list[ObjectObservation] = []
     position = text.find("<obj>")
     while position >= 0 and len(found) < MAX_TAGS:
         following = text.find("<obj>", position + 5)
@@ -65,7 +65,7 @@ def sightings(text: str) -> list[Sighting]:
     return found
 
 
-def _sighting(piece: str) -> Sighting | None:
+def _sighting(piece: str) -> ObjectObservation | None:
     name, closed, rest = piece.removeprefix("<obj>").partition("</obj>")
     boxes, at, rest = rest.partition("at<t>")
     time, ended, _ = rest.partition("</t>s")
@@ -76,4 +76,4 @@ def _sighting(piece: str) -> Sighting | None:
     if rows is None or seconds is None:
         return None
     left, top, right, bottom = rows[0]
-    return Sighting(object_name(name), seconds, (left, top, right, bottom))
+    return ObjectObservation(object_name(name), seconds, (left, top, right, bottom))

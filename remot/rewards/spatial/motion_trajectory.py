@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from remot.rewards.base import ReferenceReward
 from remot.rewards.functional.motion import direction_of, motion_score, scale_of, speed_of
-from remot.rewards.parsing.motion import MotionTag, Sighting, motion_tags, object_name, sightings
+from remot.rewards.parsing.motion import MotionTag, ObjectObservation, motion_tags, object_name, sightings
 from remot.rewards.parsing.tags import first_element
 from remot.structures import BoxTrack, Reference
 
@@ -54,7 +54,7 @@ class MotionTrajectoryReward(ReferenceReward):
         scores = [_score(tags.get(name), tracks[name], frames) for name, frames in moved.items()]
         return sum(scores) / len(scores) if scores else self.fallback
 
-    def _matched(self, seen: Iterable[Sighting], tracks: dict[str, BoxTrack]) -> dict[str, list[int]]:
+    def _matched(self, seen: Iterable[ObjectObservation], tracks: dict[str, BoxTrack]) -> dict[str, list[int]]:
         """For each object the annotated times that sightings match, in the order of the sightings' times."""
         frames: dict[str, list[int]] = defaultdict(list)
         for sighting in sorted(seen, key=lambda one: one.seconds):

@@ -10,7 +10,7 @@ from remot.structures import Reference
 class TrackingReward(ReferenceReward):
     """Mean IoU of the answered boxes with the reference's, frame by frame; 0 unless there are exactly as many.
 
-    VideoChat-R1 (arXiv 2504.06958): 8 boxes [x0, y0, x1, y1] in shares of the picture, in the first answer element. The
+    VideoChat-R1 (arXiv 2504.06958): 8 boxes [x0, y0, x1, y1] in shares of the image, in the first answer element. The
     eighth is the seventh again, since the frame count is rounded up to an even number there; give such a reference 8
     boxes, too.
 

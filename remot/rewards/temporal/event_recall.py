@@ -1,4 +1,4 @@
-"""How many of the events does the description tell of?"""
+"""Share of the annotated events that a description mentions."""
 
 from remot.rewards.base import ReferenceReward
 from remot.rewards.parsing.tags import first_element
@@ -7,7 +7,7 @@ from remot.structures import Reference
 
 
 class EventRecallReward(ReferenceReward):
-    """Share of the reference's events that the first answer element tells of.
+    """Share of the reference's events that the first answer element describes.
 
     R_recall of VideoChat-R1's captioning (arXiv 2504.06958): there a language model judges. Its code and prompt are not
     published: reconstruction.

@@ -64,10 +64,10 @@ class TemporalRLTReward(ReferenceReward):
             accuracies.append(self._letter(completion, reference))
         if self.kind != "discrete":
             accuracies.append(self._overlap(completion, reference))
-        told = [accuracy for accuracy in accuracies if accuracy is not None]
-        if len(told) != len(accuracies):
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        if len(known) != len(accuracies):
             return None
-        accuracy, form = sum(told) / len(told), _FORMATS[self.kind].score(completion, reference)
+        accuracy, form = sum(known) / len(known), _FORMATS[self.kind].score(completion, reference)
         total = self.accuracy_weight * accuracy + self.format_weight * form
         return {self.name: total, "accuracy": accuracy, "format": form}
 

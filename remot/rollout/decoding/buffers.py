@@ -35,7 +35,7 @@ class DecodeRequest:
         return self.uniforms.shape[-1]
 
 
-class Drawn:
+class DecodeState:
     """Tokens and log-probabilities of the rows that are still decoded, and of those that have left.
 
     :meth:`draw` changes tensors in place, reads none on the host and makes none whose shape depends on a number, so it
@@ -86,7 +86,7 @@ class Drawn:
     def result(self) -> tuple[Tensor, Tensor]:
         """Tokens [U, C, T'] and log-probabilities [U, C, T'] of all rows, T' the longest completion's length.
 
-        What was drawn after every completion had ended is cut off: it depends on how often somebody looked.
+        What was drawn after every completion had ended is cut off: it depends on the interval of the stop checks.
         """
         tokens, logprobs = (self._all(part) for part in (1, 2))
         is_end = (tokens[..., None] == self.eos).any(-1)

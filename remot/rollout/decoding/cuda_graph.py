@@ -1,6 +1,6 @@
 """Decode steps whose tensors all have one shape and one address, so that a CUDA graph can replay them.
 
-:class:`FixedSteps` runs anywhere and is what is captured; :class:`GraphSteps` captures it. The cache has all its
+:class:`StaticDecoder` runs anywhere and is what is captured; :class:`GraphDecoder` captures it. The cache has all its
 columns from the start, those to come hold 0 and are masked, and a tensor says which are written next. What moves on
 moves on in place: column, position, mask, token, noise.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from remot.models.packing.kv_cache import fix_columns, keep_rows
-from remot.rollout.decoding.buffers import DecodeRequest, Drawn
-from remot.rollout.decoding.loop import Steps
+from remot.rollout.decoding.buffers import DecodeRequest, DecodeState
+from remot.rollout.decoding.loop import Decoder
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COLUMN_MULTIPLE = 16
 
 
-class FixedSteps(Steps):
+class StaticDecoder(Decoder):
     """Steps over buffers of one size; :meth:`step` is free of host work that a replay would miss.
 
     Args:
@@ -38,7 +38,7 @@ class FixedSteps(Steps):
         length = prompt_mask.shape[1]
         total = _round_up(length + (num_tokens - 1) * num_completions, COLUMN_MULTIPLE)
         hidden, self.cache = policy.prefill(encoded, room=total - length)
-        super().__init__(Drawn(policy, request), num_rows)
+        super().__init__(DecodeState(policy, request), num_rows)
         self.policy = policy
         self.columns = torch.arange(length, length + num_completions, device=prompt_mask.device)
         self.position = encoded.prompts.next_position.clone()
@@ -61,8 +61,8 @@ class FixedSteps(Steps):
         self.allowed, self.position = self.allowed[rows], self.position[rows]
 
 
-class GraphSteps(Steps):
-    """Replays a CUDA graph of :meth:`FixedSteps.step`; a step costs one launch instead of thousands.
+class GraphDecoder(Decoder):
+    """Replays a CUDA graph of :meth:`StaticDecoder.step`; a step costs one launch instead of thousands.
 
     The graph lives as long as this object, that is for one rollout: its memory is free again for the update, and
     prompts of another length need another graph anyhow. Its cost is that of some steps taken one by one.
@@ -79,7 +79,7 @@ class GraphSteps(Steps):
     LEAST_STEPS = 64
 
     def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
-        self.fixed = FixedSteps(policy, encoded, request)
+        self.fixed = StaticDecoder(policy, encoded, request)
         super().__init__(self.fixed.drawn, self.fixed.num_rows)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.num_warm = 0

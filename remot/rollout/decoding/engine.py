@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 
 from remot.errors import ConfigError
 from remot.rollout.decoding.buffers import DecodeRequest
-from remot.rollout.decoding.cuda_graph import GraphSteps
-from remot.rollout.decoding.loop import GrowingSteps, Steps, decode
+from remot.rollout.decoding.cuda_graph import GraphDecoder
+from remot.rollout.decoding.loop import Decoder, EagerDecoder, decode
 from remot.rollout.decoding.memory import free_bytes, halving, plan_decode
 from remot.rollout.decoding.unshared import decode_separately
 from remot.rollout.sampling import SamplingSettings
@@ -87,7 +87,7 @@ class RolloutEngine:
         decides_alone = self.settings.decode == "auto"
         if self._records(policy):
             try:
-                return decode(GraphSteps(policy, encoded, request), request)
+                return decode(GraphDecoder(policy, encoded, request), request)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:  # what cannot be recorded is found out by recording it
@@ -95,7 +95,7 @@ class RolloutEngine:
                     raise
                 self.can_record = False
                 _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", str(error))
-        steps: Steps = GrowingSteps(policy, encoded, request)
+        steps: Decoder = EagerDecoder(policy, encoded, request)
         return decode(steps, request)
 
     def _records(self, policy: "VLMPolicy") -> bool:

@@ -1,6 +1,6 @@
 """The decode loop: one more token for all, again and again, until all have ended.
 
-The loop does not know how a token comes about: :class:`Steps` does, and there are several. They draw the first token
+The loop does not know how a token comes about: :class:`Decoder` does, and there are several. They draw the first token
 from the prompt's last hidden state when they are made. Now and then the loop looks who has finished; rows all of whose
 completions are finished leave the batch.
 """
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from remot.models.packing.kv_cache import filled_from_the_end, keep_rows
 from remot.models.packing.masks import decode_mask
-from remot.rollout.decoding.buffers import DecodeRequest, Drawn
+from remot.rollout.decoding.buffers import DecodeRequest, DecodeState
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
     from remot.models.policy import VLMPolicy
 
 
-class Steps(ABC):
+class Decoder(ABC):
     """Feeds the tokens drawn last to the model and draws the next ones.
 
     Notation as in :mod:`remot.rollout.decoding.buffers`.
@@ -29,7 +29,7 @@ class Steps(ABC):
         num_rows: U.
     """
 
-    def __init__(self, drawn: Drawn, num_rows: int) -> None:
+    def __init__(self, drawn: DecodeState, num_rows: int) -> None:
         self.drawn = drawn
         self.num_rows = num_rows
 
@@ -56,7 +56,7 @@ class Steps(ABC):
         self.num_rows = len(order)
 
 
-def decode(steps: Steps, request: DecodeRequest) -> tuple[Tensor, Tensor]:
+def decode(steps: Decoder, request: DecodeRequest) -> tuple[Tensor, Tensor]:
     """Draw until all have ended or have T tokens; the result does not depend on ``check_every``.
 
     Returns:
@@ -74,7 +74,7 @@ def decode(steps: Steps, request: DecodeRequest) -> tuple[Tensor, Tensor]:
     return steps.drawn.result()
 
 
-class GrowingSteps(Steps):
+class EagerDecoder(Decoder):
     """The plain loop on any device: masks and keys grow with every token, so that nothing empty is ever looked at.
 
     Args:
@@ -87,7 +87,7 @@ class GrowingSteps(Steps):
         num_rows, num_completions, _ = request.uniforms.shape
         num_steps = request.max_new_tokens - 1  # nothing follows the last token
         hidden, self.cache = policy.prefill(encoded, room=num_steps * num_completions)
-        super().__init__(Drawn(policy, request), num_rows)
+        super().__init__(DecodeState(policy, request), num_rows)
         self.policy = policy
         self.allowed = decode_mask(encoded.prompts.prompt_mask, num_completions, num_steps)
         self.position = encoded.prompts.next_position

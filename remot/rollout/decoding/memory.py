@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from remot.models.memory import Footprint
+from remot.models.memory import MemoryEstimate
 
 _LOG = logging.getLogger(__name__)
 
@@ -17,14 +17,14 @@ _LOG = logging.getLogger(__name__)
 PLANNED_SHARE = 0.8
 #: Rows of logits that the scoring pass holds at once, see :mod:`remot.models.logprobs`.
 SCORED_ROWS = 512
-#: Prompts of a micro-batch where the device does not tell how much memory is free.
+#: Prompts of a micro-batch where the free memory of the device is unknown.
 UNPLANNED_MICRO_BATCH = 4
 
 Result = TypeVar("Result")
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that can be had on a device, what torch holds in reserve included; None if it does not tell."""
+    """Available bytes on a device, including what torch has reserved; None if unknown."""
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
@@ -32,7 +32,7 @@ def free_bytes(device: torch.device) -> int | None:
     return int(free + reserve)
 
 
-def decode_bytes(footprint: Footprint, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
+def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory to decode one prompt's completions: its part of the cache, of the mask, and its rows of logits.
 
     Args:
@@ -47,7 +47,7 @@ def decode_bytes(footprint: Footprint, num_columns: int, num_completions: int, m
     return total * footprint.cache_bytes + mask + num_completions * footprint.logits_bytes + prefill
 
 
-def score_bytes(footprint: Footprint, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
+def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory of one prompt's packed row in a pass with gradient. Arguments as of :func:`decode_bytes`.
 
     Counted are the dense mask of SDPA, and the copies of the prompt's keys and values, one for each completion, that
@@ -72,8 +72,8 @@ def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_pro
     return max(1, min(num_prompts, usable // max(1, bytes_per_prompt)))
 
 
-def plan_decode(footprint: Footprint, free: int | None, shape: tuple[int, int, int, int]) -> int:
-    """Prompts to decode together: all of them where the device does not tell what is free.
+def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
+    """Prompts to decode together: all of them where the free memory is unknown.
 
     Args:
         footprint: Of the model.
@@ -86,7 +86,7 @@ def plan_decode(footprint: Footprint, free: int | None, shape: tuple[int, int, i
     return prompts_that_fit(free, 0, decode_bytes(footprint, *sizes), num_prompts)
 
 
-def plan_micro_batch(footprint: Footprint, free: int | None, shape: tuple[int, int, int, int]) -> int:
+def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
     """Groups of a micro-batch; arguments as of :func:`plan_decode`."""
     num_prompts, *sizes = shape
     if free is None:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from remot.models.packing.kv_cache import keep_rows
-from remot.rollout.decoding.buffers import DecodeRequest, Drawn
-from remot.rollout.decoding.loop import Steps, decode
+from remot.rollout.decoding.buffers import DecodeRequest, DecodeState
+from remot.rollout.decoding.loop import Decoder, decode
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
     from remot.models.policy import VLMPolicy
 
 
-class SeparateSteps(Steps):
+class IndependentDecoder(Decoder):
     """Steps over transformers' own cache: no padding, no mask, one completion a row.
 
     Args:
@@ -25,7 +25,7 @@ class SeparateSteps(Steps):
     def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
         num_rows = len(request.uniforms)
         hidden, self.cache = policy.prefill_alone(encoded, num_rows)
-        super().__init__(Drawn(policy, request), num_rows)
+        super().__init__(DecodeState(policy, request), num_rows)
         self.policy = policy
         self.position = encoded.prompts.next_position.expand(num_rows)
         self.drawn.draw(hidden[:, None])
@@ -43,5 +43,5 @@ class SeparateSteps(Steps):
 def decode_separately(policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
     """As :func:`remot.rollout.decoding.loop.decode`, for one prompt and noise [1, G, T]."""
     by_row = DecodeRequest(request.uniforms.transpose(0, 1), request.sampling, request.check_every)
-    tokens, logprobs = decode(SeparateSteps(policy, encoded, by_row), by_row)
+    tokens, logprobs = decode(IndependentDecoder(policy, encoded, by_row), by_row)
     return tokens.transpose(0, 1), logprobs.transpose(0, 1)

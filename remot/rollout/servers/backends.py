@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class CompletionRequest:
     """One completion to ask for.
 
     Args:
@@ -45,7 +45,7 @@ class Asked:
     seed: int
 
 
-class Dialect(ABC):
+class ServerBackend(ABC):
     """One kind of server."""
 
     #: Path that answers once the server is ready.
@@ -69,14 +69,14 @@ class Dialect(ABC):
 
     @abstractmethod
     def load(self, name: str, folder: Path) -> Sequence[Command]:
-        """Requests that make the server take the weights, then empty its caches of prefixes and pictures."""
+        """Requests that make the server take the weights, then empty its caches of prefixes and images."""
 
     @abstractmethod
     def unload(self, name: str) -> Sequence[Command]:
         """Requests that make it forget them."""
 
     @abstractmethod
-    def body(self, model: str, asked: Asked) -> Json:
+    def body(self, model: str, asked: CompletionRequest) -> Json:
         """A request for one completion."""
 
 
@@ -86,7 +86,7 @@ def _require_adapters(policy: VLMPolicy, server: str) -> None:
         raise ConfigError(msg)
 
 
-def _plain_body(model: str, asked: Asked) -> Json:
+def _plain_body(model: str, asked: CompletionRequest) -> Json:
     sampling = asked.sampling
     return {
         "model": model,
@@ -99,7 +99,7 @@ def _plain_body(model: str, asked: Asked) -> Json:
     }
 
 
-class VLLM(Dialect):
+class VLLM(ServerBackend):
     """vLLM, started with ``--enable-lora`` and a rank that is large enough.
 
     Needs ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`` to take adapters while it runs, and ``VLLM_SERVER_DEV_MODE=1`` to empty
@@ -124,13 +124,13 @@ class VLLM(Dialect):
         """Unload the adapter."""
         return (("/v1/unload_lora_adapter", {"lora_name": name}),)
 
-    def body(self, model: str, asked: Asked) -> Json:
+    def body(self, model: str, asked: CompletionRequest) -> Json:
         """With token ids and log-probabilities."""
         own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
         return _plain_body(model, asked) | own | {"logprobs": True, "return_token_ids": True}
 
 
-class SGLang(Dialect):
+class SGLang(ServerBackend):
     """SGLang, started with ``--enable-lora``, ``--max-lora-rank`` and ``--lora-target-modules``.
 
     Args:
@@ -156,13 +156,13 @@ class SGLang(Dialect):
         """Unload the adapter."""
         return (("/unload_lora_adapter", {"lora_name": name}),)
 
-    def body(self, model: str, asked: Asked) -> Json:
+    def body(self, model: str, asked: CompletionRequest) -> Json:
         """With log-probabilities; tokens are named by their text."""
         own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
         return _plain_body(model, asked) | own | {"logprobs": True}
 
 
-class TransformersServe(Dialect):
+class TransformersServe(ServerBackend):
     """``transformers serve``, which loads whatever folder a request names.
 
     It takes full weights, so adapters are added to them on the way; it loads them anew for each hand-over and keeps
@@ -176,7 +176,7 @@ class TransformersServe(Dialect):
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
         """Full weights, as it does not find the base model of a folder with adapters only.
 
-        The tokenizer is told to leave answers in one piece, end of turn included: otherwise a completion comes back
+        The tokenizer leaves answers in one piece, end of turn included: otherwise a completion comes back
         divided into reasoning and answer, without the white space in between.
         """
         save_merged(policy, folder, is_writer=is_writer)
@@ -199,7 +199,7 @@ class TransformersServe(Dialect):
         """It forgets by itself."""
         return ()
 
-    def body(self, model: str, asked: Asked) -> Json:
+    def body(self, model: str, asked: CompletionRequest) -> Json:
         """Sampling as a generation configuration: its own defaults are greedy for many models."""
         sampling = asked.sampling
         drawn: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}

@@ -51,7 +51,7 @@ class ExternalEngine(ABC):
         """
 
     @abstractmethod
-    def hand_over(self, policy: VLMPolicy, step: int) -> None:
+    def sync_weights(self, policy: VLMPolicy, step: int) -> None:
         """Give it the weights of the policy; all processes of a run call this.
 
         Args:
@@ -104,7 +104,7 @@ def external_rollout(
     """
     sampled = engine.complete(policy, batch, num_completions, max_new_tokens, sampling, address)
     banned = frozenset(torch.isinf(policy.logit_bias).nonzero()[:, 0].tolist())
-    limits = Limits(policy.eos_token_ids, banned, len(policy.logit_bias), max_new_tokens)
+    limits = CompletionLimits(policy.eos_token_ids, banned, len(policy.logit_bias), max_new_tokens)
     groups = [[within(completion, limits) for completion in group] for group in sampled]
     rollout = _as_rollout(policy, groups)
     unknown = rollout.logprobs.isnan() & rollout.completion_mask
@@ -117,7 +117,7 @@ def external_rollout(
 
 
 @dataclass(frozen=True)
-class Limits:
+class CompletionLimits:
     """What a completion may be made of.
 
     Args:
@@ -137,7 +137,7 @@ class Limits:
         return 0 <= token < self.vocabulary and token not in self.banned
 
 
-def within(completion: SampledCompletion, limits: Limits) -> SampledCompletion:
+def within(completion: SampledCompletion, limits: CompletionLimits) -> SampledCompletion:
     """The part of a completion that the policy could have sampled, with its end of turn if it came to that.
 
     What follows a token that may never be sampled, or the last one there is room for, was cut off; an end of turn

@@ -17,7 +17,7 @@ MAX_SHOWN_CHARS = 200
 
 
 class JSONClient:
-    """Asks the server at ``url`` and nobody else.
+    """JSON over HTTP to the server at ``url`` only, without redirects or proxies.
 
     Args:
         url: Such as ``http://127.0.0.1:8000``.

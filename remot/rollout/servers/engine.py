@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from remot.distributed import is_first_process, of_all_processes
+from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
 from remot.models.policy import VLMPolicy
 from remot.rollout.generator import RolloutAddress
 from remot.rollout.sampling import SamplingSettings
-from remot.rollout.servers.backends import Asked, Dialect
+from remot.rollout.servers.backends import CompletionRequest, ServerBackend
 from remot.rollout.servers.base import ExternalEngine, SampledCompletion
 from remot.rollout.servers.client import JSONClient
 from remot.rollout.servers.png import encode_png
@@ -29,12 +29,12 @@ A = TypeVar("A")
 CHAT_PATH = "/v1/chat/completions"
 #: Seeds that every server takes.
 SEED_BITS = 31
-#: Digits that tell the weights of one run from those of another that the server may still hold.
+#: Digits of a name that distinguishes this run's weights from an earlier run's that the server may still hold.
 RUN_DIGITS = 8
 
 
 @dataclass(frozen=True)
-class _HandedOver:
+class _SyncedWeights:
     name: str
     folder: Path
     model: str
@@ -43,7 +43,7 @@ class _HandedOver:
 class ServerEngine(ExternalEngine):
     """Samples completions from a server that has the weights of the step.
 
-    Before each rollout the policy is saved to a folder that the server reads too, the server is told to load it and to
+    Before each rollout the policy is saved to a folder that the server reads too, the server is asked to load it and to
     empty its caches, and the folder before that is removed. Each completion is a request of its own, with a seed made
     of (seed, step, prompt, sample).
 
@@ -61,7 +61,7 @@ class ServerEngine(ExternalEngine):
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: ServerBackend,
         url: str,
         folder: Path,
         logprobs: Literal["raw", "tempered", "none"] = "raw",
@@ -82,26 +82,26 @@ class ServerEngine(ExternalEngine):
         self.logprobs = logprobs
         self.num_parallel = num_parallel
         self._run = uuid.uuid4().hex[:RUN_DIGITS]
-        self._current: _HandedOver | None = None
+        self._current: _SyncedWeights | None = None
         self._has_warned = False
 
     def check(self) -> None:
         """Ask the server whether it is ready."""
         self.client.get(self.dialect.health_path)
 
-    def hand_over(self, policy: VLMPolicy, step: int) -> None:
+    def sync_weights(self, policy: VLMPolicy, step: int) -> None:
         """Save the policy, have the server load it, and forget the one before; the first process asks for all."""
         self.dialect.require(policy)
-        run = of_all_processes(self._run)[0]
+        run = all_gather_objects(self._run)[0]
         name = f"remot-{run}-step-{step}"
         folder = self.folder / name
         is_first = is_first_process()
         self.dialect.save(policy, folder, is_writer=is_first)
         fault = self._told(lambda: self._load(name, folder)) if is_first else None
-        for said in of_all_processes(fault):
+        for said in all_gather_objects(fault):
             if said is not None:
                 raise EngineError(said)
-        self._current = _HandedOver(name, folder, self.dialect.model_name(name, folder))
+        self._current = _SyncedWeights(name, folder, self.dialect.model_name(name, folder))
 
     @staticmethod
     def _told(ask: Callable[[], None]) -> str | None:
@@ -137,7 +137,9 @@ class ServerEngine(ExternalEngine):
         model = self._current.model
         messages = [_messages(batch, row) for row in range(len(batch))]
         requests = [
-            self.dialect.body(model, Asked(messages[row], max_new_tokens, sampling, _seed(address, prompt_id, sample)))
+            self.dialect.body(
+                model, CompletionRequest(messages[row], max_new_tokens, sampling, _seed(address, prompt_id, sample))
+            )
             for row, prompt_id in enumerate(address.prompt_ids)
             for sample in range(num_completions)
         ]
@@ -181,13 +183,13 @@ def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
 
 
 def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
-    """The prompt as the policy is shown it: pictures, then the question.
+    """The prompt as the policy is shown it: images, then the question.
 
     Raises:
         ConfigError: If it shows a video: servers take videos apart in ways of their own.
     """
     if batch.videos[row]:
-        msg = "a server is shown pictures only; prompts with videos need the trainer's own engine (grpo.engine: null)"
+        msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
         raise ConfigError(msg)
     pictures = [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}

@@ -67,8 +67,8 @@ def as_completion(
     """The tokens of a reply: those the server names, else those of its text.
 
     A text may be the text of several sequences of tokens. Its own tokenisation then stands for what was sampled, and
-    the server's log-probabilities are taken only if it lists the very same tokens. Where bytes make no text, nobody can
-    tell what was sampled; the completion was cut off there.
+    the server's log-probabilities are taken only if it lists the very same tokens. Where bytes make no text, it is
+    unknown what was sampled; the completion is cut off there.
 
     Args:
         reply: What the server said.

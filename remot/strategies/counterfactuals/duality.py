@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from remot.answers import parse_response
-from remot.distributed import of_all_processes
+from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.operation_pool import OperationPool
 from remot.rewards.functional.duality import agrees
@@ -72,7 +72,7 @@ class DualityOperations(Counterpart):
             share = agreement(question, texts)
             if share is not None:
                 seen.append((reference_of(question).change, share))
-        for part in of_all_processes(seen):
+        for part in all_gather_objects(seen):
             for name, share in part:
                 self.pool.observe(name, share)
 

@@ -22,7 +22,7 @@ from remot.structures import PromptBatch, Question, RewardOutput, Rollout
 
 
 class SampledHow(TypedDict):
-    """What all engines are told."""
+    """Fields common to requests for every engine."""
 
     num_completions: int
     max_new_tokens: int

@@ -147,7 +147,7 @@ class GRPOObjective(Objective):
             self.engine,
         )
         if self.engine is not None:
-            self.engine.hand_over(policy, address.step)
+            self.engine.sync_weights(policy, address.step)
         with policy.gathered():
             first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
             require_applicable(self.scorer, first.rewards)

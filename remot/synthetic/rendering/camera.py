@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.structures import CameraTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Shape, paint_shape, to_picture
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Shape, paint_shape, to_image
 from remot.synthetic.rendering.panorama import Panorama, direction_of, draw_panorama, frame_towards
 from remot.synthetic.rendering.profile import level_profile, wander
-from remot.synthetic.rendering.scene import NUM_FRAMES, PICTURE_SIZE, RenderedScene, draw_colours, draw_shape
+from remot.synthetic.rendering.scene import IMAGE_SIZE, NUM_FRAMES, RenderedScene, draw_colours, draw_shape
 
 FIELD_OF_VIEW_DEGREES = 70.0
-FOCAL_PIXELS = PICTURE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
+FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
 #: The controlled angle stays within this distance of the middle.
 MAX_TURN_DEGREES = 23.5
 #: Smallest distance between two levels of the controlled angle.
@@ -55,14 +55,14 @@ class Landmark:
 
 def intrinsics() -> FloatArray:
     """Pinhole matrix [3, 3] of every camera clip."""
-    half = PICTURE_SIZE / 2
+    half = IMAGE_SIZE / 2
     return np.array([[FOCAL_PIXELS, 0, half], [0, FOCAL_PIXELS, half], [0, 0, 1]])
 
 
 def project(camera_directions: FloatArray) -> FloatArray:
     """Pixels [..., 2] at which directions [..., 3] in camera axes are seen."""
     plane = camera_directions[..., :2] / camera_directions[..., 2:]
-    return np.asarray(plane * FOCAL_PIXELS + PICTURE_SIZE / 2)
+    return np.asarray(plane * FOCAL_PIXELS + IMAGE_SIZE / 2)
 
 
 def turned(yaw_degrees: float, pitch_degrees: float) -> FloatArray:
@@ -88,13 +88,13 @@ def render_camera_scene(generator: np.random.Generator, *, is_pitch: bool) -> Re
     if generator.random() < 0.5:
         _paint_flyer(generator, views, rotations, landmark, colours.pop())
     track = ObjectTrack(landmark.boxes_xyxy(rotations), is_landmark=True)
-    frames = np.stack([to_picture(view) for view in views])
+    frames = np.stack([to_image(view) for view in views])
     return RenderedScene(frames, _camera_track(generator, rotations), objects={landmark.name: track})
 
 
 def _pixel_rays() -> Canvas:
     """[H, W, 3] in camera axes, through the pixels' centres."""
-    steps = (np.arange(PICTURE_SIZE) + 0.5 - PICTURE_SIZE / 2) / FOCAL_PIXELS
+    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / FOCAL_PIXELS
     x, y = np.meshgrid(steps, steps)
     return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
 
@@ -108,7 +108,7 @@ def _camera_track(generator: np.random.Generator, rotations: FloatArray) -> Came
 
 
 def _draw_landmark(generator: np.random.Generator, colour: str, turn: FloatArray, *, is_pitch: bool) -> Landmark:
-    """A landmark that stays within the picture for every angle in ``turn``."""
+    """A landmark that stays within the image for every angle in ``turn``."""
     radius = float(generator.uniform(6.6, 7.6))
     shape = draw_shape(generator)
     reach = radius * max(SHAPES[shape].half_width, SHAPES[shape].half_height) + WANDER_DEGREES

@@ -1,6 +1,6 @@
-"""A picture to paint plain shapes on, with soft edges and known boxes.
+"""An image to paint plain shapes on, with soft edges and known boxes.
 
-Pixel coordinates are continuous: the picture's upper left corner is (0, 0), the first pixel's centre (0.5, 0.5).
+Pixel coordinates are continuous: the image's upper left corner is (0, 0), the first pixel's centre (0.5, 0.5).
 """
 
 from collections.abc import Callable
@@ -67,14 +67,14 @@ SHAPES: dict[str, Shape] = {
 
 
 def blank(size: int, colour: FloatArray) -> Canvas:
-    """A picture [size, size, 3] of one colour, values 0 to 255."""
+    """An image [size, size, 3] of one colour, values 0 to 255."""
     return np.broadcast_to(colour.astype(np.float32), (size, size, 3)).copy()
 
 
-def to_picture(canvas: Canvas) -> NDArray[np.uint8]:
+def to_image(canvas: Canvas) -> NDArray[np.uint8]:
     """Rounded to bytes."""
-    picture: NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-    return picture
+    image: NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    return image
 
 
 def blend(canvas: Canvas, coverage: Canvas, colour: Canvas) -> None:
@@ -83,7 +83,7 @@ def blend(canvas: Canvas, coverage: Canvas, colour: Canvas) -> None:
 
 
 def paint_shape(canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixels: float, colour: Colour) -> None:
-    """Paint a lit shape, in place; parts outside the picture are cut off."""
+    """Paint a lit shape, in place; parts outside the image are cut off."""
     reach = radius_pixels * max(shape.half_width, shape.half_height) + 2
     window = _window(canvas, centre_xy - reach, centre_xy + reach)
     x, y = _pixel_grid(window)

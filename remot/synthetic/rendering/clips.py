@@ -45,7 +45,7 @@ def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint
         kind: A key of :data:`KINDS`.
 
     Returns:
-        The clip, whose media does not exist yet, and its pictures [N, H, W, 3].
+        The clip, whose media does not exist yet, and its images [N, H, W, 3].
 
     Raises:
         ConfigError: If ``kind`` is unknown.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.structures import EffectorTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, Canvas, Colour, paint_bar, paint_rectangle, to_picture
+from remot.synthetic.rendering.canvas import COLOURS, Canvas, Colour, paint_bar, paint_rectangle, to_image
 from remot.synthetic.rendering.profile import level_profile, wander
 from remot.synthetic.rendering.scene import (
     FIXED_FOCAL_PIXELS,
+    IMAGE_SIZE,
     LEVEL_GAP_PIXELS,
     NUM_FRAMES,
-    PICTURE_SIZE,
     RenderedScene,
     bystanders,
     draw_colours,
@@ -31,7 +31,7 @@ DIRECTIONS = np.array([[0, 1], [0, -1], [1, 0], [-1, 0]], dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Gripper:
+class GripperShape:
     """Sizes in pixels; fingers slide along the palm, so that the outline keeps its size."""
 
     max_gap: float
@@ -56,15 +56,15 @@ class Arm:
 
     Args:
         gripper: Its sizes.
-        direction: Unit vector [2] that the fingers point to, along an axis of the picture.
-        base_xy: Where the arm enters the picture.
+        direction: Unit vector [2] that the fingers point to, along an axis of the image.
+        base_xy: Where the arm enters the image.
         elbow_offset: [2] pixels of the elbow from the middle between base and palm.
         colour: Colour of the gripper.
         web_colour: Colour of the web between its fingers, so that the opening shows as an amount of colour too.
         link_colour: Colour of the links.
     """
 
-    gripper: Gripper
+    gripper: GripperShape
     direction: FloatArray
     base_xy: FloatArray
     elbow_offset: FloatArray
@@ -113,10 +113,10 @@ class Arm:
 
 def render_effector_scene(generator: np.random.Generator, free_axis: int) -> RenderedScene:
     """The gripper moves along one axis (0 horizontal, 1 vertical) and keeps its opening."""
-    gripper, direction = Gripper(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
+    gripper, direction = GripperShape(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
     margin = max(gripper.half_span, gripper.half_reach) + 1
-    along = level_profile(generator, NUM_FRAMES, margin, PICTURE_SIZE - margin, LEVEL_GAP_PIXELS)
-    lane = float(generator.uniform(0.25, 0.75)) * PICTURE_SIZE
+    along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
+    lane = float(generator.uniform(0.25, 0.75)) * IMAGE_SIZE
     opening = generator.uniform(0.2, 0.8) + wander(generator, NUM_FRAMES, 0.03)
     path = wandering_path(generator, free_axis, along, lane)
     return _render(generator, gripper, direction, path, opening, free_axis=free_axis)
@@ -124,10 +124,10 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
 
 def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
     """The gripper opens and closes, and stays where it is but for a slight drift."""
-    gripper, direction = Gripper(max_gap=40.0, finger_width=8.0, finger_length=24.0), _draw_direction(generator)
+    gripper, direction = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0), _draw_direction(generator)
     opening = level_profile(generator, NUM_FRAMES, 0.0, 1.0, OPENING_GAP)
     margin = max(gripper.half_span, gripper.half_reach) + 3
-    place = generator.uniform(margin, PICTURE_SIZE - margin, 2)
+    place = generator.uniform(margin, IMAGE_SIZE - margin, 2)
     path = wandering_path(generator, 0, place[0] + wander(generator, NUM_FRAMES, 3.0), float(place[1]))
     return _render(generator, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
 
@@ -139,14 +139,14 @@ def _draw_direction(generator: np.random.Generator) -> FloatArray:
 
 def _render(
     generator: np.random.Generator,
-    gripper: Gripper,
+    gripper: GripperShape,
     direction: FloatArray,
     path_xy: FloatArray,
     opening: FloatArray,
     *,
     free_axis: int,
 ) -> RenderedScene:
-    background, colours = tabletop(generator, PICTURE_SIZE), draw_colours(generator)
+    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
     arm = _draw_arm(generator, gripper, direction, colours, is_dark=float(background.mean()) < 115)
     lane = float(path_xy[:, 1 - free_axis].mean())
     props = bystanders(generator, colours, free_axis=free_axis, lane=lane)
@@ -156,7 +156,7 @@ def _render(
         for prop in props:
             prop.paint(canvas, frame)
         arm.paint(canvas, path_xy[frame], float(opening[frame]))
-        frames.append(to_picture(canvas))
+        frames.append(to_image(canvas))
     camera = fixed_camera()
     effector = EffectorTrack(_to_metres(path_xy), np.clip(opening, 0, 1))
     return RenderedScene(
@@ -165,13 +165,13 @@ def _render(
 
 
 def _draw_arm(
-    generator: np.random.Generator, gripper: Gripper, direction: FloatArray, colours: list[str], *, is_dark: bool
+    generator: np.random.Generator, gripper: GripperShape, direction: FloatArray, colours: list[str], *, is_dark: bool
 ) -> Arm:
-    """An arm that enters the picture behind its fingers, with links that stand out from the background.
+    """An arm that enters the image behind its fingers, with links that stand out from the background.
 
     Takes its own colour and its web's from the end of ``colours``.
     """
-    half, sideways = PICTURE_SIZE / 2, direction[::-1]
+    half, sideways = IMAGE_SIZE / 2, direction[::-1]
     base = half - direction * (half + 8) + sideways * generator.uniform(-0.7, 0.7) * half
     elbow = sideways * generator.uniform(-18, 18)
     colour, web_colour = COLOURS[colours.pop()], COLOURS[colours.pop()]
@@ -180,5 +180,5 @@ def _draw_arm(
 
 def _to_metres(path_xy: FloatArray) -> FloatArray:
     """[N, 3] viewer axes of points seen at [N, 2] pixels at the working depth."""
-    plane = (path_xy - PICTURE_SIZE / 2) / FIXED_FOCAL_PIXELS * DEPTH_METRES
+    plane = (path_xy - IMAGE_SIZE / 2) / FIXED_FOCAL_PIXELS * DEPTH_METRES
     return np.concatenate([plane, np.full((len(plane), 1), DEPTH_METRES)], axis=1)

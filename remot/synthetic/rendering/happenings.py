@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import to_picture
-from remot.synthetic.rendering.scene import FIXED_FOCAL_PIXELS, PICTURE_SIZE, Prop, draw_colours, draw_prop
+from remot.synthetic.rendering.canvas import to_image
+from remot.synthetic.rendering.scene import FIXED_FOCAL_PIXELS, IMAGE_SIZE, Prop, draw_colours, draw_prop
 from remot.synthetic.rendering.texture import tabletop
 
 NUM_FRAMES, FPS = 48, 8
-#: Moves in words and directions in the picture.
+#: Moves in words and directions in the image.
 WAYS: dict[str, tuple[int, int]] = {
     "to the left": (-1, 0),
     "to the right": (1, 0),
@@ -32,7 +32,7 @@ def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, 
         generator: Source of every choice.
         name: Id of the clip and its scene.
     """
-    background, colours = tabletop(generator, PICTURE_SIZE), draw_colours(generator)
+    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
     paths, moves = _draw_paths(generator, int(generator.integers(2, 4)))
     props = [draw_prop(generator, colours.pop(), float(generator.uniform(10.5, 12.5)), path) for path in paths]
     events = tuple(
@@ -48,18 +48,18 @@ def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, 
         objects={prop.name: ObjectTrack(prop.boxes_xyxy) for prop in props},
         events=events,
     )
-    return clip, np.stack([_picture(background, props, frame) for frame in range(NUM_FRAMES)])
+    return clip, np.stack([_image(background, props, frame) for frame in range(NUM_FRAMES)])
 
 
-def _picture(background: FloatArray | NDArray[np.float32], props: list[Prop], frame: int) -> NDArray[np.uint8]:
+def _image(background: FloatArray | NDArray[np.float32], props: list[Prop], frame: int) -> NDArray[np.uint8]:
     canvas = np.array(background, dtype=np.float32)
     for prop in props:
         prop.paint(canvas, frame)
-    return to_picture(canvas)
+    return to_image(canvas)
 
 
 def _camera() -> CameraTrack:
-    half = PICTURE_SIZE / 2
+    half = IMAGE_SIZE / 2
     intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
     return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
 
@@ -69,7 +69,7 @@ def _draw_paths(
 ) -> tuple[list[FloatArray], list[tuple[int, str, int, int]]]:
     """Places [N, 2] of each thing in pixels, and who moves which way from which frame to which."""
     while True:
-        places = generator.uniform(MARGIN_PIXELS, PICTURE_SIZE - MARGIN_PIXELS, (num_things, 2))
+        places = generator.uniform(MARGIN_PIXELS, IMAGE_SIZE - MARGIN_PIXELS, (num_things, 2))
         if _are_apart(places):
             break
     paths = [np.tile(place, (NUM_FRAMES, 1)) for place in places]
@@ -94,7 +94,7 @@ def _draw_move(generator: np.random.Generator, places: FloatArray) -> tuple[int,
         stations = places[who] + np.linspace(0, 1, 9)[:, None] * offset
         others = np.delete(places, who, axis=0)
         gaps = np.linalg.norm(stations[:, None] - others[None], axis=-1)
-        inside = ((stations > MARGIN_PIXELS) & (stations < PICTURE_SIZE - MARGIN_PIXELS)).all()
+        inside = ((stations > MARGIN_PIXELS) & (stations < IMAGE_SIZE - MARGIN_PIXELS)).all()
         if inside and gaps.min() > MIN_DISTANCE_PIXELS:
             return who, way, offset
     return 0, "", np.zeros(2)

@@ -3,12 +3,12 @@
 import numpy as np
 
 from remot.structures import ObjectTrack
-from remot.synthetic.rendering.canvas import to_picture
+from remot.synthetic.rendering.canvas import to_image
 from remot.synthetic.rendering.profile import level_profile
 from remot.synthetic.rendering.scene import (
+    IMAGE_SIZE,
     LEVEL_GAP_PIXELS,
     NUM_FRAMES,
-    PICTURE_SIZE,
     Prop,
     RenderedScene,
     bystanders,
@@ -29,7 +29,7 @@ def render_object_scene(generator: np.random.Generator, free_axis: int) -> Rende
         generator: Source of every choice.
         free_axis: 0 for horizontal motion, 1 for vertical.
     """
-    background, colours = tabletop(generator, PICTURE_SIZE), draw_colours(generator)
+    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
     lanes = _draw_lanes(generator)
     actors = [_actor(generator, colours.pop(), free_axis, lane) for lane in lanes]
     others = bystanders(generator, colours, free_axis=free_axis, lane=lanes[0]) if len(lanes) == 1 else []
@@ -38,22 +38,22 @@ def render_object_scene(generator: np.random.Generator, free_axis: int) -> Rende
         canvas = background.copy()
         for prop in (*others, *actors):
             prop.paint(canvas, frame)
-        frames.append(to_picture(canvas))
+        frames.append(to_image(canvas))
     return RenderedScene(
         np.stack(frames), fixed_camera(), objects={actor.name: ObjectTrack(actor.boxes_xyxy) for actor in actors}
     )
 
 
 def _draw_lanes(generator: np.random.Generator) -> list[float]:
-    """Lane of the main thing and, in half of all cases, of a second one at the other side of the picture."""
+    """Lane of the main thing and, in half of all cases, of a second one at the other side of the image."""
     if generator.random() < 0.5:
-        return [float(generator.uniform(0.2, 0.8)) * PICTURE_SIZE]
-    pair = PICTURE_SIZE * np.array([generator.uniform(0.17, 0.3), generator.uniform(0.66, 0.83)])
+        return [float(generator.uniform(0.2, 0.8)) * IMAGE_SIZE]
+    pair = IMAGE_SIZE * np.array([generator.uniform(0.17, 0.3), generator.uniform(0.66, 0.83)])
     return [float(lane) for lane in generator.permutation(pair)]
 
 
 def _actor(generator: np.random.Generator, colour: str, free_axis: int, lane: float) -> Prop:
     radius = float(generator.uniform(11.5, 14.5))
     margin = radius + MARGIN_PIXELS
-    along = level_profile(generator, NUM_FRAMES, margin, PICTURE_SIZE - margin, LEVEL_GAP_PIXELS)
+    along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
     return draw_prop(generator, colour, radius, wandering_path(generator, free_axis, along, lane))

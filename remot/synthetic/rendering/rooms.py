@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import Room, Sighting, Solid, depths, intrinsics, looking, places, sight
+from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, sight
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -54,7 +54,7 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
     clip = replace(
         _clip(name, "rooms", camera, objects, room, solids), layout=tuple(solid.layout_box for solid in solids)
     )
-    return clip, np.stack([one.picture for one in sightings])
+    return clip, np.stack([one.image for one in sightings])
 
 
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
@@ -80,7 +80,7 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
         for number, called in enumerate(numbered([solid.kind for solid in solids]))
     }
     clip = replace(_clip(name, "floors", camera, objects, room, solids), events=events)
-    return clip, np.stack([one.picture for one in sightings])
+    return clip, np.stack([one.image for one in sightings])
 
 
 def numbered(kinds: Sequence[str]) -> list[str]:
@@ -110,7 +110,7 @@ def _clip(
 
 
 def _track(
-    sightings: Sequence[Sighting], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
+    sightings: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
 ) -> ObjectTrack:
     boxes = np.stack([one.box_xyxy(number) for one in sightings])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
@@ -123,7 +123,7 @@ def _track(
     )
 
 
-def _best(sightings: Sequence[Sighting], number: int) -> int:
+def _best(sightings: Sequence[TracedFrame], number: int) -> int:
     """The most pixels that a thing shows in any frame."""
     return max(int((one.numbers == number).sum()) for one in sightings)
 

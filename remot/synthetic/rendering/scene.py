@@ -10,15 +10,15 @@ from remot.structures import CameraTrack, EffectorTrack, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Shape, paint_shape
 from remot.synthetic.rendering.profile import wander
 
-PICTURE_SIZE = 128
+IMAGE_SIZE = 128
 NUM_FRAMES = 20
 FPS = 10
 #: Drift of coordinates that are not meant to move, in pixels to either side of the middle.
-WANDER_PIXELS = 0.03 * PICTURE_SIZE
+WANDER_PIXELS = 0.03 * IMAGE_SIZE
 #: Smallest distance between two levels of a position, in pixels.
-LEVEL_GAP_PIXELS = 0.245 * PICTURE_SIZE
-#: Focal length of the fixed cameras: one metre fills the picture at one metre.
-FIXED_FOCAL_PIXELS = float(PICTURE_SIZE)
+LEVEL_GAP_PIXELS = 0.245 * IMAGE_SIZE
+#: Focal length of the fixed cameras: one metre fills the image at one metre.
+FIXED_FOCAL_PIXELS = float(IMAGE_SIZE)
 
 #: Colours of the second and of the main thing of a clip.
 MAIN_COLOURS = ("blue", "red")
@@ -26,7 +26,7 @@ MAIN_COLOURS = ("blue", "red")
 
 @dataclass(frozen=True, eq=False)
 class RenderedScene:
-    """Pictures [N, H, W, 3] and what is known about them."""
+    """Images [N, H, W, 3] and what is known about them."""
 
     frames: NDArray[np.uint8]
     camera: CameraTrack
@@ -36,7 +36,7 @@ class RenderedScene:
 
 @dataclass(frozen=True, eq=False)
 class Prop:
-    """A coloured shape on its way through the picture.
+    """A coloured shape on its way through the image.
 
     Args:
         name: What a viewer would call it, such as ``red ball``.
@@ -65,7 +65,7 @@ class Prop:
 
 def fixed_camera() -> CameraTrack:
     """A camera that does not move, at the origin of its world."""
-    half = PICTURE_SIZE / 2
+    half = IMAGE_SIZE / 2
     intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
     return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
 
@@ -74,7 +74,7 @@ def draw_colours(generator: np.random.Generator) -> list[str]:
     """The palette's names, for things to take from the end: no colour is used twice.
 
     The thing a clip is about is always red and a second one blue; the rest come in random order. A model of a million
-    parameters learns to find "the thing" in minutes if its colour tells it apart, and in hours if only its name does.
+    parameters learns to find "the thing" in minutes if its colour identifies it, and in hours if only its name does.
     """
     others = [name for name in COLOURS if name not in MAIN_COLOURS]
     return [*(str(name) for name in generator.permutation(others)), *MAIN_COLOURS]
@@ -111,19 +111,19 @@ def bystanders(
 
 def _bystander(generator: np.random.Generator, colour: str, free_axis: int, lane: float, moving_share: float) -> Prop:
     radius = float(generator.uniform(7, 11))
-    path = np.tile(generator.uniform(radius, PICTURE_SIZE - radius, 2), (NUM_FRAMES, 1))
+    path = np.tile(generator.uniform(radius, IMAGE_SIZE - radius, 2), (NUM_FRAMES, 1))
     path[:, 1 - free_axis] = _beside(generator, lane, radius)
     if generator.random() < moving_share:
         swing, phase = generator.uniform(15, 45), generator.uniform(0, 2 * np.pi)
         turns = generator.uniform(0.4, 1.5) * np.linspace(0, 2 * np.pi, NUM_FRAMES)
-        path[:, free_axis] = np.clip(PICTURE_SIZE / 2 + swing * np.sin(phase + turns), radius, PICTURE_SIZE - radius)
+        path[:, free_axis] = np.clip(IMAGE_SIZE / 2 + swing * np.sin(phase + turns), radius, IMAGE_SIZE - radius)
     return draw_prop(generator, colour, radius, path)
 
 
 def _beside(generator: np.random.Generator, lane: float, radius: float) -> float:
-    """A coordinate that keeps clear of ``lane`` where the picture leaves room for it."""
+    """A coordinate that keeps clear of ``lane`` where the image leaves room for it."""
     clear = 18 + radius
-    places = generator.uniform(radius, PICTURE_SIZE - radius, 32)
+    places = generator.uniform(radius, IMAGE_SIZE - radius, 32)
     apart = places[np.abs(places - lane) > clear]
     return float(apart[0] if len(apart) else places[np.abs(places - lane).argmax()])
 

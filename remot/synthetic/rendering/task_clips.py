@@ -13,7 +13,7 @@ from remot.synthetic.rendering import happenings, rooms
 
 Renderer = Callable[[np.random.Generator, str], tuple[Clip, NDArray[np.uint8]]]
 
-#: The kinds of clips, with their pictures per second. A collection holds each in turn.
+#: The kinds of clips, with their images per second. A collection holds each in turn.
 TASK_KINDS: dict[str, tuple[Renderer, int]] = {
     "happenings": (happenings.render_happenings, happenings.FPS),
     "rooms": (rooms.render_room, rooms.FPS),
@@ -27,7 +27,7 @@ def render_task_clip(seed: int, index: int) -> tuple[Clip, NDArray[np.uint8], in
     """One clip of a collection; the same arguments always give the same clip.
 
     Returns:
-        The clip, whose media does not exist yet, its pictures [N, H, W, 3], and how many there are in a second.
+        The clip, whose media does not exist yet, its images [N, H, W, 3], and how many there are in a second.
     """
     kind = list(TASK_KINDS)[index % len(TASK_KINDS)]
     renderer, fps = TASK_KINDS[kind]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from remot.structures import CameraTrack, FloatArray, LayoutBox
 from remot.synthetic.rendering.canvas import Canvas, Colour
 
-PICTURE_SIZE = 128
+IMAGE_SIZE = 128
 FIELD_OF_VIEW_DEGREES = 75.0
-FOCAL_PIXELS = PICTURE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
+FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
 #: Rays along each side of a pixel; the mean of their colours is shown.
 SAMPLES = 2
 #: Fewer pixels of a thing than these are no sight of it.
@@ -72,15 +72,15 @@ class Room:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class TracedFrame:
     """What one frame shows.
 
     Args:
-        picture: [H, W, 3].
+        image: [H, W, 3].
         numbers: [H, W] of each pixel's middle the number of its solid, -1 for the room.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     numbers: NDArray[np.int64]
 
     def box_xyxy(self, number: int) -> FloatArray:
@@ -93,7 +93,7 @@ class Sighting:
 
 def intrinsics() -> FloatArray:
     """Pinhole matrix [3, 3]."""
-    half = PICTURE_SIZE / 2
+    half = IMAGE_SIZE / 2
     return np.array([[FOCAL_PIXELS, 0, half], [0, FOCAL_PIXELS, half], [0, 0, 1]])
 
 
@@ -125,7 +125,7 @@ def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     return np.asarray(places(camera, centres_metres)[:, 2])
 
 
-def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Sighting:
+def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
     """What a camera sees.
 
     Args:
@@ -142,17 +142,17 @@ def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Sighting:
         seen = distance < nearest
         nearest[seen], numbers[seen] = distance[seen], number
         colours[seen] = np.array(solid.colour, np.float32) * _FACE_LIGHT[face[seen]][:, None]
-    side = PICTURE_SIZE * SAMPLES
-    fine = colours.reshape(PICTURE_SIZE, SAMPLES, PICTURE_SIZE, SAMPLES, 3)
-    picture = np.clip(fine.mean(axis=(1, 3)) + 0.5, 0, 255).astype(np.uint8)
-    return Sighting(picture, numbers.reshape(side, side)[::SAMPLES, ::SAMPLES])
+    side = IMAGE_SIZE * SAMPLES
+    fine = colours.reshape(IMAGE_SIZE, SAMPLES, IMAGE_SIZE, SAMPLES, 3)
+    image = np.clip(fine.mean(axis=(1, 3)) + 0.5, 0, 255).astype(np.uint8)
+    return TracedFrame(image, numbers.reshape(side, side)[::SAMPLES, ::SAMPLES])
 
 
 def _rays() -> FloatArray:
-    """[R, 3] directions in camera axes, in rows of the picture."""
-    places = (np.arange(PICTURE_SIZE * SAMPLES) + 0.5) / SAMPLES
+    """[R, 3] directions in camera axes, in rows of the image."""
+    places = (np.arange(IMAGE_SIZE * SAMPLES) + 0.5) / SAMPLES
     x, y = np.meshgrid(places, places)
-    half = PICTURE_SIZE / 2
+    half = IMAGE_SIZE / 2
     return np.stack([(x - half) / FOCAL_PIXELS, (y - half) / FOCAL_PIXELS, np.ones_like(x)], axis=-1).reshape(-1, 3)
 
 

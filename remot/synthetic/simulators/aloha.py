@@ -71,7 +71,7 @@ class Table:
 class Track:
     """What is noted in each frame."""
 
-    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
     labels: list[NDArray[np.uint8]] = field(default_factory=list)
     places: list[FloatArray] = field(default_factory=list)
     openings: list[FloatArray] = field(default_factory=list)
@@ -188,7 +188,7 @@ def _lead(table: Table, pose: Pose, rest: FloatArray) -> None:
 def _note(table: Table, renderer: Any, labels_of: NDArray[np.uint8], track: Track) -> None:  # noqa: ANN401
     data = table.data
     renderer.update_scene(data, table.camera)
-    track.pictures.append(np.array(renderer.render()))
+    track.images.append(np.array(renderer.render()))
     renderer.enable_segmentation_rendering()
     renderer.update_scene(data, table.camera)
     numbers, kinds = np.moveaxis(np.array(renderer.render()), 2, 0)
@@ -242,4 +242,4 @@ def _recording(name: str, table: Table, track: Track) -> Recording:
         effectors={names[side]: EffectorTrack(seen[side], openings[:, side], "camera") for side in range(2)},
         objects=objects,
     )
-    return Recording(clip, np.stack(track.pictures), FRAMES_PER_SECOND, labels)
+    return Recording(clip, np.stack(track.images), FRAMES_PER_SECOND, labels)

@@ -1,4 +1,4 @@
-"""What the recorders share: recordings, boxes from label pictures, and poses of cameras that look somewhere."""
+"""What the recorders share: recordings, boxes from label images, and poses of cameras that look somewhere."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,12 +21,12 @@ MIN_PIXELS = 30
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A clip and its pictures, before they are written.
+    """A clip and its images, before they are written.
 
     Args:
         clip: Annotations; its media, and the masks of its objects, do not exist yet.
         frames: [N, H, W, 3] RGB.
-        fps: Pictures per second of the video.
+        fps: Images per second of the video.
         labels: [N, H, W] in each pixel the ``mask_value`` of its object, 0 for none; None without masks.
     """
 
@@ -42,7 +42,7 @@ def write_recording(recording: Recording, out: Path, *, source: str, licence: st
     Args:
         recording: What to write.
         out: Folder to write to, created if missing.
-        source: Where the pictures come from.
+        source: Where the images come from.
         licence: Under which terms they may be used.
 
     Returns:
@@ -59,15 +59,15 @@ def write_recording(recording: Recording, out: Path, *, source: str, licence: st
 def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str, licence: str) -> Iterator[Path]:
     """Write recordings one by one in a process that draws nothing.
 
-    On a processor with AVX-512, x264 was seen to give other bytes for the same pictures after software rendering
+    On a processor with AVX-512, x264 was seen to give other bytes for the same images after software rendering
     (Mesa's llvmpipe) had run in its process, and never with ``mbtree=0`` or ``asm=avx2``: its look-ahead along motion
-    is at fault. A process that draws nothing nearly always writes the same video for the same pictures. Annotations
+    is at fault. A process that draws nothing nearly always writes the same video for the same images. Annotations
     and masks are the same for the same seed in any case.
 
     Args:
         recordings: What to write; each is made when the one before is written.
         out: Folder to write to, created if missing.
-        source: Where the pictures come from.
+        source: Where the images come from.
         licence: Under which terms they may be used.
 
     Yields:
@@ -97,13 +97,13 @@ def required(what: str, install: str) -> Iterator[None]:
 
 
 def label_boxes(labels: NDArray[np.uint8], value: int) -> FloatArray:
-    """Boxes [N, 4] around the pixels of ``value`` in label pictures [N, H, W], NaN where too few are seen.
+    """Boxes [N, 4] around the pixels of ``value`` in label images [N, H, W], NaN where too few are seen.
 
     Left and top are the first pixel's outer edges, right and bottom the last one's.
     """
     boxes = np.full((len(labels), 4), np.nan)
-    for index, picture in enumerate(labels):
-        rows, columns = np.nonzero(picture == value)
+    for index, image in enumerate(labels):
+        rows, columns = np.nonzero(image == value)
         if len(rows) >= MIN_PIXELS:
             boxes[index] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     return boxes
@@ -125,6 +125,6 @@ def looking(position: FloatArray, forward: FloatArray) -> FloatArray:
 
 
 def pinhole(width: int, height: int, vertical_fov_degrees: float) -> FloatArray:
-    """Pinhole matrix [3, 3] of pictures with square pixels."""
+    """Pinhole matrix [3, 3] of images with square pixels."""
     focal = height / 2 / np.tan(np.radians(vertical_fov_degrees) / 2)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])

@@ -2,7 +2,7 @@
 
 See :mod:`remot.synthetic.simulators.vizdoom` for the engine's conventions. Boxes and masks come from the engine's label
 buffer, so that they show what is visible of a thing. Things of one kind look the same, so a name stands for one of
-them, and only in pictures in which no other of its kind is visible.
+them, and only in images in which no other of its kind is visible.
 """
 
 import re
@@ -39,7 +39,7 @@ CATEGORIES = frozenset({"Ammo", "Armor", "Gore", "Hazard", "Health", "Key", "Mon
 MOVERS = frozenset({"Monster"})
 #: How far a thing may shift, in map units, and still stand still.
 REST_UNITS = 1.0
-#: Most things with a name in a clip; label pictures have 8 bits.
+#: Most things with a name in a clip; label images have 8 bits.
 MAX_THINGS = 40
 STRETCHES = ("stand", "turn", "stand", "walk", "turn")
 TURN_DEGREES = (12.0, 40.0)
@@ -51,11 +51,11 @@ FULL_CIRCLE = 360.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class RecordedFrame:
     """One recorded frame.
 
     Args:
-        picture: [H, W, 3] RGB.
+        image: [H, W, 3] RGB.
         buffer: [H, W] the engine's labels, whose numbers differ from frame to frame.
         things: For each thing in the buffer its (number in the buffer, identity, kind, category, place [3]).
         camera: x, y, z in map units and heading in degrees.
@@ -63,7 +63,7 @@ class Sight:
         tic: On the game's clock.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     buffer: NDArray[np.uint8]
     things: tuple["Thing", ...]
     camera: FloatArray
@@ -98,8 +98,8 @@ def record_walk(seed: int, index: int) -> Recording:
         walk(game, generator)
         face_something(game)
         _wake_monsters(game)
-        sights = _wander(game, generator)
-    return _recording(f"doom-walk-{seed}-{index}", f"doom-{game_map.lower()}", sights)
+        frames = _wander(game, generator)
+    return _recording(f"doom-walk-{seed}-{index}", f"doom-{game_map.lower()}", frames)
 
 
 def _wake_monsters(game: Any) -> None:  # noqa: ANN401
@@ -108,21 +108,21 @@ def _wake_monsters(game: Any) -> None:  # noqa: ANN401
     game.make_action([0, 0, 0], TICS_PER_SECOND)
 
 
-def _wander(game: Any, generator: np.random.Generator) -> list[Sight]:  # noqa: ANN401
-    """Stretches of turning, walking and standing in turn; whoever walks into a wall turns away from it."""
-    sights: list[Sight] = []
+def _wander(game: Any, generator: np.random.Generator) -> list[RecordedFrame]:  # noqa: ANN401
+    """Stretches of turning, walking and standing in turn; after walking into a wall the player turns away from it."""
+    frames: list[RecordedFrame] = []
     step, blocked = int(generator.integers(len(STRETCHES))), False
-    while len(sights) < NUM_FRAMES:
+    while len(frames) < NUM_FRAMES:
         moves = _moves("away" if blocked else STRETCHES[step % len(STRETCHES)], generator)
         step, blocked = step + (not blocked), False
-        for number, (ahead, side) in enumerate(moves[: NUM_FRAMES - len(sights)]):
+        for number, (ahead, side) in enumerate(moves[: NUM_FRAMES - len(frames)]):
             game.make_action([0, side], 1)
             game.make_action([ahead, 0], TICS_PER_FRAME - 1)
-            sights.append(_sight(game))
-            blocked = ahead > 0 and number > 1 and _travelled(sights[-2:]) < BLOCKED_UNITS
+            frames.append(_recorded_frame(game))
+            blocked = ahead > 0 and number > 1 and _travelled(frames[-2:]) < BLOCKED_UNITS
             if blocked:
                 break
-    return sights
+    return frames
 
 
 def _moves(stretch: str, generator: np.random.Generator) -> list[tuple[float, float]]:
@@ -136,11 +136,11 @@ def _moves(stretch: str, generator: np.random.Generator) -> list[tuple[float, fl
     return [(0.0, side / 3)] * 3 + [(0.0, 0.0)] * 3
 
 
-def _travelled(pair: list[Sight]) -> float:
+def _travelled(pair: list[RecordedFrame]) -> float:
     return float(np.linalg.norm(pair[1].player[:2] - pair[0].player[:2]))
 
 
-def _sight(game: Any) -> Sight:  # noqa: ANN401
+def _recorded_frame(game: Any) -> RecordedFrame:  # noqa: ANN401
     state = game.get_state()
     numbers = np.array([float(value) for value in state.game_variables])
     things = tuple(
@@ -156,39 +156,39 @@ def _sight(game: Any) -> Sight:  # noqa: ANN401
     buffer = np.array(state.labels_buffer)
     # the middle of each block of pixels that is averaged into one
     step = buffer.shape[0] // HEIGHT
-    picture = brightened(state.screen_buffer, WIDTH, HEIGHT)
-    return Sight(
-        picture, buffer[step // 2 :: step, step // 2 :: step], things, numbers[:4], numbers[4:8], int(state.tic)
+    image = brightened(state.screen_buffer, WIDTH, HEIGHT)
+    return RecordedFrame(
+        image, buffer[step // 2 :: step, step // 2 :: step], things, numbers[:4], numbers[4:8], int(state.tic)
     )
 
 
-def _recording(name: str, scene: str, sights: list[Sight]) -> Recording:
-    poses = np.stack([pose(sight.camera[:3], float(sight.camera[3])) for sight in sights])
-    objects, labels = _objects(sights, poses)
-    places = np.stack([sight.player for sight in sights])
+def _recording(name: str, scene: str, frames: list[RecordedFrame]) -> Recording:
+    poses = np.stack([pose(frame.camera[:3], float(frame.camera[3])) for frame in frames])
+    objects, labels = _objects(frames, poses)
+    places = np.stack([frame.player for frame in frames])
     clip = Clip(
         clip_id=name,
         scene_id=scene,
         domain="game",
         media=Path(f"{name}.mp4"),
-        pts_seconds=np.array([sight.tic - sights[0].tic for sight in sights]) / TICS_PER_SECOND,
+        pts_seconds=np.array([frame.tic - frames[0].tic for frame in frames]) / TICS_PER_SECOND,
         camera=CameraTrack(poses, intrinsics(WIDTH, HEIGHT)),
         objects=objects,
         agent=AgentTrack(places[:, :2] / UNITS_PER_METRE, places[:, 3] % FULL_CIRCLE),
     )
-    return Recording(clip, np.stack([sight.picture for sight in sights]), TICS_PER_SECOND / TICS_PER_FRAME, labels)
+    return Recording(clip, np.stack([frame.image for frame in frames]), TICS_PER_SECOND / TICS_PER_FRAME, labels)
 
 
-def _objects(sights: list[Sight], poses: FloatArray) -> tuple[dict[str, ObjectTrack], NDArray[np.uint8]]:
-    """Tracks of the things with a name, and pictures of their labels."""
-    labels = np.zeros((len(sights), HEIGHT, WIDTH), dtype=np.uint8)
+def _objects(frames: list[RecordedFrame], poses: FloatArray) -> tuple[dict[str, ObjectTrack], NDArray[np.uint8]]:
+    """Tracks of the things with a name, and images of their labels."""
+    labels = np.zeros((len(frames), HEIGHT, WIDTH), dtype=np.uint8)
     tracks: dict[str, ObjectTrack] = {}
-    for value, (kind, identity) in enumerate(_chosen(sights), start=1):
-        places, category = np.full((len(sights), 3), np.nan), ""
-        for index, sight in enumerate(sights):
-            alone = _alone(sight, kind)
+    for value, (kind, identity) in enumerate(_chosen(frames), start=1):
+        places, category = np.full((len(frames), 3), np.nan), ""
+        for index, frame in enumerate(frames):
+            alone = _alone(frame, kind)
             if alone is not None and alone.identity == identity:
-                labels[index][sight.buffer == alone.number] = value
+                labels[index][frame.buffer == alone.number] = value
                 places[index], category = alone.place, alone.category
         boxes = label_boxes(labels, value)
         hidden = np.isnan(boxes[:, 0])
@@ -199,21 +199,21 @@ def _objects(sights: list[Sight], poses: FloatArray) -> tuple[dict[str, ObjectTr
     return tracks, labels
 
 
-def _chosen(sights: list[Sight]) -> list[tuple[str, int]]:
+def _chosen(frames: list[RecordedFrame]) -> list[tuple[str, int]]:
     """For each kind the thing that is most often seen alone, the kinds in the order of their names."""
     seen: dict[str, Counter[int]] = {}
-    for sight in sights:
-        for kind in {thing.kind for thing in sight.things}:
-            alone = _alone(sight, kind)
-            if alone is not None and np.count_nonzero(sight.buffer == alone.number) >= MIN_PIXELS:
+    for frame in frames:
+        for kind in {thing.kind for thing in frame.things}:
+            alone = _alone(frame, kind)
+            if alone is not None and np.count_nonzero(frame.buffer == alone.number) >= MIN_PIXELS:
                 seen.setdefault(kind, Counter())[alone.identity] += 1
     chosen = {kind: max(counts.items(), key=lambda item: (item[1], -item[0])) for kind, counts in seen.items()}
     return [(kind, chosen[kind][0]) for kind in sorted(chosen) if chosen[kind][1] > 1][:MAX_THINGS]
 
 
-def _alone(sight: Sight, kind: str) -> Thing | None:
+def _alone(frame: RecordedFrame, kind: str) -> Thing | None:
     """The only visible thing of a kind."""
-    found = [thing for thing in sight.things if thing.kind == kind and thing.category in CATEGORIES]
+    found = [thing for thing in frame.things if thing.kind == kind and thing.category in CATEGORIES]
     return found[0] if len(found) == 1 else None
 
 

@@ -57,18 +57,18 @@ SLACK_METRES, FLOOR_METRES = 0.03, 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class RecordedFrame:
     """One recorded frame.
 
     Args:
-        picture: [H, W, 3] RGB.
+        image: [H, W, 3] RGB.
         pose: [4, 4] of the camera in the world of the clip.
         place: [3] of the agent's feet in the world of the clip.
         heading: Radians, counter-clockwise from east.
         depths: [H, W] metres along the optical axis.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     pose: FloatArray
     place: FloatArray
     heading: float
@@ -88,11 +88,11 @@ def record_room(seed: int, index: int) -> Recording:
     generator = numpy_generator(seed, "miniworld", index)
     room, names = _room(generator, derive_seed(seed, "miniworld", index) % 2**31)
     try:
-        sights = _walk(room, generator)
+        frames = _walk(room, generator)
         layout = tuple(_layout_box(name, thing) for name, thing in zip(names, room.things, strict=True))
     finally:
         room.close()
-    return _recording(f"miniworld-{seed}-{index}", sights, layout)
+    return _recording(f"miniworld-{seed}-{index}", frames, layout)
 
 
 def _room(generator: np.random.Generator, seed: int) -> tuple[Any, list[str]]:
@@ -137,31 +137,31 @@ def _made(entity: Any, kind: str, detail: str, height: float) -> Any:  # noqa: A
     return getattr(entity, kind)(color=detail, size=height)
 
 
-def _walk(room: Any, generator: np.random.Generator) -> list[Sight]:  # noqa: ANN401
+def _walk(room: Any, generator: np.random.Generator) -> list[RecordedFrame]:  # noqa: ANN401
     """Stretches of one motion each, with rests in between; the agent first faces the middle of all things."""
     agent = room.agent
-    sights: list[Sight] = []
+    frames: list[RecordedFrame] = []
     away = np.mean([thing.pos for thing in room.things], axis=0) - agent.pos
     agent.dir = float(np.arctan2(-away[2], away[0]))
     agent.cam_pitch = float(generator.choice(PITCHES_DEGREES[1:3]))
     step = int(generator.integers(len(STRETCHES)))
-    while len(sights) < NUM_FRAMES:
+    while len(frames) < NUM_FRAMES:
         stretch, step = STRETCHES[step % len(STRETCHES)], step + 1
         length = int(generator.integers(4, 8))
         side = float(generator.choice([-1, 1])) * float(generator.uniform(*TURN_DEGREES))
         pitch = float(generator.choice([level for level in PITCHES_DEGREES if level != agent.cam_pitch]))
         lift, pace = (pitch - agent.cam_pitch) / length, float(generator.uniform(*STEP_METRES))
-        for _ in range(min(length, NUM_FRAMES - len(sights))):
+        for _ in range(min(length, NUM_FRAMES - len(frames))):
             if stretch == "turn":
                 agent.dir -= float(np.radians(side)) / length
             elif stretch == "tilt":
                 agent.cam_pitch += lift
             elif stretch == "walk":
                 _go(room, pace)
-            sights.append(_sight(room))
+            frames.append(_recorded_frame(room))
         if stretch == "tilt":
             agent.cam_pitch = round(agent.cam_pitch, 6)
-    return sights
+    return frames
 
 
 def _go(room: Any, metres: float) -> None:  # noqa: ANN401
@@ -171,10 +171,10 @@ def _go(room: Any, metres: float) -> None:  # noqa: ANN401
         room.agent.pos = place
 
 
-def _sight(room: Any) -> Sight:  # noqa: ANN401
+def _recorded_frame(room: Any) -> RecordedFrame:  # noqa: ANN401
     agent = room.agent
-    return Sight(
-        picture=np.array(room.render_obs()),
+    return RecordedFrame(
+        image=np.array(room.render_obs()),
         pose=looking(TO_WORLD @ agent.cam_pos, TO_WORLD @ agent.cam_dir),
         place=TO_WORLD @ agent.pos,
         heading=float(agent.dir),
@@ -196,9 +196,9 @@ def _layout_box(name: str, thing: Any) -> LayoutBox:  # noqa: ANN401
     return LayoutBox(name, TO_WORLD @ thing.pos + axes.T @ middle, size[[0, 2, 1]], axes)
 
 
-def _recording(name: str, sights: list[Sight], layout: tuple[LayoutBox, ...]) -> Recording:
-    poses, intrinsics = np.stack([sight.pose for sight in sights]), pinhole(WIDTH, HEIGHT, FOV_DEGREES)
-    labels = np.stack([_labels(sight, layout, intrinsics) for sight in sights])
+def _recording(name: str, frames: list[RecordedFrame], layout: tuple[LayoutBox, ...]) -> Recording:
+    poses, intrinsics = np.stack([frame.pose for frame in frames]), pinhole(WIDTH, HEIGHT, FOV_DEGREES)
+    labels = np.stack([_labels(frame, layout, intrinsics) for frame in frames])
     objects = {}
     for number, box in enumerate(layout, start=1):
         boxes = label_boxes(labels, number)
@@ -212,22 +212,22 @@ def _recording(name: str, sights: list[Sight], layout: tuple[LayoutBox, ...]) ->
         scene_id=name,
         domain="navigation",
         media=Path(f"{name}.mp4"),
-        pts_seconds=np.arange(len(sights)) / FRAMES_PER_SECOND,
+        pts_seconds=np.arange(len(frames)) / FRAMES_PER_SECOND,
         camera=CameraTrack(poses, intrinsics),
         objects=objects,
         agent=AgentTrack(
-            np.stack([sight.place[:2] for sight in sights]), np.degrees([sight.heading for sight in sights])
+            np.stack([frame.place[:2] for frame in frames]), np.degrees([frame.heading for frame in frames])
         ),
         layout=layout,
     )
-    return Recording(clip, np.stack([sight.picture for sight in sights]), FRAMES_PER_SECOND, labels)
+    return Recording(clip, np.stack([frame.image for frame in frames]), FRAMES_PER_SECOND, labels)
 
 
-def _labels(sight: Sight, layout: tuple[LayoutBox, ...], intrinsics: FloatArray) -> NDArray[np.uint8]:
+def _labels(frame: RecordedFrame, layout: tuple[LayoutBox, ...], intrinsics: FloatArray) -> NDArray[np.uint8]:
     """[H, W] number of the thing, counted from 1, whose box holds a pixel's point; 0 for none."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(intrinsics).T
-    points = (rays * sight.depths[:, :, None]) @ sight.pose[:3, :3].T + sight.pose[:3, 3]
+    points = (rays * frame.depths[:, :, None]) @ frame.pose[:3, :3].T + frame.pose[:3, 3]
     labels = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     for number, box in enumerate(layout, start=1):
         away = np.abs((points - box.centre_metres) @ box.axes.T)

@@ -39,15 +39,15 @@ CAMERA_VARIABLES = ("CAMERA_POSITION_X", "CAMERA_POSITION_Y", "CAMERA_POSITION_Z
 PLAYER_VARIABLES = ("POSITION_X", "POSITION_Y", "POSITION_Z", "ANGLE")
 MAPS = ("MAP01", "MAP02", "MAP07", "MAP11")
 CRF = 30
-#: Exponent that lifts the dark pictures of the game.
+#: Exponent that lifts the dark images of the game.
 BRIGHTENING = 0.6
 
 
 @dataclass(frozen=True)
-class View:
+class RecordedFrame:
     """One recorded frame."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     camera_to_world: FloatArray
     tic: int
 
@@ -80,7 +80,7 @@ def record_clip(seed: int, index: int, game_map: str) -> tuple[Clip, NDArray[np.
         game_map: Name of the map, such as ``MAP01``.
 
     Returns:
-        The clip, whose media does not exist yet, and its pictures [N, H, W, 3].
+        The clip, whose media does not exist yet, and its images [N, H, W, 3].
     """
     generator = numpy_generator(seed, "vizdoom", game_map, index)
     offsets = level_profile(generator, NUM_FRAMES, -MAX_TURN_DEGREES, MAX_TURN_DEGREES, LEVEL_GAP_DEGREES)
@@ -97,12 +97,12 @@ def record_clip(seed: int, index: int, game_map: str) -> tuple[Clip, NDArray[np.
         pts_seconds=np.array([view.tic - views[0].tic for view in views]) / TICS_PER_SECOND,
         camera=CameraTrack(np.stack([view.camera_to_world for view in views]), intrinsics()),
     )
-    return clip, np.stack([view.picture for view in views])
+    return clip, np.stack([view.image for view in views])
 
 
 def intrinsics(width: int = WIDTH, height: int = HEIGHT) -> FloatArray:
-    """Pinhole matrix [3, 3] of 4:3 pictures."""
-    focal = width / 2  # 90 degrees across a 4:3 picture
+    """Pinhole matrix [3, 3] of 4:3 images."""
+    focal = width / 2  # 90 degrees across a 4:3 image
     return np.array([[focal, 0, width / 2], [0, PIXEL_ASPECT * focal, height / 2], [0, 0, 1]])
 
 
@@ -129,7 +129,7 @@ def running_game(game_map: str, seed: int, *, annotated: bool = False) -> Iterat
     Args:
         game_map: Name of the map.
         seed: Of the engine's own random choices.
-        annotated: Let the engine tell what is visible where, let monsters notice the player, name the player's place
+        annotated: Let the engine report what is visible where, let monsters notice the player, name the player's place
             and heading after the camera's, and take shooting as a third action.
 
     Raises:
@@ -174,7 +174,7 @@ def walk(game: Any, generator: np.random.Generator) -> None:  # noqa: ANN401
 
 
 def face_something(game: Any) -> None:  # noqa: ANN401
-    """Look all around and face where the picture varies most and reaches far, so that no clip stares at a wall."""
+    """Look all around and face where the image varies most and reaches far, so that no clip stares at a wall."""
     scores = []
     for _ in range(NUM_HEADINGS):
         game.make_action([0, 360 / NUM_HEADINGS], 1)
@@ -183,7 +183,7 @@ def face_something(game: Any) -> None:  # noqa: ANN401
     game.make_action([0, 360 / NUM_HEADINGS * (int(np.argmax(scores)) + 1)], 1)
 
 
-def _turn(game: Any, offsets_degrees: FloatArray) -> list[View]:  # noqa: ANN401
+def _turn(game: Any, offsets_degrees: FloatArray) -> list[RecordedFrame]:  # noqa: ANN401
     """Record while turning to each offset (to the right positive) from the first heading."""
     views, start = [], game.get_state().game_variables[3]
     for offset in offsets_degrees:
@@ -192,7 +192,7 @@ def _turn(game: Any, offsets_degrees: FloatArray) -> list[View]:  # noqa: ANN401
         game.make_action([0, 0], TICS_PER_FRAME - 1)
         state = game.get_state()
         x, y, z, heading = (float(value) for value in state.game_variables)
-        views.append(View(brightened(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
+        views.append(RecordedFrame(brightened(state.screen_buffer), pose(np.array([x, y, z]), heading), int(state.tic)))
     return views
 
 

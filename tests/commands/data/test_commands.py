@@ -78,7 +78,7 @@ def out(place, tmp_path):
 # -- build ---------------------------------------------------------------------------------------------------------
 
 
-def test_build_says_what_it_wrote(place, run, tmp_path):
+def test_build_reports_what_it_wrote(place, run, tmp_path):
     words = ("--config", place / "varied.yaml", "--out", tmp_path / "new", "--num_triplets", 30)
     code, told, _ = run("data", "build", *words)
     manifest = json.loads((tmp_path / "new" / MANIFEST).read_text())
@@ -90,7 +90,7 @@ def test_build_says_what_it_wrote(place, run, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"prompts.jsonl", MANIFEST, "frames"}
 
 
-def test_build_tells_of_bad_clips(place, run, complaint, tmp_path):
+def test_build_reports_bad_clips(place, run, complaint, tmp_path):
     shutil.copytree(place / "clips", tmp_path / "clips")
     (tmp_path / "clips" / "arm-1.mp4").unlink()
     words = ("data", "build", "--config", place / "small.yaml", "--root", tmp_path / "clips", "--num_triplets", 10)
@@ -122,7 +122,7 @@ def test_mistakes_of_build(place, complaint, tmp_path, words, sentence):
 # -- show ----------------------------------------------------------------------------------------------------------
 
 
-def test_show_writes_a_page_or_a_picture(out, run, tmp_path):
+def test_show_writes_a_page_or_an_image(out, run, tmp_path):
     code, told, _ = run("data", "show", out, "--num_rows", 5)
     assert (code, told) == (0, f"5 prompts on {out / 'sheet.html'}\n")
     page = (out / "sheet.html").read_text("utf-8")
@@ -187,7 +187,7 @@ def test_audit_of_a_folder(out, run):
     assert "wrong images, of 15 compared with the source" in told
 
 
-def test_audit_of_a_wrong_folder_says_so_and_fails(out, run):
+def test_audit_of_a_wrong_folder_fails_with_a_message(out, run):
     records = lines_of(out)
     records[0]["remot"]["scene"] = "elsewhere"
     write_lines(out, records)
@@ -241,7 +241,7 @@ def test_a_folder_loads_no_foreign_code(out, complaint, key, value):
     assert "which is only loaded for a configuration: give it with --config" in complaint("data", "audit", out)
 
 
-def test_a_manifest_without_settings_is_told(out, complaint):
+def test_a_manifest_without_settings_is_reported(out, complaint):
     manifest = json.loads((out / MANIFEST).read_text())
     manifest["data"] = None
     (out / MANIFEST).write_text(json.dumps(manifest))

@@ -60,8 +60,8 @@ def test_the_examples_of_the_documentation_fit_and_are_read(tmp_path):
         folder = tmp_path / str(index)
         for name in media_of(content):
             (folder / name).mkdir(parents=True)
-            for picture in range(len(content["pts_seconds"])):
-                (folder / name / f"{picture}.png").touch()
+            for image in range(len(content["pts_seconds"])):
+                (folder / name / f"{image}.png").touch()
         (folder / "clip.json").write_text(json.dumps(content))
         (clip,) = NativeReader().read(folder)
         assert clip.clip_id == content["id"]

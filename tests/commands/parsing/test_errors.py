@@ -245,7 +245,7 @@ def test_truncated_video(complaint_about, root):
     assert "cut short" in sentence
 
 
-def test_video_with_too_few_pictures(complaint_about, root):
+def test_video_with_too_few_images(complaint_about, root):
     frames = [[[[0] * 3] * SIZE] * SIZE] * 3
     import numpy as np
 
@@ -311,7 +311,7 @@ def test_defects_of_the_library_keep_their_traceback(monkeypatch):
         main(["fit"])
 
 
-def test_no_suggestion_where_nothing_is_alike():
+def test_no_suggestion_without_a_similar_key():
     assert explain("unrecognized arguments: --zzz 1", ["data.batch_size"]) == "unrecognized arguments: --zzz 1"
 
 

@@ -222,7 +222,7 @@ def test_continued_run_is_the_same_run(continued, workplace):
     assert after.data.metrics["eval/base/partial"] == before.data.metrics["eval/base/partial"]
 
 
-def test_continued_run_tells_the_whole_change(continued):
+def test_continued_run_reports_the_whole_change(continued):
     """Its table goes from the base model, which it has not evaluated itself, to what it ended with."""
     from mlflow.artifacts import load_dict, load_text
 
@@ -330,7 +330,7 @@ def test_an_adapter_scores_what_its_run_ended_with(workplace, capsys):
 
 
 @pytest.mark.usefixtures("continued")
-def test_fit_continues_an_adapter_and_says_what_it_does(workplace, capsys, monkeypatch, tmp_path):
+def test_fit_continues_an_adapter_and_logs_it(workplace, capsys, monkeypatch, tmp_path):
     (adapter,) = workplace.glob("runs/quickstart/*/adapter")
     monkeypatch.chdir(tmp_path)
     settings = {

@@ -26,7 +26,7 @@ every_fragment = pytest.mark.parametrize("name", FRAGMENTS)
 
 
 @every_fragment
-def test_header_says_layout_and_command(name):
+def test_header_states_layout_and_command(name):
     header = (FOLDER / f"{name}.yaml").read_text().split("\nseed_everything")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     assert f"#   remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in header

@@ -1,4 +1,4 @@
-"""The data sections for object data sets build prompts whose answers agree with what is seen in the pictures."""
+"""The data sections for object data sets build prompts whose answers agree with what is seen in the images."""
 
 import json
 
@@ -28,7 +28,7 @@ def audit(out, capsys):
 
 
 def require_right(prompts, out, capsys):
-    """The audit finds nothing, and the answers are those that the pictures themselves give."""
+    """The audit finds nothing, and the answers are those that the images themselves give."""
     figures = audit(out, capsys)
     assert figures["checked_labels"] > 0
     assert (figures["wrong_labels"], figures["wrong_images"], figures["wrong_facts"]) == (0, 0, 0)
@@ -43,7 +43,7 @@ def require_right(prompts, out, capsys):
 
 
 def seen_in(files, label):
-    """The answer, measured in the pictures."""
+    """The answer, measured in the images."""
     first, second = (files[number - 1] for number in label["pair"])
     if label["attribute"] == "mask_frame":
         mask = white_pixels(files[2])
@@ -94,7 +94,7 @@ def test_otb(tmp_path, capsys, caplog):
     require_right(prompts, tmp_path / "out", capsys)
     assert attributes_by_scene(prompts) == {
         "Crossing": {"mask_frame", "object_horizontal", "object_vertical"},
-        "Walking": {"mask_frame"},  # nobody has said what walks there
+        "Walking": {"mask_frame"},  # the object has no name
         "Dudek": {"mask_frame"},
     }
     subjects = {prompt["remot"]["scene"]: prompt["remot"]["labels"][0]["subject"] for prompt in prompts}
@@ -109,7 +109,7 @@ def test_got10k(tmp_path, capsys):
     assert set.union(*attributes_by_scene(prompts).values()) == {"mask_frame"}
 
 
-def test_got10k_with_a_camera_that_stands_still(tmp_path, capsys):
+def test_got10k_with_a_static_camera(tmp_path, capsys):
     write_got10k(tmp_path / "in", ("GOT-10k_Val_000001", "GOT-10k_Val_000002"))
     own = tmp_path / "own.yaml"
     own.write_text(
@@ -124,7 +124,7 @@ def test_got10k_with_a_camera_that_stands_still(tmp_path, capsys):
 
 
 def test_kitti_tracking(tmp_path, capsys, caplog):
-    """The car's distance and masks are asked about everywhere, its way in the picture only where oxts tells a rest."""
+    """The car's distance and masks are asked about everywhere, its way in the image only where oxts tells a rest."""
     write_kitti(tmp_path / "in", ("0000", "0001", "0002", "0003"), without_oxts=("0003",))
     prompts = build("kitti_tracking", tmp_path / "in", tmp_path / "out", 80)
     require_right(prompts, tmp_path / "out", capsys)
@@ -155,7 +155,7 @@ SENTENCES = {"3MSZA": {"duration": 30.96, "timestamps": [[24.3, 30.4]], "sentenc
         ("charades_sta", "charades_sta_test.json", SENTENCES, "remot.data.annotations.CharadesSTAReader"),
     ],
 )
-def test_sources_without_motion_or_pictures_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
+def test_sources_without_motion_or_images_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
     root = tmp_path / "in"
     root.mkdir()
     (root / file).write_text(json.dumps(content))

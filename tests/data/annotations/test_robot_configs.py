@@ -37,7 +37,7 @@ def with_the_example():
     return text.replace("      effectors: null # those of a known robot", example)
 
 
-def test_effectors_are_told_in_yaml(tmp_path):
+def test_effectors_are_configured_in_yaml(tmp_path):
     file = tmp_path / "c.yaml"
     text = with_the_example()
     file.write_text(text.replace("opening_range: null", "opening_range: [0.1, 0.9]").replace("[gripper]", "[6, jaw]"))

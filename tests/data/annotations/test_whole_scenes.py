@@ -1,4 +1,4 @@
-"""Whole sequences of MOT and KITTI, hand-made in the real layouts: everybody in one clip."""
+"""Whole sequences of MOT and KITTI, hand-made in the real layouts: all persons in one clip."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from remot.data.annotations import KITTISceneReader, MOTSceneReader
 from remot.data.annotations.objects.whole_tracks import track_names
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
 from remot.errors import AnnotationError
-from tests.data.annotations.pictures import write_pictures
+from tests.data.annotations.images import write_images
 from tests.helpers import assert_close
 
 INI = "[Sequence]\nname=any\nimDir=img1\nframeRate=25\nseqLength=3\nimWidth=640\nimHeight=480\nimExt=.jpg\n"
@@ -33,7 +33,7 @@ def write_mot(root, rows):
     (folder / "gt").mkdir(parents=True)
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI)
-    write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
+    write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
 
 
 def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0)):
@@ -45,7 +45,7 @@ def oxts(latitude=0.0, yaw=0.0):
     return " ".join(map(str, [latitude, 0.0, 0.0, 0.0, 0.0, yaw, *[0.0] * 24]))
 
 
-#: A region that nobody labelled, and a car that drives away.
+#: An unlabelled region, and a car that drives away.
 LABELS = ["0 -1 DontCare -1 -1 -10 1 2 3 4 -1000 -1000 -1000 -10 -1 -1 -1"]
 LABELS += [label(k, 7, place=(1.0, 1.5, 10.0 + k)) for k in range(3)]
 
@@ -57,7 +57,7 @@ def write_kitti(root, labels=LABELS, poses=None, calib=CALIB):
         (base / folder).mkdir(parents=True)
         if lines:
             (base / folder / "0000.txt").write_text("\n".join(lines) + "\n")
-    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
+    write_images(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
 
 
 #: Track 9 is there from the first frame to the third, track 4 in the second only.
@@ -76,7 +76,7 @@ def kitti_clip(root, **settings):
     return clip
 
 
-def test_everybody_of_a_mot_sequence(tmp_path):
+def test_all_persons_of_a_mot_sequence(tmp_path):
     clip = mot_clip(tmp_path, TWO)
     assert (clip.clip_id, clip.num_frames, clip.complete_kinds) == ("TUD-Campus", 3, ("person",))
     assert_close(clip.objects["person 1"].boxes_xyxy[:, 0], [0, 10, 20])
@@ -86,7 +86,7 @@ def test_everybody_of_a_mot_sequence(tmp_path):
     assert TimeInView().serves(clip)
 
 
-def test_people_nobody_evaluates_cannot_be_counted_with_the_rest(tmp_path):
+def test_unevaluated_people_rule_out_counting(tmp_path):
     rows = [mot17(1, 1, 1, 1), mot17(2, 1, 1, 1), mot17(3, 1, 1, 1, visible=0.1), mot17(1, 2, 300, 1, kind=7)]
     clip = mot_clip(tmp_path, rows)
     assert list(clip.objects) == ["person 1"]

@@ -37,7 +37,7 @@ def test_names_comments_and_blank_lines(tmp_path):
         ("a", ["a-1", "a-2", "b-1", "ba", "A-3"]),  # the whole name, not a part of it
     ],
 )
-def test_a_star_stands_for_anything(tmp_path, pattern, kept):
+def test_a_star_matches_anything(tmp_path, pattern, kept):
     assert left(tmp_path, pattern, "a-1", "a-2", "b-1", "ba", "A-3") == kept
 
 

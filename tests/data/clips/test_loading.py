@@ -23,7 +23,7 @@ def root(tmp_path):
 
 
 class ListReader(NativeReader):
-    """Gives what it is told: clips, errors, or None for a clip that is left out."""
+    """Gives the results it was made with: clips, errors, or None for a clip that is left out."""
 
     def __init__(self, *given):
         self.given = given

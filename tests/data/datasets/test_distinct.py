@@ -134,7 +134,7 @@ def test_enough_triples_are_not_counted_further(few, config, capsys, monkeypatch
     )
 
 
-def test_a_run_says_so_at_its_start(few, config, tmp_path):
+def test_a_run_reports_it_at_its_start(few, config, tmp_path):
     """From clips, and from what was built of them."""
     settings = {"tasks": TASKS, "num_train_prompts_per_epoch": 64, "root": str(few)}
     data = data_from(settings)

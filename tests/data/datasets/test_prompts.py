@@ -53,7 +53,7 @@ def test_addresses_never_end(clips):
     assert triplet_at(make(clips, num_prompts=50), 123).frame_indices == triplet_at(data, 123).frame_indices
 
 
-def test_pictures_are_the_frames_of_the_triplet(clips):
+def test_images_are_the_frames_of_the_triplet(clips):
     """Frame k of the hand-made clips is grey level 10 k."""
     data = make(clips)
     for address in range(6):
@@ -62,7 +62,7 @@ def test_pictures_are_the_frames_of_the_triplet(clips):
         assert data.prompt(address).images[0].shape == (3, 32, 32)
 
 
-def test_binary_decodes_two_pictures(clips):
+def test_binary_decodes_two_images(clips):
     sample = make(clips, binary=True)[0]
     assert len(sample.images) == 2
     assert len(sample.question.slots) == 1

@@ -1,4 +1,4 @@
-"""Training from finished prompts: the same questions and pictures as in the file, in an order that can be resumed."""
+"""Training from finished prompts: the same questions and images as in the file, in an order that can be resumed."""
 
 import json
 import shutil
@@ -67,7 +67,7 @@ def test_samples_are_what_the_file_says(folder, place):
 
 
 def test_samples_are_those_of_the_clips(made, root):
-    """Texts, answers and pictures, without reading a clip."""
+    """Texts, answers and images, without reading a clip."""
     from remot.commands.data.sources import data_from
 
     clips = data_from(section_of(root, **VARIED))
@@ -189,20 +189,20 @@ def test_nothing_to_train_on(folder):
         RecordDataset([], "val")
 
 
-def test_text_without_pictures(folder):
+def test_text_without_images(folder):
     prompts = read_recorded(folder)["train"]
     shutil.rmtree(folder / "frames")
     with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: the picture 'frames/.*' is not in"):
         read_recorded(folder)
-    sample = RecordDataset(prompts, "train", with_pictures=False)[0]
+    sample = RecordDataset(prompts, "train", with_images=False)[0]
     assert (sample.images, sample.question) == ([], prompts[0].question)
 
 
-def test_a_picture_that_goes_missing_later_is_told(folder):
+def test_an_image_that_goes_missing_later_is_reported(folder):
     dataset = module(folder).recorded["test"]
-    dataset.prompts[1].pictures[2].write_bytes(b"broken")
+    dataset.prompts[1].image_files[2].write_bytes(b"broken")
     dataset[0]
-    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: .*\.png: the picture cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: .*\.png: the image cannot be decoded"):
         dataset[1]
 
 
@@ -231,7 +231,7 @@ def test_changed_prompts_are_refused(folder):
         module(folder)
 
 
-def test_what_is_not_there_is_told(tmp_path):
+def test_what_is_not_there_is_reported(tmp_path):
     for path in (tmp_path / "gone", tmp_path):
         with pytest.raises(ConfigError, match=r"does not exist; give a folder|holds no prompts\.jsonl"):
             module(path)
@@ -250,7 +250,7 @@ def test_nothing_is_built_or_audited_from_records(made, tmp_path):
         audit_data(data)
 
 
-def test_pictures_elsewhere(folder, tmp_path):
+def test_images_elsewhere(folder, tmp_path):
     shutil.move(folder / "frames", tmp_path / "pictures" / "frames")
     with pytest.raises(DecodeError, match="is not in"):
         module(folder)
@@ -262,7 +262,7 @@ def test_pictures_elsewhere(folder, tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    """Twenty prompts, their pictures below another folder than the one they were published from."""
+    """Twenty prompts, their images below another folder than the one they were published from."""
     from PIL import Image
 
     records = [there_and_back(number) for number in range(20)]
@@ -291,7 +291,7 @@ def test_a_published_file_is_divided_by_prompts(published):
     assert read_recorded(published, published.parent / "mine")["train"][0].question.prompt_id == "p0"
 
 
-def test_pictures_of_a_published_file_are_those_of_the_line(published):
+def test_images_of_a_published_file_are_those_of_the_line(published):
     for root in (published.parent / "mine", published.parent / "mine" / "frames"):
         dataset = module(published, images_root=root, val_fraction=0.0, test_fraction=0.0).recorded["train"]
         assert len(dataset) == 20
@@ -320,7 +320,7 @@ def test_paths_upwards_are_refused(tmp_path, path):
 
 
 @pytest.mark.parametrize("path", ["/x/y.png", "/", "/a/link.png", "x" * 3000, "/a/folder"])
-def test_paths_that_lead_nowhere_are_told(tmp_path, path):
+def test_paths_that_lead_nowhere_are_reported(tmp_path, path):
     (tmp_path / "folder").mkdir()
     outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
     outside.touch()
@@ -344,7 +344,7 @@ def test_fractions_that_leave_nothing_are_refused(published, fractions):
         module(published, images_root=published.parent / "mine", val_fraction=fractions[0], test_fraction=fractions[1])
 
 
-def test_repeated_names_are_told(published):
+def test_repeated_names_are_reported(published):
     text = published.read_text()
     published.write_text(text + text.split("\n", 1)[0] + "\n")
     with pytest.raises(AnnotationError, match="line 21: the id 'p0' is taken by line 1"):

@@ -1,4 +1,4 @@
-"""Videos whose pictures carry their number, and independent ways of reading them."""
+"""Videos whose images carry their number, and independent ways of reading them."""
 
 import struct
 from fractions import Fraction
@@ -11,19 +11,19 @@ WIDTH, HEIGHT, BLOCK = 64, 48, 16
 NUM_BITS = 12
 
 
-def numbered_pictures(num_pictures):
-    """Bits of the picture's number as light and dark blocks on a background that moves, [N, H, W, 3]."""
+def numbered_images(num_images):
+    """Bits of the image's number as light and dark blocks on a background that moves, [N, H, W, 3]."""
     background = np.random.default_rng(0).integers(0, 60, (HEIGHT, 2 * WIDTH, 3), dtype=np.uint8)
-    pictures = np.stack([np.roll(background, -2 * number, axis=1)[:, :WIDTH] for number in range(num_pictures)])
-    for number, picture in enumerate(pictures):
+    images = np.stack([np.roll(background, -2 * number, axis=1)[:, :WIDTH] for number in range(num_images)])
+    for number, image in enumerate(images):
         for bit in range(NUM_BITS):
-            picture[_block(bit)] = 235 if number >> bit & 1 else 20
-    return pictures
+            image[_block(bit)] = 235 if number >> bit & 1 else 20
+    return images
 
 
-def number_of(picture):
-    """The number that a picture [3, H, W] carries."""
-    return sum((picture[:, *_block(bit)].float().mean() > 128).item() << bit for bit in range(NUM_BITS))
+def number_of(image):
+    """The number that an image [3, H, W] carries."""
+    return sum((image[:, *_block(bit)].float().mean() > 128).item() << bit for bit in range(NUM_BITS))
 
 
 def _block(bit):
@@ -31,30 +31,30 @@ def _block(bit):
     return tuple(slice(place * BLOCK + 4, place * BLOCK + 12) for place in (row, column))
 
 
-def encode(path, pictures, codec="libx264", *, options=None, fps=10, pts=None, muxing=None, **context):
+def encode(path, images, codec="libx264", *, options=None, fps=10, pts=None, muxing=None, **context):
     """Write a video.
 
     Args:
         path: The file, whose suffix chooses the container.
-        pictures: [N, H, W, 3].
+        images: [N, H, W, 3].
         codec: Encoder.
         options: Of the encoder.
-        fps: Pictures per second.
-        pts: A time in milliseconds for each picture instead of ``fps``.
+        fps: Images per second.
+        pts: A time in milliseconds for each image instead of ``fps``.
         muxing: Options of the container.
         context: Attributes of the encoder, such as ``max_b_frames``.
     """
     with av.open(str(path), "w", options=muxing or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
-        stream.height, stream.width = pictures.shape[1:3]
+        stream.height, stream.width = images.shape[1:3]
         stream.pix_fmt = context.pop("pix_fmt", "yuv420p")
         stream.thread_count = 1
         if pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for name, value in context.items():
             setattr(stream.codec_context, name, value)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if pts is not None:
                 frame.pts, frame.time_base = int(pts[number]), Fraction(1, 1000)
             container.mux(stream.encode(frame))
@@ -63,7 +63,7 @@ def encode(path, pictures, codec="libx264", *, options=None, fps=10, pts=None, m
 
 
 def sequential_decode(path):
-    """Times from the first picture on and pictures of the first video stream, by time; decoded from start to end."""
+    """Times from the first image on and images of the first video stream, by time; decoded from start to end."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         unit = float(stream.time_base)
@@ -73,7 +73,7 @@ def sequential_decode(path):
         ]
     first = decoded[0][0]
     decoded.sort(key=lambda timed: timed[0])
-    return np.array([(pts - first) * unit for pts, _ in decoded]), [picture for _, picture in decoded]
+    return np.array([(pts - first) * unit for pts, _ in decoded]), [image for _, image in decoded]
 
 
 def replace_in_box(path, names, make_content):

@@ -1,4 +1,4 @@
-"""Pictures of every kind become 8 bits of red, green and blue, as stored; what is broken or absurd is refused."""
+"""Images of every kind become 8 bits of red, green and blue, as stored; what is broken or absurd is refused."""
 
 import struct
 import zlib
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from remot.data.media import check_media, read_frames
-from remot.data.media.images import MAX_PICTURE_PIXELS
+from remot.data.media.images import MAX_IMAGE_PIXELS
 from remot.errors import DecodeError
 from remot.structures import Clip
 
@@ -20,30 +20,30 @@ def read(*paths):
     return read_frames(Clip("c", "s", "test", paths, np.arange(len(paths)) / 10), range(len(paths)))
 
 
-def pixels(picture):
+def pixels(image):
     """[3, 1, W] as a list of colours."""
-    return [tuple(colour) for colour in picture[:, 0].T.tolist()]
+    return [tuple(colour) for colour in image[:, 0].T.tolist()]
 
 
-def picture_of(mode, values):
+def image_of(mode, values):
     """One row."""
-    picture = Image.new(mode, (len(values), 1))
+    image = Image.new(mode, (len(values), 1))
     for x, value in enumerate(values):
-        picture.putpixel((x, 0), value)
-    return picture
+        image.putpixel((x, 0), value)
+    return image
 
 
 def test_palette(tmp_path):
-    picture = picture_of("P", [1, 0, 2])
-    picture.putpalette([*RED, *GREEN, *WHITE])
-    picture.save(tmp_path / "p.png")
+    image = image_of("P", [1, 0, 2])
+    image.putpalette([*RED, *GREEN, *WHITE])
+    image.save(tmp_path / "p.png")
     assert pixels(read(tmp_path / "p.png")[0]) == [GREEN, RED, WHITE]
 
 
 def test_transparency_is_dropped(tmp_path):
     """The colour below full transparency counts; it is not mixed with a background."""
-    picture_of("RGBA", [(*RED, 255), (*GREEN, 0), (10, 20, 30, 128)]).save(tmp_path / "a.png")
-    picture_of("LA", [(7, 0), (9, 255)]).save(tmp_path / "la.png")
+    image_of("RGBA", [(*RED, 255), (*GREEN, 0), (10, 20, 30, 128)]).save(tmp_path / "a.png")
+    image_of("LA", [(7, 0), (9, 255)]).save(tmp_path / "la.png")
     coloured, grey = read(tmp_path / "a.png", tmp_path / "la.png")
     assert pixels(coloured) == [RED, GREEN, (10, 20, 30)]
     assert pixels(grey) == [(7, 7, 7), (9, 9, 9)]
@@ -51,15 +51,15 @@ def test_transparency_is_dropped(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
 def test_grey_and_black_and_white(tmp_path, suffix):
-    picture_of("L", [0, 100, 255]).save(tmp_path / f"l.{suffix}")
-    picture_of("1", [0, 255]).save(tmp_path / f"one.{suffix}")
+    image_of("L", [0, 100, 255]).save(tmp_path / f"l.{suffix}")
+    image_of("1", [0, 255]).save(tmp_path / f"one.{suffix}")
     grey, one = read(tmp_path / f"l.{suffix}", tmp_path / f"one.{suffix}")
     assert pixels(grey) == [BLACK, (100, 100, 100), WHITE]
     assert pixels(one) == [BLACK, WHITE]
 
 
 def png(path, width, height, bit_depth, colour_type, rows, size=None):
-    """A picture file written chunk by chunk; ``size`` is what its header says where that is a lie."""
+    """An image file written chunk by chunk; ``size`` is what its header says where that is a lie."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -86,7 +86,7 @@ def test_floating_point_is_refused(tmp_path):
         read(tmp_path / "f.tiff")
 
 
-def test_a_note_to_turn_the_picture_is_not_obeyed(tmp_path):
+def test_a_note_to_turn_the_image_is_not_obeyed(tmp_path):
     """Boxes are given in stored pixels. Orientation 6 asks viewers to turn by a quarter."""
     stored = np.zeros((8, 16, 3), dtype=np.uint8)
     stored[:, 8:] = 255
@@ -96,14 +96,14 @@ def test_a_note_to_turn_the_picture_is_not_obeyed(tmp_path):
         Image.fromarray(stored).save(tmp_path / f"t.{suffix}", exif=exif)
         with Image.open(tmp_path / f"t.{suffix}") as saved:
             assert saved.getexif()[0x0112] == 6
-        (picture,) = read(tmp_path / f"t.{suffix}")
-        assert picture.shape == (3, 8, 16)
-        assert picture[:, :, 12:].min() > 250
-        assert picture[:, :, :4].max() < 5
+        (image,) = read(tmp_path / f"t.{suffix}")
+        assert image.shape == (3, 8, 16)
+        assert image[:, :, 12:].min() > 250
+        assert image[:, :, :4].max() < 5
 
 
-def test_pictures_own_their_memory(tmp_path):
-    """Nothing downstream can write into another picture, and tensors are laid out plainly."""
+def test_images_own_their_memory(tmp_path):
+    """Nothing downstream can write into another image, and tensors are laid out plainly."""
     Image.new("RGB", (4, 3), RED).save(tmp_path / "r.png")
     one, two = read(tmp_path / "r.png", tmp_path / "r.png")
     one.zero_()
@@ -114,8 +114,8 @@ def test_pictures_own_their_memory(tmp_path):
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (9_000, 9_000), (60_000, 2_000), (1, 2**31 - 1)])
 def test_absurd_sizes_are_refused_before_they_are_decoded(tmp_path, size):
-    """A file of a hundred bytes that says it is huge, on both sides of the picture library's own two limits."""
-    assert size[0] * size[1] > MAX_PICTURE_PIXELS
+    """A file of a hundred bytes that says it is huge, on both sides of the image library's own two limits."""
+    assert size[0] * size[1] > MAX_IMAGE_PIXELS
     bomb = png(tmp_path / "bomb.png", 1, 1, 8, 0, [b"\0"], size=size)
     with pytest.raises(DecodeError, match=r"bomb\.png: .*(are allowed|decompression bomb)"):
         read(bomb)
@@ -130,7 +130,7 @@ def test_cut_and_damaged_files_are_refused_or_read(tmp_path, suffix):
     whole = path.read_bytes()
     for share in (0.0, 0.1, 0.5, 0.9):
         path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(DecodeError, match=rf"x\.{suffix}: the picture cannot be decoded"):
+        with pytest.raises(DecodeError, match=rf"x\.{suffix}: the image cannot be decoded"):
             read(path)
     outcomes = set()
     for _ in range(150):
@@ -151,7 +151,7 @@ def outcome(path):
     return "read"
 
 
-def test_missing_pictures_are_named(tmp_path):
+def test_missing_images_are_named(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     clip = Clip("c", "s", "test", (tmp_path / "a.png", tmp_path / "b.png"), np.arange(2) / 10)
     for decode in (True, False):

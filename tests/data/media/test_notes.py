@@ -17,8 +17,8 @@ from remot.data.tasks import MotionContrast
 from remot.datatools.validation import Validation, check_clips
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import Clip, ObjectTrack
-from tests.data.annotations.pictures import write_pictures
-from tests.data.media.numbered import encode, numbered_pictures, replace_in_box
+from tests.data.annotations.images import write_images
+from tests.data.media.numbered import encode, numbered_images, replace_in_box
 
 NAN = float("nan")
 SIZE = (64, 48)
@@ -30,7 +30,7 @@ def clip_with(boxes, media):
 
 @pytest.fixture
 def images(tmp_path):
-    write_pictures(tmp_path / "images", ["1.png", "2.png", "3.png"], SIZE)
+    write_images(tmp_path / "images", ["1.png", "2.png", "3.png"], SIZE)
     return tmp_path / "images"
 
 
@@ -45,7 +45,7 @@ def test_a_box_outside_the_image_is_refused(images, tmp_path, edge, kind):
     media = {
         "folder": images,
         "files": tuple(images / f"{k}.png" for k in (1, 2, 3)),
-        "video": encode(tmp_path / "v.mp4", numbered_pictures(3)) if kind == "video" else None,
+        "video": encode(tmp_path / "v.mp4", numbered_images(3)) if kind == "video" else None,
     }[kind]
     with pytest.raises(AnnotationError) as refused:
         check_boxes(clip_with([[1, 1, 9, 9], [NAN] * 4, OUTSIDE[edge]], media))
@@ -87,7 +87,7 @@ def quarter_turn(header):
 
 
 def test_a_turned_video_is_reported(tmp_path):
-    path = encode(tmp_path / "v.mp4", numbered_pictures(3))
+    path = encode(tmp_path / "v.mp4", numbered_images(3))
     assert notes_on_media(clip_with([[1, 1, 9, 9]] * 3, path)) == ()
     replace_in_box(path, ["moov", "trak", "tkhd"], quarter_turn)
     (note,) = notes_on_media(clip_with([[1, 1, 9, 9]] * 3, path))
@@ -100,7 +100,7 @@ def test_a_turned_video_is_reported(tmp_path):
 
 def test_turned_images_are_reported(images):
     names = ["1.jpg", "2.jpg", "3.jpg"]
-    write_pictures(images.parent / "jpg", names, SIZE)
+    write_images(images.parent / "jpg", names, SIZE)
     files = tuple(images.parent / "jpg" / name for name in names)
     assert notes_on_media(clip_with([[1, 1, 9, 9]] * 3, files)) == ()
     exif = Image.Exif()
@@ -116,7 +116,7 @@ def test_validate_shows_notes_and_gaps(images):
     (images / "2.png").rename(images / "4.png")
     content = {"format": "remot-clip/1", "id": "c", "scene": "s", "domain": "d", "media": "images"}
     (images.parent / "c.json").write_text(json.dumps(content | {"pts_seconds": [0, 1, 2]}))
-    write_pictures(images, ["5.png", "6.png", "7.png"], SIZE)
+    write_images(images, ["5.png", "6.png", "7.png"], SIZE)
     (images / "6.png").unlink()
     checked = list(check_clips(NativeReader(), images.parent, [MotionContrast()]))
     report = Validation(checked, num_prompts=8, num_skipped_files=0, scenes={"test": 9})
@@ -133,7 +133,7 @@ def test_validate_shows_notes_and_gaps(images):
 @pytest.mark.parametrize("kind", ["folder", "files", "video"])
 def test_thin_images_are_refused_before_a_run(tmp_path, kind, decode):
     size = (2 * MAX_ASPECT_RATIO + 2, 2)
-    write_pictures(tmp_path / "thin", ["1.png", "2.png"], size)
+    write_images(tmp_path / "thin", ["1.png", "2.png"], size)
     media = {"folder": tmp_path / "thin", "files": (tmp_path / "thin" / "1.png", tmp_path / "thin" / "2.png")}
     if kind == "video":
         media["video"] = encode(tmp_path / "v.mkv", np.zeros((2, 2, size[0], 3), np.uint8), "ffv1")
@@ -143,7 +143,7 @@ def test_thin_images_are_refused_before_a_run(tmp_path, kind, decode):
 
 
 def test_images_at_the_limit_pass(tmp_path):
-    write_pictures(tmp_path / "thin", ["1.png", "2.png"], (MAX_ASPECT_RATIO, 1))
+    write_images(tmp_path / "thin", ["1.png", "2.png"], (MAX_ASPECT_RATIO, 1))
     check_media(Clip("c", "s", "d", tmp_path / "thin", np.arange(2) / 10))
 
 

@@ -18,7 +18,7 @@ from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.balancing import TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.datatools.audit.blind import score_blind
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
 from remot.rewards.functional import all_right, answers_of, format_ok, is_right, logic_score
@@ -139,7 +139,7 @@ def test_several_formats_take_turns_and_each_is_named():
         assert all(abs(count - 600 / fitting) < 5 * (600 / fitting) ** 0.5 for count in drawn.values())
 
 
-def test_the_closing_line_says_what_the_parser_reads():
+def test_the_closing_line_describes_what_the_parser_reads():
     """Filled in as it stands, the closing is well formed; its answer has a place for each question."""
     for closings in (CLOSING, CLAIM_CLOSING, NUMBER_CLOSING):
         counts = ("T or F" if closings is CLAIM_CLOSING else "one", "three")
@@ -218,7 +218,7 @@ def what_is_claimed(attribute, claim):
 
 
 @pytest.mark.parametrize("attribute", [name for name in ATTRIBUTES if name != "mask_frame"])
-def test_claims_are_true_when_they_say_so(attribute):
+def test_claims_are_true_as_labelled(attribute):
     known = ATTRIBUTES[attribute]
     patterns = list(known.patterns)
     for seed in range(30):
@@ -232,8 +232,8 @@ def test_claims_are_true_when_they_say_so(attribute):
 
 
 @pytest.mark.parametrize("answer", ["first", "second", "neither"])
-def test_a_claim_about_a_mask_stands_alone(answer):
-    """It is about all three pictures: no "1 to 2" before it."""
+def test_a_claim_about_a_mask_is_a_single_claim(answer):
+    """It is about all three images: no "1 to 2" before it."""
     for seed in range(20):
         heading, claim, last = ask(TrueFalse(), mask_labels(answer), seed).text.split("\n")
         assert heading in WORDINGS.claims
@@ -265,7 +265,7 @@ def test_half_of_the_claims_are_true_whatever_the_answer(value, values):
         assert abs(claimed[other] - 450 / len(others)) < 5 * (450 / len(others)) ** 0.5
 
 
-def test_claims_cannot_be_judged_without_pictures():
+def test_claims_cannot_be_judged_without_images():
     """On balanced data every blind model is right half of the time."""
     clips = [camera_clip([0, 20, 40, 0.2, 20.3, 40, 30], clip_id=f"c{k}", scene_id=f"s{k}") for k in range(12)]
     sampler, writer = TripletSampler([CameraYaw()]), QuestionWriter(formats=[TrueFalse()], num_wordings=2)
@@ -519,12 +519,12 @@ def test_a_fault_in_the_file_is_named(path, to, sentence, tmp_path, english):
 
 
 @pytest.mark.parametrize("content", ["", "- a", "choose: [", "\x00", "a: b: c", "!!python/object:os.system x"])
-def test_a_file_that_holds_no_wordings_is_told(content, tmp_path):
+def test_a_file_that_holds_no_wordings_is_reported(content, tmp_path):
     with pytest.raises(ConfigError, match=r"the wordings .*words\.yaml (cannot be read|must have the sections)"):
         read(tmp_path, content)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
         read_wordings(tmp_path / "gone.yaml")
 

@@ -10,7 +10,7 @@ from remot.data.questions.reasoning import grid_cells, tell_observations, tell_r
 from remot.data.questions.templates import CLOSING, read_wordings
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator
@@ -83,19 +83,19 @@ def test_every_attribute_has_wordings_that_name_the_subject():
 def test_binary_asks_one_pair():
     writer = QuestionWriter(binary=True)
     question = write(writer, triplet(), "p", (32, 32), numpy_generator(0))
-    assert writer.num_pictures(triplet()) == 2
+    assert writer.num_images(triplet()) == 2
     assert len(question.slots) == len(question.solution) == 1
     assert question.reasoning == f"the red tower: first x3 x1 right {question.solution}"
 
 
 def test_grid_cells_by_hand():
-    """Of a 20 x 40 picture: 10 / 20 is column 5 and 39 / 40 row 9; what lies outside belongs to the nearest cell."""
+    """Of a 20 x 40 image: 10 / 20 is column 5 and 39 / 40 row 9; what lies outside belongs to the nearest cell."""
     track = boxes([(10, 39), (0, 0), (25, -3)])
     assert grid_cells(track, (20, 40)) == [(5, 9), (0, 0), (9, 0)]
 
 
-def test_camera_reasoning_uses_the_first_landmark_seen_in_all_pictures():
-    """Centres at x = 10, 50, 90 and y = 35 of a 100 x 100 picture."""
+def test_camera_reasoning_uses_the_first_landmark_seen_in_all_images():
+    """Centres at x = 10, 50, 90 and y = 35 of a 100 x 100 image."""
     seen = ObjectTrack(boxes([(10, 35), (50, 35), (90, 35)]), is_landmark=True)
     hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
     mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
@@ -133,7 +133,7 @@ def test_object_and_effector_reasoning():
         assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ("", [])
 
 
-def test_gripper_reasoning_tells_tenths():
+def test_gripper_reasoning_gives_tenths():
     clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
     told = tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9))
     assert told == ("left arm opening", ["5", "0", "9"])
@@ -145,8 +145,8 @@ def test_no_reasoning_without_annotations():
     assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
 
 
-def test_reasoning_tells_each_pair_with_what_is_seen_in_its_pictures():
-    """Verdicts and letters alone are told where the annotations do not say where to look."""
+def test_reasoning_describes_each_pair():
+    """The reasoning has only verdicts and letters where the annotations do not locate the evidence."""
     clip = arm_clip([0, 0, 0], opening=[0.1, 1.0, 1.0])
     said = [
         Slot(MotionLabel(pair, "gripper", value, 1.0, "opening", "left arm"), ("opened", "none", "closed"), letter)

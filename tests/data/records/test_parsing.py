@@ -94,7 +94,7 @@ def test_what_is_written_is_read_back(prompt):
     assert from_record("here", json.loads(line)) == prompt
 
 
-def test_lines_are_told_apart_by_line_breaks_only(tmp_path):
+def test_lines_are_distinguished_by_line_breaks_only(tmp_path):
     """Other characters that some programs take for the end of a line stay inside."""
     texts = ["a\u2028b", "c\u0085d", "e\x0bf", "\r g"]
     file = tmp_path / "x.jsonl"
@@ -192,7 +192,7 @@ FAULTS = [
     (("remot", "labels", 0, "magnitude"), math.nan, "magnitude is not finite"),
     (("remot", "labels", 0, "magnitude"), "30", "magnitude must be a number"),
     (("remot", "labels", 0, "pair"), [2, 1], "must be about the pairs (1, 2), (1, 3), (2, 3) in order"),
-    (("remot", "labels", 0, "pair"), [1, 2, 3], "pair must be two numbers of pictures"),
+    (("remot", "labels", 0, "pair"), [1, 2, 3], "pair must be two numbers of images"),
     (("remot", "labels", 0, "subject"), "cup", "one attribute of one subject"),
     (("remot", "slots"), [], "neither slots nor a reference"),
     (("remot", "reference"), {}, "reference: holds nothing"),
@@ -273,7 +273,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_a_hostile_line_is_told_in_one_sentence(tmp_path, kind):
+def test_a_hostile_line_gets_a_one_line_error(tmp_path, kind):
     line, sentence = LINES[kind]
     file = tmp_path / "x.jsonl"
     file.write_text(json.dumps(good()) + "\n" + line + "\n")

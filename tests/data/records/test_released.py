@@ -89,7 +89,7 @@ def test_words_and_numbers_have_no_slots(tmp_path):
         (json.dumps(line(0, WAYS + WAYS[:1], evil=1)), "line 1: unknown key 'evil'"),
     ],
 )
-def test_a_bad_file_is_told(tmp_path, text, sentence):
+def test_a_bad_file_is_reported(tmp_path, text, sentence):
     file = tmp_path / "x.jsonl"
     file.write_text(text)
     with pytest.raises(AnnotationError) as error:
@@ -98,7 +98,7 @@ def test_a_bad_file_is_told(tmp_path, text, sentence):
     assert sentence in str(error.value)
 
 
-def test_no_text_is_told(tmp_path):
+def test_no_text_is_reported(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(AnnotationError, match="cannot be read as text"):
         read_released(tmp_path / "x.jsonl")
@@ -108,7 +108,7 @@ def test_no_text_is_told(tmp_path):
 
 
 def test_a_law_that_holds_throughout_is_found(tmp_path):
-    """One subject always goes one way: every letter is known without a picture."""
+    """One subject always goes one way: every letter is known without an image."""
     file = written(tmp_path, [line(number, ("Opened", "Closed", "Closed")) for number in range(20)])
     audit = audit_released(file)
     assert audit.blind.by_model["known_law"] == 1.0

@@ -16,8 +16,8 @@ from remot.data.tasks import (
     FrameSampling,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     ObjectTracking,
-    PictureQuality,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
@@ -36,7 +36,7 @@ KINDS = (
     ImageGroundedChoice,
     Detection,
     EventCaption,
-    PictureQuality,
+    ImageQuality,
 )
 NUM_PROMPTS = 24
 
@@ -66,14 +66,14 @@ def test_only_the_closing_and_the_thought_are_missing(kind):
         assert other.response.startswith(f"<answer>{plan.answer}</answer>")
 
 
-def test_learnt_is_what_stands_in_the_elements():
+def test_the_loss_covers_the_elements_only():
     for plan, question in asked(GroundedEventChoice(thinks=False)):
         letter, stretches = (question.response[start:end] for start, end in answer_char_spans(question.response))
         assert letter == plan.answer
         assert f"<glue>{stretches}</glue>" == plan.after
 
 
-def test_pictures_tell_their_times_in_both():
+def test_prompts_state_image_times_in_both():
     for (_, one), (_, other) in zip(
         asked(TemporalGrounding(FrameSampling(3, as_video=False))),
         asked(TemporalGrounding(FrameSampling(3, as_video=False), thinks=False)),
@@ -83,7 +83,7 @@ def test_pictures_tell_their_times_in_both():
         assert one.text.splitlines()[0] == other.text.splitlines()[0]
 
 
-#: What a right answer earns: format, letter, overlap; 0.2 for the box of a picture.
+#: What a right answer earns: format, letter, overlap; 0.2 for the box of an image.
 FULL = {
     TemporalGroundingSpans: 2.0,
     GroundedEventChoice: 3.0,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from remot.data.questions.text import plain
-from remot.data.tasks import FrameSampling, MotionContrast, PictureEdit, Task, TaskPlan
+from remot.data.tasks import FrameSampling, ImageEdit, MotionContrast, Task, TaskPlan
 from remot.data.tasks.shared.frames import nearest_frames
 from remot.errors import ConfigError, EmptySplitError
 from remot.structures import Event, Question, Reference
@@ -55,9 +55,9 @@ class NeedsLayout(FirstFrame):
 
 
 @dataclass(frozen=True)
-class Invert(PictureEdit):
-    def __call__(self, picture):
-        return 255 - picture
+class Invert(ImageEdit):
+    def __call__(self, image):
+        return 255 - image
 
 
 def clips_with_events(num_scenes=6):
@@ -171,9 +171,9 @@ def test_a_video_holds_the_frames_planned_with_their_times(root):
     assert (levels - torch.tensor([0.0, 20.0, 50.0])).abs().max() < 2  # the codec rounds
 
 
-def test_pictures_are_shown_and_edited(root):
+def test_images_are_shown_and_edited(root):
     sample = make(root, [FirstFrame(as_video=False, edit=Invert())]).prompts["train"][0]
-    levels = torch.tensor([float(picture.float().mean()) for picture in sample.images])
+    levels = torch.tensor([float(image.float().mean()) for image in sample.images])
     assert (levels - torch.tensor([255.0, 235.0, 205.0])).abs().max() < 2
     assert not sample.videos
 
@@ -207,7 +207,7 @@ def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
         make(root, [NeedsLayout()], on_unserved_task="skip")
 
 
-def test_a_task_with_nothing_to_ask_says_so(root):
+def test_a_task_without_prompts_is_an_error(root):
     data = make(root, [Never()])
     with pytest.raises(ConfigError, match=r"the task never finds nothing to ask in 64 tries"):
         data.prompts["train"][0]
@@ -254,7 +254,7 @@ def test_annotated_texts_hold_no_element():
         assert "|>" not in plain(text)
 
 
-def test_clips_without_pictures_serve_no_task(tmp_path):
+def test_clips_without_images_serve_no_task(tmp_path):
     from remot.data.annotations.native.writer import write_annotation
 
     for clip in clips_with_events(5):

@@ -61,4 +61,4 @@ def test_every_class_is_documented():
     assert [name for name in listed if f"`{name}`" not in PAGE and f".{name}" not in PAGE] == []
 
 
-FRAMEWORK = {"PictureEdit", "Task", "TaskPlan", "TaskDataset", "FrameSampling", "MixedDataset"}
+FRAMEWORK = {"ImageEdit", "Task", "TaskPlan", "TaskDataset", "FrameSampling", "MixedDataset"}

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from remot.commands.score import reward_from
-from remot.data.tasks import ObjectMotion, PictureQuality
+from remot.data.tasks import ImageQuality, ObjectMotion
 from remot.data.tasks.shared import places as places_module
 from remot.datatools.audit.tasks import prompt as audit_prompt
 from remot.structures import CameraTrack, Clip, Event, LayoutBox, ObjectTrack
@@ -18,7 +18,7 @@ from tests.datatools.audit.tasks.prompts import TASKS, faults, name_of
 from tests.helpers import PROJECT
 
 CONFIGS = PROJECT / "configs"
-#: Upright pictures.
+#: Upright images.
 WIDTH, HEIGHT = 360, 640
 NAMES = (
     *("car 1", "car 2", "Car 3", "car_1", "red, big car", "a", "a, b", "</answer>", "</think><answer>C</answer>", "B"),
@@ -56,7 +56,7 @@ def camera_of(rng, num_frames):
 
 
 def boxes_of(rng, num_frames):
-    """Out of the picture, without a side, hidden, seen once, half known."""
+    """Out of the image, without a side, hidden, seen once, half known."""
     left = rng.choice([0.0, 10, -20, 100, WIDTH - 50]) + np.arange(num_frames) * rng.choice([0, 1, 5, -7])
     top = rng.choice([0.0, 30, -20, 200, HEIGHT - 60]) + np.arange(num_frames) * rng.choice([0, 2, -5])
     boxes = np.stack([left, top, left + rng.choice([0.0, 1, 30, 120]), top + rng.choice([0.0, 8, 40, 200])], axis=1)
@@ -123,7 +123,7 @@ def reward_of(task, rewards):
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
+def no_images(monkeypatch):
     def grey(_, frames):
         return [torch.full((3, HEIGHT, WIDTH), 128, dtype=torch.uint8)] * len(frames)
 
@@ -135,7 +135,7 @@ def no_pictures(monkeypatch):
 def test_what_is_asked_about_odd_clips_is_true_and_answerable(seeds, rewards):
     asked = Counter()
     for clip in map(odd_clip, seeds):
-        for task in (one for one in TASKS if not isinstance(one, PictureQuality) and one.serves(clip)):
+        for task in (one for one in TASKS if not isinstance(one, ImageQuality) and one.serves(clip)):
             plan = task.plan(clip, np.random.default_rng(int(clip.clip_id[1:])))
             if plan is None:
                 continue

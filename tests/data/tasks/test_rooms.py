@@ -114,7 +114,7 @@ def test_the_closest_by_hand():
     assert found[("desk",)] == "table"  # 2.0 against 2.5 of the sofa
 
 
-def test_the_closest_of_several_alike_counts():
+def test_the_closest_object_of_a_kind_counts():
     """The far lamp does not matter, and a kind with several things is no place to measure from."""
     clip = room([*PLAN, box("lamp", (1, 1.2, 0), CUBE)])
     found = answers(RelativeDistance(num_options=4, max_sets=9), clip, "thing")
@@ -349,7 +349,7 @@ def test_sides_and_letters_are_balanced():
             assert all(abs(number - share * len(plans)) < allowed for number in counted.values()), counted
 
 
-def test_names_that_are_spoken_alike_are_one_kind():
+def test_similar_names_are_one_kind():
     clip = room([box("trash_bin", (0, 0, 0)), box("trash bin", (3, 0, 0)), box("lamp", (6, 0, 0))])
     assert answers(ObjectCounting(), clip, "kind") == {("trash bin",): "2"}
     assert set(answers(ObjectSize(), clip, "thing")) == {("lamp",)}

@@ -146,7 +146,7 @@ def test_every_wording_has_the_same_places(family):
     assert all(text.isascii() for section in sections.values() for texts in section.values() for text in texts)
 
 
-def test_pictures_come_with_their_times():
+def test_images_come_with_their_times():
     for task in (ObjectSize(FrameSampling(4, as_video=False)), TrackSize(FrameSampling(4, as_video=False))):
         clip, plan = prompts(task, 1)[0]
         assert not plan.as_video

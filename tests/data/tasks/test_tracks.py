@@ -26,7 +26,7 @@ from remot.data.tasks import (
     TrackSize,
 )
 from remot.data.tasks.tracks import base
-from remot.data.tasks.tracks.base import Asked
+from remot.data.tasks.tracks.base import TrackCandidate
 from remot.data.tasks.tracks.moving import way_in_words
 from remot.data.tasks.tracks.relations import relation
 from remot.data.tasks.tracks.scene import TrackScene
@@ -40,21 +40,21 @@ NAN = float("nan")
 NUM_FRAMES = 6
 ALL = FrameSampling(max_frames=NUM_FRAMES)
 SEED = 1
-#: Picture of the hand-made clips, in pixels.
+#: Image of the hand-made clips, in pixels.
 SIZE = (200, 150)
 
 
 @pytest.fixture(autouse=True)
-def _pictures_of_a_known_size(monkeypatch):
-    """The hand-made clips have no pictures."""
-    from remot.data.tasks.shared.places import picture_size
+def _images_of_a_known_size(monkeypatch):
+    """The hand-made clips have no images."""
+    from remot.data.tasks.shared.places import image_size
     from remot.data.tasks.tracks import appearing
 
     def size(clip):
-        return SIZE if clip.media is None else picture_size(clip)
+        return SIZE if clip.media is None else image_size(clip)
 
-    monkeypatch.setattr(base, "picture_size", size)
-    monkeypatch.setattr(appearing, "picture_size", size)
+    monkeypatch.setattr(base, "image_size", size)
+    monkeypatch.setattr(appearing, "image_size", size)
 
 
 def track(places=None, seen=range(NUM_FRAMES), box=(20, 30, 60, 90), **kwargs):
@@ -77,7 +77,7 @@ def clip_of(complete_kinds=None, **objects):
 
 def asked(task, clip):
     scene = TrackScene(clip, task.frames.frames_of(clip), task.min_pixels)
-    return [one for one in task.candidates(scene, np.random.default_rng(SEED)) if isinstance(one, Asked)]
+    return [one for one in task.candidates(scene, np.random.default_rng(SEED)) if isinstance(one, TrackCandidate)]
 
 
 def reasons(task, clip):
@@ -104,12 +104,12 @@ def test_relations_by_hand():
         for one in TrackDirection(frames=ALL).candidates(
             TrackScene(clip_of(**PLAN), tuple(range(NUM_FRAMES)), 8), np.random.default_rng(seed)
         )
-        if isinstance(one, Asked)
+        if isinstance(one, TrackCandidate)
     }
     assert found["0.00", "dog", "man"] == "left and farther"
     assert found["0.00", "man", "dog"] == "right and nearer"
     assert found["0.00", "man", "post"] == "right and farther"
-    assert ("0.00", "dog", "post") not in found  # half a metre to the right but 4 away, and left of it in the picture
+    assert ("0.00", "dog", "post") not in found  # half a metre to the right but 4 away, and left of it in the image
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_relations_by_hand():
         ((0, 5), (2, 5.2), None),  # as good as beside it
         ((0, 5), (0.2, 9), None),  # as good as behind it
         ((0, 5), (0.2, 5.2), None),  # too close
-        ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the picture: 2/5 against 1/2
+        ((1, 2), (2, 5), None),  # 1 m to the right, but left of it in the image: 2/5 against 1/2
         ((1, 0), (2, 5), None),  # beside the camera
         ((2, 5), (1, 0), None),
         ((1, -2), (4, 2), None),  # behind it
@@ -189,7 +189,7 @@ def test_ways_in_words(across, along, said):
 
 
 def test_a_camera_that_rides_along_does_not_hide_the_motion():
-    """Camera and car go forward by 1 m a frame: the car stays at one place of the picture and moves all the same."""
+    """Camera and car go forward by 1 m a frame: the car stays at one place of the image and moves all the same."""
     poses = np.stack([pose((0, k, 1), 90) for k in range(NUM_FRAMES)])
     clip = replace(clip_of(car=track(still(0, 5)), post=track(still(0, 9))), camera=CameraTrack(poses))
     found = asked(MotionDirection(frames=ALL), clip)
@@ -288,7 +288,7 @@ def test_things_smaller_than_a_patch_are_not_asked_about(side):
         assert ObjectMotion(frames=ALL, min_pixels=9).serves(clip)
 
 
-def test_numbers_do_not_tell_the_order():
+def test_track_numbers_do_not_give_the_order_away():
     """Annotators count as things come; in prompts each of the six orders of three numbers is as frequent."""
     clip = clip_of(
         car_1=track(),
@@ -319,7 +319,7 @@ def test_graphs_in_the_reasoning_are_those_of_the_reference():
     )
 
 
-def test_no_graph_where_places_are_not_known_or_times_would_tell():
+def test_no_graph_without_positions_or_where_times_would_give_the_answer():
     clip = clip_of(cup=track(size_metres=np.ones(3)), pot=track(seen=(0, 1, 2)))
     assert TrackSize(frames=ALL).plan(clip, np.random.default_rng(0)).reference.graphs is None
     placed = clip_of(cup=track(still(0, 3)), pot=track(still(1, 3), seen=(0, 1, 2)))
@@ -442,7 +442,7 @@ def test_settings_that_make_no_sense(wrong):
         wrong()
 
 
-def test_names_that_differ_in_capitals_alone_are_not_told_apart():
+def test_names_that_differ_only_in_case_are_one_name():
     """Of car, Car and a dog only the dog has a name of its own; Vans 1 and 2 are one kind in two ways of writing."""
     scene = TrackScene(clip_of(car=track(), Car=track(), dog=track()), (0, 1), 8)
     assert dict(scene.names) == {"dog": "dog"}

@@ -17,8 +17,8 @@ from remot.data.tasks import (
     FrameSampling,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     ObjectTracking,
-    PictureQuality,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
@@ -43,8 +43,8 @@ TASKS = [
     ImageGroundedChoice(),
     Detection(),
     EventCaption(),
-    PictureQuality(),
-    PictureQuality("blur"),
+    ImageQuality(),
+    ImageQuality("blur"),
 ]
 
 
@@ -64,10 +64,10 @@ def happening(*events, num_frames=41, **tracks):
 
 @pytest.fixture
 def square(monkeypatch):
-    """Pictures of 100 x 50 pixels that need not exist."""
-    monkeypatch.setattr("remot.data.tasks.images.tracking.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.images.detection.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.images.image_choice.picture_size", lambda _: (100, 50))
+    """Images of 100 x 50 pixels that need not exist."""
+    monkeypatch.setattr("remot.data.tasks.images.tracking.image_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.detection.image_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.image_choice.image_size", lambda _: (100, 50))
 
 
 # -- grounding -----------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_spans_hold_every_time_something_happens():
     assert TemporalGroundingSpans(max_spans=4).serves(often)
 
 
-def test_times_are_told_where_pictures_are_shown():
+def test_prompts_with_images_state_their_times():
     pictures = TemporalGrounding(FrameSampling(3, as_video=False))
     (plan,) = plans(pictures, happening(DOOR), 1)
     assert plan.text.startswith("The pictures are frames of a video, taken at 0.0, 2.0, 4.0 seconds.")
@@ -192,7 +192,7 @@ def test_what_begins_just_before_the_end_may_be_next():
     assert (True, "two") in asked_after(2.0)
 
 
-def test_two_that_begin_together_are_not_told_apart():
+def test_simultaneous_starts_are_not_ordered():
     clip = happening(DOOR, ("a dog barks", 1.5, 2.0), ("the lamp goes on", 1.6, 2.1))
     after = plans(EventChoice(kinds=("after",)), clip, 40)
     assert {plan.text.split("\n")[0].count("A door opens") for plan in after} <= {0}
@@ -220,7 +220,7 @@ def test_each_letter_is_right_as_often():
     assert all(abs(count - 200) < 48 for count in letters.values())
 
 
-def test_grounded_answers_tell_when():
+def test_grounded_answers_give_the_interval():
     clip = happening(LAMP, CUP, DOOR)
     for plan in plans(GroundedEventChoice(), clip, 30):
         times = {"A door opens": (0.5, 1.25), "the lamp goes on": (1.5, 2.0), "a cup falls": (2.5, 3.5)}[chosen(plan)]
@@ -255,7 +255,7 @@ def test_tracking_shows_the_published_frames():
 
 
 @pytest.mark.usefixtures("square")
-def test_tracking_needs_something_of_the_object_in_every_picture():
+def test_tracking_needs_something_of_the_object_in_every_image():
     """Right of the 100 pixels, and below the 50: nothing that an answer could overlap."""
     inside, right, below = boxes([(50, 25)] * 41), boxes([(50, 25)] * 41), boxes([(50, 25)] * 41)
     right[-1] += [200, 0, 200, 0]
@@ -311,8 +311,8 @@ def test_boxes_are_cut_at_the_border():
 
 
 @pytest.mark.usefixtures("square")
-def test_the_farthest_object_of_a_picture():
-    """Middles at x .2 .5 .8 and y .4 .8 .6 of the picture."""
+def test_the_farthest_object_of_an_image():
+    """Middles at x .2 .5 .8 and y .4 .8 .6 of the image."""
     tracks = {"ball": (20, 20), "ring": (50, 40), "cone": (80, 30)}
     clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=4)) for name, at in tracks.items()})
     right = {"left": "ball", "right": "cone", "highest": "ball", "lowest": "ring"}
@@ -328,18 +328,18 @@ def test_the_farthest_object_of_a_picture():
     assert plans(ImageGroundedChoice(margin=0.1), happening(objects=near), 20) == []
 
 
-def test_the_size_of_a_picture_is_decoded_once(monkeypatch):
+def test_the_size_of_an_image_is_decoded_once(monkeypatch):
     calls = []
     monkeypatch.setattr(places_module, "read_frames", lambda clip, _: calls.append(clip) or [torch.zeros(3, 50, 100)])
     clip = happening()
-    assert [places_module.picture_size(clip) for _ in range(3)] == [(100, 50)] * 3
+    assert [places_module.image_size(clip) for _ in range(3)] == [(100, 50)] * 3
     assert len(calls) == 1
 
 
 # -- captions and quality ------------------------------------------------------------------------------------------
 
 
-def test_captions_tell_every_event_in_order():
+def test_captions_describe_every_event_in_order():
     (plan,) = plans(EventCaption(), happening(CUP, DOOR, LAMP), 1)
     assert plan.reference.events == ("A door opens", "the lamp goes on", "a cup falls")
     assert plan.answer == "A door opens. The lamp goes on. A cup falls."
@@ -350,19 +350,17 @@ def test_captions_tell_every_event_in_order():
 def test_quality_names_what_was_done():
     words = {"blurred": Blur, "noisy": Noise, "dark": Darken, "clean": type(None)}
     seen = Counter()
-    for plan in plans(PictureQuality(), happening(), 200):
+    for plan in plans(ImageQuality(), happening(), 200):
         assert isinstance(plan.frame_transforms[0], words[plan.reference.answer])
         assert all(word in plan.text for word in words)
         seen[plan.verdict] += 1
     assert all(abs(count - 50) < 28 for count in seen.values())
-    levels = {
-        plan.reference.answer: plan.frame_transforms[0] for plan in plans(PictureQuality("blur"), happening(), 40)
-    }
+    levels = {plan.reference.answer: plan.frame_transforms[0] for plan in plans(ImageQuality("blur"), happening(), 40)}
     assert levels["none"] is None
     assert levels["strong"].radius > levels["slight"].radius > 0
 
 
-def test_pictures_get_worse():
+def test_images_get_worse():
     """Darken halves, noise has its deviation, blur takes a checkerboard's contrast away; all the same again."""
     grey = torch.full((3, 40, 40), 100, dtype=torch.uint8)
     assert torch.equal(Darken(0.5)(grey), grey // 2)

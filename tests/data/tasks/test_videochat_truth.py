@@ -106,7 +106,7 @@ def test_boxes_of_tracks(clips):
         assert close(plan.reference.boxes, np.clip(np.array(boxes) / SIDE, 0, 1), 0.00051)
 
 
-def test_boxes_of_pictures(clips):
+def test_boxes_of_images(clips):
     for plan, file in prompts(Detection(), clips):
         (name,) = [name for name in file["objects"] if f"the {name} " in plan.text]
         (frame,) = plan.frame_indices

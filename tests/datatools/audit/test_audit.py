@@ -28,9 +28,9 @@ from remot.datatools.audit.blind import (
 )
 from remot.datatools.audit.leaks import duplicates_across_splits, print_frames
 from remot.datatools.audit.overlap import scenes_in_two_splits
-from remot.datatools.audit.triplets.letters import wrong_letters
+from remot.datatools.audit.triplets.answer_check import wrong_letters
+from remot.datatools.audit.triplets.label_check import NOT_ASKED, ExpertLimits, expected_value, wrong_labels
 from remot.datatools.audit.triplets.measures import ShownPair, camera_turn, rotation_between
-from remot.datatools.audit.triplets.truth import NOT_ASKED, Limits, expected_value, wrong_labels
 from remot.datatools.audit.triplets.tuples import CORNERS, WORDS, answer_tuple, possible_tuples
 from remot.datatools.audit.triplets.views import looking_through, seen_as, turn_behind
 from remot.errors import ConfigError
@@ -57,7 +57,7 @@ KEYS = {
     *("checked_labels", "wrong_labels", "blind_accuracy", "chance"),
     *("duplicate_frames_across_splits", "tasks"),
 }
-LIMITS = {expert.attribute.name: Limits.of(expert) for expert in default_experts()}
+LIMITS = {expert.attribute.name: ExpertLimits.of(expert) for expert in default_experts()}
 
 
 def label(attribute, value="none", subject="", pair=(1, 2)):
@@ -173,7 +173,7 @@ def test_an_object_is_not_asked_about():
         ({"camera": CameraTrack(poses([9, 12]))}, "viewer", False),
     ],
 )
-def test_whose_direction_the_images_do_not_tell(others, frame, is_asked):
+def test_directions_unknown_from_the_images(others, frame, is_asked):
     track = EffectorTrack(np.array([(0, 0, 1), (0.3, 0, 1)]), np.array([0.0, 1.0]), frame)
     clip = clip_of(2, effectors={"arm": track}, **others)
     assert expected(clip, "effector_horizontal", "arm") == ("right" if is_asked else NOT_ASKED)
@@ -210,12 +210,14 @@ def test_small_objects_are_not_asked_about():
 
 
 def test_limits_are_the_experts_numbers():
-    assert Limits.of(CameraYaw(2, 12, 40, 5)) == Limits(2, 12, 40, max_other_degrees=5)
-    assert Limits.of(ObjectHorizontal(1, 9)) == Limits(1, 9, math.inf, math.inf, 0.5, 0.01, min_size_pixels=16)
-    assert Limits.of(Gripper(require_visible="always")).require_visible == "always"
+    assert ExpertLimits.of(CameraYaw(2, 12, 40, 5)) == ExpertLimits(2, 12, 40, max_other_degrees=5)
+    assert ExpertLimits.of(ObjectHorizontal(1, 9)) == ExpertLimits(
+        1, 9, math.inf, math.inf, 0.5, 0.01, min_size_pixels=16
+    )
+    assert ExpertLimits.of(Gripper(require_visible="always")).require_visible == "always"
 
 
-def test_there_is_a_word_for_every_value():
+def test_every_value_has_a_word():
     """The audit's own list is checked here, where an error in either shows."""
     orders = [attribute for attribute in ATTRIBUTES.values() if isinstance(attribute, Order)]
     assert {name: WORDS[name] for name in WORDS} == {a.name: (a.positive, a.negative) for a in orders}
@@ -243,7 +245,7 @@ def test_a_wrong_label_is_found_and_named():
 
 
 def test_one_expert_that_agrees_is_enough():
-    strict = Limits(still=1, salient_min=30)
+    strict = ExpertLimits(still=1, salient_min=30)
     assert len(wrong_labels(yaw_triplet("right", "left", "left"), [strict])) == 2
     assert wrong_labels(yaw_triplet("right", "left", "left"), [strict, LIMITS["camera_yaw"]]) == []
 
@@ -283,7 +285,7 @@ def test_letters_are_read_back_from_the_text():
 # -- the other attributes, and other formats -----------------------------------------------------------------------
 
 
-ALL_LIMITS = {one.attribute.name: Limits.of(one) for one in all_experts()}
+ALL_LIMITS = {one.attribute.name: ExpertLimits.of(one) for one in all_experts()}
 MASK_LIMITS = replace(ALL_LIMITS["mask_frame"], min_size_pixels=4)
 
 
@@ -394,7 +396,7 @@ def test_masks(frames, value, should_be):
     assert [one.should_be for one in wrong] == ([] if should_be is None else [should_be])
 
 
-def test_the_same_picture_twice_is_a_fault():
+def test_the_same_image_twice_is_a_fault():
     """Though its size, the overlap of a box with itself, is right."""
     triplet = mask_triplet((0, 0, 1), "neither")
     (said,) = triplet.labels
@@ -437,7 +439,7 @@ def test_where_a_shifted_window_looks():
     assert axes[1, 1] > 0.9
 
 
-def test_a_picture_through_a_window_without_intrinsics_tells_nothing():
+def test_a_cropped_image_without_intrinsics_is_not_checked():
     clip = camera_clip([0, 20])
     window = Warp("rotated_view", (1, 0, 5, 0, 1, 5, 0, 0, 1), (20, 20))
     assert seen_as(clip, 0, window).pose is None
@@ -530,13 +532,13 @@ def test_options_of_the_text_are_those_that_letters_are_read_by():
     )
 
 
-def test_a_format_of_somebody_else_is_not_read_back():
+def test_third_party_formats_are_not_read_back():
     triplet = yaw_triplet("right", "left", "left")
     question = replace(asked(MultipleChoice(), triplet), format="essay", text="Tell me.")
     assert wrong_letters(question, triplet, read_wordings()) == []
 
 
-# -- guessing without pictures -------------------------------------------------------------------------------------
+# -- guessing without images -------------------------------------------------------------------------------------
 
 
 def toy(count, values_of, options_of=None, subject_of=lambda _: "ball", seed=0):
@@ -580,7 +582,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("name", LEAKS)
-def test_a_blind_model_knows_everything_about_leaky_data(name):
+def test_a_blind_model_is_perfect_on_leaky_data(name):
     kind, questions = LEAKS[name]
     assert issubclass(kind, BlindModel)
     scores = score_blind(questions)
@@ -613,7 +615,7 @@ def test_blind_models_are_at_chance_on_shuffled_data():
 
 
 def test_halves_share_no_scene():
-    """The letter of a scene is told by its subject, and each scene has its own: known to whoever saw the scene."""
+    """A scene's letter follows from its subject, and each scene has its own: known from the training scenes."""
     answers = [tuple(one) for one in np.random.default_rng(5).choice(["left", "right", "none"], (30, 3)).tolist()]
     questions = toy(600, lambda k, _: answers[k // 20], subject_of=lambda k: f"thing{k // 20}")
     together = [replace(question, scene_id=f"s{k // 20}") for k, question in enumerate(questions)]
@@ -635,7 +637,7 @@ def test_one_scene_is_halved_by_prompt():
 
 
 def textured(seed, num_frames=4, size=64):
-    """Pictures [N, size, size, 3] of 8 x 8 squares in shades of one colour, other ones in each frame."""
+    """Images [N, size, size, 3] of 8 x 8 squares in shades of one colour, other ones in each frame."""
     shades = np.random.default_rng(seed).uniform(0.2, 1, (num_frames, 8, 8, 1))
     squares = (shades * (240, 200, 160)).astype(np.uint8)
     return squares.repeat(size // 8, 1).repeat(size // 8, 2)
@@ -672,8 +674,8 @@ def test_equal_frames_within_a_split_do_not_count(tmp_path):
     assert duplicates_across_splits(prints) == []
 
 
-def test_plain_pictures_do_not_count(tmp_path):
-    """A small thing at another place before the same background is another picture; black is none at all."""
+def test_plain_images_do_not_count(tmp_path):
+    """A small thing at another place before the same background is another image; black is none at all."""
     black = np.zeros((4, 64, 64, 3), np.uint8)
     assert print_frames({"train": [written(tmp_path, "black", black)]}) == []
     left, right = np.full((2, 4, 64, 64, 3), 90, np.uint8)
@@ -681,7 +683,7 @@ def test_plain_pictures_do_not_count(tmp_path):
     assert duplicates(written(tmp_path, "left", left), written(tmp_path, "right", right)) == []
 
 
-def test_the_same_shape_in_other_colours_is_another_picture(tmp_path):
+def test_the_same_shape_in_other_colours_is_another_image(tmp_path):
     train = textured(0)
     assert duplicates(written(tmp_path, "a", train), written(tmp_path, "b", train[..., ::-1])) == []
 
@@ -756,7 +758,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     monkeypatch.setattr(MotionExpert, "labels", unknown)
     monkeypatch.setattr("remot.data.questions.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
     monkeypatch.setattr("remot.datatools.audit.checkers.score_blind", lambda *_: None)
-    monkeypatch.setattr("remot.data.questions.writer.tell_reasoning", lambda *_: "")
+    monkeypatch.setattr("remot.data.questions.writer.describe_reasoning", lambda *_: "")
     assert run(clips) == 1
     out, err = capsys.readouterr()
     figures = json.loads(out)
@@ -767,7 +769,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
 
 
 def test_a_leak_fails_the_command(tmp_path, capsys):
-    """Two scenes of three, each a split of its own, show the same pictures."""
+    """Two scenes of three, each a split of its own, show the same images."""
     for k in range(3):
         clip = arm_clip([0.0, 0.3, 0.6, 0.0], clip_id=f"clip-{k}", scene_id=f"s{k}")
         write_clip(clip, textured(min(k, 1)), tmp_path, fps=10, source="test", licence="Apache-2.0")
@@ -841,7 +843,7 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
         ("data: {", "cannot be read"),
     ],
 )
-def test_a_bad_configuration_is_told_in_one_sentence(tmp_path, text, sentence, capsys, clips):
+def test_a_bad_configuration_gets_a_one_line_error(tmp_path, text, sentence, capsys, clips):
     file = config_file(tmp_path, text)
     with pytest.raises(ConfigError, match=sentence):
         read_data(file)
@@ -850,7 +852,7 @@ def test_a_bad_configuration_is_told_in_one_sentence(tmp_path, text, sentence, c
 
 
 @pytest.mark.parametrize("words", [("--num_triplets", "0"), ("--num_triples", "9"), ("--config", "gone.yaml")])
-def test_a_bad_command_line_is_told_in_one_sentence(words, clips, capsys):
+def test_a_bad_command_line_gets_a_one_line_error(words, clips, capsys):
     assert run(clips, *words) == EXIT_BAD_INPUT
     assert len(capsys.readouterr().err.splitlines()) == 1
 

@@ -181,7 +181,7 @@ def the_last_line(records):
     message["content"] = message["content"].rsplit("\n", 1)[0] + "\nAnswer A."
 
 
-def swapped_pictures(records):
+def swapped_images(records):
     images = records[0]["images"]
     images[0], images[1] = images[1], images[0]
 
@@ -205,7 +205,7 @@ def no_warp(records):
 
 
 def no_warp_anywhere(records):
-    """Under the names of plain pictures, which exist or do not."""
+    """Under the names of plain images, which exist or do not."""
     record = first(records, negative="mirror")
     for place, frame in enumerate(record["remot"]["frames"]):
         frame["transform"] = None
@@ -248,7 +248,7 @@ CHANGES = {
     one_line_more: "the text has other lines",
     words_before_a_line: "letters are wrong",
     the_last_line: "the text has other lines",
-    swapped_pictures: "are not named after their frames",
+    swapped_images: "are not named after their frames",
     a_frame: "facts are wrong",
     a_time: "is not at",
     a_warp: "are not named after their frames",
@@ -273,7 +273,7 @@ def test_a_change_is_found(folder, rich, change):
 
 
 def test_another_frame_under_its_own_name_is_found(folder, rich):
-    """Its picture may even be there; the labels are those of another one."""
+    """Its image may even be there; the labels are those of another one."""
     records = lines_of(folder)
     record = first(records, negative="retrieval", attribute="camera_pitch")
     frame = record["remot"]["frames"][0]
@@ -298,7 +298,7 @@ def test_a_change_of_the_frames_and_their_names_is_found(folder, rich):
 
 
 def moves_first(record):
-    """Whether the camera moves between the first two pictures, so that they differ."""
+    """Whether the camera moves between the first two images, so that they differ."""
     label = record["remot"]["labels"][0]
     return label["attribute"].startswith("camera") and label["value"] != "none"
 
@@ -315,8 +315,8 @@ def test_swapped_files_are_found(folder, rich):
 
 def test_a_single_changed_pixel_is_found(folder, rich):
     file = folder / lines_of(folder)[0]["images"][1]
-    with Image.open(file) as picture:
-        pixels = np.array(picture)
+    with Image.open(file) as image:
+        pixels = np.array(image)
     pixels[3, 4, 1] ^= 1
     Image.fromarray(pixels).save(file)
     found = audit(folder, rich)
@@ -326,14 +326,14 @@ def test_a_single_changed_pixel_is_found(folder, rich):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_picture_that_cannot_be_read_is_told(folder, rich, content):
+def test_an_image_that_cannot_be_read_is_reported(folder, rich, content):
     file = folder / lines_of(folder)[0]["images"][0]
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(DecodeError, match=file.name):
         audit(folder, rich)
 
 
-def test_a_repeated_prompt_is_told(folder, rich):
+def test_a_repeated_prompt_is_reported(folder, rich):
     records = lines_of(folder)
     write_lines(folder, [*records, records[3]])
     with pytest.raises(AnnotationError, match=f"line {NUM_PROMPTS + 1} has the id of line 4, "):
@@ -343,7 +343,10 @@ def test_a_repeated_prompt_is_told(folder, rich):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda record: record["remot"].update(clip="nobody"), "clip nobody or one of its frames is not in the source"),
+        (
+            lambda record: record["remot"].update(clip="unknown"),
+            "clip unknown or one of its frames is not in the source",
+        ),
         (lambda record: record["remot"]["frames"][1].update(index=24), "one of its frames is not in the source"),
         (
             lambda record: record["remot"]["frames"][1].update(transform={"kind": "mask", "subject": "ghost"}),
@@ -351,7 +354,7 @@ def test_a_repeated_prompt_is_told(folder, rich):
         ),
     ],
 )
-def test_what_is_not_in_the_source_is_told(folder, rich, change, sentence):
+def test_what_is_not_in_the_source_is_reported(folder, rich, change, sentence):
     records = lines_of(folder)
     change(records[0])
     write_lines(folder, records)
@@ -359,7 +362,7 @@ def test_what_is_not_in_the_source_is_told(folder, rich, change, sentence):
         audit(folder, rich)
 
 
-def test_an_empty_file_is_told(folder, rich):
+def test_an_empty_file_is_reported(folder, rich):
     write_lines(folder, [])
     with pytest.raises(AnnotationError, match="holds no prompt, build it again"):
         audit(folder, rich)

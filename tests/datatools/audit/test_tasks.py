@@ -31,7 +31,7 @@ from tests.data.made import data_module
 
 
 class CountEvents(Task):
-    """A task of somebody's own, and a wrong one: nobody but its author can know."""
+    """A third-party task with wrong answers, for which the audit has no checker."""
 
     name, needs = "count_events", "events"
 
@@ -102,7 +102,7 @@ def test_the_command_prints_a_record(config, capsys):
 
 
 def test_the_command_prints_a_table(config, capsys):
-    status, printed = run(capsys, "--config", config("EventChoice", "PictureQuality"), "--num_triplets", "24")
+    status, printed = run(capsys, "--config", config("EventChoice", "ImageQuality"), "--num_triplets", "24")
     assert status == 0
     for words in (
         "multiple_choice",
@@ -114,8 +114,8 @@ def test_the_command_prints_a_table(config, capsys):
     assert "nothing clear in what was drawn" in printed.out
 
 
-def test_a_broken_task_is_found_and_the_status_says_so(config, capsys, monkeypatch):
-    """Every event is told half a second late, in reference and response alike."""
+def test_a_broken_task_is_found_and_sets_the_exit_status(config, capsys, monkeypatch):
+    """Every event is half a second late, in reference and response alike."""
     plan = TemporalGrounding.plan
 
     def late(self, clip, generator):
@@ -178,7 +178,7 @@ def test_prompts_are_those_of_the_run():
 
 
 def test_leaks_between_splits_are_found(tmp_path):
-    """Each clip comes twice, with scenes of their own: the same pictures are in two splits."""
+    """Each clip comes twice, with scenes of their own: the same images are in two splits."""
     clips = [clip for clip in NativeReader().read(clips_root("embedded/tasks")) if clip.domain == "happenings"][:8]
     for clip in clips:
         frames = np.stack([frame.permute(1, 2, 0).numpy() for frame in read_frames(clip, range(clip.num_frames))])

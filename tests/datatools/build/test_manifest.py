@@ -20,8 +20,8 @@ from tests.datatools.builds import (
     SMALL,
     VARIED,
     built,
+    images_of,
     lines_of,
-    pictures_of,
     plain_root,
     seal_folder,
     varied_root,
@@ -73,7 +73,7 @@ def test_counts_are_those_of_the_lines(tmp_path):
         return {value: values.count(value) for value in sorted(set(values))}
 
     assert counts["prompts"] == len(records) == 60
-    assert counts["images"] == len(pictures_of(folder))
+    assert counts["images"] == len(images_of(folder))
     assert counts["by_split"] == count(lambda record: record["remot"]["split"])
     assert counts["by_domain"] == count(lambda record: record["remot"]["domain"])
     assert counts["by_attribute"] == count(lambda record: record["remot"]["labels"][0]["attribute"])
@@ -124,7 +124,7 @@ def test_changed_prompts_are_refused(made):
         ("[" * 100_000, AnnotationError, "not valid JSON"),
     ],
 )
-def test_a_bad_manifest_is_told(made, text, kind, sentence):
+def test_a_bad_manifest_is_reported(made, text, kind, sentence):
     folder, _ = made
     (folder / MANIFEST).unlink()
     if text is not None:

@@ -18,7 +18,7 @@ from remot.errors import AnnotationError
 from remot.structures import task_of
 from tests.datatools.build.test_tasks import _set, audited, lines_of, rewritten
 
-#: Triplets with pictures as they are, mirrored ones and masks, asked about in letters and in numbers.
+#: Triplets with images as they are, mirrored ones and masks, asked about in letters and in numbers.
 SECTION = {
     "root": "embedded/tasks",
     "tasks": [
@@ -88,7 +88,7 @@ def test_what_is_built_is_what_would_be_seen(built):
     assert seen == {"temporal_grounding_spans", TRIPLETS, "object_size"}
 
 
-def test_pictures_of_both_kinds_are_written_once(built):
+def test_images_of_both_kinds_are_written_once(built):
     """Frames that a task and a triplet show are one file; the manifest counts it once."""
     out, manifest = built
     by_kind = [
@@ -180,13 +180,13 @@ def test_what_is_wrong_with_a_triplet_is_found(copy, capsys, change, found):
     assert counted == dict.fromkeys(counted, 0) | {found: 1}
 
 
-def test_a_picture_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
+def test_an_image_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
     from PIL import Image
 
     shown = {name for line in lines_of(copy) if line["remot"]["task"] != TRIPLETS for name in line["images"]}
     name = next(name for line in of_triplets(copy) for name in line["images"] if name not in shown)
-    with Image.open(copy / name) as picture:
-        turned = picture.convert("RGB").transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    with Image.open(copy / name) as image:
+        turned = image.convert("RGB").transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     turned.save(copy / name)
     status, record = audited(capsys, copy)
     assert (status, record["wrong_images"]) == (EXIT_UNFIT, 1)

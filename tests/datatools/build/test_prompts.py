@@ -20,7 +20,7 @@ from remot.errors import ConfigError, DecodeError
 from remot.structures import MaskOf, Warp
 from tests.data.handmade import camera_clip
 from tests.data.made import triplet_at
-from tests.datatools.builds import VARIED, built, lines_of, pictures_of, plain_root, section_of, varied_root
+from tests.datatools.builds import VARIED, built, images_of, lines_of, plain_root, section_of, varied_root
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def stored(folder, name):
 
 
 def assert_as_on_the_fly(folder, section, num_triplets):
-    """Every line is the next prompt of its split, with its pictures."""
+    """Every line is the next prompt of its split, with its images."""
     data = data_from(section)
     data.setup()
     prompts = [from_record("", record) for _, record in read_lines(folder / RECORDS)]
@@ -62,12 +62,12 @@ def test_plain_prompts_are_those_of_training(root, tmp_path):
     folder, _ = built(root, tmp_path / "out", 30)
     prompts = assert_as_on_the_fly(folder, section_of(root), 30)
     assert {prompt.split for prompt in prompts} == {"train", "val", "test"}
-    assert {name for prompt in prompts for name in prompt.images} == pictures_of(folder)
+    assert {name for prompt in prompts for name in prompt.images} == images_of(folder)
 
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_varied_prompts_are_those_of_training(rich, tmp_path, binary):
-    """With every negative, format and expert; transforms, masks and prompts of two pictures among them."""
+    """With every negative, format and expert; transforms, masks and prompts of two images among them."""
     folder, manifest = built(rich, tmp_path / "out", 120, binary=binary, val_fraction=0.0, test_fraction=0.3, **VARIED)
     section = section_of(rich, binary=binary, val_fraction=0.0, test_fraction=0.3, **VARIED)
     prompts = assert_as_on_the_fly(folder, section, 120)
@@ -88,8 +88,8 @@ def test_the_size_of_the_portions_changes_nothing(rich, tmp_path, monkeypatch):
     second, again = built(rich, tmp_path / "b", 60, **VARIED)
     assert (first / RECORDS).read_bytes() == (second / RECORDS).read_bytes()
     assert manifest == again
-    assert pictures_of(first) == pictures_of(second)
-    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in pictures_of(first))
+    assert images_of(first) == images_of(second)
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in images_of(first))
 
 
 def test_a_clip_is_opened_once_for_all_its_prompts(root, tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_progress_counts_every_prompt(root, tmp_path, monkeypatch):
     assert len(set(counts)) > 8
 
 
-# -- names of pictures ---------------------------------------------------------------------------------------------
+# -- names of images ---------------------------------------------------------------------------------------------
 
 ODD_IDS = (
     *("a", "A", "..", ".", "a/b", "a\\b", "/etc/passwd", "con", "CON", "con.png", "lpt1", "nul", "a.b", "a b", "a%2Fb"),
@@ -150,7 +150,7 @@ def test_names_of_odd_clips_are_unique_and_safe():
     assert "~" in folder_name("con")
 
 
-def test_names_of_transformed_pictures_are_their_own():
+def test_names_of_transformed_images_are_their_own():
     warp = Warp("mirror", (-1.0, 0, 32.0, 0, 1, 0, 0, 0, 1), (32, 32))
     other = Warp("mirror", (-1.0, 0, 33.0, 0, 1, 0, 0, 0, 1), (32, 32))
     names = [image_name("a", 7, transform, "p") for transform in (None, warp, other, MaskOf("x"), MaskOf("y"))]
@@ -167,7 +167,7 @@ def test_odd_clips_are_built_inside_the_folder(tmp_path, monkeypatch):
     real = native.require_text
     monkeypatch.setattr(native, "require_text", lambda w, c, key: next(odd) if key == "id" else real(w, c, key))
     folder, _ = built(root, tmp_path / "out", 40)
-    found = pictures_of(folder)
+    found = images_of(folder)
     assert {name for record in lines_of(folder) for name in record["images"]} == found
     assert len({name.split("/")[1] for name in found}) == 8
     assert {path.name for path in tmp_path.iterdir()} == {"clips", "out"}
@@ -222,7 +222,7 @@ def test_infinite_settings_come_back(root, tmp_path):
     assert manifest["tasks"][0]["settings"][0]["salient_max"] is None
 
 
-def test_a_disk_that_refuses_is_told(root, tmp_path, monkeypatch):
+def test_a_disk_that_refuses_is_reported(root, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -259,15 +259,15 @@ def test_prompts_are_divided_by_the_fractions(root):
 
 def test_one_scene_is_all_training(tmp_path):
     (tmp_path / "clips").mkdir()
-    from tests.data.worlds import with_pictures
+    from tests.data.worlds import with_images
 
-    clip = with_pictures(camera_clip([0, 20, 40, 0, 20]), tmp_path / "clips")
+    clip = with_images(camera_clip([0, 20, 40, 0, 20]), tmp_path / "clips")
     write_annotation(clip, tmp_path / "clips", source="test", licence="Apache-2.0")
     _, manifest = built(tmp_path / "clips", tmp_path / "out", 5)
     assert manifest["counts"]["by_split"] == {"train": 5}
 
 
-def test_each_picture_is_written_once(root, tmp_path, monkeypatch):
+def test_each_image_is_written_once(root, tmp_path, monkeypatch):
     """Also where prompts of different portions share it."""
     monkeypatch.setattr(remot.datatools.build.prompts, "AT_ONCE", 7)
     saved, real = [], Image.Image.save
@@ -275,4 +275,4 @@ def test_each_picture_is_written_once(root, tmp_path, monkeypatch):
         Image.Image, "save", lambda image, path, **more: saved.append(path) or real(image, path, **more)
     )
     folder, _ = built(root, tmp_path / "out", 60)
-    assert len(saved) == len(set(saved)) == len(pictures_of(folder))
+    assert len(saved) == len(set(saved)) == len(images_of(folder))

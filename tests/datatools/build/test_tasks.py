@@ -22,10 +22,10 @@ from tests.helpers import PROJECT
 
 CONFIGS = PROJECT / "configs" / "systems"
 #: Every kind of reference: times, letters with times, boxes, letters with boxes, events, words, numbers with a map,
-#: letters with a map, numbers with graphs, a box with graphs; videos and pictures.
+#: letters with a map, numbers with graphs, a box with graphs; videos and images.
 NAMES = (
     *("TemporalGroundingSpans", "GroundedEventChoice", "ObjectTracking", "ImageGroundedChoice", "EventCaption"),
-    *("PictureQuality", "ObjectSize", "RelativeDistance", "TrackDistance", "BoxLocalisation"),
+    *("ImageQuality", "ObjectSize", "RelativeDistance", "TrackDistance", "BoxLocalisation"),
     "ObjectMotion",
 )
 SECTION = {
@@ -78,7 +78,7 @@ def number_of(folder, task):
 
 
 def assert_same(one, other):
-    """Two samples with the same pictures, times, text, reference and response."""
+    """Two samples with the same images, times, text, reference and response."""
     assert one.clip_id == other.clip_id
     assert len(one.images) == len(other.images)
     assert all(torch.equal(a, b) for a, b in zip(one.images, other.images, strict=True))
@@ -163,7 +163,7 @@ def test_lines_are_read_as_they_were_written(built):
         assert to_line(from_record("x", json.loads(line))) == line
 
 
-# -- lines of anybody ----------------------------------------------------------------------------------------------
+# -- untrusted lines -----------------------------------------------------------------------------------------------
 
 
 def _set(*path, to):
@@ -211,7 +211,7 @@ def test_a_malformed_line_is_named(built, change, sentence):
 
 
 @pytest.mark.parametrize("image", ["../../etc/passwd.png", "/etc/passwd", "frames/none.png"])
-def test_pictures_stay_inside_the_folder(copy, image):
+def test_images_stay_inside_the_folder(copy, image):
     rewritten(copy, _set("images", 0, to=image), number_of(copy, "tracking"))
     with pytest.raises(Exception, match=r"leads outside|is not in"):
         data_from({"records": str(copy)}).setup()
@@ -280,7 +280,7 @@ def test_a_wrong_fact_is_found(copy, capsys, change):
     assert (status, record["wrong_facts"]) == (EXIT_UNFIT, 1)
 
 
-def test_a_picture_that_is_not_the_source_is_found(copy, capsys):
+def test_an_image_that_is_not_the_source_is_found(copy, capsys):
     line = lines_of(copy)[number_of(copy, "tracking")]
     with Image.open(copy / line["images"][0]) as picture:
         pixels = picture.convert("RGB")

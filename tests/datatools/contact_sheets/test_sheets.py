@@ -12,7 +12,7 @@ from PIL import Image
 
 from remot.datatools.audit.built import read_built
 from remot.datatools.contact_sheets import html_sheet, png_sheet, rows_of_folder
-from remot.datatools.contact_sheets.picture import PICTURE_WIDTH
+from remot.datatools.contact_sheets.image import IMAGE_WIDTH
 from remot.datatools.contact_sheets.rows import MAX_WIDTH
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from tests.datatools.builds import VARIED, built, lines_of, varied_root, write_lines
@@ -33,7 +33,7 @@ def folder(made, tmp_path):
 
 
 class Seen(HTMLParser):
-    """Tags, sources of pictures and text of a page."""
+    """Tags, sources of images and text of a page."""
 
     def __init__(self, page):
         super().__init__()
@@ -71,9 +71,9 @@ def test_a_page_shows_everything_and_loads_nothing(folder):
             assert f"frame {frame.index}, {frame.pts_seconds:.2f} s" in seen.text
 
 
-def test_pictures_of_a_page_are_inside_it(folder):
+def test_images_of_a_page_are_inside_it(folder):
     row = rows_of(folder, 1)[0]
-    for source, file in zip(Seen(html_sheet([row], "one")).sources, row.pictures, strict=True):
+    for source, file in zip(Seen(html_sheet([row], "one")).sources, row.images, strict=True):
         kind, _, content = source.partition(",")
         assert kind == "data:image/jpeg;base64"
         with Image.open(io.BytesIO(base64.b64decode(content))) as shown, nullcontext(file) as original:
@@ -104,7 +104,7 @@ def test_what_prompts_say_is_text_and_not_markup(folder):
     assert "default-src 'none'" in page
 
 
-def test_large_and_odd_pictures_are_made_to_fit(folder):
+def test_large_and_odd_images_are_made_to_fit(folder):
     names = lines_of(folder)[0]["images"]
     for name, size in zip(names, [(2000, 900), (3000, 15), (15, 3000)], strict=True):
         Image.new("RGB", size, "red").save(folder / name)
@@ -115,20 +115,20 @@ def test_large_and_odd_pictures_are_made_to_fit(folder):
         with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as shown:
             sizes.append(shown.size)
     assert sizes == [(MAX_WIDTH, 189), (MAX_WIDTH, 2), (15, 3000)]
-    assert png_sheet([row], "").height < 3 * PICTURE_WIDTH
+    assert png_sheet([row], "").height < 3 * IMAGE_WIDTH
 
 
-def test_a_picture_can_be_opened(folder, tmp_path):
-    """And shows the pictures in their places: those of the first row lie below the title."""
+def test_an_image_can_be_opened(folder, tmp_path):
+    """And shows the images in their places: those of the first row lie below the title."""
     rows = rows_of(folder, 3)
     png_sheet(rows, "three").save(tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
-        with nullcontext(rows[0].pictures[1]) as original:
+        with nullcontext(rows[0].images[1]) as original:
             wanted = original.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-            high = round(original.height * PICTURE_WIDTH / original.width)
-        left = 8 + PICTURE_WIDTH + 8
-        part = sheet.convert("RGB").crop((left, 32 + 8, left + PICTURE_WIDTH, 40 + high))
+            high = round(original.height * IMAGE_WIDTH / original.width)
+        left = 8 + IMAGE_WIDTH + 8
+        part = sheet.convert("RGB").crop((left, 32 + 8, left + IMAGE_WIDTH, 40 + high))
         shown = part.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     assert all(abs(one - other) <= 4 for one, other in zip(shown, wanted, strict=True))
 
@@ -138,7 +138,7 @@ def test_text_of_any_language_is_drawn(folder):
     for record in records:
         record["messages"][0]["content"] = "Куда? 哪里? 🎥 \u202e" + "x" * 500
     write_lines(folder, records)
-    assert png_sheet(rows_of(folder), "títle").width > 3 * PICTURE_WIDTH
+    assert png_sheet(rows_of(folder), "títle").width > 3 * IMAGE_WIDTH
 
 
 # -- choosing ------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_filters(folder):
 
 
 @pytest.mark.parametrize("filters", [{"domain": "sea"}, {"kind": "smell"}, {"domain": "sea", "kind": "gripper"}])
-def test_a_filter_that_fits_nothing_says_what_there_is(folder, filters):
+def test_a_filter_without_matches_lists_the_choices(folder, filters):
     with pytest.raises(
         ConfigError, match=r"holds no such prompt; it has the domains hand and the tasks and attributes .*gripper"
     ):
@@ -177,13 +177,13 @@ def test_warps_are_named(folder):
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "frames/../../secret.png", "frames/link.png"])
-def test_a_picture_outside_is_refused(folder, tmp_path, name):
+def test_an_image_outside_is_refused(folder, tmp_path, name):
     Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
     (folder / "frames" / "link.png").symlink_to(tmp_path / "secret.png")
     records = lines_of(folder)[:1]
     records[0]["images"][0] = name
     write_lines(folder, records)
-    with pytest.raises(AnnotationError, match=f"the picture {re.escape(repr(name))} leads outside"):
+    with pytest.raises(AnnotationError, match=f"the image {re.escape(repr(name))} leads outside"):
         rows_of(folder)
 
 
@@ -195,7 +195,7 @@ def test_a_picture_outside_is_refused(folder, tmp_path, name):
         ("a\x00b", AnnotationError, "is no valid path"),
     ],
 )
-def test_a_picture_that_is_not_there_is_told(folder, name, kind, sentence):
+def test_an_image_that_is_not_there_is_reported(folder, name, kind, sentence):
     records = lines_of(folder)[:1]
     records[0]["images"][0] = name
     write_lines(folder, records)
@@ -203,7 +203,7 @@ def test_a_picture_that_is_not_there_is_told(folder, name, kind, sentence):
         rows_of(folder)
 
 
-def test_a_broken_picture_is_told(folder):
+def test_a_broken_image_is_reported(folder):
     for name in lines_of(folder)[0]["images"]:
         (folder / name).write_bytes(b"no picture")
     with pytest.raises(DecodeError, match="cannot be decoded"):

@@ -37,7 +37,7 @@ def colours(image):
 
 
 def extent(image, colour):
-    """Box around all pixels of a colour, in shares of the picture."""
+    """Box around all pixels of a colour, in shares of the image."""
     wanted = tuple(int(colour[k : k + 2], 16) for k in (1, 3, 5))
     places = [(k % image.width, k // image.width) for k, pixel in enumerate(image.getdata()) if pixel == wanted]
     xs, ys = zip(*places, strict=True)
@@ -51,7 +51,7 @@ def test_boxes_are_drawn_where_they_are():
     assert extent(third, RIGHT) == pytest.approx(BOX, abs=0.01)
 
 
-def test_a_picture_of_another_size_has_its_box_at_the_same_share():
+def test_an_image_of_another_size_has_its_box_at_the_same_share():
     (frame,) = drawn_frames(grey(1, (100, 50)), [0.0], Reference(boxes=(BOX,)), "?")
     assert frame.size == (WIDTH, WIDTH // 2)
     left, top, right, bottom = extent(frame, RIGHT)
@@ -97,7 +97,7 @@ def test_many_frames_are_thinned_and_hostile_text_is_escaped():
     images = [torch.full((3, 8, 8), 128, dtype=torch.uint8)] * 40
     frames = [BuiltFrame(k, k / 2) for k in range(40)]
     row = prompt_row(images, frames, question, (), "", ["not checked"], "c")
-    assert len(row.pictures) == len(row.captions) == MAX_FRAMES
+    assert len(row.images) == len(row.captions) == MAX_FRAMES
     assert (row.captions[0], row.captions[-1]) == ("1: frame 0, 0.00 s", "40: frame 39, 19.50 s")
     assert "16 of 40 frames" in row.title
     assert row.gold == "no response is known"
@@ -141,7 +141,7 @@ def test_one_task_or_domain_alone():
 
 def test_triplets_of_a_run_are_shown_too():
     rows = rows_of_run(data_from({}), "train", 3)
-    assert [len(row.pictures) for row in rows] == [3, 3, 3]
+    assert [len(row.images) for row in rows] == [3, 3, 3]
     assert all(len(row.labels) == 3 for row in rows)
 
 

@@ -13,10 +13,10 @@ from remot.models.packing.attention import (
     COLUMN_MULTIPLE,
     KERNEL_NAME,
     RowMask,
-    filled_up,
     packed_attention,
     packed_block_mask,
     packed_mask_function,
+    pad_to_multiple,
 )
 from remot.models.packing.masks import packed_attention_mask
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap
@@ -46,11 +46,11 @@ def test_the_function_is_the_dense_mask(num_completions, num_tokens):
 
 
 @pytest.mark.parametrize(("num_completions", "num_tokens"), SHAPES)
-def test_what_fills_a_row_looks_at_itself_and_nobody_looks_at_it(num_completions, num_tokens):
+def test_padding_attends_to_itself_and_is_not_attended_to(num_completions, num_tokens):
     prompt_mask = prompt_mask_of((9, 4), 9)
     dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)[:, 0]
     real = dense.shape[-1]
-    total = filled_up(real)
+    total = pad_to_multiple(real)
     assert total % COLUMN_MULTIPLE == 0
     assert 0 <= total - real < COLUMN_MULTIPLE
     pairs = every_pair(packed_mask_function(prompt_mask, num_completions, num_tokens, total), 2, total)
@@ -90,7 +90,7 @@ def test_flex_attention_over_blocks_is_attention_over_the_dense_mask(monkeypatch
     """Results and gradients; PyTorch refuses the latter on a processor, though its plain implementation has them."""
     monkeypatch.setattr(flex_module, "_validate_device", lambda *_: None)
     prompt_mask = prompt_mask_of((50, 31), 50)
-    total, real = filled_up(50 + 4 * 40), 50 + 4 * 40
+    total, real = pad_to_multiple(50 + 4 * 40), 50 + 4 * 40
     states = states_of(num_heads, num_kv_heads, total)
     mixed, weights = packed_attention(None, *states, packed_block_mask(prompt_mask, 4, 40, total), 0.3)
     wanted = over_the_dense_mask(states, prompt_mask, 4, 40)
@@ -111,8 +111,8 @@ def test_a_compiled_kernel_over_blocks_is_attention_over_the_dense_mask():
     for num_completions, num_tokens, lengths in ((4, 40, (50, 31)), (3, 70, (9, 40))):
         prompt_mask = prompt_mask_of(lengths, max(lengths))
         real = max(lengths) + num_completions * num_tokens
-        states = states_of(4, 2, filled_up(real))
-        mask = packed_block_mask(prompt_mask, num_completions, num_tokens, filled_up(real))
+        states = states_of(4, 2, pad_to_multiple(real))
+        mask = packed_block_mask(prompt_mask, num_completions, num_tokens, pad_to_multiple(real))
         with torch.no_grad():
             states = [part.detach() for part in states]
             mixed = kernel(*states, block_mask=mask, scale=0.3, enable_gqa=True).transpose(1, 2)
@@ -159,7 +159,7 @@ def test_with_gradient_on_a_processor_the_mask_is_dense():
         ("eager", "cuda", False, [RowMask.DENSE]),
     ],
 )
-def test_ways_to_tell_who_sees_whom(attention, device, is_sharded, masks):
+def test_row_masks_of_each_model(attention, device, is_sharded, masks):
     from remot.models import ModelSource
 
     assert ModelSource(attention=attention).row_masks(torch.device(device), is_sharded=is_sharded) == masks
@@ -203,7 +203,7 @@ def test_another_length_needs_no_other_kernel(monkeypatch):
     kernel = module._compiled_flex_attention()
 
     def run(num_prompts, length, num_completions, num_tokens):
-        total = filled_up(length + num_completions * num_tokens)
+        total = pad_to_multiple(length + num_completions * num_tokens)
         query, key, value = (torch.randn(num_prompts, heads, total, 16) for heads in (4, 2, 2))
         prompt_mask = prompt_mask_of(range(1, num_prompts + 1), length)
         mask = packed_block_mask(prompt_mask, num_completions, num_tokens, total)

@@ -51,7 +51,7 @@ def test_mask_against_the_rule_spelt_out(num_completions, num_tokens):
 def test_mask_of_a_small_row_by_hand():
     """Two prompt tokens, then padding, then two completions of two tokens."""
     mask = packed_attention_mask(torch.tensor([[True, True, False]]), 2, 2)[0, 0]
-    picture = [
+    image = [
         "x......",
         "xx.....",
         "xxx....",  # padding looks at itself so that its softmax is not empty
@@ -60,7 +60,7 @@ def test_mask_of_a_small_row_by_hand():
         "xx...x.",
         "xx...xx",
     ]
-    assert ["".join("x" if one else "." for one in row) for row in mask.tolist()] == picture
+    assert ["".join("x" if one else "." for one in row) for row in mask.tolist()] == image
 
 
 def test_positions_restart_after_the_prompt():

@@ -79,7 +79,7 @@ def giving_nan(policy):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("num_prompts", [1, 3])
-def test_a_model_that_computes_the_same_shares_and_says_nothing(caplog, family, num_prompts):
+def test_a_matching_model_shares_prompts_without_a_warning(caplog, family, num_prompts):
     policy = automatic(family)
     with caplog.at_level(logging.WARNING):
         assert policy.packing(encode(policy, make_batch(num_prompts))).shares_prompt
@@ -149,7 +149,7 @@ def test_blocks_that_fail_leave_the_dense_mask(caplog, monkeypatch):
 
 def test_memory_that_runs_out_is_not_taken_for_a_broken_model(monkeypatch):
     def fails(*_, **__):
-        raise torch.OutOfMemoryError("pretended")
+        raise torch.OutOfMemoryError("simulated")
 
     policy = automatic()
     encoded = encode(policy, make_batch(2))
@@ -215,7 +215,7 @@ def test_the_same_completions_whether_prompts_are_shared_or_not(family):
     assert not off.packing(encode(off, batch)).shares_prompt
 
 
-def test_a_broken_model_says_what_it_would_say_alone():
+def test_a_broken_model_falls_back_to_unpacked_results():
     """Sampler and scoring pass of a model that ignores masks agree once it is found out; shared, they would not."""
     batch = make_batch(3)
     gaps = {}

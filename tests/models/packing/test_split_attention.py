@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from remot.models.packing.attention import RowMask, packed_attention
 from remot.models.packing.masks import additive_mask, packed_attention_mask
 from remot.models.packing.selection import Packing
-from remot.models.packing.split_attention import RowParts, completion_mask, folded_attention, grouped_attention
+from remot.models.packing.split_attention import PackedLayout, completion_mask, folded_attention, grouped_attention
 from tests.models.test_parity import (
     KINDS,
     LOGPROB_TOLERANCE,
@@ -47,7 +47,7 @@ def test_parts_are_the_dense_mask(num_heads, num_key_heads, lengths, num_complet
     total = length + num_completions * num_tokens
     query, key, value = (states(num_prompts, n, total, k) for k, n in enumerate([num_heads, *2 * [num_key_heads]]))
     mask = additive_mask(completion_mask(prompt_mask, num_tokens, num_heads // num_key_heads), query.dtype)
-    mixed = grouped_attention(query, key, value, mask, RowParts(length, num_completions, num_tokens), 0.3)
+    mixed = grouped_attention(query, key, value, mask, PackedLayout(length, num_completions, num_tokens), 0.3)
     dense = packed_attention_mask(prompt_mask, num_completions, num_tokens)
     wanted = scaled_dot_product_attention(query, key, value, attn_mask=dense, scale=0.3, enable_gqa=True)
     is_real = torch.nn.functional.pad(prompt_mask, (0, total - length), value=True)[..., None, None]

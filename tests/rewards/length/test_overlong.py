@@ -35,7 +35,7 @@ def rate(reward, num_tokens, letters="ABB"):
     return reward.rate(completions, [make_question("ABB")] * len(num_tokens), num_tokens)
 
 
-def test_tokens_are_counted_by_whoever_knows_them():
+def test_token_counts_are_required():
     output = rate(SoftOverlongReward(10, 4), [6, 7, 10, 99])
     assert_close(output.total, [0, -0.25, -1, -1])
     assert output.total.dtype == torch.float32
@@ -44,7 +44,7 @@ def test_tokens_are_counted_by_whoever_knows_them():
     assert not rate(SoftOverlongReward(10, 4), [3], "CCC").success.any()
 
 
-def test_texts_do_not_tell_tokens():
+def test_texts_without_token_counts_are_refused():
     with pytest.raises(ValueError, match="texts do not tell"):
         SoftOverlongReward(10, 4)(["a"], [make_question()])
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.packing.kv_cache import filled_from_the_end, fix_columns, keep_rows, roomy_cache
+from remot.models.packing.kv_cache import filled_from_the_end, fix_columns, keep_rows, preallocated_cache
 from remot.rollout.decoding.buffers import DecodeRequest
-from remot.rollout.decoding.cuda_graph import COLUMN_MULTIPLE, FixedSteps, GraphSteps
+from remot.rollout.decoding.cuda_graph import COLUMN_MULTIPLE, GraphDecoder, StaticDecoder
 from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.decoding.loop import GrowingSteps, decode
+from remot.rollout.decoding.loop import EagerDecoder, decode
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings, uniform_noise
 from remot.rollout.settings import RolloutSettings
@@ -70,7 +70,7 @@ def varied_batch_and_policy(family="qwen3_vl"):
 @pytest.mark.parametrize("check_every", [2, 3, 7, 64])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_how_often_one_looks_changes_nothing(family, check_every):
-    """What is drawn after everybody has ended is cut off, and rows leave earlier or later."""
+    """Tokens sampled after all sequences have ended are cut off, and rows leave earlier or later."""
     policy, batch = varied_batch_and_policy(family)
     assert_same_rollout(roll_out(policy, batch, check_every=check_every), roll_out(policy, batch))
 
@@ -78,10 +78,10 @@ def test_how_often_one_looks_changes_nothing(family, check_every):
 def test_decoding_looks_only_now_and_then(monkeypatch):
     """Ten tokens and a look at every fourth: two looks, before the fourth and the eighth step."""
     looks = []
-    real = GrowingSteps.step
+    real = EagerDecoder.step
     policy, batch = talkative(end=-60.0), make_batch(2)
-    monkeypatch.setattr(GrowingSteps, "step", lambda self: (looks.append("step"), real(self)))
-    unfinished = "remot.rollout.decoding.buffers.Drawn.unfinished_rows"
+    monkeypatch.setattr(EagerDecoder, "step", lambda self: (looks.append("step"), real(self)))
+    unfinished = "remot.rollout.decoding.buffers.DecodeState.unfinished_rows"
     monkeypatch.setattr(unfinished, lambda _: (looks.append("look"), [0, 1])[1])
     roll_out(policy, batch, check_every=4)
     assert looks == ["step"] * 3 + ["look"] + ["step"] * 4 + ["look"] + ["step"] * 2
@@ -117,7 +117,7 @@ def test_a_row_that_stays_moves_at_most_once_and_never_up():
 
 def test_kept_rows_of_a_cache_stay_in_its_buffer():
     """Rows 0, 4, 3 of five; the next update goes behind them."""
-    cache, states = roomy_cache(1, room=2), torch.randn(5, 2, 3, 4)
+    cache, states = preallocated_cache(1, room=2), torch.randn(5, 2, 3, 4)
     keys, _ = cache.update(states.clone(), states + 1, 0)
     address = keys.data_ptr()
     keep_rows(cache, [0, 4, 3])
@@ -129,7 +129,7 @@ def test_kept_rows_of_a_cache_stay_in_its_buffer():
     assert torch.equal(values, keys + 1)
 
 
-@pytest.mark.parametrize("kind", [GrowingSteps, FixedSteps])
+@pytest.mark.parametrize("kind", [EagerDecoder, StaticDecoder])
 def test_finished_prompts_are_no_longer_computed(kind):
     policy, batch = varied_batch_and_policy()
     rows = []
@@ -167,7 +167,7 @@ class LimitedMemory:
         def prefill(encoded, room=0):
             self.asked.append(len(encoded))
             if len(encoded) > most_rows:
-                raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+                raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
             return real(encoded, room)
 
         policy.prefill = prefill
@@ -211,8 +211,8 @@ def test_what_does_not_fit_at_half_is_an_error(num_prompts, asked):
 def test_fixed_buffers_draw_what_the_plain_loop_draws(family, sampling, check_every):
     """The very function that a CUDA graph records, run step by step here."""
     policy, batch = varied_batch_and_policy(family)
-    tokens, logprobs, _ = run_steps(FixedSteps, policy, batch, sampling, check_every)
-    wanted, wanted_logprobs, _ = run_steps(GrowingSteps, policy, batch, sampling)
+    tokens, logprobs, _ = run_steps(StaticDecoder, policy, batch, sampling, check_every)
+    wanted, wanted_logprobs, _ = run_steps(EagerDecoder, policy, batch, sampling)
     assert torch.equal(tokens, wanted)
     assert (logprobs - wanted_logprobs).abs().max() < 1e-5
 
@@ -252,18 +252,18 @@ def test_nothing_moves_between_replays(monkeypatch, family):
         self.num_warm += 1
         self.fixed.step()
 
-    monkeypatch.setattr(GraphSteps, "_capture", capture)
-    monkeypatch.setattr(GraphSteps, "_warm_up", warm_up)
-    wanted, wanted_logprobs, _ = run_steps(GrowingSteps, policy, batch)
-    tokens, logprobs, _ = run_steps(GraphSteps, policy, batch)
+    monkeypatch.setattr(GraphDecoder, "_capture", capture)
+    monkeypatch.setattr(GraphDecoder, "_warm_up", warm_up)
+    wanted, wanted_logprobs, _ = run_steps(EagerDecoder, policy, batch)
+    tokens, logprobs, _ = run_steps(GraphDecoder, policy, batch)
     assert torch.equal(tokens, wanted)
     assert (logprobs - wanted_logprobs).abs().max() < 1e-5
     assert captured == [5], "so few steps are not worth another capture"
     captured.clear()
-    monkeypatch.setattr(GraphSteps, "LEAST_STEPS", 1)
-    monkeypatch.setattr(GraphSteps, "NUM_WARM_UP", 0)
-    wanted, _, _ = run_steps(GrowingSteps, policy, batch, num_completions=1)
-    tokens, _, _ = run_steps(GraphSteps, policy, batch, num_completions=1)
+    monkeypatch.setattr(GraphDecoder, "LEAST_STEPS", 1)
+    monkeypatch.setattr(GraphDecoder, "NUM_WARM_UP", 0)
+    wanted, _, _ = run_steps(EagerDecoder, policy, batch, num_completions=1)
+    tokens, _, _ = run_steps(GraphDecoder, policy, batch, num_completions=1)
     assert torch.equal(tokens, wanted)
     assert len(captured) > 1, "rows that left were not followed by another capture"
     assert all(2 * after <= before for before, after in itertools.pairwise(captured))
@@ -275,7 +275,7 @@ def test_a_step_reads_nothing_on_the_host_and_makes_no_shape_from_a_number():
     request = DecodeRequest(noise(batch), TRUNCATED, 64)
     encoded = encode(policy, batch)
     with policy.evaluating():
-        steps = FixedSteps(policy, encoded, request)
+        steps = StaticDecoder(policy, encoded, request)
         with HostReads() as reads:
             steps.step()
         assert reads.names == []
@@ -308,7 +308,7 @@ def test_fixed_columns_are_aligned_finite_and_enough():
     encoded = encode(policy, batch)
     request = DecodeRequest(noise(batch), PLAIN, 1)
     with policy.evaluating():
-        steps = FixedSteps(policy, encoded, request)
+        steps = StaticDecoder(policy, encoded, request)
         length = encoded.prompts.input_ids.shape[1]
         total = steps.allowed.shape[-1]
         assert total % COLUMN_MULTIPLE == 0
@@ -323,7 +323,7 @@ def test_fixed_columns_are_aligned_finite_and_enough():
 
 
 def test_a_fixed_cache_writes_where_the_tensor_says():
-    cache, states, columns = roomy_cache(1, room=4), torch.randn(2, 1, 3, 4), torch.tensor([3, 4])
+    cache, states, columns = preallocated_cache(1, room=4), torch.randn(2, 1, 3, 4), torch.tensor([3, 4])
     cache.update(states, states, 0)
     fix_columns(cache, columns)
     for step in range(2):
@@ -359,7 +359,7 @@ def test_automatic_takes_graphs_on_a_gpu(monkeypatch):
     policy, batch = talkative(), make_batch(2)
     policy.cuda()
     captured = []
-    real = GraphSteps._capture
-    monkeypatch.setattr(GraphSteps, "_capture", lambda self: (captured.append(1), real(self))[1])
+    real = GraphDecoder._capture
+    monkeypatch.setattr(GraphDecoder, "_capture", lambda self: (captured.append(1), real(self))[1])
     roll_out(policy, batch)
     assert captured == [1]

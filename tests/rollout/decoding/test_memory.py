@@ -1,4 +1,4 @@
-"""Sizes by hand, and halving when a pretended allocator says no."""
+"""Sizes by hand, and halving when a simulated allocator runs out."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.memory import Footprint, footprint_of
+from remot.models.memory import MemoryEstimate, estimate_memory
 from remot.rollout.decoding.memory import (
     PLANNED_SHARE,
     SCORED_ROWS,
@@ -22,7 +22,7 @@ from remot.rollout.settings import RolloutSettings
 from tests.tiny import FAMILIES, make_policy
 
 #: Two blocks, 8 wide, 12 in the feed-forward layer, 4 numbers of keys, 10 tokens, bfloat16.
-SMALL = Footprint(2, 8, 12, 4, 10, 2)
+SMALL = MemoryEstimate(2, 8, 12, 4, 10, 2)
 
 
 def test_bytes_of_a_token_by_hand():
@@ -30,7 +30,7 @@ def test_bytes_of_a_token_by_hand():
     assert SMALL.logits_bytes == 10 * 24
     assert SMALL.block_bytes == (16 * 8 + 5 * 12 + 2 * 4) * 2 == 392
     assert SMALL.activation_bytes == 2 * 392
-    recomputed = Footprint(2, 8, 12, 4, 10, 2, recomputes=True)
+    recomputed = MemoryEstimate(2, 8, 12, 4, 10, 2, recomputes=True)
     assert recomputed.activation_bytes == 2 * 8 * 2 + 392
     assert (SMALL.kept_cache_bytes, recomputed.kept_cache_bytes) == (32, 16)
 
@@ -51,12 +51,12 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
     _, cache = policy.prefill(encoded, room=7)
     held = sum(buffer.nbytes for layer in cache.layers for buffer in layer._buffers)
     columns = encoded.prompts.input_ids.shape[1] + 7
-    assert held == 2 * columns * footprint_of(policy.core).cache_bytes
+    assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
 
 
-def test_footprint_knows_of_checkpointing():
-    assert not footprint_of(make_policy().core).recomputes
-    assert footprint_of(make_policy(gradient_checkpointing=True).core).recomputes
+def test_memory_estimate_accounts_for_checkpointing():
+    assert not estimate_memory(make_policy().core).recomputes
+    assert estimate_memory(make_policy(gradient_checkpointing=True).core).recomputes
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_plans():
     assert plan_micro_batch(SMALL, free, shape) == 3
 
 
-def test_a_processor_does_not_tell_what_is_free():
+def test_free_memory_is_unknown_on_cpu():
     assert free_bytes(torch.device("cpu")) is None
 
 
 @pytest.mark.needs_cuda
-def test_a_gpu_tells_what_is_free():
+def test_free_memory_of_a_gpu():
     before = free_bytes(torch.device("cuda"))
     held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
     assert 2**27 < before - free_bytes(torch.device("cuda")) < 2**29
@@ -101,7 +101,7 @@ class Allocator:
     def __call__(self, size):
         self.asked.append(size)
         if size > self.most:
-            raise torch.OutOfMemoryError("pretended")
+            raise torch.OutOfMemoryError("simulated")
         return "done"
 
 

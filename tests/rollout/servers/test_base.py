@@ -7,12 +7,12 @@ import torch
 
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
-from remot.rollout.servers.base import ExternalEngine, Limits, SampledCompletion, external_rollout, within
+from remot.rollout.servers.base import CompletionLimits, ExternalEngine, SampledCompletion, external_rollout, within
 from remot.rollout.servers.png import encode_png
 from tests.helpers import assert_close
 from tests.tiny import encode, make_batch, make_lora_policy
 
-LIMITS = Limits(eos_token_ids=(9, 8), banned=frozenset({5, 6}), vocabulary=10, max_new_tokens=4)
+LIMITS = CompletionLimits(eos_token_ids=(9, 8), banned=frozenset({5, 6}), vocabulary=10, max_new_tokens=4)
 NAN = math.nan
 
 
@@ -28,7 +28,7 @@ def sampled(ids, ended=False, logprobs=None):
         ((1, 9), True, (1, 9), True),
         ((1, 8), False, (1, 8), True),  # it ended, whatever the engine says
         ((1, 9, 2), True, (1, 9), True),  # nothing follows an end of turn
-        ((1, 2, 5, 3), True, (1, 2), False),  # a picture that is not there
+        ((1, 2, 5, 3), True, (1, 2), False),  # an image that is not there
         ((5,), True, (), False),
         ((1, 10), True, (1,), False),  # no token at all
         ((1, -1), True, (1,), False),
@@ -51,7 +51,7 @@ def test_tokens_without_a_number_each_are_refused():
 
 
 class Scripted(ExternalEngine):
-    """Says what it is told to."""
+    """Gives a scripted reply."""
 
     def __init__(self, groups):
         self.groups = groups
@@ -59,7 +59,7 @@ class Scripted(ExternalEngine):
     def check(self):
         pass
 
-    def hand_over(self, policy, step):
+    def sync_weights(self, policy, step):
         pass
 
     def complete(self, *_):
@@ -80,7 +80,7 @@ def rollout_of(policy, batch, groups, max_new_tokens=6, temperature=1.0):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_an_engine_that_says_what_the_policy_said_is_the_policy(temperature):
+def test_an_engine_with_the_policys_tokens_gives_its_results(temperature):
     """Ids handed on without any log-probability: the trainer's own are those of its sampler."""
     policy, batch = make_lora_policy(), make_batch(2)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0
@@ -110,7 +110,7 @@ def test_an_engine_that_says_what_the_policy_said_is_the_policy(temperature):
     assert (found.logprobs[~found.completion_mask] == 0).all()
 
 
-def test_what_the_engine_says_of_probabilities_is_kept():
+def test_the_engines_logprobs_are_kept():
     """Only what it does not say is the trainer's."""
     policy, batch = make_lora_policy(), make_batch(1)
     allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
@@ -124,7 +124,7 @@ def test_what_the_engine_says_of_probabilities_is_kept():
     assert rollout.finished.tolist() == [[True, False]]
 
 
-def test_pictures_placeholders_end_a_completion():
+def test_images_placeholders_end_a_completion():
     policy, batch = make_lora_policy(), make_batch(1)
     placeholder = policy.core.config.image_token_id
     rollout = rollout_of(policy, batch, [[sampled((placeholder, 3), True), sampled((3, placeholder), True)]])
@@ -134,7 +134,7 @@ def test_pictures_placeholders_end_a_completion():
     assert rollout.texts[0][0] == ""
 
 
-def test_a_picture_is_shown_as_it_is():
+def test_an_image_is_shown_as_it_is():
     import io
 
     import numpy as np

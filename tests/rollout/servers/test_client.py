@@ -15,7 +15,7 @@ from tests.rollout.fake_server import dripping, serving
 
 @pytest.fixture(autouse=True)
 def naps(monkeypatch):
-    """Nobody waits between attempts."""
+    """No waiting between attempts."""
     taken = []
     monkeypatch.setattr(client_module.time, "sleep", taken.append)
     return taken
@@ -50,7 +50,7 @@ def test_so_many_times():
     assert len(str(caught.value)) < 400
 
 
-def test_a_fault_that_is_not_told_to_its_end():
+def test_a_truncated_error_response():
     """The server says that a complaint follows, and falls silent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
@@ -83,7 +83,7 @@ def test_a_refusal_is_not_asked_again():
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_nobody_else_is_asked(status):
+def test_redirects_are_not_followed(status):
     with (
         serving(lambda *_: (200, {"other": 1}, {})) as (other, asked_other),
         serving(lambda *_: (status, b"", {"Location": other + "/x"})) as (url, _),
@@ -112,12 +112,12 @@ def test_what_is_not_json(said):
         client_of(url).post_for_json("/x", {})
 
 
-def test_nobody_there():
+def test_unreachable_server():
     with pytest.raises(EngineError, match=r"cannot be reached .*; start the server or correct the url"):
         client_of(f"http://127.0.0.1:{free_port()}").get("/health")
 
 
-def test_a_server_that_says_nothing():
+def test_a_silent_server():
     silent = threading.Event()
 
     def answer(*_):

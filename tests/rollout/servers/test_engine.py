@@ -28,7 +28,7 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(autouse=True)
-def _nobody_waits(monkeypatch):
+def _no_waiting(monkeypatch):
     monkeypatch.setattr(client_module.time, "sleep", lambda _: None)
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
 
 
 def test_a_request_is_what_the_policy_is_shown(tmp_path):
-    """Pictures without loss, then the question; every completion has a seed of its own, the same ones again."""
+    """Images without loss, then the question; every completion has a seed of its own, the same ones again."""
     batch = make_batch(2)
     with serving(by_seed) as (url, asked):
         objective = objective_of(
@@ -141,7 +141,7 @@ def test_completions_are_those_of_their_seeds_whatever_order_they_come_in(tmp_pa
     assert len({text for group in found[0] for text in group}) > 1
 
 
-def test_ratios_are_corrected_unless_told_otherwise(tmp_path):
+def test_ratios_are_corrected_by_default(tmp_path):
     policy, batch = make_lora_policy(), make_batch(2)
     assert GRPOObjective().importance is None
     with serving(by_seed) as (url, _):
@@ -274,7 +274,7 @@ def test_videos_are_not_for_servers(tmp_path):
     video = Video(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), (0.0, 0.5))
     with serving(by_seed) as (url, _):
         engine = engine_of(url, tmp_path)
-        engine.hand_over(make_lora_policy(), 0)
+        engine.sync_weights(make_lora_policy(), 0)
         shown = PromptBatch(batch.images, batch.questions, batch.clip_ids, [[video]])
         from remot.rollout.generator import RolloutAddress
 

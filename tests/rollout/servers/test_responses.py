@@ -92,7 +92,7 @@ def test_half_a_character_cuts_a_completion_off():
     assert (found.token_ids, found.is_ended) == ((1,), False)
 
 
-def test_nothing_said_is_a_completion():
+def test_an_empty_text_is_a_completion():
     assert completion(reply(None)).token_ids == ()
     assert completion(reply("", "length")).is_ended is False
 

@@ -61,20 +61,20 @@ class Recorder(Reward):
 # -- what is changed -----------------------------------------------------------------------------------------------
 
 
-def test_shuffled_frames_keep_times_and_pictures():
-    """Frames of the video change places, each at another's time; pictures beside it stay."""
-    video, picture = levels(10, 20, 30), make_batch(1).images[0][0]
-    other = ShuffledFrames().change(Shown([picture], [video, levels(5)], "what?"), RANDOM)
+def test_shuffled_frames_keep_times_and_images():
+    """Frames of the video change places, each at another's time; images beside it stay."""
+    video, image = levels(10, 20, 30), make_batch(1).images[0][0]
+    other = ShuffledFrames().change(Shown([image], [video, levels(5)], "what?"), RANDOM)
     assert sorted(last_column(other.videos[0].frames)) == [10, 20, 30]
     assert last_column(other.videos[0].frames) != [10, 20, 30]
     assert other.videos[0].pts_seconds == video.pts_seconds
     assert last_column(other.videos[1].frames) == [5]
-    assert other.images == [picture]
+    assert other.images == [image]
     assert other.text == "what?"
     assert last_column(video.frames) == [10, 20, 30]
 
 
-def test_without_a_video_pictures_are_shuffled():
+def test_without_a_video_images_are_shuffled():
     pictures = list(levels(1, 2, 3).frames)
     other = ShuffledFrames().change(Shown(pictures, [], ""), RANDOM)
     assert sorted(map(last_column, other.images)) == [1, 2, 3]
@@ -133,8 +133,8 @@ def test_the_first_key_frame_is_frozen_as_in_motion_o(key_times, shown):
     assert list(map(last_column, pictures.images)) == [10] * 5
 
 
-def test_mirrored_pictures_and_words():
-    """The bright column is on the other side, in pictures and frames; words change places in the question only."""
+def test_mirrored_images_and_words():
+    """The bright column is on the other side, in images and frames; words change places in the question only."""
     video = levels(10, 20)
     shown = Shown(list(video.frames), [video], "Is it LEFT of the upper-right box, and bright?")
     other = MirroredPictures().change(shown, RANDOM)
@@ -247,7 +247,7 @@ def completions_of(policy, batch, num_completions, sampling, prompt_ids):
     ("counterpart", "sampling"),
     [(ShuffledFrames(2), SamplingSettings(temperature=0.9)), (FrozenFrames(), GREEDY), (MirroredPictures(), None)],
 )
-def test_counterparts_are_what_the_policy_says_to_the_changed_input(counterpart, sampling):
+def test_counterfactuals_are_completions_of_the_changed_input(counterpart, sampling):
     policy, batch = make_policy(), make_mixed_batch()
     drawn = SamplingSettings(temperature=0.9)
     questions = questions_with_counterparts(policy, batch, counterpart, ADDRESS, drawn, 5)

@@ -33,7 +33,7 @@ LINES = ("first, 1 to 2: ", "second, 1 to 3: ", "third, 2 to 3: ")
 
 
 def pictures(count):
-    """Two columns of different levels; picture k is brighter than the one before."""
+    """Two columns of different levels; image k is brighter than the one before."""
     return [torch.tensor([10 * k, 10 * k + 5], dtype=torch.uint8).expand(3, 2, 2).clone() for k in range(count)]
 
 
@@ -107,7 +107,7 @@ def letters_of(signs, options):
 
 
 def signs_of(places):
-    """1 where the later picture's place is farther to the right."""
+    """1 where the later image's place is farther to the right."""
     return [int(np.sign(places[b] - places[a])) for a, b in ((0, 1), (0, 2), (1, 2))]
 
 

@@ -191,7 +191,7 @@ def test_temperature_of_the_rollout_is_that_of_the_loss():
 
 
 @pytest.mark.parametrize(("train_vision", "num_calls"), [(False, 1), (True, 1 + 3)])
-def test_pictures_are_encoded_once_for_rollout_reference_and_loss(train_vision, num_calls):
+def test_images_are_encoded_once_for_rollout_reference_and_loss(train_vision, num_calls):
     policy, calls = make_lora_policy(train_vision=train_vision), []
     objective = objective_of(loss=GRPOLoss(beta=0.0 if train_vision else 0.1))
     policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))

@@ -1,9 +1,9 @@
-"""Models of COLMAP (https://colmap.github.io/format.html) beside the pictures they were made from.
+"""Models of COLMAP (https://colmap.github.io/format.html) beside the images they were made from.
 
 The source's conventions, as its authors state them: ``sparse/0/images.bin`` or ``.txt`` holds for each registered
-picture the quaternion (real part first) and the translation that take *world to camera*, OpenCV axes (x right, y
+image the quaternion (real part first) and the translation that take *world to camera*, OpenCV axes (x right, y
 down, z forward), in a unit and a world frame without meaning. ``cameras.bin`` or ``.txt`` holds each camera's model
-and its parameters in pixels. The pictures lie in a folder ``images`` beside ``sparse``. There are no times.
+and its parameters in pixels. The images lie in a folder ``images`` beside ``sparse``. There are no times.
 """
 
 from pathlib import Path
@@ -24,13 +24,13 @@ from remot.structures import CameraTrack, Clip, FloatArray
 class COLMAPReader(SequenceReader):
     """Reads folders with ``images.bin`` and ``cameras.bin``, or the same in text.
 
-    See the module for the source's conventions; the poses are inverted. The pictures are taken in the number order of
-    their names, which is the order in time for pictures out of a video and means nothing for a heap of photographs.
-    Translations are not metric, so nothing is asked about them. Several models of one folder of pictures are one scene.
+    See the module for the source's conventions; the poses are inverted. The images are taken in the number order of
+    their names, which is the order in time for images out of a video and means nothing for a heap of photographs.
+    Translations are not metric, so nothing is asked about them. Several models of one folder of images are one scene.
 
     Args:
-        image_folder: Folder of the pictures, looked for beside the model and in the folders above it.
-        fps: Pictures per second.
+        image_folder: Folder of the images, looked for beside the model and in the folders above it.
+        fps: Images per second.
         is_metric: Whether the model was scaled to metres.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
         on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
@@ -65,9 +65,9 @@ class COLMAPReader(SequenceReader):
         cameras, images = _read_model(folder)
         images = sorted(images, key=lambda image: number_order(image.name))
         if not images:
-            msg = f"{folder}: the model registers no picture, remove it"
+            msg = f"{folder}: the model registers no image, remove it"
             raise AnnotationError(msg, reason="zero length")
-        pictures = self._picture_folder(folder, root)
+        pictures = self._image_folder(folder, root)
         media, kept = self.listed_images(folder, pictures, root, [image.name for image in images])
         images = [images[k] for k in kept]
         return Clip(
@@ -79,7 +79,7 @@ class COLMAPReader(SequenceReader):
             camera=CameraTrack(_poses(folder, images), _intrinsics(folder, cameras, images), self.is_metric),
         )
 
-    def _picture_folder(self, folder: Path, root: Path) -> Path:
+    def _image_folder(self, folder: Path, root: Path) -> Path:
         place = folder.resolve()
         while place.is_relative_to(root):
             if (place / self.image_folder).is_dir():
@@ -90,7 +90,7 @@ class COLMAPReader(SequenceReader):
 
 
 def _read_model(folder: Path) -> tuple[dict[int, FloatArray], list[ModelImage]]:
-    """Cameras and pictures; of two spellings the binary one, as COLMAP does."""
+    """Cameras and images; of two spellings the binary one, as COLMAP does."""
     if (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file():
         return read_cameras_binary(folder / "cameras.bin"), read_images_binary(folder / "images.bin")
     if not (folder / "images.txt").is_file() or not (folder / "cameras.txt").is_file():
@@ -104,16 +104,16 @@ def _poses(folder: Path, images: list[ModelImage]) -> FloatArray:
     numbers = np.stack([image.numbers for image in images])
     for image, row in zip(images, numbers, strict=True):
         if not np.isfinite(row).all() or not is_unit(row[:4]):
-            msg = f"{folder}: picture {image.name!r:.80} has no finite pose with a quaternion of length 1"
+            msg = f"{folder}: image {image.name!r:.80} has no finite pose with a quaternion of length 1"
             raise AnnotationError(msg, reason="pose")
     return inverted(rigid(rotations_from(w_last(numbers[:, :4])), numbers[:, 4:]))
 
 
 def _intrinsics(folder: Path, cameras: dict[int, FloatArray], images: list[ModelImage]) -> FloatArray | None:
-    """Pinhole matrix [3, 3] if all pictures share it, else None."""
+    """Pinhole matrix [3, 3] if all images share it, else None."""
     for image in images:
         if image.camera_id not in cameras:
-            msg = f"{folder}: picture {image.name!r:.80} was taken by camera {image.camera_id}, which is not listed"
+            msg = f"{folder}: image {image.name!r:.80} was taken by camera {image.camera_id}, which is not listed"
             raise AnnotationError(msg, reason="missing")
     used = [cameras[camera_id] for camera_id in sorted({image.camera_id for image in images})]
     return used[0] if all(np.array_equal(matrix, used[0]) for matrix in used) else None

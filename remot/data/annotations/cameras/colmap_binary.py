@@ -1,8 +1,8 @@
-"""COLMAP's binary spelling of cameras and pictures, read without trusting what it says about its own size.
+"""COLMAP's binary spelling of cameras and images, read without trusting what it says about its own size.
 
 Little-endian, no padding, as COLMAP's ``reconstruction_io`` writes it. ``cameras.bin``: a count (uint64), then for
 each camera id (uint32), model (int32), width and height (uint64) and the model's parameters (double). ``images.bin``:
-a count, then for each picture id (uint32), quaternion w x y z and translation (7 doubles), camera (uint32), name
+a count, then for each image id (uint32), quaternion w x y z and translation (7 doubles), camera (uint32), name
 ending in a zero byte, number of points (uint64), and for each point x, y (double) and an id (uint64).
 """
 
@@ -29,7 +29,7 @@ from remot.structures import FloatArray
 MAX_BINARY_BYTES = 4 * 2**30
 MAX_NAME_BYTES = 4096
 BYTES_PER_POINT = 24
-#: Fewest bytes of a camera (three parameters) and of a picture (an empty name, no point).
+#: Fewest bytes of a camera (three parameters) and of an image (an empty name, no point).
 MIN_CAMERA_BYTES = 4 + 4 + 8 + 8 + 3 * 8
 MIN_IMAGE_BYTES = 4 + 7 * 8 + 4 + 1 + 8
 
@@ -135,19 +135,19 @@ def read_cameras_binary(file: Path) -> dict[int, FloatArray]:
 
 
 def read_images_binary(file: Path) -> list[ModelImage]:
-    """Registered pictures.
+    """Registered images.
 
     Raises:
         AnnotationError: If the file is cut or claims more than it holds.
     """
     found = []
     with _opened(file) as cursor:
-        for _ in range(cursor.count(MIN_IMAGE_BYTES, "pictures")):
+        for _ in range(cursor.count(MIN_IMAGE_BYTES, "images")):
             cursor.skip(4)
             numbers = np.array(cursor.take("7d"))
             camera_id = cursor.whole("I")
             found.append(ModelImage(cursor.text(), camera_id, numbers))
             cursor.skip(cursor.count(BYTES_PER_POINT, "points") * BYTES_PER_POINT)
-        cursor.finish("pictures")
+        cursor.finish("images")
     require_once(file, [image.name for image in found])
     return found

@@ -40,10 +40,10 @@ _NUMBERS = {name: number for number, (name, _, _) in CAMERA_MODELS.items()}
 
 
 class ModelImage(NamedTuple):
-    """A registered picture.
+    """A registered image.
 
     Args:
-        name: Path relative to the folder of pictures.
+        name: Path relative to the folder of images.
         camera_id: Which camera took it.
         numbers: [7] quaternion with its real part first and translation, *world to camera*.
     """
@@ -95,14 +95,14 @@ def read_cameras_text(file: Path) -> dict[int, FloatArray]:
 
 
 def read_images_text(file: Path) -> list[ModelImage]:
-    """Registered pictures, from lines ``id qw qx qy qz tx ty tz camera name``.
+    """Registered images, from lines ``id qw qx qy qz tx ty tz camera name``.
 
-    A line with the points seen in the picture may follow, ``x y id`` of each; it may be empty, and some programs leave
+    A line with the points seen in the image may follow, ``x y id`` of each; it may be empty, and some programs leave
     such lines out. A line of points is known by its words, whose number is a multiple of three.
 
     Raises:
-        AnnotationError: Naming the line that does not fit, or a picture that is there twice; or if the header declares
-            another number of pictures.
+        AnnotationError: Naming the line that does not fit, or an image that is there twice; or if the header declares
+            another number of images.
     """
     text = read_text(file)
     found: list[ModelImage] = []
@@ -136,13 +136,13 @@ def _are_points(line: str) -> bool:
 
 
 def require_once(file: Path, names: list[str]) -> None:
-    """Refuse a model that gives a picture two poses.
+    """Refuse a model that gives an image two poses.
 
     Raises:
-        AnnotationError: Naming the picture.
+        AnnotationError: Naming the image.
     """
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        msg = f"{file}: picture {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
+        msg = f"{file}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
         raise AnnotationError(msg, reason="duplicate id")
 
 

@@ -21,7 +21,7 @@ def cut(clip: Clip, part: int, parts: int) -> Clip:
     """The ``part``-th of ``parts`` consecutive clips of nearly equal length.
 
     It is called ``<clip id>-0000`` and so on, keeps the scene, so that no two parts fall in different splits, and
-    counts its time from its own first frame. Events are cut to its stretch of time; a folder of masks or pictures
+    counts its time from its own first frame. Events are cut to its stretch of time; a folder of masks or images
     that belong to frames by their order cannot be cut.
 
     Args:
@@ -30,7 +30,7 @@ def cut(clip: Clip, part: int, parts: int) -> Clip:
         parts: Number of parts; 1 returns ``clip`` itself.
 
     Raises:
-        AnnotationError: If its pictures or masks are not named one by one.
+        AnnotationError: If its images or masks are not named one by one.
     """
     if parts == 1:
         return clip
@@ -63,7 +63,7 @@ def _media(clip: Clip, chosen: slice) -> Media:
         return clip.media[chosen]
     if isinstance(clip.media, Path) and not clip.media.is_dir():
         return clip.media  # a video, in which frames are found by their times
-    msg = f"clip {clip.clip_id}: {clip.media} cannot be cut, only videos and pictures named one by one can"
+    msg = f"clip {clip.clip_id}: {clip.media} cannot be cut, only videos and images named one by one can"
     raise AnnotationError(msg, reason="media")
 
 

@@ -1,6 +1,6 @@
 """Recordings in the ASL layout of the EuRoC micro aerial vehicles (Burri et al., IJRR 2016).
 
-The source's conventions, as its authors state them: below ``mav0``, ``cam0/data.csv`` lists the pictures of
+The source's conventions, as its authors state them: below ``mav0``, ``cam0/data.csv`` lists the images of
 ``cam0/data`` by time in nanoseconds; ``cam0/sensor.yaml`` holds ``T_BS``, which takes points from the sensor's axes S
 to the body's axes B, and the intrinsics ``[fu, fv, cu, cv]``; ``state_groundtruth_estimate0/data.csv`` has a row
 ``timestamp, p_x, p_y, p_z, q_w, q_x, q_y, q_z, ...`` for each pose of the *body* in the world, metres, real part
@@ -24,19 +24,19 @@ from remot.structures import CameraTrack, Clip, FloatArray
 NANOSECONDS = 1e-9
 NUM_POSE_COLUMNS = 8
 GROUND_TRUTH = "state_groundtruth_estimate0/data.csv"
-#: The recordings' names tell the place: one machine hall, two rooms.
+#: The recordings' names give the place: one machine hall, two rooms.
 PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
 
 
 class EuRoCReader(SequenceReader):
     """Reads folders with ``mav0`` in them.
 
-    See the module for the source's conventions. The camera's pose is the body's pose times ``T_BS``; a picture gets the
+    See the module for the source's conventions. The camera's pose is the body's pose times ``T_BS``; an image gets the
     pose on the way between its two neighbours in time. The lens distortion is not undone.
 
     Args:
         camera: Folder of the camera below ``mav0``.
-        max_gap_seconds: Largest distance in time from a picture to either of its two neighbouring poses; a picture with
+        max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
             none so near is left out, such as those before the tracker was on.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
         on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
@@ -66,19 +66,19 @@ class EuRoCReader(SequenceReader):
         """
         folder = sequence.file / "mav0" / self.camera
         body_from_camera, intrinsics = _read_sensor(folder / "sensor.yaml")
-        names, picture_times = _read_pictures(folder / "data.csv")
+        names, image_times = _read_images(folder / "data.csv")
         truth = sequence.file / "mav0" / GROUND_TRUTH
         pose_times, poses = _read_poses(truth)
-        start = picture_times[0]  # in whole numbers, because a float holds no nanoseconds of our century
-        wanted = _seconds_since(start, picture_times)
+        start = image_times[0]  # in whole numbers, because a float holds no nanoseconds of our century
+        wanted = _seconds_since(start, image_times)
         quaternions = w_last(poses[:, 3:])
         made, found = interpolated(
             _seconds_since(start, pose_times), poses[:, :3], quaternions, wanted, self.max_gap_seconds
         )
         if not found.any():
-            msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any picture of {folder}"
+            msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any image of {folder}"
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.tell(unmatched(truth, found, self.max_gap_seconds))
+        self.notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
         media, kept = self.listed_images(
             folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
         )
@@ -121,7 +121,7 @@ def _intrinsics(file: Path, held: object) -> FloatArray | None:
     return pinhole(numbers.tolist())
 
 
-def _read_pictures(file: Path) -> tuple[list[str], list[int]]:
+def _read_images(file: Path) -> tuple[list[str], list[int]]:
     """Names and times in nanoseconds."""
     names, times = [], []
     for number, words in table_rows(file, ","):

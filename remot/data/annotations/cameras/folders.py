@@ -1,4 +1,4 @@
-"""Folders of recordings: their names, their pictures in number order, and their tables of numbers."""
+"""Folders of recordings: their names, their images in number order, and their tables of numbers."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.annotations.base import media_inside, read_text
-from remot.data.media.images import PICTURE_ERRORS, PICTURE_SUFFIXES, opened_picture
+from remot.data.media.images import IMAGE_ERRORS, IMAGE_SUFFIXES, opened_image
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from remot.files import files_in, in_number_order, lines_of
 from remot.structures import FloatArray
@@ -26,20 +26,20 @@ def sequence_id(folder: Path, root: Path) -> str:
     return name.lstrip("._-") or "sequence"
 
 
-def picture_names(folder: Path) -> list[str]:
-    """Names of the pictures in ``folder`` in number order; empty if there is no such folder.
+def image_names(folder: Path) -> list[str]:
+    """Names of the images in ``folder`` in number order; empty if there is no such folder.
 
     Raises:
         AnnotationError: If the order of two of them is not clear.
     """
     if not folder.is_dir():
         return []
-    names = (path.name for path in files_in(folder, PICTURE_SUFFIXES))
+    names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
     return in_number_order(str(folder), names, AnnotationError)
 
 
-def pictures_at(folder: Path, root: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """The pictures ``names``, which are paths relative to ``folder``.
+def images_at(folder: Path, root: Path, names: Iterable[str]) -> tuple[Path, ...]:
+    """The images ``names``, which are paths relative to ``folder``.
 
     Raises:
         AnnotationError: If one leads outside ``root`` or does not exist.
@@ -56,12 +56,12 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def picture_size(picture: Path) -> tuple[int, int] | None:
-    """Width and height in pixels, None if the picture cannot be read."""
+def image_size(image: Path) -> tuple[int, int] | None:
+    """Width and height in pixels, None if the image cannot be read."""
     try:
-        with opened_picture(picture) as opened:
+        with opened_image(image) as opened:
             return opened.size
-    except (DecodeError, *PICTURE_ERRORS):
+    except (DecodeError, *IMAGE_ERRORS):
         return None
 
 
@@ -127,12 +127,12 @@ def number_matrix(file: Path, shape: tuple[int, int], *, finite: bool = True) ->
 
 
 def check_fps(fps: float) -> float:
-    """``fps`` if pictures can follow each other at that rate.
+    """``fps`` if images can follow each other at that rate.
 
     Raises:
         ConfigError: If it is not above 0.
     """
     if not 0 < fps < float("inf"):
-        msg = f"fps is {fps}; give the number of pictures per second"
+        msg = f"fps is {fps}; give the number of images per second"
         raise ConfigError(msg)
     return fps

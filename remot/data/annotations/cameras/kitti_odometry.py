@@ -15,10 +15,10 @@ import numpy as np
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.folders import (
     check_fps,
+    image_names,
+    images_at,
     number_table,
     numbers_in,
-    picture_names,
-    pictures_at,
     table_rows,
 )
 from remot.data.annotations.cameras.poses import headings_degrees, relative_to_first
@@ -35,15 +35,15 @@ PREFERRED: tuple[ImageFolder, ...] = ("image_2", "image_0", "image_3", "image_1"
 class KITTIOdometryReader(SequenceReader):
     """Reads ``poses/<sequence>.txt`` with ``sequences/<sequence>``.
 
-    See the module for the source's conventions; the poses of camera 0 are moved to the camera whose pictures are
+    See the module for the source's conventions; the poses of camera 0 are moved to the camera whose images are
     taken. Because a car drives on the ground, the clip has an agent: the car, at the place of camera 0, seen from
     above. East is the x axis (right) of the first frame, north its z axis (forward), so that every drive begins
     northwards.
 
     Args:
-        image_folder: Whose pictures to take; None takes the first that exists of ``image_2`` (left, colour),
+        image_folder: Whose images to take; None takes the first that exists of ``image_2`` (left, colour),
             ``image_0`` (left, grey), ``image_3`` and ``image_1``.
-        fps: Pictures per second where there is no ``times.txt``.
+        fps: Images per second where there is no ``times.txt``.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
@@ -70,9 +70,9 @@ class KITTIOdometryReader(SequenceReader):
         camera_0 = _read_poses(file)
         present = [name for name in PREFERRED if (folder / name).is_dir()]
         image_folder = self.image_folder or (present or PREFERRED)[0]
-        names = picture_names(folder / image_folder)
+        names = image_names(folder / image_folder)
         times = self._times(folder / "times.txt", len(camera_0))
-        for what, count in ((f"pictures in {image_folder}", len(names)), ("times in times.txt", len(times))):
+        for what, count in ((f"images in {image_folder}", len(names)), ("times in times.txt", len(times))):
             if count != len(camera_0):
                 msg = f"{file}: {len(camera_0)} poses but {count} {what} of {folder.name}; all must be equally many"
                 raise AnnotationError(msg, reason="unsynchronised")
@@ -81,7 +81,7 @@ class KITTIOdometryReader(SequenceReader):
             clip_id=file.stem,
             scene_id=file.stem,
             domain="kitti_odometry",
-            media=pictures_at(folder / image_folder, root, names),
+            media=images_at(folder / image_folder, root, names),
             pts_seconds=times - times[0],
             camera=CameraTrack(camera_0 @ beside, intrinsics),
             agent=ground_track(relative_to_first(camera_0)),
@@ -122,5 +122,5 @@ def _read_calibration(file: Path, image_folder: str) -> tuple[FloatArray | None,
             pose = np.eye(4)
             pose[:3, 3] = -np.linalg.solve(intrinsics, projection[:, 3])
             return intrinsics, pose
-    msg = f"{file}: there is no line {key!r}, which the pictures of {image_folder} need"
+    msg = f"{file}: there is no line {key!r}, which the images of {image_folder} need"
     raise AnnotationError(msg, reason="missing")

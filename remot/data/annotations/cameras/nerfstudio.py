@@ -1,9 +1,9 @@
 """``transforms.json`` of nerfstudio (https://docs.nerf.studio/quickstart/data_conventions.html) and instant-ngp.
 
-The source's conventions, as its authors state them: ``frames`` holds for each picture a ``file_path`` relative to the
+The source's conventions, as its authors state them: ``frames`` holds for each image a ``file_path`` relative to the
 file and a ``transform_matrix``, *camera-to-world*, OpenGL axes (x right, y up, z backward), in a unit without
 meaning. Intrinsics are ``fl_x``, ``fl_y``, ``cx``, ``cy`` in pixels, or ``camera_angle_x``, the horizontal field of
-view in radians, for all pictures or in a frame. The world's z axis usually points up. There are no times, and the
+view in radians, for all images or in a frame. The world's z axis usually points up. There are no times, and the
 frames come in any order; a ``file_path`` may lack its ending. Further keys, such as ``aabb_scale``, are not needed
 here.
 """
@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, read_json_object, require_numbers, require_object, require_text
-from remot.data.annotations.cameras.folders import check_fps, is_file, picture_size, sequence_id
+from remot.data.annotations.cameras.folders import check_fps, image_size, is_file, sequence_id
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
 from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -33,7 +33,7 @@ class NerfstudioReader(SequenceReader):
     number order of their paths.
 
     Args:
-        fps: Pictures per second.
+        fps: Images per second.
         is_metric: Whether translations are in metres, as after a capture with a depth sensor; else nothing is asked
             about them.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
@@ -98,7 +98,7 @@ def _sorted_frames(file: Path, held: object) -> list[dict[str, Any]]:
 
 def _name(file: Path, name: str) -> str:
     """``name`` with its ending."""
-    if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
         return name
     present = (name + ending for ending in ENDINGS if is_file(file.parent / (name + ending)))
     return next(present, name + ENDINGS[0])
@@ -124,14 +124,14 @@ def _shared_intrinsics(
 
 
 def _settings(file: Path, content: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """The numbers that tell the intrinsics, of a frame or else of the whole file."""
+    """Intrinsics keys of a frame, else of the whole file."""
     keys = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
     given = {key: content[key] for key in keys if content.get(key) is not None}
     return tuple((key, float(require_numbers(f"{file}: {key}", value, num_axes=0))) for key, value in given.items())
 
 
 def _intrinsics(given: dict[str, float], first: Path) -> FloatArray | None:
-    size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else picture_size(first)
+    size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else image_size(first)
     if size is None:
         return None
     angle = given.get("camera_angle_x")

@@ -3,7 +3,7 @@
 The source's conventions, as its authors state them: ``v1.0-*/`` holds lists of objects that refer to each other by
 token. ``ego_pose`` takes the car's axes (x forward, y left, z up) to a map's (x east, y north, z up),
 ``calibrated_sensor`` a camera's axes, OpenCV's (x right, y down, z forward), to the car's; both are a translation in
-metres and a quaternion with its real part first. Times are in microseconds. ``sample_data`` holds every picture, of
+metres and a quaternion with its real part first. Times are in microseconds. ``sample_data`` holds every image, of
 which key frames, two a second, are annotated.
 """
 
@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """What is needed of a picture: microseconds, path below the root of the set, and two tokens."""
+class _Image:
+    """What is needed of an image: microseconds, path below the root of the set, and two tokens."""
 
     microseconds: int
     name: str
@@ -45,14 +45,14 @@ class _Tables:
 
     Args:
         places: For each scene's name, where it was recorded.
-        pictures: For each scene's name its pictures in order of time.
+        images: For each scene's name its images in order of time.
         egos: Poses [4, 4] of the car by token.
         calibrations: Rows of the channel's cameras by token.
         declared: For each scene's name how many annotated moments it says it has, where it does.
     """
 
     places: Mapping[str, str]
-    pictures: Mapping[str, list[_Picture]]
+    images: Mapping[str, list[_Image]]
     egos: Mapping[str, FloatArray]
     calibrations: Mapping[str, Row]
     declared: Mapping[str, int]
@@ -67,7 +67,7 @@ class NuScenesReader(SequenceReader):
 
     Args:
         channel: Which camera, such as ``CAM_FRONT`` or ``CAM_BACK_LEFT``.
-        keyframes_only: Take the two annotated pictures a second; False takes all twelve, which are downloaded apart.
+        keyframes_only: Take the two annotated images a second; False takes all twelve, which are downloaded apart.
         max_table_bytes: Longest table that is read. Tables are read one object at a time, and only what belongs to the
             channel is kept.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
@@ -99,7 +99,7 @@ class NuScenesReader(SequenceReader):
             msg = f"{root}: no v1.0-*/scene.json found, give the folder that holds the tables and samples"
             raise AnnotationError(msg, reason="missing")
         self._tables = {folder: self._read(folder) for folder in folders}
-        return [ClipSource(folder, name) for folder in folders for name in sorted(self._tables[folder].pictures)]
+        return [ClipSource(folder, name) for folder in folders for name in sorted(self._tables[folder].images)]
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """One scene.
@@ -111,25 +111,24 @@ class NuScenesReader(SequenceReader):
         if folder not in self._tables:
             self._tables[folder] = self._read(folder)
         tables = self._tables[folder]
-        pictures = tables.pictures[name]
-        if self.keyframes_only and tables.declared.get(name, len(pictures)) != len(pictures):
+        images = tables.images[name]
+        if self.keyframes_only and tables.declared.get(name, len(images)) != len(images):
             msg = (
                 f"{folder / 'scene.json'}: {name} declares nbr_samples {tables.declared[name]!r:.20}, there are "
-                f"{len(pictures)} pictures of {self.channel}; fetch all tables of one version"
+                f"{len(images)} images of {self.channel}; fetch all tables of one version"
             )
             raise AnnotationError(msg, reason="unsynchronised")
         media, kept = self.listed_images(
-            folder / "sample_data.json", folder.parent, root, [picture.name for picture in pictures]
+            folder / "sample_data.json", folder.parent, root, [image.name for image in images]
         )
-        pictures = [pictures[k] for k in kept]
-        egos = np.stack([_look_up(tables.egos, picture.ego, folder / "ego_pose.json") for picture in pictures])
+        images = [images[k] for k in kept]
+        egos = np.stack([_look_up(tables.egos, image.ego, folder / "ego_pose.json") for image in images])
         cameras = [
-            _look_up(tables.calibrations, picture.calibration, folder / "calibrated_sensor.json")
-            for picture in pictures
+            _look_up(tables.calibrations, image.calibration, folder / "calibrated_sensor.json") for image in images
         ]
         where = str(folder / "calibrated_sensor.json")
         mounted = np.stack([_pose(where, camera) for camera in cameras])
-        microseconds = np.array([picture.microseconds - pictures[0].microseconds for picture in pictures], dtype=float)
+        microseconds = np.array([image.microseconds - images[0].microseconds for image in images], dtype=float)
         return Clip(
             clip_id=f"{name}-{self.channel}",
             scene_id=f"{tables.places[name]}/{name}",
@@ -148,14 +147,14 @@ class NuScenesReader(SequenceReader):
         scenes = {_text(folder, "scene", row, "token"): row for row in table("scene")}
         names = {token: _text(folder, "scene", row, "name") for token, row in scenes.items()}
         calibrations = self._calibrations(folder, table("sensor"), table("calibrated_sensor"))
-        pictures = self._pictures(folder, names, calibrations)
-        wanted = {picture.ego for found in pictures.values() for picture in found}
+        images = self._images(folder, names, calibrations)
+        wanted = {image.ego for found in images.values() for image in found}
         return _Tables(
             {
                 names[token]: _look_up(places, _text(folder, "scene", row, "log_token"), folder / "log.json")
                 for token, row in scenes.items()
             },
-            pictures,
+            images,
             self._egos(folder, wanted),
             calibrations,
             {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
@@ -174,9 +173,9 @@ class NuScenesReader(SequenceReader):
             raise AnnotationError(msg, reason="missing")
         return found
 
-    def _pictures(
+    def _images(
         self, folder: Path, scene_names: Mapping[str, str], calibrations: Mapping[str, Row]
-    ) -> dict[str, list[_Picture]]:
+    ) -> dict[str, list[_Image]]:
         scene_of = {
             _text(folder, "sample", row, "token"): _text(folder, "sample", row, "scene_token")
             for row in json_rows(folder / "sample.json", self.max_table_bytes)
@@ -189,8 +188,8 @@ class NuScenesReader(SequenceReader):
                 name = _look_up(scene_names, scene, folder / "scene.json")
                 time = _microseconds(folder / f"{table}.json", row)
                 path, ego = _text(folder, table, row, "filename"), _text(folder, table, row, "ego_pose_token")
-                found[name].append(_Picture(time, path, ego, calibration))
-        return {name: sorted(pictures, key=lambda picture: picture.microseconds) for name, pictures in found.items()}
+                found[name].append(_Image(time, path, ego, calibration))
+        return {name: sorted(images, key=lambda image: image.microseconds) for name, images in found.items()}
 
     def _egos(self, folder: Path, wanted: set[str]) -> dict[str, FloatArray]:
         file = folder / "ego_pose.json"

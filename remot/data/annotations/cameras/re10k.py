@@ -2,11 +2,11 @@
 
 The source's conventions, as its authors state them: the first line of ``<id>.txt`` is the address of the original
 video; each further row is ``timestamp fx fy cx cy k1 k2`` and a 3x4 matrix in row order. The timestamp counts
-microseconds; the focal lengths and the principal point are shares of the picture's width and height; the matrix takes
+microseconds; the focal lengths and the principal point are shares of the image's width and height; the matrix takes
 *world to camera*, OpenCV axes (x right, y down, z forward), in a unit that differs from clip to clip.
 
-Row k belongs to the k-th picture of ``<id>.mp4``. The rows' timestamps are the true times; those inside the mp4 need
-not agree with them, and are only used to find the pictures.
+Row k belongs to the k-th image of ``<id>.mp4``. The rows' timestamps are the true times; those inside the mp4 need
+not agree with them, and are only used to find the images.
 """
 
 import logging
@@ -116,7 +116,7 @@ def _probe(media: Path, file: Path, num_rows: int) -> VideoInfo:
         msg = f"{file}: its video cannot be read, fetch it again ({error})"
         raise AnnotationError(msg, reason="media") from error
     if video.num_frames != num_rows:
-        msg = f"{file}: {num_rows} poses but {video.num_frames} pictures in {media.name}, cut the video to the rows"
+        msg = f"{file}: {num_rows} poses but {video.num_frames} images in {media.name}, cut the video to the rows"
         raise AnnotationError(msg, reason="media")
     return video
 

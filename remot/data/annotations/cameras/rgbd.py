@@ -22,7 +22,7 @@ from remot.data.annotations.cameras.folders import (
 )
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
 from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -35,7 +35,7 @@ FRAME_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class _NumberedReader(SequenceReader):
-    """Shared by recordings whose frames have a number, a picture and a pose file each."""
+    """Shared by recordings whose frames have a number, an image and a pose file each."""
 
     def __init__(
         self, fps: float, on_bad_pose: OnBadPose, max_clip_frames: int | None, on_missing_image: OnMissingImage
@@ -46,7 +46,7 @@ class _NumberedReader(SequenceReader):
 
     @abstractmethod
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        """For each frame's number its pose file and its picture, a path relative to ``folder``."""
+        """For each frame's number its pose file and its image, a path relative to ``folder``."""
 
     def _poses(self, frames: dict[int, tuple[Path, str]]) -> dict[int, FloatArray]:
         """The poses [4, 4] that can be used, by number, in order.
@@ -128,7 +128,7 @@ class SevenScenesReader(_NumberedReader):
         return self._clip(sequence.file, root, "seven_scenes", scene, self.intrinsics)
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        names = (path.name for path in files_in(folder, PICTURE_SUFFIXES))
+        names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
         pictures = {name.split(".")[0]: name for name in names if ".color." in name}
         found = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
@@ -183,7 +183,7 @@ class ScanNetReader(_NumberedReader):
         return super()._may_drop(pose) or not np.isfinite(pose[:3]).any()
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {path.stem: path.name for path in files_in(folder / "color", PICTURE_SUFFIXES)}
+        pictures = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
         files = files_in(folder / "pose", (".txt",))
         return {
             _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files

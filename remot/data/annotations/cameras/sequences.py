@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.cameras.cutting import cut, num_parts
-from remot.data.annotations.cameras.folders import pictures_at
+from remot.data.annotations.cameras.folders import images_at
 from remot.data.annotations.objects.notices import Notices
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip
@@ -47,7 +47,7 @@ class SequenceReader(AnnotationReader):
         max_clip_frames: Recordings with more frames are cut into consecutive clips of nearly equal length, called
             ``<id>-0000`` and so on, of the same scene. A clip is thinned to ``data.max_candidate_frames`` when
             questions are made of it, which leaves no short-range pairs in an uncut one. None never cuts. Cutting
-            reads each recording twice, its pictures not at all.
+            reads each recording twice, its images not at all.
         on_missing_image: What to do where an annotation lists an image that does not exist: ``raise`` calls the
             recording bad, ``skip`` leaves the frame out and logs how many there are. Times do not move.
 
@@ -111,7 +111,7 @@ class SequenceReader(AnnotationReader):
                 hint = "" if len(missing) == len(names) else ", or set on_missing_image to skip to leave them out"
                 msg = f"{fault}{count}, fetch them again{hint}"
                 raise AnnotationError(msg, reason="missing media")
-            self.notices.tell(f"{fault}{count} and are left out")
+            self.notices.warn_once(f"{fault}{count} and are left out")
         kept = np.array([k for k, image in enumerate(found) if image is not None], dtype=np.int64)
         return tuple(image for image in found if image is not None), kept
 
@@ -144,7 +144,7 @@ class SequenceReader(AnnotationReader):
         try:
             clip = self._read_named(sequence, root)
         except AnnotationError:
-            return [sequence]  # what is wrong is told when it is read
+            return [sequence]  # reading it reports what is wrong
         parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
         return [sequence] if parts == 1 else [PartSource(sequence.file, sequence.key, k, parts) for k in range(parts)]
 
@@ -162,7 +162,7 @@ class SequenceReader(AnnotationReader):
 def _existing(folder: Path, root: Path, name: str) -> Path | None:
     """One image, None if it does not exist."""
     try:
-        return pictures_at(folder, root, [name])[0]
+        return images_at(folder, root, [name])[0]
     except AnnotationError as error:
         if error.reason != "missing media":
             raise

@@ -2,10 +2,10 @@
 
 The source's conventions, as its authors state them: ``groundtruth.txt`` has a row ``timestamp tx ty tz qx qy qz qw``
 for each pose, in seconds and metres, *camera-to-world*, OpenCV axes (x right, y down, z forward); the quaternion's real
-part comes last. ``rgb.txt`` has a row ``timestamp filename`` for each picture. Both are timed by clocks of their own
-rate, so that a picture lies between two poses. Lines with ``#`` are comments.
+part comes last. ``rgb.txt`` has a row ``timestamp filename`` for each image. Both are timed by clocks of their own
+rate, so that an image lies between two poses. Lines with ``#`` are comments.
 
-Many projects write the same rows without a time, one for each picture (slambook's ``pose.txt``).
+Many projects write the same rows without a time, one for each image (slambook's ``pose.txt``).
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remot.data.annotations.base import ClipSource, read_text
-from remot.data.annotations.cameras.folders import check_fps, number_table, picture_names, sequence_id, table_rows
+from remot.data.annotations.cameras.folders import check_fps, image_names, number_table, sequence_id, table_rows
 from remot.data.annotations.cameras.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
 from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
 from remot.errors import AnnotationError
@@ -23,18 +23,18 @@ from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray
 
 POSE_FILES = ("groundtruth.txt", "pose.txt", "poses.txt")
-PICTURE_FOLDERS = ("rgb", "color", "images", ".")
+IMAGE_FOLDERS = ("rgb", "color", "images", ".")
 #: A comment that names the quaternion's real part before the others.
 W_FIRST = re.compile(r"^#.*\bq\w*w\b.*\bq\w*x\b", re.MULTILINE)
-#: Picture names that are times, as the benchmark writes them.
+#: Image names that are times, as the benchmark writes them.
 TIME_NAME = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-#: The benchmark's names tell the place: all freiburg1 recordings were taken in one office.
+#: The benchmark's names give the place: all freiburg1 recordings were taken in one office.
 PLACE = re.compile(r"freiburg[0-9]+")
 #: No recording has a time in seconds beyond this, the year 5138; nanoseconds and milliseconds do.
 MAX_SECONDS = 1e11
 
 
-class _Pictures(NamedTuple):
+class _Images(NamedTuple):
     """Paths relative to the recording's folder, and their times [N] in seconds if they have any."""
 
     names: list[str]
@@ -42,17 +42,17 @@ class _Pictures(NamedTuple):
 
 
 class TUMReader(SequenceReader):
-    """Reads folders with ``groundtruth.txt`` and ``rgb.txt``, or with ``pose.txt`` and pictures.
+    """Reads folders with ``groundtruth.txt`` and ``rgb.txt``, or with ``pose.txt`` and images.
 
-    See the module for the source's conventions; nothing needs converting but quaternions and times. A picture gets
-    the pose on the way between its two neighbours in time. Pictures come from ``rgb.txt``, else from the first of the
+    See the module for the source's conventions; nothing needs converting but quaternions and times. An image gets
+    the pose on the way between its two neighbours in time. Images come from ``rgb.txt``, else from the first of the
     folders ``rgb``, ``color``, ``images`` and the recording's own that has some; names such as
     ``1305031102.175304.png`` are times, other names are taken in number order, one for each pose.
 
     Args:
         intrinsics: ``[fx, fy, cx, cy]`` in pixels, the same for all recordings; None if unknown.
-        fps: Pictures per second where neither poses nor pictures have times.
-        max_gap_seconds: Largest distance in time from a picture to either of its two neighbouring poses; a picture with
+        fps: Images per second where neither poses nor images have times.
+        max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
             none so near is left out.
         max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
         on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
@@ -84,15 +84,15 @@ class TUMReader(SequenceReader):
         """
         file = sequence.file
         rows = _rows(file)
-        pictures = _find_pictures(file)
+        images = _find_images(file)
         if rows.shape[1] == 8:
             _require_increasing(file, rows[:, 0])
-        if rows.shape[1] == 8 and pictures.times is not None:
-            times, poses, names = self._associated(file, rows, pictures)
+        if rows.shape[1] == 8 and images.times is not None:
+            times, poses, names = self._associated(file, rows, images)
         else:
-            _require_as_many(file, len(rows), len(pictures.names))
+            _require_as_many(file, len(rows), len(images.names))
             times = rows[:, 0] if rows.shape[1] == 8 else np.arange(len(rows)) / self.fps
-            poses, names = rigid(rotations_from(rows[:, -4:]), rows[:, -7:-4]), pictures.names
+            poses, names = rigid(rotations_from(rows[:, -4:]), rows[:, -7:-4]), images.names
         media, kept = self.listed_images(file, file.parent, root, names)
         times, poses = times[kept], poses[kept]
         name = sequence_id(file.parent, root)
@@ -106,20 +106,18 @@ class TUMReader(SequenceReader):
             camera=CameraTrack(poses, self.intrinsics),
         )
 
-    def _associated(
-        self, file: Path, rows: FloatArray, pictures: _Pictures
-    ) -> tuple[FloatArray, FloatArray, list[str]]:
-        """Times [F], poses [F, 4, 4] and names of the F pictures that lie between two poses."""
-        wanted = np.empty(0) if pictures.times is None else pictures.times
+    def _associated(self, file: Path, rows: FloatArray, images: _Images) -> tuple[FloatArray, FloatArray, list[str]]:
+        """Times [F], poses [F, 4, 4] and names of the F images that lie between two poses."""
+        wanted = np.empty(0) if images.times is None else images.times
         poses, found = interpolated(rows[:, 0], rows[:, 1:4], rows[:, 4:], wanted, self.max_gap_seconds)
         if not found.any():
             msg = (
-                f"{file}: none of {len(wanted)} pictures lies within {self.max_gap_seconds} s of two poses; "
+                f"{file}: none of {len(wanted)} images lies within {self.max_gap_seconds} s of two poses; "
                 "both must be timed by one clock, or raise max_gap_seconds"
             )
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.tell(unmatched(file, found, self.max_gap_seconds))
-        return wanted[found], poses, [name for name, kept in zip(pictures.names, found, strict=True) if kept]
+        self.notices.warn_once(unmatched(file, found, self.max_gap_seconds))
+        return wanted[found], poses, [name for name, kept in zip(images.names, found, strict=True) if kept]
 
 
 def _rows(file: Path) -> FloatArray:
@@ -136,21 +134,21 @@ def _rows(file: Path) -> FloatArray:
     return rows
 
 
-def _find_pictures(file: Path) -> _Pictures:
+def _find_images(file: Path) -> _Images:
     listed = file.parent / "rgb.txt"
     if listed.exists():
-        return _listed_pictures(listed)
-    for folder in PICTURE_FOLDERS:
-        names = picture_names(file.parent / folder)
+        return _listed_images(listed)
+    for folder in IMAGE_FOLDERS:
+        names = image_names(file.parent / folder)
         if names:
             stems = [Path(name).stem for name in names]
             timed = all(TIME_NAME.fullmatch(stem) for stem in stems)
-            return _Pictures([f"{folder}/{name}" for name in names], np.array(stems, dtype=float) if timed else None)
-    msg = f"{file}: there is no rgb.txt and no picture in {', '.join(PICTURE_FOLDERS[:-1])} or beside it"
+            return _Images([f"{folder}/{name}" for name in names], np.array(stems, dtype=float) if timed else None)
+    msg = f"{file}: there is no rgb.txt and no image in {', '.join(IMAGE_FOLDERS[:-1])} or beside it"
     raise AnnotationError(msg, reason="missing media")
 
 
-def _listed_pictures(listed: Path) -> _Pictures:
+def _listed_images(listed: Path) -> _Images:
     names, times = [], []
     for number, words in table_rows(listed):
         try:
@@ -161,10 +159,10 @@ def _listed_pictures(listed: Path) -> _Pictures:
         names.append(name)
         times.append(time)
     if not names:
-        msg = f"{listed}: lists no picture, remove the file or add rows"
+        msg = f"{listed}: lists no image, remove the file or add rows"
         raise AnnotationError(msg, reason="zero length")
     _require_increasing(listed, np.array(times))
-    return _Pictures(names, np.array(times))
+    return _Images(names, np.array(times))
 
 
 def _require_increasing(file: Path, times: FloatArray) -> None:
@@ -177,7 +175,7 @@ def _require_increasing(file: Path, times: FloatArray) -> None:
         raise AnnotationError(msg, reason="times")
 
 
-def _require_as_many(file: Path, num_poses: int, num_pictures: int) -> None:
-    if num_poses != num_pictures:
-        msg = f"{file}: {num_poses} poses but {num_pictures} pictures, and no times to tell which belong together"
+def _require_as_many(file: Path, num_poses: int, num_images: int) -> None:
+    if num_poses != num_images:
+        msg = f"{file}: {num_poses} poses but {num_images} images, and no times to match them by"
         raise AnnotationError(msg, reason="unsynchronised")

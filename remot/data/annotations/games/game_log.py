@@ -1,6 +1,6 @@
 """Logs that a game writes beside its screen recording: ``<name>.jsonl`` beside ``<name>.mp4``.
 
-The first line is a header that says how the game counts, each further line is one picture of the video:
+The first line is a header that says how the game counts, each further line is one image of the video:
 
 .. code-block:: json
 
@@ -94,7 +94,7 @@ def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
     """Header and lines, each with its keys checked."""
     rows = [(n, row) for n, row in enumerate(lines_of(read_text(file)), start=1) if row.strip()]
     if not rows:
-        msg = f"{file}: the log is empty, write a header and a line for each picture"
+        msg = f"{file}: the log is empty, write a header and a line for each image"
         raise AnnotationError(msg, reason="zero length")
     header = _object(f"{file}: line {rows[0][0]}", rows[0][1])
     if header.get("format") != FORMAT:
@@ -102,7 +102,7 @@ def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
         raise AnnotationError(msg)
     check_keys(f"{file}: line {rows[0][0]}", header, REQUIRED_KEYS, OPTIONAL_KEYS)
     if len(rows) == 1:
-        msg = f"{file}: the log holds a header only, write a line for each picture"
+        msg = f"{file}: the log holds a header only, write a line for each image"
         raise AnnotationError(msg, reason="zero length")
     lines: list[LogLine] = []
     for number, row in rows[1:]:
@@ -140,9 +140,7 @@ def _probe(file: Path, media: Path, num_lines: int) -> VideoInfo:
         msg = f"{file}: its video cannot be read, record it again ({error})"
         raise AnnotationError(msg, reason="media") from error
     if video.num_frames != num_lines:
-        msg = (
-            f"{file}: {num_lines} lines but {video.num_frames} pictures in {media.name}, log one line for each picture"
-        )
+        msg = f"{file}: {num_lines} lines but {video.num_frames} images in {media.name}, log one line for each image"
         raise AnnotationError(msg, reason="unsynchronised")
     return video
 

@@ -19,7 +19,7 @@ MAX_BOXES = 5_000_000
 
 @dataclass(frozen=True, eq=False)
 class LogLine:
-    """One picture of the video, as the game says it.
+    """One image of the video, as the game says it.
 
     Args:
         seconds: Time on the game's clock.

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
 from remot.data.annotations.camera_axes import effector_in_camera, effector_in_world, seen_from
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in
 from remot.structures import AgentTrack, CameraTrack, EffectorTrack, Event, FloatArray, LayoutBox, ObjectTrack
 
-#: Largest grey value of a mask: that of a picture with 16 bits.
+#: Largest grey value of a mask: that of an image with 16 bits.
 MAX_MASK_VALUE = 65_535
 #: Axes of positions: those in which the camera's poses are given, or those of each image's own camera.
 FRAMES = ("world", "camera")
@@ -215,21 +215,21 @@ def _masks_from(
     if isinstance(media, list):
         pictures = paths_from(f"{where}: media", file, root, media)
         found: Path | tuple[Path, ...] = pictures
-        num_pictures = len(pictures)
+        num_images = len(pictures)
     else:
         found = media_inside(file, root, require_text(where, content, "media"))
-        num_pictures = _num_pictures(where, found)
-    if num_pictures < num_frames or (isinstance(found, tuple) and num_pictures != num_frames):
-        msg = f"{where}: {num_pictures} pictures for {num_frames} annotated frames, give one for each"
+        num_images = _num_images(where, found)
+    if num_images < num_frames or (isinstance(found, tuple) and num_images != num_frames):
+        msg = f"{where}: {num_images} images for {num_frames} annotated frames, give one for each"
         raise AnnotationError(msg, reason="unsynchronised")
     return found, mask_value
 
 
-def _num_pictures(where: str, folder: Path) -> int:
+def _num_images(where: str, folder: Path) -> int:
     if not folder.is_dir():
-        msg = f"{where}: {folder.name} is no folder, give a folder of pictures or a list with one for each frame"
+        msg = f"{where}: {folder.name} is no folder, give a folder of images or a list with one for each frame"
         raise AnnotationError(msg, reason="media")
-    return len(files_in(folder, PICTURE_SUFFIXES))
+    return len(files_in(folder, IMAGE_SUFFIXES))
 
 
 def truths_from(where: str, value: object) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Pictures that say which pixels are an object's, written beside clips in the native format."""
+"""Images that say which pixels are an object's, written beside clips in the native format."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, in_number_order
 from remot.structures import Clip, Media
 
 
 def write_masks(labels: NDArray[np.uint8], folder: Path) -> Path:
-    """Write label pictures as grey PNG files that are the same, byte for byte, for the same labels.
+    """Write label images as grey PNG files that are the same, byte for byte, for the same labels.
 
     Args:
         labels: [N, H, W], in each pixel the ``mask_value`` of its object.
@@ -26,13 +26,13 @@ def write_masks(labels: NDArray[np.uint8], folder: Path) -> Path:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(labels):
-        Image.fromarray(picture).save(folder / f"{index:05d}.png", optimize=False)
+    for index, image in enumerate(labels):
+        Image.fromarray(image).save(folder / f"{index:05d}.png", optimize=False)
     return folder
 
 
 class MaskFolders:
-    """Where the masks of a clip's objects lie, seen from the annotation file; objects may share pictures.
+    """Where the masks of a clip's objects lie, seen from the annotation file; objects may share images.
 
     Args:
         clip: The clip that is written.
@@ -44,10 +44,10 @@ class MaskFolders:
         self._copied: dict[Path | tuple[Path, ...], str] = {}
 
     def place(self, masks: Path | tuple[Path, ...]) -> str | list[str]:
-        """Path of the pictures from the folder, copied into it first if they lie elsewhere.
+        """Path of the images from the folder, copied into it first if they lie elsewhere.
 
         Raises:
-            AnnotationError: If there is no picture for each frame.
+            AnnotationError: If there is no image for each frame.
         """
         paths = masks if isinstance(masks, tuple) else (masks,)
         if all(path.resolve().is_relative_to(self.folder.resolve()) for path in paths):
@@ -57,24 +57,22 @@ class MaskFolders:
         if masks not in self._copied:
             number = f"-{len(self._copied) + 1}" if self._copied else ""
             self._copied[masks] = f"{self.clip.clip_id}-masks{number}"
-            self._copy(_pictures(masks), self.folder / self._copied[masks])
+            self._copy(_images(masks), self.folder / self._copied[masks])
         return self._copied[masks]
 
-    def _copy(self, pictures: Sequence[Path], folder: Path) -> None:
-        if len(pictures) < self.clip.num_frames:
-            msg = (
-                f"clip {self.clip.clip_id}: {len(pictures)} masks for {self.clip.num_frames} frames, give one for each"
-            )
+    def _copy(self, images: Sequence[Path], folder: Path) -> None:
+        if len(images) < self.clip.num_frames:
+            msg = f"clip {self.clip.clip_id}: {len(images)} masks for {self.clip.num_frames} frames, give one for each"
             raise AnnotationError(msg, reason="unsynchronised")
         folder.mkdir(exist_ok=True)
-        for index, picture in enumerate(pictures[: self.clip.num_frames]):
-            shutil.copyfile(picture, folder / f"{index:05d}{picture.suffix}")
+        for index, image in enumerate(images[: self.clip.num_frames]):
+            shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
 
 
-def _pictures(masks: Path | tuple[Path, ...]) -> Sequence[Path]:
+def _images(masks: Path | tuple[Path, ...]) -> Sequence[Path]:
     if isinstance(masks, tuple):
         return masks
-    names = (path.name for path in files_in(masks, PICTURE_SUFFIXES))
+    names = (path.name for path in files_in(masks, IMAGE_SUFFIXES))
     return [masks / name for name in in_number_order(str(masks), names, AnnotationError)]
 
 

@@ -10,10 +10,10 @@
      "agent": {"positions_metres": [[0.0, 1.0], "..."], "headings_degrees": [90, 95]},
      "events": [{"text": "the door opens", "start_seconds": 0.0, "end_seconds": 0.1}],
      "layout": [{"name": "chair", "centre_metres": [1, 2, 0.5], "size_metres": [0.5, 0.5, 1.0]}],
-     "source": "where the pictures come from", "licence": "Apache-2.0"}
+     "source": "where the images come from", "licence": "Apache-2.0"}
 
-The first six keys are needed. ``media`` is a video, a folder of pictures, a list with one picture for each annotated
-frame, or ``null`` for annotations without pictures. ``null`` among numbers marks what is not known or not visible; the
+The first six keys are needed. ``media`` is a video, a folder of images, a list with one image for each annotated
+frame, or ``null`` for annotations without images. ``null`` among numbers marks what is not known or not visible; the
 literal ``NaN`` is refused. All fields are listed in docs/clip_format.md and ``remot/assets/clip.schema.json``.
 """
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from remot.data.annotations.native.masks import MaskFolders, relative_to
 from remot.data.media import write_video
 from remot.errors import AnnotationError
-from remot.structures import Clip, EffectorTrack, FloatArray, ObjectTrack, PictureStore
+from remot.structures import Clip, EffectorTrack, FloatArray, ImageStore, ObjectTrack
 
 FORMAT = "remot-clip/1"
 #: Clip ids become file names.
@@ -28,15 +28,15 @@ def write_clip(
     licence: str,
     crf: int = 23,
 ) -> Path:
-    """Write a clip and its pictures in the native format.
+    """Write a clip and its images in the native format.
 
     Args:
         clip: Annotations; ``clip.media`` is replaced by the new video. Masks that lie outside ``folder`` are copied to
             ``<clip id>-masks`` in it.
-        frames: [N, H, W, 3] RGB, one picture per annotated frame.
+        frames: [N, H, W, 3] RGB, one image per annotated frame.
         folder: Existing folder to write ``<clip id>.json`` and ``<clip id>.mp4`` to.
-        fps: Pictures per second of the video; the annotated times are kept whatever it is.
-        source: Where the pictures come from.
+        fps: Images per second of the video; the annotated times are kept whatever it is.
+        source: Where the images come from.
         licence: Under which terms they may be used.
         crf: Quality of the video, see :func:`remot.data.media.write_video`.
 
@@ -44,11 +44,11 @@ def write_clip(
         The JSON file.
 
     Raises:
-        AnnotationError: If the id cannot be a file name or the pictures do not fit the annotations.
+        AnnotationError: If the id cannot be a file name or the images do not fit the annotations.
     """
     _require_id(clip)
     if len(frames) != clip.num_frames:
-        msg = f"clip {clip.clip_id}: needs one picture for each of its {clip.num_frames} frames, got {len(frames)}"
+        msg = f"clip {clip.clip_id}: needs one image for each of its {clip.num_frames} frames, got {len(frames)}"
         raise AnnotationError(msg, reason="unsynchronised")
     media = folder / f"{clip.clip_id}.mp4"
     write_video(media, frames, fps, crf=crf)
@@ -59,24 +59,24 @@ def write_clip(
 
 
 def write_annotation(clip: Clip, folder: Path, *, source: str, licence: str) -> Path:
-    """Write the annotations of a clip whose pictures stay where they are.
+    """Write the annotations of a clip whose images stay where they are.
 
     Args:
         clip: Annotations. Its media must be files that can be named from ``folder``, or None.
-        folder: Existing folder to write ``<clip id>.json`` to. Whoever reads it must be given a folder that holds both
+        folder: Existing folder to write ``<clip id>.json`` to. The folder given to the reader must hold both
             the file and the media.
-        source: Where the pictures come from.
+        source: Where the images come from.
         licence: Under which terms they may be used.
 
     Returns:
         The JSON file.
 
     Raises:
-        AnnotationError: If the id cannot be a file name, or the pictures are in no files of their own.
+        AnnotationError: If the id cannot be a file name, or the images are in no files of their own.
     """
     _require_id(clip)
-    if isinstance(clip.media, PictureStore):
-        msg = f"clip {clip.clip_id}: its pictures lie inside {clip.media}, write them out with write_clip"
+    if isinstance(clip.media, ImageStore):
+        msg = f"clip {clip.clip_id}: its images lie inside {clip.media}, write them out with write_clip"
         raise AnnotationError(msg, reason="media")
     rights = {"source": source, "licence": licence}
     return _write(clip, folder, relative_to(clip.media, folder), clip.media_pts_seconds, rights)

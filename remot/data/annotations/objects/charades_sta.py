@@ -34,7 +34,7 @@ class _Video:
 
     Args:
         events: Text, start and end in seconds, with the place in the file for errors.
-        duration_seconds: Length of the video, None if not told.
+        duration_seconds: Length of the video, None if unknown.
         scene: Who filmed it, or the video's own name.
     """
 
@@ -53,7 +53,7 @@ class CharadesSTAReader(AnnotationReader):
       clips of one person get one scene). Without a table the durations are not known.
 
     Times are seconds from the start of the video. The video lies beside the file or in a folder beside it; with it the
-    clip has the times of its pictures, without it no media and the single time 0.
+    clip has the times of its images, without it no media and the single time 0.
 
     Args:
         beyond_duration: What to do with an event that ends after its video, as 562 of the test set's 3720 do: ``clamp``

@@ -1,4 +1,4 @@
-"""Single objects of GOT-10k (http://got-10k.aitestunion.com, arXiv 1810.11981), with pictures or as a list of boxes."""
+"""Single objects of GOT-10k (http://got-10k.aitestunion.com, arXiv 1810.11981), with images or as a list of boxes."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.objects.notices import Notices
 from remot.data.annotations.objects.still_cameras import StillCameras
-from remot.data.annotations.objects.tracked import counted, ini_number, pictures_in, read_ini_section
+from remot.data.annotations.objects.tracked import counted, images_in, ini_number, read_ini_section
 from remot.data.annotations.parsing.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
 from remot.files import find_files
@@ -29,14 +29,14 @@ MAX_COVER = 8
 
 
 class GOT10kReader(FileReader):
-    """Reads ``GOT-10k_Val_000001/groundtruth.txt`` and the pictures beside it.
+    """Reads ``GOT-10k_Val_000001/groundtruth.txt`` and the images beside it.
 
-    The source's conventions: row k is ``left,top,width,height`` of the object in the k-th picture (``00000001.jpg`` and
+    The source's conventions: row k is ``left,top,width,height`` of the object in the k-th image (``00000001.jpg`` and
     so on), in pixels. The source does not say whether they are counted from 0 or 1; they are taken as counted from 0,
-    at worst one pixel off. ``absence.label`` has 1 where the object is not in the picture, ``cover.label`` how many
+    at worst one pixel off. ``absence.label`` has 1 where the object is not in the image, ``cover.label`` how many
     eighths of it are visible; both may be missing. ``meta_info.ini`` names the object and the rate, 10 Hz.
 
-    The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the pictures unless
+    The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the images unless
     the camera is vouched for, sequence by sequence or for all.
 
     Args:
@@ -67,7 +67,9 @@ class GOT10kReader(FileReader):
             AnnotationError: If there is none.
         """
         found = super().sources(root)
-        self._notices.tell(self.still_cameras.about_others([source.file.resolve().parent.name for source in found]))
+        self._notices.warn_once(
+            self.still_cameras.about_others([source.file.resolve().parent.name for source in found])
+        )
         return found
 
     def read_clip(self, file: Path, root: Path) -> Clip:
@@ -79,17 +81,17 @@ class GOT10kReader(FileReader):
         sequence = file.resolve().parent.name
         ini = file.with_name("meta_info.ini")
         values = read_ini_section(ini, "METAINFO")
-        pictures = pictures_in(file, root, ".")
+        images = images_in(file, root, ".")
         boxes_xyxy = self._boxes(file)
-        if len(pictures) != len(boxes_xyxy):
-            msg = f"{file}: {len(boxes_xyxy)} rows but {counted(pictures)}, fetch the sequence again"
+        if len(images) != len(boxes_xyxy):
+            msg = f"{file}: {len(boxes_xyxy)} rows but {counted(images)}, fetch the sequence again"
             raise AnnotationError(msg, reason="unsynchronised")
         return Clip(
             clip_id=sequence,
             scene_id=sequence,
             domain="got10k",
-            media=pictures,
-            pts_seconds=np.arange(len(pictures)) / ini_number(ini, values, "anno_fps", 1000),
+            media=images,
+            pts_seconds=np.arange(len(images)) / ini_number(ini, values, "anno_fps", 1000),
             objects={require_text(str(ini), {"object_class": "", **values}, "object_class"): ObjectTrack(boxes_xyxy)},
             camera_moves=not self.still_cameras.hold(sequence),
         )
@@ -103,7 +105,7 @@ class GOT10kReader(FileReader):
 
 
 def _labels(file: Path, num_rows: int, largest: int, missing: int) -> FloatArray:
-    """[N] one number for each picture."""
+    """[N] one number for each image."""
     if not file.exists():
         return np.full(num_rows, float(missing))
     rows = read_number_rows(file, (1,))[:, 0]
@@ -114,12 +116,12 @@ def _labels(file: Path, num_rows: int, largest: int, missing: int) -> FloatArray
 
 
 class GOT10kListReader(AnnotationReader):
-    """Reads the list of GOT-10k boxes that VideoChat-R1 is trained and tested with (arXiv 2504.06958): no pictures.
+    """Reads the list of GOT-10k boxes that VideoChat-R1 is trained and tested with (arXiv 2504.06958): no images.
 
-    The source's conventions: a JSON list of ``{"path": folder of the pictures, "object": its name, "gt": boxes}``; a
-    box is left, top, right, bottom as shares of the picture's width and height. Which pictures the boxes belong to is
-    not told, nor are their times, and the paths are those of another machine. So a clip's media is None even where the
-    pictures are at hand, its boxes are in units of the whole picture instead of pixels, and ``pts_seconds`` are the
+    The source's conventions: a JSON list of ``{"path": folder of the images, "object": its name, "gt": boxes}``; a
+    box is left, top, right, bottom as shares of the image's width and height. Which images the boxes belong to is
+    not given, nor are their times, and the paths are those of another machine. So a clip's media is None even where the
+    images are at hand, its boxes are in units of the whole image instead of pixels, and ``pts_seconds`` are the
     boxes' numbers 0, 1, 2, … and no times. Such clips hold truth for tracking; no motion is asked about them.
 
     Args:

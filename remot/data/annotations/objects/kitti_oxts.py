@@ -24,17 +24,17 @@ MATRICES = {
 
 
 def camera_of(calib: Path, oxts: Path) -> CameraTrack:
-    """Poses of the left colour camera (``image_02``) in metres, in the axes of its first picture.
+    """Poses of the left colour camera (``image_02``) in metres, in the axes of its first image.
 
     The source's conventions, as its development kit has them: latitude, longitude (degrees), altitude, roll, pitch and
     yaw (radians) come first in each of the oxts rows, of the IMU with axes x forward, y left, z up; the position is a
     Mercator projection scaled at the first latitude, x to the east and y to the north; the rotation is
     ``Rz(yaw) Ry(pitch) Rx(roll)``. ``Tr_imu_velo``, ``Tr_velo_cam`` and ``R_rect`` lead from the IMU to the rectified
-    first camera, ``P2`` from there to the pictures.
+    first camera, ``P2`` from there to the images.
 
     Args:
         calib: ``calib/0000.txt``.
-        oxts: ``oxts/0000.txt``, a row for each picture.
+        oxts: ``oxts/0000.txt``, a row for each image.
 
     Raises:
         AnnotationError: If a file is missing or malformed.

@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.annotations.objects.kitti_oxts import camera_of, colour_camera_from_first
 from remot.data.annotations.objects.kitti_tracking import FRAME_RATE, KINDS, Labels, oxts_of, read_labels
-from remot.data.annotations.objects.tracked import TrackedReader, counted, pictures_in
+from remot.data.annotations.objects.tracked import TrackedReader, counted, images_in
 from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
 from remot.errors import AnnotationError
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -21,7 +21,7 @@ class KITTISceneReader(TrackedReader):
     The shift from the first camera, in whose axes labels are, to the colour camera is added. Without an oxts file the
     camera is said to move in a way that is not known.
 
-    A sequence with ``DontCare`` regions, where somebody may be whom nobody labelled, has no complete kinds; others have
+    A sequence with ``DontCare`` regions, which may hold unlabelled objects, has no complete kinds; others have
     all of theirs.
     """
 
@@ -34,21 +34,21 @@ class KITTISceneReader(TrackedReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         name, oxts = file.stem, oxts_of(file)
-        pictures = pictures_in(file, root, f"../image_02/{name}")
+        images = images_in(file, root, f"../image_02/{name}")
         calib = oxts.parent.parent / "calib" / f"{name}.txt"
         camera = camera_of(calib, oxts) if oxts.exists() else None
-        if camera is not None and len(camera.camera_to_world) != len(pictures):
-            msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
+        if camera is not None and len(camera.camera_to_world) != len(images):
+            msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
-        labels = read_labels(file, len(pictures))
-        objects = _objects(str(file), labels, colour_camera_from_first(calib), len(pictures))
+        labels = read_labels(file, len(images))
+        objects = _objects(str(file), labels, colour_camera_from_first(calib), len(images))
         kinds = {noun for one, (noun, _) in KINDS.items() if one in labels.classes}
         clip = Clip(
             clip_id=f"kitti-{name}",
             scene_id=f"kitti-{name}",
             domain="kitti_tracking",
-            media=pictures,
-            pts_seconds=np.arange(len(pictures)) / FRAME_RATE,
+            media=images,
+            pts_seconds=np.arange(len(images)) / FRAME_RATE,
             camera=camera,
             objects=objects,
             camera_moves=camera is None,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import read_text
 from remot.data.annotations.objects.kitti_oxts import camera_of
-from remot.data.annotations.objects.nearest import IntArray, NearestTrack, Sightings, near_border, nearest_tracks
+from remot.data.annotations.objects.nearest import Appearances, IntArray, NearestTrack, near_border, nearest_tracks
 from remot.data.annotations.objects.notices import listed
-from remot.data.annotations.objects.tracked import TrackedReader, counted, pictures_in
+from remot.data.annotations.objects.tracked import TrackedReader, counted, images_in
 from remot.data.annotations.parsing.number_rows import require_xyxy, whole_numbers
 from remot.errors import AnnotationError, ConfigError
 from remot.files import lines_of
@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 FRAME_RATE = 10.0
 NUM_COLUMNS = 17
-#: For one second somebody may still be partly in the picture where the boxes stop, for four at the border of it.
+#: After its last box an object may stay partly visible: for one second, or for four at the border of the image.
 NUM_LINGERING, NUM_BORDER_LINGERING = 10, 40
 #: For each class that can be asked about, what questions call it and what a viewer could take for it.
 KINDS = {
@@ -37,7 +37,7 @@ KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """One label file: R objects, regions that nobody labelled left out."""
+    """One label file: R objects, unlabelled regions left out."""
 
     frames: IntArray  # [R]
     tracks: IntArray  # [R]
@@ -55,18 +55,18 @@ class KITTITrackingReader(TrackedReader):
 
     The source's conventions: rows ``frame, track, class, truncated, occluded, alpha, left, top, right, bottom, height,
     width, length, x, y, z, rotation_y``; frames and pixels are counted from 0; x, y, z is the bottom centre of the
-    object in the camera's axes (OpenCV, metres), so z is its depth. Pictures come at 10 Hz. ``DontCare`` rows mark
-    regions that nobody labelled and are left out. See :mod:`remot.data.annotations.objects.kitti_oxts` for the camera.
+    object in the camera's axes (OpenCV, metres), so z is its depth. Images come at 10 Hz. ``DontCare`` rows mark
+    unlabelled regions and are left out. See :mod:`remot.data.annotations.objects.kitti_oxts` for the camera.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind on the ground. See
     :mod:`remot.data.annotations.objects.nearest` for why.
 
     The camera rides on a car. Where there is no oxts file its motion is not known, so nothing is asked about motion in
-    the pictures; distances stay.
+    the images; distances stay.
 
     Args:
         classes: Classes to ask about; Car, Pedestrian and Cyclist by default.
-        max_truncated: How far an object that is asked about may leave the picture: 0 not, 1 partly, 2 largely.
+        max_truncated: How far an object that is asked about may leave the image: 0 not, 1 partly, 2 largely.
         max_occluded: How far it may be hidden: 0 not, 1 partly, 2 largely.
         min_distance_ratio: How many times as far away as the nearest the next one must be.
         min_height_pixels: Smallest height that is asked about.
@@ -100,8 +100,8 @@ class KITTITrackingReader(TrackedReader):
         if not (lacking := [file.stem for file in files if not oxts_of(file).exists()]):
             return ""
         return (
-            f"{len(lacking)} of {len(files)} sequences have no file in oxts that tells how their camera moves, so "
-            f"nothing is asked about that nor about motion in their pictures: {listed(lacking)}"
+            f"{len(lacking)} of {len(files)} sequences have no file in oxts with the motion of their camera, so "
+            f"nothing is asked about that nor about motion in their images: {listed(lacking)}"
         )
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
@@ -111,16 +111,16 @@ class KITTITrackingReader(TrackedReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         name, oxts = file.stem, oxts_of(file)
-        pictures = pictures_in(file, root, f"../image_02/{name}")
+        images = images_in(file, root, f"../image_02/{name}")
         camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
-        if camera is not None and len(camera.camera_to_world) != len(pictures):
-            msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
+        if camera is not None and len(camera.camera_to_world) != len(images):
+            msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
-        labels = read_labels(file, len(pictures))
+        labels = read_labels(file, len(images))
         clips = {}
         for noun, track in self._nearest(file, labels):
             clip_id = f"kitti-{name}-{noun}-{track.track}"
-            clips[f"{noun} {track.track}"] = _clip(clip_id, name, track, noun, labels, camera, pictures)
+            clips[f"{noun} {track.track}"] = _clip(clip_id, name, track, noun, labels, camera, images)
         if not clips:
             _logger.warning("%s: left out, nothing is clearly the nearest in three frames", file)
         return clips
@@ -131,14 +131,14 @@ class KITTITrackingReader(TrackedReader):
         clear = (labels.truncated <= self.max_truncated) & (labels.occluded <= self.max_occluded)
         clear &= heights >= self.min_height_pixels
         distances = np.hypot(labels.places_metres[:, 0], labels.places_metres[:, 2])
-        size = labels.boxes_xyxy[:, 2:].max(axis=0, initial=0.0)  # boxes are cut at the border of the picture
+        size = labels.boxes_xyxy[:, 2:].max(axis=0, initial=0.0)  # boxes are cut at the border of the image
         at_border = (labels.truncated > 0) | near_border(labels.boxes_xyxy, size)
         num_lingering = np.where(at_border, NUM_BORDER_LINGERING, NUM_LINGERING)
         found: list[tuple[str, NearestTrack]] = []
         for one in self.classes:
             noun, alike = KINDS[one]
             rows = np.flatnonzero(np.isin(labels.classes, alike))
-            sightings = Sightings(
+            sightings = Appearances(
                 where=str(file),
                 frames=labels.frames[rows],
                 tracks=labels.tracks[rows],
@@ -165,7 +165,7 @@ def _clip(
     noun: str,
     labels: Labels,
     camera: CameraTrack | None,
-    pictures: tuple[Path, ...],
+    images: tuple[Path, ...],
 ) -> Clip:
     frames = labels.frames[track.rows]
     seen = ObjectTrack(labels.boxes_xyxy[track.rows], depths_metres=labels.places_metres[track.rows, 2])
@@ -173,7 +173,7 @@ def _clip(
         clip_id=clip_id,
         scene_id=f"kitti-{sequence}",
         domain="kitti_tracking",
-        media=tuple(pictures[frame] for frame in frames),
+        media=tuple(images[frame] for frame in frames),
         pts_seconds=frames / FRAME_RATE,
         camera=None if camera is None else replace(camera, camera_to_world=camera.camera_to_world[frames]),
         objects={track.name(noun): seen},

@@ -49,7 +49,7 @@ class LayoutReader(AnnotationReader):
       they mean in the native format.
 
     The video lies beside the file or in a folder beside it; the file's own ``video_path`` belongs to another machine.
-    With a video the clip has the times of its pictures, without one it has no media and the single time 0.
+    With a video the clip has the times of its images, without one it has no media and the single time 0.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class LayoutReader(AnnotationReader):
 
 
 def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
-    """What a clip is told of one scene, by the names of its arguments."""
+    """Keyword arguments of a clip that describe one scene."""
     content = require_object(where, value)
     check_keys(where, {"object_bbox", "dataset"} & set(content), ("object_bbox", "dataset"))
     boxes: list[LayoutBox] = []
@@ -119,7 +119,7 @@ def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
 
 
 def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Scene, and what a clip is told of it by the names of its arguments."""
+    """Scene, and the keyword arguments of a clip that describe it."""
     check_keys(where, content, ("format", "scene", "domain", "objects"), ("room_area_square_metres", "complete_kinds"))
     if content["format"] != FORMAT:
         msg = f"{where}: format is {content['format']!r:.40}, this version reads {FORMAT!r}"

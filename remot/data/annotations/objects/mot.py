@@ -10,9 +10,9 @@ import numpy as np
 
 from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
 from remot.data.annotations.objects.nearest import (
+    Appearances,
     IntArray,
     NearestTrack,
-    Sightings,
     near_border,
     nearest_tracks,
     sideways_nearness,
@@ -32,7 +32,7 @@ NOUNS = {PEDESTRIAN: "person", 3: "car", 4: "bicycle", 5: "motorbike"}
 PERSON_LIKE = (PEDESTRIAN, 2, 7, 8, 12)
 
 #: Sequences whose camera stands still, after the tables of the benchmarks' papers (arXiv 1504.01942, 1603.00831,
-#: 2003.09003). MOT17 has the pictures of MOT16.
+#: 2003.09003). MOT17 has the images of MOT16.
 STATIC_SEQUENCES = frozenset(
     {
         *("TUD-Campus", "TUD-Stadtmitte", "TUD-Crossing", "PETS09-S2L1", "PETS09-S2L2", "AVG-TownCentre"),
@@ -43,38 +43,38 @@ STATIC_SEQUENCES = frozenset(
 )
 #: MOT17 holds every sequence three times, once for each detector, with the same annotation.
 DETECTOR = re.compile(r"-(?:DPM|FRCNN|SDP)$")
-SAME_PICTURES = re.compile(r"MOT1[67]-(\d\d)(?!\d)")
+SAME_IMAGES = re.compile(r"MOT1[67]-(\d\d)(?!\d)")
 MAX_LINGER_SECONDS = 60.0
 
 
 class MOTReader(TrackedReader):
-    """Reads ``<sequence>/gt/gt.txt`` with ``<sequence>/seqinfo.ini`` and the pictures.
+    """Reads ``<sequence>/gt/gt.txt`` with ``<sequence>/seqinfo.ini`` and the images.
 
     The source's conventions: rows ``frame, id, left, top, width, height, flag, class, visibility`` (MOT16 and later) or
     ``frame, id, left, top, width, height, flag, X, Y, Z`` (MOT15: people only); frames and pixels are counted from 1;
-    boxes go around the whole body, hidden parts and parts outside the picture included. Flag 0 marks what the benchmark
-    does not evaluate. The pictures are ``img1/000001.jpg`` and so on, or a single video, such as ``<sequence>.mp4`` or
+    boxes go around the whole body, hidden parts and parts outside the image included. Flag 0 marks what the benchmark
+    does not evaluate. The images are ``img1/000001.jpg`` and so on, or a single video, such as ``<sequence>.mp4`` or
     ``<sequence>.avi``, in the same folder. A folder that holds a sequence's name among other words is taken for that
     sequence.
 
     There is one clip for each track, of the frames in which it is clearly the nearest of its kind: its box is
-    ``min_height_ratio`` times as high as any other and stands lowest in the picture. The
+    ``min_height_ratio`` times as high as any other and stands lowest in the image. The
     reason is in :mod:`remot.data.annotations.objects.nearest`. People that are never asked about, such as flagged ones,
-    count as others, and so does everybody for ``linger_seconds`` before the first and after the last box, and for
-    ``border_linger_seconds`` where that box is at the border of the picture. Where nobody is the nearest in three
+    count as others, and so does every person for ``linger_seconds`` before the first and after the last box, and for
+    ``border_linger_seconds`` where that box is at the border of the image. Where no person is the nearest in three
     frames, the leftmost and the rightmost are looked for in the same way.
 
     Args:
         classes: Classes to ask about; pedestrians (1) by default. The flag counts for pedestrians only, because the
             benchmark flags everything else.
-        min_visibility: Smallest visible share of a box that is asked about; what is outside the picture is not visible.
+        min_visibility: Smallest visible share of a box that is asked about; what is outside the image is not visible.
         min_height_ratio: How many times as high as the next box the nearest one must be.
         min_height_pixels: Smallest height that is asked about.
-        linger_seconds: How long somebody may still be partly in the picture where the boxes stop.
-        border_linger_seconds: The same where the boxes begin or stop at the border of the picture. In published
+        linger_seconds: How long a person may stay partly visible after the last box.
+        border_linger_seconds: The same where the boxes begin or stop at the border of the image. In published
             annotations people stand there for up to 3.5 seconds before their first box.
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
-            benchmark's tables call static. Nothing is asked about motion in the pictures of others.
+            benchmark's tables call static. Nothing is asked about motion in the images of others.
         assume_static: Take the camera of every sequence to stand still.
     """
 
@@ -149,7 +149,9 @@ class MOTReader(TrackedReader):
                 camera_moves=not self.still_cameras.hold(bare),
             )
         if not clips:
-            _logger.warning("%s: left out, nobody is clearly the nearest, leftmost or rightmost in three frames", file)
+            _logger.warning(
+                "%s: left out, no person is clearly the nearest, leftmost or rightmost in three frames", file
+            )
         return clips
 
     def _nearest(self, file: Path, sequence: MOTSequence) -> list[tuple[str, NearestTrack]]:
@@ -165,7 +167,7 @@ class MOTReader(TrackedReader):
             rows = np.flatnonzero(np.isin(sequence.classes, alike))
             active = sequence.is_active | (one != PEDESTRIAN)
             askable = clear & active & (sequence.classes == one)
-            sightings = Sightings(
+            sightings = Appearances(
                 str(file),
                 sequence.frames[rows],
                 sequence.tracks[rows],
@@ -179,8 +181,8 @@ class MOTReader(TrackedReader):
         return found
 
 
-def _outermost(sightings: Sightings, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
-    """The tracks that are clearly the leftmost or the rightmost in at least three pictures."""
+def _outermost(sightings: Appearances, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
+    """The tracks that are clearly the leftmost or the rightmost in at least three images."""
     found = []
     for word, side in (("leftmost", -1), ("rightmost", 1)):
         placed = replace(sightings, nearness=sideways_nearness(boxes_xyxy, side), lowest=np.zeros(len(boxes_xyxy)))
@@ -194,6 +196,6 @@ def bare_name(file: Path) -> str:
 
 
 def scene_of(bare: str) -> str:
-    """One scene for all copies of the same pictures."""
-    shared = SAME_PICTURES.search(bare)
+    """One scene for all copies of the same images."""
+    shared = SAME_IMAGES.search(bare)
     return f"MOT16/17-{shared[1]}" if shared else known_sequence(bare, STATIC_SEQUENCES) or bare

@@ -1,4 +1,4 @@
-"""Files of one sequence of the MOTChallenge benchmarks: its boxes, its description and its pictures."""
+"""Files of one sequence of the MOTChallenge benchmarks: its boxes, its description and its images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import media_inside
 from remot.data.annotations.objects.nearest import IntArray
-from remot.data.annotations.objects.tracked import counted, ini_number, pictures_in, read_ini_section, times_of
+from remot.data.annotations.objects.tracked import counted, images_in, ini_number, read_ini_section, times_of
 from remot.data.annotations.parsing.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.media import videos_in
 from remot.errors import AnnotationError
@@ -16,7 +16,7 @@ from remot.structures import FloatArray
 
 PEDESTRIAN = 1
 MAX_FRAMES = 1_000_000
-#: Endings of the one video that may take the place of the pictures.
+#: Endings of the one video that may take the place of the images.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 
@@ -31,8 +31,8 @@ class MOTSequence:
     classes: IntArray  # [R]
     boxes_xyxy: FloatArray  # [R, 4]
     is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
-    visible: FloatArray  # [R] share of the box that is inside the picture and not hidden
-    size: FloatArray  # [2] width and height of the pictures in pixels
+    visible: FloatArray  # [R] share of the box that is inside the image and not hidden
+    size: FloatArray  # [2] width and height of the images in pixels
 
 
 def read_mot_sequence(file: Path) -> MOTSequence:
@@ -65,7 +65,7 @@ def read_mot_sequence(file: Path) -> MOTSequence:
 
 
 def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tuple[Path, ...], FloatArray | None]:
-    """Pictures of all frames, or a video and the times of its pictures.
+    """Images of all frames, or a video and the times of its images.
 
     Raises:
         AnnotationError: If there are none, or not as many as the sequence has frames.
@@ -80,10 +80,10 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
         times = times_of(file, video)
         found, num_found = video, len(times)
     else:
-        found = pictures_in(ini, root, folder)
+        found = images_in(ini, root, folder)
         num_found = len(found)
     if num_found != sequence.num_frames:
-        held = f"{num_found} pictures" if isinstance(found, Path) else counted(found)
+        held = f"{num_found} images" if isinstance(found, Path) else counted(found)
         msg = f"{file}: {held} but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
         raise AnnotationError(msg, reason="unsynchronised")
     return found, times

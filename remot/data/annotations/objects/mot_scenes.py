@@ -1,4 +1,4 @@
-"""Whole sequences of the MOTChallenge benchmarks, with everybody in them."""
+"""Whole sequences of the MOTChallenge benchmarks, with all persons."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class MOTSceneReader(MOTReader):
 
     Tracks are called ``person 1``, ``person 2`` and so on: numbers that a prompt has to explain, as the tasks about
     tracks do. A box of which less than ``min_visibility`` is visible is left out, as if its person was not in view; how
-    much of a person others hide, MOT15 does not tell. All persons are annotated unless the sequence has people that the
+    much of a person others hide, MOT15 does not state. All persons are annotated unless the sequence has people that the
     benchmark does not evaluate.
 
     Args:
@@ -68,7 +68,7 @@ class MOTSceneReader(MOTReader):
         }
 
     def _complete(self, sequence: MOTSequence) -> tuple[str, ...]:
-        """Persons, if everybody whom a viewer takes for one is followed; the benchmark does not say it of vehicles."""
+        """Persons, if every visible person is tracked; the benchmark does not state this for vehicles."""
         like = np.isin(sequence.classes, PERSON_LIKE)
         others = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
         return () if others.any() or PEDESTRIAN not in self.classes else (NOUNS[PEDESTRIAN],)

@@ -1,14 +1,14 @@
 """How a question can point at one of several people or cars: by being the nearest, or the leftmost or rightmost.
 
-A track number means nothing to a viewer, and a place such as "at the far left" changes from picture to picture. What a
-viewer can tell in every picture alone is which person stands out as the nearest. So a track is asked about in those
-pictures only in which it clearly does, and is called "nearest person" there, or "person" if nobody else is annotated.
-The pictures need not follow each other: in each of them the name means the same track. Where nothing is the nearest in
-enough pictures, the leftmost and the rightmost are found likewise.
+A track number means nothing to a viewer, and a place such as "at the far left" changes from image to image. What a
+viewer can see in every single image is which person stands out as the nearest. So a track is asked about in those
+images only in which it clearly does, and is called "nearest person" there, or "person" if no other is annotated.
+The images need not follow each other: in each of them the name means the same track. Where nothing is the nearest in
+enough images, the leftmost and the rightmost are found likewise.
 
-Annotators drop a person who leaves the picture or goes behind another before the last bit of him is gone. So whoever is
-dropped counts as being there for a while longer, and whoever appears for a while before: for long at the border of the
-picture, where people stand half in it for seconds before their annotation begins.
+Annotators stop a track before the person has entirely left the image or disappeared behind another. So such a person
+counts as visible for a while after the last box, and for a while before the first: for longer at the border of the
+image, where people stand half in it for seconds before their annotation begins.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class Appearances:
     """Every annotated appearance of what a viewer calls by one noun, those that are never asked about included.
 
     Args:
         where: File, for errors.
-        frames: [R] picture numbers.
+        frames: [R] image numbers.
         tracks: [R] track numbers.
         nearness: [R] larger is nearer, positive; twice as near is twice as large.
-        lowest: [R] largest where it stands lowest in the picture, or zeros if that does not matter.
+        lowest: [R] largest where it stands lowest in the image, or zeros if that does not matter.
         askable: [R] whether this appearance is seen well enough to be asked about.
     """
 
@@ -55,12 +55,12 @@ class Sightings:
 
 @dataclass(frozen=True, eq=False)
 class NearestTrack:
-    """One track and the pictures in which it is the nearest.
+    """One track and the images in which it is the nearest.
 
     Args:
         track: Its number.
-        rows: [K] rows of the sightings, in the order of their pictures.
-        is_alone: True if nothing else of its kind is annotated in any of these pictures.
+        rows: [K] rows of the sightings, in the order of their images.
+        is_alone: True if nothing else of its kind is annotated in any of these images.
         word: What it is among its kind: ``nearest``, ``leftmost`` or ``rightmost``.
     """
 
@@ -75,14 +75,14 @@ class NearestTrack:
 
 
 def near_border(boxes_xyxy: FloatArray, size: FloatArray) -> NDArray[np.bool_]:
-    """[R] whether a box [R, 4] is so near to the border of the picture that its track may come from outside of it.
+    """[R] whether a box [R, 4] is so near to the border of the image that its track may come from outside of it.
 
     It is if less than its own width lies between it and the left or right border, or less than a quarter of its height
     between it and the lower one.
 
     Args:
         boxes_xyxy: [R, 4] pixels.
-        size: [2] width and height of the picture in pixels.
+        size: [2] width and height of the image in pixels.
     """
     left, _, right, bottom = boxes_xyxy.T
     aside = np.minimum(left, size[0] - right) < right - left
@@ -104,20 +104,20 @@ def sideways_nearness(boxes_xyxy: FloatArray, side: int) -> FloatArray:
 
 
 def nearest_tracks(
-    sightings: Sightings,
+    sightings: Appearances,
     min_ratio: float,
     num_lingering: int | IntArray,
     min_frames: int = 3,
     word: str = "nearest",
 ) -> list[NearestTrack]:
-    """The tracks that are clearly the nearest in at least ``min_frames`` pictures, by track number.
+    """The tracks that are clearly the nearest in at least ``min_frames`` images, by track number.
 
     Args:
         sightings: All appearances of one kind of thing.
         min_ratio: How many times as near as the next one it must be.
-        num_lingering: For how many pictures before its first and after its last box of a stretch a track still counts
+        num_lingering: For how many images before its first and after its last box of a stretch a track still counts
             as being there, with that box; one number, or one for each sighting [R].
-        min_frames: Fewest pictures worth a clip.
+        min_frames: Fewest images worth a clip.
         word: What the largest nearness means: ``nearest``, ``leftmost`` or ``rightmost``.
     """
     found: dict[int, list[tuple[int, bool]]] = {}
@@ -131,8 +131,8 @@ def nearest_tracks(
     ]
 
 
-def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
-    """The sightings, and after them copies that are never asked about, in pictures next to those of a track."""
+def _with_lingering(sightings: Appearances, num_lingering: IntArray) -> Appearances:
+    """The sightings, and after them copies that are never asked about, in images next to those of a track."""
     placed = {
         pair: row for row, pair in enumerate(zip(sightings.tracks.tolist(), sightings.frames.tolist(), strict=True))
     }
@@ -145,7 +145,7 @@ def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
                     break
                 ghosts.setdefault(pair, row)
     rows = np.array([*range(len(sightings.frames)), *ghosts.values()], dtype=np.int64)
-    return Sightings(
+    return Appearances(
         where=sightings.where,
         frames=np.concatenate([sightings.frames, np.array([frame for _, frame in ghosts], dtype=np.int64)]),
         tracks=sightings.tracks[rows],
@@ -155,8 +155,8 @@ def _with_lingering(sightings: Sightings, num_lingering: IntArray) -> Sightings:
     )
 
 
-def _nearest_rows(sightings: Sightings, min_ratio: float) -> Iterator[tuple[int, bool]]:
-    """The row of the nearest one of each picture that has one, and whether it is the only one."""
+def _nearest_rows(sightings: Appearances, min_ratio: float) -> Iterator[tuple[int, bool]]:
+    """The row of the nearest one of each image that has one, and whether it is the only one."""
     order = np.argsort(sightings.frames, kind="stable")
     edges = np.flatnonzero(np.diff(sightings.frames[order])) + 1
     for rows in np.split(order, edges) if len(order) else []:

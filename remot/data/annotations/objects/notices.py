@@ -12,12 +12,12 @@ class Notices:
     """Logs each message once."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
-    def tell(self, message: str) -> None:
-        """Log ``message`` as a warning, unless it is empty or has been told before."""
-        if message and message not in self._told:
-            self._told.add(message)
+    def warn_once(self, message: str) -> None:
+        """Log ``message`` as a warning, unless it is empty or has been logged before."""
+        if message and message not in self._logged:
+            self._logged.add(message)
             _logger.warning("%s", message)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from remot.data.annotations.base import ClipSource, FileReader
 from remot.data.annotations.objects.notices import Notices, listed
 from remot.data.annotations.objects.still_cameras import StillCameras, known_sequence
-from remot.data.annotations.objects.tracked import counted, pictures_in
+from remot.data.annotations.objects.tracked import counted, images_in
 from remot.data.annotations.parsing.number_rows import read_number_rows, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -19,44 +19,44 @@ _T = TypeVar("_T")
 #: Sequences whose camera surely stands still. Most of the benchmark's cameras move.
 STATIC_SEQUENCES = frozenset({"Crossing", "Subway", "Walking", "Walking2"})
 
-#: What a viewer would call the object, told apart from others in the pictures. Crossing shows a second person, who
+#: What a viewer would call the object, so that no other object in the images is meant. Crossing shows a second person, who
 #: wears red.
 NAMES = {"Crossing": "person in the black jacket", "Dudek": "man's face"}
 
-#: Position in number order, from 1, of the picture that row 1 belongs to, as the benchmark's own tool has it; any
-#: further pictures after the last row are left over.
-FIRST_PICTURES = {"David": 300, "Diving": 1, "Football1": 1, "Freeman3": 1, "Freeman4": 1}
+#: Position in number order, from 1, of the image that row 1 belongs to, as the benchmark's own tool has it; any
+#: further images after the last row are left over.
+FIRST_IMAGES = {"David": 300, "Diving": 1, "Football1": 1, "Freeman3": 1, "Freeman4": 1}
 
 #: David_2 is no David: these are known so that they are not taken for others.
 OTHER_SEQUENCES = ("David2", "David3", "Football")
-KNOWN_SEQUENCES = STATIC_SEQUENCES | NAMES.keys() | FIRST_PICTURES.keys() | set(OTHER_SEQUENCES)
+KNOWN_SEQUENCES = STATIC_SEQUENCES | NAMES.keys() | FIRST_IMAGES.keys() | set(OTHER_SEQUENCES)
 
 #: What an object is called of which nothing else is known.
 UNNAMED = "tracked object"
 
 
 class OTBReader(FileReader):
-    """Reads ``<sequence>/groundtruth_rect.txt`` and the pictures in ``<sequence>/img`` or beside the text.
+    """Reads ``<sequence>/groundtruth_rect.txt`` and the images in ``<sequence>/img`` or beside the text.
 
-    The source's conventions: row k is ``left, top, width, height`` of the object in the k-th picture, separated by
+    The source's conventions: row k is ``left, top, width, height`` of the object in the k-th image, separated by
     commas, tabs or spaces, pixels counted from 1; a row of NaN or of zeros says that the object is not visible.
     Sequences with several objects have ``groundtruth_rect.1.txt`` and so on, which give a clip each. There are no
     times: ``fps`` is an assumption. A folder that holds a sequence's name among other words, such as ``otb_crossing``,
     is taken for that sequence.
 
     An object without a name is called "tracked object". Only a mask can point at it, so its clip is marked as if the
-    camera moved: nothing is asked about motion in the picture.
+    camera moved: nothing is asked about motion in the image.
 
     Args:
         names: What questions call the object, by sequence (``Jogging.1`` where there are several), besides the few
             names that the reader knows.
         static_camera: Sequences whose camera stands still; by default the few of which that is sure. Nothing is asked
-            about motion in the pictures of others.
+            about motion in the images of others.
         assume_static: Take the camera of every sequence to stand still.
-        first_pictures: By sequence, the position in number order, from 1, of the picture that row 1 belongs to;
-            pictures after the last row are then left over. Where it is not given, there must be as many pictures as
+        first_images: By sequence, the position in number order, from 1, of the image that row 1 belongs to;
+            images after the last row are then left over. Where it is not given, there must be as many images as
             rows.
-        fps: Pictures per second.
+        fps: Images per second.
     """
 
     pattern: ClassVar[str] = "groundtruth_rect*.txt"
@@ -66,15 +66,15 @@ class OTBReader(FileReader):
         names: dict[str, str] | None = None,
         static_camera: list[str] | None = None,
         assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
-        first_pictures: dict[str, int] | None = None,
+        first_images: dict[str, int] | None = None,
         fps: float = 30.0,
     ) -> None:
-        if not fps > 0 or any(first < 1 for first in (first_pictures or {}).values()):
-            msg = f"OTBReader: fps {fps} and first_pictures {first_pictures}; choose fps > 0 and pictures from 1"
+        if not fps > 0 or any(first < 1 for first in (first_images or {}).values()):
+            msg = f"OTBReader: fps {fps} and first_images {first_images}; choose fps > 0 and images from 1"
             raise ConfigError(msg)
         self.names = NAMES | (names or {})
         self.still_cameras = StillCameras(static_camera, STATIC_SEQUENCES, assume_static)
-        self.first_pictures = FIRST_PICTURES | (first_pictures or {})
+        self.first_images = FIRST_IMAGES | (first_images or {})
         self.fps = fps
         self._notices = Notices()
 
@@ -85,11 +85,11 @@ class OTBReader(FileReader):
             AnnotationError: If there is none.
         """
         found = super().sources(root)
-        self._notices.tell(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
+        self._notices.warn_once(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
         if unnamed := [_target_of(source.file) for source in found if self._name(source.file) == UNNAMED]:
-            self._notices.tell(
+            self._notices.warn_once(
                 f"{len(unnamed)} of {len(found)} objects have no name, so nothing is asked about their motion; look at "
-                f"the pictures and add to names: {listed(unnamed)}"
+                f"the images and add to names: {listed(unnamed)}"
             )
         return found
 
@@ -102,7 +102,7 @@ class OTBReader(FileReader):
         sequence, name = _sequence_of(file), self._name(file)
         boxes_xyxy = _boxes(file)
         folder = "img" if (file.parent / "img").is_dir() else "."
-        media = self._pictures_of_rows(file, sequence, pictures_in(file, root, folder), len(boxes_xyxy))
+        media = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
         return Clip(
             clip_id=_target_of(file),
             scene_id=known_sequence(sequence, KNOWN_SEQUENCES) or sequence,
@@ -117,14 +117,14 @@ class OTBReader(FileReader):
         """What questions call the object."""
         return _of(self.names, _sequence_of(file), _suffix_of(file)) or UNNAMED
 
-    def _pictures_of_rows(self, file: Path, sequence: str, pictures: Sequence[Path], num_rows: int) -> tuple[Path, ...]:
-        first = _of(self.first_pictures, sequence)
+    def _images_of_rows(self, file: Path, sequence: str, images: Sequence[Path], num_rows: int) -> tuple[Path, ...]:
+        first = _of(self.first_images, sequence)
         start = 0 if first is None else first - 1
-        kept = tuple(pictures[start : start + num_rows])
-        if len(kept) < num_rows or (first is None and len(pictures) != num_rows):
+        kept = tuple(images[start : start + num_rows])
+        if len(kept) < num_rows or (first is None and len(images) != num_rows):
             msg = (
-                f"{file}: {num_rows} rows but {counted(pictures)}, fetch them again, or name the picture of row 1 "
-                "in first_pictures"
+                f"{file}: {num_rows} rows but {counted(images)}, fetch them again, or name the image of row 1 "
+                "in first_images"
             )
             raise AnnotationError(msg, reason="unsynchronised")
         return kept

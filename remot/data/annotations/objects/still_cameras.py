@@ -1,8 +1,8 @@
 """Whose camera is known to stand still, and which known sequence a folder holds under whatever name it was given.
 
-Without poses nobody can tell "the object moved" from "the camera moved". So a clip of a camera that is not known to
-stand still is marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
-its pictures cannot.
+Without poses "the object moved" and "the camera moved" cannot be distinguished. So a clip whose camera may move is
+marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
+its images cannot.
 """
 
 import re
@@ -60,6 +60,6 @@ class StillCameras:
             return ""
         return (
             f"{len(others)} of {len(set(sequences))} sequences have a camera that is not known to stand still, so "
-            "nothing is asked about motion in their pictures; name those whose camera does in static_camera: "
+            "nothing is asked about motion in their images; name those whose camera does in static_camera: "
             f"{listed(others)}"
         )

@@ -1,4 +1,4 @@
-"""What readers of tracking data sets share: several clips of one sequence, pictures and small files beside them."""
+"""What readers of tracking data sets share: several clips of one sequence, images and small files beside them."""
 
 import configparser
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
 from remot.data.annotations.objects.notices import Notices
 from remot.data.media import probe, video_named
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError, DecodeError
 from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
@@ -64,7 +64,7 @@ class TrackedReader(AnnotationReader):
         if not files:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the sequences"
             raise AnnotationError(msg, reason="missing")
-        self._notices.tell(self.notice(files))
+        self._notices.warn_once(self.notice(files))
         return [ClipSource(file, key) for file in files for key in self._keys(file, root.resolve())]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
@@ -84,32 +84,32 @@ class TrackedReader(AnnotationReader):
         return self._last[1]
 
 
-def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
-    """The pictures of ``folder`` beside ``file`` in the order of their numbers.
+def images_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
+    """The images of ``folder`` beside ``file`` in the order of their numbers.
 
     Raises:
         AnnotationError: If there is none, the order of two is not clear, or one leads outside ``root``.
     """
     directory = media_inside(file, root, folder)
     if not directory.is_dir():
-        msg = f"{file}: {folder!r:.80} is no folder of pictures, put the pictures there"
+        msg = f"{file}: {folder!r:.80} is no folder of images, put the images there"
         raise AnnotationError(msg, reason="missing media")
-    names = (path.name for path in files_in(directory, PICTURE_SUFFIXES))
+    names = (path.name for path in files_in(directory, IMAGE_SUFFIXES))
     found = [directory / name for name in in_number_order(str(directory), names, AnnotationError)]
     if not found:
-        msg = f"{file}: {folder!r:.80} holds no picture, put the pictures there"
+        msg = f"{file}: {folder!r:.80} holds no image, put the images there"
         raise AnnotationError(msg, reason="missing media")
     for path in found:
         if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            msg = f"{file}: picture {path.name!r:.80} leads outside {root}, keep media below the data folder"
+            msg = f"{file}: image {path.name!r:.80} leads outside {root}, keep media below the data folder"
             raise AnnotationError(msg, reason="outside root")
     return tuple(found)
 
 
-def counted(pictures: Sequence[Path]) -> str:
-    """How many pictures there are, and where their numbers skip one: ``11 pictures (none between 4.jpg and 6.jpg)``."""
-    gap = gap_in_numbers([path.name for path in pictures])
-    return f"{len(pictures)} pictures" + (gap and f" ({gap})")
+def counted(images: Sequence[Path]) -> str:
+    """How many images there are, and where their numbers skip one: ``11 images (none between 4.jpg and 6.jpg)``."""
+    gap = gap_in_numbers([path.name for path in images])
+    return f"{len(images)} images" + (gap and f" ({gap})")
 
 
 def read_ini_section(file: Path, section: str) -> Mapping[str, str]:
@@ -169,7 +169,7 @@ def video_beside(file: Path, root: Path, name: str) -> Path | None:
 
 
 def times_of(file: Path, video: Path | None) -> FloatArray:
-    """[N] times of the pictures of ``video``, or only 0 if there is none.
+    """[N] times of the images of ``video``, or only 0 if there is none.
 
     Raises:
         AnnotationError: If the video cannot be read.

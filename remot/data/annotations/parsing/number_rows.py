@@ -11,14 +11,14 @@ from remot.errors import AnnotationError
 from remot.files import lines_of
 from remot.structures import FloatArray
 
-#: Boxes further out than this many pixels are a mistake in the file, not a large picture.
+#: Boxes further out than this many pixels are a mistake in the file, not a large image.
 MAX_PIXELS = 100_000.0
 
 
 def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True) -> FloatArray:
     """The rows [R, C] of a file whose numbers are separated by commas, tabs or spaces.
 
-    Empty lines at the end are left out; one in the middle is refused, because a row's place often says which picture it
+    Empty lines at the end are left out; one in the middle is refused, because a row's place often says which image it
     belongs to.
 
     Args:
@@ -57,7 +57,7 @@ def _numbers(line: str) -> FloatArray | None:
 
 
 def xyxy_from_xywh(where: str, boxes_xywh: FloatArray, first_pixel: int) -> FloatArray:
-    """Boxes [R, 4] left, top, right, bottom, the origin at the top left corner of the picture.
+    """Boxes [R, 4] left, top, right, bottom, the origin at the top left corner of the image.
 
     Args:
         where: File, for errors; rows are counted from 1.

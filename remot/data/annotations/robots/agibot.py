@@ -3,7 +3,7 @@
 The source's conventions, as its authors publish them: ``state/end/position`` [N, 2, 3] holds the left and the right
 flange in metres, ``state/effector/position`` [N, 2] the openings of the left and the right gripper in a unit of the
 robot's own (said to be millimetres), or [N, 12] joint angles for robots with hands; ``timestamp`` [N] counts
-nanoseconds. Row k belongs to picture k of each video. ``task_info/task_<id>.json`` says which frames show which action.
+nanoseconds. Row k belongs to image k of each video. ``task_info/task_<id>.json`` says which frames show which action.
 
 Not published, and taken here to be as with other robots: that positions are in axes with x forward, y to the left and z
 up, and that the head camera looks forward. Nothing is assumed about which reading is an open gripper: without
@@ -109,7 +109,7 @@ class AgiBotReader(FileReader):
                 media=media,
                 pts_seconds=pts_seconds,
                 effectors=self._tracks(file, positions, grippers),
-                media_pts_seconds=_picture_times(file, media, len(stamps)),
+                media_pts_seconds=_image_times(file, media, len(stamps)),
                 events=self._events(base, task, episode, pts_seconds),
                 camera_moves=camera_moves,
             )
@@ -182,14 +182,14 @@ def _check_rows(file: Path, stamps: NDArray[Any], positions: NDArray[Any], gripp
         raise AnnotationError(msg, reason="shape")
 
 
-def _picture_times(file: Path, media: Path, num_rows: int) -> FloatArray:
+def _image_times(file: Path, media: Path, num_rows: int) -> FloatArray:
     try:
         video = probe(media)
     except DecodeError as error:
         msg = f"{file}: its video cannot be read, fetch it again ({error})"
         raise AnnotationError(msg, reason="media") from error
     if video.num_frames != num_rows:
-        msg = f"{file}: {num_rows} rows but {video.num_frames} pictures in {media.name}, leave the episode out"
+        msg = f"{file}: {num_rows} rows but {video.num_frames} images in {media.name}, leave the episode out"
         raise AnnotationError(msg, reason="unsynchronised")
     return video.pts_seconds
 

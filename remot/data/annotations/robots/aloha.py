@@ -1,12 +1,12 @@
-"""Episodes of ALOHA and ACT (https://github.com/tonyzhaozh/act): one HDF5 file with states and pictures.
+"""Episodes of ALOHA and ACT (https://github.com/tonyzhaozh/act): one HDF5 file with states and images.
 
 The source's conventions: ``observations/qpos`` [N, 14] holds for the left arm six joint angles in radians and the
 gripper, then the same for the right arm; grippers are normalised so that 0 is closed and 1 is open.
-``observations/images/<camera>`` holds [N, H, W, 3] bytes, or JPEG bytes padded to one length. Row k belongs to picture
-k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` tells simulated episodes.
+``observations/images/<camera>`` holds [N, H, W, 3] bytes, or JPEG bytes padded to one length. Row k belongs to image
+k; there are no timestamps, the robot is recorded at 50 Hz. The attribute ``sim`` marks simulated episodes.
 
 Positions of the grippers are not part of the format. Where a file has them, the two arms have bases of their own, which
-face each other across the table, so that their axes are told apart. Cameras with ``wrist`` in their name move with an
+face each other across the table, so their axes differ. Cameras with ``wrist`` in their name move with an
 arm; the others are fixed to the frame that holds both arms.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from remot.data.annotations.base import FileReader
 from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer, unknown_positions
 from remot.data.annotations.robots.opening import scale_opening
-from remot.data.media.archives import ChannelOrder, Hdf5Pictures
+from remot.data.media.archives import ChannelOrder, Hdf5Images
 from remot.data.media.hdf5 import members, opened_hdf5, plain_dataset, read_array
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip, EffectorTrack, FloatArray
@@ -45,7 +45,7 @@ class AlohaReader(FileReader):
             the left arm's K numbers first, each beginning with x, y, z. None for none.
         left_axes: How the left arm's axes lie for the viewer, see :mod:`remot.data.annotations.robots.axes`.
         right_axes: The same for the right arm.
-        channel_order: Order of the colours in the file; look at a picture, for both are found.
+        channel_order: Order of the colours in the file; look at an image, for both are found.
         domain: Name of the data in reports; ``-sim`` is added for simulated episodes.
 
     Raises:
@@ -98,7 +98,7 @@ class AlohaReader(FileReader):
             clip_id=clip_id,
             scene_id=clip_id,
             domain=f"{self.domain}-sim" if simulated else self.domain,
-            media=Hdf5Pictures(resolved, dataset, self.channel_order),
+            media=Hdf5Images(resolved, dataset, self.channel_order),
             pts_seconds=np.arange(len(states)) / self.fps,
             effectors={
                 arm: EffectorTrack(positions[arm], scale_opening(f"{file}: {STATES}, {arm}", states[:, column]))
@@ -108,16 +108,16 @@ class AlohaReader(FileReader):
         )
 
     def _dataset(self, file: Path, content: "h5py.File", num_frames: int) -> str:
-        """Path of the pictures, of which there is one for each row."""
+        """Path of the images, of which there is one for each row."""
         cameras = members(content, IMAGES)
         if not cameras or (self.camera is None and len(cameras) > 1) or (self.camera and self.camera not in cameras):
             wanted = "a camera has to be chosen" if self.camera is None else f"there is no camera {self.camera!r:.60}"
             msg = f"{file}: {wanted}, {IMAGES} has {', '.join(cameras) or 'none'}"
             raise AnnotationError(msg, reason="missing media")
         name = f"{IMAGES}/{self.camera or cameras[0]}"
-        num_pictures = len(plain_dataset(content, name))
-        if num_pictures != num_frames:
-            msg = f"{file}: {num_frames} rows in {STATES} but {num_pictures} pictures in {name}"
+        num_images = len(plain_dataset(content, name))
+        if num_images != num_frames:
+            msg = f"{file}: {num_frames} rows in {STATES} but {num_images} images in {name}"
             raise AnnotationError(msg, reason="unsynchronised")
         return name
 

@@ -3,7 +3,7 @@
 ``"-y,-z,x"`` says which base axis points to the viewer's right, down and away, in that order. It is right for a camera
 that looks the way the robot faces, such as its own head camera or one over its shoulder, where the base has x forward,
 y to the left and z up (REP 103, the convention of ROS). ``?`` marks a direction that is not known: a camera that looks
-at the table from a side nobody wrote down still knows what is up, ``"?,-z,?"``.
+at the table from an unrecorded side still has a known vertical, ``"?,-z,?"``.
 """
 
 import re

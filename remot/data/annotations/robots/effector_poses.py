@@ -40,7 +40,7 @@ class EffectorPosesReader(FileReader):
     the effector in the robot's base, and, where known, ``qx``, ``qy``, ``qz``, ``qw`` of its orientation there,
     ``opening`` of its gripper, and ``visible`` (0 or 1). An archive holds them as arrays ``time_seconds`` [N],
     ``position`` [N, 3], ``orientation_xyzw`` [N, 4], ``opening`` [N] and ``visible`` [N]. Without a calibration of the
-    camera only what ``axes`` and ``camera_moves`` tell is asked about.
+    camera questions are limited to what ``axes`` and ``camera_moves`` determine.
 
     Args:
         name: What questions call the effector.

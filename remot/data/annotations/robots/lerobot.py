@@ -1,8 +1,8 @@
 """LeRobot data sets (https://github.com/huggingface/lerobot), versions v2.0, v2.1 and v3.0.
 
-The format fixes where rows and videos lie and that row k of an episode belongs to its k-th picture. What the columns
+The format fixes where rows and videos lie and that row k of an episode belongs to its k-th image. What the columns
 mean it leaves to each data set: the frame of a position, what the reading of a gripper says, and from where the camera
-looks have to be told in the configuration.
+looks must be given in the configuration.
 """
 
 import logging
@@ -101,7 +101,7 @@ class LeRobotReader(AnnotationReader):
         """One episode.
 
         Raises:
-            AnnotationError: Naming the file and the episode, if rows, pictures and metadata do not fit together.
+            AnnotationError: Naming the file and the episode, if rows, images and metadata do not fit together.
         """
         folder = self._folder(source.file, root)
         episode = folder.episodes[int(source.key)]
@@ -166,7 +166,7 @@ class LeRobotReader(AnnotationReader):
 
     def _choose_key(self, folder: LeRobotFolder) -> str:
         listed = folder.video_keys
-        names = ", ".join(listed) or "none (pictures inside Parquet files are not read)"
+        names = ", ".join(listed) or "none (images inside Parquet files are not read)"
         if self.video_key is not None:
             if self.video_key in listed:
                 return self.video_key

@@ -32,7 +32,7 @@ class VideoPart:
 
     Args:
         fields: What to fill into the template of the video's path.
-        start_seconds: First moment of the episode, counted from the video's first picture.
+        start_seconds: First moment of the episode, counted from the video's first image.
         end_seconds: First moment after it; None if the video shows nothing else.
     """
 
@@ -47,7 +47,7 @@ class Episode:
 
     Args:
         index: Its number.
-        num_frames: Its number of rows and pictures.
+        num_frames: Its number of rows and images.
         fields: What to fill into the template of the data file's path.
         videos: Where its videos are, by video key.
     """

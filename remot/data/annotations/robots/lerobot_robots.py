@@ -1,6 +1,6 @@
 """Robots whose columns are known, by ``robot_type`` of a data set's ``meta/info.json``.
 
-Only what was held against pictures stands here: an opening read the wrong way round would make every answer about a
+Only what was held against images stands here: an opening read the wrong way round would make every answer about a
 gripper wrong. Other robots need the ``effectors`` setting.
 """
 
@@ -20,7 +20,7 @@ KNOWN_ROBOTS: dict[str, dict[str, LeRobotEffector]] = {
         )
         for side in ("Left", "Right")
     },
-    # Bend of the four fingers in radians, 0 stretched; the columns are unnamed, meta/modality.json tells the hands.
+    # Bend of the four fingers in radians, 0 stretched; the columns are unnamed, meta/modality.json says which belong to which hand.
     "GR1ArmsOnly": {
         f"{side} arm": LeRobotEffector(
             opening="observation.state", opening_columns=list(range(first, first + 4)), opening_range=(1.5, 0.0)

@@ -34,7 +34,7 @@ MAX_SPREAD_FRAMES = 0.95
 #: Rows and frames must keep step to this share of their interval.
 MAX_STEP_ERROR = 0.5
 
-#: What tells one video of a camera from another.
+#: Identifies one video of a camera.
 _Address = tuple[tuple[str, int | str], ...]
 
 
@@ -151,7 +151,7 @@ class EpisodeFrames:
         firsts = np.concatenate([[0], np.cumsum(shared.num_rows[:-1])]).astype(np.int64)
         drift = np.abs(shared.starts - video.pts_seconds[firsts]).max() / of_video
         if drift > 0.5:
-            self._notices.tell(
+            self._notices.warn_once(
                 f"{folder.info_file}: {key}: the stated start times drift from the videos by half a frame or more; "
                 "frames are counted by rows instead"
             )

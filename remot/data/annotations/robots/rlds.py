@@ -3,7 +3,7 @@
 They are TFRecord files with one ``tf.train.Example`` for each episode (https://github.com/google-research/rlds).
 TensorFlow is not needed.
 
-The layout flattens all steps of an episode into lists: ``steps/observation/<camera>`` holds one JPEG or PNG picture for
+The layout flattens all steps of an episode into lists: ``steps/observation/<camera>`` holds one JPEG or PNG image for
 each step, ``steps/observation/state`` as many numbers as steps times columns. What the columns mean is each data set's
 own; ``features.json`` beside the records is not read, since its descriptions are known to be copied and wrong.
 """
@@ -20,7 +20,7 @@ from remot.data.annotations.parsing.tf_example import Feature, parse_example
 from remot.data.annotations.parsing.tfrecord import RecordSpan, index_records, read_record
 from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer
 from remot.data.annotations.robots.opening import check_opening_range, scale_opening
-from remot.data.media.archives import EncodedPictures
+from remot.data.media.archives import EncodedImages
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from remot.files import find_files
 from remot.structures import Clip, EffectorTrack, Event, FloatArray
@@ -54,15 +54,15 @@ class RLDSEffector:
 class RLDSReader(AnnotationReader):
     """Reads TFRecord files in the RLDS layout; one clip for each record.
 
-    Episodes whose pictures are all black are left out with a log message: data sets fill in such pictures for cameras
+    Episodes whose images are all black are left out with a log message: data sets fill in such images for cameras
     that an episode does not have. The instruction becomes an event.
 
-    Records of the same source file are one scene. Two records with the same positions, instruction and first picture
+    Records of the same source file are one scene. Two records with the same positions, instruction and first image
     are the same snippet, as where the files of two splits hold the same episodes: they are named in the log and are put
-    into one scene, so that no split can tell another one's answers.
+    into one scene, so that no split leaks another one's answers.
 
     Args:
-        camera: Feature with the pictures, such as ``steps/observation/image_0``.
+        camera: Feature with the images, such as ``steps/observation/image_0``.
         effector: Where the gripper is described.
         fps: Steps a second.
         name: Name of the arm in questions.
@@ -125,7 +125,7 @@ class RLDSReader(AnnotationReader):
         return found
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
-        """One episode; None if its pictures are all black.
+        """One episode; None if its images are all black.
 
         Raises:
             AnnotationError: Naming the file and the record, if it is damaged or its lists do not fit together.
@@ -141,11 +141,11 @@ class RLDSReader(AnnotationReader):
         span = spans[int(source.key)]
         payload = read_record(source.file, span)
         features = self._features(where, payload)
-        pictures = self._pictures(where, file, span, features)
-        if _all_black(where, pictures):
-            self._notices.add(f"records are left out, all their pictures in {self.camera} are black", where)
+        images = self._images(where, file, span, features)
+        if _all_black(where, images):
+            self._notices.add(f"records are left out, all their images in {self.camera} are black", where)
             return None
-        return self._clip(source, root, payload, features, pictures)
+        return self._clip(source, root, payload, features, images)
 
     def _index(self, file: Path) -> tuple[list[RecordSpan], str | None]:
         if file not in self._indices:
@@ -165,18 +165,18 @@ class RLDSReader(AnnotationReader):
             raise AnnotationError(msg, reason="missing media" if missing[0] == self.camera else "malformed")
         return features
 
-    def _pictures(self, where: str, file: Path, record: RecordSpan, features: dict[str, Feature]) -> EncodedPictures:
+    def _images(self, where: str, file: Path, record: RecordSpan, features: dict[str, Feature]) -> EncodedImages:
         spans = features[self.camera].spans
         if not spans:
-            msg = f"{where}: {self.camera} holds no encoded picture"
+            msg = f"{where}: {self.camera} holds no encoded image"
             raise AnnotationError(msg, reason="zero length")
         placed = tuple((record.offset + offset, length) for offset, length in spans)
-        return EncodedPictures(file, placed, f"{self.camera} of the record at byte {record.offset}")
+        return EncodedImages(file, placed, f"{self.camera} of the record at byte {record.offset}")
 
     def _clip(
-        self, source: ClipSource, root: Path, payload: bytes, features: dict[str, Feature], pictures: EncodedPictures
+        self, source: ClipSource, root: Path, payload: bytes, features: dict[str, Feature], images: EncodedImages
     ) -> Clip:
-        where, n = f"{source.file}: record {source.key}", len(pictures.spans)
+        where, n = f"{source.file}: record {source.key}", len(images.spans)
         positions = _columns(where, features, self.effector.positions, self.effector.position_columns, n)
         opening = None
         if self.effector.opening is not None:
@@ -188,7 +188,7 @@ class RLDSReader(AnnotationReader):
             clip_id=_clip_id(source, root),
             scene_id=self._scene_id(source, root, payload, features, positions),
             domain=self.domain,
-            media=pictures,
+            media=images,
             pts_seconds=np.arange(n) / self.fps,
             effectors={self.name: track},
             events=(Event(instruction, 0.0, n / self.fps),) if instruction else (),
@@ -215,7 +215,7 @@ class BridgeReader(RLDSReader):
     The source's conventions: ``steps/observation/state`` holds x, y, z of the gripper in metres in the robot's base (x
     forward, y to the left, z up), roll, pitch, yaw, and the gripper's opening (1 open). 5 steps a second. ``image_0``
     is the camera that every episode has; others may be black. In the scenes that were looked at it stands at a corner
-    of the table, so that forward and sideways are both diagonal in the picture: only the vertical is known. Say
+    of the table, so that forward and sideways are both diagonal in the image: only the vertical is known. Say
     more with ``axes`` where a camera looks along an axis. ``image_3`` is at the wrist and moves; the others are fixed.
 
     Args:
@@ -268,17 +268,17 @@ def _clip_id(source: ClipSource, root: Path) -> str:
 def _columns(
     where: str, features: dict[str, Feature], name: str, columns: tuple[int, ...], num_frames: int
 ) -> FloatArray:
-    """[N, K] of a feature, of which the pictures say how many rows it has."""
+    """[N, K] of a feature, of which the images say how many rows it has."""
     values = features[name].values
     if values is None or len(values) == 0:
         msg = f"{where}: {name} holds no numbers"
         raise AnnotationError(msg)
     if len(values) % num_frames:
-        msg = f"{where}: {name} has {len(values)} numbers, which are no whole rows for {num_frames} pictures"
+        msg = f"{where}: {name} has {len(values)} numbers, which are no whole rows for {num_frames} images"
         raise AnnotationError(msg, reason="unsynchronised")
     rows = values.reshape(num_frames, -1)
     if not all(0 <= column < rows.shape[1] for column in columns):
-        msg = f"{where}: {name} has {rows.shape[1]} columns for {num_frames} pictures, column {max(columns)} is wanted"
+        msg = f"{where}: {name} has {rows.shape[1]} columns for {num_frames} images, column {max(columns)} is wanted"
         raise AnnotationError(msg, reason="shape")
     chosen: FloatArray = rows[:, list(columns)]
     if not np.isfinite(chosen).all():
@@ -295,11 +295,11 @@ def _text(payload: bytes, feature: Feature | None) -> str:
     return payload[offset : offset + min(length, MAX_TEXT_BYTES)].decode("utf-8", errors="replace").strip()
 
 
-def _all_black(where: str, pictures: EncodedPictures) -> bool:
-    """Whether the first, the middle and the last picture are black."""
-    n = len(pictures.spans)
+def _all_black(where: str, images: EncodedImages) -> bool:
+    """Whether the first, the middle and the last image are black."""
+    n = len(images.spans)
     try:
-        return all(int(picture.max()) == 0 for picture in pictures.read(sorted({0, n // 2, n - 1})))
+        return all(int(image.max()) == 0 for image in images.read(sorted({0, n // 2, n - 1})))
     except DecodeError as error:
         msg = f"{where}: {error}"
         raise AnnotationError(msg, reason=error.reason) from error

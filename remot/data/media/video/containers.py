@@ -1,4 +1,4 @@
-"""Video files opened safely: containers of pictures only, no play lists, no pictures of absurd sizes."""
+"""Video files opened safely: containers of frames only, no play lists, no frames of absurd sizes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from remot.data.media.images import MAX_PICTURE_PIXELS, require_size
+from remot.data.media.images import MAX_IMAGE_PIXELS, require_size
 from remot.errors import DecodeError
 from remot.files import open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
-#: Containers that hold their pictures themselves. The codec library also knows play lists, which name other files.
+#: Containers that hold their frames themselves. The codec library also knows play lists, which name other files.
 SELF_CONTAINED_FORMATS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "ivf", "dv",
     "m4v", "h264", "hevc", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
@@ -26,14 +26,14 @@ OPENABLE = {"format_whitelist": ",".join(SELF_CONTAINED_FORMATS), "protocol_whit
 
 @contextmanager
 def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """An open video and its picture stream; whatever the codec library raises inside becomes a DecodeError."""
-    limit = {"max_pixels": str(MAX_PICTURE_PIXELS)}
+    """An open video and its frame stream; whatever the codec library raises inside becomes a DecodeError."""
+    limit = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     try:
         container_format = _format_of(media)
         early = limit | OPENABLE if container_format or TAKES_OPTIONS_ALWAYS else {}
         with av.open(str(media), format=container_format, options=early) as container:
             _require_self_contained(media, container)
-            stream = picture_stream(media, container)
+            stream = image_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
             stream.thread_type = "NONE"
@@ -50,14 +50,14 @@ def _format_of(media: Path) -> str | None:
 
 
 def _require_self_contained(media: Path, container: InputContainer) -> None:
-    """Refuse play lists, whose pictures lie in files that nobody named; for where options come too late."""
+    """Refuse play lists, whose frames lie in other files; for containers opened without the bounding options."""
     if not set(container.format.name.split(",")) & set(SELF_CONTAINED_FORMATS):
         msg = f"{media}: is {container.format.name}, which is no container of video; give the video itself"
         raise DecodeError(msg)
 
 
-def picture_stream(media: Path, container: InputContainer) -> VideoStream:
-    """The first video stream that is not a cover picture."""
+def image_stream(media: Path, container: InputContainer) -> VideoStream:
+    """The first video stream that is not a cover frame."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
@@ -66,10 +66,10 @@ def picture_stream(media: Path, container: InputContainer) -> VideoStream:
 
 
 def interval_seconds(stream: VideoStream) -> float:
-    """Usual time between two pictures; 0.04 if the file does not tell."""
+    """Usual time between two frames; 0.04 if the file does not state it."""
     return 1.0 / float(stream.average_rate) if stream.average_rate else 0.04
 
 
 def tolerance_seconds(stream: VideoStream) -> float:
-    """How far from a picture's time it is still found."""
+    """How far from a frame's time it is still found."""
     return 0.501 * max(interval_seconds(stream), float(stream.time_base or 0))

@@ -1,4 +1,4 @@
-"""Which of a video's pictures belongs to which wanted time."""
+"""Which of a video's frames belongs to which wanted time."""
 
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -9,12 +9,12 @@ from typing import Generic, Protocol, TypeVar
 
 from remot.errors import DecodeError
 
-#: Most pictures by which a codec may reorder; H.264 and H.265 allow 16.
+#: Most frames by which a codec may reorder; H.264 and H.265 allow 16.
 MAX_REORDER_FRAMES = 16
 
 
 class Frame(Protocol):
-    """A decoded picture."""
+    """A decoded frame."""
 
     @property
     def is_corrupt(self) -> bool:
@@ -25,14 +25,14 @@ FrameT = TypeVar("FrameT", bound=Frame)
 
 
 @dataclass
-class Matcher(Generic[FrameT]):
-    """Gives each wanted time the nearest of the pictures that come by.
+class FrameMatcher(Generic[FrameT]):
+    """Gives each wanted time the nearest of the frames that come by.
 
     Args:
         media: Named in errors.
         wanted: Times in seconds, increasing.
-        tolerance: Largest distance between a wanted time and its picture.
-        exact: Distance within which no other picture can be nearer, half a tick of the video's clock.
+        tolerance: Largest distance between a wanted time and its frame.
+        exact: Distance within which no other frame can be nearer, half a tick of the video's clock.
     """
 
     media: Path
@@ -45,16 +45,16 @@ class Matcher(Generic[FrameT]):
 
     @property
     def next_wanted(self) -> float:
-        """The first time that has no picture yet."""
+        """The first time that has no frame yet."""
         return self.wanted[self.num_settled]
 
     def is_near(self, time: float) -> bool:
-        """Whether a picture shown at ``time`` could be that of a wanted time."""
+        """Whether a frame shown at ``time`` could be that of a wanted time."""
         place = bisect_left(self.wanted, time - self.tolerance)
         return place < len(self.wanted) and self.wanted[place] <= time + self.tolerance
 
-    def offer(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
-        """Take the picture shown at ``time``; gives the wanted times that are decided now, with their pictures."""
+    def push(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
+        """Take the frame shown at ``time``; gives the wanted times that are decided now, with their frames."""
         self._latest.append(time)
         first = bisect_left(self.wanted, time - self.tolerance, self.num_settled)
         for place in range(first, bisect_right(self.wanted, time + self.tolerance, first)):
@@ -64,7 +64,7 @@ class Matcher(Generic[FrameT]):
             yield self._settle()
 
     def finish(self) -> Iterator[tuple[float, FrameT]]:
-        """What is left after the last picture."""
+        """What is left after the last frame."""
         while self.num_settled < len(self.wanted):
             yield self._settle()
 
@@ -80,18 +80,18 @@ class Matcher(Generic[FrameT]):
     def _settle(self) -> tuple[float, FrameT]:
         target = self.next_wanted
         if self.num_settled not in self._nearest:
-            raise no_picture(self.media, target, max(self._latest, default=0.0))
+            raise no_image(self.media, target, max(self._latest, default=0.0))
         time, frame = self._nearest.pop(self.num_settled)
         if frame.is_corrupt:
-            msg = f"{self.media}: the picture at {time:.3f} s is damaged, the file may be cut short"
+            msg = f"{self.media}: the frame at {time:.3f} s is damaged, the file may be cut short"
             raise DecodeError(msg)
         self.num_settled += 1
         return target, frame
 
 
-def no_picture(media: Path, time: float, nearest: float) -> DecodeError:
+def no_image(media: Path, time: float, nearest: float) -> DecodeError:
     """The error for a wanted time at which nothing is shown."""
     return DecodeError(
-        f"{media}: there is no picture at {time:.3f} s (nearest or last at {nearest:.3f} s), "
+        f"{media}: there is no frame at {time:.3f} s (nearest or last at {nearest:.3f} s), "
         "the file may be cut short or the annotated times belong to another video"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.media.video.containers import opened, tolerance_seconds
-from remot.data.media.video.matching import no_picture
+from remot.data.media.video.matching import no_image
 from remot.data.media.video.seeking import shown_first
 from remot.errors import DecodeError
 from remot.structures import FloatArray
@@ -17,12 +17,12 @@ class VideoInfo:
     """What a video says about itself, found without decoding it.
 
     Args:
-        num_frames: Number of pictures.
+        num_frames: Number of frames.
         width: Pixels, as stored.
         height: Pixels, as stored.
-        duration_seconds: From the first picture to the end of the last one.
+        duration_seconds: From the first frame to the end of the last one.
         pts_seconds: [num_frames] presentation times, the first of them 0.
-        tolerance_seconds: How far from a picture's time it is still found, half of the usual interval.
+        tolerance_seconds: How far from a frame's time it is still found, half of the usual interval.
     """
 
     num_frames: int
@@ -34,7 +34,7 @@ class VideoInfo:
 
 
 def probe(media: Path) -> VideoInfo:
-    """Length, size and picture times of a video, from its packets.
+    """Length, size and frame times of a video, from its packets.
 
     Raises:
         DecodeError: If ``media`` is no readable video.
@@ -45,9 +45,9 @@ def probe(media: Path) -> VideoInfo:
         unit, tolerance = float(stream.time_base or 0), tolerance_seconds(stream)
         width, height = stream.width, stream.height
     if shown and shown_first(packets) != shown[0][0]:
-        shown = _from_first_picture(media, shown)
+        shown = _from_first_image(media, shown)
     if not shown or not unit:
-        msg = f"{media}: the video holds no timed picture, re-encode it"
+        msg = f"{media}: the video holds no timed frame, re-encode it"
         raise DecodeError(msg)
     pts_seconds = np.array([(pts - shown[0][0]) * unit for pts, _ in shown])
     end_seconds = (shown[-1][0] + shown[-1][1] - shown[0][0]) * unit
@@ -55,7 +55,7 @@ def probe(media: Path) -> VideoInfo:
 
 
 def turn_degrees(media: Path) -> int:
-    """By how many degrees the file asks viewers to turn its pictures, counter-clockwise; 0 if it does not ask.
+    """By how many degrees the file asks viewers to turn its frames, counter-clockwise; 0 if it does not ask.
 
     Raises:
         DecodeError: If ``media`` is no readable video.
@@ -66,7 +66,7 @@ def turn_degrees(media: Path) -> int:
 
 
 def size_of_video(media: Path) -> tuple[int, int]:
-    """Width and height of a video's stored pictures.
+    """Width and height of a video's stored frames.
 
     Raises:
         DecodeError: If ``media`` is no readable video, or its size cannot be used.
@@ -76,10 +76,10 @@ def size_of_video(media: Path) -> tuple[int, int]:
 
 
 def require_times(media: Path, times: FloatArray) -> None:
-    """A picture of its own is listed for each of the times.
+    """A frame of its own is listed for each of the times.
 
-    The nearest picture is within half an interval of every time, however far two clocks have drifted apart; what shows
-    the drift is that two times get the same picture.
+    The nearest frame is within half an interval of every time, however far two clocks have drifted apart; what shows
+    the drift is that two times get the same frame.
 
     Raises:
         DecodeError: If one has none, or two have the same.
@@ -90,21 +90,21 @@ def require_times(media: Path, times: FloatArray) -> None:
     distances = np.abs(listed.pts_seconds[candidates] - times)
     far = ~(distances.min(axis=0) <= listed.tolerance_seconds)
     if far.any():
-        raise no_picture(media, float(times[far][0]), float(listed.pts_seconds[-1]))
+        raise no_image(media, float(times[far][0]), float(listed.pts_seconds[-1]))
     nearest = np.where(distances[0] <= distances[1], *candidates)
     shared = np.flatnonzero(np.diff(nearest) == 0)
     if len(shared):
         k = int(shared[0])
         msg = (
             f"{media}: annotated frames {k} and {k + 1}, at {times[k]:.3f} and {times[k + 1]:.3f} s, get the same "
-            f"picture, at {listed.pts_seconds[nearest[k]]:.3f} s; {len(shared)} of {len(times)} frames have none of "
+            f"frame, at {listed.pts_seconds[nearest[k]]:.3f} s; {len(shared)} of {len(times)} frames have none of "
             "their own, so the annotated times are not the video's: give those as media_pts_seconds"
         )
         raise DecodeError(msg)
 
 
-def _from_first_picture(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leaves out what precedes the first picture that can be decoded, such as the rest of a group that was cut off."""
+def _from_first_image(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leaves out what precedes the first frame that can be decoded, such as the rest of a group that was cut off."""
     with opened(media) as (container, stream):
         first = next((frame.pts for frame in container.decode(stream) if frame.pts is not None), None)
     return [] if first is None else [packet for packet in shown if packet[0] >= first]

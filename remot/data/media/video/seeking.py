@@ -1,4 +1,4 @@
-"""Going through a video's pictures: from keyframe to keyframe, leaving out what is neither wanted nor needed."""
+"""Going through a video's frames: from keyframe to keyframe, leaving out what is neither wanted nor needed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from remot.data.media.video.containers import interval_seconds
-from remot.data.media.video.matching import MAX_REORDER_FRAMES, Matcher
+from remot.data.media.video.matching import MAX_REORDER_FRAMES, FrameMatcher
 
-#: Where a file does not list its keyframes, wanted pictures that lie further apart are reached by seeking.
+#: Where a file does not list its keyframes, wanted frames that lie further apart are reached by seeking.
 MAX_SEQUENTIAL_FRAMES = 300
-#: Where it does list them, a keyframe this many pictures ahead is jumped to.
+#: Where it does list them, a keyframe this many frames ahead is jumped to.
 MIN_JUMP_FRAMES = 3
-#: Containers that store the time of every picture, so that it is the same wherever the file is entered.
+#: Containers that store the time of every frame, so that it is the same wherever the file is entered.
 ENTERABLE_FORMATS = frozenset({"mov", "matroska", "avi"})
-#: Codecs that mark the pictures which no other picture is predicted from.
-CODECS_WITH_UNUSED_PICTURES = frozenset({"h264"})
+#: Codecs that mark the frames which no other frame is predicted from.
+CODECS_WITH_UNUSED_IMAGES = frozenset({"h264"})
 
 
 @dataclass
 class Walk:
-    """Goes through a video's pictures, leaving out what is neither wanted nor needed by what is.
+    """Goes through a video's frames, leaving out what is neither wanted nor needed by what is.
 
     Args:
         container: The open file.
-        stream: Its picture stream.
+        stream: Its frame stream.
         matcher: Knows what is wanted.
         may_skip: False to decode everything from the start.
     """
 
     container: InputContainer
     stream: VideoStream
-    matcher: Matcher[VideoFrame]
+    matcher: FrameMatcher[VideoFrame]
     may_skip: bool
 
     def __post_init__(self) -> None:
@@ -45,12 +45,12 @@ class Walk:
         self._interval = interval_seconds(self.stream) / self._unit
         self._index: Any = self.stream.index_entries
         self.may_skip = self.may_skip and not ENTERABLE_FORMATS.isdisjoint(self.container.format.name.split(","))
-        self._skips_unused = self.may_skip and self.stream.codec_context.name in CODECS_WITH_UNUSED_PICTURES
+        self._skips_unused = self.may_skip and self.stream.codec_context.name in CODECS_WITH_UNUSED_IMAGES
         self._first: int | None = None
         self._tried = -1
 
-    def pictures(self) -> Iterator[tuple[float, VideoFrame]]:
-        """Pictures with their times in seconds, among them all that the matcher has to see."""
+    def images(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Frames with their times in seconds, among them all that the matcher has to see."""
         packets = self.container.demux(self.stream)
         opening = list(islice(packets, MAX_REORDER_FRAMES + 1))
         self._first = pts = shown_first(opening)
@@ -66,7 +66,7 @@ class Walk:
             yield (pts - self._first) * self._unit, frame
 
     def _timed(self, packets: "Iterator[Packet[VideoStream]]") -> Iterator[tuple[int, VideoFrame]]:
-        """Pictures with their times on the stream's clock; of those that no other picture needs only the wanted."""
+        """Frames with their times on the stream's clock; of those that no other frame needs only the wanted."""
         context = self.stream.codec_context
         for packet in packets:
             if self._skips_unused:
@@ -83,7 +83,7 @@ class Walk:
         return (self._first or 0) + round(self.matcher.next_wanted / self._unit)
 
     def _should_jump(self, pts: int) -> bool:
-        """Whether the next wanted picture is better reached from a keyframe; asked for once for each of them."""
+        """Whether the next wanted frame is better reached from a keyframe; asked for once for each of them."""
         if not self.may_skip or self._tried == self.matcher.num_settled or not self._is_worth_it(pts, self._target()):
             return False
         self._tried = self.matcher.num_settled
@@ -96,9 +96,9 @@ class Walk:
         return bool(place >= 0 and self._index[place].timestamp - pts >= MIN_JUMP_FRAMES * self._interval)
 
     def _entered(self, target: int) -> Iterator[tuple[int, VideoFrame]]:
-        """Pictures from a keyframe at or before ``target`` on, as close to it as the file allows.
+        """Frames from a keyframe at or before ``target`` on, as close to it as the file allows.
 
-        The file's list of keyframes is not trusted: it may name one that is shown later than ``target``, or a picture
+        The file's list of keyframes is not trusted: it may name one that is shown later than ``target``, or a frame
         from which a decoder recovers only gradually. Then the one before it is tried, in the end the file's first.
         """
         start = target
@@ -115,7 +115,7 @@ class Walk:
 
 
 def shown_first(packets: "Sequence[Packet[VideoStream]]") -> int | None:
-    """Time of the first picture if the first of ``packets`` is sure to hold it, None if only decoding can tell."""
+    """Time of the first frame if the first of ``packets`` is sure to hold it, None if it must be decoded first."""
     if not packets or packets[0].pts is None or packets[0].is_discard or not packets[0].is_keyframe:
         return None
     return None if any(packet.pts is not None and packet.pts < packets[0].pts for packet in packets) else packets[0].pts

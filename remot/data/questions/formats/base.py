@@ -13,7 +13,7 @@ from remot.structures import MotionLabel, Slot
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionSpec:
     """What a prompt asks about.
 
     Args:
@@ -69,21 +69,21 @@ class QuestionFormat(ABC):
     #: Name in files and reports.
     name: ClassVar[str]
 
-    def fits(self, labels: Sequence[MotionLabel]) -> bool:  # noqa: ARG002
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:  # noqa: ARG002
         """Whether these labels can be asked about in this way."""
         return True
 
     @abstractmethod
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """The question.
 
         Args:
-            asked: What it is about; :meth:`fits` holds for its labels.
+            asked: What it is about; :meth:`accepts` holds for its labels.
             generator: Chooses wordings and the order of options.
         """
 
 
 def pair_line(place: int, label: MotionLabel, text: str) -> str:
-    """The line about one pair of pictures."""
+    """The line about one pair of images."""
     first, second = label.pair
     return PAIR_LINE.format(ordinal=ORDINALS[place], first=first, second=second, options=text)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from remot.answers import LETTERS
-from remot.data.questions.formats.base import Asked, QuestionFormat, Written, pair_line
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import CLOSING
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Slot
@@ -15,7 +15,7 @@ OptionOrder = Literal["question", "prompt"]
 
 
 class MultipleChoice(QuestionFormat):
-    """One line of options for each pair of pictures.
+    """One line of options for each pair of images.
 
     Args:
         option_order: ``question`` shuffles the options of each question, ``prompt`` those of all questions of a prompt
@@ -27,7 +27,7 @@ class MultipleChoice(QuestionFormat):
     def __init__(self, option_order: OptionOrder = "question") -> None:
         self.option_order: OptionOrder = option_order
 
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """Options, then the wording: the order in which the generator is used."""
         shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else None
         slots = tuple(
@@ -37,7 +37,7 @@ class MultipleChoice(QuestionFormat):
         question = asked.text(asked.wordings.choose[asked.attribute], generator)
         lines = [pair_line(place, slot.label, options_text(slot)) for place, slot in enumerate(slots)]
         if not ATTRIBUTES[asked.attribute].answers_are_codes:
-            lines = [options_text(slot) for slot in slots]  # the question is about all pictures, not about a pair
+            lines = [options_text(slot) for slot in slots]  # the question is about all images, not about a pair
         return Written((question, *lines, CLOSING[len(slots)]), slots)
 
 

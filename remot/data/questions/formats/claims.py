@@ -1,8 +1,8 @@
-"""True or false: a claim about each pair of pictures, half of them true."""
+"""True or false: a claim about each pair of images, half of them true."""
 
 import numpy as np
 
-from remot.data.questions.formats.base import Asked, QuestionFormat, Written, pair_line
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import CLAIM_CLOSING
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Slot
@@ -16,7 +16,7 @@ class TrueFalse(QuestionFormat):
 
     name = "true_false"
 
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """One claim for each label."""
         slots, lines = [], []
         for place, label in enumerate(asked.labels):

@@ -1,11 +1,11 @@
-"""Comparative: between which two pictures is the motion largest?"""
+"""Comparative: between which two images is the motion largest?"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from remot.answers import LETTERS
-from remot.data.questions.formats.base import Asked, QuestionFormat, Written
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written
 from remot.data.questions.templates import CLOSING
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
@@ -27,14 +27,14 @@ class Comparative(QuestionFormat):
             raise ConfigError(msg)
         self.min_ratio = min_ratio
 
-    def fits(self, labels: Sequence[MotionLabel]) -> bool:
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """For three motions with two directions each, one of them clearly the largest."""
         if len(labels) != len(PAIRS) or not isinstance(ATTRIBUTES.get(labels[0].attribute), Order):
             return False
         second, largest = sorted(label.magnitude for label in labels)[-2:]
         return all(label.value != NONE for label in labels) and largest >= self.min_ratio * second
 
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """Pairs as options, in shuffled order."""
         largest = max(asked.labels, key=lambda label: label.magnitude)
         shuffled = [asked.labels[k] for k in generator.permutation(len(asked.labels))]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from remot.data.questions.formats.base import Asked, QuestionFormat, Written, pair_line
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import NUMBER_CLOSING
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, NONE, Order
@@ -35,11 +35,11 @@ class FillIn(QuestionFormat):
         self.relative_tolerance = relative_tolerance
         self.absolute_tolerance = absolute
 
-    def fits(self, labels: Sequence[MotionLabel]) -> bool:
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """For motions with two directions, whose size is a single number."""
         return isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
 
-    def write(self, asked: Asked, generator: np.random.Generator) -> Written:
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """One number for each label."""
         slots = tuple(self._slot(label) for label in asked.labels)
         question = asked.text(asked.wordings.amount[asked.attribute], generator)

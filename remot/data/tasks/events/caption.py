@@ -5,18 +5,18 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import told_events
+from remot.data.tasks.events.events import named_events
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
 
 
 class EventCaption(WordedTask):
-    """A description of the clip, of which it counts how many of the annotated events it tells (VideoChat-R1).
+    """A description of the clip, scored by the share of annotated events that it describes (VideoChat-R1).
 
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "caption"
@@ -24,11 +24,11 @@ class EventCaption(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether something happens."""
-        return bool(told_events(clip))
+        return bool(named_events(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """All events, in the order in which they begin."""
-        texts = tuple(event.text for event in told_events(clip))
+        texts = tuple(event.text for event in named_events(clip))
         shown = self.frames.frames_of(clip)
         return TaskPlan(
             frame_indices=shown,

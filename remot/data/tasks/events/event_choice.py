@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import ToldEvent, clearly_before, in_words, near, shared_time, single, told_events
+from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time, single
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
@@ -30,24 +30,24 @@ class EventQuestion:
         places: What the wording is filled with.
     """
 
-    right: ToldEvent
-    wrong: tuple[ToldEvent, ...]
+    right: NamedEvent
+    wrong: tuple[NamedEvent, ...]
     places: Mapping[str, str]
 
 
-def first_of(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+def first_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
     """``about`` against those that begin and end clearly later."""
     wrong = tuple(other for other in events if clearly_before(about, other, margin))
     return EventQuestion(about, wrong, {}) if wrong else None
 
 
-def last_of(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+def last_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
     """``about`` against those that begin and end clearly earlier."""
     wrong = tuple(other for other in events if clearly_before(other, about, margin))
     return EventQuestion(about, wrong, {}) if wrong else None
 
 
-def next_after(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+def next_after(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
     """What begins first once ``about`` is over, against what was over before it began or begins clearly later.
 
     None if something begins so short before ``about`` is over that it may be next.
@@ -63,14 +63,14 @@ def next_after(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> 
     return EventQuestion(right, wrong, {"event": about.text}) if wrong else None
 
 
-def during(events: Sequence[ToldEvent], about: ToldEvent, margin: float) -> EventQuestion | None:
+def during(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
     """What happens while ``about`` does, against what happens at no time of it nor shortly before or after."""
     wrong = tuple(other for other in events if other is not about and not near(about, other, margin))
     places = {"start": f"{about.start:.2f}", "end": f"{about.end:.2f}"}
     return EventQuestion(about, wrong, places) if wrong and about.end - about.start >= margin else None
 
 
-KINDS: Mapping[str, Callable[[Sequence[ToldEvent], ToldEvent, float], EventQuestion | None]] = {
+KINDS: Mapping[str, Callable[[Sequence[NamedEvent], NamedEvent, float], EventQuestion | None]] = {
     "first": first_of,
     "last": last_of,
     "after": next_after,
@@ -78,9 +78,9 @@ KINDS: Mapping[str, Callable[[Sequence[ToldEvent], ToldEvent, float], EventQuest
 }
 
 
-def _different(events: Sequence[ToldEvent], order: Sequence[int]) -> list[ToldEvent]:
+def _different(events: Sequence[NamedEvent], order: Sequence[int]) -> list[NamedEvent]:
     """The first wrong options in a drawn order, no two of which happen at about the same time."""
-    picked: list[ToldEvent] = []
+    picked: list[NamedEvent] = []
     for event in (events[k] for k in order):
         if len(picked) < MAX_OPTIONS - 1 and all(shared_time(event, other) < SAME_SHARE for other in picked):
             picked.append(event)
@@ -90,15 +90,15 @@ def _different(events: Sequence[ToldEvent], order: Sequence[int]) -> list[ToldEv
 class EventChoice(WordedTask):
     """Multiple choice about the order and the times of events (question answering of VideoChat-R1, arXiv 2504.06958).
 
-    All options happen in the clip; the wrong ones are wrong because the annotated times say so. Of several that happen
+    All options happen in the clip; the wrong ones contradict the annotated times. Of several that happen
     at about the same time, which may say the same, one is offered. Every letter is right as often.
 
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
-        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "multiple_choice"
@@ -147,16 +147,16 @@ class EventChoice(WordedTask):
             after=self.after(asked.right),
         )
 
-    def reference(self, letter: str, right: ToldEvent) -> Reference:  # noqa: ARG002
+    def reference(self, letter: str, right: NamedEvent) -> Reference:  # noqa: ARG002
         """What answers are compared with."""
         return Reference(answer=letter)
 
-    def after(self, right: ToldEvent) -> str:  # noqa: ARG002
+    def after(self, right: NamedEvent) -> str:  # noqa: ARG002
         """What follows the answer."""
         return ""
 
     def _questions(self, clip: Clip, kind: str) -> list[EventQuestion]:
-        events = single(told_events(clip))
+        events = single(named_events(clip))
         asked = (KINDS[kind](events, event, self.margin_seconds) for event in events)
         return [question for question in asked if question is not None]
 
@@ -168,18 +168,18 @@ class GroundedEventChoice(EventChoice):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
-        margin_seconds: Times nearer than this are not told apart; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "grounded_qa"
     key_times: ClassVar[str] = "glue"
     default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
 
-    def reference(self, letter: str, right: ToldEvent) -> Reference:
+    def reference(self, letter: str, right: NamedEvent) -> Reference:
         """Letter and stretches of time."""
         return Reference(answer=letter, intervals=right.intervals)
 
-    def after(self, right: ToldEvent) -> str:
+    def after(self, right: NamedEvent) -> str:
         """The stretches as they are written."""
         return f"<glue>{in_words(right.intervals)}</glue>"

@@ -8,11 +8,11 @@ from remot.structures import Clip, Interval
 
 
 @dataclass(frozen=True)
-class ToldEvent:
+class NamedEvent:
     """Everything that a clip says about one text.
 
     Args:
-        text: What happens, as a prompt tells it.
+        text: What happens, as prompts put it.
         intervals: When, in order, in seconds to two decimals.
     """
 
@@ -30,7 +30,7 @@ class ToldEvent:
         return max(end for _, end in self.intervals)
 
 
-def told_events(clip: Clip) -> list[ToldEvent]:
+def named_events(clip: Clip) -> list[NamedEvent]:
     """The events of a clip by their first times, those with the same words as one.
 
     Times are rounded as answers are written; what lasts too short for that is left out.
@@ -41,26 +41,26 @@ def told_events(clip: Clip) -> list[ToldEvent]:
         span = round(event.start_seconds, 2), round(event.end_seconds, 2)
         if text and span[0] < span[1]:
             found.setdefault(text.lower(), (text, []))[1].append(span)
-    told = [ToldEvent(text, tuple(sorted(intervals))) for text, intervals in found.values()]
-    return sorted(told, key=lambda one: one.intervals)
+    events = [NamedEvent(text, tuple(sorted(intervals))) for text, intervals in found.values()]
+    return sorted(events, key=lambda one: one.intervals)
 
 
-def single(events: Sequence[ToldEvent]) -> list[ToldEvent]:
+def single(events: Sequence[NamedEvent]) -> list[NamedEvent]:
     """Those that happen once."""
     return [event for event in events if len(event.intervals) == 1]
 
 
-def clearly_before(one: ToldEvent, other: ToldEvent, margin_seconds: float) -> bool:
+def clearly_before(one: NamedEvent, other: NamedEvent, margin_seconds: float) -> bool:
     """Whether ``one`` begins, and is over, at least so long before ``other`` is."""
     return one.start + margin_seconds <= other.start and one.end + margin_seconds <= other.end
 
 
-def near(one: ToldEvent, other: ToldEvent, margin_seconds: float) -> bool:
+def near(one: NamedEvent, other: NamedEvent, margin_seconds: float) -> bool:
     """Whether both happen at some time, or with less than so long between."""
     return any(a < d + margin_seconds and c < b + margin_seconds for a, b in one.intervals for c, d in other.intervals)
 
 
-def shared_time(one: ToldEvent, other: ToldEvent) -> float:
+def shared_time(one: NamedEvent, other: NamedEvent) -> float:
     """Share of the time from the first start to the last end in which both happen, each from start to end."""
     both = min(one.end, other.end) - max(one.start, other.start)
     return max(0.0, both) / (max(one.end, other.end) - min(one.start, other.start))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import in_words, single, told_events
+from remot.data.tasks.events.events import in_words, named_events, single
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
@@ -21,7 +21,7 @@ class TemporalGrounding(WordedTask):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding"
@@ -30,11 +30,11 @@ class TemporalGrounding(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether something happens once."""
-        return bool(single(told_events(clip)))
+        return bool(single(named_events(clip)))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """One of the events, drawn evenly."""
-        events = single(told_events(clip))
+        events = single(named_events(clip))
         event = events[int(generator.integers(len(events)))]
         shown = self.frames.frames_of(clip)
         return TaskPlan(
@@ -54,7 +54,7 @@ class TemporalGroundingJson(TemporalGrounding):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding_json"
@@ -73,7 +73,7 @@ class TemporalGroundingSpans(WordedTask):
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
         max_spans: Most stretches; events that happen more often are not asked about. Published: 3.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "temporal_grounding_spans"
@@ -92,11 +92,11 @@ class TemporalGroundingSpans(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether something happens, and not too often."""
-        return any(len(event.intervals) <= self.max_spans for event in told_events(clip))
+        return any(len(event.intervals) <= self.max_spans for event in named_events(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """One of the events, drawn evenly."""
-        events = [event for event in told_events(clip) if len(event.intervals) <= self.max_spans]
+        events = [event for event in named_events(clip) if len(event.intervals) <= self.max_spans]
         event = events[int(generator.integers(len(events)))]
         shown = self.frames.frames_of(clip)
         return TaskPlan(

@@ -10,7 +10,7 @@ from remot.structures import FloatArray, LayoutBox, Point
 
 #: Cells along each side, as published.
 NUM_CELLS = 10
-#: Longest name that is drawn in maps and graphs and told in motion tags; longer ones are not read back.
+#: Longest name that is drawn in maps and graphs and written in motion tags; longer ones are not read back.
 MAX_NAME_CHARS = 64
 #: A camera that looks more steeply than this has no direction on the ground.
 _MIN_LEVEL = 0.2

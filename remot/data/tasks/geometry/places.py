@@ -1,7 +1,7 @@
 """Where tracked things are, from the annotated places of their middles.
 
 Ground places are as seen by the camera: x metres to its right, y metres along its view. Boxes and distances alone do
-not tell them well enough: the middle of a box that the border of the picture cuts is off by half a metre.
+not determine them well enough: the middle of a box that the border of the image cuts is off by half a metre.
 """
 
 import numpy as np

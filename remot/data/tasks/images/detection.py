@@ -8,21 +8,21 @@ import numpy as np
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, is_large, lone_names, picture_size, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, image_size, is_large, lone_names, share_box, visible
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
 
 
 class Detection(WordedTask):
-    """The box of a named object in one picture (VideoChat-R1.5, arXiv 2509.21100).
+    """The box of a named object in one image (VideoChat-R1.5, arXiv 2509.21100).
 
-    Asked about objects whose name fits no other object of the clip. Boxes are shares of the picture, as in tracking;
+    Asked about objects whose name fits no other object of the clip. Boxes are shares of the image, as in tracking;
     which unit is used in R1.5 is not known.
 
     Args:
         wordings: A file of wordings to use instead.
-        min_side: Smallest side of a box, as a share of the picture's.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        min_side: Smallest side of a box, as a share of the image's.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "detection"
@@ -47,7 +47,7 @@ class Detection(WordedTask):
         name = names[int(generator.integers(len(names)))]
         frames = np.flatnonzero(visible(clip, name))
         frame = int(frames[int(generator.integers(len(frames)))])
-        box = share_box(clip.objects[name].boxes_xyxy[frame], picture_size(clip))
+        box = share_box(clip.objects[name].boxes_xyxy[frame], image_size(clip))
         if not is_large(box, self.min_side):
             return None
         return TaskPlan(

@@ -1,4 +1,4 @@
-"""Which of these is farthest to a side of the picture, and where is it?"""
+"""Which of these is farthest to a side of the image, and where is it?"""
 
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +9,7 @@ from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, is_large, lone_names, picture_size, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, image_size, is_large, lone_names, share_box, visible
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Box, Clip, Reference
 
@@ -19,16 +19,16 @@ MAX_OPTIONS = 4
 
 
 class ImageGroundedChoice(WordedTask):
-    """A question about one picture with the box that shows the answer, ``<glue>[x0, y0, x1, y1]</glue>``.
+    """A question about one image with the box that shows the answer, ``<glue>[x0, y0, x1, y1]</glue>``.
 
     Image grounded question answering of VideoChat-R1.5 (arXiv 2509.21100). What is asked there is not known; here it
-    is which object lies farthest to a side, told from annotated boxes in shares of the picture.
+    is which object lies farthest to a side, by annotated boxes in shares of the image.
 
     Args:
         wordings: A file of wordings to use instead.
-        min_side: Smallest side of a box, as a share of the picture's.
-        margin: Middles of boxes nearer than this share of the picture are not told apart.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        min_side: Smallest side of a box, as a share of the image's.
+        margin: Middles of boxes nearer than this share of the image are not distinguished.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "image_grounded_qa"
@@ -76,7 +76,7 @@ class ImageGroundedChoice(WordedTask):
     def _boxes(self, clip: Clip, frame: int) -> dict[str, Box]:
         """Boxes of the objects that are large enough to be seen."""
         names = (name for name in lone_names(clip) if visible(clip, name)[frame])
-        boxes = {name: share_box(clip.objects[name].boxes_xyxy[frame], picture_size(clip)) for name in names}
+        boxes = {name: share_box(clip.objects[name].boxes_xyxy[frame], image_size(clip)) for name in names}
         return {name: box for name, box in boxes.items() if is_large(box, self.min_side)}
 
 

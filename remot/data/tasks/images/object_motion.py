@@ -12,7 +12,7 @@ from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import lone_names, picture_size, visible
+from remot.data.tasks.shared.places import image_size, lone_names, visible
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Box, BoxTrack, Clip, Reference
@@ -103,17 +103,17 @@ class ObjectMotion(WordedTask):
         self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
-        """Whether an object moves in a way that can be told."""
+        """Whether an object moves in a measurable way."""
         return any(self._motion(clip, name) is not None for name in lone_names(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """One of the objects, drawn evenly; None if how it moves cannot be told."""
+        """One of the objects, drawn evenly; None if its motion is not measurable."""
         names = lone_names(clip)
         name = names[int(generator.integers(len(names)))]
         motion = self._motion(clip, name)
         if motion is None:
             return None
-        track, shown, (width, height) = self._track(clip, name), self.frames.frames_of(clip), picture_size(clip)
+        track, shown, (width, height) = self._track(clip, name), self.frames.frames_of(clip), image_size(clip)
         tag = f'<motion obj="{track.name}" dir="{motion.direction}" speed="{motion.speed}" scale="{motion.scale}"/>'
         seen = " then ".join(_sighting(track, place) for place in (0, -1))
         places = {"object": track.name, "width": str(width), "height": str(height)}

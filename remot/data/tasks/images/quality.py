@@ -1,4 +1,4 @@
-"""How good are the pictures?"""
+"""How good are the images?"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from remot.data.tasks.images.degradations import Blur, Darken, Noise
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
-from remot.structures import Clip, PictureEdit, Reference
+from remot.structures import Clip, ImageEdit, Reference
 
 Ask = Literal["kind", "blur", "noise", "dark"]
 LEVELS = ("none", "slight", "strong")
-#: What each way to make pictures worse is called, and what it does at each level above none.
-KINDS: Mapping[str, tuple[str, Callable[[int, int], PictureEdit]]] = {
+#: What each way to make images worse is called, and what it does at each level above none.
+KINDS: Mapping[str, tuple[str, Callable[[int, int], ImageEdit]]] = {
     "blur": ("blurred", lambda level, _: Blur((0.012, 0.035)[level])),
     "noise": ("noisy", lambda level, seed: Noise((18.0, 55.0)[level], seed)),
     "dark": ("dark", lambda level, _: Darken((0.55, 0.2)[level])),
@@ -24,10 +24,10 @@ KINDS: Mapping[str, tuple[str, Callable[[int, int], PictureEdit]]] = {
 CLEAN = "clean"
 
 
-class PictureQuality(WordedTask):
+class ImageQuality(WordedTask):
     """A word for the quality of a clip (quality and classification of VideoChat-R1, arXiv 2504.06958).
 
-    The published task rates videos by people's opinions. Here the pictures are made worse in a known way, so the answer
+    The published task rates videos by people's opinions. Here the images are made worse in a known way, so the answer
     is true by construction; it says what was done, not how good the clip was before. Every answer is as frequent.
 
     Args:
@@ -35,11 +35,11 @@ class PictureQuality(WordedTask):
             strong that is: none, slight or strong.
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     name = "classification"
-    needs: ClassVar[str] = "pictures"
+    needs: ClassVar[str] = "images"
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class PictureQuality(WordedTask):
         self.answers = (*(word for word, _ in KINDS.values()), CLEAN) if ask == "kind" else LEVELS
 
     def serves(self, clip: Clip) -> bool:
-        """Whether it has pictures."""
+        """Whether it has images."""
         return clip.media is not None
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
@@ -77,8 +77,8 @@ class PictureQuality(WordedTask):
             transforms=(edit,) * len(shown),
         )
 
-    def _edit(self, answer: str, generator: np.random.Generator) -> PictureEdit | None:
-        """What is done to the pictures; strongly where only the kind is asked for."""
+    def _edit(self, answer: str, generator: np.random.Generator) -> ImageEdit | None:
+        """What is done to the images; strongly where only the kind is asked for."""
         seed = int(generator.integers(2**31))
         if answer in {CLEAN, LEVELS[0]}:
             return None

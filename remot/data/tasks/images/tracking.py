@@ -9,7 +9,7 @@ from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, clearly_visible, picture_size, share_box, shares_its_box
+from remot.data.tasks.shared.places import box_in_words, clearly_visible, image_size, share_box, shares_its_box
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Clip, Reference
@@ -19,14 +19,14 @@ class ObjectTracking(WordedTask):
     """An object's boxes over the clip, of which the first is given (VideoChat-R1, arXiv 2504.06958).
 
     As published: frames 0, then int(i (n - 1) / 6) for i = 1 … 5, then n - 1 of n are shown, and 8 boxes in shares of
-    the picture are asked for, since the processor rounds the 7 frames up to 8 by showing the last one twice.
+    the image are asked for, since the processor rounds the 7 frames up to 8 by showing the last one twice.
 
     Args:
-        as_video: Show the frames as a video; False shows them as pictures and tells the times in words.
+        as_video: Show the frames as a video; False shows them as images and states the times in words.
         wordings: A file of wordings to use instead.
         num_boxes: Boxes asked for.
         repeat_last: The last frame stands for the last two boxes.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
         min_pixels: Size from which a box is clearly seen: the side of a square of its area.
     """
 
@@ -55,9 +55,9 @@ class ObjectTracking(WordedTask):
         return bool(self._objects(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """One of the objects, drawn evenly; None if nothing of it lies in one of the pictures."""
+        """One of the objects, drawn evenly; None if nothing of it lies in one of the images."""
         names, shown = self._objects(clip), self._shown(clip)
-        name, size = names[int(generator.integers(len(names)))], picture_size(clip)
+        name, size = names[int(generator.integers(len(names)))], image_size(clip)
         boxes = [share_box(clip.objects[name].boxes_xyxy[frame], size) for frame in shown]
         if not all(box[0] < box[2] and box[1] < box[3] for box in boxes):
             return None

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 
@@ -59,14 +59,14 @@ class TripletIndex:
     """Draws a pattern of answers first and a clip that has it second.
 
     A clip lacks some patterns more often than others: one that only ever turns right has no "nothing moved". Drawing
-    the clip first would therefore tell how likely each answer is; drawing the pattern first keeps every answer of every
+    the clip first would therefore give away how likely each answer is; drawing the pattern first keeps every answer of every
     slot equally likely over the data set.
 
     Args:
         clips: The clips of one split.
-        sampler: Tells what can be asked about each.
+        sampler: Lists the candidates of each.
         balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
-            that knowing who is asked about tells nothing; it needs enough clips of every subject.
+            that the subject gives nothing away; it needs enough clips of every subject.
         askables: What can be asked about each clip, if that is known already.
     """
 
@@ -75,7 +75,7 @@ class TripletIndex:
         clips: Sequence[Clip],
         sampler: TripletSampler,
         balance_by: BalanceBy = "attribute",
-        askables: Sequence[Sequence[Askable]] | None = None,
+        askables: Sequence[Sequence[TripletCandidate]] | None = None,
     ) -> None:
         self.balance_by: BalanceBy = balance_by
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
@@ -111,8 +111,8 @@ class TripletIndex:
     def values(self, attribute: str, subject: str) -> tuple[str, ...]:
         """The answers that occur among the questions balanced together with those about ``subject``.
 
-        An answer that is never right, such as "none" for a camera that never rests, is no fair option: whoever knows
-        that would guess better than by chance.
+        An answer that is never right, such as "none" for a camera that never rests, is no fair option: leaving it out
+        would beat chance.
         """
         group = self._groups[attribute][self._group_key(subject)]
         occurring = {value for answers in group.answers for value in answers}
@@ -121,7 +121,7 @@ class TripletIndex:
     def slot_values(self, attribute: str, subject: str) -> tuple[tuple[str, ...], ...]:
         """For each question of a prompt the answers that occur in its place; :meth:`values` where only one does.
 
-        A negative may allow an answer in some places only: with time reversed nothing rests from picture 2 to 3, and
+        A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, and
         who knew it would guess that question better than by chance if "none" were an option there.
         """
         group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)

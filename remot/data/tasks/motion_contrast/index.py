@@ -7,7 +7,7 @@ from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Triplet
@@ -38,7 +38,7 @@ class MotionContrastIndex(TaskIndex):
         sampler: TripletSampler,
         writer: QuestionWriter,
         clips: Sequence[Clip],
-        askables: Sequence[Sequence[Askable]],
+        askables: Sequence[Sequence[TripletCandidate]],
         balance_by: BalanceBy = "attribute",
         split: str = "train",
     ) -> None:
@@ -62,7 +62,7 @@ class MotionContrastIndex(TaskIndex):
             self._requested(at),
             self.balance.slot_values(label.attribute, label.subject),
         )
-        shown = self.writer.num_pictures(triplet)
+        shown = self.writer.num_images(triplet)
         plan = TaskPlan(
             frame_indices=triplet.frame_indices[:shown],
             text="\n".join(written.lines),
@@ -88,9 +88,9 @@ class MotionContrastIndex(TaskIndex):
             entry, pattern = self.balance.draw(attribute, generator)
             place = entry.expert_index, entry.subject, pattern
             triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self.writer.grants(self._requested(at), triplet):
+            if self.writer.accepts_format(self._requested(at), triplet):
                 return triplet
-            fallback = fallback or (triplet if self.writer.fits(triplet) else None)
+            fallback = fallback or (triplet if self.writer.accepts(triplet) else None)
         if fallback is not None:
             return fallback
         msg = (
@@ -100,7 +100,7 @@ class MotionContrastIndex(TaskIndex):
         raise ConfigError(msg)
 
     def _requested(self, at: PromptSeed) -> QuestionFormat:
-        return self.writer.wish(at.generator("format"))
+        return self.writer.draw_format(at.generator("format"))
 
     def attribute(self, at: PromptSeed) -> str:
         """The attribute a prompt asks about."""

@@ -16,13 +16,13 @@ from remot.structures import Clip, FloatArray, Triplet
 
 
 @dataclass(frozen=True)
-class Askable:
+class TripletCandidate:
     """What can be asked about one subject of a clip with one kind of negative.
 
     Args:
         expert_index: Position of the expert among the sampler's experts.
         subject: Arm or object, "" for the camera or the agent.
-        patterns: Patterns of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three pictures.
+        patterns: Patterns of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three images.
         negative_index: Position of the negative among the sampler's negatives.
     """
 
@@ -34,7 +34,7 @@ class Askable:
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """The pictures a clip gives under one negative, and for each (expert index, subject) the codes between them."""
+    """The images a clip gives under one negative, and for each (expert index, subject) the codes between them."""
 
     view: View
     codes: dict[tuple[int, str], CodeMatrix]
@@ -48,7 +48,7 @@ class TripletSampler:
         max_candidate_frames: Clips with more frames are thinned to this many, spread over the clip.
         min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
         cache_size: Number of clips whose verdicts are kept.
-        negatives: Ways to find or make the third picture; other frames of the clip by default.
+        negatives: Ways to find or make the third image; other frames of the clip by default.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class TripletSampler:
         self.cache_size = cache_size
         self._cache: OrderedDict[str, Mapping[int, _Judged]] = OrderedDict()
 
-    def askable(self, clip: Clip) -> list[Askable]:
+    def askable(self, clip: Clip) -> list[TripletCandidate]:
         """Everything that can be asked about ``clip``.
 
         A subject that never clearly moves is left out: all its answers are "none", and a policy that recognises the
-        clip would know them without comparing the pictures.
+        clip would know them without comparing the images.
         """
-        found: list[Askable] = []
+        found: list[TripletCandidate] = []
         for negative_index, judged in self._judge(clip).items():
             for (expert_index, subject), codes in judged.codes.items():
                 attribute = self.experts[expert_index].attribute
                 counts = _PatternCounts(codes, judged.view.cases)
                 available = tuple(pattern for pattern in attribute.patterns if counts.any(pattern))
                 if any(any(pattern) for pattern in available):
-                    found.append(Askable(expert_index, subject, available, negative_index))
+                    found.append(TripletCandidate(expert_index, subject, available, negative_index))
         return found
 
     def frame_triples(self, clip: Clip) -> int:
@@ -123,10 +123,10 @@ class TripletSampler:
         return self._triplet(clip, judged.view, negative.choose(judged.view, drawn), expert_index, subject, negative)
 
     def _triplet(
-        self, clip: Clip, view: View, pictures: IntArray, expert_index: int, subject: str, negative: Negative
+        self, clip: Clip, view: View, images: IntArray, expert_index: int, subject: str, negative: Negative
     ) -> Triplet:
         expert = self.experts[expert_index]
-        positions, sources = view.positions[pictures], view.source_frames[pictures]
+        positions, sources = view.positions[images], view.source_frames[images]
         labels = expert.labels(view.clip, (int(positions[0]), int(positions[1]), int(positions[2])), subject)
         indices = int(sources[0]), int(sources[1]), int(sources[2])
         if labels is None:
@@ -135,7 +135,7 @@ class TripletSampler:
                 "alone and among others; its judge() must depend on the two frames of a pair only"
             )
             raise AnnotationError(msg)
-        first, second, third = (view.transforms[picture] for picture in pictures)
+        first, second, third = (view.transforms[image] for image in images)
         transforms = first, second, expert.third_transform(subject) or third
         return Triplet(clip, indices, labels, negative.name, transforms)
 
@@ -157,15 +157,15 @@ class TripletSampler:
         same = view.positions[:, None] == view.positions[None, :]
         judged = _Judged(view, {})
         for expert_index, expert in enumerate(self.experts):
-            if not expert.compares_pictures and not view.is_plain:
-                continue  # a mask drawn from the source would not fit a transformed picture
-            barred = too_close if expert.compares_pictures else too_close & ~same
+            if not expert.compares_images and not view.is_plain:
+                continue  # a mask drawn from the source would not fit a transformed image
+            barred = too_close if expert.compares_images else too_close & ~same
             for subject, verdicts in expert.judge(view.clip, view.positions).items():
                 judged.codes[expert_index, subject] = np.where(barred, np.int8(AMBIGUOUS), verdicts.codes)
         return judged
 
     def _too_close(self, view: View) -> BoolMatrix:
-        """[M, M] True for pictures of frames too near each other in time, unless they are seen differently."""
+        """[M, M] True for images of frames too near each other in time, unless they are seen differently."""
         near = np.abs(view.source_frames[:, None] - view.source_frames[None, :]) < self.min_gap_frames
         if view.is_plain:
             return np.asarray(near)
@@ -184,11 +184,11 @@ class TripletSampler:
 
 
 class _PatternCounts:
-    """How many triplets of pictures have a pattern of codes, and one of them drawn uniformly.
+    """How many triplets of images have a pattern of codes, and one of them drawn uniformly.
 
     Args:
-        codes: [M, M] codes between pictures.
-        cases: Which pictures may stand where; empty for any.
+        codes: [M, M] codes between images.
+        cases: Which images may stand where; empty for any.
     """
 
     def __init__(self, codes: CodeMatrix, cases: Sequence[Case]) -> None:
@@ -200,7 +200,7 @@ class _PatternCounts:
         return any(counts.any() for counts, *_ in self._counted(pattern))
 
     def all(self, pattern: Pattern) -> IntArray:
-        """[T, 3] all pictures (a, b, c) that have the pattern."""
+        """[T, 3] all images (a, b, c) that have the pattern."""
         found = [
             np.argwhere(one_two[:, :, None] & two_three[None, :, :] & (counts > 0)[:, None, :])
             for counts, one_two, two_three in self._counted(pattern)
@@ -208,7 +208,7 @@ class _PatternCounts:
         return np.concatenate(found)
 
     def draw(self, pattern: Pattern, generator: np.random.Generator) -> IntArray:
-        """[3] pictures (a, b, c), uniform among all that have the pattern."""
+        """[3] images (a, b, c), uniform among all that have the pattern."""
         counted = list(self._counted(pattern))
         cumulative = np.concatenate([counts.ravel() for counts, *_ in counted]).cumsum()
         place = int(np.searchsorted(cumulative, generator.integers(int(cumulative[-1])), side="right"))
@@ -219,7 +219,7 @@ class _PatternCounts:
         return np.array([a, generator.choice(middles), c], dtype=np.int64)
 
     def _counted(self, pattern: Pattern) -> Iterator[tuple[FloatArray, BoolMatrix, BoolMatrix]]:
-        """For each case: number of middle pictures b for each outer pair (a, c), and the pairs (a, b) and (b, c)."""
+        """For each case: number of middle images b for each outer pair (a, c), and the pairs (a, b) and (b, c)."""
         for case in self.cases:
             one_two, one_three, two_three = (self.codes == code for code in pattern)
             if case is not None:

@@ -17,7 +17,7 @@ from remot.data.tasks.base import PromptSeed, Survey, Task, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy
 from remot.data.tasks.motion_contrast.index import MotionContrastIndex
 from remot.data.tasks.motion_contrast.refusals import pairs_by_verdict
-from remot.data.tasks.motion_contrast.sampler import Askable, TripletSampler
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.files import expanded
 from remot.motion import Attribute, Pattern
 from remot.structures import Clip
@@ -88,7 +88,7 @@ class MotionContrast(Task):
         """Rows (expert, subject, bits of the available patterns, negative) of what can be asked about ``clip``."""
         return self.survey_of(self.sampler.askable(clip)) if clip.media is not None else None
 
-    def survey_of(self, askables: Sequence[Askable]) -> Survey | None:
+    def survey_of(self, askables: Sequence[TripletCandidate]) -> Survey | None:
         """The rows of such findings; None if there are none."""
         rows = tuple(
             (
@@ -101,10 +101,10 @@ class MotionContrast(Task):
         )
         return rows or None
 
-    def askables(self, survey: Survey | None) -> list[Askable]:
+    def askables(self, survey: Survey | None) -> list[TripletCandidate]:
         """What a survey says can be asked."""
         return [
-            Askable(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
+            TripletCandidate(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
             for expert_index, subject, bits, negative_index in survey or ()
         ]
 

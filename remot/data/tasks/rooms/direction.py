@@ -1,4 +1,4 @@
-"""On which side does a thing lie for somebody who stands at another and faces a third?"""
+"""On which side does a thing lie for a viewer who stands at another and faces a third?"""
 
 from collections.abc import Iterator
 from itertools import permutations

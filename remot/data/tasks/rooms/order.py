@@ -39,7 +39,7 @@ class AppearanceOrder(RoomTask):
         self.num_options = num_options
 
     def serves(self, clip: Clip) -> bool:
-        """Whether what the camera sees can be told."""
+        """Whether the annotations determine what the camera sees."""
         return super().serves(clip) and clip.camera is not None and clip.camera.intrinsics is not None
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:

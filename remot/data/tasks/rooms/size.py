@@ -32,9 +32,9 @@ class ObjectSize(RoomTask):
 
 
 class RoomSize(RoomTask):
-    """The floor area in square metres with one decimal, where the clip tells it.
+    """The floor area in square metres with one decimal, where it is annotated.
 
-    VSI-Bench estimates areas from the scan by an alpha shape; boxes do not tell where the walls are, so it is never
+    VSI-Bench estimates areas from the scan by an alpha shape; boxes do not say where the walls are, so it is never
     worked out from them.
     """
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling, times_in_words
-from remot.data.tasks.shared.wordings import Wordings
+from remot.data.tasks.shared.wordings import TaskWordings
 from remot.structures import Clip
 
 
-class Askable(Protocol):
+class Candidate(Protocol):
     """Something that can be asked: what fills its wording, the right answer and wrong options, if it has options."""
 
     @property
@@ -35,7 +35,7 @@ class WordedQuestion:
     Args:
         lines: The question and, if it has any, its options.
         answer: The letter of the right option, or the right answer itself.
-        kind: What is to be answered, which is also the wording that says so.
+        kind: What is to be answered, which is also the name of its wording.
     """
 
     lines: tuple[str, ...]
@@ -43,7 +43,7 @@ class WordedQuestion:
     kind: Literal["choice", "number"]
 
 
-def worded_question(chosen: Askable, wordings: Wordings, generator: np.random.Generator) -> WordedQuestion:
+def worded_question(chosen: Candidate, wordings: TaskWordings, generator: np.random.Generator) -> WordedQuestion:
     """Draws the wording, then the order of the options."""
     asked = wordings.say("ask", generator, **chosen.places)
     if not chosen.wrong:
@@ -53,7 +53,7 @@ def worded_question(chosen: Askable, wordings: Wordings, generator: np.random.Ge
 
 
 def times_lines(
-    clip: Clip, shown: tuple[int, ...], frames: FrameSampling, wordings: Wordings, generator: np.random.Generator
+    clip: Clip, shown: tuple[int, ...], frames: FrameSampling, wordings: TaskWordings, generator: np.random.Generator
 ) -> list[str]:
     """A line with the times of shown frames, none for a video, which has them by itself."""
     return [] if frames.as_video else [wordings.say("times", generator, times=times_in_words(clip, shown))]

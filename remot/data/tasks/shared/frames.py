@@ -16,7 +16,7 @@ class FrameSampling:
         max_frames: Most frames; exactly so many, if the clip has them, unless ``fps`` says otherwise.
         fps: Frames for each second of the clip, so that short clips show fewer; None for ``max_frames`` whatever the
             length. Published: 2 in VideoChat-R1 (arXiv 2504.06958) and SpaceR (arXiv 2504.01805).
-        as_video: Show them as a video with their times; False shows them as pictures and tells the times in words.
+        as_video: Show them as a video with their times; False shows them as images and states the times in words.
     """
 
     max_frames: int = 8
@@ -30,7 +30,7 @@ class FrameSampling:
 
     @property
     def tells_times(self) -> bool:
-        """Whether the prompt tells the times in words."""
+        """Whether the prompt states the times in words."""
         return not self.as_video
 
     @property
@@ -57,5 +57,5 @@ def nearest_frames(clip: Clip, times_seconds: np.ndarray) -> tuple[int, ...]:
 
 
 def times_in_words(clip: Clip, frames: tuple[int, ...], decimals: int = 1) -> str:
-    """The times of frames for prompts that tell them, such as ``0.0, 0.5, 1.0``, in seconds."""
+    """The times of frames for prompts that state them, such as ``0.0, 0.5, 1.0``, in seconds."""
     return ", ".join(f"{float(clip.pts_seconds[frame]):.{decimals}f}" for frame in frames)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.structures import Clip, CloserLook, FloatArray, Interval
+from remot.structures import Clip, FloatArray, Interval, ResampleRequest
 
-#: Answers tell times to two decimals, so a frame is inside a stretch up to half of the last one.
+#: Answers give times to two decimals, so a frame is inside a stretch up to half of the last one.
 ROUNDING_SECONDS = 0.005
 
 
@@ -31,16 +31,16 @@ class KeyFrames(FrameSampling):
     """
 
     first: FrameSampling = field(kw_only=True)
-    look: CloserLook = field(kw_only=True)
+    look: ResampleRequest = field(kw_only=True)
 
     @classmethod
-    def after(cls, first: FrameSampling, look: CloserLook) -> Self:
+    def after(cls, first: FrameSampling, look: ResampleRequest) -> Self:
         """What follows a look at the frames of ``first``."""
         return cls(first.max_frames, first.fps, first.as_video, first=first, look=look)
 
     @property
     def tells_times(self) -> bool:
-        """Whether the prompt tells the times."""
+        """Whether the prompt states the times."""
         return not self.as_video or self.look.tell_times
 
     @property

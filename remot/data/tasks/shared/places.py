@@ -1,4 +1,4 @@
-"""Objects of a clip and their boxes as shares of the picture."""
+"""Objects of a clip and their boxes as shares of the image."""
 
 import re
 from functools import lru_cache
@@ -19,14 +19,14 @@ _NUMBER = re.compile(r" \d+$")
 
 
 @lru_cache(maxsize=4096)
-def picture_size(clip: Clip) -> tuple[int, int]:
-    """Width and height of a clip's pictures in pixels; decodes its first one.
+def image_size(clip: Clip) -> tuple[int, int]:
+    """Width and height of a clip's images in pixels; decodes its first one.
 
     Raises:
         DecodeError: If that cannot be decoded.
     """
-    (picture,) = read_frames(clip, [0])
-    return int(picture.shape[2]), int(picture.shape[1])
+    (image,) = read_frames(clip, [0])
+    return int(image.shape[2]), int(image.shape[1])
 
 
 def kind_of(name: str) -> str:
@@ -51,7 +51,7 @@ def clearly_visible(clip: Clip, name: str, min_pixels: float = MIN_SIZE_PIXELS) 
 
 
 def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
-    """Whether another object of the same kind covers so much the same place that a box does not tell them apart.
+    """Whether another object of the same kind overlaps it so much that a box does not distinguish them.
 
     It does if their boxes overlap by more than :data:`MAX_SHARED` (intersection over union).
     """
@@ -63,11 +63,11 @@ def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
 
 
 def share_box(box_xyxy: FloatArray, size: tuple[int, int]) -> Box:
-    """A box in shares of the picture, cut at its border and rounded as it is written.
+    """A box in shares of the image, cut at its border and rounded as it is written.
 
     Args:
         box_xyxy: [4] pixels.
-        size: Width and height of the picture in pixels.
+        size: Width and height of the image in pixels.
     """
     width, height = size
     shares = np.clip(box_xyxy / np.array([width, height, width, height]), 0, 1)
@@ -81,6 +81,6 @@ def box_in_words(box: Box) -> str:
 
 
 def is_large(box: Box, min_side: float) -> bool:
-    """Whether both sides are at least this share of the picture's."""
+    """Whether both sides are at least this share of the image's."""
     left, top, right, bottom = box
     return right - left >= min_side and bottom - top >= min_side

@@ -11,7 +11,7 @@ from remot.data.tasks.base import Task
 from remot.data.tasks.shared.frames import FrameSampling, times_in_words
 from remot.data.tasks.shared.key_times import KeyFrames
 from remot.data.tasks.shared.wordings import read_wordings
-from remot.structures import Clip, CloserLook
+from remot.structures import Clip, ResampleRequest
 
 
 class WordedTask(Task):
@@ -20,7 +20,7 @@ class WordedTask(Task):
     Args:
         frames: Which frames are shown, and how.
         wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and tell it in the response.
+        thinks: Ask for thinking before the answer, and include it in the response.
     """
 
     family: ClassVar[str] = "videochat"
@@ -36,7 +36,7 @@ class WordedTask(Task):
         self.wordings = read_wordings(self.name, self.family, wordings)
         self.common = read_wordings("common", self.family, wordings)
 
-    def closer(self, look: CloserLook) -> Self:
+    def closer(self, look: ResampleRequest) -> Self:
         """See :meth:`Task.closer`."""
         task = copy.copy(self)
         task.frames = KeyFrames.after(self.frames, look)
@@ -52,7 +52,7 @@ class WordedTask(Task):
         options: str = "",
         **places: str,
     ) -> str:
-        """A whole prompt: times if pictures are shown, the question, options, how to answer.
+        """A whole prompt: times if images are shown, the question, options, how to answer.
 
         Args:
             use: Which of the section's questions.

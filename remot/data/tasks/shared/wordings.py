@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
-class Wordings:
+class TaskWordings:
     """Texts of one task, by what they are for, such as ``ask`` and ``closing``, each in one or several wordings.
 
     Args:
@@ -48,7 +48,7 @@ class Wordings:
 
 
 @cache
-def read_wordings(task: str, family: str = "videochat", file: Path | None = None) -> Wordings:
+def read_wordings(task: str, family: str = "videochat", file: Path | None = None) -> TaskWordings:
     """The wordings of one task.
 
     Args:
@@ -65,7 +65,7 @@ def read_wordings(task: str, family: str = "videochat", file: Path | None = None
     if not isinstance(section, dict) or not section:
         msg = f"the wordings {file} have no section {task!r} with texts by use"
         raise ConfigError(msg)
-    return Wordings(file, task, {str(use): _texts(f"{file}: {task}: {use}", held) for use, held in section.items()})
+    return TaskWordings(file, task, {str(use): _texts(f"{file}: {task}: {use}", held) for use, held in section.items()})
 
 
 def _texts(where: str, held: object) -> tuple[str, ...]:

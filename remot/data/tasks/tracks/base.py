@@ -16,7 +16,7 @@ from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.asking import times_lines, worded_question
 from remot.data.tasks.shared.candidates import Refusal, counted, drawn
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, picture_size, share_box, shares_its_box
+from remot.data.tasks.shared.places import box_in_words, image_size, share_box, shares_its_box
 from remot.data.tasks.shared.wordings import read_wordings
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.errors import ConfigError
@@ -24,20 +24,20 @@ from remot.structures import Box, Clip, Interval, Point, Reference
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrackCandidate:
     """Something that can be asked about tracks, and its answer.
 
     Args:
-        tracks: Whom it is about, by their names in the clip; all clearly seen together in a shown frame, unless told
-            apart by their names.
+        tracks: Names in the clip of the tracks it is about; all clearly visible in one shown frame, unless their names
+            are distinct.
         places: What fills the wording, by place.
         right: The right option, or the answer as text.
         wrong: Wrong options; none if there are no options.
         verdict: Answers that are to be equally frequent, "" if any candidate is as good as another.
         number: The right number, if that is what is asked for.
         interval: The right stretch of time, if that is.
-        box: The right box in shares of the picture, if that is.
-        not_at: Shown frame in which nobody may be pointed out, as that would be the answer; None if any will do.
+        box: The right box in shares of the image, if that is.
+        not_at: Shown frame in which no object may be pointed out, as that would be the answer; None if any will do.
         has_graphs: False if the times of graphs would give the answer away.
     """
 
@@ -61,7 +61,7 @@ class TrackTask(Task):
     question is about are clearly seen, and no other of their kind shares the box (an overlap above 0.7); their numbers
     change places from prompt to prompt. Where places are known, the
     reasoning begins with the relation graphs of ``num_graphs`` shown frames, spread evenly over those in which
-    everything asked about is clearly seen; their nodes are these tracks and others that their names tell apart, at most
+    everything asked about is clearly seen; their nodes are these tracks and others with distinct names, at most
     ``max_nodes``.
 
     Args:
@@ -99,7 +99,7 @@ class TrackTask(Task):
         return bool(clip.objects)
 
     @abstractmethod
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """What may be asked about a scene, and what is refused.
 
         Args:
@@ -118,18 +118,18 @@ class TrackTask(Task):
         scenes = (TrackScene(clip, self.frames.frames_of(clip), self.min_pixels) for clip in clips if self.serves(clip))
         return counted(one for scene in scenes for one in self._found(scene, generator))
 
-    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
             can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
-            yield one if can_ask else Refusal("never clearly seen together, or not told apart by a box")
+            yield one if can_ask else Refusal("never clearly seen together, or not distinguished by a box")
 
-    def _plan_of(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> TaskPlan:
+    def _plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
         question = worded_question(chosen, self.wordings, generator)
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
         hint = self._graph_lines(scene, graph_frames, graphs, generator)
-        told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
+        thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
         closing = self.shared.say(kind, generator)
@@ -145,7 +145,7 @@ class TrackTask(Task):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{graphs_text(graphs)} {told}" if graphs else told,
+            thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
 
@@ -162,7 +162,7 @@ class TrackTask(Task):
         times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
         return [self.shared.say("graph", generator, times=times, names=names)]
 
-    def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
+    def _pointing_frames(self, scene: TrackScene, chosen: TrackCandidate) -> list[int]:
         numbered = [name for name in chosen.tracks if is_numbered(name)]
         return [
             k
@@ -170,16 +170,16 @@ class TrackTask(Task):
             if k != chosen.not_at and not any(shares_its_box(scene.clip, name, scene.frames[k]) for name in numbered)
         ]
 
-    def _can_point_out(self, scene: TrackScene, chosen: Asked) -> bool:
+    def _can_point_out(self, scene: TrackScene, chosen: TrackCandidate) -> bool:
         return not any(map(is_numbered, chosen.tracks)) or bool(self._pointing_frames(scene, chosen))
 
-    def _pointing(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> list[str]:
+    def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""
         numbered = sorted((name for name in chosen.tracks if is_numbered(name)), key=scene.names.__getitem__)
         if not numbered:
             return []
         frames = self._pointing_frames(scene, chosen)
-        shown, size = frames[int(generator.integers(len(frames)))], picture_size(scene.clip)
+        shown, size = frames[int(generator.integers(len(frames)))], image_size(scene.clip)
         boxes = {name: scene.clip.objects[name].boxes_xyxy[scene.frames[shown]] for name in numbered}
         listed = ", ".join(f"{scene.names[name]} {box_in_words(share_box(box, size))}" for name, box in boxes.items())
         return [self.shared.say("pointing", generator, boxes=listed, time=scene.seconds(shown))]

@@ -65,7 +65,7 @@ class TrackScene:
 def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
     """Names for the numbered tracks of a clip in which their numbers change places within each kind.
 
-    Annotators count in the order in which things come into view, so that their numbers would tell it.
+    Annotators count in the order in which things come into view, so that their numbers would give it away.
     """
     kinds: dict[str, list[str]] = {}
     for name in clip.objects:
@@ -79,5 +79,5 @@ def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a viewer needs to be told which one is meant."""
+    """Whether the question must point out which one is meant."""
     return kind_of(name) != called(name)

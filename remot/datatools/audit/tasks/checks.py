@@ -13,12 +13,12 @@ from remot.data.tasks import (
     EventChoice,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     MotionDirection,
     ObjectCounting,
     ObjectMotion,
     ObjectSize,
     ObjectTracking,
-    PictureQuality,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
@@ -35,8 +35,8 @@ from remot.data.tasks import (
     TrackSize,
 )
 from remot.datatools.audit.tasks.events import check_caption, check_choice, check_grounding, check_spans
+from remot.datatools.audit.tasks.images import check_detection, check_image_choice, check_tracking
 from remot.datatools.audit.tasks.motion import check_object_motion
-from remot.datatools.audit.tasks.pictures import check_detection, check_image_choice, check_tracking
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 from remot.datatools.audit.tasks.quality import check_quality
 from remot.datatools.audit.tasks.responses import wrong_responses
@@ -65,7 +65,7 @@ from remot.datatools.audit.tasks.tracks import (
 #: What is wrong with a prompt, one clause each.
 Check = Callable[[AskedPrompt], Iterator[str]]
 
-#: By the very class: what somebody derives from one of these may mean something else, and is not checked.
+#: By exact class: a subclass may mean something else, and is not checked.
 CHECKS: Mapping[type[Task], Check] = MappingProxyType(
     {
         TemporalGrounding: check_grounding,
@@ -77,7 +77,7 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
         ObjectTracking: check_tracking,
         Detection: check_detection,
         ImageGroundedChoice: check_image_choice,
-        PictureQuality: check_quality,
+        ImageQuality: check_quality,
         ObjectMotion: check_object_motion,
         ObjectCounting: check_object_count,
         ObjectSize: check_object_size,
@@ -109,7 +109,7 @@ def wrong_references(asked: AskedPrompt) -> list[str]:
     """What is wrong with a prompt of a task that :func:`is_checked`, one sentence each.
 
     Raises:
-        DecodeError: If a picture is needed and cannot be decoded.
+        DecodeError: If an image is needed and cannot be decoded.
     """
     try:
         faults = [*wrong_responses(asked), *CHECKS[type(asked.task)](asked)]

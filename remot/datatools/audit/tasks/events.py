@@ -47,12 +47,12 @@ def check_spans(asked: AskedPrompt) -> Iterator[str]:
 
 def check_caption(asked: AskedPrompt) -> Iterator[str]:
     """Everything that happens, by its first moment."""
-    told = [text.lower() for text in asked.reference.events or ()]
+    described = [text.lower() for text in asked.reference.events or ()]
     stretches = stretches_of(asked.clip)
-    if sorted(told) != sorted(stretches):
-        yield f"the reference tells {len(told)} events, the annotations {len(stretches)}, or others"
+    if sorted(described) != sorted(stretches):
+        yield f"the reference tells {len(described)} events, the annotations {len(stretches)}, or others"
         return
-    starts = [stretches[text][0][0] for text in told]
+    starts = [stretches[text][0][0] for text in described]
     if any(later < earlier - 2 * TWO for earlier, later in pairwise(starts)):
         yield "the events are not in the order in which they begin"
 
@@ -132,7 +132,7 @@ def _asked_event(asked: AskedPrompt, wordings: Sequence[str]) -> tuple[str, Sequ
 
 
 def _wrong_intervals(asked: AskedPrompt, event: str, times: Sequence[Interval]) -> Iterator[str]:
-    told = np.array(asked.reference.intervals or np.empty((0, 2)))
-    if told.shape != (len(times), 2) or (np.abs(told - np.array(times)) > TWO).any():
+    described = np.array(asked.reference.intervals or np.empty((0, 2)))
+    if described.shape != (len(times), 2) or (np.abs(described - np.array(times)) > TWO).any():
         should = ", ".join(f"{start:.2f} to {end:.2f}" for start, end in times)
-        yield f"{event!r:.60} is said to happen at {told.tolist()}, should be {should} s"
+        yield f"{event!r:.60} is said to happen at {described.tolist()}, should be {should} s"

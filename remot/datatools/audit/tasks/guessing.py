@@ -1,4 +1,4 @@
-"""How much of an answer can be guessed without looking at a picture.
+"""How much of an answer can be guessed without looking at an image.
 
 A letter or word counts if it is right, a number by its mean relative accuracy (VSI-Bench, arXiv 2412.14171), stretches
 of time and boxes by their overlap.
@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from remot.datatools.audit.halves import HalvedBy, first_half, mean_with_error, unit_for, unit_of
-from remot.datatools.audit.tasks.guessers import (
+from remot.datatools.audit.splits import HalvedBy, first_half, mean_with_error, unit_for, unit_of
+from remot.datatools.audit.tasks.blind_baselines import (
     AnswerFromText,
     BestConstant,
+    BlindBaseline,
     ConstantByQuestion,
     GivenBoxStays,
-    Guessed,
-    Guesser,
     LikelyOption,
     MajorityAnswer,
+    TextOnlyPrompt,
     boxes_overlap,
     relative_accuracy,
     times_overlap,
@@ -30,7 +30,7 @@ from remot.structures import Interval
 
 @dataclass(frozen=True)
 class Guesses:
-    """What models reach without pictures.
+    """What models reach without images.
 
     Args:
         measure: ``right``, ``relative_accuracy`` or ``overlap``.
@@ -63,7 +63,7 @@ class Guesses:
         }
 
 
-def score_guesses(prompts: Sequence[Guessed], seed: int = 0) -> list[Guesses]:
+def score_guesses(prompts: Sequence[TextOnlyPrompt], seed: int = 0) -> list[Guesses]:
     """What can be guessed of the prompts of one task, by what their references hold.
 
     Every model is fitted to each half of the scenes and scored on the other half; of one scene only, by prompts.
@@ -79,7 +79,7 @@ def score_guesses(prompts: Sequence[Guessed], seed: int = 0) -> list[Guesses]:
     return [one for one in found if one is not None]
 
 
-def _models_for(prompts: Sequence[Guessed]) -> list[tuple[list[Guesser], str]]:
+def _models_for(prompts: Sequence[TextOnlyPrompt]) -> list[tuple[list[BlindBaseline], str]]:
     """Models and their measure for each thing that all references hold."""
     held = [prompt.reference for prompt in prompts]
     numbers, intervals, boxes = (
@@ -91,7 +91,7 @@ def _models_for(prompts: Sequence[Guessed]) -> list[tuple[list[Guesser], str]]:
         )
     )
     lettered = all(prompt.options for prompt in prompts)
-    kinds: list[tuple[list[Guesser], str]] = []
+    kinds: list[tuple[list[BlindBaseline], str]] = []
     if lettered or (all(one.answer is not None for one in held) and not (numbers or intervals or boxes)):
         kinds.append(([MajorityAnswer(), AnswerFromText(), *([LikelyOption()] if lettered else [])], "right"))
     if numbers:
@@ -100,41 +100,45 @@ def _models_for(prompts: Sequence[Guessed]) -> list[tuple[list[Guesser], str]]:
         kinds.append((_constants(_share_of_time, _times_score), "overlap"))
     if boxes:
         given = all(_first_box_is_given(prompt) for prompt in prompts)
-        stays: list[Guesser] = [GivenBoxStays()] if given else []
+        stays: list[BlindBaseline] = [GivenBoxStays()] if given else []
         kinds.append(([*_constants(lambda one: (one.reference.boxes or ())[0], _boxes_score), *stays], "overlap"))
     return kinds
 
 
-def _constants(value_of: Callable[[Guessed], object], score_of: Callable[[object, Guessed], float]) -> list[Guesser]:
+def _constants(
+    value_of: Callable[[TextOnlyPrompt], object], score_of: Callable[[object, TextOnlyPrompt], float]
+) -> list[BlindBaseline]:
     return [BestConstant(value_of, score_of), ConstantByQuestion(value_of, score_of)]
 
 
-def _number_score(guess: object, prompt: Guessed) -> float:
+def _number_score(guess: object, prompt: TextOnlyPrompt) -> float:
     assert isinstance(guess, int | float)
     return relative_accuracy(guess, prompt.reference.number or 0.0)
 
 
-def _times_score(guess: object, prompt: Guessed) -> float:
+def _times_score(guess: object, prompt: TextOnlyPrompt) -> float:
     assert isinstance(guess, tuple)
     return times_overlap(guess, prompt)
 
 
-def _boxes_score(guess: object, prompt: Guessed) -> float:
+def _boxes_score(guess: object, prompt: TextOnlyPrompt) -> float:
     assert isinstance(guess, tuple)
     return boxes_overlap(guess, prompt)
 
 
-def _share_of_time(prompt: Guessed) -> Interval:
+def _share_of_time(prompt: TextOnlyPrompt) -> Interval:
     start, end = (prompt.reference.intervals or ((0.0, 0.0),))[0]
     return start / prompt.seconds, end / prompt.seconds
 
 
-def _first_box_is_given(prompt: Guessed) -> bool:
+def _first_box_is_given(prompt: TextOnlyPrompt) -> bool:
     box = (prompt.reference.boxes or ((),))[0]
     return f"[{', '.join(f'{edge:g}' for edge in box)}]" in prompt.question.text
 
 
-def _score(models: Sequence[Guesser], measure: str, prompts: Sequence[Guessed], seed: int) -> Guesses | None:
+def _score(
+    models: Sequence[BlindBaseline], measure: str, prompts: Sequence[TextOnlyPrompt], seed: int
+) -> Guesses | None:
     questions = [prompt.question for prompt in prompts]
     unit = unit_for(questions)
     chosen = first_half(questions, unit, seed)
@@ -152,6 +156,6 @@ def _score(models: Sequence[Guesser], measure: str, prompts: Sequence[Guessed], 
     return Guesses(measure, means, errors, unit, _chance(prompts) if measure == "right" else None)
 
 
-def _chance(prompts: Sequence[Guessed]) -> float | None:
+def _chance(prompts: Sequence[TextOnlyPrompt]) -> float | None:
     numbers = [len(prompt.options or prompt.answers) for prompt in prompts]
     return float(np.mean([1 / number for number in numbers])) if all(numbers) else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from remot.data.tasks.images.object_motion import ObjectMotion
-from remot.datatools.audit.tasks.pictures import is_alone, named, names_at
+from remot.datatools.audit.tasks.images import is_alone, named, names_at
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.structures import Box, FloatArray
 
@@ -42,9 +42,9 @@ def check_object_motion(asked: AskedPrompt) -> Iterator[str]:
         yield f"{name!r:.40} is said to move {asked.reference.answer}, should be {words[0]}"
     if near < task.margin - 1e-6:
         yield f"the motion of {name!r:.40} is nearer than {task.margin:g} to another answer"
-    told = _TAG.findall(asked.question.target)
-    if asked.question.target and [one[1:] for one in told] != [words]:
-        yield f"the motion in the response is {told}, should be {words}"
+    stated = _TAG.findall(asked.question.target)
+    if asked.question.target and [one[1:] for one in stated] != [words]:
+        yield f"the motion in the response is {stated}, should be {words}"
 
 
 def motion_words(first: Box, last: Box, seconds: float) -> tuple[tuple[str, str, str], float]:

@@ -13,7 +13,7 @@ from remot.data.media.transforms import show
 from remot.data.tasks.base import Task
 from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.tracks.base import TrackTask
-from remot.structures import Clip, MotionLabel, PictureTransform, Question, Reference, Triplet
+from remot.structures import Clip, ImageTransform, MotionLabel, Question, Reference, Triplet
 
 K = TypeVar("K", bound=Task)
 
@@ -37,14 +37,14 @@ class AskedPrompt:
     Args:
         clip: The source.
         frames: Annotated frames that are shown.
-        question: Text, reference and told response.
+        question: Text, reference and response.
         task: Who asked; its settings are taken as numbers.
-        as_video: Shown as a video; False for pictures.
+        as_video: Shown as a video; False for images.
         transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.
         labels: What the prompt says about pairs of its frames.
         negative: How the third image of a triplet was found or made.
         verdict: The answer in words, where the task has few of them.
-        known_size: Width and height of the clip's pictures in pixels; None to decode one.
+        known_size: Width and height of the clip's images in pixels; None to decode one.
     """
 
     clip: Clip
@@ -52,7 +52,7 @@ class AskedPrompt:
     question: Question
     task: Task
     as_video: bool = True
-    transforms: tuple[PictureTransform | None, ...] = ()
+    transforms: tuple[ImageTransform | None, ...] = ()
     labels: tuple[MotionLabel, ...] = ()
     negative: str = ""
     verdict: str = ""
@@ -103,26 +103,26 @@ class AskedPrompt:
         return self.task
 
     @cached_property
-    def picture_size(self) -> tuple[int, int]:
-        """Width and height of the clip's pictures in pixels.
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the clip's images in pixels.
 
         Raises:
             DecodeError: If the first shown one cannot be decoded.
         """
         if self.known_size is not None:
             return self.known_size
-        (picture,) = read_frames(self.clip, self.frames[:1])
-        return int(picture.shape[2]), int(picture.shape[1])
+        (image,) = read_frames(self.clip, self.frames[:1])
+        return int(image.shape[2]), int(image.shape[1])
 
-    def first_picture(self) -> tuple[Tensor, Tensor]:
-        """The first shown picture as it was decoded and as it is shown, uint8 [3, H, W].
+    def first_image(self) -> tuple[Tensor, Tensor]:
+        """The first shown image as it was decoded and as it is shown, uint8 [3, H, W].
 
         Raises:
             DecodeError: If it cannot be decoded.
         """
-        (picture,) = read_frames(self.clip, self.frames[:1])
+        (image,) = read_frames(self.clip, self.frames[:1])
         transform = self.transforms[0] if self.transforms else None
-        return picture, show(picture, transform, self.clip, self.frames[0])
+        return image, show(image, transform, self.clip, self.frames[0])
 
     def frame_at(self, seconds: str) -> int:
         """The shown frame at a time of the text.

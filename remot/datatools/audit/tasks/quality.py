@@ -1,35 +1,35 @@
-"""What was done to pictures, measured on them: their light, what is added, and which blur fits."""
+"""What was done to images, measured on them: their light, what is added, and which blur fits."""
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from remot.data.tasks.images.quality import PictureQuality
+from remot.data.tasks.images.quality import ImageQuality
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.structures import FloatArray
 
-#: Share of the light below which pictures are dark, and strongly dark.
+#: Share of the light below which images are dark, and strongly dark.
 _DARK = (0.8, 0.38)
-#: Standard deviation of what is added, in grey levels, above which pictures are noisy, and strongly noisy.
+#: Standard deviation of what is added, in grey levels, above which images are noisy, and strongly noisy.
 _NOISY = (8.0, 26.0)
-#: Standard deviation of a blur as a share of the height above which pictures are blurred, and strongly blurred.
+#: Standard deviation of a blur as a share of the height above which images are blurred, and strongly blurred.
 _BLURRED = (0.005, 0.021)
 #: Blurs that are tried, as shares of the height.
 _BLURS = (0.0, 0.008, 0.012, 0.017, 0.026, 0.035, 0.046)
 
 
 def check_quality(asked: AskedPrompt) -> Iterator[str]:
-    """The word for what the first picture has, compared with its source."""
-    task = asked.settings(PictureQuality)
-    source, shown = (picture.numpy().astype(float) for picture in asked.first_picture())
+    """The word for what the first image has, compared with its source."""
+    task = asked.settings(ImageQuality)
+    source, shown = (image.numpy().astype(float) for image in asked.first_image())
     levels = {"dark": darkness(source, shown), "noise": noisiness(source, shown), "blur": blurriness(source, shown)}
     words = asked.read(task.wordings.texts[task.ask])["choices"].split(", ")
     right = right_word(levels, task.ask)
     if sorted(words) != sorted(task.answers):
         yield f"the text offers {', '.join(words)}, which are not the answers"
     if asked.reference.answer != right:
-        yield f"the pictures are said to be {asked.reference.answer!r:.40}, should be {right!r} by {levels}"
+        yield f"the images are said to be {asked.reference.answer!r:.40}, should be {right!r} by {levels}"
 
 
 def right_word(levels: dict[str, int], ask: str) -> str:
@@ -52,7 +52,7 @@ def darkness(source: FloatArray, shown: FloatArray) -> int:
 
 
 def noisiness(source: FloatArray, shown: FloatArray) -> int:
-    """0 to 2 by how much more neighbouring pixels differ than they did, where the pictures are not dark.
+    """0 to 2 by how much more neighbouring pixels differ than they did, where the images are not dark.
 
     Noise adds twice its variance to the square of the step from one pixel to the next, and a blur takes from it. Pixels
     near black and white, where noise is cut off, are left out if there are others.
@@ -67,7 +67,7 @@ def noisiness(source: FloatArray, shown: FloatArray) -> int:
 
 
 def blurriness(source: FloatArray, shown: FloatArray) -> int:
-    """0 to 2 by the Gaussian that makes most nearly the shown picture of the source, where nothing else was done."""
+    """0 to 2 by the Gaussian that makes most nearly the shown image of the source, where nothing else was done."""
     if darkness(source, shown) or noisiness(source, shown):
         return 0
     small, wanted = _smaller(source), _smaller(shown)
@@ -83,9 +83,9 @@ def blurriness(source: FloatArray, shown: FloatArray) -> int:
     return sum(min(misfit, key=lambda share: misfit[share]) > limit for limit in _BLURRED)
 
 
-def _smaller(picture: FloatArray) -> FloatArray:
-    """Grey copy of a picture [3, H, W] by the means of blocks, at most 160 high."""
-    step = -(-picture.shape[1] // 160)
-    height, width = (side // step for side in picture.shape[1:])
-    blocks = picture[:, : height * step, : width * step].reshape(3, height, step, width, step)
+def _smaller(image: FloatArray) -> FloatArray:
+    """Grey copy of an image [3, H, W] by the means of blocks, at most 160 high."""
+    step = -(-image.shape[1] // 160)
+    height, width = (side // step for side in image.shape[1:])
+    blocks = image[:, : height * step, : width * step].reshape(3, height, step, width, step)
     return np.asarray(blocks.mean((0, 2, 4)))

@@ -1,4 +1,4 @@
-"""Whether the response that is told to a policy says what the reference says."""
+"""Whether the response that SFT trains on agrees with the reference."""
 
 import cmath
 import json
@@ -35,16 +35,16 @@ def wrong_responses(asked: AskedPrompt) -> Iterator[str]:
 
 
 def _wrong_times(asked: AskedPrompt) -> Iterator[str]:
-    """Pictures have their times in the text, a video has them itself."""
+    """Images have their times in the text, a video has them itself."""
     task = asked.task
     wordings = task.common if isinstance(task, WordedTask) else getattr(task, "shared", None)
     if asked.as_video or len(asked.frames) < 2 or wordings is None:
         return
     assert isinstance(task, WordedTask | RoomTask | TrackTask)
-    told = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
+    stated = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
     times = [float(asked.clip.pts_seconds[frame]) for frame in asked.frames]
-    if len(told) != 1 or not _close([float(one) for one in told[0]["times"].split(", ")], times, ONE):
-        yield "the text does not tell the times of the pictures"
+    if len(stated) != 1 or not _close([float(one) for one in stated[0]["times"].split(", ")], times, ONE):
+        yield "the text does not state the times of the images"
 
 
 def _wrong_answer(asked: AskedPrompt) -> Iterator[str]:

@@ -5,12 +5,12 @@ from functools import cached_property
 
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, one_of, thing
-from remot.datatools.audit.tasks.sights import SeenBounds, seen_bounds
+from remot.datatools.audit.tasks.visibility import SeenBounds, seen_bounds
 from remot.structures import LayoutBox
 
 
 @dataclass(frozen=True, eq=False)
-class Room:
+class RoomGeometry:
     """A room and what its prompt says that can be seen of it.
 
     Args:

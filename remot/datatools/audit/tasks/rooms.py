@@ -13,9 +13,9 @@ from remot.datatools.audit.tasks.maps import wrong_map
 from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.tasks.responses import ONE
-from remot.datatools.audit.tasks.room import Room
-from remot.datatools.audit.tasks.sights import first_hits
+from remot.datatools.audit.tasks.room import RoomGeometry
 from remot.datatools.audit.tasks.solids import on_ground, solid_distance, turn_degrees
+from remot.datatools.audit.tasks.visibility import first_hits
 
 #: How far a distance or an angle may lie beyond a limit: distances are found to a tenth of a millimetre.
 _METRES, _DEGREES = 1e-3, 1e-6
@@ -23,7 +23,7 @@ _METRES, _DEGREES = 1e-3, 1e-6
 
 def check_object_count(asked: AskedPrompt) -> Iterator[str]:
     """How many boxes bear the name."""
-    room = Room(asked)
+    room = RoomGeometry(asked)
     boxes = room.of_kind(*room.read("kind"))
     if len(boxes) != asked.number or len(boxes) < asked.settings(ObjectCounting).min_count:
         yield f"the reference counts {asked.number:g}, there are {len(boxes)}"
@@ -32,7 +32,7 @@ def check_object_count(asked: AskedPrompt) -> Iterator[str]:
 
 def check_object_size(asked: AskedPrompt) -> Iterator[str]:
     """The longest side in whole centimetres."""
-    room = Room(asked)
+    room = RoomGeometry(asked)
     box = room.single(*room.read("thing"))
     *_, longest = sorted(100 * float(side) for side in box.size_metres)
     assert asked.settings(ObjectSize)
@@ -42,7 +42,7 @@ def check_object_size(asked: AskedPrompt) -> Iterator[str]:
 
 def check_room_size(asked: AskedPrompt) -> Iterator[str]:
     """The annotated area in square metres with one decimal."""
-    room, area = Room(asked), asked.clip.room_area_square_metres
+    room, area = RoomGeometry(asked), asked.clip.room_area_square_metres
     room.read()
     yield from _wrong_number(asked, np.nan if area is None else area, ONE)
     yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
@@ -50,7 +50,7 @@ def check_room_size(asked: AskedPrompt) -> Iterator[str]:
 
 def check_distance(asked: AskedPrompt) -> Iterator[str]:
     """Metres between the closest points of two things, with one decimal."""
-    room = Room(asked)
+    room = RoomGeometry(asked)
     first, second = (room.single(name) for name in room.read("first", "second"))
     metres = solid_distance(first, second)
     if metres < asked.settings(AbsoluteDistance).min_metres - _METRES:
@@ -61,7 +61,7 @@ def check_distance(asked: AskedPrompt) -> Iterator[str]:
 
 def check_nearest(asked: AskedPrompt) -> Iterator[str]:
     """The kind whose closest box is the closest, and clearly so."""
-    room, task = Room(asked), asked.settings(RelativeDistance)
+    room, task = RoomGeometry(asked), asked.settings(RelativeDistance)
     (name,) = room.read("thing")
     start, options = room.single(name), asked.options().values()
     metres = {kind: min(solid_distance(start, box) for box in room.of_kind(kind)) for kind in options}
@@ -72,8 +72,8 @@ def check_nearest(asked: AskedPrompt) -> Iterator[str]:
 
 
 def check_direction(asked: AskedPrompt) -> Iterator[str]:
-    """Where somebody turns to, by the angle between two numbers of the complex plane."""
-    room, task = Room(asked), asked.settings(RelativeDirection)
+    """Direction a viewer turns to, by the angle between two numbers of the complex plane."""
+    room, task = RoomGeometry(asked), asked.settings(RelativeDirection)
     three = [room.single(name) for name in room.read("standing", "facing", "target")]
     turn = turn_degrees(*three)
     near = min(abs(on_ground(box) - on_ground(three[0])) for box in three[1:])
@@ -110,7 +110,7 @@ def _direction(difficulty: str, turn: float) -> str:
 
 def check_room_order(asked: AskedPrompt) -> Iterator[str]:
     """The first frame in which a line of sight ends on one of each kind."""
-    room, task, camera = Room(asked), asked.settings(AppearanceOrder), asked.clip.camera
+    room, task, camera = RoomGeometry(asked), asked.settings(AppearanceOrder), asked.clip.camera
     assert camera is not None
     hits = first_hits(room.layout, camera, asked.frames)
     first = {name: min(hit for hit, one in zip(hits, room.names, strict=True) if one == name) for name in room.names}

@@ -55,6 +55,6 @@ def on_ground(box: LayoutBox) -> complex:
 
 
 def turn_degrees(standing: LayoutBox, facing: LayoutBox, target: LayoutBox) -> float:
-    """How far somebody turns to the left from facing one thing to facing another; NaN where one of them stands."""
+    """How far a viewer turns to the left from facing one thing to facing another; NaN where one of them stands."""
     ahead, wanted = on_ground(facing) - on_ground(standing), on_ground(target) - on_ground(standing)
     return math.degrees(cmath.phase(wanted / ahead)) if ahead and wanted else math.nan

@@ -11,18 +11,18 @@ from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, Track
 from remot.data.tasks.tracks.counting import TrackCounting
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
-from remot.datatools.audit.tasks.followed import Followed
+from remot.datatools.audit.tasks.images import shares, wrong_boxes
 from remot.datatools.audit.tasks.ordered import listed, wrong_nearest, wrong_order
-from remot.datatools.audit.tasks.pictures import shares, wrong_boxes
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import ONE, THREE, TWO
+from remot.datatools.audit.tasks.tracked_objects import TrackedObjects
 
 _METRES, _DEGREES = 1e-6, 1e-6
 
 
 def check_track_direction(asked: AskedPrompt) -> Iterator[str]:
-    """Left or right, nearer or farther, in metres and in the picture alike."""
-    things, task = Followed(asked), asked.settings(TrackDirection)
+    """Left or right, nearer or farther, in metres and in the image alike."""
+    things, task = TrackedObjects(asked), asked.settings(TrackDirection)
     places = things.read("first", "second")
     frame = asked.frame_at(places["time"])
     first, second = (things.named(places[place]) for place in ("first", "second"))
@@ -35,13 +35,13 @@ def check_track_direction(asked: AskedPrompt) -> Iterator[str]:
         yield f"{second!r:.40} lies {abs(gap):.2f} m and {askew:.1f} degrees from {first!r:.40}, which is not clear"
     bearings = [-cmath.phase(things.from_camera(name, frame)) for name in (first, second)]
     if (bearings[1] - bearings[0]) * gap.real <= 0:
-        yield f"{second!r:.40} is on one side of {first!r:.40} in metres and on the other in the picture"
+        yield f"{second!r:.40} is on one side of {first!r:.40} in metres and on the other in the image"
     yield from _wrong_graphs(asked, things, [first, second])
 
 
 def check_track_distance(asked: AskedPrompt) -> Iterator[str]:
     """Metres between two middles in the world."""
-    things, task = Followed(asked), asked.settings(TrackDistance)
+    things, task = TrackedObjects(asked), asked.settings(TrackDistance)
     places = things.read("first", "second")
     frame = asked.frame_at(places["time"])
     names = [things.named(places[place]) for place in ("first", "second")]
@@ -52,7 +52,7 @@ def check_track_distance(asked: AskedPrompt) -> Iterator[str]:
 
 def check_track_nearest(asked: AskedPrompt) -> Iterator[str]:
     """Which middle is the nearest in the world."""
-    things, task = Followed(asked), asked.settings(TrackNearest)
+    things, task = TrackedObjects(asked), asked.settings(TrackNearest)
     places = things.read("thing")
     frame, name = asked.frame_at(places["time"]), things.named(places["thing"])
     named = {option: things.named(option) for option in asked.options().values()}
@@ -64,11 +64,11 @@ def check_track_nearest(asked: AskedPrompt) -> Iterator[str]:
     yield from _wrong_graphs(asked, things, [name, *named.values()])
 
 
-def _way(asked: AskedPrompt, things: Followed) -> tuple[str, complex, float]:
+def _way(asked: AskedPrompt, things: TrackedObjects) -> tuple[str, complex, float]:
     """Who goes, its way over the ground for who stands at the first camera, and its length in metres.
 
     Raises:
-        UnreadableError: If the way cannot be told from the camera's.
+        UnreadableError: If the object's motion cannot be separated from the camera's.
     """
     places, camera = things.read("thing"), asked.clip.camera
     name = things.named(places["thing"])
@@ -82,7 +82,7 @@ def _way(asked: AskedPrompt, things: Followed) -> tuple[str, complex, float]:
 
 def check_motion(asked: AskedPrompt) -> Iterator[str]:
     """The quarter of the plane in which a way leads."""
-    things, task = Followed(asked), asked.settings(MotionDirection)
+    things, task = TrackedObjects(asked), asked.settings(MotionDirection)
     name, ground, _ = _way(asked, things)
     quarters = ("to the right", "away from the camera", "to the left", "towards the camera")
     degrees = math.degrees(cmath.phase(ground))
@@ -99,7 +99,7 @@ def check_motion(asked: AskedPrompt) -> Iterator[str]:
 
 def check_displacement(asked: AskedPrompt) -> Iterator[str]:
     """The length of a way in the world."""
-    things, task = Followed(asked), asked.settings(Displacement)
+    things, task = TrackedObjects(asked), asked.settings(Displacement)
     name, _, metres = _way(asked, things)
     yield from _wrong_number(asked, metres, task.min_metres, ONE)
     yield from _wrong_graphs(asked, things, [name])
@@ -107,7 +107,7 @@ def check_displacement(asked: AskedPrompt) -> Iterator[str]:
 
 def check_track_order(asked: AskedPrompt) -> Iterator[str]:
     """One after another: nothing of the next is in view while the last is not yet clearly seen."""
-    things, task = Followed(asked), asked.settings(TrackOrder)
+    things, task = TrackedObjects(asked), asked.settings(TrackOrder)
     (text,) = things.read("none").values()
     words = listed(text, things.words)
     names, never = {word: things.named(word) for word in words}, len(asked.frames)
@@ -125,7 +125,7 @@ def check_track_order(asked: AskedPrompt) -> Iterator[str]:
 
 def check_time_in_view(asked: AskedPrompt) -> Iterator[str]:
     """The one run of annotated frames with a box, up to the time of the frame after it."""
-    things, task = Followed(asked), asked.settings(TimeInView)
+    things, task = TrackedObjects(asked), asked.settings(TimeInView)
     name = things.named(things.read("thing")["thing"])
     boxes, times = asked.clip.objects[name].boxes_xyxy, [float(time) for time in asked.clip.pts_seconds]
     frames = range(asked.clip.num_frames)
@@ -134,34 +134,34 @@ def check_time_in_view(asked: AskedPrompt) -> Iterator[str]:
         yield f"{name!r:.40} is in view {len(runs)} times"
         return
     start, end = times[runs[0][0]], times[min(runs[0][-1] + 1, len(times) - 1)]
-    told = asked.reference.intervals or ()
-    if len(told) != 1 or max(abs(told[0][0] - start), abs(told[0][1] - end)) > TWO:
-        yield f"{name!r:.40} is said to be in view at {told}, should be {start:.2f} to {end:.2f} s"
+    stated = asked.reference.intervals or ()
+    if len(stated) != 1 or max(abs(stated[0][0] - start), abs(stated[0][1] - end)) > TWO:
+        yield f"{name!r:.40} is said to be in view at {stated}, should be {start:.2f} to {end:.2f} s"
     if not task.min_seconds - TWO <= end - start <= task.max_share * (times[-1] - times[0]) + TWO:
         yield f"{name!r:.40} is in view for {end - start:.2f} s, which is too short or too long"
     if not any(things.is_clear(name, frame) for frame in asked.frames):
         yield f"{name!r:.40} is never clearly seen"
     if asked.reference.graphs:
-        yield "the times of the graphs tell the answer"
+        yield "the times of the graphs give the answer away"
 
 
 def check_localisation(asked: AskedPrompt) -> Iterator[str]:
-    """The annotated box at the time asked for, which no other line of the text tells."""
-    things, task = Followed(asked), asked.settings(BoxLocalisation)
+    """The annotated box at the time asked for, which no other line of the text states."""
+    things, task = TrackedObjects(asked), asked.settings(BoxLocalisation)
     places = things.read("thing")
     frame, name = asked.frame_at(places["time"]), things.named(places["thing"])
     yield from wrong_boxes(asked, name, [frame])
-    left, top, right, bottom = shares(asked.clip.objects[name].boxes_xyxy[frame], asked.picture_size)
+    left, top, right, bottom = shares(asked.clip.objects[name].boxes_xyxy[frame], asked.image_size)
     if min(right - left, bottom - top) < task.min_side - 2 * THREE or not things.is_clear(name, frame):
         yield f"the box of {name!r:.40} is too small to be asked for"
     if things.pointed_at == places["time"]:
-        yield "the text tells the box that it asks for"
+        yield "the text states the box that it asks for"
     yield from _wrong_graphs(asked, things, [name])
 
 
 def check_track_size(asked: AskedPrompt) -> Iterator[str]:
     """The longest side in whole centimetres."""
-    things = Followed(asked)
+    things = TrackedObjects(asked)
     name = things.named(things.read("thing")["thing"])
     sides = asked.clip.objects[name].size_metres
     *_, longest = sorted([math.nan] if sides is None else [float(side) for side in sides])
@@ -171,7 +171,7 @@ def check_track_size(asked: AskedPrompt) -> Iterator[str]:
 
 def check_track_count(asked: AskedPrompt) -> Iterator[str]:
     """How many things of a kind have a box in a shown frame, each large enough in one."""
-    things, task = Followed(asked), asked.settings(TrackCounting)
+    things, task = TrackedObjects(asked), asked.settings(TrackCounting)
     objects, complete = asked.clip.objects, [thing(one) for one in asked.clip.complete_kinds or ()]
     asked_kind = asked.read(task.wordings.texts["ask"], {"kind": one_of([kind(name) for name in objects])})["kind"]
     of_kind = [name for name in objects if kind(name).casefold() == asked_kind.casefold()]
@@ -192,7 +192,7 @@ def _wrong_number(asked: AskedPrompt, should: float, at_least: float, tolerance:
         yield f"{should:.3f} is too little to be asked for"
 
 
-def _wrong_graphs(asked: AskedPrompt, things: Followed, about: list[str]) -> Iterator[str]:
+def _wrong_graphs(asked: AskedPrompt, things: TrackedObjects, about: list[str]) -> Iterator[str]:
     """Whether the graphs are asked for at the times and of the things that the reference has, and are right."""
     task, graphs = asked.track_task, asked.reference.graphs or ()
     hints = readings(asked.text, task.shared.texts["graph"], {"times": r"[\d., ]+"})

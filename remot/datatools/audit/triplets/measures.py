@@ -1,4 +1,4 @@
-"""What the annotations say about two pictures, in numbers: measured anew, by other formulas than the experts'."""
+"""What the annotations say about two images, in numbers: measured anew, by other formulas than the experts'."""
 
 import cmath
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.datatools.audit.triplets.tuples import COMPOSITE
-from remot.datatools.audit.triplets.views import SeenAs, seen_as
+from remot.datatools.audit.triplets.views import ImageView, seen_as
 from remot.structures import Clip, FloatArray, MotionLabel, ObjectTrack, Triplet
 
 _MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
@@ -20,18 +20,18 @@ TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
 @dataclass(frozen=True)
 class ShownPair:
-    """What the annotations say about two of the pictures shown.
+    """What the annotations say about two of the images shown.
 
     Args:
         clip: The source.
         frames: Its two annotated frames.
-        views: How the two pictures are seen.
+        views: How the two images are seen.
         subject: The arm or object by the clip's own name, "" for the camera or the agent.
     """
 
     clip: Clip
     frames: tuple[int, int]
-    views: tuple[SeenAs, SeenAs]
+    views: tuple[ImageView, ImageView]
     subject: str
 
     @property
@@ -41,8 +41,8 @@ class ShownPair:
 
 
 def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
-    """The two pictures a label is about."""
-    places = [picture - 1 for picture in label.pair]
+    """The two images a label is about."""
+    places = [image - 1 for image in label.pair]
     frames = [triplet.frame_indices[place] for place in places]
     first, second = (
         seen_as(triplet.clip, frame, triplet.transforms[place]) for frame, place in zip(frames, places, strict=True)
@@ -61,7 +61,7 @@ def _unmirrored(subject: str) -> str:
 
 
 def measured(attribute: str, pair: ShownPair) -> float:
-    """Where the second picture's subject lies from the first's, in the attribute's unit; NaN if not annotated."""
+    """Where the second image's subject lies from the first's, in the attribute's unit; NaN if not annotated."""
     if attribute.startswith("camera"):
         return _camera_measure(attribute, pair)
     if attribute.startswith("agent"):
@@ -120,7 +120,7 @@ def _effector_measure(attribute: str, pair: ShownPair) -> float:
 
 
 def is_shown(pair: ShownPair) -> bool | None:
-    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither tells."""
+    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither is annotated."""
     annotated, boxes = pair.clip.effectors[pair.subject].visible, pair.clip.objects.get(pair.subject)
     if annotated is not None:
         return bool(annotated[list(pair.frames)].all())

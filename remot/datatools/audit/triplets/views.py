@@ -1,6 +1,6 @@
-"""Annotations of a picture that was seen through a warp, worked out from where its pixels come from.
+"""Annotations of an image that was seen through a warp, worked out from where its pixels come from.
 
-Nothing is shared with the code that makes such pictures: a warp is taken as the nine numbers it is stored as.
+Nothing is shared with the code that makes such images: a warp is taken as the nine numbers it is stored as.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ SHIFTED = "shifted_crop"
 
 
 @dataclass(frozen=True)
-class SeenAs:
-    """How a picture is seen.
+class ImageView:
+    """How an image is seen.
 
     Args:
-        pose: Camera-to-world [4, 4] of the camera that would take the picture shown, None without poses.
+        pose: Camera-to-world [4, 4] of the camera that would take the image shown, None without poses.
         mirrored: True if left and right are exchanged.
     """
 
@@ -26,34 +26,34 @@ class SeenAs:
     mirrored: bool = False
 
 
-def seen_as(clip: Clip, frame: int, transform: object) -> SeenAs:
-    """Pose and handedness of the picture shown for one frame."""
+def seen_as(clip: Clip, frame: int, transform: object) -> ImageView:
+    """Pose and handedness of the image shown for one frame."""
     pose = None if clip.camera is None else clip.camera.camera_to_world[frame]
     if not isinstance(transform, Warp):
-        return SeenAs(pose)
+        return ImageView(pose)
     matrix = np.array(transform.matrix).reshape(3, 3)
     mirrored = bool(np.linalg.det(matrix) < 0)
     if pose is None:
-        return SeenAs(None, mirrored)
+        return ImageView(None, mirrored)
     if mirrored:
-        return SeenAs(mirrored_pose(pose), mirrored=True)
+        return ImageView(mirrored_pose(pose), mirrored=True)
     assert clip.camera is not None
     if clip.camera.intrinsics is None:
-        return SeenAs(None)
+        return ImageView(None)
     turned = pose.copy()
     turned[:3, :3] = pose[:3, :3] @ _axes(matrix, transform, clip.camera.intrinsics)
-    return SeenAs(turned)
+    return ImageView(turned)
 
 
 def _axes(matrix: FloatArray, warp: Warp, intrinsics: FloatArray) -> FloatArray:
-    """Axes [3, 3] of the camera that would take the picture shown, in those of the one that took the decoded one."""
+    """Axes [3, 3] of the camera that would take the image shown, in those of the one that took the decoded one."""
     if warp.kind == SHIFTED:
         return looking_through(matrix, warp.size, intrinsics)
     return turn_behind(matrix, intrinsics)
 
 
 def turn_behind(matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:
-    """Axes [3, 3] of a pinhole camera whose pictures ``matrix`` takes to those of the camera with ``intrinsics``.
+    """Axes [3, 3] of a pinhole camera whose images ``matrix`` takes to those of the camera with ``intrinsics``.
 
     Without the intrinsics the map is the turn times the inverse of the other camera's intrinsics. The one is
     orthogonal and the other upper triangular with positive diagonal; no matrix can be divided so in two ways.
@@ -64,9 +64,9 @@ def turn_behind(matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:
 
 
 def looking_through(matrix: FloatArray, size: tuple[int, int], intrinsics: FloatArray) -> FloatArray:
-    """Axes [3, 3] (right, down, ahead in the columns) of the view a picture gives, in those of its camera.
+    """Axes [3, 3] (right, down, ahead in the columns) of the view an image gives, in those of its camera.
 
-    Ahead is where the middle of the shown picture looks, and right where the pixels to the right of it lie.
+    Ahead is where the middle of the shown image looks, and right where the pixels to the right of it lie.
     """
     middle, step = np.array([size[0] / 2, size[1] / 2]), np.array([1.0, 0.0])
     ahead = _ray(middle, matrix, intrinsics)
@@ -77,7 +77,7 @@ def looking_through(matrix: FloatArray, size: tuple[int, int], intrinsics: Float
 
 
 def _ray(place: FloatArray, matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:
-    """Unit direction, in the camera's axes, that a place of the shown picture shows."""
+    """Unit direction, in the camera's axes, that a place of the shown image shows."""
     x, y, w = matrix @ [place[0], place[1], 1.0]
     ray = np.linalg.solve(intrinsics, [x / w, y / w, 1.0])
     unit: FloatArray = ray / np.linalg.norm(ray)

@@ -42,7 +42,7 @@ def test_world_to_camera_is_inverted(tmp_path):
 
 @either
 def test_names_order_and_unit(tmp_path, write):
-    """Pictures 8, 9, 10 in number order, which neither the model nor the alphabet has."""
+    """Images 8, 9, 10 in number order, which neither the model nor the alphabet has."""
     write(shot_of(), tmp_path)
     clip = the_clip(COLMAPReader(fps=4), tmp_path)
     assert (clip.clip_id, clip.scene_id, clip.domain) == ("plant-sparse-0", "plant", "colmap")
@@ -69,14 +69,14 @@ def test_two_models_of_one_folder_are_one_scene(tmp_path):
     assert {clip.scene_id for clip in clips} == {"plant"}
 
 
-def test_other_folders_of_pictures(tmp_path):
+def test_other_folders_of_images(tmp_path):
     write_colmap_text(shot_of(), tmp_path)
     (tmp_path / "plant" / "images").rename(tmp_path / "plant" / "images_2")
     assert refused(COLMAPReader(), tmp_path)[0] == "missing media"
     assert the_clip(COLMAPReader("images_2"), tmp_path).num_frames == 3
 
 
-def test_pictures_above_the_root_are_not_looked_for(tmp_path):
+def test_images_above_the_root_are_not_looked_for(tmp_path):
     write_colmap_text(shot_of(), tmp_path)
     assert refused(COLMAPReader(), tmp_path / "plant" / "sparse")[0] == "missing media"
 
@@ -98,7 +98,7 @@ def test_camera_models(tmp_path, number):
     assert_close(the_clip(COLMAPReader(), tmp_path).camera.intrinsics, expected)
 
 
-def test_pictures_of_several_cameras_share_no_intrinsics(tmp_path):
+def test_images_of_several_cameras_share_no_intrinsics(tmp_path):
     folder = write_colmap_text(shot_of(), tmp_path)
     write_lines(folder / "cameras.txt", ["7 PINHOLE 32 32 30 32 16 15", "8 SIMPLE_PINHOLE 32 32 40 16 15"])
     assert_close(the_clip(COLMAPReader(), tmp_path).camera.intrinsics[0, 0], 30.0)
@@ -131,7 +131,7 @@ def test_what_is_wrong_in_text_is_named(tmp_path, file, old, new, reason, messag
     assert str(folder) in found[1]
 
 
-def test_a_model_without_pictures(tmp_path):
+def test_a_model_without_images(tmp_path):
     folder = write_colmap_text(shot_of(), tmp_path)
     write_lines(folder / "images.txt", ["# none"])
     assert refused(COLMAPReader(), tmp_path)[0] == "zero length"
@@ -147,13 +147,13 @@ def test_mixed_spellings(tmp_path):
 
 
 def without_lines_of_points(folder):
-    """As some programs export the model: a line for each picture and no other."""
+    """As some programs export the model: a line for each image and no other."""
     lines = (folder / "images.txt").read_text().split("\n")
     write_lines(folder / "images.txt", [line for line in lines if line.startswith("#") or ".png" in line])
 
 
 def test_lines_of_points_may_be_left_out(tmp_path):
-    """All poses are the same as with them, of all pictures."""
+    """All poses are the same as with them, of all images."""
     folder = write_colmap_text(shot_of((0, 10, 20, 30)), tmp_path)
     expected = the_clip(COLMAPReader(), tmp_path)
     without_lines_of_points(folder)
@@ -163,7 +163,7 @@ def test_lines_of_points_may_be_left_out(tmp_path):
 
 
 def test_single_lines_of_points_may_be_left_out(tmp_path):
-    """Only empty ones are: those of every second picture."""
+    """Only empty ones are: those of every second image."""
     folder = write_colmap_text(shot_of((0, 10, 20, 30)), tmp_path)
     lines = (folder / "images.txt").read_text().split("\n")
     write_lines(folder / "images.txt", [line for line in lines if line])
@@ -201,7 +201,7 @@ def test_the_declared_count_is_compared(tmp_path, file):
 
 
 @either
-def test_a_picture_with_two_poses_is_refused(tmp_path, write):
+def test_an_image_with_two_poses_is_refused(tmp_path, write):
     folder = write(shot_of(), tmp_path)
     for file in folder.glob("images.*"):
         file.write_bytes(file.read_bytes().replace(b"frame 9.png", b"frame 8.png"))

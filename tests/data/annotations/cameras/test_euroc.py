@@ -48,13 +48,13 @@ def test_nanoseconds_are_exact(tmp_path):
     assert_close(the_clip(EuRoCReader(), tmp_path).pts_seconds, [0, 0.1000001, 0.2], rtol=1e-9, atol=1e-12)
 
 
-def test_pictures_before_the_tracker_was_on_are_left_out(tmp_path):
+def test_images_before_the_tracker_was_on_are_left_out(tmp_path):
     folder = write_euroc(shot_of((0, 20, 40)), tmp_path)
     truth = folder / "state_groundtruth_estimate0" / "data.csv"
     header, *rows = truth.read_text().splitlines()
     truth.write_text("\n".join([header, *(row for row in rows if int(row.split(",")[0]) > START_NS + 50_000_000)]))
     clip = the_clip(EuRoCReader(), tmp_path)
-    assert [picture.stem for picture in clip.media] == [str(START_NS + k * 100_000_000) for k in (1, 2)]
+    assert [image.stem for image in clip.media] == [str(START_NS + k * 100_000_000) for k in (1, 2)]
     assert_close(clip.pts_seconds, [0, 0.1])
 
 

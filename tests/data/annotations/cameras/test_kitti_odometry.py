@@ -43,7 +43,7 @@ def test_the_car_seen_from_above(tmp_path):
     assert_close(agent.headings_degrees[:2], [90, 0])
 
 
-def test_the_car_is_told_in_the_axes_of_the_first_row(tmp_path):
+def test_the_car_is_in_the_axes_of_the_first_row(tmp_path):
     """A drive cut out of a longer one starts turned; its first row is north all the same."""
     later = [0, 0, 1, 8, 0, 1, 0, 0, -1, 0, 0, 7]  # at (8, 0, 7), looking along x; 3 m further ahead is x = 11
     drive(tmp_path, [later, [0, 0, 1, 11, 0, 1, 0, 0, -1, 0, 0, 7], later])
@@ -52,7 +52,7 @@ def test_the_car_is_told_in_the_axes_of_the_first_row(tmp_path):
     assert_close(agent.headings_degrees[:2], [90, 90])
 
 
-def test_colour_camera_stands_beside_camera_0(tmp_path):
+def test_colour_camera_is_beside_camera_0(tmp_path):
     """P2 of the real drives has -f b in its corner for a camera b to the right: 6 cm of 30 pixels are -1.8."""
     folder = drive(tmp_path)
     matrix = np.concatenate([INTRINSICS, [[-1.8], [0], [0]]], axis=1)
@@ -64,7 +64,7 @@ def test_colour_camera_stands_beside_camera_0(tmp_path):
     assert_close(camera.intrinsics, INTRINSICS)
 
 
-def test_which_pictures(tmp_path):
+def test_which_images(tmp_path):
     folder = drive(tmp_path)
     assert the_clip(KITTIOdometryReader(), tmp_path).media[0].parent.name == "image_2"
     (folder / "image_2").rename(folder / "image_0")
@@ -85,7 +85,7 @@ def test_names_and_times(tmp_path):
 
 
 def test_poses_without_a_sequence_are_left_alone(tmp_path):
-    """The whole set's poses lie beside a few of its pictures."""
+    """The whole set's poses lie beside a few of its images."""
     drive(tmp_path)
     write_lines(tmp_path / "poses" / "01.txt", [words(START)])
     assert the_clip(KITTIOdometryReader(), tmp_path).clip_id == "00"

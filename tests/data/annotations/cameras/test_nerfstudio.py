@@ -28,7 +28,7 @@ def garden(root, yaw=(0, 20, 40), change=None):
 
 def test_opengl_axes(tmp_path):
     """By hand: an identity matrix of OpenGL axes in a world with z up is a camera above the ground that looks straight
-    down (its backward is up), with the world's y at the top of the picture."""
+    down (its backward is up), with the world's y at the top of the image."""
     garden(tmp_path, change=lambda content: content["frames"][0].update(transform_matrix=np.eye(4).tolist()))
     pose = the_clip(NerfstudioReader(), tmp_path).camera.camera_to_world[2]  # the frames are listed from the last
     assert_close(pose[:3, 0], [1, 0, 0])
@@ -48,9 +48,9 @@ def test_names_order_and_unit(tmp_path):
 
 def test_paths_with_their_endings(tmp_path):
     folder = garden(tmp_path)
-    for picture in (folder / "images").iterdir():
-        Image.open(picture).save(picture.with_suffix(".jpg"))
-        picture.unlink()
+    for image in (folder / "images").iterdir():
+        Image.open(image).save(image.with_suffix(".jpg"))
+        image.unlink()
     assert the_clip(NerfstudioReader(), tmp_path).media[0].name == "frame_8.jpg"  # found although not told
     edit(tmp_path, lambda content: [frame.update(file_path=f"{frame['file_path']}.jpg") for frame in content["frames"]])
     assert the_clip(NerfstudioReader(), tmp_path).media[0].name == "frame_8.jpg"
@@ -85,7 +85,7 @@ def without_intrinsics(content, **others):
 
 
 def test_field_of_view(tmp_path):
-    """Half of 32 pixels is seen under half of 90 degrees: the focal length is 16. The size is the picture's."""
+    """Half of 32 pixels is seen under half of 90 degrees: the focal length is 16. The size is the image's."""
     garden(tmp_path, change=lambda content: without_intrinsics(content, camera_angle_x=np.pi / 2))
     intrinsics = the_clip(NerfstudioReader(), tmp_path).camera.intrinsics
     assert_close(intrinsics, [[16, 0, 16], [0, 16, 16], [0, 0, 1]])

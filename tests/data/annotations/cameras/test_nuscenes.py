@@ -14,8 +14,8 @@ from tests.data.annotations.layouts import (
     refused,
     shot_of,
     the_clip,
+    write_images,
     write_nuscenes,
-    write_pictures,
     write_tables,
 )
 from tests.helpers import assert_close
@@ -29,7 +29,7 @@ def drive(root, change=None, shot=None):
     tables = nuscenes_tables(shot)
     if change:
         change(tables)
-    write_pictures(shot, root, lambda k: f"samples/CAM_FRONT/a_{k}.png")
+    write_images(shot, root, lambda k: f"samples/CAM_FRONT/a_{k}.png")
     return write_tables(tables, root)
 
 
@@ -84,7 +84,7 @@ def test_key_frames_and_all_frames(tmp_path):
 
 def test_other_channels(tmp_path):
     drive(tmp_path)
-    write_pictures(shot_of(), tmp_path, lambda k: f"samples/CAM_BACK/a_{k}.png")
+    write_images(shot_of(), tmp_path, lambda k: f"samples/CAM_BACK/a_{k}.png")
     clip = the_clip(NuScenesReader("CAM_BACK"), tmp_path)
     assert (clip.clip_id, clip.media[0].parent.name) == ("scene-0061-CAM_BACK", "CAM_BACK")
     reason, message = refused(NuScenesReader("CAM_TOP"), tmp_path)
@@ -104,7 +104,7 @@ def test_each_scene_is_a_clip(tmp_path):
 
 
 def test_one_bad_scene_does_not_stop_the_others(tmp_path):
-    """Its picture is missing; the list of sources and the other scene can still be read."""
+    """Its image is missing; the list of sources and the other scene can still be read."""
 
     def double(tables):
         tables["scene"].append({"token": "s2", "name": "scene-0001", "log_token": "l"})

@@ -31,7 +31,7 @@ def test_quaternions_of_files_are_rounded_and_brought_to_unit_length():
 
 
 @pytest.mark.parametrize("quaternion", [[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, np.nan], [0.5, 0.5, 0, 0]])
-def test_quaternions_that_are_no_rotation_are_told(quaternion):
+def test_quaternions_that_are_no_rotation_are_reported(quaternion):
     assert not poses.is_unit(np.array([quaternion], dtype=float)).any()
 
 

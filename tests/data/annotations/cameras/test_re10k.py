@@ -20,14 +20,12 @@ def row(timestamp, matrix):
     return " ".join(str(number) for number in (timestamp, 0.5, 0.9, 0.5, 0.5, 0.0, 0.0, *matrix))
 
 
-def write_pair(folder, *, rows=None, num_pictures=3, address=ADDRESS, fps=8):
+def write_pair(folder, *, rows=None, num_images=3, address=ADDRESS, fps=8):
     matrices = (IDENTITY, TURNED_RIGHT, IDENTITY)
     rows = [row(*parts) for parts in zip(TIMESTAMPS, matrices, strict=True)] if rows is None else rows
     (folder / "0a1b.txt").write_text("\n".join([address, *rows] if address else rows) + "\n")
-    levels = np.arange(num_pictures, dtype=np.uint8) * 60
-    write_video(
-        folder / "0a1b.mp4", np.broadcast_to(levels[:, None, None, None], (num_pictures, 40, 60, 3)), fps, crf=1
-    )
+    levels = np.arange(num_images, dtype=np.uint8) * 60
+    write_video(folder / "0a1b.mp4", np.broadcast_to(levels[:, None, None, None], (num_images, 40, 60, 3)), fps, crf=1)
 
 
 def read(folder, **settings):
@@ -49,12 +47,12 @@ def test_intrinsics_are_pixels_of_the_video(tmp_path):
     assert_close(read(tmp_path)[0].camera.intrinsics, [[30, 0, 30], [0, 36, 20], [0, 0, 1]])
 
 
-def test_true_times_come_from_the_rows_and_pictures_from_the_media(tmp_path):
+def test_true_times_come_from_the_rows_and_images_from_the_media(tmp_path):
     write_pair(tmp_path)
     (clip,) = read(tmp_path)
     assert_close(clip.pts_seconds, [0, 0.266934, 0.533867], atol=1e-9)
     assert_close(clip.media_pts_seconds, [0, 0.125, 0.25])
-    assert [round(float(picture.float().mean()) / 60) for picture in read_frames(clip, [2, 0, 1])] == [2, 0, 1]
+    assert [round(float(image.float().mean()) / 60) for image in read_frames(clip, [2, 0, 1])] == [2, 0, 1]
 
 
 def test_names(tmp_path):
@@ -81,8 +79,8 @@ def test_clips_with_a_gap_are_left_out_on_request(tmp_path, caplog):
     assert "0a1b.txt: left out" in caplog.text
 
 
-def test_poses_and_pictures_must_be_equally_many(tmp_path):
-    write_pair(tmp_path, num_pictures=4)
+def test_poses_and_images_must_be_equally_many(tmp_path):
+    write_pair(tmp_path, num_images=4)
     with pytest.raises(AnnotationError, match=r"0a1b\.txt: 3 poses but 4 pictures in 0a1b\.mp4"):
         read(tmp_path)
 
@@ -113,7 +111,7 @@ def test_a_broken_video_is_named(tmp_path):
     ],
 )
 def test_malformed_rows_are_named(tmp_path, rows, message):
-    write_pair(tmp_path, rows=rows, num_pictures=max(len(rows), 1))
+    write_pair(tmp_path, rows=rows, num_images=max(len(rows), 1))
     with pytest.raises(AnnotationError, match=message) as caught:
         read(tmp_path)
     assert "0a1b.txt" in str(caught.value)

@@ -77,23 +77,23 @@ def test_poses_that_are_no_matrix_stop_even_if_bad_ones_are_dropped(tmp_path, na
 
 
 @every_format
-def test_a_missing_picture_is_named(tmp_path, name):
+def test_a_missing_image_is_named(tmp_path, name):
     write, reader, second = FORMATS[name]
     folder = write(shot_of(), tmp_path)
-    picture = second.replace("pose/", "color/").replace("pose.txt", "color.png").replace(".txt", ".jpg")
-    (folder / picture).unlink()
+    image = second.replace("pose/", "color/").replace("pose.txt", "color.png").replace(".txt", ".jpg")
+    (folder / image).unlink()
     reason, message = refused(reader(), tmp_path)
     assert reason == "missing media"
-    assert picture in message
+    assert image in message
 
 
 @every_format
-def test_pictures_stay_inside(tmp_path, name):
+def test_images_stay_inside(tmp_path, name):
     write, reader, second = FORMATS[name]
     folder = write(shot_of(), tmp_path / "inside")
-    picture = folder / second.replace("pose/", "color/").replace("pose.txt", "color.png").replace(".txt", ".jpg")
-    picture.rename(tmp_path / picture.name)
-    picture.symlink_to(tmp_path / picture.name)
+    image = folder / second.replace("pose/", "color/").replace("pose.txt", "color.png").replace(".txt", ".jpg")
+    image.rename(tmp_path / image.name)
+    image.symlink_to(tmp_path / image.name)
     assert refused(reader(), tmp_path / "inside")[0] == "outside root"
 
 

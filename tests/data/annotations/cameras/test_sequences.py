@@ -8,13 +8,13 @@ import pytest
 
 from remot.data.annotations import TUMReader, cut
 from remot.data.annotations.cameras.cutting import num_parts
-from remot.data.annotations.cameras.folders import number_table, picture_size, sequence_id
+from remot.data.annotations.cameras.folders import image_size, number_table, sequence_id
 from remot.data.annotations.cameras.sequences import PartSource
 from remot.data.clips.loading import read_each
 from remot.data.media import read_frames
 from remot.errors import AnnotationError, ConfigError
 from remot.files import number_order
-from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ObjectTrack, PictureStore
+from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ImageStore, ObjectTrack
 from tests.data.annotations.layouts import shot_of, write_slambook
 from tests.data.handmade import boxes, poses
 from tests.helpers import assert_close
@@ -93,13 +93,13 @@ def test_a_video_is_shared_and_looked_up_at_its_own_times():
     assert_close(cut(slow, 1, 3).frame_times_in_media, [6, 8, 10, 12])
 
 
-def test_without_pictures():
+def test_without_images():
     bare = Clip("long", "scene", "test", None, np.arange(10.0))
     assert cut(bare, 2, 3).media is None
     assert cut(bare, 0, 1) is bare
 
 
-class Archive(PictureStore):
+class Archive(ImageStore):
     def read(self, frame_indices):
         raise NotImplementedError
 
@@ -140,7 +140,7 @@ def test_long_recordings_are_cut_by_the_reader(tmp_path):
     whole = clips_of(TUMReader(fps=10), tmp_path)[0]
     joined = np.concatenate([clip.camera.camera_to_world for clip in clips])
     assert_close(joined, whole.camera.camera_to_world)
-    grey = [int(picture[0, 0, 0]) for clip in clips for picture in read_frames(clip, range(clip.num_frames))]
+    grey = [int(image[0, 0, 0]) for clip in clips for image in read_frames(clip, range(clip.num_frames))]
     assert grey == [10 * k for k in range(10)]
     assert all(clip.pts_seconds[0] == 0 for clip in clips)
 
@@ -161,7 +161,7 @@ def test_parts_in_any_order(tmp_path):
     assert str(sources[1]).endswith("pose.txt, part 1")
 
 
-def test_a_bad_recording_is_told_once_and_the_others_are_read(tmp_path):
+def test_a_bad_recording_is_reported_once_and_the_others_are_read(tmp_path):
     write_slambook(shot_of(range(10)), tmp_path)
     folder = write_slambook(shot_of(range(10)), tmp_path / "bad")
     (folder / "color" / "1.png").unlink()
@@ -213,7 +213,7 @@ def test_tables_of_numbers(tmp_path):
         number_table(file, 3)
 
 
-def test_picture_sizes(tmp_path):
+def test_image_sizes(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
-    assert picture_size(tmp_path / "torn.png") is None
-    assert picture_size(tmp_path / "none.png") is None
+    assert image_size(tmp_path / "torn.png") is None
+    assert image_size(tmp_path / "none.png") is None

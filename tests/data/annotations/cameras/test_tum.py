@@ -11,8 +11,8 @@ from tests.data.annotations.layouts import (
     replace_in,
     shot_of,
     the_clip,
+    write_images,
     write_lines,
-    write_pictures,
     write_slambook,
     write_tum,
 )
@@ -21,11 +21,11 @@ from tests.helpers import assert_close
 UNTURNED = "0 0 0 1"
 
 
-def timed(folder, poses, pictures):
+def timed(folder, poses, images):
     """``groundtruth.txt`` of (time, x, quaternion) and ``rgb.txt`` of times."""
     write_lines(folder / "groundtruth.txt", [f"{time} {x} 0 0 {turn}" for time, x, turn in poses])
-    write_lines(folder / "rgb.txt", [f"{time} {k}.png" for k, time in enumerate(pictures)])
-    for k in range(len(pictures)):
+    write_lines(folder / "rgb.txt", [f"{time} {k}.png" for k, time in enumerate(images)])
+    for k in range(len(images)):
         Image.new("L", (4, 4)).save(folder / f"{k}.png")
 
 
@@ -37,7 +37,7 @@ def test_names(tmp_path):
     assert clip.camera.is_metric
 
 
-def test_a_picture_between_two_poses(tmp_path):
+def test_an_image_between_two_poses(tmp_path):
     """A quarter of the way in time: a quarter of 2 m, and a quarter of a half turn about z (a quaternion 0 0 1 0)."""
     timed(tmp_path, [(10.0, 0, UNTURNED), (10.04, 2, "0 0 0.70710678 0.70710678")], [10.01])
     pose = the_clip(TUMReader(), tmp_path).camera.camera_to_world[0]
@@ -46,15 +46,15 @@ def test_a_picture_between_two_poses(tmp_path):
     assert_close(pose[:2, :2], [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], atol=1e-6)
 
 
-def test_pictures_without_a_pose_near_are_left_out(tmp_path):
+def test_images_without_a_pose_near_are_left_out(tmp_path):
     """Poses at 10, 10.04 and 10.5 s: nothing before the first, in the gap, or after the last."""
     poses = [(10.0, 0, UNTURNED), (10.04, 1, UNTURNED), (10.5, 2, UNTURNED)]
     timed(tmp_path, poses, [9.99, 10.0, 10.03, 10.25, 10.5, 10.51])
     clip = the_clip(TUMReader(), tmp_path)
-    assert [picture.name for picture in clip.media] == ["1.png", "2.png", "4.png"]
+    assert [image.name for image in clip.media] == ["1.png", "2.png", "4.png"]
     assert_close(clip.pts_seconds, [0, 0.03, 0.5], atol=1e-6)
     wide = the_clip(TUMReader(max_gap_seconds=0.3), tmp_path)
-    assert [picture.name for picture in wide.media] == ["1.png", "2.png", "3.png", "4.png"]
+    assert [image.name for image in wide.media] == ["1.png", "2.png", "3.png", "4.png"]
 
 
 def test_two_clocks_are_refused(tmp_path):
@@ -64,7 +64,7 @@ def test_two_clocks_are_refused(tmp_path):
     assert "groundtruth.txt: none of 2 pictures lies within 0.05 s of two poses" in message
 
 
-def test_times_in_the_names_of_pictures(tmp_path):
+def test_times_in_the_names_of_images(tmp_path):
     folder = write_tum(shot_of(), tmp_path)
     (folder / "rgb.txt").unlink()
     clip = the_clip(TUMReader(), tmp_path)
@@ -72,14 +72,14 @@ def test_times_in_the_names_of_pictures(tmp_path):
 
 
 def test_rows_without_times_go_by_number(tmp_path):
-    """Twelve pictures 1.png to 12.png: 10 comes after 9."""
+    """Twelve images 1.png to 12.png: 10 comes after 9."""
     write_slambook(shot_of(range(0, 60, 5)), tmp_path)
     clip = the_clip(TUMReader(fps=2), tmp_path)
-    assert [picture.stem for picture in clip.media] == [str(k) for k in range(1, 13)]
+    assert [image.stem for image in clip.media] == [str(k) for k in range(1, 13)]
     assert_close(clip.pts_seconds, np.arange(12) / 2)
 
 
-def test_timed_poses_of_numbered_pictures_lend_their_times(tmp_path):
+def test_timed_poses_of_numbered_images_lend_their_times(tmp_path):
     timed(tmp_path, [(10.0, 0, UNTURNED), (10.5, 1, UNTURNED)], [0, 0])
     (tmp_path / "rgb.txt").unlink()
     assert_close(the_clip(TUMReader(), tmp_path).pts_seconds, [0, 0.5])
@@ -88,7 +88,7 @@ def test_timed_poses_of_numbered_pictures_lend_their_times(tmp_path):
 def test_real_part_comes_last(tmp_path):
     """x y z w = 0 0.7 0 0.7 turns the camera a quarter to the right: it looks along the world's x axis."""
     shot = shot_of()
-    write_pictures(shot, tmp_path, lambda k: f"{k}.png")
+    write_images(shot, tmp_path, lambda k: f"{k}.png")
     write_lines(tmp_path / "pose.txt", ["0 0 0 0 0.70710678 0 0.70710678"] * 3)
     assert_close(the_clip(TUMReader(), tmp_path).camera.camera_to_world[0, :3, 2], [1, 0, 0], atol=1e-6)
 
@@ -118,7 +118,7 @@ def test_malformed_poses_are_named(tmp_path, line, reason, message):
     [
         (["10.0"], "malformed", "rgb.txt: line 1 must hold a time and a file name"),
         (["noon 0.png"], "malformed", "rgb.txt: line 1 must hold a time"),
-        (["# none"], "zero length", "rgb.txt: lists no picture"),
+        (["# none"], "zero length", "rgb.txt: lists no image"),
         (["10.02 0.png", "10.01 1.png"], "times", "rgb.txt: the times must increase"),
         (["inf 0.png"], "times", "rgb.txt: the times must increase"),
         (["10.0 7.png"], "missing media", "media '7.png' does not exist"),
@@ -126,7 +126,7 @@ def test_malformed_poses_are_named(tmp_path, line, reason, message):
         ([f"10.0 {'a' * 300}.png"], "missing media", "is no valid path"),
     ],
 )
-def test_malformed_lists_of_pictures_are_named(tmp_path, lines, reason, message):
+def test_malformed_lists_of_images_are_named(tmp_path, lines, reason, message):
     timed(tmp_path, [(10.0, 0, UNTURNED), (10.04, 1, UNTURNED)], [10.0])
     write_lines(tmp_path / "rgb.txt", lines)
     found = refused(TUMReader(), tmp_path)
@@ -134,14 +134,14 @@ def test_malformed_lists_of_pictures_are_named(tmp_path, lines, reason, message)
     assert message in found[1]
 
 
-def test_poses_without_times_must_be_as_many_as_pictures(tmp_path):
+def test_poses_without_times_must_be_as_many_as_images(tmp_path):
     folder = write_slambook(shot_of(), tmp_path)
     (folder / "color" / "3.png").unlink()
     reason, message = refused(TUMReader(), tmp_path)
     assert (reason, "3 poses but 2 pictures" in message) == ("unsynchronised", True)
 
 
-def test_missing_pictures_are_told(tmp_path):
+def test_missing_images_are_reported(tmp_path):
     write_lines(tmp_path / "pose.txt", ["0 0 0 0 0 0 1"])
     assert refused(TUMReader(), tmp_path)[0] == "missing media"
 

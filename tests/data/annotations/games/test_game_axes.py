@@ -43,7 +43,7 @@ def test_a_point_above_is_seen_above(engine):
 
 
 @engines
-def test_turning_right_moves_the_picture_to_the_left(engine):
+def test_turning_right_moves_the_image_to_the_left(engine):
     before, after = (seen(engine, AHEAD_RIGHT[engine], angles)[0] for angles in ((0, 0, 0), TURN_RIGHT[engine]))
     assert before == pytest.approx(60)
     # the point is at 5.71 degrees to the right, the camera turns by 10: tan(-4.29 degrees) = -0.0750
@@ -51,7 +51,7 @@ def test_turning_right_moves_the_picture_to_the_left(engine):
 
 
 @engines
-def test_looking_up_moves_the_picture_down(engine):
+def test_looking_up_moves_the_image_down(engine):
     # the point is at 5.71 degrees above, the camera lifts by 5: tan(0.71 degrees) = 0.0124
     assert seen(engine, AHEAD_ABOVE[engine], LOOK_UP[engine])[1] == pytest.approx(50 - 1.24, abs=0.01)
 

@@ -30,14 +30,14 @@ LINES = (
 )
 
 
-def write_log(folder, *, lines=LINES, num_pictures=3, **header):
+def write_log(folder, *, lines=LINES, num_images=3, **header):
     folder.mkdir(parents=True, exist_ok=True)
     content = HEADER | header
     rows = [{key: value for key, value in content.items() if value != "remove"}, *lines]
     (folder / "run-1.jsonl").write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
-    levels = np.arange(num_pictures, dtype=np.uint8) * 60
-    pictures = np.broadcast_to(levels[:, None, None, None], (num_pictures, 48, 64, 3))
-    write_video(folder / "run-1.mp4", pictures, 10, crf=1)
+    levels = np.arange(num_images, dtype=np.uint8) * 60
+    images = np.broadcast_to(levels[:, None, None, None], (num_images, 48, 64, 3))
+    write_video(folder / "run-1.mp4", images, 10, crf=1)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_the_camera_is_in_metres_in_a_world_with_z_up(tmp_path):
     ],
 )
 def test_intrinsics_come_from_the_field_of_view(tmp_path, fov, focal):
-    """tan(45 degrees) = 1: the focal length is half of the side of the 64 x 48 picture."""
+    """tan(45 degrees) = 1: the focal length is half of the side of the 64 x 48 image."""
     (clip,) = read(write_log(tmp_path, **{"vertical_fov_degrees": "remove"} | fov))
     assert_close(clip.camera.intrinsics, [[focal[0], 0, 32], [0, focal[1], 24], [0, 0, 1]])
 
@@ -81,12 +81,12 @@ def test_without_a_field_of_view_there_are_no_intrinsics(tmp_path):
     assert read(write_log(tmp_path, vertical_fov_degrees="remove"))[0].camera.intrinsics is None
 
 
-def test_times_are_the_games_and_pictures_the_videos(tmp_path):
+def test_times_are_the_games_and_images_the_videos(tmp_path):
     (clip,) = read(write_log(tmp_path))
     assert_close(clip.pts_seconds, [0, 0.25, 0.75])
     assert_close(clip.media_pts_seconds, [0, 0.1, 0.2])
     check_media(clip)
-    assert [round(float(picture.float().mean()) / 60) for picture in read_frames(clip, [2, 0, 1])] == [2, 0, 1]
+    assert [round(float(image.float().mean()) / 60) for image in read_frames(clip, [2, 0, 1])] == [2, 0, 1]
 
 
 def test_objects(tmp_path):
@@ -128,7 +128,7 @@ def test_an_event_may_come_again(tmp_path):
 
 
 def test_one_line_makes_a_clip(tmp_path):
-    assert read(write_log(tmp_path, lines=[line(5, events=["x"])], num_pictures=1))[0].num_frames == 1
+    assert read(write_log(tmp_path, lines=[line(5, events=["x"])], num_images=1))[0].num_frames == 1
 
 
 def test_blank_lines_do_not_count(tmp_path):
@@ -212,10 +212,10 @@ def test_faults_of_a_line_are_named(tmp_path, broken, message, reason):
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("num_pictures", [2, 4])
-def test_lines_and_pictures_must_be_equally_many(tmp_path, num_pictures):
-    write_log(tmp_path, num_pictures=num_pictures)
-    with pytest.raises(AnnotationError, match=f"3 lines but {num_pictures} pictures in run-1") as caught:
+@pytest.mark.parametrize("num_images", [2, 4])
+def test_lines_and_images_must_be_equally_many(tmp_path, num_images):
+    write_log(tmp_path, num_images=num_images)
+    with pytest.raises(AnnotationError, match=f"3 lines but {num_images} images in run-1") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
 
@@ -302,6 +302,6 @@ def test_the_logs_of_the_documentation_can_be_read(tmp_path):
     blocks = re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert len(blocks) >= 2
     for index, block in enumerate(blocks):
-        folder = write_log(tmp_path / str(index), num_pictures=len(block.splitlines()) - 1)
+        folder = write_log(tmp_path / str(index), num_images=len(block.splitlines()) - 1)
         (folder / "run-1.jsonl").write_text(block)
         assert read(folder)[0].num_frames == len(block.splitlines()) - 1

@@ -1,4 +1,4 @@
-"""The native format's agents, events, layouts, depths, masks and pictures: written, read back, and named when wrong."""
+"""The native format's agents, events, layouts, depths, masks and images: written, read back, and named when wrong."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from remot.data.clips.bundled import embedded_clips_root
 from remot.data.experts import EffectorHorizontal, Gripper
 from remot.data.media import check_media, read_frames
 from remot.errors import AnnotationError
-from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, LayoutBox, ObjectTrack, PictureStore
+from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ImageStore, LayoutBox, ObjectTrack
 from tests.data.handmade import clip_of
 from tests.helpers import assert_close
 
@@ -52,7 +52,7 @@ def sample_clip(media=None, masks=None):
     )
 
 
-def write_pictures(folder, levels, suffix=".png"):
+def write_images(folder, levels, suffix=".png"):
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index, level in enumerate(levels):
@@ -63,10 +63,10 @@ def write_pictures(folder, levels, suffix=".png"):
 
 @pytest.fixture
 def folder(tmp_path):
-    """One clip of two pictures in a folder, its masks beside them."""
+    """One clip of two images in a folder, its masks beside them."""
     data = tmp_path / "data"
-    write_pictures(data / "pictures", (10, 20))
-    write_pictures(data / "masks", (0, 3))
+    write_images(data / "pictures", (10, 20))
+    write_images(data / "masks", (0, 3))
     clip = sample_clip(data / "pictures", data / "masks")
     write_annotation(clip, data, source="test", licence="CC0-1.0")
     return data
@@ -124,11 +124,11 @@ def test_an_optional_part_that_is_empty_is_not_written(tmp_path):
     assert read(tmp_path)[0].media is None
 
 
-def test_one_picture_for_each_frame(folder):
+def test_one_image_for_each_frame(folder):
     change(folder, media=["pictures/p1.png", "pictures/p0.png"])
     (clip,) = read(folder)
     assert clip.media == tuple((folder / "pictures" / name).resolve() for name in ("p1.png", "p0.png"))
-    assert [int(picture[0, 0, 0]) for picture in read_frames(clip, [0, 1])] == [20, 10]
+    assert [int(image[0, 0, 0]) for image in read_frames(clip, [0, 1])] == [20, 10]
     write_annotation(clip, folder, source="test", licence="CC0-1.0")
     assert json.loads((folder / "yard-1.json").read_text())["media"] == ["pictures/p1.png", "pictures/p0.png"]
 
@@ -150,7 +150,7 @@ def mask_levels(masks):
 
 @pytest.mark.parametrize("as_files", [False, True])
 def test_masks_from_elsewhere_are_copied_beside_the_clip(tmp_path, as_files):
-    files = write_pictures(tmp_path / "elsewhere", (7, 3))
+    files = write_images(tmp_path / "elsewhere", (7, 3))
     clip = sample_clip(masks=files[::-1] if as_files else tmp_path / "elsewhere")
     out = tmp_path / "out"
     out.mkdir()
@@ -161,20 +161,20 @@ def test_masks_from_elsewhere_are_copied_beside_the_clip(tmp_path, as_files):
 
 
 def test_too_few_masks_are_not_copied(tmp_path):
-    write_pictures(tmp_path / "elsewhere", (7,))
+    write_images(tmp_path / "elsewhere", (7,))
     (tmp_path / "out").mkdir()
     with pytest.raises(AnnotationError, match="1 masks for 2 frames") as caught:
         write_annotation(sample_clip(masks=tmp_path / "elsewhere"), tmp_path / "out", source="test", licence="CC0-1.0")
     assert caught.value.reason == "unsynchronised"
 
 
-def test_label_pictures_are_written_as_they_are(tmp_path):
+def test_label_images_are_written_as_they_are(tmp_path):
     labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     folder = write_masks(labels, tmp_path / "a")
     assert [np.asarray(Image.open(path)).tolist() for path in sorted(folder.iterdir())] == labels.tolist()
 
 
-class Archive(PictureStore):
+class Archive(ImageStore):
     def read(self, frame_indices):
         raise NotImplementedError
 
@@ -185,7 +185,7 @@ class Archive(PictureStore):
         return "archive.zip: 3"
 
 
-def test_pictures_of_a_store_cannot_be_named(tmp_path):
+def test_images_of_a_store_cannot_be_named(tmp_path):
     with pytest.raises(AnnotationError, match=r"archive\.zip: 3, write them out with write_clip"):
         write_annotation(sample_clip(Archive()), tmp_path, source="test", licence="CC0-1.0")
 
@@ -304,7 +304,7 @@ def test_a_camera_that_moves_unseen_survives_the_round_trip(tmp_path):
 
 
 def native(folder, **content):
-    """A file with two frames, without pictures."""
+    """A file with two frames, without images."""
     base = {"format": "remot-clip/1", "id": "c", "scene": "s", "domain": "d", "media": None, "pts_seconds": [0, 1]}
     file = folder / "c.json"
     file.write_text(json.dumps(base | content))
@@ -342,7 +342,7 @@ def test_positions_in_the_world_of_an_unknown_camera_leave_the_opening(tmp_path)
     assert clip.objects["cup"].centres_metres is None
 
 
-def test_a_gripper_that_rests_before_a_wrist_camera_is_said_to_rest(tmp_path):
+def test_a_gripper_fixed_before_a_wrist_camera_is_labelled_none(tmp_path):
     """Both go 0.5 m along x; the hand stays 0.2 m before the camera."""
     poses = [FIRST, FIRST + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3)]
     hand = {"positions": [[1, 2, 3.2], [1.5, 2, 3.2]]}

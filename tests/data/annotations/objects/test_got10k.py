@@ -11,7 +11,7 @@ from remot.data.media import read_frames
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.good_clips import good_clips
-from tests.data.annotations.pictures import levels, write_pictures
+from tests.data.annotations.images import levels, write_images
 from tests.helpers import assert_close
 
 INI = (
@@ -23,7 +23,7 @@ ROWS = ["10.0000,20.0000,30.0000,40.0000", "50.0000,20.0000,30.0000,40.0000", "9
 
 def write(root, rows=ROWS, ini=INI, num=3, **labels):
     folder = root / "GOT-10k_Val_000001"
-    write_pictures(folder, [f"{k:08d}.jpg" for k in range(1, num + 1)])
+    write_images(folder, [f"{k:08d}.jpg" for k in range(1, num + 1)])
     (folder / "groundtruth.txt").write_text("\n".join(rows) + "\n")
     if ini is not None:
         (folder / "meta_info.ini").write_text(ini)
@@ -104,7 +104,7 @@ def write_list(root, entries):
     (root / "got10k_val.json").write_text(json.dumps(entries))
 
 
-def test_a_list_has_boxes_and_no_pictures(tmp_path):
+def test_a_list_has_boxes_and_no_images(tmp_path):
     write_list(tmp_path, [ENTRY, {**ENTRY, "path": "x/GOT-10k_Val_000011/", "object": "boar"}])
     first, second = good_clips(GOT10kListReader(), tmp_path)
     assert (first.clip_id, second.clip_id, first.media) == ("GOT-10k_Val_000010", "GOT-10k_Val_000011", None)
@@ -114,7 +114,7 @@ def test_a_list_has_boxes_and_no_pictures(tmp_path):
 
 
 def test_nothing_is_asked_about_the_motion_in_a_list(tmp_path):
-    """From one edge of the picture to the other is a way of 0.9 units, and any motion takes pixels."""
+    """From one edge of the image to the other is a way of 0.9 units, and any motion takes pixels."""
     write_list(tmp_path, [{**ENTRY, "gt": [[0, 0, 0.1, 0.1], [0.9, 0.9, 1, 1], [0, 0, 0.1, 0.1]]}])
     (clip,) = good_clips(GOT10kListReader(), tmp_path)
     assert TripletSampler([ObjectHorizontal(), ObjectVertical()]).askable(clip) == []

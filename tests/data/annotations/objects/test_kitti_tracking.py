@@ -10,7 +10,7 @@ from remot.data.experts import CameraPitch, CameraYaw, MaskFrame, ObjectDepth, O
 from remot.data.media import read_frames
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.good_clips import good_clips
-from tests.data.annotations.pictures import levels, write_pictures
+from tests.data.annotations.images import levels, write_images
 from tests.helpers import assert_close
 
 #: Velodyne axes (x forward, y left, z up) to camera axes (x right, y down, z forward); the IMU's are the velodyne's.
@@ -35,7 +35,7 @@ def oxts(latitude=0.0, longitude=0.0, altitude=0.0, roll=0.0, pitch=0.0, yaw=0.0
     return " ".join(map(str, [latitude, longitude, altitude, roll, pitch, yaw, *[0.0] * 24]))
 
 
-#: A car that drives away, and a region that nobody labelled.
+#: A car that drives away, and an unlabelled region.
 LABELS = [
     "0 -1 DontCare -1 -1 -10 1 2 3 4 -1000 -1000 -1000 -10 -1 -1 -1",
     *(label(k, 7, left=100.0 + 40 * k, place=(1.0, 1.5, 10.0 + k)) for k in range(3)),
@@ -51,7 +51,7 @@ def write(root, labels=LABELS, poses=None, calib=CALIB, num=3):
     poses = [oxts()] * 3 if poses is None else poses
     if poses:
         (base / "oxts" / "0000.txt").write_text("\n".join(poses) + "\n")
-    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(num)], (640, 480))
+    write_images(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(num)], (640, 480))
     return base
 
 
@@ -78,7 +78,7 @@ def test_boxes_depths_and_times(tmp_path):
     assert_close(clip.camera.intrinsics, [[700, 0, 320], [0, 700, 240], [0, 0, 1]])
 
 
-def test_nothing_is_asked_about_the_picture_while_the_car_drives(tmp_path):
+def test_nothing_is_asked_about_the_image_while_the_car_drives(tmp_path):
     write(tmp_path, poses=[oxts(longitude=k / DEGREE_METRES) for k in range(3)])  # a metre to the east in each
     (clip,) = read(tmp_path)
     assert ObjectHorizontal().label(clip, 0, 1, "car") is None
@@ -140,7 +140,7 @@ def test_names_of_the_object_benchmark_are_understood(tmp_path):
     )
 
 
-def test_the_nearest_is_told_from_the_ground(tmp_path):
+def test_the_nearest_is_measured_on_the_ground(tmp_path):
     """A car at (6, 8) is 10 m away, so one at (0, 11) is not far enough behind it, though in depth it is."""
     beside = [label(k, 8, left=400.0, place=(6.0, 1.5, 8.0)) for k in range(3)]
     far = [label(k, 7, place=(0.0, 1.5, 13.0)) for k in range(3)]
@@ -151,7 +151,7 @@ def test_the_nearest_is_told_from_the_ground(tmp_path):
     assert read(tmp_path / "b") == []
 
 
-def test_poses_and_pictures_belong_to_the_frames_that_are_kept(tmp_path):
+def test_poses_and_images_belong_to_the_frames_that_are_kept(tmp_path):
     """In frame 0 the car is hidden. The camera is k squared metres ahead in frame k."""
     labels = [label(k, 7, occluded=2 if k == 0 else 0) for k in range(4)]
     write(tmp_path, labels, poses=[oxts(longitude=k**2 / DEGREE_METRES) for k in range(4)], num=4)
@@ -161,12 +161,12 @@ def test_poses_and_pictures_belong_to_the_frames_that_are_kept(tmp_path):
     assert levels(read_frames(clip, [0, 1, 2])) == [1, 2, 3]
 
 
-def test_a_van_stands_in_the_way_of_the_nearest_car(tmp_path):
+def test_a_van_can_be_nearer_than_the_nearest_car(tmp_path):
     write(tmp_path, [*LABELS, *(label(k, 8, kind="Van", place=(0.0, 1.5, 5.0)) for k in range(3))])
     assert read(tmp_path) == []
 
 
-def test_people_and_cars_are_told_apart(tmp_path):
+def test_people_and_cars_are_distinguished(tmp_path):
     people = [label(k, 8, kind="Pedestrian", place=(0.0, 1.5, 10.0)) for k in range(3)]
     write(tmp_path, LABELS + people)
     assert [list(clip.objects) for clip in read(tmp_path)] == [["car"], ["person"]]
@@ -200,7 +200,7 @@ def test_without_poses_distances_and_masks_are_asked_about(tmp_path, caplog):
     assert "0000" in caplog.text
 
 
-def test_with_poses_nothing_is_said_about_the_camera(tmp_path, caplog):
+def test_no_camera_notice_with_poses(tmp_path, caplog):
     write(tmp_path)
     assert not read(tmp_path)[0].camera_moves
     assert caplog.text == ""
@@ -221,7 +221,7 @@ def test_with_poses_nothing_is_said_about_the_camera(tmp_path, caplog):
         ({"labels": [label(0, 7, height=0.0)]}, "the box of row 1 has no width or no height", "zero length"),
         ({"labels": [label(0, 7, left=1e8)]}, "the box of row 1 reaches beyond", "too large"),
         ({"num": 2}, "2 pictures but 3 rows in oxts", "unsynchronised"),
-        ({"num": 0}, "holds no picture", "missing media"),
+        ({"num": 0}, "holds no image", "missing media"),
         ({"poses": [oxts()[:-4]] * 3}, r"oxts/0000\.txt: line 1 must hold 30 numbers", "malformed"),
         ({"poses": [oxts(), oxts(yaw=float("nan")), oxts()]}, "line 2 holds NaN", "not finite"),
         ({"poses": [oxts(latitude=95)] * 3}, "a latitude lies beyond the poles", "pose"),
@@ -251,7 +251,7 @@ def test_missing_files_are_named(tmp_path):
         read(tmp_path / "empty")
 
 
-def test_pictures_stay_inside_the_root(tmp_path):
+def test_images_stay_inside_the_root(tmp_path):
     base = write(tmp_path)
     (base / "image_02").rename(tmp_path / "elsewhere")
     (base / "image_02").symlink_to(tmp_path / "elsewhere")

@@ -8,7 +8,7 @@ from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
 from remot.data.media import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.good_clips import good_clips
-from tests.data.annotations.pictures import levels, write_pictures
+from tests.data.annotations.images import levels, write_images
 from tests.helpers import assert_close
 
 SIZE = (640, 480)
@@ -27,13 +27,13 @@ def mot17(frame, track, left, top, width=50, height=200, flag=1, kind=1, visible
 WALK = [mot15(1, 4, 101, 201), mot15(2, 4, 141, 201), mot15(3, 4, 181, 199)]
 
 
-def write(root, rows, name="TUD-Campus", num=3, pictures=True):
+def write(root, rows, name="TUD-Campus", num=3, images=True):
     folder = root / name
     (folder / "gt").mkdir(parents=True)
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI.format(num=num))
-    if pictures:
-        write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, num + 1)], SIZE)
+    if images:
+        write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, num + 1)], SIZE)
     return folder
 
 
@@ -58,7 +58,7 @@ def test_directions(tmp_path):
     assert ObjectVertical(still=1, salient_min=2).label(clip, 0, 2, "person").value == "up"
 
 
-def test_pictures_belong_to_the_frames_that_are_kept(tmp_path):
+def test_images_belong_to_the_frames_that_are_kept(tmp_path):
     """In frame 2 another is as high, so three of the four frames stay."""
     rows = [mot15(k, 4, 100 + k, 100) for k in (1, 2, 3, 4)]
     write(tmp_path, [*rows, mot15(2, 5, 300, 101)], num=4)
@@ -69,8 +69,8 @@ def test_pictures_belong_to_the_frames_that_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi"])
-def test_a_video_in_the_place_of_pictures(tmp_path, suffix):
-    folder = write(tmp_path, [*WALK[1:], mot15(4, 4, 200, 100)], num=4, pictures=False)
+def test_a_video_in_the_place_of_images(tmp_path, suffix):
+    folder = write(tmp_path, [*WALK[1:], mot15(4, 4, 200, 100)], num=4, images=False)
     grey = np.arange(4, dtype=np.uint8)[:, None, None, None] * 10
     write_video(folder / f"TUD-Campus.{suffix}", np.broadcast_to(grey, (4, 480, 640, 3)), 5, crf=1)
     (clip,) = good_clips(MOTReader(), tmp_path)
@@ -100,7 +100,7 @@ def test_hidden_people_are_not_asked_about(tmp_path):
     assert len(read(tmp_path, min_visibility=0.4)) == 1
 
 
-def test_people_half_outside_the_picture_are_hidden(tmp_path):
+def test_people_half_outside_the_image_are_hidden(tmp_path):
     """A box 50 wide that starts at pixel 621 of 640 (counted from 1): 20 of 50 columns are inside."""
     write(tmp_path, [mot15(k, 4, 621, 100) for k in (1, 2, 3)])
     assert read(tmp_path) == []
@@ -142,14 +142,14 @@ def test_own_names_replace_the_table(tmp_path):
     assert read(tmp_path, static_camera=["another"])[0].camera_moves
 
 
-def test_cameras_are_told_once_however_often_the_clips_are_listed(tmp_path, caplog):
+def test_camera_notices_are_logged_once(tmp_path, caplog):
     write(tmp_path, WALK, "ETH-Bahnhof")
     reader = MOTReader()
     assert [len(reader.sources(tmp_path)) for _ in range(3)] == [1, 1, 1]
     assert caplog.text.count("not known to stand still") == 1
 
 
-def test_who_stands_at_the_border_is_there_before_the_annotation_begins(tmp_path):
+def test_persons_at_the_border_count_before_their_first_box(tmp_path):
     """25 frames a second. A large person at the left border has boxes from the 101st on, 4 seconds in: before, no one
     else is the nearest. One who appears in the middle then stands in the way for half a second, 12 frames."""
     small = [mot15(k, 4, 300, 100, 40, 100) for k in range(1, 121)]
@@ -176,12 +176,12 @@ def test_ten_walkers_without_a_nearest_are_named_by_their_side(tmp_path, caplog)
     crowd = [mot15(k, track, 10 + 10 * track, 100) for k in range(1, 5) for track in range(10)]
     write(tmp_path / "crowd", crowd, num=4)
     assert read(tmp_path / "crowd") == []
-    assert "nobody is clearly the nearest, leftmost or rightmost" in caplog.text
+    assert "no person is clearly the nearest, leftmost or rightmost" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])
 def test_a_video_in_any_container(tmp_path, suffix):
-    folder = write(tmp_path, WALK, pictures=False)
+    folder = write(tmp_path, WALK, images=False)
     write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, *SIZE[::-1], 3), dtype=np.uint8), 25)
     (clip,) = good_clips(MOTReader(), tmp_path)
     assert clip.media.name == f"TUD-Campus.{suffix}"
@@ -189,7 +189,7 @@ def test_a_video_in_any_container(tmp_path, suffix):
 
 def test_renamed_folders_are_recognised(tmp_path):
     """The video keeps the name that the folder lost."""
-    folder = write(tmp_path, WALK, "street_tud-campus_v2", pictures=False)
+    folder = write(tmp_path, WALK, "street_tud-campus_v2", images=False)
     write_video(folder / "TUD-Campus.mp4", np.zeros((3, 48, 64, 3), dtype=np.uint8), 25)
     (clip,) = read(tmp_path)
     assert (clip.clip_id, clip.scene_id, clip.camera_moves) == ("street_tud-campus_v2-person-4", "TUD-Campus", False)
@@ -267,11 +267,11 @@ def test_bad_sequence_files_are_named(tmp_path, ini, message):
 
 
 def test_missing_files_are_named(tmp_path):
-    folder = write(tmp_path, WALK, pictures=False)
+    folder = write(tmp_path, WALK, images=False)
     with pytest.raises(AnnotationError, match="media 'img1' does not exist"):
         read(tmp_path)
     (folder / "img1").mkdir()
-    with pytest.raises(AnnotationError, match="'img1' holds no picture"):
+    with pytest.raises(AnnotationError, match="'img1' holds no image"):
         read(tmp_path)
     (folder / "seqinfo.ini").unlink()
     with pytest.raises(AnnotationError, match=r"seqinfo\.ini: does not exist"):
@@ -282,15 +282,15 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_a_broken_video_is_named(tmp_path):
-    folder = write(tmp_path, WALK, pictures=False)
+    folder = write(tmp_path, WALK, images=False)
     (folder / "TUD-Campus.mp4").write_bytes(b"torn")
     with pytest.raises(AnnotationError, match=r"video TUD-Campus\.mp4 cannot be read"):
         read(tmp_path)
 
 
-def test_pictures_stay_inside_the_root(tmp_path):
-    write_pictures(tmp_path / "elsewhere", ["000001.jpg", "000002.jpg", "000003.jpg"])
-    folder = write(tmp_path / "root", WALK, pictures=False)
+def test_images_stay_inside_the_root(tmp_path):
+    write_images(tmp_path / "elsewhere", ["000001.jpg", "000002.jpg", "000003.jpg"])
+    folder = write(tmp_path / "root", WALK, images=False)
     (folder / "seqinfo.ini").write_text(INI.format(num=3).replace("img1", "../../elsewhere"))
     with pytest.raises(AnnotationError, match="leads outside") as caught:
         read(tmp_path / "root")

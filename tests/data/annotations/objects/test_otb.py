@@ -7,7 +7,7 @@ from remot.data.annotations import OTBReader
 from remot.data.experts import MaskFrame, ObjectHorizontal
 from remot.data.media import read_frames
 from remot.errors import AnnotationError, ConfigError
-from tests.data.annotations.pictures import levels, write_pictures
+from tests.data.annotations.images import levels, write_images
 from tests.helpers import assert_close
 
 NAME = "person in the black jacket"
@@ -17,7 +17,7 @@ def write(root, rows, name="Crossing", num=None, folder="img", text="groundtruth
     (root / name).mkdir(parents=True, exist_ok=True)
     (root / name / text).write_text("\n".join(rows) + "\n")
     num = len(rows) if num is None else num
-    write_pictures(root / name / folder, [f"{k:04d}.jpg" for k in range(1, num + 1)])
+    write_images(root / name / folder, [f"{k:04d}.jpg" for k in range(1, num + 1)])
 
 
 def read(root, **settings):
@@ -34,7 +34,7 @@ def test_any_separator_and_pixels_from_zero(tmp_path, separator):
     assert ObjectHorizontal().label(clip, 0, 1, NAME).value == "left"
 
 
-def test_pictures_beside_the_text(tmp_path):
+def test_images_beside_the_text(tmp_path):
     write(tmp_path, ["5,5,9,9"] * 3, folder=".")
     (clip,) = read(tmp_path)
     assert levels(read_frames(clip, [2, 0])) == [2, 0]
@@ -47,21 +47,21 @@ def test_rows_of_nan_or_zeros_are_invisible(tmp_path):
     assert np.isfinite(boxes[[0, 3]]).all()
 
 
-def test_david_starts_at_its_300th_picture(tmp_path):
+def test_david_starts_at_its_300th_image(tmp_path):
     write(tmp_path, ["5,5,9,9"] * 3, "David", num=304)
     (clip,) = read(tmp_path, assume_static=True, names={"David": "man's face"})
-    assert [picture.name for picture in clip.media] == ["0300.jpg", "0301.jpg", "0302.jpg"]
+    assert [image.name for image in clip.media] == ["0300.jpg", "0301.jpg", "0302.jpg"]
 
 
-def test_other_first_pictures_can_be_named(tmp_path):
+def test_other_first_images_can_be_named(tmp_path):
     write(tmp_path, ["5,5,9,9"] * 2, num=4)
     with pytest.raises(AnnotationError, match="2 rows but 4 pictures") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
-    (clip,) = read(tmp_path, first_pictures={"Crossing": 2})
+    (clip,) = read(tmp_path, first_images={"Crossing": 2})
     assert levels(read_frames(clip, [0, 1])) == [1, 2]
     with pytest.raises(AnnotationError, match="2 rows but 4 pictures"):
-        read(tmp_path, first_pictures={"Crossing": 4})
+        read(tmp_path, first_images={"Crossing": 4})
 
 
 def test_several_objects_of_one_sequence(tmp_path):
@@ -90,7 +90,7 @@ def test_of_moving_cameras_only_masks_are_asked_about(tmp_path, caplog):
 
 
 def test_of_nameless_objects_only_masks_are_asked_about(tmp_path, caplog):
-    """Even where the camera stands still: nobody could tell whose motion is asked about."""
+    """Even where the camera stands still: the question could not name the object."""
     write(tmp_path, WAY, "Singer1")
     (clip,) = read(tmp_path, assume_static=True)
     assert ObjectHorizontal().label(clip, 0, 1, "tracked object") is None
@@ -120,7 +120,7 @@ def test_other_folders_are_not(tmp_path, folder):
 
 
 def test_a_renamed_david_2_is_no_david(tmp_path):
-    """David's rows start at its 300th picture."""
+    """David's rows start at its 300th image."""
     write(tmp_path, WAY, "david_2")
     assert len(read(tmp_path)[0].media) == 2
 
@@ -145,9 +145,9 @@ def test_malformed_rows_are_named(tmp_path, rows, message, reason):
     assert caught.value.reason == reason
 
 
-def test_missing_pictures_are_named(tmp_path):
+def test_missing_images_are_named(tmp_path):
     write(tmp_path, ["5,5,9,9"] * 2, num=0)
-    with pytest.raises(AnnotationError, match="'img' holds no picture"):
+    with pytest.raises(AnnotationError, match="'img' holds no image"):
         read(tmp_path)
     write(tmp_path, ["5,5,9,9"] * 2, num=1)
     with pytest.raises(AnnotationError, match="2 rows but 1 pictures"):
@@ -164,5 +164,5 @@ def test_an_absurdly_long_file_is_refused(tmp_path, monkeypatch):
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(ConfigError, match="fps 0"):
         OTBReader(fps=0)
-    with pytest.raises(ConfigError, match="choose fps > 0 and pictures from 1"):
-        OTBReader(first_pictures={"David": 0})
+    with pytest.raises(ConfigError, match="choose fps > 0 and images from 1"):
+        OTBReader(first_images={"David": 0})

@@ -62,8 +62,8 @@ def test_short_lists_are_complete():
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
 
 
-def test_a_notice_is_told_once(caplog):
+def test_a_notice_is_logged_once(caplog):
     notices = Notices()
     for message in ("one", "one", "", "two"):
-        notices.tell(message)
+        notices.warn_once(message)
     assert [record.getMessage() for record in caplog.records] == ["one", "two"]

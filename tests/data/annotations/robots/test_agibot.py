@@ -25,7 +25,7 @@ ACTIONS = [
 ]
 
 
-def write_episode(root, *, task="327", episode="648642", num_pictures=3, camera="head_color", **changes):
+def write_episode(root, *, task="327", episode="648642", num_images=3, camera="head_color", **changes):
     arrays = {"timestamp": STAMPS, "state/end/position": PLACES, "state/effector/position": GRIPPERS} | changes
     folder = root / "proprio_stats" / task / episode
     folder.mkdir(parents=True)
@@ -34,8 +34,8 @@ def write_episode(root, *, task="327", episode="648642", num_pictures=3, camera=
             content[name] = array
     video = root / "observations" / task / episode / "videos" / f"{camera}.mp4"
     video.parent.mkdir(parents=True)
-    levels = 60 * np.arange(num_pictures, dtype=np.uint8)
-    write_video(video, np.broadcast_to(levels[:, None, None, None], (num_pictures, 24, 32, 3)), 30, crf=1)
+    levels = 60 * np.arange(num_images, dtype=np.uint8)
+    write_video(video, np.broadcast_to(levels[:, None, None, None], (num_images, 24, 32, 3)), 30, crf=1)
     return root
 
 
@@ -54,7 +54,7 @@ def test_left_and_right_arms_in_viewer_axes(tmp_path):
     (clip,) = read(write_episode(tmp_path))
     assert_close(clip.effectors["left arm"].positions[2], [-0.2, 0, 0])
     assert_close(clip.effectors["right arm"].positions[2], [0, -0.1, 0])
-    assert clip.effectors["left arm"].opening is None  # nobody has said which reading is open
+    assert clip.effectors["left arm"].opening is None  # the range of the readings is unknown
     assert (clip.clip_id, clip.scene_id, clip.domain) == ("327-648642", "327", "agibot")
     assert read(tmp_path, scene="episode")[0].scene_id == "327-648642"
 
@@ -89,7 +89,7 @@ def test_hands_with_joint_angles_have_no_opening(tmp_path):
     assert clip.effectors["left arm"].opening is None
 
 
-def test_times_are_nanoseconds_and_pictures_are_found_by_number(tmp_path):
+def test_times_are_nanoseconds_and_images_are_found_by_number(tmp_path):
     (clip,) = good_clips(AgiBotReader(), write_episode(tmp_path))
     assert_close(clip.pts_seconds, [0, 0.033, 0.07])
     assert_close(clip.media_pts_seconds, [0, 1 / 30, 2 / 30], atol=1e-6)
@@ -111,7 +111,7 @@ def test_a_camera_on_a_hand_has_no_known_directions(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message", "reason"),
     [
-        ({"num_pictures": 4}, r"3 rows but 4 pictures in head_color\.mp4", "unsynchronised"),
+        ({"num_images": 4}, r"3 rows but 4 pictures in head_color\.mp4", "unsynchronised"),
         ({"state/end/position": PLACES[:2]}, "3 timestamps but 2 rows in state/end/position", "unsynchronised"),
         ({"state/end/position": PLACES[:, :1]}, "shape 3x1x3, expected Nx2x3", "shape"),
         ({"state/end/position": PLACES * np.nan}, "position holds NaN", "not finite"),

@@ -17,7 +17,7 @@ from tests.data.annotations.good_clips import good_clips
 from tests.helpers import assert_close
 
 NUM_FRAMES = 3
-#: Red, green and blue of every picture; frame k is 10 k brighter.
+#: Red, green and blue of every image; frame k is 10 k brighter.
 COLOUR = np.array([200, 100, 20])
 LEFT, RIGHT = [0.0, 0.5, 1.0], [1.0, 1.05, 0.25]
 
@@ -40,7 +40,7 @@ def padded(frames):
 
 
 def states():
-    qpos = np.full((NUM_FRAMES, 14), 9.0)  # joint angles, which are nobody's opening
+    qpos = np.full((NUM_FRAMES, 14), 9.0)  # joint angles, no openings
     qpos[:, 6], qpos[:, 13] = LEFT, RIGHT
     return qpos
 
@@ -65,7 +65,7 @@ def colours(clip, indices=range(NUM_FRAMES)):
     return [[round(float(channel.float().mean())) for channel in frame] for frame in read_frames(clip, indices)]
 
 
-def test_openings_and_pictures(tmp_path):
+def test_openings_and_images(tmp_path):
     (clip,) = read(write_episode(tmp_path))
     assert_close(clip.effectors["left arm"].opening, LEFT)
     assert_close(clip.effectors["right arm"].opening, [1, 1, 0.25])  # a little more than open is open
@@ -75,7 +75,7 @@ def test_openings_and_pictures(tmp_path):
     assert (clip.clip_id, clip.scene_id, clip.domain) == ("episode_0", "episode_0", "aloha")
 
 
-def test_padded_jpeg_pictures_and_their_channel_order(tmp_path):
+def test_padded_jpeg_images_and_their_channel_order(tmp_path):
     """A program that gives RGB to an encoder which expects BGR stores red as blue."""
     write_episode(tmp_path, images={"top": padded(pictures()[:, :, :, ::-1])}, compress_len=np.zeros((1, 3)))
     (plain,) = read(tmp_path)
@@ -104,7 +104,7 @@ def test_positions_of_both_arms_in_their_own_axes(tmp_path):
     assert_close(clip.effectors["right arm"].positions, [[0, 0, 0], [-0.1, 0, 0], [0, -0.3, 0]])
 
 
-def test_simulated_episodes_are_told_apart_and_folders_name_clips(tmp_path):
+def test_simulated_episodes_are_distinguished_and_folders_name_clips(tmp_path):
     (tmp_path / "cube").mkdir()
     write_episode(tmp_path / "cube", sim=True)
     write_episode(tmp_path)
@@ -214,7 +214,7 @@ def test_an_episode_outside_of_the_root(tmp_path):
     assert caught.value.reason == "outside root"
 
 
-def test_pictures_that_are_gone_or_broken_are_named(tmp_path):
+def test_images_that_are_gone_or_broken_are_named(tmp_path):
     broken = padded(pictures())
     broken[1, :20] = 0
     (clip,) = read(write_episode(tmp_path, images={"top": broken}))
@@ -226,7 +226,7 @@ def test_pictures_that_are_gone_or_broken_are_named(tmp_path):
         check_media(clip, decode=False)
 
 
-def test_pictures_of_another_shape_are_refused(tmp_path):
+def test_images_of_another_shape_are_refused(tmp_path):
     (clip,) = read(write_episode(tmp_path, images={"top": np.zeros((3, 24, 32, 4), np.uint8)}))
     with pytest.raises(DecodeError, match="neither NxHxWx3 nor rows of encoded"):
         check_media(clip, decode=False)

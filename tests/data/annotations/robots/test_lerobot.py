@@ -35,7 +35,7 @@ V2_DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 V2_VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 
-def picture(level):
+def image(level):
     return np.full((32, 48, 3), level, dtype=np.uint8)
 
 
@@ -73,7 +73,7 @@ def row_columns(episode, states=STATES, *, first=0.0, tasks=None):
     }
 
 
-def write_v2(root, *, num_episodes=1, version="v2.1", settings=None, columns=None, num_pictures=3, folder="chunk-000"):
+def write_v2(root, *, num_episodes=1, version="v2.1", settings=None, columns=None, num_images=3, folder="chunk-000"):
     """Episode e shows grey levels 100 e, 100 e + 30, 100 e + 60."""
     write_json(root / "meta" / "info.json", settings or info(version))
     episodes = [{"episode_index": e, "tasks": ["lift"], "length": 3} for e in range(num_episodes)]
@@ -83,7 +83,7 @@ def write_v2(root, *, num_episodes=1, version="v2.1", settings=None, columns=Non
         write_table(root / "data" / folder / f"episode_{e:06d}.parquet", columns or row_columns(e))
         video = root / "videos" / folder / KEY / f"episode_{e:06d}.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
-        write_video(video, np.stack([picture(100 * e + 30 * k) for k in range(num_pictures)]), FPS, crf=1)
+        write_video(video, np.stack([image(100 * e + 30 * k) for k in range(num_images)]), FPS, crf=1)
     return root
 
 
@@ -92,7 +92,7 @@ V3_LENGTHS = (4, 2, 5)
 
 
 def write_v3(root, *, changes=None, files=(0, 0, 0)):
-    """Picture k of the whole data set has grey level 20 k, and so has the state's x as k centimetres."""
+    """Image k of the whole data set has grey level 20 k, and so has the state's x as k centimetres."""
     write_json(root / "meta" / "info.json", info("v3.0", names={"motors": ["x", "y", "z", "grip"]}))
     starts = np.concatenate([[0], np.cumsum(V3_LENGTHS)])
     rows = {}
@@ -120,7 +120,7 @@ def write_v3(root, *, changes=None, files=(0, 0, 0)):
     write_table(root / "meta" / "tasks.parquet", {"task_index": [0, 1], "__index_level_0__": ["lift", "drop"]})
     video = root / "videos" / KEY / "chunk-000" / "file-000.mp4"
     video.parent.mkdir(parents=True, exist_ok=True)
-    write_video(video, np.stack([picture(20 * k) for k in range(sum(V3_LENGTHS))]), FPS, crf=1)
+    write_video(video, np.stack([image(20 * k) for k in range(sum(V3_LENGTHS))]), FPS, crf=1)
     return root
 
 
@@ -151,7 +151,7 @@ def test_positions_come_out_in_viewer_axes_and_openings_from_closed_to_open(tmp_
     assert levels(clip, 30) == [0, 1, 2]
 
 
-def test_a_first_timestamp_that_is_not_zero_still_means_the_first_picture(tmp_path):
+def test_a_first_timestamp_that_is_not_zero_still_means_the_first_image(tmp_path):
     (clip,) = read(write_v2(tmp_path, columns=row_columns(0, first=0.1)))
     assert_close(clip.pts_seconds, [0, 0.1, 0.2], atol=1e-6)
     assert levels(clip, 30) == [0, 1, 2]
@@ -203,7 +203,7 @@ def test_several_cameras_are_named(tmp_path):
     write_v2(tmp_path, settings=info("v2.1", keys=(KEY, "observation.images.wrist")))
     other = tmp_path / "videos" / "chunk-000" / "observation.images.wrist" / "episode_000000.mp4"
     other.parent.mkdir(parents=True)
-    write_video(other, np.stack([picture(200)] * 3), FPS, crf=1)
+    write_video(other, np.stack([image(200)] * 3), FPS, crf=1)
     with pytest.raises(AnnotationError, match=r"2 cameras have videos, set video_key to one of .*top, .*wrist"):
         read(tmp_path)
     (clip,) = read(tmp_path, video_key="observation.images.wrist")
@@ -227,8 +227,8 @@ def test_a_missing_camera_names_those_there_are(tmp_path):
 # -- v3 ------------------------------------------------------------------------------------------------------------
 
 
-def test_v3_episodes_of_one_mp4_have_their_own_pictures_and_rows(tmp_path):
-    """Episodes of 4, 2 and 5 frames show pictures 0-3, 4-5 and 6-10 of the mp4."""
+def test_v3_episodes_of_one_mp4_have_their_own_images_and_rows(tmp_path):
+    """Episodes of 4, 2 and 5 frames show images 0-3, 4-5 and 6-10 of the mp4."""
     clips = read(write_v3(tmp_path))
     assert [levels(clip, 20) for clip in clips] == [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9, 10]]
     for clip in clips:
@@ -349,8 +349,8 @@ def test_missing_poses_are_named(tmp_path):
 # -- faults --------------------------------------------------------------------------------------------------------
 
 
-def test_rows_and_pictures_must_be_equally_many(tmp_path):
-    write_v2(tmp_path, num_pictures=4)
+def test_rows_and_images_must_be_equally_many(tmp_path):
+    write_v2(tmp_path, num_images=4)
     with pytest.raises(AnnotationError, match=r"episode 0: 3 rows but 4 frames in episode_000000\.mp4") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"

@@ -10,7 +10,7 @@ from remot.data.annotations import LeRobotReader
 from remot.data.media import read_frames, write_video
 from remot.errors import AnnotationError
 from tests.data.annotations.robots.test_lerobot import ARM, KEY, info, row_columns, write_json, write_lines, write_table
-from tests.data.media.numbered import number_of, numbered_pictures
+from tests.data.media.numbered import number_of, numbered_images
 
 NTSC = 30000 / 1001
 
@@ -51,7 +51,7 @@ def write_set(
     write_table(root / "meta" / "episodes" / "chunk-000" / "file-000.parquet", episodes)
     video = root / "videos" / KEY / "chunk-000" / "file-000.mp4"
     video.parent.mkdir(parents=True)
-    write_video(video, numbered_pictures(num_frames or sum(lengths)), video_fps)
+    write_video(video, numbered_images(num_frames or sum(lengths)), video_fps)
     return edges
 
 
@@ -176,7 +176,7 @@ def test_a_colour_camera_beside_a_depth_camera_needs_no_setting(tmp_path):
     assert len(read(tmp_path)) == 2
 
 
-def test_a_missing_video_says_where_it_was_looked_for(tmp_path):
+def test_a_missing_video_names_the_searched_folder(tmp_path):
     write_set(tmp_path, [4, 5], video_fps=30)
     found = f"videos/{KEY}/chunk-000/file-000.mp4"
     (tmp_path / found).rename(tmp_path / "elsewhere.mp4")
@@ -198,7 +198,7 @@ def test_a_v2_episode_of_one_video_keeps_step_with_it_too(tmp_path):
     write_table(tmp_path / "data" / "chunk-000" / "episode_000000.parquet", columns)
     video = tmp_path / "videos" / "chunk-000" / KEY / "episode_000000.mp4"
     video.parent.mkdir(parents=True)
-    write_video(video, numbered_pictures(6), 10)
+    write_video(video, numbered_images(6), 10)
     with pytest.raises(AnnotationError, match=r"episode_000000\.mp4.*rows 2 and 3 are 0\.300 s apart") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"

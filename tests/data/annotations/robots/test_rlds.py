@@ -24,7 +24,7 @@ STATES = [
 ]
 
 
-def picture(level, kind="PNG"):
+def image(level, kind="PNG"):
     stream = io.BytesIO()
     Image.new("RGB", (20, 16), (level, level, level)).save(stream, kind)
     return stream.getvalue()
@@ -33,8 +33,8 @@ def picture(level, kind="PNG"):
 def record(states=STATES, *, levels=(50, 100, 150), text=b"lift the cup", path=b"/lab/a/out.npy", **changes):
     features = {
         "steps/observation/state": [float(value) for row in states for value in row],
-        "steps/observation/image_0": [picture(level) for level in levels],
-        "steps/observation/image_3": [picture(0, "JPEG")] * len(levels),
+        "steps/observation/image_0": [image(level) for level in levels],
+        "steps/observation/image_3": [image(0, "JPEG")] * len(levels),
         "steps/language_instruction": [text] * len(levels),
         "episode_metadata/file_path": [path],
         "steps/is_first": [1, 0, 0],
@@ -59,7 +59,7 @@ def levels(clip, indices=None):
     return [round(float(frame.float().mean())) for frame in frames]
 
 
-def test_bridge_knows_up_and_the_opening(tmp_path):
+def test_bridge_has_a_vertical_axis_and_the_opening(tmp_path):
     """From z = 0.1 to 0.2 is up: y falls by 0.1. The camera's side is not known, so x and z are not."""
     (clip,) = read(write_records(tmp_path, record()))
     track = clip.effectors["robot arm"]
@@ -72,7 +72,7 @@ def test_bridge_knows_up_and_the_opening(tmp_path):
     assert [(e.text, round(e.end_seconds, 6)) for e in clip.events] == [("lift the cup", 0.6)]
 
 
-def test_axes_can_be_told(tmp_path):
+def test_axes_can_be_configured(tmp_path):
     (clip,) = read(write_records(tmp_path, record()), BridgeReader(axes="-y,-z,x"))
     moved = clip.effectors["robot arm"].positions[2] - clip.effectors["robot arm"].positions[0]
     assert_close(moved, [-0.4, -0.1, 0.2], rtol=1e-5)
@@ -83,7 +83,7 @@ def droid_record(camera="exterior_image_1_left"):
         {
             "steps/observation/cartesian_position": [value for row in STATES for value in row[:6]],
             "steps/observation/gripper_position": [0.0, 0.25, 1.0],
-            f"steps/observation/{camera}": [picture(level, "JPEG") for level in (50, 100, 150)],
+            f"steps/observation/{camera}": [image(level, "JPEG") for level in (50, 100, 150)],
             "steps/language_instruction": [b""] * 3,
         }
     )
@@ -136,7 +136,7 @@ def test_reading_twice_finds_no_copies(tmp_path, caplog):
     assert "same snippet" not in caplog.text
 
 
-def test_records_with_black_pictures_are_left_out(tmp_path, caplog):
+def test_records_with_black_images_are_left_out(tmp_path, caplog):
     write_records(tmp_path, record(), record(levels=(0, 0, 0)), record(levels=(0, 0, 90)))
     assert [clip.clip_id[-1] for clip in read(tmp_path)] == ["0", "2"]
     assert "1 records are left out, all their pictures in steps/observation/image_0 are black" in caplog.text
@@ -165,7 +165,7 @@ def test_clips_travel_to_other_processes(tmp_path):
         (record([[NAN] * 7] * 3), "state holds NaN", "not finite"),
         (record(steps__observation__state=[]), "has no 'steps/observation/state', it has", "malformed"),
         (record(steps__observation__image_0=[]), "has no 'steps/observation/image_0'", "missing media"),
-        (record(steps__observation__image_0=[1.0] * 3), "holds no encoded picture", "zero length"),
+        (record(steps__observation__image_0=[1.0] * 3), "holds no encoded image", "zero length"),
         (record(steps__observation__state=[b"x"]), "state holds no numbers", "malformed"),
         (record([[*row[:6], 60.0] for row in STATES]), "60 to 60 is no opening", "malformed"),
         (record(steps__observation__image_0=[b"GIF89a"] * 3), "picture 0: is no readable JPEG or PNG", "media"),
@@ -204,7 +204,7 @@ def test_a_file_outside_of_the_root(tmp_path):
     assert caught.value.reason == "outside root"
 
 
-def test_pictures_that_are_gone_are_named(tmp_path):
+def test_images_that_are_gone_are_named(tmp_path):
     (clip,) = read(write_records(tmp_path, record()))
     file = tmp_path / "bridge_dataset-train.tfrecord-00000-of-00001"
     file.write_bytes(file.read_bytes()[:100])

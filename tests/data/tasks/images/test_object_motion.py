@@ -24,12 +24,12 @@ def rng(number=0):
 
 @pytest.fixture(autouse=True)
 def size(monkeypatch):
-    """Pictures of 200 x 100 pixels that need not exist."""
-    monkeypatch.setattr("remot.data.tasks.images.object_motion.picture_size", lambda _: (200, 100))
+    """Images of 200 x 100 pixels that need not exist."""
+    monkeypatch.setattr("remot.data.tasks.images.object_motion.image_size", lambda _: (200, 100))
 
 
 def moving(*centres, sides=(30.0, 40.0)):
-    """A clip of one second from picture to picture with a cup at these places, None where it is hidden."""
+    """A clip of one second from image to image with a cup at these places, None where it is hidden."""
     held = boxes([(0.0, 0.0) if place is None else place for place in centres])
     for row, place in enumerate(centres):
         x, y = (math.nan, math.nan) if place is None else place
@@ -43,7 +43,7 @@ def only_plan(clip, **settings):
 
 
 def test_a_prompt_by_hand():
-    """100 pixels to the right, twice its diagonal of 50, in the time between the first and last picture."""
+    """100 pixels to the right, twice its diagonal of 50, in the time between the first and last image."""
     clip = moving((50, 50), (90, 55), (150, 50))
     seconds = float(clip.pts_seconds[2] - clip.pts_seconds[0])
     plan = only_plan(clip)
@@ -103,7 +103,7 @@ def test_motions_are_those_of_the_reward(seed):
         assert told == (direction_of(first, last), speed_of(first, last, seconds), scale_of(first, last))
 
 
-def test_embedded_prompts_are_told_as_the_published_rewards_like_it():
+def test_embedded_responses_get_full_marks_from_the_published_rewards():
     """The told response is worth everything; without its tag it is worth nothing; all directions occur."""
     clips = list(NativeReader().read(clips_root("embedded/tasks")))
     task = ObjectMotion(frames=FrameSampling(6))
@@ -143,7 +143,7 @@ def test_the_perturbed_answer_is_compared():
         clip_of(2, objects={f"cup {k}": ObjectTrack(boxes([(10, 10), (50, 10)])) for k in range(2)}),
     ],
 )
-def test_what_cannot_be_told_is_not_asked(clip):
+def test_ambiguous_motion_is_not_asked_about(clip):
     assert not ObjectMotion().serves(clip)
 
 

@@ -18,13 +18,13 @@ from remot.data.tasks import (
 )
 from remot.data.tasks.shared.key_times import KeyFrames, dense_and_sparse, evenly, inside
 from remot.errors import ConfigError
-from remot.structures import CloserLook, Event, Reference
+from remot.structures import Event, Reference, ResampleRequest
 from tests.data.handmade import clip_of, write_folder
 from tests.data.made import data_module
 
 NUM_FRAMES = 21
 EVENTS = (Event("a door opens", 0.5, 1.0), Event("a lamp goes on", 1.4, 1.8))
-LOOK = CloserLook(((0.5, 1.0),))
+LOOK = ResampleRequest(((0.5, 1.0),))
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +52,23 @@ def frames(look, num_frames=41, sampling=None):
 
 def test_six_of_eight_lie_in_the_stretch():
     """Frames 10 to 20 are inside; six of them are every second one. Of the 30 others the first and the last."""
-    assert frames(CloserLook(((1.0, 2.0),))) == (0, 10, 12, 14, 16, 18, 20, 40)
+    assert frames(ResampleRequest(((1.0, 2.0),))) == (0, 10, 12, 14, 16, 18, 20, 40)
 
 
 def test_stretches_that_overlap_are_one_and_what_lies_outside_is_cut():
     """3.5 to 9 s is frames 35 to 40; with 3.8 to 4.5 s it is the same. Two outside: 0 and 34."""
-    once, twice = CloserLook(((3.5, 9.0),)), CloserLook(((3.8, 4.5), (3.5, 9.0)))
+    once, twice = ResampleRequest(((3.5, 9.0),)), ResampleRequest(((3.8, 4.5), (3.5, 9.0)))
     assert frames(once) == frames(twice) == (0, 34, 35, 36, 37, 38, 39, 40)
 
 
 def test_two_stretches_share_the_frames():
     """0.0 to 0.2 and 3.8 to 4.0 s are frames 0 1 2 38 39 40, all six; of 3 to 37 the first and the last."""
-    assert frames(CloserLook(((3.8, 4.0), (0.0, 0.2)))) == (0, 1, 2, 3, 37, 38, 39, 40)
+    assert frames(ResampleRequest(((3.8, 4.0), (0.0, 0.2)))) == (0, 1, 2, 3, 37, 38, 39, 40)
 
 
 def test_a_stretch_between_two_frames_has_the_nearest():
     """1.02 to 1.04 s: frame 10. Seven of the other 40, places 0 7 13 20 26 33 39, which lie one further from 10 on."""
-    assert frames(CloserLook(((1.02, 1.04),))) == (0, 7, 10, 14, 21, 27, 34, 40)
+    assert frames(ResampleRequest(((1.02, 1.04),))) == (0, 7, 10, 14, 21, 27, 34, 40)
 
 
 def test_rounded_times_are_those_of_frames():
@@ -80,13 +80,13 @@ def test_rounded_times_are_those_of_frames():
 
 def test_where_nothing_is_to_be_seen_the_frames_stay():
     first = FrameSampling(8).frames_of(clip_of(41))
-    assert frames(CloserLook(((4.01, 9.0),))) == frames(CloserLook(())) == first
-    assert frames(CloserLook(((4.0, 9.0),))) != first
+    assert frames(ResampleRequest(((4.01, 9.0),))) == frames(ResampleRequest(())) == first
+    assert frames(ResampleRequest(((4.0, 9.0),))) != first
 
 
 def test_the_share_is_a_setting_and_so_is_the_number():
     """A quarter of 8 are 2, 10 and 20; six of the other 30 at places 0 6 12 17 23 29."""
-    assert frames(CloserLook(((1.0, 2.0),), 0.25)) == (0, 6, 10, 20, 23, 28, 34, 40)
+    assert frames(ResampleRequest(((1.0, 2.0),), 0.25)) == (0, 6, 10, 20, 23, 28, 34, 40)
     two_a_second = FrameSampling(64, fps=2.0)
     assert len(frames(LOOK, sampling=two_a_second)) == len(two_a_second.frames_of(clip_of(41))) == 9
 
@@ -120,9 +120,9 @@ def test_even_picks():
 @pytest.mark.parametrize("broken", [((2.0, 1.0),), ((0.0, float("inf")),), ((float("nan"), 1.0),)])
 def test_looks_are_checked(broken):
     with pytest.raises(ValueError, match="finite stretches"):
-        CloserLook(broken)
+        ResampleRequest(broken)
     with pytest.raises(ValueError, match="share"):
-        CloserLook(((0.0, 1.0),), 0.0)
+        ResampleRequest(((0.0, 1.0),), 0.0)
 
 
 # -- the same prompt with other frames -----------------------------------------------------------------------------
@@ -150,16 +150,16 @@ def test_a_video_is_shown_again(root):
         assert question.text == told + first.question.text
 
 
-def test_times_of_a_video_need_not_be_told(root):
+def test_prompts_of_videos_need_no_times(root):
     data = make(root, TemporalGrounding(FrameSampling(5)))
-    again = data.resampler("val/0/1", CloserLook(LOOK.stretches, tell_times=False))
+    again = data.resampler("val/0/1", ResampleRequest(LOOK.stretches, tell_times=False))
     assert again.questions[0].text == data.prompts["val"][1].question.text
 
 
-def test_pictures_are_shown_again_and_their_times_told(root):
+def test_resampled_images_come_with_their_times(root):
     data = make(root, GroundedEventChoice(FrameSampling(5, as_video=False)))
     first, again = data.prompts["test"][2], data.resampler("test/0/2", LOOK)
-    levels = [float(picture.float().mean()) for picture in again.images[0]]
+    levels = [float(image.float().mean()) for image in again.images[0]]
     assert levels == pytest.approx([50, 70, 80, 100, 130], abs=3)
     assert again.videos == [()]
     before, after = first.question.text.split("\n", 1), again.questions[0].text.split("\n", 1)
@@ -190,10 +190,10 @@ def test_prompts_that_would_not_change_are_not_shown_again(root):
     data = make(root, TemporalGrounding(FrameSampling(NUM_FRAMES)))
     assert data.resampler("test/0/0", LOOK) is None
     few = make(root, TemporalGrounding(FrameSampling(5)))
-    assert few.resampler("test/0/0", CloserLook(((7.0, 9.0),))) is None
+    assert few.resampler("test/0/0", ResampleRequest(((7.0, 9.0),))) is None
 
 
-def test_without_a_task_that_tells_times_there_is_no_resampler(root):
+def test_no_resampler_without_a_task_about_times(root):
     assert make(root, EventChoice()).resampler is None
     assert data_module(root, tasks=[MotionContrast()]).resampler is None
     assert data_module(root).resampler is None

@@ -48,7 +48,7 @@ def test_what_is_not_known():
     assert list(camera_places(clip_with(CameraTrack(poses), a=unseen), 1)) == ["a"]
 
 
-def test_a_camera_nobody_speaks_of_rests_unless_it_is_said_to_move():
+def test_a_camera_without_poses_rests_unless_marked_as_moving():
     poses = np.tile(np.eye(4), (2, 1, 1))
     clip = clip_with(None, 2, a=tracked([[0, 0, 5], [1, 0, 5]], poses))
     assert_close(places_seen_from(clip, "a", 0), [[0, 0, 5], [1, 0, 5]])

@@ -14,12 +14,12 @@ from remot.data.tasks import (
     EventChoice,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     MotionDirection,
     ObjectCounting,
     ObjectMotion,
     ObjectSize,
     ObjectTracking,
-    PictureQuality,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
@@ -48,7 +48,7 @@ TASKS = [
     ObjectTracking(),
     Detection(),
     ImageGroundedChoice(),
-    *(PictureQuality(ask=ask) for ask in ("kind", "blur", "noise", "dark")),
+    *(ImageQuality(ask=ask) for ask in ("kind", "blur", "noise", "dark")),
     ObjectMotion(),
     ObjectCounting(),
     ObjectSize(),
@@ -71,7 +71,7 @@ TASKS = [
 
 
 def name_of(task):
-    return f"{task.name}-{task.ask}" if isinstance(task, PictureQuality) else task.name
+    return f"{task.name}-{task.ask}" if isinstance(task, ImageQuality) else task.name
 
 
 def planned(task, clips, num_prompts):
@@ -88,7 +88,7 @@ def faults(task, clip, plan, question, **settings):
 
 
 def lied(plan, question, **changes):
-    """A prompt that says something else throughout: in its reference and in the told response."""
+    """A prompt with a wrong answer throughout: in its reference and in its response."""
     told = changes.pop("answer", plan.answer)
     plan = replace(plan, reference=replace(plan.reference, **changes), answer=told)
     return plan, replace(question, reference=plan.reference, target=plan.response((1, 1)))

@@ -61,7 +61,7 @@ def test_right_prompts_are_found_right_and_wrong_ones_wrong(task, clips):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=name_of)
-def test_a_response_that_says_something_else_is_found(task, clips):
+def test_a_contradicting_response_is_found(task, clips):
     for clip, plan, question in planned(task, clips, 2):
         other = "[[0.9, 0.9, 0.91, 0.91]]" if plan.reference.boxes else "99999"
         wrong = replace(question, target=replace(plan, answer=other, after="").response((1, 1)))
@@ -218,14 +218,14 @@ def replace_question(task, clip, plan):
 
 
 @pytest.mark.parametrize("task", [TemporalGrounding(thinks=False), EventChoice(thinks=False), Detection(thinks=False)])
-def test_answers_at_once_are_checked_alike(task, clips):
+def test_answers_without_reasoning_are_checked_too(task, clips):
     for clip, plan, question in planned(task, clips, 4):
         assert "<think>" not in question.target
         assert faults(task, clip, plan, question) == []
         assert faults(task, clip, *wrong_label(plan, question))
 
 
-def test_a_motion_tag_that_says_something_else_is_found(clips):
+def test_a_contradicting_motion_tag_is_found(clips):
     for clip, plan, question in planned(ObjectMotion(), clips, 6):
         for word, other in (("stable", "receding"), ('speed="', 'speed="very '), ('dir="', 'dir="N')):
             if word in question.target:
@@ -234,19 +234,19 @@ def test_a_motion_tag_that_says_something_else_is_found(clips):
                 assert "the motion in the response" in fault
 
 
-def test_times_that_pictures_do_not_have_are_found(clips):
-    """Shown as pictures, a prompt tells their times; with other times every answer in seconds would be wrong."""
+def test_times_that_images_do_not_have_are_found(clips):
+    """Shown as images, a prompt tells their times; with other times every answer in seconds would be wrong."""
     task = TemporalGrounding(frames=FrameSampling(as_video=False))
     for clip, plan, question in planned(task, clips, 4):
         assert faults(task, clip, plan, question) == []
         late = re.sub(r"\d+\.\d", lambda found: f"{float(found[0]) + 1:.1f}", question.text.split("\n")[0])
         wrong = replace(question, text="\n".join([late, *question.text.split("\n")[1:]]))
-        assert any("times of the pictures" in fault for fault in faults(task, clip, plan, wrong))
+        assert any("times of the images" in fault for fault in faults(task, clip, plan, wrong))
 
 
 # -- what the embedded clips do not have ---------------------------------------------------------------------------
 
-#: Width and height of pictures that need not exist.
+#: Width and height of images that need not exist.
 UPRIGHT = (90, 160)
 
 
@@ -258,7 +258,7 @@ def followed(num_frames=5, hidden=(), way=(0.0, 0.0, 0.0)):
 
 
 def seconds_apart(num_frames=5, **annotations):
-    """A clip with a picture each second."""
+    """A clip with an image each second."""
     return Clip("c", "s", "d", Path("none.mp4"), np.arange(float(num_frames)), **annotations)
 
 

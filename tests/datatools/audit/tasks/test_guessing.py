@@ -1,11 +1,11 @@
-"""What can be guessed without pictures, on prompts that give themselves away and on prompts that do not."""
+"""What can be guessed without images, on prompts that give themselves away and on prompts that do not."""
 
 import math
 
 import numpy as np
 import pytest
 
-from remot.datatools.audit.tasks.guessers import Guessed, boxes_overlap, relative_accuracy, times_overlap
+from remot.datatools.audit.tasks.blind_baselines import TextOnlyPrompt, boxes_overlap, relative_accuracy, times_overlap
 from remot.datatools.audit.tasks.guessing import score_guesses
 from remot.structures import Question, Reference
 from tests.helpers import assert_close
@@ -15,7 +15,7 @@ NUM = 80
 
 def prompt(number, reference, text="What is it?", seconds=1.0, answers=()):
     question = Question(str(number), text, (), "d", f"scene {number % 20}", task="t", reference=reference)
-    return Guessed(question, seconds, answers)
+    return TextOnlyPrompt(question, seconds, answers)
 
 
 def letters(right_of, options_of):
@@ -110,7 +110,7 @@ def test_boxes():
     assert "given_box_stays" not in hidden.by_model
 
 
-def test_letters_and_times_are_told_apart():
+def test_letters_and_times_are_distinguished():
     both = [
         prompt(k, Reference(answer="AB"[k % 2], intervals=((0.2, 0.4),)), "Which?\nA. it\nB. that") for k in range(NUM)
     ]
@@ -118,7 +118,7 @@ def test_letters_and_times_are_told_apart():
 
 
 def test_one_scene_is_halved_by_prompts_and_one_prompt_not_at_all():
-    alone = [Guessed(Question(str(k), "?", (), "d", "s", reference=Reference(answer="x"))) for k in range(8)]
+    alone = [TextOnlyPrompt(Question(str(k), "?", (), "d", "s", reference=Reference(answer="x"))) for k in range(8)]
     (found,) = score_guesses(alone)
     assert found.halved_by == "prompt"
     assert found.chance is None
@@ -129,7 +129,7 @@ def test_one_scene_is_halved_by_prompts_and_one_prompt_not_at_all():
 def test_standard_errors_have_scenes_as_units():
     """Scenes of four prompts each, all right or all wrong: the error is twice that of independent prompts."""
     words = [
-        Guessed(
+        TextOnlyPrompt(
             Question(str(k), "?", (), "d", f"scene {k // 4}", reference=Reference(answer="a" if k // 4 % 2 else "b"))
         )
         for k in range(NUM)

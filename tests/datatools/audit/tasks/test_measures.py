@@ -24,8 +24,8 @@ from remot.datatools.audit.tasks.motion import motion_words
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.datatools.audit.tasks.quality import blurriness, darkness, noisiness
-from remot.datatools.audit.tasks.sights import first_hits, seen_bounds
 from remot.datatools.audit.tasks.solids import reach, solid_distance, turn_degrees
+from remot.datatools.audit.tasks.visibility import first_hits, seen_bounds
 from remot.structures import CameraTrack
 from tests.data.made import task_prompts
 from tests.data.tasks import test_rooms, test_tracks
@@ -171,7 +171,7 @@ def test_nothing_is_wrong_with_random_rooms():
 def test_nothing_is_wrong_with_random_tracks(monkeypatch):
     from remot.data.tasks.tracks import base
 
-    monkeypatch.setattr(base, "picture_size", lambda _: (200, 150))
+    monkeypatch.setattr(base, "image_size", lambda _: (200, 150))
     frames = FrameSampling(max_frames=6)
     tasks = [kind(frames=frames) for kind in (TrackDirection, TrackDistance, TrackNearest, MotionDirection)]
     rng, num_asked = np.random.default_rng(0), dict.fromkeys((task.name for task in tasks), 0)
@@ -250,11 +250,11 @@ def test_lists_are_read_though_names_hold_commas():
         listed("pot, pot", names)
 
 
-# -- pictures ------------------------------------------------------------------------------------------------------
+# -- images ------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_done_to_pictures_is_measured():
-    """Noise, light and blur of known size, made with numpy and scipy, on a picture with detail at many scales."""
+def test_what_was_done_to_images_is_measured():
+    """Noise, light and blur of known size, made with numpy and scipy, on an image with detail at many scales."""
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(0)
@@ -301,7 +301,7 @@ def test_motion_over_the_screen_is_that_of_the_task():
         assert_close(near, told.margin, atol=1e-9)
 
 
-def test_boxes_of_pictures_that_are_not_square(monkeypatch):
+def test_boxes_of_images_that_are_not_square(monkeypatch):
     """20, 30, 60, 90 of 200 x 150 pixels are 0.1, 0.2, 0.3, 0.6; width and height exchanged is wrong."""
     from remot.data.tasks import BoxLocalisation, Detection
     from remot.data.tasks.images import detection as detecting
@@ -309,7 +309,7 @@ def test_boxes_of_pictures_that_are_not_square(monkeypatch):
 
     clip = test_tracks.clip_of(cup=test_tracks.track())
     for module, task in ((appearing, BoxLocalisation()), (detecting, Detection())):
-        monkeypatch.setattr(module, "picture_size", lambda _: (200, 150))
+        monkeypatch.setattr(module, "image_size", lambda _: (200, 150))
         plan = task.plan(clip, np.random.default_rng(0))
         assert plan.reference.boxes == ((0.1, 0.2, 0.3, 0.6),)
         question = task_prompts(task, [clip], "audit", 1).question(0, clip, plan, (1, 1))

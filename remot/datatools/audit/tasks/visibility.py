@@ -1,4 +1,4 @@
-"""Which things a camera sees, told in other ways than the tasks'.
+"""Which things a camera sees, computed independently of the tasks.
 
 By faces that look at the camera, and by planes that part a line of sight from a box.
 
@@ -20,17 +20,17 @@ _GRID = np.array([point for point in product((-1.0, 0.0, 1.0), repeat=3) if any(
 #: Many points inside the faces.
 _TICKS = (np.arange(12) + 0.5) / 6 - 1
 _DENSE = np.concatenate([np.roll(list(product((-1.0, 1.0), _TICKS, _TICKS)), axis, axis=1) for axis in range(3)])
-#: Rays across and down a picture.
+#: Rays across and down an image.
 _RAYS = (64, 48)
-#: Smallest share of the picture's width or height, and nearest distance in metres, as documented.
+#: Smallest share of the image's width or height, and nearest distance in metres, as documented.
 _MIN_EXTENT, _NEAR_METRES = 0.03, 0.05
-#: What is nearer to a limit than this may be on either side of it: metres, or shares of a picture.
+#: What is nearer to a limit than this may be on either side of it: metres, or shares of an image.
 _SLACK = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class SeenBounds:
-    """How many of a box's 26 points pictures show.
+    """How many of a box's 26 points images show.
 
     Args:
         least: [B, F] share of them that is seen for certain.
@@ -65,7 +65,7 @@ def seen_bounds(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple
 def _shares(
     boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, slack: float
 ) -> FloatArray:
-    """[B] shares of points [B, R, 3] that a picture shows; fewer for certain where ``slack`` is above 0."""
+    """[B] shares of points [B, R, 3] that an image shows; fewer for certain where ``slack`` is above 0."""
     eye, place, ahead = pose[:3, 3], *_places(points, pose, intrinsics)
     inside = ahead & (place >= slack).all(-1) & (place <= 1 - slack).all(-1)
     for number, box in enumerate(boxes):
@@ -79,7 +79,7 @@ def _shares(
 
 
 def _places(points: FloatArray, pose: FloatArray, intrinsics: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Places [..., 2] in shares of a picture twice as large as its principal point, and what lies ahead."""
+    """Places [..., 2] in shares of an image twice as large as its principal point, and what lies ahead."""
     world_to_camera = np.linalg.inv(pose)
     local = points @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
     ahead = local[..., 2] > _NEAR_METRES
@@ -112,7 +112,7 @@ def _blocked(points: FloatArray, eye: FloatArray, box: LayoutBox, slack: float) 
 def first_hits(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...]) -> tuple[int, ...]:
     """For each box the first of F frames that shows a bit of it; F if none does.
 
-    Small things are found by many points inside their faces, near ones by many rays through the picture.
+    Small things are found by many points inside their faces, near ones by many rays through the image.
 
     Args:
         boxes: B boxes.
@@ -130,7 +130,7 @@ def first_hits(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[
 
 
 def _shown_points(boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
-    """[B] whether a point inside a face of a box is in the picture, looks at the camera and is not hidden."""
+    """[B] whether a point inside a face of a box is in the image, looks at the camera and is not hidden."""
     points = np.stack([box.centre_metres + (_DENSE * box.size_metres / 2) @ box.axes for box in boxes])
     place, ahead = _places(points, pose, intrinsics)
     inside = ahead & (place >= 0).all(-1) & (place <= 1).all(-1)
@@ -146,7 +146,7 @@ def _shown_points(boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: Floa
 
 
 def _hit_by_rays(boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
-    """[B] whether one of a grid of rays through the picture meets a box before any other."""
+    """[B] whether one of a grid of rays through the image meets a box before any other."""
     ticks = [
         (np.arange(count) + 0.5) / count * 2 * middle for count, middle in zip(_RAYS, intrinsics[:2, 2], strict=True)
     ]

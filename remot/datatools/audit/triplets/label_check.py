@@ -35,7 +35,7 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Limits:
+class ExpertLimits:
     """An expert's settings as numbers; those it does not have are unlimited.
 
     Args:
@@ -45,7 +45,7 @@ class Limits:
         max_other_degrees: Largest turn of the camera about each of the other two axes.
         max_camera_degrees: Largest turn of the camera while an object is asked about.
         max_camera_metres: Largest way of the camera while an object is asked about.
-        max_turn_degrees: Largest turn of whoever's way is asked about.
+        max_turn_degrees: Largest turn of the agent whose path is asked about.
         max_overlap: Largest overlap of two boxes that count as different.
         min_size_pixels: Smallest size of an object that is asked about.
         require_visible: Whether an effector has to be seen: ``when_known``, ``always`` or ``never``.
@@ -63,7 +63,7 @@ class Limits:
     require_visible: str = "never"
 
     @classmethod
-    def of(cls, expert: Expert) -> "Limits":
+    def of(cls, expert: Expert) -> "ExpertLimits":
         """The settings of ``expert``."""
         found: dict[str, Any] = {one.name: getattr(expert, one.name, one.default) for one in fields(cls)}
         return cls(**found)
@@ -76,7 +76,7 @@ class WrongLabel:
     Args:
         clip_id: Where it comes from.
         frames: The two annotated frames.
-        pair: Their picture numbers.
+        pair: Their image numbers.
         attribute: What was asked.
         subject: About whom, "" for the camera.
         said: The label's value.
@@ -94,7 +94,7 @@ class WrongLabel:
     measured: float
 
 
-def wrong_labels(triplet: Triplet, limits: Sequence[Limits]) -> list[WrongLabel]:
+def wrong_labels(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[WrongLabel]:
     """The labels of a triplet that the annotations contradict.
 
     Args:
@@ -121,7 +121,7 @@ def _has_size(label: MotionLabel, pair: ShownPair) -> bool:
     return abs(label.magnitude - abs(measured(label.attribute, pair))) <= slack
 
 
-def expected_value(attribute: str, pair: ShownPair, limits: Limits) -> str:
+def expected_value(attribute: str, pair: ShownPair, limits: ExpertLimits) -> str:
     """What a label should say about ``pair``: a value, or :data:`NOT_ASKED`."""
     if not _is_allowed(attribute, pair, limits):
         return NOT_ASKED
@@ -136,7 +136,7 @@ def expected_value(attribute: str, pair: ShownPair, limits: Limits) -> str:
     return NO_MOTION if direction == 0 else WORDS[attribute][0 if direction > 0 else 1]
 
 
-def _direction(magnitude: float, limits: Limits, slack: float) -> int | None:
+def _direction(magnitude: float, limits: ExpertLimits, slack: float) -> int | None:
     """-1, 0 or 1, or None between the thresholds or where nothing is known."""
     if math.isnan(magnitude):
         return None
@@ -148,7 +148,7 @@ def _direction(magnitude: float, limits: Limits, slack: float) -> int | None:
     return None
 
 
-def _is_allowed(attribute: str, pair: ShownPair, limits: Limits) -> bool:
+def _is_allowed(attribute: str, pair: ShownPair, limits: ExpertLimits) -> bool:
     """Whether everything that is not asked about is as quiet as it has to be."""
     first, second = (view.pose for view in pair.views)
     if attribute.startswith("object"):
@@ -175,7 +175,7 @@ def _is_allowed(attribute: str, pair: ShownPair, limits: Limits) -> bool:
     return True
 
 
-def _effector_is_seen(attribute: str, pair: ShownPair, limits: Limits) -> bool:
+def _effector_is_seen(attribute: str, pair: ShownPair, limits: ExpertLimits) -> bool:
     """Whether both images show an effector, and its direction if that is asked about."""
     track = pair.clip.effectors.get(pair.subject)
     if track is None:
@@ -191,7 +191,7 @@ def _effector_is_seen(attribute: str, pair: ShownPair, limits: Limits) -> bool:
     return _rests(first, second, limits)
 
 
-def _rests(pose_first: FloatArray, pose_second: FloatArray, limits: Limits) -> bool:
+def _rests(pose_first: FloatArray, pose_second: FloatArray, limits: ExpertLimits) -> bool:
     """Whether a camera with these poses [4, 4] counts as standing still."""
     turned = rotation_between(pose_first, pose_second)
     travelled = math.dist(pose_first[:3, 3], pose_second[:3, 3])
@@ -199,10 +199,10 @@ def _rests(pose_first: FloatArray, pose_second: FloatArray, limits: Limits) -> b
     return within_turn and travelled <= limits.max_camera_metres + TOLERANCE
 
 
-def wrong_masks(triplet: Triplet, limits: Sequence[Limits]) -> list[WrongLabel]:
+def wrong_masks(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[WrongLabel]:
     """The label of a masked frame, if the annotations contradict it.
 
-    The mask belongs to the picture whose frame it is taken from; the boxes of different frames must be far apart.
+    The mask belongs to the image whose frame it is taken from; the boxes of different frames must be far apart.
     """
     (label,), (a, b, c) = triplet.labels, triplet.frame_indices
     track = triplet.clip.objects.get(label.subject)

@@ -6,19 +6,19 @@ from functools import cached_property
 
 import numpy as np
 
-from remot.datatools.audit.tasks.pictures import shares
+from remot.datatools.audit.tasks.images import shares
 from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import THREE
 from remot.structures import FloatArray
 
 #: One thing and its box in the line that says who is meant: ``car 2 [0.1, 0.2, 0.3, 0.4]``.
-#: Overlap beyond which two boxes do not tell two things of a kind apart; those in the text are rounded.
+#: Overlap beyond which two boxes do not distinguish two things of a kind; those in the text are rounded.
 _SHARED = 0.7 + 0.02
 _POINTED = re.compile(r"(.+?) \[([\d., e-]+)\](?:, |$)")
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class TrackedObjects:
     """The things of a clip as its prompt names them.
 
     Args:
@@ -33,15 +33,15 @@ class Followed:
         found = self._pointing
         if found is None:
             return {}
-        frame, size = self.asked.frame_at(found["time"]), self.asked.picture_size
+        frame, size = self.asked.frame_at(found["time"]), self.asked.image_size
         objects = self.asked.clip.objects
         return {
             word: [
                 name
                 for name, track in objects.items()
-                if kind(name) == kind(word) and _may_be_meant(shares(track.boxes_xyxy[frame], size), _box(told))
+                if kind(name) == kind(word) and _may_be_meant(shares(track.boxes_xyxy[frame], size), _box(stated))
             ]
-            for word, told in _POINTED.findall(found["boxes"])
+            for word, stated in _POINTED.findall(found["boxes"])
         }
 
     @cached_property
@@ -109,15 +109,15 @@ class Followed:
         return np.eye(4) if camera is None else camera.camera_to_world[frame]
 
 
-def _may_be_meant(box: FloatArray, told: FloatArray) -> bool:
-    """Whether a box [4] is the told one, or covers so much of the same place that a viewer may take it for that."""
-    if np.abs(box - told).max() <= THREE:
+def _may_be_meant(box: FloatArray, stated: FloatArray) -> bool:
+    """Whether a box [4] is the stated one, or overlaps it so much that a viewer may confuse them."""
+    if np.abs(box - stated).max() <= THREE:
         return True
-    both = np.clip(np.minimum(box[2:], told[2:]) - np.maximum(box[:2], told[:2]), 0.0, None).prod()
-    areas = [float((one[2] - one[0]) * (one[3] - one[1])) for one in (box, told)]
+    both = np.clip(np.minimum(box[2:], stated[2:]) - np.maximum(box[:2], stated[:2]), 0.0, None).prod()
+    areas = [float((one[2] - one[0]) * (one[3] - one[1])) for one in (box, stated)]
     return bool(both > _SHARED * (sum(areas) - both))
 
 
-def _box(told: str) -> FloatArray:
-    edges = np.array([float(one) for one in told.split(",")])
+def _box(stated: str) -> FloatArray:
+    edges = np.array([float(one) for one in stated.split(",")])
     return edges if edges.shape == (4,) else np.full(4, np.inf)

@@ -26,7 +26,7 @@ def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> l
         wordings: The texts it was written with.
 
     Returns:
-        The sentences; none for a format of somebody else's making, which cannot be read back.
+        The sentences; none for a third-party format, which cannot be read back.
     """
     check = CHECKS.get(question.format)
     faults = [] if check is None else [*check(question, triplet, wordings), _frame_fault(question, triplet, wordings)]

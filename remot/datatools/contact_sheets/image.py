@@ -1,4 +1,4 @@
-"""A contact sheet as one picture."""
+"""A contact sheet as one image."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from remot.datatools.contact_sheets.rows import SheetRow
 
-PICTURE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
-#: Pictures beside each other; twice as many, half as wide, where there are more than that.
+IMAGE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
+#: Images beside each other; twice as many, half as wide, where there are more than that.
 ACROSS, MANY = 3, 6
 _TEXT_WIDTH_CHARS = 62
 _TEXT_WIDTH = 460
 
 
 def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
-    """The sheet: a row for each prompt, its pictures to the left and what is known to the right.
+    """The sheet: a row for each prompt, its images to the left and what is known to the right.
 
     Args:
         rows: What to show.
@@ -33,29 +33,29 @@ def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
 
 
 def _strip(row: SheetRow) -> Image.Image:
-    half = len(row.pictures) > MANY
-    width, across = ((PICTURE_WIDTH - MARGIN) // 2, 2 * ACROSS) if half else (PICTURE_WIDTH, ACROSS)
-    pictures = [_sized(picture, width) for picture in row.pictures]
+    half = len(row.images) > MANY
+    width, across = ((IMAGE_WIDTH - MARGIN) // 2, 2 * ACROSS) if half else (IMAGE_WIDTH, ACROSS)
+    images = [_sized(image, width) for image in row.images]
     lines = _lines(row)
-    left = ACROSS * (PICTURE_WIDTH + MARGIN) + MARGIN
-    tallest = max(picture.height for picture in pictures) + LINE_HEIGHT + MARGIN
-    height = max(-(-len(pictures) // across) * tallest, len(lines) * LINE_HEIGHT) + 2 * MARGIN
+    left = ACROSS * (IMAGE_WIDTH + MARGIN) + MARGIN
+    tallest = max(image.height for image in images) + LINE_HEIGHT + MARGIN
+    height = max(-(-len(images) // across) * tallest, len(lines) * LINE_HEIGHT) + 2 * MARGIN
     strip = Image.new("RGB", (left + _TEXT_WIDTH, height), "white")
     draw = ImageDraw.Draw(strip)
     draw.line((0, 0, strip.width, 0), "#c0c4c8")
-    for place, (picture, caption) in enumerate(zip(pictures, row.captions, strict=True)):
+    for place, (image, caption) in enumerate(zip(images, row.captions, strict=True)):
         below, beside = divmod(place, across)
         x, y = MARGIN + beside * (width + MARGIN), MARGIN + below * tallest
-        strip.paste(picture, (x, y))
-        draw.text((x, y + picture.height), caption, "#555555", _font())
+        strip.paste(image, (x, y))
+        draw.text((x, y + image.height), caption, "#555555", _font())
     for number, line in enumerate(lines):
         draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", _font())
     return strip
 
 
 def _lines(row: SheetRow) -> list[str]:
-    told = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
-    return [line for text in told for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
+    paragraphs = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
+    return [line for text in paragraphs for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
 
 
 def _sized(shown: Image.Image, width: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Questions about boxes in pictures, answered from the annotated pixels once more."""
+"""Questions about boxes in images, answered from the annotated pixels once more."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ _TOWARDS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "top": (0.0, -1.0), "botto
 
 
 def shares(box_xyxy: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """A box [4] in shares of the picture, the part of it that lies inside."""
+    """A box [4] in shares of the image, the part of it that lies inside."""
     corners = np.asarray(box_xyxy, dtype=float).reshape(2, 2) / np.array(size, dtype=float)
     inside: FloatArray = np.minimum(np.maximum(corners, 0.0), 1.0).ravel()
     return inside
@@ -25,10 +25,10 @@ def shares(box_xyxy: FloatArray, size: tuple[int, int]) -> FloatArray:
 def wrong_boxes(asked: AskedPrompt, name: str, frames: Sequence[int]) -> Iterator[str]:
     """Whether the reference's boxes are those of a thing in some frames."""
     boxes = asked.clip.objects[name].boxes_xyxy
-    should = np.array([shares(boxes[frame], asked.picture_size) for frame in frames])
-    told = np.array(asked.reference.boxes or np.empty((0, 4)))
-    if told.shape != should.shape or not (np.abs(told - should) <= THREE).all():
-        yield f"the boxes of {name!r:.40} are said to be {told.round(3).tolist()}, should be {should.round(3).tolist()}"
+    should = np.array([shares(boxes[frame], asked.image_size) for frame in frames])
+    stated = np.array(asked.reference.boxes or np.empty((0, 4)))
+    if stated.shape != should.shape or not (np.abs(stated - should) <= THREE).all():
+        yield f"the boxes of {name!r:.40} are said to be {stated.round(3).tolist()}, should be {should.round(3).tolist()}"
 
 
 def check_detection(asked: AskedPrompt) -> Iterator[str]:
@@ -51,11 +51,11 @@ def check_tracking(asked: AskedPrompt) -> Iterator[str]:
         yield f"the frames {asked.frames} are not the published ones"
     yield from wrong_boxes(asked, name, [*asked.frames, *asked.frames[-1:] * task.repeat_last])
     if any((right - left) * (bottom - top) <= 0 for left, top, right, bottom in asked.reference.boxes or ()):
-        yield f"nothing of {name!r:.40} lies in one of the pictures"
+        yield f"nothing of {name!r:.40} lies in one of the images"
     if int(places.get("count", task.num_boxes)) != task.num_boxes:
         yield f"{places['count']} boxes are asked for, there are {task.num_boxes}"
     if np.abs(
-        np.array(given) - shares(asked.clip.objects[name].boxes_xyxy[asked.frames[0]], asked.picture_size)
+        np.array(given) - shares(asked.clip.objects[name].boxes_xyxy[asked.frames[0]], asked.image_size)
     ).max() > (THREE):
         yield f"the box {given} that the text gives is not that of {name!r:.40}"
 
@@ -65,12 +65,12 @@ def check_image_choice(asked: AskedPrompt) -> Iterator[str]:
     task = asked.settings(ImageGroundedChoice)
     (side,) = [side for side in _TOWARDS if asked.text.split("\n", 1)[0] in task.wordings.texts[side]] or [""]
     if not side:
-        msg = "the text asks for no side of the picture"
+        msg = "the text asks for no side of the image"
         raise UnreadableError(msg)
     far, sides = _far_to(asked, side)
     options, said = set(asked.options().values()), asked.chosen()
     if not all(sides.get(option, 0.0) >= task.min_side - 2 * THREE for option in options):
-        yield f"not all of the options {', '.join(sorted(options))!r:.80} are to be seen in the picture"
+        yield f"not all of the options {', '.join(sorted(options))!r:.80} are to be seen in the image"
         return
     large = [name for name, smaller in sides.items() if smaller >= task.min_side + 2 * THREE or name in options]
     beaten = [name for name in large if name != said and far[said] - far[name] < task.margin - 2 * THREE]
@@ -83,7 +83,7 @@ def _far_to(asked: AskedPrompt, side: str) -> tuple[dict[str, float], dict[str, 
     """How far to a side things lie whose names fit one thing only, and the smaller sides of their boxes."""
     far, sides = {}, {}
     for name, track in asked.clip.objects.items():
-        box = shares(track.boxes_xyxy[asked.frames[0]], asked.picture_size)
+        box = shares(track.boxes_xyxy[asked.frames[0]], asked.image_size)
         if is_alone(asked.clip, name) and not np.isnan(box.sum()):
             far[thing(name)] = float(np.dot(_TOWARDS[side], (box[:2] + box[2:]) / 2))
             sides[thing(name)] = float(min(box[2:] - box[:2]))
