@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from remot.errors import ConfigError
 
 #: Settings that name the seed; runs of one group may differ in them.
-SEEDS = ("seed_everything", "model.seed", "data.seed")
+SEEDS = ("seed_everything", "model.seed", "data.options.seed")
 #: Settings, each with all below it, that change no score: folders, loggers, and what is printed or saved.
 INERT = (
     "config",

@@ -139,7 +139,7 @@ def sweep(store):
     experiment = client.create_experiment("sweep")
     for number, (lr, logic) in enumerate([("0.0004", "1.7"), ("0.1", "1.7"), ("0.1", "0")]):
         for seed in (0, 1):
-            settings = {LR: lr, LOGIC: logic, "checkpoint.dirpath": f"runs/{number}-{seed}", "data.seed": seed}
+            settings = {LR: lr, LOGIC: logic, "checkpoint.dirpath": f"runs/{number}-{seed}", "data.options.seed": seed}
             add_run(client, experiment, strategy="GRPO", seed=seed, base=0.4, final=0.5 + number / 10, **settings)
     return store
 
@@ -225,10 +225,16 @@ def test_only_seeds_and_folders_are_passed_over():
     inert = {
         "seed_everything": "1",
         "model.seed": "1",
+        "data.options.seed": "1",
         "trainer.logger.init_args.run_name": "a",
         "checkpoint.dirpath": "b",
     }
-    telling = {"data.held_out_seed": "1", "model.evaluation.seed": "0", "trainer.precision": "32", "checkpointing": "1"}
+    telling = {
+        "data.options.held_out_seed": "1",
+        "model.evaluation.seed": "0",
+        "trainer.precision": "32",
+        "checkpointing": "1",
+    }
     assert settings_that_matter({**inert, **telling}) == telling
 
 
