@@ -106,7 +106,7 @@ def _read_run(client: "MlflowClient", run: "Run") -> RunRow:
         strategy=data.tags.get("remot.strategy", "?"),
         base_model=data.tags.get("remot.base_model", "?"),
         seed=_integer(data.params.get("seed_everything")),
-        steps=_last_step(client, run, curve) or _integer(data.params.get("trainer.max_steps")),
+        steps=_num_steps(client, run, curve) or _integer(data.params.get("trainer.max_steps")),
         minutes=(info.end_time - info.start_time) / 60_000 if ended else None,
         base=_scores(data.metrics, _BASE),
         final=_scores(data.metrics, _FINAL),
@@ -147,11 +147,11 @@ def _history(client: "MlflowClient", run_id: str, key: str) -> tuple[tuple[int, 
     return tuple(sorted((metric.step, metric.value) for metric in client.get_metric_history(run_id, key)))
 
 
-def _last_step(client: "MlflowClient", run: "Run", curve: Sequence[tuple[int, float]]) -> int | None:
-    """Step of the final evaluation, else of the last reward, else of any other training metric."""
-    metrics = run.data.metrics
-    training = [f"{_FINAL}partial", *sorted(key for key in metrics if key.startswith("train/"))]
-    candidates = [curve[-1][0]] if curve else []
-    for key in [key for key in training if key in metrics][:2]:
-        candidates += [step for step, _ in _history(client, run.info.run_id, key)[-1:]]
-    return max(candidates, default=None)
+def _num_steps(client: "MlflowClient", run: "Run", curve: Sequence[tuple[int, float]]) -> int | None:
+    """Step of the final evaluation, else how many steps the last reward or any other training metric was after."""
+    metrics, run_id = run.data.metrics, run.info.run_id
+    if f"{_FINAL}partial" in metrics:
+        return _history(client, run_id, f"{_FINAL}partial")[-1][0]
+    training = next((key for key in sorted(metrics) if key.startswith("train/")), None)
+    logged = curve or (_history(client, run_id, training) if training else ())
+    return logged[-1][0] + 1 if logged else None  # training metrics count their steps from 0

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from remot.errors import ConfigError
 
 #: Settings that name the seed; runs of one group may differ in them.
-SEEDS = ("seed_everything", "model.seed", "data.seed")
+SEEDS = ("seed_everything", "model.seed", "data.options.seed")
 #: Settings, each with all below it, that change no score: folders, loggers, and what is printed or saved.
 INERT = (
     "config",
@@ -53,7 +53,7 @@ class RunRow:
         strategy: Tag ``remot.strategy``, "?" if missing.
         base_model: Tag ``remot.base_model``, "?" if missing.
         seed: Parameter ``seed_everything``, None if missing.
-        steps: Step of the last training metric, else parameter ``trainer.max_steps``.
+        steps: Steps trained, by the final evaluation or the last training metric, else parameter ``trainer.max_steps``.
         minutes: Time from start to end, None while it runs.
         base: Scores before training, by name without ``eval/base/``.
         final: Scores after training.

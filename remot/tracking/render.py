@@ -96,7 +96,7 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
 
 
 def _state(run: RunRow) -> str:
-    return "unfinished" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
+    return "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
 
 
 def _words(name: str) -> str:

@@ -36,7 +36,7 @@ from remot.tracking.client import require_writable
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
-from remot.tracking.render import shown_setting, to_json, to_markdown
+from remot.tracking.render import _state, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
 from remot.tracking.save_config import _changes, _short, flatten
 from tests.helpers import assert_close
@@ -56,8 +56,8 @@ def add_run(client, experiment_id, *, strategy, seed, base, final, status="FINIS
         if partial is not None:
             client.log_metric(run_id, f"{prefix}/partial", partial, step=step)
             client.log_metric(run_id, f"{prefix}/overall", partial / 2, step=step)
-    for step in range(0, steps + 1, 10):
-        client.log_metric(run_id, "train/reward/total", step / 10, step=step)
+    for step in range(9, steps, 10):  # Lightning's first step is step 0
+        client.log_metric(run_id, "train/reward/total", (step + 1) / 10, step=step)
     if status != "RUNNING":
         client.set_terminated(run_id, status, end_time=start + 180_000)
     return run_id
@@ -98,7 +98,7 @@ def test_runs_are_read(store):
     assert (first.steps, first.minutes, first.is_finished) == (40, 3.0, True)
     assert first.base == {"partial": 0.4, "overall": 0.2}
     assert_close(first.change["partial"], 0.2)
-    assert first.curve == ((0, 0.0), (10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0))
+    assert first.curve == ((9, 1.0), (19, 2.0), (29, 3.0), (39, 4.0))
 
 
 def test_unfinished_runs_are_flagged_and_not_averaged(store):
@@ -106,6 +106,17 @@ def test_unfinished_runs_are_flagged_and_not_averaged(store):
     failed = table.runs[3]
     assert (failed.status, failed.is_finished, failed.steps, failed.change) == ("FAILED", False, 20, {})
     assert [row.num_runs for row in table.groups] == [2, 1]
+
+
+def test_a_run_that_was_not_evaluated_is_no_unfinished_one(store):
+    """As with ``held_out.enabled: false``: it ended by itself after 40 steps, and has no score to average."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.create_experiment("not evaluated")
+    add_run(client, experiment, strategy="SFT", seed=0, base=None, final=None)
+    table = compare_runs(store, "not evaluated")
+    assert (table.runs[0].steps, _state(table.runs[0]), table.groups) == (40, "not evaluated", ())
 
 
 def test_spread_by_hand(store):
@@ -139,7 +150,7 @@ def sweep(store):
     experiment = client.create_experiment("sweep")
     for number, (lr, logic) in enumerate([("0.0004", "1.7"), ("0.1", "1.7"), ("0.1", "0")]):
         for seed in (0, 1):
-            settings = {LR: lr, LOGIC: logic, "checkpoint.dirpath": f"runs/{number}-{seed}", "data.seed": seed}
+            settings = {LR: lr, LOGIC: logic, "checkpoint.dirpath": f"runs/{number}-{seed}", "data.options.seed": seed}
             add_run(client, experiment, strategy="GRPO", seed=seed, base=0.4, final=0.5 + number / 10, **settings)
     return store
 
@@ -225,10 +236,16 @@ def test_only_seeds_and_folders_are_passed_over():
     inert = {
         "seed_everything": "1",
         "model.seed": "1",
+        "data.options.seed": "1",
         "trainer.logger.init_args.run_name": "a",
         "checkpoint.dirpath": "b",
     }
-    telling = {"data.held_out_seed": "1", "model.evaluation.seed": "0", "trainer.precision": "32", "checkpointing": "1"}
+    telling = {
+        "data.options.held_out_seed": "1",
+        "model.evaluation.seed": "0",
+        "trainer.precision": "32",
+        "checkpointing": "1",
+    }
     assert settings_that_matter({**inert, **telling}) == telling
 
 

@@ -13,7 +13,10 @@ import yaml
 from remot import __version__
 from remot.callbacks import RUN_KEY
 from remot.cli import main
+from remot.commands.training.cli import RemotCLI
 from remot.motion import ATTRIBUTES
+from remot.tracking.groups import SEEDS, settings_that_matter
+from remot.tracking.save_config import flatten
 from tests.data.handmade import mixed_clips, write_folder
 from tests.helpers import PROJECT
 from tests.tiny import model_folder
@@ -208,6 +211,28 @@ def test_compare_prints_json(fitted, capsys):
     assert (row["strategy"], row["seed"]) == ("GRPO", 0)
     assert row["final"]["partial"] == run.data.metrics["eval/final/partial"]
     assert (fitted / "compare.png").stat().st_size > 0
+
+
+def test_seeds_of_one_recipe_are_one_group(monkeypatch, workplace):  # noqa: ARG001 (its clips)
+    """Whatever the command line sets from the seed: a sweep's seeds are averaged, and nothing else is passed over."""
+
+    class Stop(Exception):  # noqa: N818
+        """Everything is parsed."""
+
+    stored = []
+
+    def parsed(cli):
+        stored.append({key: str(value) for key, value in flatten(cli.config.fit.as_dict())})
+        raise Stop
+
+    monkeypatch.setattr(RemotCLI, "instantiate_classes", parsed)
+    for seed in (1, 2):
+        with pytest.raises(Stop):
+            remot("fit", seed_everything=seed)
+    one, other = stored
+    named_after_it = {"checkpoint.dirpath", "trainer.logger.init_args.run_name"}
+    assert {key for key in one if one[key] != other.get(key)} - named_after_it == set(SEEDS)
+    assert settings_that_matter(one) == settings_that_matter(other)
 
 
 # -- going on ----------------------------------------------------------------------------------------------------
