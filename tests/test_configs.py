@@ -258,10 +258,12 @@ def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
     """The page's reader, expert and reward are named in its YAML and take a step on a folder in the page's format."""
     (tmp_path / "my_motion.py").write_text("\n\n".join(blocks("docs/extending.md", "python")))
     monkeypatch.syspath_prepend(str(tmp_path))
-    settings = {"model": {}, "data": {}}
+    settings, asked = {"model": {}, "data": {}}, {}
     for text in blocks("docs/extending.md", "yaml"):
         for section, keys in yaml.safe_load(text).items():
+            asked |= keys.pop("tasks", [{"init_args": {}}])[0]["init_args"]
             settings[section] |= keys
+    settings["data"]["tasks"] = [{"class_path": "MotionContrast", "init_args": asked}]
     settings["model"]["grpo"] |= {"num_completions": 2, "max_new_tokens": 4}
     settings["data"] |= {"batch_size": 2, "num_train_prompts_per_epoch": 4}
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(settings))
@@ -275,7 +277,7 @@ def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
     small = ["--trainer.max_steps", "1", "--held_out.enabled", "false", "--summary.export", "false"]
     built = build(quickstart, "--config", tmp_path / "more.yaml", "--root", folder, *small, fit=True)
     assert "train/reward/mentions" in built.trainer.callback_metrics
-    assert built.data.sampler.experts[0].max_height == 0.05
+    assert built.data.tasks[0].sampler.experts[0].max_height == 0.05
     sys.modules.pop("my_motion", None)
 
 

@@ -1,6 +1,7 @@
 """The command line from end to end: one small run, its comparison, its continuation, and the other subcommands."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -164,8 +165,8 @@ def test_metrics_are_those_of_the_page():
         if stage == "train":
             assert f"`{key}`" in page, key
         elif stage == "eval":
-            plain = name.partition("/")[2].removesuffix("_greedy")
-            assert f"`{'attribute/NAME/partial' if plain.startswith('attribute/') else plain}`" in page, key
+            plain = re.sub(r"^(attribute|task)/\w+/", r"\1/NAME/", name.partition("/")[2].removesuffix("_greedy"))
+            assert f"`{plain}`" in page, key
         else:
             assert key == "epoch" or stage in {"val", "test"}, key
 
