@@ -163,7 +163,7 @@ def test_sources_without_motion_or_images_are_checked_but_not_built(tmp_path, ca
     with pytest.raises(SystemExit) as stop:
         build(name, root, tmp_path / "out")
     assert stop.value.code == 2
-    assert "can ask about none of the 1 clips: it needs pictures and " in capsys.readouterr().err
+    assert "can ask about none of the 1 clips: it needs images and " in capsys.readouterr().err
     header = (CONFIGS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert f"remot data validate --root DIR --reader {reader}" in header
     assert "no triplet can be built" in header
