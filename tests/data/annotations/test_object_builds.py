@@ -31,7 +31,7 @@ def require_right(prompts, out, capsys):
     """The audit finds nothing, and the answers are those that the images themselves give."""
     figures = audit(out, capsys)
     assert figures["checked_labels"] > 0
-    assert (figures["wrong_labels"], figures["wrong_letters"], figures["wrong_pictures"]) == (0, 0, 0)
+    assert (figures["wrong_labels"], figures["wrong_letters"], figures["wrong_images"]) == (0, 0, 0)
     assert (figures["duplicate_frames_across_splits"], figures["scenes_in_two_splits"]) == (0, [])
     for prompt in prompts:
         for label in prompt["remot"]["labels"]:

@@ -152,7 +152,7 @@ def test_an_image_damaged_inside_the_file_is_refused(tmp_path):
     (tmp_path / "hurt.mp4").write_bytes(content)
     clip = make_clip(tmp_path / "hurt.mp4", 20)
     assert len(read_frames(clip, range(5))) == 5
-    with pytest.raises(DecodeError, match=r"hurt\.mp4: the image at .* is damaged"):
+    with pytest.raises(DecodeError, match=r"hurt\.mp4: the frame at .* is damaged"):
         check_media(clip)
 
 
