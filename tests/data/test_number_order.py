@@ -144,5 +144,5 @@ def test_a_reader_refuses_unclear_orders(tmp_path):
 def test_the_missing_number_is_named(tmp_path):
     write_native(tmp_path, [name for name in NAMES if name != "5.png"])
     (clip,) = NativeReader().read(tmp_path)
-    with pytest.raises(DecodeError, match=r"11 pictures .*between 4\.png and 6\.png.* 12 are needed"):
+    with pytest.raises(DecodeError, match=r"11 images .*between 4\.png and 6\.png.* 12 are needed"):
         read_frames(clip, [11])

@@ -169,7 +169,7 @@ def test_masks_are_looked_at(tmp_path):
         check_masks(masked_clip(tmp_path, (7, 7, 6)))
     clip = masked_clip(tmp_path, (7, 7, 7))
     Image.new("L", (9, 6), 7).save(tmp_path / "mask-1.png")
-    with pytest.raises(DecodeError, match=r"frame 1: .*the mask has 9x6 pixels, its picture 8x6"):
+    with pytest.raises(DecodeError, match=r"frame 1: .*the mask has 9x6 pixels, its image 8x6"):
         check_masks(clip)
 
 

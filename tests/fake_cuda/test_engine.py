@@ -20,7 +20,7 @@ from tests.rollout.decoding.test_loop import NUM_TOKENS, PLAIN, TRUNCATED, noise
 from tests.rollout.test_generator import talkative
 from tests.tiny import FAMILIES, encode, make_batch, make_mixed_batch
 
-BATCHES = {"pictures": lambda: make_batch(5), "pictures and videos": make_mixed_batch}
+BATCHES = {"images": lambda: make_batch(5), "images and videos": make_mixed_batch}
 
 
 def on_gpu(policy):
@@ -48,7 +48,7 @@ def one_policy():
     return talkative(end=4.0)
 
 
-@pytest.mark.parametrize(("kind", "sampling"), [("pictures", PLAIN), ("images and videos", TRUNCATED)])
+@pytest.mark.parametrize(("kind", "sampling"), [("images", PLAIN), ("images and videos", TRUNCATED)])
 def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
     """Prompts processed and encoded there, prefilled, two steps, a graph of the third, replays."""
     here = roll_out(copy.deepcopy(policy), BATCHES[kind](), sampling)

@@ -139,7 +139,7 @@ def test_a_reference_taken_anew(adaptation):
         encoded, completions, mask = encode(to_gpu(policy), make_batch(2)), completions.cuda(), mask.cuda()
         with torch.no_grad():
             randomise_there(policy.trainable_parameters())
-            policy.anchor.take(policy.model, 1)
+            policy.anchor.capture(policy.model, 1)
             taken = policy.completion_logprobs(encoded, completions)[mask].tolist()
             randomise_there(policy.trainable_parameters())
             moved_on = policy.completion_logprobs(encoded, completions)[mask].tolist()

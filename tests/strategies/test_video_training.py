@@ -123,5 +123,5 @@ def test_remot_tiny_trains_on_videos(tmp_path, monkeypatch):
     assert len(pages) >= 3
     for page in pages.values():
         assert len(re.findall(r"<p>video 1: \d frames</p>", page)) == 2
-        assert page.count("picture 1</figcaption>") == 1
+        assert page.count("image 1</figcaption>") == 1
         assert "<figcaption>0.50 s</figcaption>" in page

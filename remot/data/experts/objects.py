@@ -15,8 +15,8 @@ class _ObjectMove(MotionExpert):
     """Shared by the two directions.
 
     Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
-    are known, pairs between which the camera moved are not measurable: the image alone cannot distinguish "the object moved"
-    from "the camera moved".
+    are known, pairs between which the camera moved are not measurable: the image alone cannot
+    distinguish "the object moved" from "the camera moved".
 
     Args:
         still: Largest displacement of the box centre in pixels that counts as none.

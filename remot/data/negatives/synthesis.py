@@ -2,7 +2,7 @@
 
 An image taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
 but what comes in at the border. That border is cut away by looking through a narrower window, and so that the window
-does not give away which image is synthetic, all three images are seen through one: two of them through a window turned to
+does not give the synthetic image away, all three are seen through one: two of them through a window turned to
 one side, one through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released images are
 shifted crops).
 """

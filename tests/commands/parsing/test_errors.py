@@ -252,7 +252,7 @@ def test_video_with_too_few_images(complaint_about, root):
     write_video(root / "arm-2.mp4", np.array(frames, dtype=np.uint8), 10)
     sentence = complaint_about(root)
     assert "arm-2.mp4" in sentence
-    assert "no picture at" in sentence
+    assert "no frame at" in sentence
 
 
 def test_wrong_number_of_poses(complaint_about, root):
@@ -273,7 +273,7 @@ def test_wrong_number_of_re10k_poses(complaint_about, tmp_path):
     file.write_text("\n".join(file.read_text().splitlines()[:-1]))
     sentence = complaint_about(root, config=str(CONFIGS / "real_re10k.yaml"))
     assert str(file) in sentence
-    assert "3 poses but 4 pictures" in sentence
+    assert "3 poses but 4 images" in sentence
 
 
 def test_empty_split(complaint_about, tmp_path):

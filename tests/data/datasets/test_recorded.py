@@ -192,7 +192,7 @@ def test_nothing_to_train_on(folder):
 def test_text_without_images(folder):
     prompts = read_recorded(folder)["train"]
     shutil.rmtree(folder / "frames")
-    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: the picture 'frames/.*' is not in"):
+    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: the image 'frames/.*' is not in"):
         read_recorded(folder)
     sample = RecordDataset(prompts, "train", with_images=False)[0]
     assert (sample.images, sample.question) == ([], prompts[0].question)
@@ -209,7 +209,7 @@ def test_an_image_that_goes_missing_later_is_reported(folder):
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        (lambda one: one["images"].__setitem__(0, "../x.png"), AnnotationError, "line 2: the picture '../x.png' leads"),
+        (lambda one: one["images"].__setitem__(0, "../x.png"), AnnotationError, "line 2: the image '../x.png' leads"),
         (lambda one: one["images"].__setitem__(0, "/etc/passwd"), AnnotationError, "line 2: .* leads outside"),
         (lambda one: one["images"].__setitem__(0, "frames/0.png"), DecodeError, "line 2: .* is not in"),
         (lambda one: one.update(id="train/0/0"), AnnotationError, "line 2: the id 'train/0/0' is taken by line 1"),
@@ -315,7 +315,7 @@ def test_the_longest_end_that_exists_counts(tmp_path):
 @pytest.mark.parametrize("path", ["/x/../../c.png", "..", "a/../../../etc/passwd", "a\0b"])
 def test_paths_upwards_are_refused(tmp_path, path):
     (tmp_path / "c.png").touch()
-    with pytest.raises(AnnotationError, match=r"line 1: the picture .* leads outside"):
+    with pytest.raises(AnnotationError, match=r"line 1: the image .* leads outside"):
         find_below("line 1", path, tmp_path)
 
 

@@ -160,5 +160,5 @@ def test_missing_images_are_named(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DecodeError, match="holds 0 pictures, 1 are needed"):
+    with pytest.raises(DecodeError, match="holds 0 images, 1 are needed"):
         read_frames(Clip("c", "s", "test", tmp_path, np.array([0.0])), [0])

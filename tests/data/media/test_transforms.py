@@ -68,7 +68,7 @@ def test_a_box_a_pixel_wide_is_never_black(x):
 @pytest.mark.parametrize(
     ("box", "sentence"),
     [
-        ((9, 1, 12, 4), "covers no pixel of its picture of 8x6"),
+        ((9, 1, 12, 4), "covers no pixel of its image of 8x6"),
         ((-4, 1, 0.2, 4), "covers no pixel"),
         ((np.nan,) * 4, "not visible in frame 0"),
     ],
@@ -142,13 +142,13 @@ def test_a_folder_of_masks_is_taken_in_name_order(tmp_path):
         write(tmp_path, grey(values), f"{number:03d}.png")
     track = ObjectTrack(np.zeros((3, 4)), masks=tmp_path)
     assert [white(draw_mask(track, frame, IMAGE))[0] for frame in (2, 0, 1)] == [2, 0, 1]
-    with pytest.raises(DecodeError, match="holds 3 pictures, 4 are needed"):
+    with pytest.raises(DecodeError, match="holds 3 images, 4 are needed"):
         draw_mask(track, 3, IMAGE)
 
 
 def test_masks_that_cannot_be_shown_are_named(tmp_path):
     small = write(tmp_path, grey(np.full((3, 4), 255)), "small.png")
-    with pytest.raises(DecodeError, match=r"small\.png: the mask has 4x3 pixels, its picture 8x6"):
+    with pytest.raises(DecodeError, match=r"small\.png: the mask has 4x3 pixels, its image 8x6"):
         draw_mask(masked(small), 0, IMAGE)
     empty = write(tmp_path, grey(np.zeros((6, 8))), "empty.png")
     with pytest.raises(DecodeError, match=r"empty\.png: no pixel has the value 255"):

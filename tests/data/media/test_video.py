@@ -152,7 +152,7 @@ def test_an_image_damaged_inside_the_file_is_refused(tmp_path):
     (tmp_path / "hurt.mp4").write_bytes(content)
     clip = make_clip(tmp_path / "hurt.mp4", 20)
     assert len(read_frames(clip, range(5))) == 5
-    with pytest.raises(DecodeError, match=r"hurt\.mp4: the image at .* is damaged"):
+    with pytest.raises(DecodeError, match=r"hurt\.mp4: the frame at .* is damaged"):
         check_media(clip)
 
 
@@ -242,7 +242,7 @@ def test_a_folder_of_images_is_read_in_name_order(tmp_path):
     clip = make_clip(tmp_path, 5)
     assert [number_of(image) for image in read_frames(clip, [4, 0, 4])] == [4, 0, 4]
     check_media(clip)
-    with pytest.raises(DecodeError, match="holds 5 pictures, 6 are needed"):
+    with pytest.raises(DecodeError, match="holds 5 images, 6 are needed"):
         check_media(make_clip(tmp_path, 6), decode=False)
     (tmp_path / "002.png").write_bytes(b"broken")
     with pytest.raises(DecodeError, match=r"002\.png"):

@@ -101,7 +101,7 @@ def test_the_right_answer_is_right_and_the_audit_agrees(form, attribute):
         for binary in (False, True):
             writer = QuestionWriter(num_wordings=1 + seed % 3, formats=[form], binary=binary)
             triplet = triplet_of(labels)
-            if not writer.fits(triplet):
+            if not writer.accepts(triplet):
                 continue
             question = write(writer, triplet, "p", (32, 32), numpy_generator(seed))
             assert question.format == form.name
@@ -114,7 +114,7 @@ def test_the_right_answer_is_right_and_the_audit_agrees(form, attribute):
 
 
 def fits(form, labels, *, binary=False):
-    return QuestionWriter(formats=[form], binary=binary).fits(triplet_of(labels))
+    return QuestionWriter(formats=[form], binary=binary).accepts(triplet_of(labels))
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
@@ -403,7 +403,7 @@ def test_letters_of_the_largest_are_flat():
     ],
 )
 def test_the_largest_has_to_be_clear(sizes, values, expected):
-    assert Comparative().fits(sized(*sizes, values=values)) is expected
+    assert Comparative().accepts(sized(*sizes, values=values)) is expected
     with pytest.raises(ConfigError, match="min_ratio is 1; choose more than 1"):
         Comparative(1)
 

@@ -190,7 +190,7 @@ def test_an_image_outside_is_refused(folder, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "kind", "sentence"),
     [
-        ("frames/gone.png", DecodeError, "the picture 'frames/gone.png' is not in"),
+        ("frames/gone.png", DecodeError, "the image 'frames/gone.png' is not in"),
         ("frames", DecodeError, "is not in"),
         ("a\x00b", AnnotationError, "is no valid path"),
     ],

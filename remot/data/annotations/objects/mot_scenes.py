@@ -14,8 +14,8 @@ class MOTSceneReader(MOTReader):
     """Reads the files of :class:`remot.data.annotations.MOTReader`, one clip for each sequence.
 
     Tracks are called ``person 1``, ``person 2`` and so on: numbers that a prompt has to explain, as the tasks about
-    tracks do. A box of which less than ``min_visibility`` is visible is left out, as if its person was not in view; how
-    much of a person others hide, MOT15 does not state. All persons are annotated unless the sequence has people that the
+    tracks do. A box of which less than ``min_visibility`` is visible is left out, as if its person was not in view;
+    MOT15 has no visibilities. All persons are annotated unless the sequence has people that the
     benchmark does not evaluate.
 
     Args:

@@ -19,8 +19,7 @@ _T = TypeVar("_T")
 #: Sequences whose camera surely stands still. Most of the benchmark's cameras move.
 STATIC_SEQUENCES = frozenset({"Crossing", "Subway", "Walking", "Walking2"})
 
-#: What a viewer would call the object, so that no other object in the images is meant. Crossing shows a second person, who
-#: wears red.
+#: Unambiguous names of the objects. Crossing shows a second person, who wears red.
 NAMES = {"Crossing": "person in the black jacket", "Dudek": "man's face"}
 
 #: Position in number order, from 1, of the image that row 1 belongs to, as the benchmark's own tool has it; any

@@ -20,7 +20,7 @@ KNOWN_ROBOTS: dict[str, dict[str, LeRobotEffector]] = {
         )
         for side in ("Left", "Right")
     },
-    # Bend of the four fingers in radians, 0 stretched; the columns are unnamed, meta/modality.json says which belong to which hand.
+    # Bend of the four fingers in radians, 0 stretched; columns by hand: see meta/modality.json.
     "GR1ArmsOnly": {
         f"{side} arm": LeRobotEffector(
             opening="observation.state", opening_columns=list(range(first, first + 4)), opening_range=(1.5, 0.0)

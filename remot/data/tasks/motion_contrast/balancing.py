@@ -59,7 +59,7 @@ class TripletIndex:
     """Draws a pattern of answers first and a clip that has it second.
 
     A clip lacks some patterns more often than others: one that only ever turns right has no "nothing moved". Drawing
-    the clip first would therefore give away how likely each answer is; drawing the pattern first keeps every answer of every
+    the clip first would therefore give likely answers away; drawing the pattern first keeps every answer of every
     slot equally likely over the data set.
 
     Args:

@@ -28,7 +28,7 @@ def wrong_boxes(asked: AskedPrompt, name: str, frames: Sequence[int]) -> Iterato
     should = np.array([shares(boxes[frame], asked.image_size) for frame in frames])
     stated = np.array(asked.reference.boxes or np.empty((0, 4)))
     if stated.shape != should.shape or not (np.abs(stated - should) <= THREE).all():
-        yield f"the boxes of {name!r:.40} are said to be {stated.round(3).tolist()}, should be {should.round(3).tolist()}"
+        yield f"the boxes of {name!r:.40} are {stated.round(3).tolist()}, should be {should.round(3).tolist()}"
 
 
 def check_detection(asked: AskedPrompt) -> Iterator[str]:

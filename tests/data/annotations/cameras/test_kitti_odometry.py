@@ -96,7 +96,7 @@ def test_poses_without_a_sequence_are_left_alone(tmp_path):
     [
         ("poses/00.txt", [words(START[:11])], "malformed", "line 1 must hold 12 numbers"),
         ("poses/00.txt", [words(START), "nan " + words(START[1:])], "not finite", "line 2 holds NaN"),
-        ("poses/00.txt", [words(START)] * 2, "unsynchronised", "2 poses but 3 pictures in image_2 of 00"),
+        ("poses/00.txt", [words(START)] * 2, "unsynchronised", "2 poses but 3 images in image_2 of 00"),
         ("poses/00.txt", [words(START)] * 2 + [words(np.array(START) * 2)], "pose", "frame 2 is not a rigid motion"),
         ("poses/00.txt", [], "zero length", "holds no row of numbers"),
         ("sequences/00/times.txt", ["0", "1"], "unsynchronised", "3 poses but 2 times in times.txt"),

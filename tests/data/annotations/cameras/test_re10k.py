@@ -81,7 +81,7 @@ def test_clips_with_a_gap_are_left_out_on_request(tmp_path, caplog):
 
 def test_poses_and_images_must_be_equally_many(tmp_path):
     write_pair(tmp_path, num_images=4)
-    with pytest.raises(AnnotationError, match=r"0a1b\.txt: 3 poses but 4 pictures in 0a1b\.mp4"):
+    with pytest.raises(AnnotationError, match=r"0a1b\.txt: 3 poses but 4 images in 0a1b\.mp4"):
         read(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_two_clocks_are_refused(tmp_path):
     timed(tmp_path, [(10.0, 0, UNTURNED), (10.04, 1, UNTURNED)], [500.0, 500.1])
     reason, message = refused(TUMReader(), tmp_path)
     assert reason == "unsynchronised"
-    assert "groundtruth.txt: none of 2 pictures lies within 0.05 s of two poses" in message
+    assert "groundtruth.txt: none of 2 images lies within 0.05 s of two poses" in message
 
 
 def test_times_in_the_names_of_images(tmp_path):
@@ -138,7 +138,7 @@ def test_poses_without_times_must_be_as_many_as_images(tmp_path):
     folder = write_slambook(shot_of(), tmp_path)
     (folder / "color" / "3.png").unlink()
     reason, message = refused(TUMReader(), tmp_path)
-    assert (reason, "3 poses but 2 pictures" in message) == ("unsynchronised", True)
+    assert (reason, "3 poses but 2 images" in message) == ("unsynchronised", True)
 
 
 def test_missing_images_are_reported(tmp_path):

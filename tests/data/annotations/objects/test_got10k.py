@@ -70,8 +70,8 @@ def test_cameras_are_taken_to_move(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("changes", "message", "reason"),
     [
-        ({"num": 2}, "3 rows but 2 pictures", "unsynchronised"),
-        ({"rows": ROWS[:2]}, "2 rows but 3 pictures", "unsynchronised"),
+        ({"num": 2}, "3 rows but 2 images", "unsynchronised"),
+        ({"rows": ROWS[:2]}, "2 rows but 3 images", "unsynchronised"),
         ({"rows": [*ROWS[:2], "1,2,3"]}, "line 3 must hold 4 numbers", "malformed"),
         ({"rows": [*ROWS[:2], "1,2,0,3"]}, "the box of row 3 has no width", "zero length"),
         ({"rows": [*ROWS[:2], "1,nan,2,3"]}, "the box of row 3 is partly NaN", "not finite"),

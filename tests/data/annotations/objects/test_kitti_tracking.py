@@ -220,7 +220,7 @@ def test_no_camera_notice_with_poses(tmp_path, caplog):
         ({"labels": [label(0, 7), label(0, 7)]}, "track 7 has two boxes in frame 0", "duplicate id"),
         ({"labels": [label(0, 7, height=0.0)]}, "the box of row 1 has no width or no height", "zero length"),
         ({"labels": [label(0, 7, left=1e8)]}, "the box of row 1 reaches beyond", "too large"),
-        ({"num": 2}, "2 pictures but 3 rows in oxts", "unsynchronised"),
+        ({"num": 2}, "2 images but 3 rows in oxts", "unsynchronised"),
         ({"num": 0}, "holds no image", "missing media"),
         ({"poses": [oxts()[:-4]] * 3}, r"oxts/0000\.txt: line 1 must hold 30 numbers", "malformed"),
         ({"poses": [oxts(), oxts(yaw=float("nan")), oxts()]}, "line 2 holds NaN", "not finite"),

@@ -256,7 +256,7 @@ def test_malformed_rows_are_named(tmp_path, rows, message, reason):
         (INI.format(num=3).replace("frameRate=25", "frameRate=nan"), "frameRate is 'nan'"),
         (INI.format(num="9" * 30), "seqLength is '9999"),
         (INI.format(num=3).replace("imWidth=640", ""), "imWidth is ''"),
-        (INI.format(num=4), "3 pictures but seqLength 4"),
+        (INI.format(num=4), "3 images but seqLength 4"),
     ],
 )
 def test_bad_sequence_files_are_named(tmp_path, ini, message):
@@ -299,7 +299,7 @@ def test_images_stay_inside_the_root(tmp_path):
     (folder / "img1").mkdir()
     for k in (1, 2, 3):
         (folder / "img1" / f"{k:06d}.jpg").symlink_to(tmp_path / "elsewhere" / f"{k:06d}.jpg")
-    with pytest.raises(AnnotationError, match=r"picture '000001\.jpg' leads outside"):
+    with pytest.raises(AnnotationError, match=r"image '000001\.jpg' leads outside"):
         read(tmp_path / "root")
 
 

@@ -55,12 +55,12 @@ def test_david_starts_at_its_300th_image(tmp_path):
 
 def test_other_first_images_can_be_named(tmp_path):
     write(tmp_path, ["5,5,9,9"] * 2, num=4)
-    with pytest.raises(AnnotationError, match="2 rows but 4 pictures") as caught:
+    with pytest.raises(AnnotationError, match="2 rows but 4 images") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
     (clip,) = read(tmp_path, first_images={"Crossing": 2})
     assert levels(read_frames(clip, [0, 1])) == [1, 2]
-    with pytest.raises(AnnotationError, match="2 rows but 4 pictures"):
+    with pytest.raises(AnnotationError, match="2 rows but 4 images"):
         read(tmp_path, first_images={"Crossing": 4})
 
 
@@ -150,7 +150,7 @@ def test_missing_images_are_named(tmp_path):
     with pytest.raises(AnnotationError, match="'img' holds no image"):
         read(tmp_path)
     write(tmp_path, ["5,5,9,9"] * 2, num=1)
-    with pytest.raises(AnnotationError, match="2 rows but 1 pictures"):
+    with pytest.raises(AnnotationError, match="2 rows but 1 images"):
         read(tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_a_camera_on_a_hand_has_no_known_directions(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message", "reason"),
     [
-        ({"num_images": 4}, r"3 rows but 4 pictures in head_color\.mp4", "unsynchronised"),
+        ({"num_images": 4}, r"3 rows but 4 images in head_color\.mp4", "unsynchronised"),
         ({"state/end/position": PLACES[:2]}, "3 timestamps but 2 rows in state/end/position", "unsynchronised"),
         ({"state/end/position": PLACES[:, :1]}, "shape 3x1x3, expected Nx2x3", "shape"),
         ({"state/end/position": PLACES * np.nan}, "position holds NaN", "not finite"),

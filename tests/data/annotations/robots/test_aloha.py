@@ -137,7 +137,7 @@ def test_a_camera_at_a_wrist_moves(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message", "reason"),
     [
-        ({"images": {"top": pictures()[:2]}}, r"3 rows in observations/qpos but 2 pictures", "unsynchronised"),
+        ({"images": {"top": pictures()[:2]}}, r"3 rows in observations/qpos but 2 images", "unsynchronised"),
         ({"qpos": states()[:, :7]}, "shape 3x7, expected Nx14", "shape"),
         ({"qpos": states()[:0], "images": {"top": pictures()[:0]}}, "has no row", "zero length"),
         ({"qpos": states() * np.nan}, "qpos holds NaN", "not finite"),
@@ -219,7 +219,7 @@ def test_images_that_are_gone_or_broken_are_named(tmp_path):
     broken[1, :20] = 0
     (clip,) = read(write_episode(tmp_path, images={"top": broken}))
     check_media(clip, decode=False)
-    with pytest.raises(DecodeError, match=r"episode_0\.hdf5: observations/images/top: picture 1: is no readable"):
+    with pytest.raises(DecodeError, match=r"episode_0\.hdf5: observations/images/top: image 1: is no readable"):
         check_media(clip)
     (tmp_path / "episode_0.hdf5").unlink()
     with pytest.raises(DecodeError, match="cannot be read as HDF5"):

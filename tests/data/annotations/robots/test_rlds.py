@@ -139,7 +139,7 @@ def test_reading_twice_finds_no_copies(tmp_path, caplog):
 def test_records_with_black_images_are_left_out(tmp_path, caplog):
     write_records(tmp_path, record(), record(levels=(0, 0, 0)), record(levels=(0, 0, 90)))
     assert [clip.clip_id[-1] for clip in read(tmp_path)] == ["0", "2"]
-    assert "1 records are left out, all their pictures in steps/observation/image_0 are black" in caplog.text
+    assert "1 records are left out, all their images in steps/observation/image_0 are black" in caplog.text
     assert caplog.messages[0].endswith("record 1")
     assert read(tmp_path, BridgeReader("image_3")) == []
 
@@ -160,15 +160,15 @@ def test_clips_travel_to_other_processes(tmp_path):
 @pytest.mark.parametrize(
     ("payload", "message", "reason"),
     [
-        (record(STATES[:2]), "14 numbers, which are no whole rows for 3 pictures", "unsynchronised"),
-        (record([row[:6] for row in STATES]), "6 columns for 3 pictures, column 6 is wanted", "shape"),
+        (record(STATES[:2]), "14 numbers, which are no whole rows for 3 images", "unsynchronised"),
+        (record([row[:6] for row in STATES]), "6 columns for 3 images, column 6 is wanted", "shape"),
         (record([[NAN] * 7] * 3), "state holds NaN", "not finite"),
         (record(steps__observation__state=[]), "has no 'steps/observation/state', it has", "malformed"),
         (record(steps__observation__image_0=[]), "has no 'steps/observation/image_0'", "missing media"),
         (record(steps__observation__image_0=[1.0] * 3), "holds no encoded image", "zero length"),
         (record(steps__observation__state=[b"x"]), "state holds no numbers", "malformed"),
         (record([[*row[:6], 60.0] for row in STATES]), "60 to 60 is no opening", "malformed"),
-        (record(steps__observation__image_0=[b"GIF89a"] * 3), "picture 0: is no readable JPEG or PNG", "media"),
+        (record(steps__observation__image_0=[b"GIF89a"] * 3), "image 0: is no readable JPEG or PNG", "media"),
         (b"\x0a\x7f", r"is no tf\.train\.Example", "malformed"),
     ],
 )
