@@ -429,7 +429,7 @@ class PostTrainingModule(AnsweringModule):
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:  # not load_from_checkpoint()
             self._restore_optimization(checkpoint, facts.get("optimization", {}))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
