@@ -34,9 +34,7 @@ from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError
 from remot.files import expanded
 from remot.structures import CloserLook, PromptBatch, interval_note
-
-#: Attempts of one step that :meth:`MotionDataModule.redraw` tells apart.
-MAX_REDRAWS = 100
+from remot.structures.training import MAX_REDRAWS
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from remot.strategies.finite import (
     rate_fault,
 )
 from remot.strategies.grpo.objective import GRPOObjective
-from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress
+from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress, prompt_source
 from remot.strategies.optimization import apply_settings, describe_optimization, is_another_optimizer
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
@@ -247,8 +247,8 @@ class PostTrainingModule(AnsweringModule):
         started = time.perf_counter()
         step = self.global_step
         phase = self.strategy.phase(step)
-        more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
-        address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
+        source = prompt_source(getattr(self.trainer, "datamodule", None))
+        address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics

@@ -41,7 +41,7 @@ def test_the_gap_by_hand():
     policy = make_lora_policy()
     policy.logit_bias[policy.eos_token_ids[0]] = 5.0
     prepared = objective_of().prepare(policy, make_batch(3), ADDRESS, 2)
-    rollout = prepared.micro_losses.__self__.rollout
+    rollout = prepared.micro_losses.rollout
     rollout.logprobs[..., ::2] -= 0.5
     mask = rollout.completion_mask
     assert not mask.all()

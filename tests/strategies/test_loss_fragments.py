@@ -130,7 +130,7 @@ def test_micro_batches_change_nothing(path):
     policy, batch = make_lora_policy(), make_batch(4)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
     objective = replace(small(objective_of(path)), mask_truncated=True)
-    address = replace(ADDRESS, more_prompts=DrawnAgain().redraw)
+    address = replace(ADDRESS, prompt_source=DrawnAgain())
     updates = [update(objective.prepare(policy, batch, address, size), policy) for size in (4, 3, 1)]
     assert any(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:
