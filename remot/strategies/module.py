@@ -15,7 +15,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from remot.distributed import joined_metrics, of_all_processes
 from remot.errors import ConfigError, NonFiniteError
@@ -38,17 +37,22 @@ from remot.strategies.distributed import (
 )
 from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
-    Faults,
+    FiniteGuard,
     SkippedStep,
     StateSnapshot,
     TrainedBatch,
-    gradient_fault,
+    non_finite_error,
     num_bytes,
-    rate_fault,
+    skipped_step,
 )
 from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress, prompt_source
-from remot.strategies.optimization import apply_settings, describe_optimization, is_another_optimizer
+from remot.strategies.optimization import (
+    apply_settings,
+    describe_optimization,
+    is_another_optimizer,
+    make_optimization,
+)
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
@@ -134,12 +138,7 @@ class PostTrainingModule(AnsweringModule):
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
-        self._faults = Faults(max_skipped_in_a_row)
-        self._loss_fault = ""  # of this process's last backward pass
-        self._fault = ""  # of the last update, in any process
-        self._scaler_skips = False  # the last update overflows in mixed float16, which its scaler answers itself
-        self._trained: TrainedBatch | None = None  # whose updated weights have not been verified yet
-        self._last_good: StateSnapshot | None = None
+        self._guard = FiniteGuard(max_skipped_in_a_row)
         self._optimization: dict[str, str] = {}
         self._restored_optimization: dict[str, str] | None = None
 
@@ -212,16 +211,9 @@ class PostTrainingModule(AnsweringModule):
         Raises:
             ConfigError: If a setting is out of its range, which torch checks here.
         """
-        try:
-            optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
-            require_finite_settings(optimizer)
-            scheduler = None if self.scheduler_factory is None else self.scheduler_factory(optimizer)
-        except (ValueError, TypeError) as error:
-            msg = f"model.optimizer or model.scheduler: {error}"
-            raise ConfigError(msg) from error
-        if isinstance(scheduler, ReduceLROnPlateau):
-            msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
-            raise ConfigError(msg)
+        optimizer, scheduler = make_optimization(
+            self.loaded_policy.trainable_parameters(), self.optimizer_factory, self.scheduler_factory
+        )
         self._optimization = describe_optimization(optimizer, scheduler)
         return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -256,18 +248,17 @@ class PostTrainingModule(AnsweringModule):
         for _ in range(prepared.num_updates):
             metrics |= self._update(trained)
             # A fault would come again, as nothing has moved; and updates of one phase must not pass over another.
-            if self._fault or self.strategy.phase(self.global_step) != phase:
+            if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
         self._count_fault(trained)
-        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._faults.num_skipped)}
+        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(
-            phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
-        )
+        joined = joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS)
+        self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
-        if self._faults.is_over:
-            raise self._given_up(self._faults.in_a_row)
+        if self._guard.is_over:
+            raise self._given_up(self._guard.in_a_row)
 
     def _move_reference(self, step: int) -> dict[str, float]:
         """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
@@ -279,59 +270,44 @@ class PostTrainingModule(AnsweringModule):
         return {"reference_step": float(anchor.step or 0)}
 
     def _update(self, trained: TrainedBatch) -> dict[str, float]:
-        optimizer = self.optimizers()
-        totals = self._accumulate(trained.prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
+        """One optimizer step: backward passes of all micro-batches, clipping, and the step itself."""
+        optimizer, guard, wrapper = self.optimizers(), self._guard, self.trainer.model
+        totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scale = loss_scale(self.trainer.precision_plugin)
-        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
-        self._loss_fault = "" if math.isfinite(totals["loss"]) else f"the loss is {totals['loss']}"
-        if is_deepspeed(self.trainer.model) and any(of_all_processes(self._loss_fault)):
-            raise self._given_up([self._skipped(self.global_step, trained, self._loss_fault)])  # it keeps gradients
-        self._scaler_skips = scale > 1 and not self._loss_fault and not math.isfinite(totals.get("grad_norm", 0.0))
+        totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
+        guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
+        if is_deepspeed(wrapper) and any(of_all_processes(guard.loss_fault)):  # it keeps gradients
+            raise self._given_up([skipped_step(self.global_step, trained, guard.loss_fault)])
         optimizer.step()  # type: ignore[union-attr]
-        if not self._fault:
-            self._trained = trained
+        if not guard.fault:
+            guard.unverified = trained
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Look at gradients as the optimizer will, after callbacks: one that is not finite updates nothing, anywhere.
-
-        Optimizers leave parameters without a gradient alone, their own state included.
-        """
+        """Look at gradients as the optimizer will, after callbacks; one that is not finite updates nothing."""
         named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
-        gradient = "" if self._scaler_skips else gradient_fault(named)
-        faults = of_all_processes((self._loss_fault, gradient or rate_fault(optimizer)))
-        if not any(loss for loss, _ in faults):
-            self._trained = None  # the forward pass was finite: the weights are good as they are before this update
-            self._keep_last_good(optimizer)
-        self._fault = next((fault for both in faults for fault in both if fault), "")
-        if self._fault:
-            for _, parameter in named:
-                parameter.grad = None
+        self._guard.check_gradients(named, optimizer, lambda: self._snapshot(optimizer))
 
-    def _keep_last_good(self, optimizer: Optimizer) -> None:
+    def _snapshot(self, optimizer: Optimizer) -> StateSnapshot | None:
+        """The state as it is; None if it is too large to keep."""
         parameters = self.loaded_policy.trainable_parameters()
         if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
-            return
+            return None
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        self._last_good = StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+        return StateSnapshot(self.global_step, parameters, optimizer, schedulers)
 
     def _count_fault(self, trained: TrainedBatch) -> None:
         """Count and report the step if it was skipped."""
-        if not self._fault:
-            self._faults.in_a_row.clear()
-            return
-        skipped = self._skipped(self.global_step - 1, trained, self._fault)
-        self._faults.add(skipped)
-        count = f"{len(self._faults.in_a_row)} in a row, {self._faults.num_skipped} in all"
-        self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}")
-
-    def _skipped(self, step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
-        prompts = [prompt for held in of_all_processes(trained.prompts()) for prompt in held]
-        return SkippedStep(step, trained.phase, reason, prompts)
+        skipped = self._guard.count(self.global_step - 1, trained)
+        if skipped is not None:
+            count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
+            self.print(
+                f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}"
+            )
 
     def require_finite_state(self) -> None:
         """Compute the loss of the last batch with the weights as they are now, unless that has been done.
@@ -341,7 +317,7 @@ class PostTrainingModule(AnsweringModule):
         Raises:
             NonFiniteError: If it is not finite; the state before the last update is in place again if it was kept.
         """
-        trained = self._trained
+        trained = self._guard.unverified
         if trained is None:
             return
         with self.trainer.precision_plugin.train_step_context():
@@ -349,30 +325,18 @@ class PostTrainingModule(AnsweringModule):
         losses = [one for one in of_all_processes(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
-            raise self._given_up([self._skipped(self.global_step, trained, reason)])
-        self._trained = None
+            raise self._given_up([skipped_step(self.global_step, trained, reason)])
+        self._guard.unverified = None
 
     def _given_up(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
-        """Go back to the last good state, and what to tell of it."""
-        last, restored_step = skipped[-1], None
-        if self._trained is None:
-            restored_step = self.global_step  # no update is in doubt
-        elif self._last_good is not None:
-            self._last_good.restore()
-            restored_step, self._trained = self._last_good.step, None
-            progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-            undone = progress.total.completed - restored_step
-            for counts in (progress.total, progress.current):
-                counts.completed -= undone
-                counts.ready = counts.completed
-        in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
-        rates = sorted({float(group["lr"]) for one in self.trainer.optimizers for group in one.param_groups})
-        msg = (
-            f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
-            f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
-        )
-        record = {"reason": msg, "seed": self.seed, "steps": [one.record() for one in skipped]}
-        return NonFiniteError(msg, record, restored_step)
+        """Go back to the last good state; the error to raise."""
+        restored_step = self._guard.restore(self.global_step)
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        undone = 0 if restored_step is None else progress.total.completed - restored_step
+        for counts in (progress.total, progress.current) if undone else ():
+            counts.completed -= undone
+            counts.ready = counts.completed
+        return non_finite_error(skipped, self.trainer.optimizers, self.seed, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
         with backward_context(self.trainer.model, is_last=is_last):
@@ -455,19 +419,6 @@ class PostTrainingModule(AnsweringModule):
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
         return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
-
-
-def require_finite_settings(optimizer: Optimizer) -> None:
-    """Refuse an optimizer with a setting that is NaN or infinite; PyTorch's own checks let some through.
-
-    Raises:
-        ConfigError: Naming the setting.
-    """
-    for name, value in (pair for group in optimizer.param_groups for pair in group.items() if pair[0] != "params"):
-        for number in value if isinstance(value, tuple | list) else [value]:
-            if isinstance(number, float) and not math.isfinite(number):
-                msg = f"model.optimizer: {name} is {number}, give a finite number"
-                raise ConfigError(msg)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:
