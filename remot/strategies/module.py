@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,19 +18,15 @@ from torch.optim import Optimizer
 from remot.distributed import joined_metrics, of_all_processes
 from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
-from remot.models.export import save_trained
-from remot.models.loading import describe_source, describe_weights
-from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
+from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
 from remot.strategies.distributed import (
     LARGEST_METRICS,
     SUMMED_METRICS,
     backward_context,
     clip_gradients,
-    data_mesh,
     is_deepspeed,
     loss_scale,
 )
@@ -109,7 +104,7 @@ class PostTrainingModule(AnsweringModule):
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
             evaluation = replace(evaluation, reward=reinforced.scorer)
-        super().__init__(evaluation, RolloutEngine(rollout))
+        super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
@@ -121,7 +116,6 @@ class PostTrainingModule(AnsweringModule):
             raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
-        self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
@@ -132,8 +126,6 @@ class PostTrainingModule(AnsweringModule):
         self.micro_batch_prompts = micro_batch_prompts
         self.gradient_clip_norm = gradient_clip_norm
         self.seed = seed
-        self.policy: VLMPolicy | None = None
-        self.checkpoint_step: int | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
@@ -165,21 +157,10 @@ class PostTrainingModule(AnsweringModule):
         )
         self.divide_policy()
 
-    def divide_policy(self) -> None:
-        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
-        if self.device_mesh is not None:
-            self.loaded_policy.shard(data_mesh(self.device_mesh))
-
     @property
     def _has_reference(self) -> bool:
         """An objective of the strategy measures KL against another policy."""
         return any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
-
-    def describe_weights(self) -> str:
-        """What the policy has been loaded from, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
-        if self._trainer is None or self.trainer.ckpt_path is None:
-            return describe_weights(self.policy_settings.source)
-        return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
 
     def describe_reference(self) -> str | None:
         """What KL is measured against, in one line; None where nothing is."""
@@ -191,19 +172,6 @@ class PostTrainingModule(AnsweringModule):
         else:
             what = "the policy as it is when a phase of GRPO begins"
         return f"{what} (model.strategy.reference: {self.strategy.reference})"
-
-    @property
-    def base_model(self) -> str:
-        """Name of the base model for tags."""
-        return describe_source(self.policy_settings.source)
-
-    @property
-    def loaded_policy(self) -> VLMPolicy:
-        """The policy, once loaded."""
-        if self.policy is None:
-            msg = "the policy is loaded by configure_model(), which the trainer calls; call it first"
-            raise RuntimeError(msg)
-        return self.policy
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the schedule if there is one.
@@ -343,7 +311,7 @@ class PostTrainingModule(AnsweringModule):
             self.manual_backward(loss)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
-        """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
+        """Log to callbacks, and to loggers directly: Lightning would log a phase's metrics again in the next."""
         scalars = {f"train/{name}": number for name, number in metrics.items()}
         self.log_dict(scalars, logger=False, batch_size=num_prompts)
         num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
@@ -368,18 +336,17 @@ class PostTrainingModule(AnsweringModule):
         """
         self.require_finite_state()
         shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
-        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
-        checkpoint["remot"]["optimization"] = self._optimization
+        facts: dict[str, Any] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        facts["optimization"] = self._optimization
         kept = set(shapes)
         if anchor is not None and anchor.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
-            checkpoint["remot"]["reference_step"] = anchor.step
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
-        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+            facts["reference_step"] = anchor.step
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
-            checkpoint["remot"]["objectives"] = learnt
-        states = checkpoint.get("optimizer_states", [])
-        states[:] = [named_optimizer_state(state, numbered) for state in states]
+            facts["objectives"] = learnt
+        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        keep_trained(checkpoint, kept, numbered)
+        checkpoint["remot"] = facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
@@ -415,10 +382,6 @@ class PostTrainingModule(AnsweringModule):
     def on_train_end(self) -> None:
         """Look at the weights of the last update, before they are evaluated and exported."""
         self.require_finite_state()
-
-    def save_policy(self, folder: Path) -> Path:
-        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

@@ -53,7 +53,7 @@ class StepAddress:
 
 @dataclass(frozen=True, eq=False)
 class ScoredCompletions:
-    """Completions of one prompt, for people to look at.
+    """Completions of one prompt, for the page of samples.
 
     Args:
         prompt_index: Which prompt of the batch.

@@ -125,7 +125,7 @@ def on_policy(seed):
 @given(seed=st.integers(0, 10_000))
 @fast
 def test_on_policy_gradients_depend_on_the_mean_alone(seed):
-    """At ρ = 1 everybody follows A·∇log π: methods differ only in the mean they take."""
+    """At ρ = 1 every loss follows A·∇log π: methods differ only in the mean they take."""
     batch = on_policy(seed)
     mask, advantages = batch["completion_mask"], batch["advantages"][..., None]
     lengths = mask.sum(-1, keepdim=True).clamp(min=1)

@@ -117,8 +117,9 @@ def prepare_step(
         selection = select(policy, first, address, settings)
     draw, is_kept = selection.draw, selection.is_kept  # [P] bool
     compared = settings.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)  # [K, G] of K kept
+    num_prompts, num_completions, num_tokens = draw.rollout.token_ids.shape
     num_columns = draw.encoded.prompts.input_ids.shape[1]
-    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, tuple(draw.rollout.token_ids.shape))
+    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, (num_prompts, num_completions, num_tokens))
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
     return PreparedStep(
         num_updates=settings.num_updates,
@@ -392,7 +393,7 @@ def step_metrics(settings: StepSettings, first: Draw, scores: RewardOutput, sele
 def scored_samples(
     questions: Sequence[Question], rollout: Rollout, scores: RewardOutput, num_completions: int
 ) -> list[ScoredCompletions]:
-    """The completions of each prompt beside what they earned, for people to look at."""
+    """The completions of each prompt and their rewards, for the page of samples."""
     columns = {"total": scores.total, **scores.parts}
 
     def parts(flat: int) -> Mapping[str, float]:
