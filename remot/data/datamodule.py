@@ -34,9 +34,7 @@ from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError
 from remot.files import expanded
 from remot.structures import PromptBatch, ResampleRequest, interval_note
-
-#: Attempts of one step for which :meth:`MotionDataModule.redraw` has distinct addresses.
-MAX_REDRAWS = 100
+from remot.structures.training import MAX_REDRAWS
 
 
 @dataclass(frozen=True)

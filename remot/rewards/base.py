@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -168,19 +169,34 @@ class WrapperReward(Reward):
         return self.score(completions, questions, num_tokens)
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def scored_by(
     reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
 ) -> RewardOutput:
     """``reward`` of the completions, with their numbers of tokens if these are known.
+
+    Rewards are float32 at every precision of the trainer, which sets PyTorch's default dtype to that of the weights.
 
     Raises:
         RewardError: If the reward returns something else than one number for each completion; names its class.
     """
     name = f"the reward {name_of(reward)}"
     try:
-        output = (
-            reward(completions, questions) if num_tokens is None else reward.rate(completions, questions, num_tokens)
-        )
+        with _default_dtype(torch.float32):
+            output = (
+                reward(completions, questions)
+                if num_tokens is None
+                else reward.rate(completions, questions, num_tokens)
+            )
     except RewardError as error:
         if error.reason != UNNAMED:
             raise

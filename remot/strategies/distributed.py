@@ -20,7 +20,7 @@ LARGEST_METRICS = frozenset({"rollout/logprob_gap_max"})
 def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractContextManager[None]:
     """Context of the backward pass of one of several micro-batches.
 
-    DistributedDataParallel exchanges gradients with the last one only. DeepSpeed's engine needs to know which that is.
+    DistributedDataParallel exchanges gradients with the last one only. DeepSpeed's engine is set to do so too.
     Sharded weights exchange each time, so that no process ever holds all gradients.
 
     Args:
@@ -35,7 +35,7 @@ def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractCon
 
 
 def is_deepspeed(wrapper: nn.Module | None) -> bool:
-    """True for DeepSpeed's engine, which keeps gradients to itself; told by its methods, as it may not be installed."""
+    """True for DeepSpeed's engine, which keeps gradients to itself; known by its methods: it may not be installed."""
     return hasattr(wrapper, "set_gradient_accumulation_boundary")
 
 

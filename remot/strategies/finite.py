@@ -1,8 +1,8 @@
 """Steps whose loss or gradient is not finite: how they are found, counted, and what state is kept from before them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from remot.distributed import all_gather_objects
+from remot.errors import NonFiniteError
 from remot.strategies.objective import PreparedStep
 from remot.structures import PromptBatch, Question
 
@@ -100,29 +102,6 @@ class SkippedStep:
         return ", ".join(names[:MAX_NAMED_PROMPTS]) + (f" and {others} others" if others > 0 else "")
 
 
-@dataclass(eq=False)
-class Faults:
-    """Counts skipped steps.
-
-    Args:
-        limit: This many in a row end the run.
-    """
-
-    limit: int
-    num_skipped: int = 0
-    in_a_row: list[SkippedStep] = field(default_factory=list)
-
-    def add(self, skipped: SkippedStep) -> None:
-        """One more step was skipped."""
-        self.in_a_row.append(skipped)
-        self.num_skipped += 1
-
-    @property
-    def is_over(self) -> bool:
-        """True if the run has to end."""
-        return len(self.in_a_row) >= self.limit
-
-
 class StateSnapshot:
     """Copies of the weights that are trained and of the optimizer's state, taken before an update.
 
@@ -158,6 +137,128 @@ class StateSnapshot:
             group.update(settings)
         for scheduler, state in zip(self._schedulers, self._schedules, strict=True):
             scheduler.load_state_dict(state)
+
+
+class FiniteGuard:
+    """Finds and counts steps that are not finite, and keeps the last state whose loss was finite.
+
+    Args:
+        limit: This many skipped steps in a row end the run.
+
+    Attributes:
+        num_skipped: Skipped steps.
+        in_a_row: The skipped steps since the last update.
+        loss_fault: Of this process's last backward pass, "" if its loss was finite.
+        fault: Of the last update, in any process; "" if there was none.
+        unverified: The batch of the last update, until a forward pass shows that the updated weights are good.
+        last_good: The state before that update; None if it is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.num_skipped = 0
+        self.in_a_row: list[SkippedStep] = []
+        self.loss_fault = ""
+        self.fault = ""
+        self.unverified: TrainedBatch | None = None
+        self.last_good: StateSnapshot | None = None
+        self._scaler_skips = False  # the update overflows in mixed float16, which its scaler answers itself
+
+    @property
+    def is_over(self) -> bool:
+        """True if the run has to end."""
+        return len(self.in_a_row) >= self.limit
+
+    def observe_backward(self, loss: float, grad_norm: float, scale: float) -> None:
+        """Note what a backward pass gave.
+
+        Args:
+            loss: Its loss.
+            grad_norm: Its gradient norm.
+            scale: What losses are multiplied with; above 1 in mixed float16 only.
+        """
+        self.loss_fault = "" if math.isfinite(loss) else f"the loss is {loss}"
+        self._scaler_skips = scale > 1 and not self.loss_fault and not math.isfinite(grad_norm)
+
+    def check_gradients(
+        self,
+        named: Sequence[tuple[str, nn.Parameter]],
+        optimizer: Optimizer,
+        snapshot: Callable[[], StateSnapshot | None],
+    ) -> None:
+        """Drop the gradients in all processes if those of one are not finite, or its loss or learning rate.
+
+        Optimizers leave parameters without a gradient alone, their own state included.
+
+        Args:
+            named: What is trained.
+            optimizer: What is about to move it.
+            snapshot: Copies the state as it is, if it is to be kept.
+        """
+        gradient = "" if self._scaler_skips else gradient_fault(named)
+        faults = all_gather_objects((self.loss_fault, gradient or rate_fault(optimizer)))
+        if not any(loss for loss, _ in faults):
+            self.unverified = None  # the forward pass was finite: the weights are good as they are before this update
+            self.last_good = snapshot() or self.last_good
+        self.fault = next((fault for both in faults for fault in both if fault), "")
+        if self.fault:
+            for _, parameter in named:
+                parameter.grad = None
+
+    def count(self, step: int, trained: TrainedBatch) -> SkippedStep | None:
+        """Count the step if it was skipped; None if it was not."""
+        if not self.fault:
+            self.in_a_row.clear()
+            return None
+        skipped = skipped_step(step, trained, self.fault)
+        self.in_a_row.append(skipped)
+        self.num_skipped += 1
+        return skipped
+
+    def restore(self, step: int) -> int | None:
+        """Go back to the last good state.
+
+        Args:
+            step: The step as it is.
+
+        Returns:
+            The step that the state is of; None if the last good state was not kept.
+        """
+        if self.unverified is None:
+            return step  # no update is in doubt
+        if self.last_good is None:
+            return None
+        self.last_good.restore()
+        self.unverified = None
+        return self.last_good.step
+
+
+def skipped_step(step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
+    """The record of a step with the prompts of all processes."""
+    prompts = [prompt for held in all_gather_objects(trained.prompts()) for prompt in held]
+    return SkippedStep(step, trained.phase, reason, prompts)
+
+
+def non_finite_error(
+    skipped: Sequence[SkippedStep], optimizers: Iterable[Optimizer], seed: int, restored_step: int | None
+) -> NonFiniteError:
+    """The error that ends a run.
+
+    Args:
+        skipped: The steps that were not finite, the last of which ends it.
+        optimizers: Their learning rates are in the message.
+        seed: Of the run.
+        restored_step: The step that the state is of; None if it is not known to be good.
+    """
+    last = skipped[-1]
+    in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
+    rates = sorted({float(group["lr"]) for one in optimizers for group in one.param_groups})
+    msg = (
+        f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
+        f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
+    )
+    record = {"reason": msg, "seed": seed, "steps": [one.record() for one in skipped]}
+    return NonFiniteError(msg, record, restored_step)
 
 
 def num_bytes(parameters: Iterable[nn.Parameter]) -> int:

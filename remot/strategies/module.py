@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,40 +14,40 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from remot.distributed import all_gather_objects, joined_metrics
 from remot.errors import ConfigError, NonFiniteError
 from remot.evaluation.benchmark import EvaluationSettings
-from remot.models.export import save_trained
-from remot.models.loading import describe_source, describe_weights
-from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
+from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
 from remot.strategies.distributed import (
     LARGEST_METRICS,
     SUMMED_METRICS,
     backward_context,
     clip_gradients,
-    data_mesh,
     is_deepspeed,
     loss_scale,
 )
 from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
-    Faults,
+    FiniteGuard,
     SkippedStep,
     StateSnapshot,
     TrainedBatch,
-    gradient_fault,
+    non_finite_error,
     num_bytes,
-    rate_fault,
+    skipped_step,
 )
 from remot.strategies.grpo.objective import GRPOObjective
-from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress
-from remot.strategies.optimization import apply_settings, describe_optimization, is_another_optimizer
+from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress, prompt_source
+from remot.strategies.optimization import (
+    apply_settings,
+    describe_optimization,
+    is_another_optimizer,
+    make_optimization,
+)
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
@@ -105,7 +104,7 @@ class PostTrainingModule(AnsweringModule):
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
             evaluation = replace(evaluation, reward=reinforced.scorer)
-        super().__init__(evaluation, RolloutEngine(rollout))
+        super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
@@ -117,7 +116,6 @@ class PostTrainingModule(AnsweringModule):
             raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
-        self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
@@ -128,18 +126,11 @@ class PostTrainingModule(AnsweringModule):
         self.micro_batch_prompts = micro_batch_prompts
         self.gradient_clip_norm = gradient_clip_norm
         self.seed = seed
-        self.policy: VLMPolicy | None = None
-        self.checkpoint_step: int | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
-        self._faults = Faults(max_skipped_in_a_row)
-        self._loss_fault = ""  # of this process's last backward pass
-        self._fault = ""  # of the last update, in any process
-        self._scaler_skips = False  # the last update overflows in mixed float16, which its scaler answers itself
-        self._trained: TrainedBatch | None = None  # whose updated weights have not been verified yet
-        self._last_good: StateSnapshot | None = None
+        self._guard = FiniteGuard(max_skipped_in_a_row)
         self._optimization: dict[str, str] = {}
         self._restored_optimization: dict[str, str] | None = None
 
@@ -166,21 +157,10 @@ class PostTrainingModule(AnsweringModule):
         )
         self.divide_policy()
 
-    def divide_policy(self) -> None:
-        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
-        if self.device_mesh is not None:
-            self.loaded_policy.shard(data_mesh(self.device_mesh))
-
     @property
     def _has_reference(self) -> bool:
         """An objective of the strategy measures KL against another policy."""
         return any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
-
-    def describe_weights(self) -> str:
-        """What the policy has been loaded from, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
-        if self._trainer is None or self.trainer.ckpt_path is None:
-            return describe_weights(self.policy_settings.source)
-        return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
 
     def describe_reference(self) -> str | None:
         """What KL is measured against, in one line; None where nothing is."""
@@ -193,35 +173,15 @@ class PostTrainingModule(AnsweringModule):
             what = "the policy as it is when a phase of GRPO begins"
         return f"{what} (model.strategy.reference: {self.strategy.reference})"
 
-    @property
-    def base_model(self) -> str:
-        """Name of the base model for tags."""
-        return describe_source(self.policy_settings.source)
-
-    @property
-    def loaded_policy(self) -> VLMPolicy:
-        """The policy, once loaded."""
-        if self.policy is None:
-            msg = "the policy is loaded by configure_model(), which the trainer calls; call it first"
-            raise RuntimeError(msg)
-        return self.policy
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the schedule if there is one.
 
         Raises:
             ConfigError: If a setting is out of its range, which torch checks here.
         """
-        try:
-            optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
-            require_finite_settings(optimizer)
-            scheduler = None if self.scheduler_factory is None else self.scheduler_factory(optimizer)
-        except (ValueError, TypeError) as error:
-            msg = f"model.optimizer or model.scheduler: {error}"
-            raise ConfigError(msg) from error
-        if isinstance(scheduler, ReduceLROnPlateau):
-            msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
-            raise ConfigError(msg)
+        optimizer, scheduler = make_optimization(
+            self.loaded_policy.trainable_parameters(), self.optimizer_factory, self.scheduler_factory
+        )
         self._optimization = describe_optimization(optimizer, scheduler)
         return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -247,8 +207,8 @@ class PostTrainingModule(AnsweringModule):
         started = time.perf_counter()
         step = self.global_step
         phase = self.strategy.phase(step)
-        more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
-        address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
+        source = prompt_source(getattr(self.trainer, "datamodule", None))
+        address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics
@@ -256,18 +216,17 @@ class PostTrainingModule(AnsweringModule):
         for _ in range(prepared.num_updates):
             metrics |= self._update(trained)
             # A fault would come again, as nothing has moved; and updates of one phase must not pass over another.
-            if self._fault or self.strategy.phase(self.global_step) != phase:
+            if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
         self._count_fault(trained)
-        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._faults.num_skipped)}
+        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(
-            phase, step, joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
-        )
+        joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
+        self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
-        if self._faults.is_over:
-            raise self._given_up(self._faults.in_a_row)
+        if self._guard.is_over:
+            raise self._given_up(self._guard.in_a_row)
 
     def _move_reference(self, step: int) -> dict[str, float]:
         """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
@@ -279,59 +238,44 @@ class PostTrainingModule(AnsweringModule):
         return {"reference_step": float(anchor.step or 0)}
 
     def _update(self, trained: TrainedBatch) -> dict[str, float]:
-        optimizer = self.optimizers()
-        totals = self._accumulate(trained.prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
+        """One optimizer step: backward passes of all micro-batches, clipping, and the step itself."""
+        optimizer, guard, wrapper = self.optimizers(), self._guard, self.trainer.model
+        totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scale = loss_scale(self.trainer.precision_plugin)
-        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
-        self._loss_fault = "" if math.isfinite(totals["loss"]) else f"the loss is {totals['loss']}"
-        if is_deepspeed(self.trainer.model) and any(all_gather_objects(self._loss_fault)):
-            raise self._given_up([self._skipped(self.global_step, trained, self._loss_fault)])  # it keeps gradients
-        self._scaler_skips = scale > 1 and not self._loss_fault and not math.isfinite(totals.get("grad_norm", 0.0))
+        totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
+        guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
+        if is_deepspeed(wrapper) and any(all_gather_objects(guard.loss_fault)):  # it keeps gradients
+            raise self._given_up([skipped_step(self.global_step, trained, guard.loss_fault)])
         optimizer.step()  # type: ignore[union-attr]
-        if not self._fault:
-            self._trained = trained
+        if not guard.fault:
+            guard.unverified = trained
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Look at gradients as the optimizer will, after callbacks: one that is not finite updates nothing, anywhere.
-
-        Optimizers leave parameters without a gradient alone, their own state included.
-        """
+        """Look at gradients as the optimizer will, after callbacks; one that is not finite updates nothing."""
         named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
-        gradient = "" if self._scaler_skips else gradient_fault(named)
-        faults = all_gather_objects((self._loss_fault, gradient or rate_fault(optimizer)))
-        if not any(loss for loss, _ in faults):
-            self._trained = None  # the forward pass was finite: the weights are good as they are before this update
-            self._keep_last_good(optimizer)
-        self._fault = next((fault for both in faults for fault in both if fault), "")
-        if self._fault:
-            for _, parameter in named:
-                parameter.grad = None
+        self._guard.check_gradients(named, optimizer, lambda: self._snapshot(optimizer))
 
-    def _keep_last_good(self, optimizer: Optimizer) -> None:
+    def _snapshot(self, optimizer: Optimizer) -> StateSnapshot | None:
+        """The state as it is; None if it is too large to keep."""
         parameters = self.loaded_policy.trainable_parameters()
         if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
-            return
+            return None
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        self._last_good = StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+        return StateSnapshot(self.global_step, parameters, optimizer, schedulers)
 
     def _count_fault(self, trained: TrainedBatch) -> None:
         """Count and report the step if it was skipped."""
-        if not self._fault:
-            self._faults.in_a_row.clear()
-            return
-        skipped = self._skipped(self.global_step - 1, trained, self._fault)
-        self._faults.add(skipped)
-        count = f"{len(self._faults.in_a_row)} in a row, {self._faults.num_skipped} in all"
-        self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}")
-
-    def _skipped(self, step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
-        prompts = [prompt for held in all_gather_objects(trained.prompts()) for prompt in held]
-        return SkippedStep(step, trained.phase, reason, prompts)
+        skipped = self._guard.count(self.global_step - 1, trained)
+        if skipped is not None:
+            count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
+            self.print(
+                f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}"
+            )
 
     def require_finite_state(self) -> None:
         """Compute the loss of the last batch with the weights as they are now, unless that has been done.
@@ -341,7 +285,7 @@ class PostTrainingModule(AnsweringModule):
         Raises:
             NonFiniteError: If it is not finite; the state before the last update is in place again if it was kept.
         """
-        trained = self._trained
+        trained = self._guard.unverified
         if trained is None:
             return
         with self.trainer.precision_plugin.train_step_context():
@@ -349,37 +293,25 @@ class PostTrainingModule(AnsweringModule):
         losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
-            raise self._given_up([self._skipped(self.global_step, trained, reason)])
-        self._trained = None
+            raise self._given_up([skipped_step(self.global_step, trained, reason)])
+        self._guard.unverified = None
 
     def _given_up(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
-        """Go back to the last good state, and what to tell of it."""
-        last, restored_step = skipped[-1], None
-        if self._trained is None:
-            restored_step = self.global_step  # no update is in doubt
-        elif self._last_good is not None:
-            self._last_good.restore()
-            restored_step, self._trained = self._last_good.step, None
-            progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-            undone = progress.total.completed - restored_step
-            for counts in (progress.total, progress.current):
-                counts.completed -= undone
-                counts.ready = counts.completed
-        in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
-        rates = sorted({float(group["lr"]) for one in self.trainer.optimizers for group in one.param_groups})
-        msg = (
-            f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
-            f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
-        )
-        record = {"reason": msg, "seed": self.seed, "steps": [one.record() for one in skipped]}
-        return NonFiniteError(msg, record, restored_step)
+        """Go back to the last good state; the error to raise."""
+        restored_step = self._guard.restore(self.global_step)
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        undone = 0 if restored_step is None else progress.total.completed - restored_step
+        for counts in (progress.total, progress.current) if undone else ():
+            counts.completed -= undone
+            counts.ready = counts.completed
+        return non_finite_error(skipped, self.trainer.optimizers, self.seed, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
         with backward_context(self.trainer.model, is_last=is_last):
             self.manual_backward(loss)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
-        """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
+        """Log to callbacks, and to loggers directly: Lightning would log a phase's metrics again in the next."""
         scalars = {f"train/{name}": number for name, number in metrics.items()}
         self.log_dict(scalars, logger=False, batch_size=num_prompts)
         num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
@@ -404,18 +336,17 @@ class PostTrainingModule(AnsweringModule):
         """
         self.require_finite_state()
         shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
-        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
-        checkpoint["remot"]["optimization"] = self._optimization
+        facts: dict[str, Any] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        facts["optimization"] = self._optimization
         kept = set(shapes)
         if anchor is not None and anchor.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
-            checkpoint["remot"]["reference_step"] = anchor.step
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
-        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+            facts["reference_step"] = anchor.step
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
-            checkpoint["remot"]["objectives"] = learnt
-        states = checkpoint.get("optimizer_states", [])
-        states[:] = [named_optimizer_state(state, numbered) for state in states]
+            facts["objectives"] = learnt
+        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        keep_trained(checkpoint, kept, numbered)
+        checkpoint["remot"] = facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
@@ -429,7 +360,7 @@ class PostTrainingModule(AnsweringModule):
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:  # not load_from_checkpoint()
             self._restore_optimization(checkpoint, facts.get("optimization", {}))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
@@ -451,23 +382,6 @@ class PostTrainingModule(AnsweringModule):
     def on_train_end(self) -> None:
         """Look at the weights of the last update, before they are evaluated and exported."""
         self.require_finite_state()
-
-    def save_policy(self, folder: Path) -> Path:
-        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
-
-
-def require_finite_settings(optimizer: Optimizer) -> None:
-    """Refuse an optimizer with a setting that is NaN or infinite; PyTorch's own checks let some through.
-
-    Raises:
-        ConfigError: Naming the setting.
-    """
-    for name, value in (pair for group in optimizer.param_groups for pair in group.items() if pair[0] != "params"):
-        for number in value if isinstance(value, tuple | list) else [value]:
-            if isinstance(number, float) and not math.isfinite(number):
-                msg = f"model.optimizer: {name} is {number}, give a finite number"
-                raise ConfigError(msg)
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

@@ -3,16 +3,53 @@
 Moments and counts belong to the checkpoint; the learning rate, the weight decay and the schedule to the configuration.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from remot.errors import ConfigError
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
+
+
+def make_optimization(
+    parameters: Iterable[nn.Parameter], make_optimizer: MakeOptimizer, make_scheduler: MakeScheduler | None
+) -> tuple[Optimizer, LRScheduler | None]:
+    """The optimizer of ``parameters``, and its schedule if there is one.
+
+    Raises:
+        ConfigError: If a setting is out of its range, which torch checks here.
+    """
+    try:
+        optimizer = make_optimizer(parameters)
+        require_finite_settings(optimizer)
+        scheduler = None if make_scheduler is None else make_scheduler(optimizer)
+    except (ValueError, TypeError) as error:
+        msg = f"model.optimizer or model.scheduler: {error}"
+        raise ConfigError(msg) from error
+    if isinstance(scheduler, ReduceLROnPlateau):
+        msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
+        raise ConfigError(msg)
+    return optimizer, scheduler
+
+
+def require_finite_settings(optimizer: Optimizer) -> None:
+    """Refuse an optimizer with a setting that is NaN or infinite; PyTorch's own checks let some through.
+
+    Raises:
+        ConfigError: Naming the setting.
+    """
+    for name, value in (pair for group in optimizer.param_groups for pair in group.items() if pair[0] != "params"):
+        for number in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                msg = f"model.optimizer: {name} is {number}, give a finite number"
+                raise ConfigError(msg)
 
 
 def describe_optimization(optimizer: Optimizer, scheduler: LRScheduler | None) -> dict[str, str]:

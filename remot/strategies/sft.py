@@ -1,4 +1,4 @@
-"""The supervised objective: the likelihood of the right answer, or of the whole response told from the annotations."""
+"""The supervised objective: the likelihood of the right answer, or of the whole response that the annotations give."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from remot.errors import RewardError
 
+#: Draws of prompts in place of others in one step that data modules and objectives distinguish.
+MAX_REDRAWS = 100
+
 
 @dataclass(frozen=True, eq=False)
 class Rollout:

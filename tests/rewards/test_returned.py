@@ -77,6 +77,19 @@ def test_what_fits_is_given_on():
     assert len(scored_by(Returns(lambda: output(torch.zeros(0))), [], [], None).total) == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_rewards_are_float32_whatever_the_precision_of_the_trainer(dtype):
+    """``torch.tensor([257.0])`` is 256 in bfloat16, which is the default dtype inside a step of ``bf16-true``."""
+    torch.set_default_dtype(dtype)
+    try:
+        found = scored_by(Returns(lambda: output(torch.tensor([257.0] * 3))), COMPLETIONS, QUESTIONS, None)
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.total.dtype == torch.float32
+    assert found.total.tolist() == [257.0] * 3
+
+
 @pytest.mark.parametrize("value", ["0.5", [1.0], torch.tensor(1.0), 1j])
 def test_functions_return_numbers(value):
     reward = FunctionReward(lambda completion, question: value, name="mine")  # noqa: ARG005

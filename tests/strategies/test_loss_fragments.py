@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from remot import losses
-from remot.losses import K2, ClippedLoss, PolicyLoss, RatioCorrectedK3
+from remot.losses import K2, PolicyLoss, RatioCorrectedK3
 from remot.rewards import CompositeReward, SoftOverlongReward
 from remot.strategies import GRPO, GRPOObjective
 from remot.structures import RewardOutput
@@ -97,7 +97,7 @@ def test_constants_that_are_kept_in_another_form():
 
 def test_every_loss_has_a_fragment():
     public = {v for v in vars(losses).values() if isinstance(v, type) and issubclass(v, PolicyLoss)}
-    assert {type(objective_of(path).loss) for path in FRAGMENTS} == public - {PolicyLoss, ClippedLoss}
+    assert {type(objective_of(path).loss) for path in FRAGMENTS} == public - {PolicyLoss}
 
 
 def test_dapo_is_complete():
@@ -130,7 +130,7 @@ def test_micro_batches_change_nothing(path):
     policy, batch = make_lora_policy(), make_batch(4)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
     objective = replace(small(objective_of(path)), mask_truncated=True)
-    address = replace(ADDRESS, more_prompts=DrawnAgain().redraw)
+    address = replace(ADDRESS, prompt_source=DrawnAgain())
     updates = [update(objective.prepare(policy, batch, address, size), policy) for size in (4, 3, 1)]
     assert any(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:

@@ -14,7 +14,8 @@ from remot.losses import GRPOLoss
 from remot.models import FullWeights, ModelSource
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import AlternatingSFTGRPO, GRPOObjective, PolicySettings, PostTrainingModule, SFTObjective
-from remot.strategies.grpo.groups import DrawSettings, draw_groups, merged
+from remot.strategies.grpo.groups import merged
+from remot.strategies.grpo.step import DrawSettings, draw_groups
 from tests.strategies.grpo.test_objective import (
     ADDRESS,
     FirstLetterReward,

@@ -82,7 +82,7 @@ def audit_built(
     well_named = []
     for done, prompt in enumerate(prompts, 1):
         asked = asked_of(folder, prompt, clips, data.tasks)
-        checkers.setdefault(prompt.task_index, checker_of(asked.task)).take(asked)
+        checkers.setdefault(prompt.task_index, checker_of(asked.task)).add(asked)
         faults = wrong_facts(prompt, asked)
         facts += [f"{prompt.question.prompt_id}: {fault}" for fault in faults]
         well_named += [] if faults else [prompt]

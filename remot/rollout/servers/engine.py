@@ -132,7 +132,7 @@ class ServerEngine(ExternalEngine):
     ) -> list[list[SampledCompletion]]:
         """Ask for each completion; see :meth:`ExternalEngine.complete`."""
         if self._current is None:
-            msg = "hand_over() comes before complete()"
+            msg = "sync_weights() comes before complete()"
             raise RuntimeError(msg)
         model = self._current.model
         messages = [_messages(batch, row) for row in range(len(batch))]

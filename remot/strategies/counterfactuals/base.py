@@ -56,8 +56,8 @@ class Counterpart(ABC):
 
     def __init__(self, num_completions: int, *, greedy: bool = False) -> None:
         if num_completions < 1 or (greedy and num_completions > 1):
-            told = f"{num_completions}{' greedy ones, which would all be the same' if greedy else ''}"
-            msg = f"counterparts.num_completions must be at least 1, and 1 if they are greedy, got {told}"
+            given = f"{num_completions}{' greedy ones, which would all be the same' if greedy else ''}"
+            msg = f"counterparts.num_completions must be at least 1, and 1 if they are greedy, got {given}"
             raise ConfigError(msg)
         self.num_completions = num_completions
         self.greedy = greedy

@@ -11,9 +11,7 @@ from remot.errors import ConfigError
 from remot.losses.advantages import all_equal
 from remot.models.policy import VLMPolicy
 from remot.strategies.grpo.groups import Draw, merged
-
-#: As many as a data module tells apart.
-MAX_REDRAWS = 100
+from remot.structures.training import MAX_REDRAWS
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
-"""What is reported of the completions of a step: numbers for the logger, texts for people."""
+"""The numbers that are logged of the completions of a step."""
 
-from collections.abc import Mapping, Sequence
-
+import torch
 from torch import Tensor
 
 from remot.losses.advantages import all_equal
-from remot.strategies.objective import ScoredCompletions
-from remot.structures import Question, RewardOutput, Rollout
+from remot.structures import RewardOutput, Rollout
 
 
 def frac_equal(rewards: Tensor) -> float:
@@ -36,21 +34,33 @@ def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
     }
 
 
-def scored_samples(
-    questions: Sequence[Question], rollout: Rollout, scores: RewardOutput, num_completions: int
-) -> list[ScoredCompletions]:
-    """The completions of each prompt beside what they earned, for people to look at."""
-    columns = {"total": scores.total, **scores.parts}
+class LogprobGap:
+    """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
 
-    def parts(flat: int) -> Mapping[str, float]:
-        return {name: float(column[flat]) for name, column in columns.items()}
+    Both are of the same weights, computed in different orders: near 0 in float32, some hundredths in half precision. A
+    large gap means that one of them is wrong. It costs nothing: the pass with gradient is made anyhow.
 
-    return [
-        ScoredCompletions(
-            prompt_index=p,
-            question=question,
-            completions=rollout.texts[p],
-            rewards=[parts(p * num_completions + g) for g in range(num_completions)],
-        )
-        for p, question in enumerate(questions)
-    ]
+    Args:
+        rollout: Completions with the sampler's log-probabilities.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        self.of_prompts: dict[int, Tensor] = {}  # [3]: sum, number, largest; on the device until asked for
+
+    def note(self, rows: slice, logprobs: Tensor) -> None:
+        """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""
+        if rows.start in self.of_prompts:
+            return
+        mask = self.rollout.completion_mask[rows]
+        gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
+        sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
+        self.of_prompts.update(zip(range(rows.start, rows.stop), sums, strict=True))
+
+    def metrics(self) -> dict[str, float]:
+        """Mean over tokens and the largest; nothing if nothing was compared."""
+        if not self.of_prompts:
+            return {}
+        total, number, _ = torch.stack(list(self.of_prompts.values())).sum(0).tolist()
+        largest = float(torch.stack(list(self.of_prompts.values()))[:, 2].amax())
+        return {"rollout/logprob_gap_mean": total / max(number, 1.0), "rollout/logprob_gap_max": largest}

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -18,21 +16,13 @@ from remot.losses import (
 )
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
-from remot.rewards.base import require_applicable
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.servers.base import ExternalEngine
 from remot.strategies.counterfactuals.base import Counterpart
-from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
-from remot.strategies.grpo.groups import Draw, DrawSettings, draw_groups
-from remot.strategies.grpo.metrics import frac_equal, reward_metrics, rollout_metrics, scored_samples
-from remot.strategies.grpo.step import GroupStep, LossSettings, spread, trained_tokens
-from remot.strategies.objective import (
-    MicroBatchPrompts,
-    Objective,
-    PreparedStep,
-    StepAddress,
-    planned_micro_batch,
-)
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling
+from remot.strategies.grpo.step import DrawSettings, StepSettings, prepare_step
+from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
 from remot.structures import PromptBatch
 
 
@@ -131,96 +121,30 @@ class GRPOObjective(Objective):
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
-        """Encode the prompts once, sample, score, and compare within each group.
+        """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
+        return prepare_step(self.step_settings(address.engine), policy, batch, address, micro_batch_prompts)
 
-        Raises:
-            ConfigError: If prompts are to be drawn again and there is nowhere to get them.
-            RewardError: If the reward returns something else than one number for each completion, or NaN for all.
+    def step_settings(self, engine: RolloutEngine) -> StepSettings:
+        """These settings with the defaults filled in.
+
+        Args:
+            engine: What decodes completions of the policy.
         """
-        settings = DrawSettings(
+        draw = DrawSettings(
             self.num_completions,
             self.max_new_tokens,
             self.sampling,
             self.scorer,
             self.counterparts,
-            address.engine,
+            engine,
             self.engine,
         )
-        if self.engine is not None:
-            self.engine.sync_weights(policy, address.step)
-        with policy.gathered():
-            first, scores = draw_groups(policy, batch, address.seed, address.step, settings)
-            require_applicable(self.scorer, first.rewards)
-            if self.counterparts is not None:
-                self.counterparts.observe(first.questions, first.rollout.texts)
-            selection = self._select(policy, first, address, settings)
-        group_step = self._group_step(policy, selection, micro_batch_prompts)
-        return PreparedStep(
-            num_updates=self.updates_per_rollout,
-            micro_losses=group_step.micro_losses,
-            micro_batch_prompts=group_step.settings.micro_batch_prompts,
-            num_micro_losses=lambda size: len(group_step.slices(size)),
-            metrics={
-                **reward_metrics(scores),
-                "reward/frac_zero_std": frac_equal(first.rewards),
-                **rollout_metrics(first.rollout, first.seconds),
-                **self._extra_metrics(selection),
-            },
-            samples=scored_samples(batch.questions, first.rollout, scores, self.num_completions),
-            late_metrics=group_step.late_metrics,
+        return StepSettings(
+            draw,
+            self.comparison,
+            self.criterion,
+            self.importance,
+            self.dynamic_sampling,
+            self.mask_truncated,
+            self.updates_per_rollout,
         )
-
-    def _select(self, policy: VLMPolicy, first: Draw, address: StepAddress, settings: DrawSettings) -> Selection:
-        """The groups to train on; all that were drawn unless dynamic sampling is on."""
-        dynamic, more_prompts = self.dynamic_sampling, address.more_prompts
-        if dynamic is None:
-            everything = torch.ones(len(first.batch), dtype=torch.bool)
-            return Selection(first, everything, 0, len(first.batch), first.seconds)
-        if dynamic.max_redraws > 0 and more_prompts is None:
-            msg = (
-                "grpo.dynamic_sampling draws prompts again, and the data module has no redraw(step, attempt, "
-                "num_prompts); set max_redraws to 0 to leave groups without a difference out"
-            )
-            raise ConfigError(msg)
-
-        def draw_more(attempt: int, num_prompts: int) -> Draw:
-            assert more_prompts is not None
-            batch = more_prompts(address.step, attempt, num_prompts)
-            return draw_groups(policy, batch, address.seed, address.step, settings)[0]
-
-        return select_groups(policy, first, draw_more, dynamic)
-
-    def _group_step(self, policy: VLMPolicy, selection: Selection, micro_batch_prompts: MicroBatchPrompts) -> GroupStep:
-        draw, is_kept = selection.draw, selection.is_kept
-        compared = self.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)
-        return GroupStep(
-            LossSettings(
-                self.criterion,
-                self.importance,
-                self.sampling.temperature,
-                self._micro_batch(policy, draw, micro_batch_prompts),
-            ),
-            policy,
-            draw.encoded,
-            draw.rollout,
-            spread(compared.advantages, is_kept).to(policy.device),
-            is_kept,
-            trained_tokens(draw.rollout, is_kept, mask_truncated=self.mask_truncated),
-        )
-
-    def _micro_batch(self, policy: VLMPolicy, draw: Draw, wanted: MicroBatchPrompts) -> int:
-        num_prompts, num_completions, num_tokens = draw.rollout.token_ids.shape
-        num_columns = draw.encoded.prompts.input_ids.shape[1]
-        return planned_micro_batch(policy, wanted, num_columns, (num_prompts, num_completions, num_tokens))
-
-    def _extra_metrics(self, selection: Selection) -> dict[str, float]:
-        """Of what is off by default; the metrics of a plain run stay those of a plain run."""
-        metrics: dict[str, float] = {}
-        if self.mask_truncated:
-            metrics["completion/frac_masked"] = 1 - float(selection.draw.rollout.finished.float().mean())
-        if self.dynamic_sampling is not None:
-            metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
-        if self.counterparts is not None:
-            metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
-            metrics |= self.counterparts.metrics()
-        return metrics

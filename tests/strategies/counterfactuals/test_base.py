@@ -17,7 +17,8 @@ from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import Counterpart, FrozenFrames, GRPOObjective, MirroredPictures, ShuffledFrames
 from remot.strategies.counterfactuals.base import Shown, changed_batch, questions_with_counterparts
 from remot.strategies.counterfactuals.inputs import exchanged_words, other_order
-from remot.strategies.grpo.groups import DrawSettings, draw_groups, merged
+from remot.strategies.grpo.groups import merged
+from remot.strategies.grpo.step import DrawSettings, draw_groups
 from remot.strategies.objective import StepAddress
 from remot.structures import (
     BoxTrack,

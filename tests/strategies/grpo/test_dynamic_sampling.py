@@ -14,9 +14,9 @@ from remot.rewards import Reward
 from remot.rollout.generator import generate
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import GRPO
-from remot.strategies.grpo import dynamic_sampling as dynamic
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
-from remot.strategies.grpo.groups import DrawSettings, draw_groups, merged
+from remot.strategies.grpo.groups import merged
+from remot.strategies.grpo.step import DrawSettings, draw_groups
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, RewardOutput
 from tests.data.handmade import mixed_clips, write_folder
@@ -60,7 +60,7 @@ class Prompts:
     def __init__(self):
         self.asked = []
 
-    def __call__(self, step, attempt, num_prompts):
+    def redraw(self, step, attempt, num_prompts):
         self.asked.append((step, attempt, num_prompts))
         return make_batch(num_prompts, seed=100 * step + 10 * attempt)
 
@@ -175,7 +175,7 @@ def test_rewards_and_samples_are_reported_for_the_prompts_of_the_loader():
     policy, batch = make_policy(), make_batch(2)
     reward = ByPrompt("0-1", "10-0")
     plain = objective_of(reward).prepare(policy, batch, ADDRESS, 2)
-    address = dataclasses.replace(ADDRESS, more_prompts=Prompts())
+    address = dataclasses.replace(ADDRESS, prompt_source=Prompts())
     redrawn = objective_of(reward, dynamic_sampling=DynamicSampling(1)).prepare(policy, batch, address, 2)
     assert redrawn.metrics["dynamic_sampling/frac_kept"] == 1
     for name, number in plain.metrics.items():
@@ -188,7 +188,7 @@ def test_a_full_batch_draws_nothing_and_is_not_encoded_again():
     policy, source, calls = make_policy(), Prompts(), []
     policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
     objective = objective_of(ByPrompt("0-0", "0-1"), dynamic_sampling=DynamicSampling(4))
-    objective.prepare(policy, make_batch(2), dataclasses.replace(ADDRESS, more_prompts=source), 2)
+    objective.prepare(policy, make_batch(2), dataclasses.replace(ADDRESS, prompt_source=source), 2)
     assert source.asked == []
     assert len(calls) == 1
 
@@ -284,7 +284,8 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
     for bad in ((0, 0, 1), (0, datamodule.MAX_REDRAWS + 1, 1), (0, 1, 5)):
         with pytest.raises(ValueError, match="attempt"):
             data.redraw(*bad)
-    assert dynamic.MAX_REDRAWS == datamodule.MAX_REDRAWS
+    with pytest.raises(ConfigError, match=str(datamodule.MAX_REDRAWS)):
+        DynamicSampling(datamodule.MAX_REDRAWS + 1)
 
 
 def test_processes_draw_different_prompts(tmp_path, monkeypatch):
@@ -380,7 +381,7 @@ def other_engine(monkeypatch):
         logprobs[..., ::2] -= math.log(3)
         return dataclasses.replace(rollout, logprobs=logprobs)
 
-    monkeypatch.setattr("remot.strategies.grpo.groups.generate", generate_elsewhere)
+    monkeypatch.setattr("remot.strategies.grpo.step.generate", generate_elsewhere)
 
 
 @pytest.mark.usefixtures("other_engine")
