@@ -6,7 +6,7 @@ import pytest
 from remot.answers import LETTERS, parse_response
 from remot.data.experts import default_experts
 from remot.data.questions.formats import Comparative, FillIn, MultipleChoice, TrueFalse
-from remot.data.questions.reasoning import grid_cells, tell_observations, tell_reasoning
+from remot.data.questions.reasoning import describe_observations, describe_reasoning, grid_cells
 from remot.data.questions.templates import CLOSING, read_wordings
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
@@ -100,9 +100,12 @@ def test_camera_reasoning_uses_the_first_landmark_seen_in_all_images():
     hidden = ObjectTrack(boxes([(10, 35), (np.nan, np.nan), (90, 35)]), is_landmark=True)
     mover = ObjectTrack(boxes([(1, 1), (2, 2), (3, 3)]))
     clip = clip_of(3, objects={"z tower": seen, "b_tower": seen, "a tower": hidden, "a ball": mover})
-    assert tell_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == ("the b tower", ["x1", "x5", "x9"])
-    assert tell_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == ("the a tower", ["x9", "x1"])
-    assert tell_observations(clip, (0, 1), label("camera_pitch"), (100, 100)) == ("the b tower", ["y3", "y3"])
+    assert describe_observations(clip, (0, 1, 2), label("camera_yaw"), (100, 100)) == (
+        "the b tower",
+        ["x1", "x5", "x9"],
+    )
+    assert describe_observations(clip, (2, 0), label("camera_yaw"), (100, 100)) == ("the a tower", ["x9", "x1"])
+    assert describe_observations(clip, (0, 1), label("camera_pitch"), (100, 100)) == ("the b tower", ["y3", "y3"])
 
 
 @pytest.mark.parametrize("form", [MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
@@ -129,20 +132,20 @@ def test_object_and_effector_reasoning():
     clip = clip_of(3, objects={"ball": track, "arm": track}, effectors={"arm": EffectorTrack(np.zeros((3, 3)))})
     for attribute, subject in (("object_vertical", "ball"), ("effector_horizontal", "arm")):
         told = {"object_vertical": ["y3", "y3"], "effector_horizontal": ["x1", "x5"]}[attribute]
-        assert tell_observations(clip, (0, 1), label(attribute, subject), (100, 100)) == (f"the {subject}", told)
-        assert tell_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ("", [])
+        assert describe_observations(clip, (0, 1), label(attribute, subject), (100, 100)) == (f"the {subject}", told)
+        assert describe_observations(clip, (0, 2), label(attribute, subject), (100, 100)) == ("", [])
 
 
 def test_gripper_reasoning_gives_tenths():
     clip = arm_clip([0, 0, 0], opening=[0.55, 0.0, 1.0])
-    told = tell_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9))
+    told = describe_observations(clip, (0, 1, 2), label("gripper", "left arm"), (9, 9))
     assert told == ("left arm opening", ["5", "0", "9"])
 
 
 def test_no_reasoning_without_annotations():
-    assert tell_observations(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9))[1] == []
-    assert tell_observations(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9))[1] == []
-    assert tell_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
+    assert describe_observations(arm_clip([0, 1]), (0, 1), label("effector_horizontal", "left arm"), (9, 9))[1] == []
+    assert describe_observations(arm_clip([0, 1]), (0, 1), label("gripper", "left arm"), (9, 9))[1] == []
+    assert describe_observations(clip_of(2), (0, 1), label("camera_yaw"), (9, 9))[1] == []
 
 
 def test_reasoning_describes_each_pair():
@@ -153,8 +156,8 @@ def test_reasoning_describes_each_pair():
         for pair, value, letter in zip(PAIRS, ("opened", "none", "closed"), "ABC", strict=True)
     ]
     told = "left arm opening: first 1 9 opened A, second 1 9 none B, third 9 9 closed C"
-    assert tell_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
-    assert tell_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "first opened A, second none B, third closed C"
+    assert describe_reasoning(clip, (0, 1, 2), said, (9, 9)) == told
+    assert describe_reasoning(clip_of(3), (0, 1, 2), said, (9, 9)) == "first opened A, second none B, third closed C"
 
 
 def test_reasoning_names_the_letters_of_its_question():
