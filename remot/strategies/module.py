@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from remot.distributed import joined_metrics, of_all_processes
-from remot.errors import ConfigError, NonFiniteError
+from remot.errors import ConfigError, NonFiniteError, require_type
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
 from remot.models.loading import describe_source, describe_weights
@@ -101,6 +101,16 @@ class PostTrainingModule(AnsweringModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
+        for name, value, kind in (
+            ("policy", policy, PolicySettings),
+            ("strategy", strategy, Strategy),
+            ("sft", sft, SFTObjective),
+            ("grpo", grpo, GRPOObjective),
+            ("rollout", rollout, RolloutSettings),
+            ("evaluation", evaluation, EvaluationSettings),
+        ):
+            if value is not None:
+                require_type(name, value, kind)
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
