@@ -59,7 +59,8 @@ def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> 
         ArgumentTypeError: With what to pass, such as a ``Question`` in place of its letters.
     """
     require_types("completions", completions, str)
-    require_types("questions", questions, Question)
+    if any(isinstance(question, str) for question in questions):
+        require_types("questions", questions, Question)
     if len(completions) != len(questions):
         msg = f"{len(completions)} completions but {len(questions)} questions; repeat the question per completion"
         raise ValueError(msg)

@@ -59,6 +59,22 @@ from remot.structures import PromptBatch
 MAX_KEPT_BYTES = 2**30
 
 
+_SETTINGS = {
+    "policy": PolicySettings,
+    "strategy": Strategy,
+    "sft": SFTObjective,
+    "grpo": GRPOObjective,
+    "rollout": RolloutSettings,
+    "evaluation": EvaluationSettings,
+}
+
+
+def _require_settings(**settings: object) -> None:
+    for name, value in settings.items():
+        if value is not None:
+            require_type(name, value, _SETTINGS[name])
+
+
 class PostTrainingModule(AnsweringModule):
     """Post-trains a vision-language policy by SFT, GRPO or a schedule of both.
 
@@ -101,16 +117,7 @@ class PostTrainingModule(AnsweringModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
-        for name, value, kind in (
-            ("policy", policy, PolicySettings),
-            ("strategy", strategy, Strategy),
-            ("sft", sft, SFTObjective),
-            ("grpo", grpo, GRPOObjective),
-            ("rollout", rollout, RolloutSettings),
-            ("evaluation", evaluation, EvaluationSettings),
-        ):
-            if value is not None:
-                require_type(name, value, kind)
+        _require_settings(policy=policy, strategy=strategy, sft=sft, grpo=grpo, rollout=rollout, evaluation=evaluation)
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
