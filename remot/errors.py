@@ -93,6 +93,17 @@ def require_type(name: str, value: object, expected: type) -> None:
     raise ArgumentTypeError(msg)
 
 
+def require_optional(**arguments: tuple[object, type]) -> None:
+    """Refuse arguments of another type, each given as its value and its type; None is the default of each.
+
+    Raises:
+        ArgumentTypeError: With what to pass.
+    """
+    for name, (value, expected) in arguments.items():
+        if value is not None:
+            require_type(name, value, expected)
+
+
 def require_types(name: str, values: object, expected: type) -> None:
     """Refuse what is no list or tuple, and one whose members are of another type.
 

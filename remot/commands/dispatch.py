@@ -95,15 +95,24 @@ def run(args: list[str]) -> None:
     elif args[0] in COMMANDS:
         _run_own(args[0], with_recipes(args[1:]))
     elif args[0] in TRAINING or args[0].startswith("-"):
-        require_numeric_variables()
-        args = with_recipes(args)
-        if args[0] in TRAINING:
-            _require_settings(args)
-        from remot.commands.training.cli import run_training
-
-        run_training(args)
+        _run_training(args)
     else:
         _refuse("remot", args[0], (*TRAINING, *COMMANDS))
+
+
+def _run_training(args: list[str]) -> None:
+    """Answer or refuse without importing torch, which takes seconds, where that can be done."""
+    from remot.commands.training.help import ALL, print_help
+
+    require_numeric_variables()
+    if args[0] in TRAINING:
+        _require_settings(args)
+        if print_help(args):
+            return
+    args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    from remot.commands.training.cli import run_training
+
+    run_training(args)
 
 
 def _require_settings(args: list[str]) -> None:

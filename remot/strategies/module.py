@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from remot.distributed import joined_metrics, of_all_processes
-from remot.errors import ConfigError, NonFiniteError, require_type
+from remot.errors import ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.models.export import save_trained
 from remot.models.loading import describe_source, describe_weights
@@ -57,22 +57,6 @@ from remot.structures import PromptBatch
 #: Bytes of trained weights in one process up to which the state before the last update is kept in memory: adapters, and
 #: small models. What an optimizer keeps of them comes on top, twice as much for Adam.
 MAX_KEPT_BYTES = 2**30
-
-
-_SETTINGS = {
-    "policy": PolicySettings,
-    "strategy": Strategy,
-    "sft": SFTObjective,
-    "grpo": GRPOObjective,
-    "rollout": RolloutSettings,
-    "evaluation": EvaluationSettings,
-}
-
-
-def _require_settings(**settings: object) -> None:
-    for name, value in settings.items():
-        if value is not None:
-            require_type(name, value, _SETTINGS[name])
 
 
 class PostTrainingModule(AnsweringModule):
@@ -117,7 +101,14 @@ class PostTrainingModule(AnsweringModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
-        _require_settings(policy=policy, strategy=strategy, sft=sft, grpo=grpo, rollout=rollout, evaluation=evaluation)
+        require_optional(
+            policy=(policy, PolicySettings),
+            strategy=(strategy, Strategy),
+            sft=(sft, SFTObjective),
+            grpo=(grpo, GRPOObjective),
+            rollout=(rollout, RolloutSettings),
+            evaluation=(evaluation, EvaluationSettings),
+        )
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
