@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
+from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
@@ -35,6 +36,7 @@ class Own:
 #: Commands by their first word, and by their second word where there is one.
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
+    "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
         "build": Own("remot.commands.data.build:build_command"),
@@ -58,6 +60,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot validate --config … --ckpt_path …
   remot test     --config … --ckpt_path …
   remot predict  --config … --ckpt_path …
+  remot configs [NAME]                        list the packaged recipes, or print one
 
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
@@ -90,14 +93,33 @@ def run(args: list[str]) -> None:
 
         sys.stdout.write(f"remot {__version__}\n")
     elif args[0] in COMMANDS:
-        _run_own(args[0], args[1:])
+        _run_own(args[0], with_recipes(args[1:]))
     elif args[0] in TRAINING or args[0].startswith("-"):
-        require_numeric_variables()
-        from remot.commands.training.cli import run_training
-
-        run_training(args)
+        _run_training(args)
     else:
         _refuse("remot", args[0], (*TRAINING, *COMMANDS))
+
+
+def _run_training(args: list[str]) -> None:
+    """Answer or refuse without importing torch, which takes seconds, where that can be done."""
+    from remot.commands.training.help import ALL, print_help
+
+    require_numeric_variables()
+    if args[0] in TRAINING:
+        _require_settings(args)
+        if print_help(args):
+            return
+    args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    from remot.commands.training.cli import run_training
+
+    run_training(args)
+
+
+def _require_settings(args: list[str]) -> None:
+    """Refuse a training command without any option before torch is imported, which takes seconds."""
+    if len(args) == 1:
+        msg = f"remot {args[0]} needs --config FILE, such as --config quickstart.yaml; the recipes: remot configs"
+        raise ConfigError(msg)
 
 
 def _run_own(name: str, args: list[str]) -> None:

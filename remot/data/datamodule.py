@@ -31,7 +31,7 @@ from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.data.datasets.samplers import AddressSampler, ListedBatches
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
-from remot.errors import ConfigError
+from remot.errors import ConfigError, require_type, require_types
 from remot.files import expanded
 from remot.structures import PromptBatch, ResampleRequest, interval_note
 from remot.structures.training import MAX_REDRAWS
@@ -103,6 +103,11 @@ class MotionDataModule(LightningDataModule):
         options: DataOptions = DataOptions(),
     ) -> None:
         super().__init__()
+        if reader is not None:
+            require_type("reader", reader, AnnotationReader)
+        if tasks is not None:
+            require_types("tasks", tasks, Task)
+        require_type("options", options, DataOptions)
         require_batch(batch_size, num_train_prompts_per_epoch)
         require_workers(num_workers)
         self.root = clips_root(root)

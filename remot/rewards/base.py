@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
-from remot.errors import RewardError
+from remot.errors import RewardError, require_types
 from remot.rewards.functional import all_right
 from remot.structures import Question, Reference, RewardOutput, reference_of
 from remot.structures.training import UNNAMED
@@ -53,11 +53,15 @@ class Reward(ABC):
 
 
 def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> None:
-    """Refuse lists of different lengths.
+    """Refuse lists of different lengths, and of anything but texts and questions.
 
     Raises:
         ValueError: If there is not one question for each completion.
+        ArgumentTypeError: With what to pass, such as a ``Question`` in place of its letters.
     """
+    require_types("completions", completions, str)
+    if any(isinstance(question, str) for question in questions):
+        require_types("questions", questions, Question)
     if len(completions) != len(questions):
         msg = f"{len(completions)} completions but {len(questions)} questions; repeat the question per completion"
         raise ValueError(msg)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from remot.distributed import all_gather_objects, joined_metrics
-from remot.errors import ConfigError, NonFiniteError
+from remot.errors import ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
@@ -100,6 +100,14 @@ class PostTrainingModule(AnsweringModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
+        require_optional(
+            policy=(policy, PolicySettings),
+            strategy=(strategy, Strategy),
+            sft=(sft, SFTObjective),
+            grpo=(grpo, GRPOObjective),
+            rollout=(rollout, RolloutSettings),
+            evaluation=(evaluation, EvaluationSettings),
+        )
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:

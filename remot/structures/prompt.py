@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from remot.answers import LETTERS, render_response
+from remot.errors import require_type, require_types
 from remot.structures.clip import Clip
 from remot.structures.references import Reference
 from remot.structures.video import Video
@@ -110,6 +111,17 @@ class Slot:
     letters: str = LETTERS
     tolerance: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a text in place of several options.
+
+        Raises:
+            ArgumentTypeError: With what to pass.
+        """
+        require_type("label", self.label, MotionLabel)
+        require_types("options", self.options, str)
+        require_type("gold", self.gold, str)
+        require_type("letters", self.letters, str)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -140,6 +152,15 @@ class Question:
     task: str = ""
     reference: Reference | None = None
     key_times: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse letters in place of slots, and other parts in place of a text.
+
+        Raises:
+            ArgumentTypeError: With what to pass.
+        """
+        require_type("text", self.text, str)
+        require_types("slots", self.slots, Slot)
 
     @property
     def response(self) -> str:

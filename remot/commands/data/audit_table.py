@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -9,10 +10,11 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from remot.datatools.audit import Audit
-from remot.datatools.audit.report import LabelFigures, TaskFigures
-from remot.datatools.audit.tasks.guessing import Guesses
-from remot.evaluation import wide_console
+if TYPE_CHECKING:
+    from remot.datatools.audit import Audit
+    from remot.datatools.audit.report import LabelFigures, TaskFigures
+    from remot.datatools.audit.tasks.guessing import Guesses
+
 
 #: Said of a figure that could not be had from other scenes.
 _HALVED = {"scene": "", "prompt": " (one scene only)"}
@@ -52,8 +54,10 @@ class ProgressBars:
         self._progress.update(self._tasks[what], completed=done)
 
 
-def print_table(audit: Audit) -> None:
+def print_table(audit: "Audit") -> None:
     """Write the figures of ``audit`` to the standard output."""
+    from remot.evaluation import wide_console
+
     title = f"{audit.num_prompts} prompts of the {audit.split} split"
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("check", overflow="fold")
@@ -63,7 +67,7 @@ def print_table(audit: Audit) -> None:
     wide_console().print(table)
 
 
-def _rows(audit: Audit) -> Iterator[tuple[str, str]]:
+def _rows(audit: "Audit") -> Iterator[tuple[str, str]]:
     yield "prompts checked against the annotations", str(audit.num_checked)
     yield "prompts not checked, of tasks without a second computation", str(audit.num_prompts - audit.num_checked)
     yield "prompts with a wrong label, reference, text or response", str(sum(task.num_wrong for task in audit.tasks))
@@ -76,7 +80,7 @@ def _rows(audit: Audit) -> Iterator[tuple[str, str]]:
         yield from audit.overlap.rows()
 
 
-def _task_rows(task: TaskFigures) -> Iterator[tuple[str, str]]:
+def _task_rows(task: "TaskFigures") -> Iterator[tuple[str, str]]:
     checked = f"{task.num_checked} checked, {task.num_wrong} wrong" if task.num_checked else "not checked"
     yield task.name, f"{task.num_prompts} prompts, {checked}" if task.num_prompts else "no prompt"
     if task.num_clips:
@@ -95,7 +99,7 @@ def _task_rows(task: TaskFigures) -> Iterator[tuple[str, str]]:
         yield from _guess_rows(guesses)
 
 
-def _label_rows(labels: LabelFigures) -> Iterator[tuple[str, str]]:
+def _label_rows(labels: "LabelFigures") -> Iterator[tuple[str, str]]:
     if labels.attributes:
         yield "  labels checked against the annotations", str(sum(labels.attributes.values()))
         for name, count in labels.attributes.items():
@@ -121,7 +125,7 @@ def _side_by_side(tuples: Mapping[str, int]) -> str:
     return between.join(f"{answers} {count}" for answers, count in tuples.items())
 
 
-def _guess_rows(guesses: Guesses) -> Iterator[tuple[str, str]]:
+def _guess_rows(guesses: "Guesses") -> Iterator[tuple[str, str]]:
     """The best first; the best of several is a little too high."""
     measure = _MEASURES[guesses.measure]
     if guesses.chance is not None:

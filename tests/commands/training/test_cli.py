@@ -114,7 +114,7 @@ def test_help_of_own_commands(words, capsys):
 
 def test_help_of_fit_lists_the_keys(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["fit", "--help"])
+        main(["fit", "--help", "all"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert all(f"--{key}" in out for key in ("model.strategy", "data.batch_size", "root", "ckpt_path", "held_out"))

@@ -1,0 +1,79 @@
+"""``remot configs``, and where configuration files are found: at the path given, else among the packaged recipes."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from remot.errors import ConfigError
+
+SUFFIXES = (".yaml", ".yml")
+OPTIONS = ("--config", "-c")
+
+
+def recipes_folder() -> Path:
+    """The packaged ``configs`` folder; that of the repository for an editable installation."""
+    package = Path(__file__).parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+def find_config(name: str) -> Path:
+    """The file at the path ``name``, else the packaged recipe of that name, with or without ``configs/`` in front.
+
+    Raises:
+        ConfigError: If there is neither.
+    """
+    if os.path.exists(name):  # noqa: PTH110 - Path raises if the text is too long for a name
+        return Path(name)
+    folder = recipes_folder()
+    recipe = (folder / name.removeprefix("configs/")).resolve()
+    if recipe.is_relative_to(folder.resolve()) and os.path.isfile(recipe):  # noqa: PTH113 - as above
+        return recipe
+    msg = f"--config {name:.200}: there is no such file, and no packaged recipe of that name; see: remot configs"
+    raise ConfigError(msg)
+
+
+def with_recipes(args: Sequence[str]) -> list[str]:
+    """Command-line words with the path of each configuration file in place of its name.
+
+    Settings written out in place of a file, and lists of several files, are left to the parser.
+
+    Raises:
+        ConfigError: If a file does not exist.
+    """
+    found = list(args)
+    for index, word in enumerate(args):
+        option, equals, value = word.partition("=")
+        if index and args[index - 1] in OPTIONS and word.endswith(SUFFIXES):
+            found[index] = str(find_config(word))
+        elif equals and option in OPTIONS and value.endswith(SUFFIXES):
+            found[index] = f"{option}={find_config(value)}"
+    return found
+
+
+def configs_command(name: str | None = None, copy: Path | None = None) -> None:
+    """List the packaged recipes, print one, or copy it.
+
+    Args:
+        name: Recipe to print, such as quickstart.yaml; all are listed by default.
+        copy: New file to write the recipe to, instead of printing it.
+    """
+    if name is None:
+        sys.stdout.writelines(f"{recipe:42} {summary}\n" for recipe, summary in recipes())
+        return
+    text = find_config(name).read_text(encoding="utf-8")
+    if copy is None:
+        sys.stdout.write(text)
+        return
+    with copy.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def recipes() -> Iterator[tuple[str, str]]:
+    """Name and first comment line of each packaged recipe, those of the top folder first."""
+    folder = recipes_folder()
+    files = (file.relative_to(folder) for file in folder.rglob("*.yaml"))
+    for file in sorted(files, key=lambda file: (len(file.parts) > 1, file.as_posix())):
+        with (folder / file).open(encoding="utf-8") as lines:
+            yield file.as_posix(), next(lines, "").lstrip("# ").rstrip()

@@ -1,0 +1,98 @@
+"""Packaged recipes: found by name from any folder, listed, printed, and part of a built wheel."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from remot.cli import main
+from remot.commands.configs import find_config, recipes, recipes_folder, with_recipes
+from remot.errors import ConfigError
+
+PROJECT = Path(__file__).parents[2]
+QUICKSTART = PROJECT / "configs" / "quickstart.yaml"
+
+
+def test_a_recipe_is_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("quickstart.yaml") == QUICKSTART
+    assert find_config("configs/losses/dapo.yaml") == PROJECT / "configs/losses/dapo.yaml"
+    words = ["fit", "--config", "quickstart.yaml", "--config=losses/dapo.yaml", "--root", "x.yaml"]
+    dapo = PROJECT / "configs/losses/dapo.yaml"
+    assert with_recipes(words) == ["fit", "--config", str(QUICKSTART), f"--config={dapo}", "--root", "x.yaml"]
+
+
+def test_a_file_at_the_path_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart.yaml").write_text("seed_everything: 1")
+    assert find_config("quickstart.yaml") == Path("quickstart.yaml")
+
+
+@pytest.mark.parametrize("name", ["../pyproject.toml", "nope.yaml", "x" * 5000 + ".yaml", "losses"])
+def test_another_name_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        find_config(name)
+    assert name[:50] in str(refused.value)
+
+
+def test_recipes_are_listed_with_their_first_line(capsys):
+    listed = dict(recipes())
+    assert set(listed) == {
+        file.relative_to(PROJECT / "configs").as_posix() for file in recipes_folder().rglob("*.yaml")
+    }
+    assert listed["quickstart.yaml"].startswith("The first run: remot-tiny")
+    main(["configs"])
+    assert len(capsys.readouterr().out.splitlines()) == len(listed)
+
+
+def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["configs", "quickstart.yaml"])
+    assert capsys.readouterr().out == QUICKSTART.read_text()
+    main(["configs", "quickstart.yaml", "--copy", "mine.yaml"])
+    assert Path("mine.yaml").read_text() == QUICKSTART.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["fit", "--config", "nope.yaml"], "nope.yaml"),
+        (["test", "--config=nope.yaml"], "nope.yaml"),
+        (["fit"], "--config"),
+        (["data", "build", "--out", "out", "--config", "nope.yaml"], "nope.yaml"),
+    ],
+)
+def test_a_missing_file_is_reported_before_torch_is_imported(tmp_path, words, named):
+    code = (
+        "import sys\nfrom remot.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(sorted({'torch', 'lightning', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["build", "audit", "show", "schema"])
+def test_help_of_data_commands_imports_neither_torch_nor_transformers(command):
+    code = (
+        f"import sys\nfrom remot.cli import main\n"
+        f"try: main(['data', {command!r}, '--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'lightning', 'transformers'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_the_recipes(tmp_path):
+    words = ["pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(PROJECT)]
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    assert {f"remot/configs/{name}" for name, _ in recipes()} <= names
