@@ -448,3 +448,12 @@ def test_names_that_differ_in_capitals_alone_are_not_told_apart():
     assert dict(scene.names) == {"dog": "dog"}
     vans = clip_of(complete_kinds=("van", "Van"), van_1=track(), van_2=track(), Van_3=track())
     assert reasons(TrackCounting(), vans) == {"written in two ways": 2}
+
+
+@pytest.mark.parametrize(("side", "is_clear"), [(15.9, False), (16.0, True)])
+def test_things_smaller_than_an_image_patch_are_not_asked_about(side, is_clear):
+    """The shorter side decides: 16 pixels, as for questions about pairs of frames."""
+    clip = clip_of(crate=track(box=(20, 30, 20 + side, 90)))
+    task = BoxLocalisation(frames=ALL)
+    assert TrackScene(clip, tuple(range(NUM_FRAMES)), task.min_pixels).clear("crate").all() == is_clear
+    assert (task.plan(clip, np.random.default_rng(SEED)) is not None) == is_clear

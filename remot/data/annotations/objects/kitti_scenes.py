@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from remot.data.annotations.objects.kitti_oxts import camera_of, colour_camera_from_first
 from remot.data.annotations.objects.kitti_tracking import FRAME_RATE, KINDS, Labels, oxts_of, read_labels
@@ -21,11 +22,23 @@ class KITTISceneReader(TrackedReader):
     The shift from the first camera, in whose axes labels are, to the colour camera is added. Without an oxts file the
     camera is said to move in a way that is not known.
 
-    A sequence with ``DontCare`` regions, where somebody may be whom nobody labelled, has no complete kinds; others have
-    all of theirs.
+    Boxes of what is largely hidden or cut off are marked so, and not asked about where they are.
+
+    A sequence with ``DontCare`` regions, in which nothing is labelled, has no complete kinds; others have all
+    of theirs.
+
+    Args:
+        max_truncated: How far an object may leave the picture, from 0 to 1, before it counts as largely cut off. The
+            benchmark's raw labels have whole numbers 0 to 2 there.
+        max_occluded: How far it may be hidden: 0 not, 1 partly, 2 largely, 3 not known.
     """
 
     pattern: ClassVar[str] = "label_02/*.txt"
+
+    def __init__(self, max_truncated: float = 1.0, max_occluded: int = 1) -> None:
+        super().__init__()
+        self.max_truncated = max_truncated
+        self.max_occluded = max_occluded
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clip of one sequence.
@@ -41,7 +54,8 @@ class KITTISceneReader(TrackedReader):
             msg = f"{file}: {counted(pictures)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = read_labels(file, len(pictures))
-        objects = _objects(str(file), labels, colour_camera_from_first(calib), len(pictures))
+        hidden = (labels.truncated > self.max_truncated) | (labels.occluded > self.max_occluded)
+        objects = _objects(str(file), labels, hidden, colour_camera_from_first(calib), len(pictures))
         kinds = {noun for one, (noun, _) in KINDS.items() if one in labels.classes}
         clip = Clip(
             clip_id=f"kitti-{name}",
@@ -57,7 +71,9 @@ class KITTISceneReader(TrackedReader):
         return {"": clip}
 
 
-def _objects(where: str, labels: Labels, shift: FloatArray, num_frames: int) -> dict[str, ObjectTrack]:
+def _objects(
+    where: str, labels: Labels, hidden: NDArray[np.bool_], shift: FloatArray, num_frames: int
+) -> dict[str, ObjectTrack]:
     nouns = [KINDS[one][0] if one in KINDS else "" for one in labels.classes]
     middles = labels.places_metres + shift - np.array([0.0, 0.5, 0.0]) * labels.sizes_metres[:, :1]
     found = {}
@@ -68,5 +84,6 @@ def _objects(where: str, labels: Labels, shift: FloatArray, num_frames: int) -> 
             depths_metres=centres[:, 2],
             size_metres=np.median(labels.sizes_metres[rows], axis=0),
             centres_metres=centres,
+            hidden=rows_by_frame(where, name, labels.frames[rows], hidden[rows, None], num_frames)[:, 0] == 1,
         )
     return found

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import media_inside
 from remot.data.annotations.objects.nearest import IntArray
-from remot.data.annotations.objects.tracked import counted, ini_number, pictures_in, read_ini_section, times_of
+from remot.data.annotations.objects.tracked import (
+    counted,
+    ini_number,
+    pictures_in,
+    read_ini_section,
+    require_resolution,
+    times_of,
+)
 from remot.data.annotations.parsing.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.media import videos_in
 from remot.errors import AnnotationError
@@ -68,7 +75,7 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
     """Pictures of all frames, or a video and the times of its pictures.
 
     Raises:
-        AnnotationError: If there are none, or not as many as the sequence has frames.
+        AnnotationError: If there are none, not as many as the sequence has frames, or of another size.
     """
     found: Path | tuple[Path, ...]
     times: FloatArray | None = None
@@ -86,4 +93,6 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
         held = f"{num_found} pictures" if isinstance(found, Path) else counted(found)
         msg = f"{file}: {held} but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
         raise AnnotationError(msg, reason="unsynchronised")
+    width, height = sequence.size.tolist()
+    require_resolution(str(file), found, (int(width), int(height)), "imWidth and imHeight in seqinfo.ini")
     return found, times

@@ -12,7 +12,8 @@ import numpy as np
 from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
 from remot.data.annotations.objects.notices import Notices
 from remot.data.media import probe, video_named
-from remot.data.media.images import PICTURE_SUFFIXES
+from remot.data.media.images import PICTURE_SUFFIXES, size_of_picture
+from remot.data.media.video.probe import size_of_video
 from remot.errors import AnnotationError, DecodeError
 from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
@@ -145,6 +146,31 @@ def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float =
         msg = f"{file}: {key} is {text[:40]!r}, expected a number above 0 and at most {largest:g}"
         raise AnnotationError(msg)
     return number
+
+
+def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[int, int], source: str) -> None:
+    """Refuse media of another size than that which boxes in pixels belong to; an unreadable image is left to others.
+
+    Args:
+        where: The clip or its annotation, for the error.
+        media: A video, or images of which the first is looked at.
+        stated: Width and height in pixels.
+        source: File and key that state it.
+
+    Raises:
+        AnnotationError: With both sizes.
+    """
+    try:
+        found = size_of_video(media) if isinstance(media, Path) else size_of_picture(media[0])
+    except DecodeError:
+        return
+    if found != stated:
+        name = (media if isinstance(media, Path) else media[0]).name
+        msg = (
+            f"{where}: {name} has {found[0]}x{found[1]} pixels, but the boxes belong to {stated[0]}x{stated[1]} "
+            f"({source}); fetch the media in that size, or scale the boxes and correct that file"
+        )
+        raise AnnotationError(msg, reason="unsynchronised")
 
 
 def video_beside(file: Path, root: Path, name: str) -> Path | None:
