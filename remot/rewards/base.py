@@ -103,7 +103,7 @@ def _require_parts(row: object, keys: Sequence[str], where: str) -> None:
         msg = f"no part {missing[0]!r} for {where}, expected {', '.join(dict.fromkeys(keys))}"
         raise RewardError(msg, reason=UNNAMED)
     if more := [key for key in row if key not in keys]:
-        msg = f"a part {str(more[0])[:40]!r} for {where} that the first completion has not, expected {', '.join(keys[1:])}"
+        msg = f"a part {str(more[0])[:40]!r} for {where}, expected {', '.join(keys[1:])} as for the first one"
         raise RewardError(msg, reason=UNNAMED)
 
 
