@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from remot.data.annotations import KITTISceneReader, MOTSceneReader
+from remot.data.annotations import KITTISceneReader, KITTITrackingReader, MOTSceneReader
 from remot.data.annotations.objects.whole_tracks import track_names
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
@@ -144,3 +144,15 @@ def test_what_is_largely_hidden_is_in_view_but_not_asked_about(tmp_path):
     scene = TrackScene(clip, (0, 1, 2), MIN_SIZE_PIXELS)
     assert (scene.shown("car 1").tolist(), scene.clear("car 1").tolist()) == ([True] * 3, [True, False, False])
     assert clearly_visible(clip, "car 1").tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("reader", [KITTISceneReader, KITTITrackingReader])
+def test_a_missing_kitti_picture_shifts_no_label(tmp_path, reader):
+    """Without oxts nothing else tells how many frames there are."""
+    write_kitti(tmp_path, labels=LABELS[:3], poses=[])
+    pictures = tmp_path / "training" / "image_02" / "0000"
+    write_pictures(pictures, [f"{k:06d}.png" for k in range(5)])
+    (pictures / "000001.png").unlink()
+    with pytest.raises(AnnotationError, match=r"none between 000000\.png and 000002\.png") as caught:
+        list(reader().read(tmp_path))
+    assert caught.value.reason == "missing media"

@@ -7,8 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.annotations.objects.kitti_oxts import camera_of, colour_camera_from_first
-from remot.data.annotations.objects.kitti_tracking import FRAME_RATE, KINDS, Labels, oxts_of, read_labels
-from remot.data.annotations.objects.tracked import TrackedReader, counted, pictures_in
+from remot.data.annotations.objects.kitti_tracking import (
+    FRAME_RATE,
+    KINDS,
+    Labels,
+    kitti_pictures,
+    oxts_of,
+    read_labels,
+)
+from remot.data.annotations.objects.tracked import TrackedReader, counted
 from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
 from remot.errors import AnnotationError
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -47,7 +54,7 @@ class KITTISceneReader(TrackedReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         name, oxts = file.stem, oxts_of(file)
-        pictures = pictures_in(file, root, f"../image_02/{name}")
+        pictures = kitti_pictures(file, root)
         calib = oxts.parent.parent / "calib" / f"{name}.txt"
         camera = camera_of(calib, oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(pictures):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
+from remot.data.annotations.base import AnnotationReader, ClipSource, OnMissingImage, media_inside, read_text
 from remot.data.annotations.objects.notices import Notices
 from remot.data.media import probe, video_named
 from remot.data.media.images import PICTURE_SUFFIXES, size_of_picture
@@ -26,12 +27,17 @@ class TrackedReader(AnnotationReader):
     """Reads formats in which one annotated sequence gives a clip for each of several tracks.
 
     A format needs a pattern for its sequences and a way to read all clips of one of them.
+
+    Args:
+        on_missing_image: What to do where there are fewer images than frames, each named by its frame's number:
+            ``raise`` calls the sequence bad, ``skip`` leaves those frames out and logs how many there are.
     """
 
     #: Glob pattern below the root of the files that each describe one sequence.
     pattern: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, on_missing_image: OnMissingImage = "raise") -> None:
+        self.on_missing_image: OnMissingImage = on_missing_image
         self._last: tuple[Path, dict[str, Clip]] | None = None
         self._notices = Notices()
 
@@ -105,6 +111,37 @@ def pictures_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
             msg = f"{file}: picture {path.name!r:.80} leads outside {root}, keep media below the data folder"
             raise AnnotationError(msg, reason="outside root")
     return tuple(found)
+
+
+def frames_shown(
+    where: str, pictures: Sequence[Path], num_frames: int, first: int, on_missing_image: str, notices: Notices
+) -> NDArray[np.int64]:
+    """[K] frames, from 0, that K pictures show: all of a sequence, or by the numbers in their names.
+
+    Args:
+        where: The annotation, for messages.
+        pictures: In number order.
+        num_frames: Of the sequence.
+        first: Number of the first frame's picture.
+        on_missing_image: ``raise`` or ``skip``, see :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
+        notices: Reports how many are left out.
+
+    Raises:
+        AnnotationError: If pictures are missing and are not to be left out, or there are others than those frames'.
+    """
+    if len(pictures) == num_frames:
+        return np.arange(num_frames)
+    fault = f"{where}: {counted(pictures)} for {num_frames} frames"
+    names = [path.stem for path in pictures]
+    numbers = np.array([int(name) - first if name.isdecimal() and len(name) < 10 else -1 for name in names])
+    if len(pictures) > num_frames or numbers.min() < 0 or numbers.max() >= num_frames:
+        msg = f"{fault}, fetch them again"
+        raise AnnotationError(msg, reason="unsynchronised")
+    if on_missing_image == "raise":
+        msg = f"{fault}, fetch them again, or set on_missing_image to skip to leave out the frames without one"
+        raise AnnotationError(msg, reason="unsynchronised")
+    notices.tell(f"{fault}; {num_frames - len(pictures)} frames without one are left out")
+    return numbers
 
 
 def counted(pictures: Sequence[Path]) -> str:

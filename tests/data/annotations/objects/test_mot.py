@@ -256,7 +256,7 @@ def test_malformed_rows_are_named(tmp_path, rows, message, reason):
         (INI.format(num=3).replace("frameRate=25", "frameRate=nan"), "frameRate is 'nan'"),
         (INI.format(num="9" * 30), "seqLength is '9999"),
         (INI.format(num=3).replace("imWidth=640", ""), "imWidth is ''"),
-        (INI.format(num=4), "3 pictures but seqLength 4"),
+        (INI.format(num=4), "3 pictures for 4 frames"),
     ],
 )
 def test_bad_sequence_files_are_named(tmp_path, ini, message):
@@ -320,3 +320,18 @@ def test_pictures_of_another_size_than_the_boxes_are_refused(tmp_path, reader):
     with pytest.raises(AnnotationError, match=r"TUD-Campus.*320x240 .* 640x480 .*seqinfo\.ini") as caught:
         list(reader().read(tmp_path))
     assert caught.value.reason == "unsynchronised"
+
+
+@pytest.mark.parametrize("reader", [MOTReader, MOTSceneReader])
+def test_a_missing_picture_is_refused_or_left_out(tmp_path, reader, caplog):
+    """Without 000002.jpg: frames 0, 2, 3 remain, each with its own picture, box and time."""
+    folder = write(tmp_path, [*WALK, mot15(4, 4, 221, 199)], num=4)
+    (folder / "img1" / "000002.jpg").unlink()
+    with pytest.raises(AnnotationError, match=r"3 pictures .*000001\.jpg and 000003\.jpg.* on_missing_image"):
+        list(reader().read(tmp_path))
+    (clip,) = reader(on_missing_image="skip").read(tmp_path)
+    (track,) = clip.objects.values()
+    assert_close(track.boxes_xyxy[:, 0], [100, 180, 220])
+    assert_close(clip.pts_seconds, [0, 0.08, 0.12])
+    assert [path.name for path in clip.media] == ["000001.jpg", "000003.jpg", "000004.jpg"]
+    assert "1 frames without one are left out" in caplog.text
