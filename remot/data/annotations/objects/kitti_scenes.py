@@ -91,6 +91,9 @@ def _objects(
             depths_metres=centres[:, 2],
             size_metres=np.median(labels.sizes_metres[rows], axis=0),
             centres_metres=centres,
-            hidden=rows_by_frame(where, name, labels.frames[rows], hidden[rows, None], num_frames)[:, 0] == 1,
+            hidden=rows_by_frame(where, name, labels.frames[rows], hidden[rows, None].astype(np.float64), num_frames)[
+                :, 0
+            ]
+            == 1,
         )
     return found
