@@ -87,7 +87,7 @@ class InterruptCheckpoint(Callback):
             if self._asked_to_stop:
                 raise KeyboardInterrupt
             self._asked_to_stop = True
-            _announce(trainer, "Stopping when this step is done; press Ctrl-C again to stop at once.")
+            print_line(trainer, "Stopping when this step is done; press Ctrl-C again to stop at once.")
 
         self._asked_to_stop = False
         self._previous_handler = signal.signal(signal.SIGINT, ask)
@@ -124,12 +124,12 @@ class InterruptCheckpoint(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if trainer.global_step == 0:
-            _announce(trainer, "Stopped before the first step was done; there is nothing to continue from.")
+            print_line(trainer, "Stopped before the first step was done; there is nothing to continue from.")
             return
         path, name = checkpoint_to_write(trainer)
         trainer.save_checkpoint(path)
         go_on = f"remot fit --config … --ckpt_path {name}"
-        _announce(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+        print_line(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
@@ -156,7 +156,7 @@ class InterruptCheckpoint(Callback):
         self._stopped_by = number
         if not (self._is_within_step or self._trainer.world_size > 1):
             raise StoppedBySignal(number)
-        _announce(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
+        print_line(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
 
     def _give_back(self) -> None:
         if self._previous_handler is not None:
@@ -188,7 +188,8 @@ def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:
     return path, str(path)
 
 
-def _announce(trainer: Trainer, sentence: str) -> None:
+def print_line(trainer: Trainer, sentence: str) -> None:
+    """Print a line of the first process above the progress bar, or to stderr where there is none."""
     bar = trainer.progress_bar_callback
     if isinstance(bar, PhaseProgressBar):
         bar.print_above(sentence)

@@ -85,12 +85,31 @@ class PointwiseReward(Reward):
         check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]
         rows = [self.score(parsed, question) for parsed, question in zip(answers, questions, strict=True)]
-        keys = rows[0] if rows else (self.name,)
-        parts = {key: as_column(f"part {key}", [row.get(key) for row in rows]) for key in keys}
+        keys = tuple(rows[0]) if rows and isinstance(rows[0], Mapping) else (self.name,)
+        for number, (row, question) in enumerate(zip(rows, questions, strict=True)):
+            _require_parts(row, (self.name, *keys), f"completion {number} of prompt {question.prompt_id}")
+        parts = {key: as_column(f"part {key}", [row[key] for row in rows]) for key in keys}
         successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
         judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
         success = torch.tensor(successes, dtype=torch.bool)
         return RewardOutput(total=parts[self.name], parts=parts, success=success, judged=judged)
+
+
+def _require_parts(row: object, keys: Sequence[str], where: str) -> None:
+    """Refuse a score that is no mapping with exactly these keys.
+
+    Raises:
+        RewardError: Naming the key and the completion.
+    """
+    if not isinstance(row, Mapping):
+        msg = f"a {type(row).__name__} for {where}, expected parts by name, among them {keys[0]!r}"
+        raise RewardError(msg, reason=UNNAMED)
+    if missing := [key for key in keys if key not in row]:
+        msg = f"no part {missing[0]!r} for {where}, expected {', '.join(dict.fromkeys(keys))}"
+        raise RewardError(msg, reason=UNNAMED)
+    if more := [key for key in row if key not in keys]:
+        msg = f"a part {str(more[0])[:40]!r} for {where}, expected {', '.join(keys[1:])} as for the first one"
+        raise RewardError(msg, reason=UNNAMED)
 
 
 class ReferenceReward(Reward):

@@ -106,6 +106,8 @@ class ObjectTrack:
         size_metres: [3] full lengths of the object's sides in any order, None if not known.
         centres_metres: [N, 3] places of its middle in the axes of each frame's own camera, a row of NaN where not
             known; None if never.
+        hidden: [N] frames in which the data set states that the object is largely hidden or cut off, though it has a
+            box; None if it does not state that.
     """
 
     boxes_xyxy: FloatArray
@@ -115,6 +117,7 @@ class ObjectTrack:
     mask_value: int = 255
     size_metres: FloatArray | None = None
     centres_metres: FloatArray | None = None
+    hidden: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,12 +243,10 @@ class Clip:
             _require_units(f"{where}: effector {name}", effector)
         for name, track in self.objects.items():
             _require_shape(where, f"object {name} boxes_xyxy", track.boxes_xyxy, (n, 4))
-            if track.depths_metres is not None:
-                _require_shape(where, f"object {name} depths_metres", track.depths_metres, (n,))
-            if track.centres_metres is not None:
-                _require_shape(where, f"object {name} centres_metres", track.centres_metres, (n, 3))
-            if track.size_metres is not None:
-                _require_shape(where, f"object {name} size_metres", track.size_metres, (3,))
+            shapes = {"depths_metres": (n,), "centres_metres": (n, 3), "size_metres": (3,), "hidden": (n,)}
+            for key, shape in shapes.items():
+                if (values := getattr(track, key)) is not None:
+                    _require_shape(where, f"object {name} {key}", values, shape)
             if isinstance(track.masks, tuple) and len(track.masks) != n:
                 msg = f"{where}: object {name} has {len(track.masks)} masks for {n} annotated frames"
                 raise AnnotationError(msg, reason="unsynchronised")

@@ -15,6 +15,7 @@ from remot.tracking.plot import plot_comparison
 from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
+    from remot.tracking.resilient import guard_logger
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
     from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
@@ -23,6 +24,7 @@ _WRITING = {
     "CONFIG_KEY": "save_config",
     "MLflowSaveConfig": "save_config",
     "flatten": "save_config",
+    "guard_logger": "resilient",
     "log_params": "save_config",
     "log_run_facts": "run_log",
     "log_samples_html": "run_log",
@@ -42,6 +44,7 @@ __all__ = [
     "compare_command",
     "compare_runs",
     "flatten",
+    "guard_logger",
     "log_params",
     "log_run_facts",
     "log_samples_html",

@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -145,28 +146,43 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
     from mlflow.exceptions import MlflowException
 
     hint = f"start it or correct the tracking_uri{hint}"
-    answers: Queue[Answer | Exception] = Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(question(MlflowClient(tracking_uri)))
-        except Exception as error:  # noqa: BLE001 (handed to the thread that waits)
-            answers.put(error)
-
     patience = _chosen(_TIMEOUT) or ANSWER_SECONDS
-    with _one_attempt():
-        Thread(target=ask, daemon=True).start()  # a server that sends a byte now and then outlasts every timeout
+    try:
+        with _one_attempt():
+            return in_time(lambda: question(MlflowClient(tracking_uri)), patience)
+    except TimeoutError as error:
+        msg = f"the MLflow server {tracking_uri} does not answer within {patience:g} s; {hint}"
+        raise ConfigError(msg) from error
+    except (MlflowException, OSError) as error:
+        msg = f"MLflow cannot use {tracking_uri}: {_reason(error)}; {hint}"
+        raise ConfigError(msg) from error
+
+
+def in_time(call: Callable[[], Answer], seconds: float) -> Answer:
+    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``.
+
+    A server that sends a byte now and then outlasts the timeouts of every client.
+
+    Raises:
+        TimeoutError: If it takes longer.
+        Exception: What ``call`` raises.
+    """
+    done: Queue[Future[Answer]] = Queue()
+
+    def work() -> None:
+        future: Future[Answer] = Future()
         try:
-            answer = answers.get(timeout=patience)
-        except Empty:
-            msg = f"the MLflow server {tracking_uri} does not answer within {patience:g} s; {hint}"
-            raise ConfigError(msg) from None
-    if isinstance(answer, MlflowException | OSError):
-        msg = f"MLflow cannot use {tracking_uri}: {_reason(answer)}; {hint}"
-        raise ConfigError(msg) from answer
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 (raised in the thread that waits)
+            future.set_exception(error)
+        done.put(future)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        return done.get(timeout=seconds).result()
+    except Empty:
+        msg = f"no answer within {seconds:g} s"
+        raise TimeoutError(msg) from None
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The resolved configuration as an MLflow artifact and as MLflow parameters."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from remot.strict_json import json_text
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
-from remot.tracking.run_log import CONFIG_FILE
+from remot.tracking.resilient import write_with
+from remot.tracking.run_log import CONFIG_FILE, log_text
 
 #: Where a checkpoint keeps the resolved configuration, as JSON.
 CONFIG_KEY = "remot_config"
@@ -66,8 +68,9 @@ class MLflowSaveConfig(SaveConfigCallback):
         text = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
-                logger.experiment.log_text(logger.run_id, text, name)
-                log_params(logger, self.config.as_dict() | self._resumed())
+                log_text(logger, text, name)
+                settings = self.config.as_dict() | self._resumed()
+                write_with(logger, "settings", partial(log_params, logger, settings))
             elif (log_dir := getattr(logger, "log_dir", None)) is not None:
                 Path(log_dir).mkdir(parents=True, exist_ok=True)
                 (Path(log_dir) / self.config_filename).write_text(text, encoding="utf-8")

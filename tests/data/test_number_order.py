@@ -51,7 +51,7 @@ def write_otb(root):
 
 def write_got10k(root):
     test_got10k.write(root, rows=["5,5,9,9"] * NUM, num=0)
-    write_images(root / "GOT-10k_Val_000001", NAMES)
+    write_images(root / "GOT-10k_Val_000001", NAMES, (640, 480))
 
 
 def write_kitti_tracking(root):

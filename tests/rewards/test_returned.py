@@ -1,12 +1,13 @@
 """What a user's reward returns is checked where it is called: the class, what came and what was expected."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from remot.errors import RewardError
-from remot.rewards import CompositeReward, FunctionReward, Reward
+from remot.rewards import CompositeReward, FunctionReward, PointwiseReward, Reward
 from remot.rewards.base import require_applicable, scored_by
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
@@ -105,3 +106,33 @@ def test_some_reward_applies():
     objective = GRPOObjective(num_completions=3, max_new_tokens=2, reward=reward)
     with pytest.raises(RewardError, match=r"Returns .*all 6 completions"):
         objective.prepare(make_policy(), make_batch(2), StepAddress(0, 0), 2)
+
+
+class Judged(PointwiseReward):
+    """Reads its parts out of what a judge replied, one reply for each completion."""
+
+    name = "judged"
+
+    def __init__(self, *replies):
+        self.replies = iter(replies)
+
+    def score(self, parsed, question):  # noqa: ARG002
+        return next(self.replies)
+
+
+@pytest.mark.parametrize(
+    ("replies", "fact"),
+    [
+        (({"style": 1.0}, {"style": 1.0}), "no part 'judged' for completion 0 of prompt p"),
+        (({"judged": 1.0, "style": 1.0}, {"judged": 1.0}), "no part 'style' for completion 1 of prompt p"),
+        (({"judged": 1.0}, {"style": 1.0}), "no part 'judged' for completion 1 of prompt p"),
+        (({"judged": 1.0}, {"judged": 1.0, "style": 1.0}), "part 'style' for completion 1 of prompt p"),
+        ((None, {"judged": 1.0}), "NoneType for completion 0 of prompt p"),
+        (({"judged": 1.0}, None), "NoneType for completion 1 of prompt p"),
+    ],
+)
+def test_a_part_that_a_judge_left_out_is_named(replies, fact):
+    """The key and the completion; a part beyond those of the first completion would be lost without a trace."""
+    with pytest.raises(RewardError, match=rf"test_returned\.Judged .*{fact}") as caught:
+        scored_by(Judged(*replies), COMPLETIONS[:2], [replace(make_question(), prompt_id="p")] * 2, None)
+    assert caught.value.reason == "reward"

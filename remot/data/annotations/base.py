@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from remot.errors import AnnotationError
 from remot.files import decode_text, find_files, open_regular
 from remot.structures import Clip, FloatArray
+
+#: What to do where an annotation lists an image that does not exist.
+OnMissingImage = Literal["raise", "skip"]
 
 #: Longest annotation file that is read, in bytes.
 MAX_ANNOTATION_BYTES = 64 * 2**20

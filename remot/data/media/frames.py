@@ -83,8 +83,8 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
 
     Args:
         clip: The clip to check.
-        decode: Decode every image; False only compares the times that the file lists, and looks at the size of the
-            first image.
+        decode: Decode every image; False only compares the times that a video lists, and reads the header of each
+            image file.
 
     Raises:
         DecodeError: Naming the file and what it lacks.
@@ -105,6 +105,17 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
             media.check(clip.num_frames)
         elif isinstance(media, tuple):
             require_files(media)
-        else:
-            images_of(media, clip.num_frames)
+        _check_sizes(clip, images_of(media, clip.num_frames) if isinstance(media, Path) else media)
+
+
+def _check_sizes(clip: Clip, media: ImageStore | Sequence[Path]) -> None:
+    """Verify that every annotated image is one, of a size that can be used; of a store the first one.
+
+    Raises:
+        DecodeError: Naming the file.
+    """
+    if isinstance(media, ImageStore):
         image_size(clip)
+        return
+    for image in media[: clip.num_frames]:
+        size_of_image(image)

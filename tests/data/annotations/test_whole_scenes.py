@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from remot.data.annotations import KITTISceneReader, MOTSceneReader
+from remot.data.annotations import KITTISceneReader, KITTITrackingReader, MOTSceneReader
 from remot.data.annotations.objects.whole_tracks import track_names
+from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
+from remot.data.tasks.shared.places import clearly_visible
+from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import AnnotationError
 from tests.data.annotations.images import write_images
 from tests.helpers import assert_close
@@ -33,11 +36,11 @@ def write_mot(root, rows):
     (folder / "gt").mkdir(parents=True)
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI)
-    write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
+    write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)], (640, 480))
 
 
-def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0)):
-    words = (frame, track, kind, 0, 0, -1.5, 100.0, 100.0, 160.0, 150.0, 1.4, 1.6, 4.0, *place, 0.1)
+def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0), occluded=0, truncated=0):
+    words = (frame, track, kind, truncated, occluded, -1.5, 100.0, 100.0, 160.0, 150.0, 1.4, 1.6, 4.0, *place, 0.1)
     return " ".join(map(str, words))
 
 
@@ -130,3 +133,26 @@ def test_a_kitti_car_driven_after_goes_away(tmp_path):
 def test_numbers_count_the_tracks_of_a_noun():
     found = track_names(["car", "van", "", "car", "car"], np.array([7, 7, 1, 3, 7]))
     assert {name: rows.tolist() for name, rows in found.items()} == {"car 1": [0, 4], "van 1": [1], "car 2": [3]}
+
+
+def test_what_is_largely_hidden_is_in_view_but_not_asked_about(tmp_path):
+    """Frames 0 to 2 of the car: clear, largely occluded, largely cut off; partly (1) counts as clear."""
+    labels = [label(0, 7, occluded=1, truncated=1), label(1, 7, occluded=2), label(2, 7, truncated=2)]
+    clip = kitti_clip(tmp_path, labels=labels)
+    assert clip.objects["car 1"].hidden.tolist() == [False, True, True]
+    assert np.isfinite(clip.objects["car 1"].boxes_xyxy).all()
+    scene = TrackScene(clip, (0, 1, 2), MIN_SIZE_PIXELS)
+    assert (scene.shown("car 1").tolist(), scene.clear("car 1").tolist()) == ([True] * 3, [True, False, False])
+    assert clearly_visible(clip, "car 1").tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("reader", [KITTISceneReader, KITTITrackingReader])
+def test_a_missing_kitti_image_shifts_no_label(tmp_path, reader):
+    """Without oxts nothing else tells how many frames there are."""
+    write_kitti(tmp_path, labels=LABELS[:3], poses=[])
+    images = tmp_path / "training" / "image_02" / "0000"
+    write_images(images, [f"{k:06d}.png" for k in range(5)])
+    (images / "000001.png").unlink()
+    with pytest.raises(AnnotationError, match=r"none between 000000\.png and 000002\.png") as caught:
+        list(reader().read(tmp_path))
+    assert caught.value.reason == "missing media"

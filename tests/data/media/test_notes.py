@@ -142,6 +142,23 @@ def test_thin_images_are_refused_before_a_run(tmp_path, kind, decode):
     assert refused.value.reason == "too thin"
 
 
+@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize("kind", ["folder", "files"])
+@pytest.mark.parametrize("fault", ["thin", "torn", "text"])
+def test_images_after_the_first_are_looked_at_too(tmp_path, kind, decode, fault):
+    """Also without decoding, which is all that happens before a fit."""
+    folder = tmp_path / "images"
+    write_images(folder, ["1.png", "2.png", "3.png"], SIZE)
+    if fault == "thin":
+        write_images(folder, ["3.png"], (2 * MAX_ASPECT_RATIO + 2, 2))
+    else:
+        (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:20] if fault == "torn" else b"<html>")
+    media = folder if kind == "folder" else tuple(folder / f"{k}.png" for k in (1, 2, 3))
+    check_media(Clip("c", "s", "d", media[:2] if kind == "files" else folder, np.arange(2) / 10), decode=decode)
+    with pytest.raises(DecodeError, match=r"3\.png"):
+        check_media(Clip("c", "s", "d", media, np.arange(3) / 10), decode=decode)
+
+
 def test_images_at_the_limit_pass(tmp_path):
     write_images(tmp_path / "thin", ["1.png", "2.png"], (MAX_ASPECT_RATIO, 1))
     check_media(Clip("c", "s", "d", tmp_path / "thin", np.arange(2) / 10))

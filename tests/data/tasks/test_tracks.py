@@ -72,7 +72,8 @@ def still(x, z):
 def clip_of(complete_kinds=None, **objects):
     """Half a second between frames; names have spaces for underscores."""
     named = {name.replace("_", " "): one for name, one in objects.items()}
-    return Clip("c", "c", "d", None, np.arange(NUM_FRAMES) / 2, objects=named, complete_kinds=complete_kinds)
+    times = np.arange(NUM_FRAMES) / 2
+    return Clip("c", "c", "d", None, times, objects=named, complete_kinds=complete_kinds, camera_moves=False)
 
 
 def asked(task, clip):
@@ -196,7 +197,9 @@ def test_a_camera_that_rides_along_does_not_hide_the_motion():
     assert {(one.places["thing"], one.right) for one in found} >= {("car", "away from the camera")}
     backing = replace(clip, camera=CameraTrack(poses[::-1].copy()))
     assert {one.right for one in asked(MotionDirection(frames=ALL), backing)} == {"towards the camera"}
-    assert not MotionDirection().serves(replace(clip, camera=None, camera_moves=True))
+    for unknown in (True, None):
+        assert not MotionDirection().serves(replace(clip, camera=None, camera_moves=unknown))
+    assert MotionDirection().serves(replace(clip, camera=None, camera_moves=False))
 
 
 def test_orders_by_hand():
@@ -448,3 +451,12 @@ def test_names_that_differ_only_in_case_are_one_name():
     assert dict(scene.names) == {"dog": "dog"}
     vans = clip_of(complete_kinds=("van", "Van"), van_1=track(), van_2=track(), Van_3=track())
     assert reasons(TrackCounting(), vans) == {"written in two ways": 2}
+
+
+@pytest.mark.parametrize(("side", "is_clear"), [(15.9, False), (16.0, True)])
+def test_things_smaller_than_an_image_patch_are_not_asked_about(side, is_clear):
+    """The shorter side decides: 16 pixels, as for questions about pairs of frames."""
+    clip = clip_of(crate=track(box=(20, 30, 20 + side, 90)))
+    task = BoxLocalisation(frames=ALL)
+    assert TrackScene(clip, tuple(range(NUM_FRAMES)), task.min_pixels).clear("crate").all() == is_clear
+    assert (task.plan(clip, np.random.default_rng(SEED)) is not None) == is_clear

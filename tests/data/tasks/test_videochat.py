@@ -294,15 +294,15 @@ def test_tracking_needs_the_object_in_every_frame_shown():
 @pytest.mark.usefixtures("square")
 def test_detection_asks_about_names_of_their_own():
     objects = {
-        "red crate": ObjectTrack(boxes([(20, 20)] * 41, half=4)),
-        "blue crate 1": ObjectTrack(boxes([(50, 20)] * 41, half=4)),
-        "blue crate 2": ObjectTrack(boxes([(80, 20)] * 41, half=4)),
+        "red crate": ObjectTrack(boxes([(20, 20)] * 41, half=8)),
+        "blue crate 1": ObjectTrack(boxes([(50, 20)] * 41, half=8)),
+        "blue crate 2": ObjectTrack(boxes([(80, 20)] * 41, half=8)),
         "speck": ObjectTrack(boxes([(80, 40)] * 41, half=0.5)),
     }
     clip = happening(objects=objects)
     assert lone_names(clip) == ["red crate", "speck"]
     found = plans(Detection(), clip, 40)
-    assert {plan.reference.boxes for plan in found} == {((0.16, 0.32, 0.24, 0.48),)}
+    assert {plan.reference.boxes for plan in found} == {((0.12, 0.24, 0.28, 0.56),)}
     assert all("red crate" in plan.text and not plan.as_video for plan in found)
 
 
@@ -314,14 +314,14 @@ def test_boxes_are_cut_at_the_border():
 def test_the_farthest_object_of_an_image():
     """Middles at x .2 .5 .8 and y .4 .8 .6 of the image."""
     tracks = {"ball": (20, 20), "ring": (50, 40), "cone": (80, 30)}
-    clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=4)) for name, at in tracks.items()})
+    clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=8)) for name, at in tracks.items()})
     right = {"left": "ball", "right": "cone", "highest": "ball", "lowest": "ring"}
     seen = Counter()
     for plan in plans(ImageGroundedChoice(), clip, 80):
         (word,) = [word for word in right if word in plan.text.split("\n")[0]]
         assert chosen(plan) == right[word]
         x, y = tracks[right[word]]
-        assert plan.reference.boxes == (((x - 4) / 100, (y - 4) / 50, (x + 4) / 100, (y + 4) / 50),)
+        assert plan.reference.boxes == (((x - 8) / 100, (y - 8) / 50, (x + 8) / 100, (y + 8) / 50),)
         seen[word] += 1
     assert set(seen) == set(right)
     near = {"a": ObjectTrack(boxes([(20, 20)] * 41)), "b": ObjectTrack(boxes([(24, 22)] * 41))}
@@ -421,3 +421,25 @@ def test_processes_that_decode_give_the_same_prompts():
             assert all(torch.equal(a.frames, b.frames) for a, b in zip(own, theirs, strict=True))
         assert any(len(videos) == 1 for videos in one.videos)
         assert any(len(images) == 1 for images in one.images)
+
+
+@pytest.mark.usefixtures("square")
+@pytest.mark.parametrize(("half", "is_asked"), [(7.9, False), (8.0, True)])
+def test_specks_are_no_detection_and_no_option(half, is_asked):
+    """Images of 100 x 50 pixels: sides of 15.8 pixels are large shares of them, and less than an image patch."""
+    far = {
+        "ball": ObjectTrack(boxes([(20, 25)] * 41, half=half)),
+        "cone": ObjectTrack(boxes([(80, 25)] * 41, half=half)),
+    }
+    clip = happening(objects=far)
+    for task in (Detection(), ImageGroundedChoice()):
+        assert task.serves(clip) == is_asked
+        assert bool(is_asked and plans(task, clip, 20)) == is_asked
+
+
+@pytest.mark.usefixtures("square")
+def test_what_the_border_cuts_off_does_not_count():
+    """Of a box 20 pixels wide 10 lie in the image."""
+    clip = happening(objects={"ball": ObjectTrack(boxes([(0, 25)] * 41, half=10))})
+    assert plans(Detection(), clip, 20) == []
+    assert plans(Detection(min_pixels=10), clip, 20)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource
+from remot.data.annotations.base import ClipSource, OnMissingImage
 from remot.data.annotations.cameras.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.cameras.colmap_model import ModelImage, read_cameras_text, read_images_text
 from remot.data.annotations.cameras.folders import check_fps, sequence_id
 from remot.data.annotations.cameras.poses import inverted, is_unit, rigid, rotations_from, w_last
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray

@@ -82,8 +82,15 @@ def _object(clip: Clip, track: ObjectTrack, chosen: slice) -> ObjectTrack:
         raise AnnotationError(msg, reason="media")
     masks = None if track.masks is None else track.masks[chosen]
     depths, centres = _rows(track.depths_metres, chosen), _rows(track.centres_metres, chosen)
-    boxes_xyxy = track.boxes_xyxy[chosen]
-    return replace(track, boxes_xyxy=boxes_xyxy, depths_metres=depths, centres_metres=centres, masks=masks)
+    hidden = None if track.hidden is None else track.hidden[chosen]
+    return replace(
+        track,
+        boxes_xyxy=track.boxes_xyxy[chosen],
+        depths_metres=depths,
+        centres_metres=centres,
+        masks=masks,
+        hidden=hidden,
+    )
 
 
 def _agent(track: AgentTrack, chosen: slice) -> AgentTrack:

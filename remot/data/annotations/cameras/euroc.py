@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
+from remot.data.annotations.base import ClipSource, OnMissingImage, read_text, require_numbers, require_object
 from remot.data.annotations.cameras.folders import numbers_in, sequence_id, table_rows
 from remot.data.annotations.cameras.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray

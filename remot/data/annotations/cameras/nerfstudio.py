@@ -13,10 +13,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, read_json_object, require_numbers, require_object, require_text
+from remot.data.annotations.base import (
+    ClipSource,
+    OnMissingImage,
+    read_json_object,
+    require_numbers,
+    require_object,
+    require_text,
+)
 from remot.data.annotations.cameras.folders import check_fps, image_size, is_file, sequence_id
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, require_numbers, require_text
+from remot.data.annotations.base import ClipSource, OnMissingImage, require_numbers, require_text
 from remot.data.annotations.cameras.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader
+from remot.data.annotations.cameras.sequences import SequenceReader
 from remot.data.annotations.parsing.json_rows import json_rows
 from remot.errors import AnnotationError
 from remot.files import find_files

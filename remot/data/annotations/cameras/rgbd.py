@@ -14,14 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource
+from remot.data.annotations.base import ClipSource, OnMissingImage
 from remot.data.annotations.cameras.folders import (
     check_fps,
     number_matrix,
     sequence_id,
 )
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files

@@ -4,19 +4,16 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import AnnotationReader, ClipSource
+from remot.data.annotations.base import AnnotationReader, ClipSource, OnMissingImage
 from remot.data.annotations.cameras.cutting import cut, num_parts
 from remot.data.annotations.cameras.folders import images_at
 from remot.data.annotations.objects.notices import Notices
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import Clip
-
-OnMissingImage = Literal["raise", "skip"]
 
 #: Fewest frames a part may have: a question needs three, and parts of one recording differ by one at most.
 MIN_CLIP_FRAMES = 4

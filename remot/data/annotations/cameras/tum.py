@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, read_text
+from remot.data.annotations.base import ClipSource, OnMissingImage, read_text
 from remot.data.annotations.cameras.folders import check_fps, image_names, number_table, sequence_id, table_rows
 from remot.data.annotations.cameras.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
-from remot.data.annotations.cameras.sequences import OnMissingImage, SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray

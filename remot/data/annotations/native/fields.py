@@ -92,10 +92,10 @@ def object_from(
         AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
-    optional = ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres", "frame")
+    optional = ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres", "hidden", "frame")
     check_keys(where, content, ("boxes_xyxy",), optional)
-    depths, masks, size, centres = (
-        content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres")
+    depths, masks, size, centres, hidden = (
+        content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres", "hidden")
     )
     pictures, mask_value = (
         (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
@@ -108,6 +108,7 @@ def object_from(
         mask_value=mask_value,
         size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
         centres_metres=None if centres is None else _centres_from(where, content, camera),
+        hidden=None if hidden is None else truths_from(f"{where}: hidden", hidden),
     )
 
 

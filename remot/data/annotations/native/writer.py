@@ -159,6 +159,8 @@ def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:
         content["centres_metres"] = _known_rows(track.centres_metres, 3)
     if track.size_metres is not None:
         content["size_metres"] = _rounded(track.size_metres, 4)
+    if track.hidden is not None:
+        content["hidden"] = track.hidden.tolist()
     if track.masks is not None:
         content["masks"] = {"media": masks.place(track.masks), "value": track.mask_value}
     return content

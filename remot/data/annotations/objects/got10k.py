@@ -1,6 +1,7 @@
 """Single objects of GOT-10k (http://got-10k.aitestunion.com, arXiv 1810.11981), with images or as a list of boxes."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,13 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.objects.notices import Notices
 from remot.data.annotations.objects.still_cameras import StillCameras
-from remot.data.annotations.objects.tracked import counted, images_in, ini_number, read_ini_section
+from remot.data.annotations.objects.tracked import (
+    counted,
+    images_in,
+    ini_number,
+    read_ini_section,
+    require_resolution,
+)
 from remot.data.annotations.parsing.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
 from remot.files import find_files
@@ -34,7 +41,8 @@ class GOT10kReader(FileReader):
     The source's conventions: row k is ``left,top,width,height`` of the object in the k-th image (``00000001.jpg`` and
     so on), in pixels. The source does not say whether they are counted from 0 or 1; they are taken as counted from 0,
     at worst one pixel off. ``absence.label`` has 1 where the object is not in the image, ``cover.label`` how many
-    eighths of it are visible; both may be missing. ``meta_info.ini`` names the object and the rate, 10 Hz.
+    eighths of it are visible; both may be missing. ``meta_info.ini`` names the object, the rate, 10 Hz, and the
+    resolution of the images that the boxes belong to.
 
     The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the images unless
     the camera is vouched for, sequence by sequence or for all.
@@ -86,6 +94,8 @@ class GOT10kReader(FileReader):
         if len(images) != len(boxes_xyxy):
             msg = f"{file}: {len(boxes_xyxy)} rows but {counted(images)}, fetch the sequence again"
             raise AnnotationError(msg, reason="unsynchronised")
+        if "resolution" in values:
+            require_resolution(str(file), images, _resolution(ini, values["resolution"]), "resolution in meta_info.ini")
         return Clip(
             clip_id=sequence,
             scene_id=sequence,
@@ -102,6 +112,15 @@ class GOT10kReader(FileReader):
         hidden = _labels(file.with_name("absence.label"), len(rows), 1, missing=0) == 1
         hidden |= _labels(file.with_name("cover.label"), len(rows), MAX_COVER, missing=MAX_COVER) < self.min_cover
         return xyxy_from_xywh(str(file), np.where(hidden[:, None], np.nan, rows), first_pixel=0)
+
+
+def _resolution(ini: Path, text: str) -> tuple[int, int]:
+    """Width and height, from ``(1920, 1080)``."""
+    numbers = re.fullmatch(r"\(?\s*(\d{1,6})\s*[,x]\s*(\d{1,6})\s*\)?", text.strip())
+    if numbers is None:
+        msg = f"{ini}: resolution is {text[:40]!r}, expected (width, height) in pixels"
+        raise AnnotationError(msg)
+    return int(numbers[1]), int(numbers[2])
 
 
 def _labels(file: Path, num_rows: int, largest: int, missing: int) -> FloatArray:

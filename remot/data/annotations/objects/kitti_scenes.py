@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from remot.data.annotations.objects.kitti_oxts import camera_of, colour_camera_from_first
-from remot.data.annotations.objects.kitti_tracking import FRAME_RATE, KINDS, Labels, oxts_of, read_labels
-from remot.data.annotations.objects.tracked import TrackedReader, counted, images_in
+from remot.data.annotations.objects.kitti_tracking import (
+    FRAME_RATE,
+    KINDS,
+    Labels,
+    kitti_images,
+    oxts_of,
+    read_labels,
+)
+from remot.data.annotations.objects.tracked import TrackedReader, counted
 from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
 from remot.errors import AnnotationError
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -21,11 +29,23 @@ class KITTISceneReader(TrackedReader):
     The shift from the first camera, in whose axes labels are, to the colour camera is added. Without an oxts file the
     camera is said to move in a way that is not known.
 
-    A sequence with ``DontCare`` regions, which may hold unlabelled objects, has no complete kinds; others have
-    all of theirs.
+    Boxes of what is largely hidden or cut off are marked so, and not asked about where they are.
+
+    A sequence with ``DontCare`` regions, in which nothing is labelled, has no complete kinds; others have all
+    of theirs.
+
+    Args:
+        max_truncated: How far an object may leave the image, from 0 to 1, before it counts as largely cut off. The
+            benchmark's raw labels have whole numbers 0 to 2 there.
+        max_occluded: How far it may be hidden: 0 not, 1 partly, 2 largely, 3 not known.
     """
 
     pattern: ClassVar[str] = "label_02/*.txt"
+
+    def __init__(self, max_truncated: float = 1.0, max_occluded: int = 1) -> None:
+        super().__init__()
+        self.max_truncated = max_truncated
+        self.max_occluded = max_occluded
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clip of one sequence.
@@ -34,14 +54,15 @@ class KITTISceneReader(TrackedReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         name, oxts = file.stem, oxts_of(file)
-        images = images_in(file, root, f"../image_02/{name}")
+        images = kitti_images(file, root)
         calib = oxts.parent.parent / "calib" / f"{name}.txt"
         camera = camera_of(calib, oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(images):
             msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
             raise AnnotationError(msg, reason="unsynchronised")
         labels = read_labels(file, len(images))
-        objects = _objects(str(file), labels, colour_camera_from_first(calib), len(images))
+        hidden = (labels.truncated > self.max_truncated) | (labels.occluded > self.max_occluded)
+        objects = _objects(str(file), labels, hidden, colour_camera_from_first(calib), len(images))
         kinds = {noun for one, (noun, _) in KINDS.items() if one in labels.classes}
         clip = Clip(
             clip_id=f"kitti-{name}",
@@ -57,7 +78,9 @@ class KITTISceneReader(TrackedReader):
         return {"": clip}
 
 
-def _objects(where: str, labels: Labels, shift: FloatArray, num_frames: int) -> dict[str, ObjectTrack]:
+def _objects(
+    where: str, labels: Labels, hidden: NDArray[np.bool_], shift: FloatArray, num_frames: int
+) -> dict[str, ObjectTrack]:
     nouns = [KINDS[one][0] if one in KINDS else "" for one in labels.classes]
     middles = labels.places_metres + shift - np.array([0.0, 0.5, 0.0]) * labels.sizes_metres[:, :1]
     found = {}
@@ -68,5 +91,9 @@ def _objects(where: str, labels: Labels, shift: FloatArray, num_frames: int) -> 
             depths_metres=centres[:, 2],
             size_metres=np.median(labels.sizes_metres[rows], axis=0),
             centres_metres=centres,
+            hidden=rows_by_frame(where, name, labels.frames[rows], hidden[rows, None].astype(np.float64), num_frames)[
+                :, 0
+            ]
+            == 1,
         )
     return found

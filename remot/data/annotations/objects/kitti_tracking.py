@@ -15,7 +15,7 @@ from remot.data.annotations.objects.notices import listed
 from remot.data.annotations.objects.tracked import TrackedReader, counted, images_in
 from remot.data.annotations.parsing.number_rows import require_xyxy, whole_numbers
 from remot.errors import AnnotationError, ConfigError
-from remot.files import lines_of
+from remot.files import gap_in_numbers, lines_of
 from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
 
 _logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class KITTITrackingReader(TrackedReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         name, oxts = file.stem, oxts_of(file)
-        images = images_in(file, root, f"../image_02/{name}")
+        images = kitti_images(file, root)
         camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
         if camera is not None and len(camera.camera_to_world) != len(images):
             msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
@@ -151,6 +151,19 @@ class KITTITrackingReader(TrackedReader):
                 for track in nearest_tracks(sightings, self.min_distance_ratio, num_lingering[rows])
             ]
         return found
+
+
+def kitti_images(file: Path, root: Path) -> tuple[Path, ...]:
+    """The images of a label file's sequence, without gaps: a label belongs to the image of its frame's number.
+
+    Raises:
+        AnnotationError: If there are none, or one is missing between others.
+    """
+    images = images_in(file, root, f"../image_02/{file.stem}")
+    if gap_in_numbers([path.name for path in images]):
+        msg = f"{file}: {counted(images)} in image_02/{file.stem}, fetch those that are missing"
+        raise AnnotationError(msg, reason="missing media")
+    return images
 
 
 def oxts_of(file: Path) -> Path:

@@ -4,11 +4,11 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
+from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence, shown_part
 from remot.data.annotations.objects.nearest import (
     Appearances,
     IntArray,
@@ -76,6 +76,7 @@ class MOTReader(TrackedReader):
         static_camera: Sequences whose camera stands still, without the detector's name; by default those that the
             benchmark's tables call static. Nothing is asked about motion in the images of others.
         assume_static: Take the camera of every sequence to stand still.
+        shared: Settings of all readers of tracks, see :class:`~remot.data.annotations.objects.tracked.TrackedReader`.
     """
 
     pattern: ClassVar[str] = "gt/gt.txt"
@@ -90,8 +91,9 @@ class MOTReader(TrackedReader):
         static_camera: list[str] | None = None,
         assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
         border_linger_seconds: float = 4.0,
+        **shared: Any,  # noqa: ANN401 - see above
     ) -> None:
-        super().__init__()
+        super().__init__(**shared)
         self.classes = [PEDESTRIAN] if classes is None else classes
         if unknown := sorted(set(self.classes) - set(NOUNS)):
             msg = f"MOTReader: class {unknown[0]} has no name that a question could use; choose among {sorted(NOUNS)}"
@@ -133,7 +135,8 @@ class MOTReader(TrackedReader):
         """
         name, bare = file.parent.parent.resolve().name, bare_name(file)
         sequence = read_mot_sequence(file)
-        media, media_times = mot_media(file, root, sequence)
+        media, media_times, kept = mot_media(file, root, sequence, self.on_missing_image, self._notices)
+        sequence = shown_part(sequence, kept)
         clips = {}
         for noun, track in self._nearest(file, sequence):
             frames = sequence.frames[track.rows]
@@ -143,7 +146,7 @@ class MOTReader(TrackedReader):
                 scene_id=scene_of(bare),
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
-                pts_seconds=frames / sequence.frame_rate,
+                pts_seconds=kept[frames] / sequence.frame_rate,
                 objects={track.name(noun): ObjectTrack(sequence.boxes_xyxy[track.rows])},
                 media_pts_seconds=None if media_times is None else media_times[frames],
                 camera_moves=not self.still_cameras.hold(bare),

@@ -1,6 +1,6 @@
 """Files of one sequence of the MOTChallenge benchmarks: its boxes, its description and its images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from remot.data.annotations.base import media_inside
 from remot.data.annotations.objects.nearest import IntArray
-from remot.data.annotations.objects.tracked import counted, images_in, ini_number, read_ini_section, times_of
+from remot.data.annotations.objects.notices import Notices
+from remot.data.annotations.objects.tracked import (
+    frames_shown,
+    images_in,
+    ini_number,
+    read_ini_section,
+    require_resolution,
+    times_of,
+)
 from remot.data.annotations.parsing.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.media import videos_in
 from remot.errors import AnnotationError
@@ -33,6 +41,21 @@ class MOTSequence:
     is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
     visible: FloatArray  # [R] share of the box that is inside the image and not hidden
     size: FloatArray  # [2] width and height of the images in pixels
+
+
+def shown_part(sequence: MOTSequence, kept: IntArray) -> MOTSequence:
+    """The rows of a sequence in the frames ``kept`` [K], which are numbered anew."""
+    rows = np.isin(sequence.frames, kept)
+    return replace(
+        sequence,
+        num_frames=len(kept),
+        frames=np.searchsorted(kept, sequence.frames[rows]),
+        tracks=sequence.tracks[rows],
+        classes=sequence.classes[rows],
+        boxes_xyxy=sequence.boxes_xyxy[rows],
+        is_active=sequence.is_active[rows],
+        visible=sequence.visible[rows],
+    )
 
 
 def read_mot_sequence(file: Path) -> MOTSequence:
@@ -64,14 +87,17 @@ def read_mot_sequence(file: Path) -> MOTSequence:
     )
 
 
-def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tuple[Path, ...], FloatArray | None]:
-    """Images of all frames, or a video and the times of its images.
+def mot_media(
+    file: Path, root: Path, sequence: MOTSequence, on_missing_image: str, notices: Notices
+) -> tuple[Path | tuple[Path, ...], FloatArray | None, IntArray]:
+    """Images, or a video and the times of its images; and the frames that they show.
 
     Raises:
-        AnnotationError: If there are none, or not as many as the sequence has frames.
+        AnnotationError: If there are none, not as many as the sequence has frames, or of another size.
     """
     found: Path | tuple[Path, ...]
     times: FloatArray | None = None
+    kept = np.arange(sequence.num_frames)
     ini = file.parent.parent / "seqinfo.ini"
     folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
     videos = videos_in(ini.parent)  # one only: its folder may have been renamed
@@ -81,9 +107,11 @@ def mot_media(file: Path, root: Path, sequence: MOTSequence) -> tuple[Path | tup
         found, num_found = video, len(times)
     else:
         found = images_in(ini, root, folder)
-        num_found = len(found)
+        num_found = sequence.num_frames
+        kept = frames_shown(str(file), found, sequence.num_frames, 1, on_missing_image, notices)
     if num_found != sequence.num_frames:
-        held = f"{num_found} images" if isinstance(found, Path) else counted(found)
-        msg = f"{file}: {held} but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
+        msg = f"{file}: {num_found} images but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
         raise AnnotationError(msg, reason="unsynchronised")
-    return found, times
+    width, height = sequence.size.tolist()
+    require_resolution(str(file), found, (int(width), int(height)), "imWidth and imHeight in seqinfo.ini")
+    return found, times, kept

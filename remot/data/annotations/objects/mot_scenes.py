@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from remot.data.annotations.base import OnMissingImage
 from remot.data.annotations.objects.mot import NOUNS, PERSON_LIKE, MOTReader, bare_name, scene_of
-from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence
+from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence, shown_part
 from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
 from remot.structures import Clip, ObjectTrack
 
@@ -23,6 +24,7 @@ class MOTSceneReader(MOTReader):
         min_visibility: Smallest visible share of a box.
         static_camera: Sequences whose camera stands still.
         assume_static: Take the camera of every sequence to stand still.
+        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
     def __init__(
@@ -31,9 +33,14 @@ class MOTSceneReader(MOTReader):
         min_visibility: float = 0.3,
         static_camera: list[str] | None = None,
         assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
+        on_missing_image: OnMissingImage = "raise",
     ) -> None:
         super().__init__(
-            classes, min_visibility=min_visibility, static_camera=static_camera, assume_static=assume_static
+            classes,
+            min_visibility=min_visibility,
+            static_camera=static_camera,
+            assume_static=assume_static,
+            on_missing_image=on_missing_image,
         )
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
@@ -43,14 +50,15 @@ class MOTSceneReader(MOTReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
         sequence = read_mot_sequence(file)
-        media, media_times = mot_media(file, root, sequence)
+        media, media_times, kept = mot_media(file, root, sequence, self.on_missing_image, self._notices)
+        sequence = shown_part(sequence, kept)
         name = file.parent.parent.resolve().name
         clip = Clip(
             clip_id=name,
             scene_id=scene_of(bare_name(file)),
             domain="mot",
             media=media,
-            pts_seconds=np.arange(sequence.num_frames) / sequence.frame_rate,
+            pts_seconds=kept / sequence.frame_rate,
             objects=self._objects(str(file), sequence),
             media_pts_seconds=media_times,
             camera_moves=not self.still_cameras.hold(bare_name(file)),

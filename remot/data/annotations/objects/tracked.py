@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from remot.data.annotations.base import AnnotationReader, ClipSource, media_inside, read_text
+from remot.data.annotations.base import AnnotationReader, ClipSource, OnMissingImage, media_inside, read_text
 from remot.data.annotations.objects.notices import Notices
 from remot.data.media import probe, video_named
-from remot.data.media.images import IMAGE_SUFFIXES
+from remot.data.media.images import IMAGE_SUFFIXES, size_of_image
+from remot.data.media.video.probe import size_of_video
 from remot.errors import AnnotationError, DecodeError
 from remot.files import files_in, find_files, gap_in_numbers, in_number_order
 from remot.structures import Clip, FloatArray
@@ -25,12 +27,17 @@ class TrackedReader(AnnotationReader):
     """Reads formats in which one annotated sequence gives a clip for each of several tracks.
 
     A format needs a pattern for its sequences and a way to read all clips of one of them.
+
+    Args:
+        on_missing_image: What to do where there are fewer images than frames, each named by its frame's number:
+            ``raise`` calls the sequence bad, ``skip`` leaves those frames out and logs how many there are.
     """
 
     #: Glob pattern below the root of the files that each describe one sequence.
     pattern: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, on_missing_image: OnMissingImage = "raise") -> None:
+        self.on_missing_image: OnMissingImage = on_missing_image
         self._last: tuple[Path, dict[str, Clip]] | None = None
         self._notices = Notices()
 
@@ -106,6 +113,37 @@ def images_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def frames_shown(
+    where: str, images: Sequence[Path], num_frames: int, first: int, on_missing_image: str, notices: Notices
+) -> NDArray[np.int64]:
+    """[K] frames, from 0, that K images show: all of a sequence, or by the numbers in their names.
+
+    Args:
+        where: The annotation, for messages.
+        images: In number order.
+        num_frames: Of the sequence.
+        first: Number of the first frame's image.
+        on_missing_image: ``raise`` or ``skip``, see :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
+        notices: Reports how many are left out.
+
+    Raises:
+        AnnotationError: If images are missing and are not to be left out, or there are others than those frames'.
+    """
+    if len(images) == num_frames:
+        return np.arange(num_frames)
+    fault = f"{where}: {counted(images)} for {num_frames} frames"
+    names = [path.stem for path in images]
+    numbers = np.array([int(name) - first if name.isdecimal() and len(name) < 10 else -1 for name in names])
+    if len(images) > num_frames or numbers.min() < 0 or numbers.max() >= num_frames:
+        msg = f"{fault}, fetch them again"
+        raise AnnotationError(msg, reason="unsynchronised")
+    if on_missing_image == "raise":
+        msg = f"{fault}, fetch them again, or set on_missing_image to skip to leave out the frames without one"
+        raise AnnotationError(msg, reason="unsynchronised")
+    notices.warn_once(f"{fault}; {num_frames - len(images)} frames without one are left out")
+    return numbers
+
+
 def counted(images: Sequence[Path]) -> str:
     """How many images there are, and where their numbers skip one: ``11 images (none between 4.jpg and 6.jpg)``."""
     gap = gap_in_numbers([path.name for path in images])
@@ -145,6 +183,31 @@ def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float =
         msg = f"{file}: {key} is {text[:40]!r}, expected a number above 0 and at most {largest:g}"
         raise AnnotationError(msg)
     return number
+
+
+def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[int, int], source: str) -> None:
+    """Refuse media of another size than that which boxes in pixels belong to; an unreadable image is left to others.
+
+    Args:
+        where: The clip or its annotation, for the error.
+        media: A video, or images of which the first is looked at.
+        stated: Width and height in pixels.
+        source: File and key that state it.
+
+    Raises:
+        AnnotationError: With both sizes.
+    """
+    try:
+        found = size_of_video(media) if isinstance(media, Path) else size_of_image(media[0])
+    except DecodeError:
+        return
+    if found != stated:
+        name = (media if isinstance(media, Path) else media[0]).name
+        msg = (
+            f"{where}: {name} has {found[0]}x{found[1]} pixels, but the boxes belong to {stated[0]}x{stated[1]} "
+            f"({source}); fetch the media in that size, or scale the boxes and correct that file"
+        )
+        raise AnnotationError(msg, reason="unsynchronised")
 
 
 def video_beside(file: Path, root: Path, name: str) -> Path | None:

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, image_size, is_large, lone_names, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, clearly_visible, image_size, is_large, lone_names, share_box
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
 
@@ -22,6 +23,7 @@ class Detection(WordedTask):
     Args:
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the image's.
+        min_pixels: Shorter side in pixels of a box from which an object is clearly seen.
         thinks: Ask for thinking before the answer, and include it in the response.
     """
 
@@ -33,23 +35,28 @@ class Detection(WordedTask):
         wordings: Path | None = None,
         min_side: float = 0.04,
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        min_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
         super().__init__(FrameSampling(1, as_video=False), wordings, thinks)
+        require_size(self.name, min_pixels)
         self.min_side = min_side
+        self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
         """Whether there is such an object."""
-        return any(visible(clip, name).any() for name in lone_names(clip))
+        return any(clearly_visible(clip, name, self.min_pixels).any() for name in lone_names(clip))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """An object, then a frame that shows it."""
-        names = [name for name in lone_names(clip) if visible(clip, name).any()]
+        names = [name for name in lone_names(clip) if clearly_visible(clip, name, self.min_pixels).any()]
         name = names[int(generator.integers(len(names)))]
-        frames = np.flatnonzero(visible(clip, name))
+        frames = np.flatnonzero(clearly_visible(clip, name, self.min_pixels))
         frame = int(frames[int(generator.integers(len(frames)))])
-        box = share_box(clip.objects[name].boxes_xyxy[frame], image_size(clip))
-        if not is_large(box, self.min_side):
+        size = image_size(clip)
+        pixels = clip.objects[name].boxes_xyxy[frame]
+        if not is_large(pixels, size, self.min_side, self.min_pixels):
             return None
+        box = share_box(pixels, size)
         return TaskPlan(
             frame_indices=(frame,),
             text=self.text("ask", generator, clip=clip, shown=(frame,), object=called(name)),

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import box_in_words, image_size, is_large, lone_names, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, clearly_visible, image_size, is_large, lone_names, share_box
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Box, Clip, Reference
 
@@ -27,6 +28,7 @@ class ImageGroundedChoice(WordedTask):
     Args:
         wordings: A file of wordings to use instead.
         min_side: Smallest side of a box, as a share of the image's.
+        min_pixels: Shorter side in pixels of a box from which an object is clearly seen.
         margin: Middles of boxes nearer than this share of the image are not distinguished.
         thinks: Ask for thinking before the answer, and include it in the response.
     """
@@ -40,18 +42,21 @@ class ImageGroundedChoice(WordedTask):
         min_side: float = 0.04,
         margin: float = 0.08,
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        min_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
         super().__init__(FrameSampling(1, as_video=False), wordings, thinks)
+        require_size(self.name, min_pixels)
         self.min_side = min_side
+        self.min_pixels = min_pixels
         self.margin = margin
 
     def serves(self, clip: Clip) -> bool:
         """Whether a frame shows two such objects."""
-        return bool(len(_frames(clip)))
+        return bool(len(self._frames(clip)))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A frame, then a side, each drawn evenly."""
-        frames = _frames(clip)
+        frames = self._frames(clip)
         frame, side = int(frames[int(generator.integers(len(frames)))]), str(generator.choice(list(SIDES)))
         boxes = self._boxes(clip, frame)
         axis, sign = SIDES[side]
@@ -75,17 +80,18 @@ class ImageGroundedChoice(WordedTask):
 
     def _boxes(self, clip: Clip, frame: int) -> dict[str, Box]:
         """Boxes of the objects that are large enough to be seen."""
-        names = (name for name in lone_names(clip) if visible(clip, name)[frame])
-        boxes = {name: share_box(clip.objects[name].boxes_xyxy[frame], image_size(clip)) for name in names}
-        return {name: box for name, box in boxes.items() if is_large(box, self.min_side)}
+        names = (name for name in lone_names(clip) if clearly_visible(clip, name, self.min_pixels)[frame])
+        size = image_size(clip)
+        boxes = {name: clip.objects[name].boxes_xyxy[frame] for name in names}
+        large = {name: box for name, box in boxes.items() if is_large(box, size, self.min_side, self.min_pixels)}
+        return {name: share_box(box, size) for name, box in large.items()}
 
-
-def _frames(clip: Clip) -> np.ndarray:
-    """Frames that show at least two objects with names of their own."""
-    names = lone_names(clip)
-    if len(names) < 2:
-        return np.empty(0, dtype=np.int64)
-    return np.flatnonzero(np.sum([visible(clip, name) for name in names], axis=0) >= 2)
+    def _frames(self, clip: Clip) -> np.ndarray:
+        """Frames that clearly show at least two objects with names of their own."""
+        names = lone_names(clip)
+        if len(names) < 2:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(np.sum([clearly_visible(clip, name, self.min_pixels) for name in names], axis=0) >= 2)
 
 
 def _middle(box: Box, axis: int) -> float:

@@ -46,8 +46,18 @@ def visible(clip: Clip, name: str) -> np.ndarray:
 
 
 def clearly_visible(clip: Clip, name: str, min_pixels: float = MIN_SIZE_PIXELS) -> np.ndarray:
-    """[N] bool, frames in which an object has a box of at least the size of a square with sides of ``min_pixels``."""
-    return np.asarray(np.nan_to_num(box_sizes(clip.objects[name].boxes_xyxy), nan=-1.0) >= min_pixels)
+    """[N] bool, frames in which an object has a box of at least the size of a square with sides of ``min_pixels``.
+
+    Those in which the data set states that it is largely hidden or cut off do not count.
+    """
+    large = np.nan_to_num(box_sizes(clip.objects[name].boxes_xyxy), nan=-1.0) >= min_pixels
+    return np.asarray(large & not_hidden(clip, name))
+
+
+def not_hidden(clip: Clip, name: str) -> np.ndarray:
+    """[N] bool, frames in which an object is not stated to be largely hidden or cut off."""
+    hidden = clip.objects[name].hidden
+    return np.ones(clip.num_frames, dtype=np.bool_) if hidden is None else ~hidden
 
 
 def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
@@ -80,7 +90,15 @@ def box_in_words(box: Box) -> str:
     return f"[{', '.join(f'{edge:g}' for edge in box)}]"
 
 
-def is_large(box: Box, min_side: float) -> bool:
-    """Whether both sides are at least this share of the image's."""
-    left, top, right, bottom = box
-    return right - left >= min_side and bottom - top >= min_side
+def is_large(box_xyxy: FloatArray, size: tuple[int, int], min_side: float, min_pixels: float) -> bool:
+    """Whether the part of a box inside the image is large enough to be seen.
+
+    Args:
+        box_xyxy: [4] pixels.
+        size: Width and height of the image in pixels.
+        min_side: Smallest side as a share of the image's.
+        min_pixels: Shorter side in pixels.
+    """
+    bounds = np.array(size, dtype=np.float64)
+    sides = np.clip(box_xyxy[2:], 0, bounds) - np.clip(box_xyxy[:2], 0, bounds)
+    return bool(np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9))

@@ -122,10 +122,11 @@ class BoxLocalisation(TrackTask):
                 yield Refusal("never clearly seen")
                 continue
             moment = int(shown[generator.integers(len(shown))])
-            box = share_box(scene.clip.objects[name].boxes_xyxy[scene.frames[moment]], size)
-            if not is_large(box, self.min_side):
+            pixels = scene.clip.objects[name].boxes_xyxy[scene.frames[moment]]
+            if not is_large(pixels, size, self.min_side, self.min_pixels):
                 yield Refusal("too small")
                 continue
+            box = share_box(pixels, size)
             words = {"thing": scene.names[name], "time": scene.seconds(moment)}
             yield TrackCandidate((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
 

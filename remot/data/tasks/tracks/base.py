@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
@@ -68,7 +69,7 @@ class TrackTask(Task):
         frames: Which frames are shown. What Video-STR shows is not published.
         num_graphs: Graphs that are asked for, 0 for none.
         max_nodes: Most nodes of a graph.
-        min_pixels: Shorter side of a box from which a thing is clearly seen.
+        min_pixels: Shorter side of a box from which a thing is clearly seen, unless it is stated to be hidden.
         wordings: File with other words.
     """
 
@@ -79,7 +80,7 @@ class TrackTask(Task):
         frames: FrameSampling | None = None,
         num_graphs: int = 2,
         max_nodes: int = 6,
-        min_pixels: float = 8.0,
+        min_pixels: float = MIN_SIZE_PIXELS,
         wordings: Path | None = None,
     ) -> None:
         if not 0 <= num_graphs <= 16 or not 2 <= max_nodes <= 32 or min_pixels < 0:

@@ -38,7 +38,7 @@ def check_detection(asked: AskedPrompt) -> Iterator[str]:
     if not is_alone(asked.clip, name):
         yield f"the name {thing(name)!r:.40} fits several things"
     yield from wrong_boxes(asked, name, asked.frames)
-    yield from _small(asked, task.min_side)
+    yield from _small(asked, task.min_side, task.min_pixels)
 
 
 def check_tracking(asked: AskedPrompt) -> Iterator[str]:
@@ -67,32 +67,35 @@ def check_image_choice(asked: AskedPrompt) -> Iterator[str]:
     if not side:
         msg = "the text asks for no side of the image"
         raise UnreadableError(msg)
-    far, sides = _far_to(asked, side)
+    far, room = _far_to(asked, side, task)
     options, said = set(asked.options().values()), asked.chosen()
-    if not all(sides.get(option, 0.0) >= task.min_side - 2 * THREE for option in options):
+    if not all(room.get(option, -1.0) >= -2 * THREE for option in options):
         yield f"not all of the options {', '.join(sorted(options))!r:.80} are to be seen in the image"
         return
-    large = [name for name, smaller in sides.items() if smaller >= task.min_side + 2 * THREE or name in options]
+    large = [name for name, more in room.items() if more >= 2 * THREE or name in options]
     beaten = [name for name in large if name != said and far[said] - far[name] < task.margin - 2 * THREE]
     if beaten:
         yield f"{said!r:.40} is said to be farthest to the {side}, but {beaten[0]!r:.40} is not {task.margin} less far"
     yield from wrong_boxes(asked, named(asked, asked.chosen()), asked.frames)
 
 
-def _far_to(asked: AskedPrompt, side: str) -> tuple[dict[str, float], dict[str, float]]:
-    """How far to a side things lie whose names fit one thing only, and the smaller sides of their boxes."""
-    far, sides = {}, {}
+def _far_to(asked: AskedPrompt, side: str, task: ImageGroundedChoice) -> tuple[dict[str, float], dict[str, float]]:
+    """How far to a side things lie whose names fit one thing only, and the shares by which they exceed the smallest."""
+    far, room = {}, {}
+    smallest = np.maximum(task.min_side, task.min_pixels / np.array(asked.image_size, dtype=float))
     for name, track in asked.clip.objects.items():
         box = shares(track.boxes_xyxy[asked.frames[0]], asked.image_size)
-        if is_alone(asked.clip, name) and not np.isnan(box.sum()):
+        hidden = track.hidden is not None and track.hidden[asked.frames[0]]
+        if is_alone(asked.clip, name) and not np.isnan(box.sum()) and not hidden:
             far[thing(name)] = float(np.dot(_TOWARDS[side], (box[:2] + box[2:]) / 2))
-            sides[thing(name)] = float(min(box[2:] - box[:2]))
-    return far, sides
+            room[thing(name)] = float(min(box[2:] - box[:2] - smallest))
+    return far, room
 
 
-def _small(asked: AskedPrompt, min_side: float) -> Iterator[str]:
+def _small(asked: AskedPrompt, min_side: float, min_pixels: float) -> Iterator[str]:
     box = np.array(asked.reference.boxes or np.zeros((1, 4)))[0]
-    if min(box[2] - box[0], box[3] - box[1]) < min_side - 2 * THREE:
+    smallest = np.maximum(min_side, min_pixels / np.array(asked.image_size, dtype=float))
+    if (box[2:] - box[:2] < smallest - 2 * THREE).any():
         yield f"the box {box.tolist()} is too small to be asked for"
 
 

@@ -78,9 +78,11 @@ class TrackedObjects:
         return self.asked.read(self.asked.track_task.wordings.texts["ask"], patterns)
 
     def is_clear(self, name: str, frame: int) -> bool:
-        """Whether the box of a thing in a frame is large enough."""
-        left, top, right, bottom = self.asked.clip.objects[name].boxes_xyxy[frame]
-        return bool(min(right - left, bottom - top) >= self.asked.track_task.min_pixels)
+        """Whether the box of a thing in a frame is large enough, and the thing not stated to be hidden there."""
+        track = self.asked.clip.objects[name]
+        left, top, right, bottom = track.boxes_xyxy[frame]
+        is_hidden = track.hidden is not None and bool(track.hidden[frame])
+        return not is_hidden and bool(min(right - left, bottom - top) >= self.asked.track_task.min_pixels)
 
     def in_world(self, name: str, frame: int) -> FloatArray:
         """Place [3] of a thing: in the world where the camera's path is known, else as its camera sees it.

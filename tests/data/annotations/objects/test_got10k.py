@@ -23,7 +23,7 @@ ROWS = ["10.0000,20.0000,30.0000,40.0000", "50.0000,20.0000,30.0000,40.0000", "9
 
 def write(root, rows=ROWS, ini=INI, num=3, **labels):
     folder = root / "GOT-10k_Val_000001"
-    write_images(folder, [f"{k:08d}.jpg" for k in range(1, num + 1)])
+    write_images(folder, [f"{k:08d}.jpg" for k in range(1, num + 1)], (640, 480))
     (folder / "groundtruth.txt").write_text("\n".join(rows) + "\n")
     if ini is not None:
         (folder / "meta_info.ini").write_text(ini)
@@ -153,3 +153,12 @@ def test_broken_lists_are_named(tmp_path, text):
 def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(AnnotationError, match=r"no got10k\*\.json found"):
         list(GOT10kListReader().read(tmp_path))
+
+
+@pytest.mark.parametrize(("text", "fact"), [("(1280, 720)", "640x480 .* 1280x720"), ("large", "resolution is 'large'")])
+def test_images_of_another_size_than_the_boxes_are_refused(tmp_path, text, fact):
+    write(tmp_path, ini=INI.replace("(640, 480)", text))
+    with pytest.raises(AnnotationError, match=fact):
+        read(tmp_path)
+    write(tmp_path, ini=INI.replace("resolution: (640, 480)\n", ""))
+    assert len(read(tmp_path)) == 1

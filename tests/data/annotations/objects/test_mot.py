@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from remot.data.annotations import MOTReader
+from remot.data.annotations import MOTReader, MOTSceneReader
 from remot.data.experts import MaskFrame, ObjectHorizontal, ObjectVertical
 from remot.data.media import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
@@ -182,7 +182,7 @@ def test_ten_walkers_without_a_nearest_are_named_by_their_side(tmp_path, caplog)
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])
 def test_a_video_in_any_container(tmp_path, suffix):
     folder = write(tmp_path, WALK, images=False)
-    write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, *SIZE[::-1], 3), dtype=np.uint8), 25)
+    write_video(folder / f"TUD-Campus.{suffix}", np.zeros((3, 480, 640, 3), dtype=np.uint8), 25)
     (clip,) = good_clips(MOTReader(), tmp_path)
     assert clip.media.name == f"TUD-Campus.{suffix}"
 
@@ -190,7 +190,7 @@ def test_a_video_in_any_container(tmp_path, suffix):
 def test_renamed_folders_are_recognised(tmp_path):
     """The video keeps the name that the folder lost."""
     folder = write(tmp_path, WALK, "street_tud-campus_v2", images=False)
-    write_video(folder / "TUD-Campus.mp4", np.zeros((3, 48, 64, 3), dtype=np.uint8), 25)
+    write_video(folder / "TUD-Campus.mp4", np.zeros((3, 480, 640, 3), dtype=np.uint8), 25)
     (clip,) = read(tmp_path)
     assert (clip.clip_id, clip.scene_id, clip.camera_moves) == ("street_tud-campus_v2-person-4", "TUD-Campus", False)
     assert clip.media.name == "TUD-Campus.mp4"
@@ -256,7 +256,7 @@ def test_malformed_rows_are_named(tmp_path, rows, message, reason):
         (INI.format(num=3).replace("frameRate=25", "frameRate=nan"), "frameRate is 'nan'"),
         (INI.format(num="9" * 30), "seqLength is '9999"),
         (INI.format(num=3).replace("imWidth=640", ""), "imWidth is ''"),
-        (INI.format(num=4), "3 images but seqLength 4"),
+        (INI.format(num=4), "3 images for 4 frames"),
     ],
 )
 def test_bad_sequence_files_are_named(tmp_path, ini, message):
@@ -310,3 +310,28 @@ def test_settings_that_cannot_work_are_refused():
         MOTReader(min_height_ratio=0.9)
     with pytest.raises(ConfigError, match="linger_seconds 1000000"):
         MOTReader(linger_seconds=1_000_000)
+
+
+@pytest.mark.parametrize("reader", [MOTReader, MOTSceneReader])
+def test_images_of_another_size_than_the_boxes_are_refused(tmp_path, reader):
+    """A copy of half the size: every box would lie elsewhere, many still inside the image."""
+    folder = write(tmp_path, WALK)
+    write_images(folder / "img1", [f"{k:06d}.jpg" for k in (1, 2, 3)], (320, 240))
+    with pytest.raises(AnnotationError, match=r"TUD-Campus.*320x240 .* 640x480 .*seqinfo\.ini") as caught:
+        list(reader().read(tmp_path))
+    assert caught.value.reason == "unsynchronised"
+
+
+@pytest.mark.parametrize("reader", [MOTReader, MOTSceneReader])
+def test_a_missing_image_is_refused_or_left_out(tmp_path, reader, caplog):
+    """Without 000002.jpg: frames 0, 2, 3 remain, each with its own image, box and time."""
+    folder = write(tmp_path, [*WALK, mot15(4, 4, 221, 199)], num=4)
+    (folder / "img1" / "000002.jpg").unlink()
+    with pytest.raises(AnnotationError, match=r"3 images .*000001\.jpg and 000003\.jpg.* on_missing_image"):
+        list(reader().read(tmp_path))
+    (clip,) = reader(on_missing_image="skip").read(tmp_path)
+    (track,) = clip.objects.values()
+    assert_close(track.boxes_xyxy[:, 0], [100, 180, 220])
+    assert_close(clip.pts_seconds, [0, 0.08, 0.12])
+    assert [path.name for path in clip.media] == ["000001.jpg", "000003.jpg", "000004.jpg"]
+    assert "1 frames without one are left out" in caplog.text
