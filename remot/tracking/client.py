@@ -137,8 +137,8 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
     """What a store answers.
 
     Raises:
-        ConfigError: If it refuses, cannot be reached, or takes longer than :data:`ANSWER_SECONDS`, or than the timeout
-            that the user set.
+        ConfigError: If it refuses, cannot be reached, or is a server that takes longer than :data:`ANSWER_SECONDS`, or
+            than the timeout that the user set.
     """
     quiet_mlflow()
     from mlflow import MlflowClient
@@ -153,7 +153,7 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
         except Exception as error:  # noqa: BLE001 (handed to the thread that waits)
             answers.put(error)
 
-    patience = _chosen(_TIMEOUT) or ANSWER_SECONDS
+    patience = (_chosen(_TIMEOUT) or ANSWER_SECONDS) if is_remote(tracking_uri) else None
     with _one_attempt():
         Thread(target=ask, daemon=True).start()  # a server that sends a byte now and then outlasts every timeout
         try:
