@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
+from remot.errors import NonFiniteError
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -39,14 +40,15 @@ class StoppedBySignal(SystemExit):
 
 
 class InterruptCheckpoint(Callback):
-    """Saves ``last.ckpt`` when training is interrupted from the keyboard or by a signal that ends the process.
+    """Saves ``last.ckpt`` when training is interrupted: from the keyboard, by a signal to end, by an error.
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
     one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
     second one changes nothing. A signal that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several
     processes stop after the same step, whichever was signalled. What lightning does on the signal of a batch system
-    waits for the end of the step, too, and is then done by all processes.
+    waits for the end of the step, too, and is then done by all processes. After an error of a single process the state
+    is saved if it is that of a whole step; losses that are not finite are :class:`~remot.callbacks.FaultRecord`'s.
 
     Args:
         finish_step: False lets the first signal take effect at once; the step it fell into is repeated on resuming,
@@ -65,10 +67,12 @@ class InterruptCheckpoint(Callback):
         self._is_within_step = False
         self._stopped_by: int | None = None
         self._before_stops: dict[int, object] = {}
+        self._updates_before_step: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take over the signals that end a process, also while the base model is evaluated before the first step."""
         self._trainer, self._process, self._stopped_by = trainer, os.getpid(), None
+        self._updates_before_step = None
         if stage == TrainerFn.FITTING:
             self._take_stop_signals(STOP_SIGNALS)
 
@@ -79,6 +83,7 @@ class InterruptCheckpoint(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Take over Ctrl-C for the length of the step."""
+        self._updates_before_step = trainer.global_step
         self._is_within_step = self.finish_step
         if not self.finish_step or threading.current_thread() is not threading.main_thread():
             return
@@ -113,12 +118,14 @@ class InterruptCheckpoint(Callback):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, _module: LightningModule, exception: BaseException) -> None:
-        """Save and say how to go on, if training was interrupted."""
+        """Save and print how to go on, if training was interrupted."""
         self._give_back_batch_signals()
         if not isinstance(exception, StoppedBySignal):  # after one, others are ignored until all is saved and closed
             self._give_back_stop_signals()
         if not isinstance(exception, KeyboardInterrupt | StoppedBySignal):
             self._give_back()
+            if isinstance(exception, Exception) and self._is_state_of_whole_step(trainer, exception):
+                _save_after_error(trainer)
             return
         self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
         if trainer.state.fn != TrainerFn.FITTING:
@@ -126,14 +133,20 @@ class InterruptCheckpoint(Callback):
         if trainer.global_step == 0:
             print_line(trainer, "Stopped before the first step was done; there is nothing to continue from.")
             return
-        path, name = checkpoint_to_write(trainer)
-        trainer.save_checkpoint(path)
-        go_on = f"remot fit --config … --ckpt_path {name}"
-        print_line(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+        _save(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
         self._give_back_stop_signals()
+
+    def _is_state_of_whole_step(self, trainer: Trainer, error: Exception) -> bool:
+        """False between the updates of a step, before training, and where other processes would wait for this one."""
+        if self._updates_before_step is None or not trainer.training or trainer.global_step == 0:
+            return False
+        if isinstance(error, NonFiniteError) or trainer.world_size > 1 or not trainer.checkpoint_callbacks:
+            return False
+        batch = trainer.fit_loop.epoch_loop.batch_progress.current
+        return batch.processed == batch.ready or trainer.global_step == self._updates_before_step
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -171,6 +184,21 @@ class InterruptCheckpoint(Callback):
     def _give_back_stop_signals(self) -> None:
         while self._before_stops:
             signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
+
+
+def _save(trainer: Trainer) -> None:
+    path, name = checkpoint_to_write(trainer)
+    trainer.save_checkpoint(path)
+    go_on = f"remot fit --config … --ckpt_path {name}"
+    print_line(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+
+
+def _save_after_error(trainer: Trainer) -> None:
+    """Save if that works: a full disk or a broken device must not hide the error that is being raised."""
+    try:
+        _save(trainer)
+    except Exception as error:  # noqa: BLE001 (the first error goes on)
+        print_line(trainer, f"The state after step {trainer.global_step} could not be saved: {error}")
 
 
 def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:

@@ -138,15 +138,15 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
     """What a store answers.
 
     Raises:
-        ConfigError: If it refuses, cannot be reached, or takes longer than :data:`ANSWER_SECONDS`, or than the timeout
-            that the user set.
+        ConfigError: If it refuses, cannot be reached, or is a server that takes longer than :data:`ANSWER_SECONDS`, or
+            than the timeout that the user set.
     """
     quiet_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     hint = f"start it or correct the tracking_uri{hint}"
-    patience = _chosen(_TIMEOUT) or ANSWER_SECONDS
+    patience = (_chosen(_TIMEOUT) or ANSWER_SECONDS) if is_remote(tracking_uri) else None
     try:
         with _one_attempt():
             return in_time(lambda: question(MlflowClient(tracking_uri)), patience)
@@ -158,8 +158,8 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
         raise ConfigError(msg) from error
 
 
-def in_time(call: Callable[[], Answer], seconds: float) -> Answer:
-    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``.
+def in_time(call: Callable[[], Answer], seconds: float | None) -> Answer:
+    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``; None waits.
 
     A server that sends a byte now and then outlasts the timeouts of every client.
 

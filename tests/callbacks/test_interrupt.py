@@ -230,6 +230,57 @@ def test_handler_is_given_back(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+class Failing(Interrupted):
+    """Raises in a step with the number ``at_step``, before or after its update."""
+
+    def __init__(self, at_step, where):
+        super().__init__(-1)
+        self.fails_at, self.where = at_step, where
+
+    def training_step(self, batch, batch_idx):
+        if self.where == "before" and self.global_step == self.fails_at:
+            raise ValueError(self.where)
+        super().training_step(batch, batch_idx)
+        if self.where == "within" and self.global_step == self.fails_at + 1:
+            raise ValueError(self.where)
+
+    def on_train_batch_end(self, *_):
+        if self.where == "after" and self.global_step == self.fails_at + 1:
+            raise ValueError(self.where)
+
+
+@pytest.mark.parametrize(("where", "saved_step"), [("before", 3), ("after", 4), ("within", None)])
+def test_an_error_keeps_the_last_whole_step(tmp_path, capsys, where, saved_step):
+    """Step number 3 fails: before or after its update the weights are those of a whole step."""
+    model, folder = Failing(3, where), tmp_path / "kept"
+    with pytest.raises(ValueError, match=where):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(model)
+    assert (folder / "last.ckpt").exists() == (saved_step is not None)
+    if saved_step is not None:
+        saved = torch.load(folder / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == saved_step
+        assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)
+        assert f"after step {saved_step} and saved {folder}/last.ckpt" in " ".join(capsys.readouterr().err.split())
+        continued = Interrupted(-1)
+        trainer_in(tmp_path, saver(folder)).fit(continued, ckpt_path=folder / "last.ckpt")
+        assert continued.batches == list(range(saved_step, 8))
+
+
+def test_an_error_before_the_first_step_of_a_continued_run_saves_nothing(tmp_path):
+    folder = tmp_path / "kept"
+    with pytest.raises(ValueError, match="before"):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(Failing(3, "before"))
+    before = (folder / "last.ckpt").read_bytes()
+
+    class Early(Interrupted):
+        def on_train_start(self):
+            raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(Early(-1), ckpt_path=folder / "last.ckpt")
+    assert (folder / "last.ckpt").read_bytes() == before
+
+
 def test_handler_is_given_back_after_an_error(tmp_path):
     class Failing(Interrupted):
         def training_step(self, *_):
