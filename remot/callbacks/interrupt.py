@@ -145,8 +145,8 @@ class InterruptCheckpoint(Callback):
             return False
         if isinstance(error, NonFiniteError) or trainer.world_size > 1 or not trainer.checkpoint_callbacks:
             return False
-        batch = trainer.fit_loop.epoch_loop.batch_progress.current
-        return batch.processed == batch.ready or trainer.global_step == self._updates_before_step
+        batch = trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]
+        return bool(batch["processed"] == batch["ready"]) or trainer.global_step == self._updates_before_step
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
         if threading.current_thread() is not threading.main_thread():
