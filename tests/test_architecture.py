@@ -23,7 +23,7 @@ MAX_FUNCTION_LINES = 60
 LEAF = {
     *("structures", "motion", "answers", "errors", "files", "seeding", "distributed", "bounded_http", "strict_json"),
     "_version",
-    "lazy",
+    *("lazy", "terminal"),
 }
 
 #: For each part of the library the other parts it may import. Everything may import the leaf, the leaf only itself.

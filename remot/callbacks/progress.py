@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from remot.evaluation.report import printable
+from remot.terminal import printable
 
 Fields = Mapping[str, str | float]
 

@@ -8,11 +8,11 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.text import Text
 
-from remot.evaluation.report import printable
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
 from remot.structures import PromptBatch
+from remot.terminal import printable
 from remot.tracking import log_samples_html
 
 MAX_SHOWN_CHARS = 300

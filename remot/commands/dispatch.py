@@ -21,10 +21,12 @@ class Own:
     Args:
         place: Module and name of the function, which is imported when it is needed.
         positional: The option that a first word without dashes stands for; "" for none.
+        summary: First line of the function's docstring, for the list of commands: importing all of them takes seconds.
     """
 
     place: str
     positional: str = ""
+    summary: str = ""
 
     def load(self) -> Callable[..., None]:
         """The function."""
@@ -39,17 +41,54 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
-        "build": Own("remot.commands.data.build:build_command"),
-        "show": Own("remot.commands.data.show:show_command", "folder"),
-        "audit": Own("remot.commands.data.audit:audit_command", "folder"),
-        "validate": Own("remot.commands.data.validate:validate_command", "root"),
-        "schema": Own("remot.commands.data.schema:schema_command"),
-        "render": Own("remot.synthetic.rendering:render_command"),
+        "build": Own(
+            "remot.commands.data.build:build_command",
+            summary="Write prompts with their images and right answers to a folder.",
+        ),
+        "show": Own(
+            "remot.commands.data.show:show_command",
+            "folder",
+            "Write a contact sheet of prompts: images, labels or references, question and right answer.",
+        ),
+        "audit": Own(
+            "remot.commands.data.audit:audit_command",
+            "folder",
+            "Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.",
+        ),
+        "validate": Own(
+            "remot.commands.data.validate:validate_command",
+            "root",
+            "Check every clip below a folder: its annotation, its media, and what can be asked about it.",
+        ),
+        "schema": Own(
+            "remot.commands.data.schema:schema_command",
+            summary="Print the JSON Schema (draft 2020-12) of the native clip format.",
+        ),
+        "render": Own("remot.synthetic.rendering:render_command", summary="Render a collection of synthetic clips."),
     },
     "record": {
-        name: Own(f"remot.commands.data.record:{name}_command", "out") for name in ("vizdoom", "aloha", "miniworld")
+        "vizdoom": Own(
+            "remot.commands.data.record:vizdoom_command",
+            "out",
+            "Record clips of a game: camera, player, and things with boxes, depths and masks.",
+        ),
+        "aloha": Own(
+            "remot.commands.data.record:aloha_command",
+            "out",
+            "Record clips of two robot arms: grippers, their openings, and a cube with boxes, depths and masks.",
+        ),
+        "miniworld": Own(
+            "remot.commands.data.record:miniworld_command",
+            "out",
+            "Record clips of a walk through rooms: camera, agent, layout, and things with boxes, depths and masks.",
+        ),
     },
-    "model": {"blank": Own("remot.commands.model:blank_command")},
+    "model": {
+        "blank": Own(
+            "remot.commands.model:blank_command",
+            summary="Write a model folder whose vocabulary is learnt from the embedded clips' prompts and responses.",
+        )
+    },
 }
 
 HELP = """\
@@ -66,7 +105,7 @@ look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
-  remot data build --config … --out DIR       write prompts, their pictures and a manifest
+  remot data build --config … --out DIR       write prompts, their images and a manifest
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
   remot data schema                           print the JSON Schema of the clip format
@@ -145,5 +184,5 @@ def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
 
 
 def _overview(prog: str, commands: Mapping[str, Own]) -> str:
-    lines = [f"  {name:10} {(own.load().__doc__ or '').splitlines()[0]}" for name, own in commands.items()]
+    lines = [f"  {name:10} {own.summary}" for name, own in commands.items()]
     return "\n".join([f"usage: {prog} COMMAND …", "", *lines, "", f"{prog} COMMAND --help says more.", ""])

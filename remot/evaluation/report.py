@@ -34,11 +34,6 @@ def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     return mean if math.isnan(estimate.low) else f"{mean} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
 
 
-def printable(text: str) -> str:
-    """Text from anywhere without the control characters that could take over a terminal; line ends and tabs stay."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-
-
 def render_comparison(
     base: ScoreTable, final: ScoreTable, *, greedy: TablePair | None = None, max_new_tokens: int | None = None
 ) -> Table:

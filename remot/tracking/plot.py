@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from remot.structures import FloatArray
 from remot.tracking.compare import CompareTable
 from remot.tracking.groups import GroupRow, RunRow, Scores, Spread
 from remot.tracking.render import setting_names, shown_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from remot.structures import FloatArray
 
 BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
 _METRICS = ("partial", "overall")
@@ -111,7 +112,7 @@ def _curve_label(table: CompareTable, run: RunRow) -> str:
     return f"{run.strategy} ({run.status.lower()})" if number is None else f"{number}: {run.strategy}"
 
 
-def running_mean(values: FloatArray, share: float = 0.1) -> FloatArray:
+def running_mean(values: "FloatArray", share: float = 0.1) -> "FloatArray":
     """Mean over a centred window of ``share`` of the values, narrower at the ends."""
     half = max(1, int(len(values) * share / 2))
     return np.array([np.nanmean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])

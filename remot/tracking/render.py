@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.report import printable
 from remot.strict_json import json_text
+from remot.terminal import printable
 from remot.tracking.compare import SHOWN_METRICS, CompareTable
 from remot.tracking.groups import GroupRow, RunRow, Spread, short_names
 

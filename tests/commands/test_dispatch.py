@@ -151,3 +151,11 @@ def test_naming_a_command_loads_no_other(tmp_path):
         done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path, timeout=60)
         assert done.returncode == code
         assert done.stderr.splitlines()[0] == "[]" or done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_list_of_commands_holds_their_first_lines():
+    """Without importing them, so the words stand twice."""
+    grouped = [own for chosen in COMMANDS.values() if not isinstance(chosen, Own) for own in chosen.values()]
+    assert len(grouped) >= 10
+    for own in grouped:
+        assert own.summary == (own.load().__doc__ or "").splitlines()[0]

@@ -14,7 +14,7 @@ from remot.evaluation import (
     scores_record,
     table_text,
 )
-from remot.evaluation.report import printable
+from remot.terminal import printable
 from tests.evaluation.test_scores import judged
 from tests.helpers import make_question
 

@@ -32,7 +32,7 @@ def vizdoom_command(out: Path, num_clips: int = 8, seed: int = 0, motion: Litera
 
 
 def aloha_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
-    """Record clips of two robot arms: grippers in viewer axes, their openings, and a cube with boxes, depths and masks.
+    """Record clips of two robot arms: grippers, their openings, and a cube with boxes, depths and masks.
 
     Args:
         out: Folder to write to, created if missing.
@@ -46,7 +46,7 @@ def aloha_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
 
 
 def miniworld_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
-    """Record clips of a walk through rooms: camera with pitch, agent, layout, and things with boxes, depths and masks.
+    """Record clips of a walk through rooms: camera, agent, layout, and things with boxes, depths and masks.
 
     Args:
         out: Folder to write to, created if missing.

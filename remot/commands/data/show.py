@@ -25,7 +25,7 @@ def show_command(  # noqa: PLR0913 - the options of the command
     split: Literal["train", "val", "test"] = "train",
     task: str | None = None,
 ) -> None:
-    """Write a contact sheet of prompts: pictures, labels or references, question and right answer.
+    """Write a contact sheet of prompts: images, labels or references, question and right answer.
 
     Args:
         folder: What `remot data build` wrote.
