@@ -146,7 +146,7 @@ class InterruptCheckpoint(Callback):
         if isinstance(error, NonFiniteError) or trainer.world_size > 1 or not trainer.checkpoint_callbacks:
             return False
         batch = trainer.fit_loop.epoch_loop.batch_progress.current
-        return batch.processed == batch.ready or trainer.global_step == self._updates_before_step
+        return batch.processed == batch.ready or trainer.global_step == self._updates_before_step  # type: ignore[attr-defined]
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
         if threading.current_thread() is not threading.main_thread():
