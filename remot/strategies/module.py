@@ -100,13 +100,9 @@ class PostTrainingModule(AnsweringModule):
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
+        require_optional(policy=(policy, PolicySettings), strategy=(strategy, Strategy), sft=(sft, SFTObjective))
         require_optional(
-            policy=(policy, PolicySettings),
-            strategy=(strategy, Strategy),
-            sft=(sft, SFTObjective),
-            grpo=(grpo, GRPOObjective),
-            rollout=(rollout, RolloutSettings),
-            evaluation=(evaluation, EvaluationSettings),
+            grpo=(grpo, GRPOObjective), rollout=(rollout, RolloutSettings), evaluation=(evaluation, EvaluationSettings)
         )
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
