@@ -58,6 +58,9 @@ def configs_command(name: str | None = None, copy: Path | None = None) -> None:
     Args:
         name: Recipe to print, such as quickstart.yaml; all are listed by default.
         copy: New file to write the recipe to, instead of printing it.
+
+    Raises:
+        ConfigError: If there is no such recipe, or the new file cannot be made.
     """
     if name is None:
         sys.stdout.writelines(f"{recipe:42} {summary}\n" for recipe, summary in recipes())
@@ -66,8 +69,12 @@ def configs_command(name: str | None = None, copy: Path | None = None) -> None:
     if copy is None:
         sys.stdout.write(text)
         return
-    with copy.open("x", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with copy.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        msg = f"--copy {copy}: {error.strerror}; name a new file"
+        raise ConfigError(msg) from error
 
 
 def recipes() -> Iterator[tuple[str, str]]:
