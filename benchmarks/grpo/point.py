@@ -82,7 +82,7 @@ def question(step: int) -> str:
     return QUESTION.format(1 + step % 2)
 
 
-def images(point: Point, step: int) -> list[np.ndarray]:
+def images_of_step(point: Point, step: int) -> list[np.ndarray]:
     """The images of a step's prompt, uint8 [side, side, 3]."""
     generator = np.random.default_rng((point.seed, step))
     shape = (point.side_pixels, point.side_pixels, 3)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from grpo.memory import STARTED
 from grpo.meter import Meter
-from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
+from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, images_of_step, question, rewards
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, ModelSource
 from remot.rewards import Reward
@@ -41,7 +41,7 @@ class Prompts(IterableDataset):
         label = MotionLabel((1, 2), "camera_yaw", "left", 1.0, "degrees")
         slot = Slot(label, ("right", "left", "none"), "B")
         for step in range(self.point.num_steps):
-            images = [torch.from_numpy(image).permute(2, 0, 1) for image in pictures(self.point, step)]
+            images = [torch.from_numpy(image).permute(2, 0, 1) for image in images_of_step(self.point, step)]
             asked = Question(f"prompt-{step}", question(step), (slot,), "benchmark", "scene")
             yield PromptBatch([images], [asked], [f"clip-{step}"])
 

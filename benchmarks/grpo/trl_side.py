@@ -20,7 +20,7 @@ from grpo.point import (
     NUM_IMAGES,
     TRL_ROWS,
     Point,
-    images,
+    images_of_step,
     question,
     rewards,
 )
@@ -113,7 +113,7 @@ def _dataset(point: Point) -> Dataset:
         [
             {
                 "prompt": [{"role": "user", "content": question(step)}],
-                "images": [Image.fromarray(image) for image in images(point, step)],
+                "images": [Image.fromarray(image) for image in images_of_step(point, step)],
             }
             for step in range(point.num_steps)
         ]

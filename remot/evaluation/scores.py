@@ -240,8 +240,13 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
 
 
 def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
-    """For each task that was scored the columns of its metrics, and one of the success at any task."""
+    """For each task that was scored the columns of its metrics, and one of the success at any task.
+
+    None where there are triplets alone: ``overall`` is their success already.
+    """
     task = np.array([one.task for one in judged])
+    if len(np.unique(task)) == 1 and not any(np.isnan(one.overall) for one in judged):
+        return {}
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
     looked = _look_columns(judged, scored["total"])

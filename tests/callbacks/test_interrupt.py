@@ -122,7 +122,11 @@ STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
 def test_signals_that_end_a_process_finish_the_step_and_save(tmp_path, capsys, number):
     """Within the fourth step (number 3): its update is in the checkpoint, and shells see the signal."""
     model = Interrupted(at_step=3, number=number)
-    fit_until_stopped(model, trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint()), number)
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup` and `&` leave some of them ignored
+    try:
+        fit_until_stopped(model, trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint()), number)
+    finally:
+        signal.signal(number, before)
     saved = torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
     assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)

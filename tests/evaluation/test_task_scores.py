@@ -1,7 +1,7 @@
 """Answers to tasks are scored by the reward of their task, beside the letters' scores and apart from them."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -88,6 +88,21 @@ def test_a_table_of_tasks_alone_has_no_rows_of_letters():
     assert set(table.estimates()) == {"task/grounding/total", "task/grounding/success", "task/success"}
     assert table.estimates()["task/grounding/total"].mean == 3
     assert (table.num_completions, table.mean_num_tokens, table.scenes) == (2, 3, ("a", "b"))
+
+
+def test_triplets_alone_have_no_rows_of_a_task():
+    """``overall`` is their success already; beside another task both have rows."""
+    triplets = [
+        replace(one, task="motion_contrast", total=1.0, success=1.0)
+        for one in judged_of([(make_question("ABB"), [respond("ABB")])])
+    ]
+    assert score_table(triplets).tasks == {}
+    assert score_table(triplets).overall.mean == 1
+    both = score_table([*triplets, *judged_of([(question(), [respond("10 to 15")])])])
+    assert both.tasks.keys() == {
+        "success",
+        *(f"{task}/{name}" for task in ("grounding", "motion_contrast") for name in ("total", "success")),
+    }
 
 
 def test_the_comparison_shows_each_task():

@@ -202,7 +202,7 @@ def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
     with pytest.warns(UserWarning, match="the task layouts can ask about none of the 16 clips.* left out"):
         data = make(root, [NeedsLayout(), FirstFrame()], on_unserved_task="skip")
     assert data.prompts["train"].counts().keys() == {"first_frame"}
-    assert data.describe()[-1] == "left out, no clip serves them: layouts"
+    assert "left out, no clip serves them: layouts" in data.describe()
     with pytest.raises(ConfigError, match="layouts can ask about none"):
         make(root, [NeedsLayout()], on_unserved_task="skip")
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,12 +50,13 @@ def test_what_is_not_known():
     assert list(camera_places(clip_with(CameraTrack(poses), a=unseen), 1)) == ["a"]
 
 
-def test_a_camera_without_poses_rests_unless_marked_as_moving():
+def test_a_camera_without_poses_rests_only_if_it_is_known_to():
     poses = np.tile(np.eye(4), (2, 1, 1))
     clip = clip_with(None, 2, a=tracked([[0, 0, 5], [1, 0, 5]], poses))
-    assert_close(places_seen_from(clip, "a", 0), [[0, 0, 5], [1, 0, 5]])
-    moving = Clip("c", "c", "d", None, clip.pts_seconds, objects=clip.objects, camera_moves=True)
+    fixed, moving = (replace(clip, camera_moves=moves) for moves in (False, True))
+    assert_close(places_seen_from(fixed, "a", 0), [[0, 0, 5], [1, 0, 5]])
     assert places_seen_from(moving, "a", 0) is None
+    assert places_seen_from(clip, "a", 0) is None
 
 
 def test_every_letter_is_equally_often_right():
