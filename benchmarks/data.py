@@ -1,7 +1,7 @@
-"""How fast pictures are decoded, prompts are made and an index is built, beside the alternatives, in one run.
+"""How fast images are decoded, prompts are made and an index is built, beside the alternatives, in one run.
 
 Run ``python benchmarks/data.py``. The rows of torchcodec need ``torchcodec`` and FFmpeg; without them they are left
-out, and the output says so. All files it makes lie in a temporary folder.
+out, and the output notes it. All files it makes lie in a temporary folder.
 """
 
 import argparse
@@ -27,15 +27,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from remot.data.annotations.native import FORMAT, NativeReader, write_clip
-from remot.data.datamodule import TripletDataModule
-from remot.data.embedded import embedded_clips_root
+from remot.data.annotations.native.reader import FORMAT, NativeReader, write_clip
+from remot.data.clips.bundled import embedded_clips_root
+from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.data.video import probe, read_frames, write_video
+from remot.data.media import probe, read_frames, write_video
+from remot.data.tasks import MotionContrast
 from remot.structures import Clip
 
 SIZE = 256
-#: Gives the pictures of one triplet: the clip and the numbers of its frames.
+#: Gives the images of one triplet: the clip and the numbers of its frames.
 Decoder = Callable[[Clip, list[int]], list[Tensor]]
 Triplet = tuple[Clip, list[int]]
 
@@ -147,7 +148,7 @@ def triplet_of(random: np.random.Generator, num_frames: int) -> list[int]:
 
 
 def moving_texture(path: Path, num_frames: int, fps: int = 30) -> Clip:
-    """A view that moves over a texture, encoded with the encoder's own choices: B-frames, 250 pictures to a group."""
+    """A view that moves over a texture, encoded with the encoder's own choices: B-frames, 250 images to a group."""
     noise = torch.rand(1, 3, 64, 160, generator=torch.Generator().manual_seed(0))
     texture = (interpolate(noise, scale_factor=8, mode="bicubic").clamp(0, 1)[0] * 255).byte().permute(1, 2, 0).numpy()
     with av.open(str(path), "w") as container:
@@ -155,8 +156,8 @@ def moving_texture(path: Path, num_frames: int, fps: int = 30) -> Clip:
         stream.width, stream.height, stream.pix_fmt, stream.thread_count = SIZE, SIZE, "yuv420p", 1
         for number in range(num_frames):
             x, y = (round(span * (0.5 + 0.5 * np.sin(number / pace))) for span, pace in ((1024, 90), (256, 37)))
-            picture = np.ascontiguousarray(texture[y : y + SIZE, x : x + SIZE])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.ascontiguousarray(texture[y : y + SIZE, x : x + SIZE])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return Clip(path.stem, path.stem, "texture", path, probe(path).pts_seconds)
 
@@ -172,7 +173,7 @@ def decode_all(clip: Clip, indices: list[int]) -> list[Tensor]:
 
 
 def decode_until(clip: Clip, indices: list[int]) -> list[Tensor]:
-    """What a first version of a reader does: count pictures from the start until the last that is wanted."""
+    """What a first version of a reader does: count images from the start until the last that is wanted."""
     found: dict[int, Tensor] = {}
     with av.open(str(clip.media)) as container:
         container.streams.video[0].thread_type = "NONE"
@@ -233,16 +234,16 @@ def interleaved(
     return taken
 
 
-def resized(pictures: list[Tensor], size: int | str) -> list[Tensor]:
-    """Pictures of ``size`` x ``size`` pixels; as they are if that is what they have, or with "native"."""
-    if not isinstance(size, int) or pictures[0].shape[-2:] == (size, size):
-        return pictures
-    scaled = interpolate(torch.stack(pictures), (size, size), mode="bilinear", antialias=True)
+def resized(images: list[Tensor], size: int | str) -> list[Tensor]:
+    """Images of ``size`` x ``size`` pixels; as they are if that is what they have, or with "native"."""
+    if not isinstance(size, int) or images[0].shape[-2:] == (size, size):
+        return images
+    scaled = interpolate(torch.stack(images), (size, size), mode="bilinear", antialias=True)
     return list(scaled)
 
 
 def largest_difference(one: list[Tensor], other: list[Tensor]) -> int:
-    """Between the values of two lists of pictures."""
+    """Between the values of two lists of images."""
     return max(int((a.int() - b.int()).abs().max()) for a, b in zip(one, other, strict=True))
 
 
@@ -263,11 +264,11 @@ def time_loaders(root: Path, folder: Path, num_batches: int, repeats: int) -> li
 
 
 def upscaled(root: Path, folder: Path, num_clips: int = 84) -> Path:
-    """The first clips below ``root`` with pictures, boxes and intrinsics for 256 x 256 pixels."""
+    """The first clips below ``root`` with images, boxes and intrinsics for 256 x 256 pixels."""
     folder.mkdir()
     for clip in islice(NativeReader().read(root), num_clips):
-        pictures = torch.stack(read_frames(clip, range(clip.num_frames)))
-        scale = SIZE / np.array([pictures.shape[3], pictures.shape[2]])
+        images = torch.stack(read_frames(clip, range(clip.num_frames)))
+        scale = SIZE / np.array([images.shape[3], images.shape[2]])
         camera = clip.camera
         if camera is not None and camera.intrinsics is not None:
             camera = replace(camera, intrinsics=np.diag([*scale, 1.0]) @ camera.intrinsics)
@@ -275,7 +276,7 @@ def upscaled(root: Path, folder: Path, num_clips: int = 84) -> Path:
             name: replace(track, boxes_xyxy=track.boxes_xyxy * np.tile(scale, 2))
             for name, track in clip.objects.items()
         }
-        frames = torch.stack(resized(list(pictures), SIZE)).permute(0, 2, 3, 1).contiguous().numpy()
+        frames = torch.stack(resized(list(images), SIZE)).permute(0, 2, 3, 1).contiguous().numpy()
         larger = replace(clip, camera=camera, objects=objects, media_pts_seconds=None)
         write_clip(larger, frames, folder, fps=10, source="benchmark", licence="as the original")
     return folder
@@ -283,7 +284,7 @@ def upscaled(root: Path, folder: Path, num_clips: int = 84) -> Path:
 
 def prompts_per_second(root: Path, num_workers: int, num_batches: int) -> float:
     """Of one loader; its first batches, which start the workers and fill the caches, are not counted."""
-    data = TripletDataModule(
+    data = MotionDataModule(
         str(root), num_workers=num_workers, batch_size=8, num_train_prompts_per_epoch=8 * (num_batches + 4)
     )
     data.setup()
@@ -299,7 +300,7 @@ def prompts_per_second(root: Path, num_workers: int, num_batches: int) -> float:
 
 
 def time_index(folder: Path, num_clips: int) -> dict[str, Any]:
-    """Seconds of ``TripletDataModule.setup`` for the first and the second time, and the most memory it took.
+    """Seconds of ``MotionDataModule.setup`` for the first and the second time, and the most memory it took.
 
     Included are the reading and checking of all annotations and the search for what can be asked, with the two camera
     experts. The check of the videos is included too, but all clips share one tiny video that lies in the system's file
@@ -309,7 +310,7 @@ def time_index(folder: Path, num_clips: int) -> dict[str, Any]:
     before = peak_megabytes()
     wall, processor = [], []
     for _ in range(2):
-        data = TripletDataModule(str(folder), experts=[CameraYaw(), CameraPitch()])
+        data = MotionDataModule(str(folder), tasks=[MotionContrast([CameraYaw(), CameraPitch()])])
         clock, used = time.perf_counter(), time.process_time()
         data.setup()
         wall.append(time.perf_counter() - clock)

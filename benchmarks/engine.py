@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from remot.models import LoRA, ModelSource, VLMPolicy
-from remot.models.encoding import EncodedPrompts
+from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.tiny import MINIMAL_SIZES, TinySizes, write_model_folder
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.settings import RolloutSettings
@@ -56,7 +56,7 @@ SIZES: dict[str, tuple[TinySizes, dict[str, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is decoded: P prompts of three square pictures, G completions of at most T tokens."""
+    """What is decoded: P prompts of three square images, G completions of at most T tokens."""
 
     num_prompts: int
     num_completions: int
@@ -80,7 +80,7 @@ def load(size: str, dtype: Any, folder: Path, end_bias: float | None) -> VLMPoli
 
 
 def prompts(setting: Setting) -> PromptBatch:
-    """Pictures of noise."""
+    """Images of noise."""
     generator = torch.Generator().manual_seed(0)
     shape = (3, setting.side, setting.side)
     slot = Slot(MotionLabel((1, 2), "camera_yaw", "left", 1.0, "degrees"), ("right", "left", "none"), "B")

@@ -19,7 +19,7 @@ import torch
 import remot.rewards as r
 from remot.errors import ConfigError
 from remot.rewards import Reward
-from remot.structures import BoxTrack, MotionLabel, Reference, ReferencedQuestion, Slot
+from remot.structures import BoxTrack, MotionLabel, Question, Reference, Slot
 
 TARGET_SECONDS = 2.0
 THOUGHT = (
@@ -109,8 +109,7 @@ def seconds_for(reward: Reward, inside: str, answer: str, num_completions: int) 
         f"<think>{k} {THOUGHT if k % 2 else 'It moved.'}{inside}</think>{answer}" for k in range(num_completions)
     ]
     questions = [
-        ReferencedQuestion(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference)
-        for k in range(num_completions)
+        Question(str(k // 8), "", SLOTS, "bench", "s", task="any", reference=reference) for k in range(num_completions)
     ]
     started = time.process_time()
     output = reward(completions, questions)
@@ -125,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Time each reward and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-completions", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=3, help="the median is told")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is reported")
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -3,6 +3,9 @@
 Everything that derives from :class:`RemotError` reaches the terminal as one sentence without a traceback.
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 
 class RemotError(Exception):
     """Base of every error that the command line prints as one sentence.
@@ -44,6 +47,29 @@ class EngineError(RemotError):
     """A server that was asked for completions is not there, or does not answer what was asked."""
 
 
+class ArgumentTypeError(RemotError, TypeError):
+    """An argument is of another type than the class or function takes."""
+
+
+class RewardError(RemotError, ValueError):
+    """A reward returned something else than one number for each completion."""
+
+
+class NonFiniteError(RemotError):
+    """Training ended because losses, gradients or learning rates were not finite.
+
+    Args:
+        message: The sentence.
+        record: The steps and prompts that led to it, as JSON takes them.
+        restored_step: Optimizer step of the last good state, which is in place again; None if it could not be restored.
+    """
+
+    def __init__(self, message: str, record: Mapping[str, Any], restored_step: int | None) -> None:
+        super().__init__(message, reason="not finite")
+        self.record = record
+        self.restored_step = restored_step
+
+
 def known_cause(error: BaseException | None) -> RemotError | None:
     """The library's own error among those that led to ``error``: parsers wrap what constructors raise."""
     while error is not None:
@@ -51,3 +77,53 @@ def known_cause(error: BaseException | None) -> RemotError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def require_type(name: str, value: object, expected: type) -> None:
+    """Refuse an argument of another type.
+
+    Raises:
+        ArgumentTypeError: With what to pass.
+    """
+    if isinstance(value, expected):
+        return
+    meant = [one for one in (expected, *_subclasses(expected)) if value is one or value == one.__name__]
+    kind = (meant or [expected])[0].__name__
+    msg = f"{name} is {_described(value)}; pass an object of the class {kind}" + (f": {kind}(…)" if meant else "")
+    raise ArgumentTypeError(msg)
+
+
+def require_optional(**arguments: tuple[object, type]) -> None:
+    """Refuse arguments of another type, each given as its value and its type; None is the default of each.
+
+    Raises:
+        ArgumentTypeError: With what to pass.
+    """
+    for name, (value, expected) in arguments.items():
+        if value is not None:
+            require_type(name, value, expected)
+
+
+def require_types(name: str, values: object, expected: type) -> None:
+    """Refuse what is no list or tuple, and one whose members are of another type.
+
+    Raises:
+        ArgumentTypeError: With the position of the first such member, and what to pass.
+    """
+    if not isinstance(values, list | tuple):
+        msg = f"{name} is {_described(values)}; pass a list or tuple of objects of the class {expected.__name__}"
+        raise ArgumentTypeError(msg)
+    for index, value in enumerate(values):
+        if not isinstance(value, expected):
+            require_type(f"{name}[{index}]", value, expected)
+
+
+def _described(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{value!r:.80}, a {type(value).__name__}"
+
+
+def _subclasses(parent: type) -> Iterator[type]:
+    children: list[type] = type.__subclasses__(parent)
+    for child in children:
+        yield child
+        yield from _subclasses(child)

@@ -21,7 +21,7 @@ Code = int
 #: Codes of the pairs (1, 2), (1, 3) and (2, 3).
 Pattern = tuple[Code, Code, Code]
 
-#: The pairs asked about a triplet of pictures, 1-based as in the questions.
+#: The pairs asked about a triplet of images, 1-based as in the questions.
 PAIRS: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (2, 3))
 
 NONE = "none"
@@ -92,14 +92,14 @@ class Attribute(ABC):
     @property
     @abstractmethod
     def patterns(self) -> Mapping[Pattern, float]:
-        """The codes three pictures can have, each with its share in a balanced data set.
+        """The codes three images can have, each with its share in a balanced data set.
 
         The shares make all answers to each question equally frequent.
         """
 
     @abstractmethod
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
-        """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if that cannot be told."""
+        """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if undetermined."""
 
     @property
     def answers_are_codes(self) -> bool:
@@ -112,7 +112,7 @@ class Attribute(ABC):
         return tuple(self.codes)
 
     def answers(self, pattern: Pattern) -> tuple[str, ...]:
-        """The right answers, one for each question, about three pictures with the codes ``pattern``."""
+        """The right answers, one for each question, about three images with the codes ``pattern``."""
         return tuple(self.value_of(code) for code in pattern)
 
     def value_of(self, code: Code) -> str:
@@ -228,9 +228,9 @@ def _axes_of(code: Code) -> tuple[Code, Code]:
 
 @dataclass(frozen=True)
 class WhichFrame(Attribute):
-    """To which of the first two pictures the third belongs, which is a mask: one question, no composition.
+    """To which of the first two images the third belongs, which is a mask: one question, no composition.
 
-    Codes are between *pictures* here, not answers: 1 where their masks differ, 0 where they are the same.
+    Codes are between *images* here, not answers: 1 where their masks differ, 0 where they are the same.
     """
 
     @property
@@ -245,7 +245,7 @@ class WhichFrame(Attribute):
 
     @property
     def patterns(self) -> Mapping[Pattern, float]:
-        """The mask is that of the first picture, of the second, or of a third one."""
+        """The mask is that of the first image, of the second, or of a third one."""
         return dict.fromkeys(_MASK_ANSWERS, 1 / 3)
 
     def answers(self, pattern: Pattern) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ class WhichFrame(Attribute):
 
 _MASK_ANSWERS: dict[Pattern, str] = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
 
-#: Signs follow the terms of someone looking at the pictures; see docs/conventions.md for each one.
+#: Signs follow the terms of someone looking at the images; see docs/conventions.md for each one.
 ATTRIBUTES: dict[str, Attribute] = {
     attribute.name: attribute
     for attribute in (

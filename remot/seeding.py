@@ -10,8 +10,8 @@ Address = int | str
 def derive_seed(seed: int, *address: Address) -> int:
     """A 63-bit seed that depends on ``seed`` and every part of ``address``, the same on every machine.
 
-    Different addresses name different streams: words and integers are told apart, ``(1, "2")`` from ``(1, 2)``, and so
-    are the parts, ``("a/b",)`` from ``("a", "b")``.
+    Different addresses name different streams: words and integers differ, ``(1, "2")`` from ``(1, 2)``, and so
+    do the parts, ``("a/b",)`` from ``("a", "b")``.
     """
     text = "/".join(_part(part) for part in (int(seed), *address))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

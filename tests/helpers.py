@@ -1,11 +1,16 @@
 """What several tests need: a question factory, hostile text, and a comparison that cannot be made vacuous."""
 
+from pathlib import Path
+
 import torch
 from hypothesis import strategies as st
 
 from remot.answers import render_response
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.structures import MotionLabel, Question, Slot
+
+#: The project's folder.
+PROJECT = Path(__file__).parents[1]
 
 MAX_RTOL = 1e-2
 

@@ -6,7 +6,6 @@ import re
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,20 +13,22 @@ import yaml
 from lightning.pytorch import LightningDataModule, Trainer
 
 from remot.cli import main
-from remot.commands.training import RemotCLI
+from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
-from remot.data.video import write_video
+from remot.data.media import write_video
+from remot.models.memory import MemoryEstimate
+from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
 from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
 from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
+from tests.helpers import PROJECT
 from tests.tiny import model_folder
 
-PROJECT = Path(__file__).parents[1]
 #: Those under configs/data hold a data section only, see tests/data/annotations/test_fragments.py, those under
 #: configs/losses a loss only, see tests/strategies/test_loss_fragments.py; configs/systems has tests/test_systems.py.
 #: For those under configs/devices and configs/engines see tests/devices/test_fragments.py, for configs/rewards
 #: tests/test_reward_fragments.py.
-FRAGMENTS = {"data", "devices", "engines", "losses", "rewards", "systems"}
+FRAGMENTS = {"data", "devices", "engines", "losses", "models", "rewards", "systems"}
 CONFIGS = sorted(path for path in (PROJECT / "configs").rglob("*.yaml") if path.parent.name not in FRAGMENTS)
 RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -43,7 +44,7 @@ class Built:
 
 
 def write_re10k(folder, num_clips, num_frames=8):
-    """RealEstate10K paths of a camera that turns 6 degrees a picture, back and forth, with grey pictures."""
+    """RealEstate10K paths of a camera that turns 6 degrees an image, back and forth, with grey images."""
     folder.mkdir(parents=True)
     yaw = [6 * min(k, num_frames - k) for k in range(num_frames)]
     world_to_camera = np.linalg.inv(poses(yaw))[:, :3].reshape(num_frames, 12)
@@ -120,7 +121,7 @@ def test_there_are_configurations():
 
 
 @every_config
-def test_header_says_how_to_launch(path):
+def test_header_states_how_to_launch(path):
     header = path.read_text().split("\nseed_everything")[0]
     assert all(line.startswith("#") for line in header.splitlines())
     own = str(path.relative_to(PROJECT))
@@ -153,6 +154,43 @@ def test_recipes_hold_the_published_numbers(path, build):
     assert built.module.objectives["SFT"].loss_on == "answer"
     source = yaml.safe_load(path.read_text())["model"]["policy"]["source"]
     assert source["pretrained"] == "Qwen/Qwen3-VL-4B-Thinking"
+
+
+PUBLISHED = {"generation": "model", "max_new_tokens": 10_000}
+
+
+@pytest.mark.parametrize("path", [*RECIPES, PROJECT / "configs/systems/remot.yaml"], ids=lambda path: path.stem)
+def test_thinking_models_have_room_to_answer(path):
+    """Evaluation as the public code does it; the budget of training is ours, and the header says that and its price."""
+    text = path.read_text()
+    model = yaml.safe_load(text)["model"]
+    assert model["policy"]["source"]["pretrained"].endswith("Thinking")
+    assert model["evaluation"] == PUBLISHED
+    assert model["grpo"]["max_new_tokens"] == 8192
+    header = text.partition("\nseed_everything")[0]
+    assert "ours and unverified" in header
+    assert f"remot test --config {path.relative_to(PROJECT)}" in header
+
+
+def test_memory_in_the_headers_is_what_the_planner_plans_with():
+    """Qwen3-VL-4B: 36 blocks, 8 key-value heads of 128, hidden 2560, feed-forward 9728, 151,936 tokens, bfloat16."""
+    sizes = MemoryEstimate(36, 2560, 9728, 8 * 128, 151_936, 2, recomputes=True)
+    assert sizes.cache_bytes == 2 * 36 * 8 * 128 * 2 == 147_456
+    shapes = {"evaluation": (1100, 1, 10_000), "rollout": (1100, 4, 8192), "instruct": (1100, 4, 1024)}
+    planned = {name: round(decode_bytes(sizes, *shape) / 1e9, 1) for name, shape in shapes.items()}
+    assert planned == {"evaluation": 1.8, "rollout": 5.2, "instruct": 1.0}
+    together = {
+        gigabytes: plan_decode(sizes, int((gigabytes * 0.97 - 9.2) * 1e9), (16, *shapes["rollout"]))
+        for gigabytes in (40, 80)
+    }
+    assert together == {40: 4, 80: 10}
+    assert round(score_bytes(sizes, *shapes["rollout"]) / 1e9) == 16
+
+
+def test_the_instruct_model_gets_the_cheaper_recipe(build):
+    built = build(PROJECT / "configs" / "grpo.yaml", "--config", PROJECT / "configs/models/qwen3_vl_4b_instruct.yaml")
+    assert built.module.objectives["GRPO"].max_new_tokens == built.module.evaluation.max_new_tokens == 1024
+    assert built.module.evaluation.generation == "model"
 
 
 @every_config
@@ -220,10 +258,12 @@ def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
     """The page's reader, expert and reward are named in its YAML and take a step on a folder in the page's format."""
     (tmp_path / "my_motion.py").write_text("\n\n".join(blocks("docs/extending.md", "python")))
     monkeypatch.syspath_prepend(str(tmp_path))
-    settings = {"model": {}, "data": {}}
+    settings, asked = {"model": {}, "data": {}}, {}
     for text in blocks("docs/extending.md", "yaml"):
         for section, keys in yaml.safe_load(text).items():
+            asked |= keys.pop("tasks", [{"init_args": {}}])[0]["init_args"]
             settings[section] |= keys
+    settings["data"]["tasks"] = [{"class_path": "MotionContrast", "init_args": asked}]
     settings["model"]["grpo"] |= {"num_completions": 2, "max_new_tokens": 4}
     settings["data"] |= {"batch_size": 2, "num_train_prompts_per_epoch": 4}
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(settings))
@@ -237,7 +277,7 @@ def test_extensions_of_the_documentation_work(tmp_path, monkeypatch, build):
     small = ["--trainer.max_steps", "1", "--held_out.enabled", "false", "--summary.export", "false"]
     built = build(quickstart, "--config", tmp_path / "more.yaml", "--root", folder, *small, fit=True)
     assert "train/reward/mentions" in built.trainer.callback_metrics
-    assert built.data.sampler.experts[0].max_height == 0.05
+    assert built.data.tasks[0].sampler.experts[0].max_height == 0.05
     sys.modules.pop("my_motion", None)
 
 
@@ -262,7 +302,7 @@ def test_documented_settings_of_the_engine_are_the_defaults_and_can_be_changed(t
 @pytest.mark.parametrize(
     ("key", "value"), [("decode", "graph"), ("prompts_together", 0), ("check_every", 0), ("prompts_together", "all")]
 )
-def test_settings_of_the_engine_that_cannot_be_are_told_in_a_line(capsys, key, value):
+def test_impossible_engine_settings_get_a_one_line_error(capsys, key, value):
     quickstart = PROJECT / "configs" / "quickstart.yaml"
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--config", str(quickstart), f"--model.rollout.{key}", str(value)])

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import PROJECT
+
+ROOT = PROJECT
 
 
 @pytest.mark.slow  # what it compares is held by tests of each part

@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import PROJECT
+
+ROOT = PROJECT
 SCRIPT = ROOT / "benchmarks" / "grpo_step.py"
 
 

@@ -9,7 +9,7 @@ def test_assert_close_refuses_a_tolerance_that_proves_nothing():
         assert_close(1.0, 1.0, rtol=0.1)
 
 
-def test_assert_close_tells_numbers_apart():
+def test_assert_close_distinguishes_numbers():
     assert_close(torch.tensor([1.0, 2.0]), [1.0, 2.0])
     with pytest.raises(AssertionError):
         assert_close(torch.tensor([1.0, 2.0]), [1.0, 2.001])

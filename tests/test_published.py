@@ -2,20 +2,19 @@
 
 Sources: "paper" is the arXiv number in the file's header; "code" the released repository, with the file that holds the
 value; "default" what the released trainer leaves to its library (TRL 0.15.1 and transformers' ``TrainingArguments``,
-or EasyR1's configuration). What stands in a file and not here is ours: docs/papers.md says so recipe by recipe.
+or EasyR1's configuration). What stands in a file and not here is ours: docs/papers.md lists it recipe by recipe.
 """
 
 import inspect
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
 
 from remot import losses, rewards
 from remot.strategies import FrozenFrames, PostTrainingModule
+from tests.helpers import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 CONFIGS = PROJECT / "configs"
 GRPO, LOSS, ADAM = "model.grpo", "model.grpo.loss.init_args", "model.optimizer.init_args"
 SCHEDULE = "model.scheduler"

@@ -62,7 +62,7 @@ def test_media_times_are_used_where_they_differ():
         ({"objects": {"cup": ObjectTrack(np.zeros((3, 4)), masks=(Path("a"),))}}, "object cup has 1 masks for 3"),
     ],
 )
-def test_clip_says_what_is_wrong_and_where(changes, message):
+def test_clip_errors_name_fault_and_place(changes, message):
     with pytest.raises(AnnotationError, match=message) as caught:
         make_clip(**changes)
     assert "c7" in str(caught.value)

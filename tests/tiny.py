@@ -1,4 +1,4 @@
-"""Small random policies of both families, and prompts with random pictures, for every test that needs a model."""
+"""Small random policies of both families, and prompts with random images, for every test that needs a model."""
 
 import atexit
 import copy
@@ -16,8 +16,8 @@ from remot.models.tiny import MINIMAL_SIZES, write_model_folder
 from remot.structures import PromptBatch, Video
 from tests.helpers import make_question
 
-#: Pictures of 4 x 4 visual tokens of 16 x 16 pixels.
-SIZES = replace(MINIMAL_SIZES, patch_pixels=8, picture_pixels=64)
+#: Images of 4 x 4 visual tokens of 16 x 16 pixels.
+SIZES = replace(MINIMAL_SIZES, patch_pixels=8, image_pixels=64)
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 #: A model of a layer of linear attention and one of full attention, built as Qwen3.5 is.
 HYBRID = "qwen3_5"
@@ -141,7 +141,7 @@ def make_lora_policy(family="qwen3_vl", *, seed=1, **settings):
 
 
 def make_batch(num_prompts=3, seed=0, solution="ABB"):
-    """Prompts of different lengths, with 2 or 3 pictures of different shapes."""
+    """Prompts of different lengths, with 2 or 3 images of different shapes."""
     generator = torch.Generator().manual_seed(seed)
     images, questions = [], []
     for row in range(num_prompts):
@@ -161,7 +161,7 @@ def make_video(num_frames, size=(64, 64), seed=0, tenths=None):
 
 
 def make_mixed_batch(seed=0):
-    """Prompts of pictures of two sizes and an odd video at uneven times, pictures only, two videos only, words only."""
+    """Prompts of images of two sizes and an odd video at uneven times, images only, two videos only, words only."""
     batch = make_batch(4, seed=seed)
     batch.images = [batch.images[0][:2], batch.images[1], [], []]
     batch.videos = [

@@ -20,10 +20,10 @@ MEBIBYTE = 1 << 20
 
 
 class Meter:
-    """Seconds of each phase, calls and pictures, step by step. The first step warms up and is left out of medians.
+    """Seconds of each phase, calls and images, step by step. The first step warms up and is left out of medians.
 
     Args:
-        started: File to make when the first step begins, for whoever looks from outside.
+        started: File to make when the first step begins, for other processes.
     """
 
     def __init__(self, started: Path) -> None:
@@ -54,7 +54,7 @@ class Meter:
         self._current.clear()
 
     def add(self, phase: str, seconds: float) -> None:
-        """Seconds that somebody else has measured."""
+        """Seconds measured elsewhere."""
         self._current[phase] += seconds
 
     def timed(self, phase: str | Callable[..., str | None], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,8 +72,8 @@ class Meter:
 
         return wrapped
 
-    def count_pictures(self, vision_towers: Sequence[nn.Module], image_processor: object) -> None:
-        """Count the pictures that go through the vision towers and through the image processor."""
+    def count_images(self, vision_towers: Sequence[nn.Module], image_processor: object) -> None:
+        """Count the images that go through the vision towers and through the image processor."""
 
         def through_tower(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             grid = kwargs["grid_thw"] if "grid_thw" in kwargs else args[1]
@@ -90,21 +90,21 @@ class Meter:
 
         image_processor.preprocess = preprocess  # type: ignore[attr-defined]
 
-    def summary(self, pictures_per_step: int) -> dict[str, Any]:
-        """Medians over the timed steps, counts per picture over all of them, peak memory above the loaded model."""
+    def summary(self, images_per_step: int) -> dict[str, Any]:
+        """Medians over the timed steps, counts per image over all of them, peak memory above the loaded model."""
         self._started.unlink(missing_ok=True)  # what comes now is not the step any more
         seconds, cpu_seconds = ([end - start for start, end in pairwise(ends)] for ends in (self._ends, self._cpu_ends))
         timed = self._phases[1:]
         names = sorted({name for step in timed for name in step})
-        pictures = pictures_per_step * len(seconds)
+        images = images_per_step * len(seconds)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {
             "step_seconds": statistics.median(seconds[1:]),
             "step_cpu_seconds": statistics.median(cpu_seconds[1:]),
             "all_step_seconds": [round(second, 4) for second in seconds],
             "phase_seconds": {name: statistics.median(step.get(name, 0.0) for step in timed) for name in names},
-            "vision_passes": self._counts["encoded"] / pictures,
-            "preprocessing_runs": self._counts["preprocessed"] / pictures,
+            "vision_passes": self._counts["encoded"] / images,
+            "preprocessing_runs": self._counts["preprocessed"] / images,
             "loaded_mib": self.baseline_bytes / MEBIBYTE,
             "peak_mib": (peak - self.baseline_bytes) / MEBIBYTE,
             "losses": self.losses,

@@ -30,12 +30,12 @@ class Point:
     Args:
         setting: ``lora`` trains adapters of the language model, ``full`` every weight, the vision tower's too.
         num_completions: G.
-        side_pixels: Side of the square pictures.
+        side_pixels: Side of the square images.
         num_tokens: New tokens of every completion; no completion ends before.
         checkpointing: Gradient checkpointing: ``default`` leaves each library its own default.
         num_repeats: Timed steps after the one that warms up.
         num_threads: Of torch.
-        seed: Of weights, pictures and noise.
+        seed: Of weights, images and noise.
     """
 
     setting: Setting = "lora"
@@ -82,8 +82,8 @@ def question(step: int) -> str:
     return QUESTION.format(1 + step % 2)
 
 
-def pictures(point: Point, step: int) -> list[np.ndarray]:
-    """The pictures of a step's prompt, uint8 [side, side, 3]."""
+def images_of_step(point: Point, step: int) -> list[np.ndarray]:
+    """The images of a step's prompt, uint8 [side, side, 3]."""
     generator = np.random.default_rng((point.seed, step))
     shape = (point.side_pixels, point.side_pixels, 3)
     return [generator.integers(0, 256, shape, dtype=np.uint8) for _ in range(NUM_IMAGES)]
@@ -95,11 +95,11 @@ def rewards(completions: Sequence[str]) -> list[float]:
 
 
 def write_model(folder: Path, point: Point) -> None:
-    """Random weights of a small Qwen3-VL with grouped keys, and its processor, for pictures of this size."""
+    """Random weights of a small Qwen3-VL with grouped keys, and its processor, for images of this size."""
     from remot.models.tiny import TinySizes, write_model_folder
 
     sizes = TinySizes(
         hidden_size=256, num_layers=6, num_heads=4, num_key_value_heads=2, intermediate_size=768,
-        vision_hidden_size=192, vision_depth=4, vision_heads=4, picture_pixels=point.side_pixels,
+        vision_hidden_size=192, vision_depth=4, vision_heads=4, image_pixels=point.side_pixels,
     )  # fmt: skip
     write_model_folder(folder, [question(0), question(1)] * 2, sizes=sizes, seed=point.seed)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from grpo.memory import STARTED
 from grpo.meter import Meter
-from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, pictures, question, rewards
+from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, images_of_step, question, rewards
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, ModelSource
 from remot.rewards import Reward
@@ -41,7 +41,7 @@ class Prompts(IterableDataset):
         label = MotionLabel((1, 2), "camera_yaw", "left", 1.0, "degrees")
         slot = Slot(label, ("right", "left", "none"), "B")
         for step in range(self.point.num_steps):
-            images = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures(self.point, step)]
+            images = [torch.from_numpy(image).permute(2, 0, 1) for image in images_of_step(self.point, step)]
             asked = Question(f"prompt-{step}", question(step), (slot,), "benchmark", "scene")
             yield PromptBatch([images], [asked], [f"clip-{step}"])
 
@@ -58,7 +58,7 @@ class Measuring(Callback):
         policy, meter = pl_module.loaded_policy, self.meter
         policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf
         models = [model for model in (policy.core, policy.reference) if model is not None]
-        meter.count_pictures([model.model.visual for model in models], policy.processor.image_processor)
+        meter.count_images([model.model.visual for model in models], policy.processor.image_processor)
         instrument: Any = policy
         instrument.encode = meter.timed(_encoding, policy.encode)
         instrument.completion_logprobs = meter.timed(_scoring, policy.completion_logprobs)

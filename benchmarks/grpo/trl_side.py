@@ -20,7 +20,7 @@ from grpo.point import (
     NUM_IMAGES,
     TRL_ROWS,
     Point,
-    pictures,
+    images_of_step,
     question,
     rewards,
 )
@@ -98,7 +98,7 @@ def _arguments(point: Point, folder: Path) -> GRPOConfig:
 
 
 def _never_sampled(folder: Path) -> list[int]:
-    """What ends a turn, so that all completions are of full length, and placeholders of pictures."""
+    """What ends a turn, so that all completions are of full length, and placeholders of images."""
     tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
     names = ("<|im_end|>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     return sorted({tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(names))})
@@ -113,7 +113,7 @@ def _dataset(point: Point) -> Dataset:
         [
             {
                 "prompt": [{"role": "user", "content": question(step)}],
-                "images": [Image.fromarray(picture) for picture in pictures(point, step)],
+                "images": [Image.fromarray(image) for image in images_of_step(point, step)],
             }
             for step in range(point.num_steps)
         ]
@@ -124,7 +124,7 @@ def _instrument(trainer: GRPOTrainer, meter: Meter) -> None:
     """Time the phases by wrapping the methods that are one; the shapes of TRL 1.16."""
     core = trainer.model.get_base_model() if hasattr(trainer.model, "get_base_model") else trainer.model
     models = [model for model in (core, trainer.ref_model) if model is not None]
-    meter.count_pictures([model.model.visual for model in models], trainer.processing_class.image_processor)
+    meter.count_images([model.model.visual for model in models], trainer.processing_class.image_processor)
     trainer._generate = meter.timed("rollout", trainer._generate)
     trainer._get_per_token_logps_and_entropies = meter.timed(_scoring, trainer._get_per_token_logps_and_entropies)
     trainer.accelerator.backward = meter.timed("policy", trainer.accelerator.backward)

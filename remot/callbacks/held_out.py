@@ -5,14 +5,24 @@ from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import Progress
 
+from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.pages import sample_records
-from remot.evaluation.report import as_metrics, comparison_record, render_comparison, table_text, wide_console
+from remot.evaluation.report import (
+    as_metrics,
+    comparison_record,
+    notes,
+    render_comparison,
+    render_scores,
+    scores_record,
+    table_text,
+    wide_console,
+)
 from remot.evaluation.viewer import SampleRecord, completions_html
-from remot.processes import in_turn, of_all_processes
 from remot.strategies.module import PostTrainingModule
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table
@@ -22,7 +32,7 @@ class HeldOutEvaluation(lightning.Callback):
     """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
 
     Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
-    their pictures.
+    their images.
 
     Args:
         enabled: Turn off for runs that are not to be compared.
@@ -35,7 +45,7 @@ class HeldOutEvaluation(lightning.Callback):
         self.base: BenchmarkScores | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What the base model said, so that a continued run can tell what changed."""
+        """Answers of the base model, so that a continued run can show what changed."""
         return {} if self.base is None else {"base": self.base.as_record()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -58,12 +68,32 @@ class HeldOutEvaluation(lightning.Callback):
         final = self._evaluate(trainer, pl_module, "final")
         if self.base is None or not trainer.is_global_zero:
             return
-        greedy = (self.base.greedy, final.greedy)
-        table = render_comparison(self.base.sampled, final.sampled, greedy=greedy)
+        pair, greedy = (self.base.sampled, final.sampled), (self.base.greedy, final.greedy)
+        budget = pl_module.evaluation.max_new_tokens
+        table = render_comparison(*pair, greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
-        log_table(
-            trainer.loggers, table_text(table), comparison_record(self.base.sampled, final.sampled, greedy=greedy)
-        )
+        log_table(trainer.loggers, table_text(table), comparison_record(*pair, greedy=greedy, max_new_tokens=budget))
+
+    def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Print the table of ``remot test``: the rows that a fit ends with, of one policy."""
+        self._show_alone(trainer, pl_module, "test")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Print the table of ``remot validate``; validation within a fit has none."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._show_alone(trainer, pl_module, "validation")
+
+    def _show_alone(self, trainer: Trainer, module: lightning.LightningModule, split: str) -> None:
+        assert isinstance(module, PostTrainingModule)
+        scores = module.last_scores
+        if scores is None or not trainer.is_global_zero:
+            return
+        greedy = scores.greedy if scores.judged_greedy else None
+        budget = module.evaluation.max_new_tokens
+        table = render_scores(scores.sampled, f"{split} split", greedy=greedy, max_new_tokens=budget)
+        wide_console().print(table)
+        record = scores_record(scores.sampled, greedy=greedy, max_new_tokens=budget)
+        log_table(trainer.loggers, table_text(table), record, f"{split}_table")
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches = list(_test_batches(trainer))
@@ -90,11 +120,17 @@ class HeldOutEvaluation(lightning.Callback):
         )
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        shown = [record for batch in in_turn(of_all_processes(pages)) for record in batch][: self.num_pages]
+        shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]
         if trainer.is_global_zero:
-            page = completions_html(shown, f"{name} policy on held-out scenes")
+            page = completions_html(shown, f"{name} policy on held-out scenes", self._notes(module, scores))
             log_samples_html(trainer.loggers, page, f"held_out_{name}")
         return scores
+
+    def _notes(self, module: PostTrainingModule, scores: BenchmarkScores) -> list[str]:
+        """What stands on the page of answers besides them."""
+        cut_off = f"cut off: {scores.sampled.cut_off.mean:.1%} sampled, {scores.greedy.cut_off.mean:.1%} greedy"
+        budget = f"at most {module.evaluation.max_new_tokens} new tokens"
+        return [f"{budget}; {cut_off}", *notes((scores.greedy, scores.sampled))]
 
 
 def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:

@@ -1,6 +1,5 @@
 """``remot predict`` leaves its answers in a file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import lightning
 from lightning.pytorch import Trainer
 from rich.console import Console
 
-from remot.processes import in_turn, of_all_processes
+from remot.distributed import all_gather_objects, interleave
+from remot.strict_json import json_text
 
 FILE_NAME = "predictions.jsonl"
 
@@ -48,7 +48,7 @@ class PredictionFile(lightning.Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Write what was kept, and say where the file is."""
-        batches = in_turn(of_all_processes(self._held))
+        batches = interleave(all_gather_objects(self._held))
         if trainer.is_global_zero:
             self._write(batches)
             Console(soft_wrap=True, highlight=False).print(f"answers     {self._path}", markup=False)
@@ -56,4 +56,4 @@ class PredictionFile(lightning.Callback):
     def _write(self, batches: Sequence[Sequence[dict[str, Any]]]) -> None:
         assert self._path is not None
         with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(answer) + "\n" for batch in batches for answer in batch)
+            file.writelines(json_text(answer, ensure_ascii=True) + "\n" for batch in batches for answer in batch)

@@ -1,4 +1,4 @@
-"""Now and then shows one prompt with its completions and what they earned: as text here, with pictures in MLflow."""
+"""Now and then shows one prompt with its completions and what they earned: as text here, with images in MLflow."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.text import Text
 
-from remot.evaluation.report import printable
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
 from remot.structures import PromptBatch
+from remot.terminal import printable
 from remot.tracking import log_samples_html
 
 MAX_SHOWN_CHARS = 300
 
 
 class CompletionSamples(lightning.Callback):
-    """Prints a triplet's question with its completions and rewards, and logs a page with the pictures and videos.
+    """Prints a triplet's question with its completions and rewards, and logs a page with the images and videos.
 
     Args:
         every_n_steps: Optimiser steps between two samples; 0 shows none.

@@ -1,5 +1,6 @@
 """What a run is and where it leaves its results: tags at the start, the exported policy and a few lines at the end."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
-from remot.callbacks.interrupt import checkpoint_to_write
+from remot.callbacks.interrupt import checkpoint_to_write, print_line
 from remot.strategies.module import PostTrainingModule
-from remot.tracking import log_run_facts, mlflow_loggers
+from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
 RUN_KEY = "remot_run"
@@ -27,6 +28,11 @@ class RunSummary(lightning.Callback):
         self.export = export
         self._export_folder: Path | None = None
         self._saved_step: int | None = None
+
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Let the run outlive its loggers; what they do not take goes into the run's folder."""
+        for logger in trainer.loggers:
+            guard_logger(logger, run_folder(trainer) or Path(trainer.default_root_dir), partial(print_line, trainer))
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Tag the run, and say how many prompts each task has if there are several."""
@@ -54,8 +60,18 @@ class RunSummary(lightning.Callback):
         for logger in mlflow_loggers(trainer.loggers):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
-    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Save once more if steps came after the last checkpoint: lightning saves at the end only what never was."""
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Let ``last.ckpt`` be replaced by a continued run: the newest state has one name, whatever has been saved."""
+        checkpoint_to_write(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say why training ended early, and save once more if steps came after the last checkpoint.
+
+        Lightning saves at the end only what never was.
+        """
+        for callback in trainer.early_stopping_callbacks:
+            if reason := getattr(callback, "stopping_reason_message", None):
+                pl_module.print(f"EarlyStopping ended training at step {trainer.global_step}: {reason}")
         keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
         if keeps_last and self._saved_step not in (None, trainer.global_step):
             path, _ = checkpoint_to_write(trainer)

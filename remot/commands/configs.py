@@ -1,59 +1,86 @@
-"""Configuration files that commands other than training read; several are merged as ``remot fit`` merges them."""
+"""``remot configs``, and where configuration files are found: at the path given, else among the packaged recipes."""
 
-import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from remot.commands.yaml_file import read_config_file
+from remot.errors import ConfigError
 
-#: One file, several of which the later ones count, or none for the defaults.
-Configs = Path | Sequence[Path] | None
-
-_OPTION = "--config"
+SUFFIXES = (".yaml", ".yml")
+OPTIONS = ("--config", "-c")
 
 
-def read_configs(configs: Configs) -> dict[str, Any]:
-    """The content of configuration files, later ones on top of earlier ones.
+def recipes_folder() -> Path:
+    """The packaged ``configs`` folder; that of the repository for an editable installation."""
+    package = Path(__file__).parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+def find_config(name: str) -> Path:
+    """The file at the path ``name``, else the packaged recipe of that name, with or without ``configs/`` in front.
 
     Raises:
-        ConfigError: If one cannot be read or is no mapping.
+        ConfigError: If there is neither.
     """
-    content: dict[str, Any] = {}
-    for file in files_of(configs):
-        content = merged(content, read_config_file(file))
-    return content
+    if os.path.exists(name):  # noqa: PTH110 - Path raises if the text is too long for a name
+        return Path(name)
+    folder = recipes_folder()
+    recipe = (folder / name.removeprefix("configs/")).resolve()
+    if recipe.is_relative_to(folder.resolve()) and os.path.isfile(recipe):  # noqa: PTH113 - as above
+        return recipe
+    msg = f"--config {name:.200}: there is no such file, and no packaged recipe of that name; see: remot configs"
+    raise ConfigError(msg)
 
 
-def files_of(configs: Configs) -> list[Path]:
-    """The files, in order."""
-    if configs is None:
-        return []
-    return [configs] if isinstance(configs, Path) else list(configs)
+def with_recipes(args: Sequence[str]) -> list[str]:
+    """Command-line words with the path of each configuration file in place of its name.
+
+    Settings written out in place of a file, and lists of several files, are left to the parser.
+
+    Raises:
+        ConfigError: If a file does not exist.
+    """
+    found = list(args)
+    for index, word in enumerate(args):
+        option, equals, value = word.partition("=")
+        if index and args[index - 1] in OPTIONS and word.endswith(SUFFIXES):
+            found[index] = str(find_config(word))
+        elif equals and option in OPTIONS and value.endswith(SUFFIXES):
+            found[index] = f"{option}={find_config(value)}"
+    return found
 
 
-def named(configs: Configs) -> str:
-    """The files in words."""
-    return ", ".join(map(str, files_of(configs)))
+def configs_command(name: str | None = None, copy: Path | None = None) -> None:
+    """List the packaged recipes, print one, or copy it.
+
+    Args:
+        name: Recipe to print, such as quickstart.yaml; all are listed by default.
+        copy: New file to write the recipe to, instead of printing it.
+
+    Raises:
+        ConfigError: If there is no such recipe, or the new file cannot be made.
+    """
+    if name is None:
+        sys.stdout.writelines(f"{recipe:42} {summary}\n" for recipe, summary in recipes())
+        return
+    text = find_config(name).read_text(encoding="utf-8")
+    if copy is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with copy.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        msg = f"--copy {copy}: {error.strerror}; name a new file"
+        raise ConfigError(msg) from error
 
 
-def merged(below: Any, above: Any) -> Any:  # noqa: ANN401 (YAML)
-    """``above`` on top of ``below``: mappings key by key, unless they name different classes; all else is replaced."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    if "class_path" in above and above["class_path"] != below.get("class_path"):
-        return above
-    return below | {key: merged(below.get(key), value) for key, value in above.items()}
-
-
-def as_one_option(args: Sequence[str]) -> list[str]:
-    """Command-line words with all ``--config FILE`` as one list of files, which is what parsers take."""
-    files, rest, words = [], [], iter(args)
-    for word in words:
-        if word.startswith(f"{_OPTION}="):
-            files.append(word.partition("=")[2])
-        elif word == _OPTION and (file := next(words, None)) is not None:
-            files.append(file)
-        else:
-            rest.append(word)
-    return [*rest, f"{_OPTION}={json.dumps(files)}"] if files else rest
+def recipes() -> Iterator[tuple[str, str]]:
+    """Name and first comment line of each packaged recipe, those of the top folder first."""
+    folder = recipes_folder()
+    files = (file.relative_to(folder) for file in folder.rglob("*.yaml"))
+    for file in sorted(files, key=lambda file: (len(file.parts) > 1, file.as_posix())):
+        with (folder / file).open(encoding="utf-8") as lines:
+            yield file.as_posix(), next(lines, "").lstrip("# ").rstrip()

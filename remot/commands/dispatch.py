@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
+from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
@@ -20,10 +21,12 @@ class Own:
     Args:
         place: Module and name of the function, which is imported when it is needed.
         positional: The option that a first word without dashes stands for; "" for none.
+        summary: First line of the function's docstring, for the list of commands: importing all of them takes seconds.
     """
 
     place: str
     positional: str = ""
+    summary: str = ""
 
     def load(self) -> Callable[..., None]:
         """The function."""
@@ -35,17 +38,57 @@ class Own:
 #: Commands by their first word, and by their second word where there is one.
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
+    "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
-        "build": Own("remot.commands.build:build_command"),
-        "show": Own("remot.commands.show:show_command", "folder"),
-        "audit": Own("remot.commands.audit:audit_command", "folder"),
-        "validate": Own("remot.commands.validate:validate_command", "root"),
-        "schema": Own("remot.commands.schema:schema_command"),
-        "render": Own("remot.data.render:render_command"),
+        "build": Own(
+            "remot.commands.data.build:build_command",
+            summary="Write prompts with their images and right answers to a folder.",
+        ),
+        "show": Own(
+            "remot.commands.data.show:show_command",
+            "folder",
+            "Write a contact sheet of prompts: images, labels or references, question and right answer.",
+        ),
+        "audit": Own(
+            "remot.commands.data.audit:audit_command",
+            "folder",
+            "Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.",
+        ),
+        "validate": Own(
+            "remot.commands.data.validate:validate_command",
+            "root",
+            "Check every clip below a folder: its annotation, its media, and what can be asked about it.",
+        ),
+        "schema": Own(
+            "remot.commands.data.schema:schema_command",
+            summary="Print the JSON Schema (draft 2020-12) of the native clip format.",
+        ),
+        "render": Own("remot.synthetic.rendering:render_command", summary="Render a collection of synthetic clips."),
     },
-    "record": {name: Own(f"remot.commands.record:{name}_command", "out") for name in ("vizdoom", "aloha", "miniworld")},
-    "model": {"blank": Own("remot.commands.blank:blank_command")},
+    "record": {
+        "vizdoom": Own(
+            "remot.commands.data.record:vizdoom_command",
+            "out",
+            "Record clips of a game: camera, player, and things with boxes, depths and masks.",
+        ),
+        "aloha": Own(
+            "remot.commands.data.record:aloha_command",
+            "out",
+            "Record clips of two robot arms: grippers, their openings, and a cube with boxes, depths and masks.",
+        ),
+        "miniworld": Own(
+            "remot.commands.data.record:miniworld_command",
+            "out",
+            "Record clips of a walk through rooms: camera, agent, layout, and things with boxes, depths and masks.",
+        ),
+    },
+    "model": {
+        "blank": Own(
+            "remot.commands.model:blank_command",
+            summary="Write a model folder whose vocabulary is learnt from the embedded clips' prompts and responses.",
+        )
+    },
 }
 
 HELP = """\
@@ -56,12 +99,13 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot validate --config … --ckpt_path …
   remot test     --config … --ckpt_path …
   remot predict  --config … --ckpt_path …
+  remot configs [NAME]                        list the packaged recipes, or print one
 
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
-  remot data build --config … --out DIR       write prompts, their pictures and a manifest
+  remot data build --config … --out DIR       write prompts, their images and a manifest
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
   remot data schema                           print the JSON Schema of the clip format
@@ -88,18 +132,37 @@ def run(args: list[str]) -> None:
 
         sys.stdout.write(f"remot {__version__}\n")
     elif args[0] in COMMANDS:
-        _run_own(args[0], args[1:])
+        _run_own(args[0], with_recipes(args[1:]))
     elif args[0] in TRAINING or args[0].startswith("-"):
-        require_numeric_variables()
-        from remot.commands.training import run_training
-
-        run_training(args)
+        _run_training(args)
     else:
         _refuse("remot", args[0], (*TRAINING, *COMMANDS))
 
 
+def _run_training(args: list[str]) -> None:
+    """Answer or refuse without importing torch, which takes seconds, where that can be done."""
+    from remot.commands.training.help import ALL, print_help
+
+    require_numeric_variables()
+    if args[0] in TRAINING:
+        _require_settings(args)
+        if print_help(args):
+            return
+    args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    from remot.commands.training.cli import run_training
+
+    run_training(args)
+
+
+def _require_settings(args: list[str]) -> None:
+    """Refuse a training command without any option before torch is imported, which takes seconds."""
+    if len(args) == 1:
+        msg = f"remot {args[0]} needs --config FILE, such as --config quickstart.yaml; the recipes: remot configs"
+        raise ConfigError(msg)
+
+
 def _run_own(name: str, args: list[str]) -> None:
-    from remot.commands.own import run_function
+    from remot.commands.parsing.functions import run_function
 
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):
@@ -121,5 +184,5 @@ def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
 
 
 def _overview(prog: str, commands: Mapping[str, Own]) -> str:
-    lines = [f"  {name:10} {(own.load().__doc__ or '').splitlines()[0]}" for name, own in commands.items()]
+    lines = [f"  {name:10} {own.summary}" for name, own in commands.items()]
     return "\n".join([f"usage: {prog} COMMAND …", "", *lines, "", f"{prog} COMMAND --help says more.", ""])

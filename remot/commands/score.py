@@ -1,6 +1,5 @@
 """``remot score``."""
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from remot.commands.configs import Configs, named, read_configs
+from remot.commands.parsing.config_files import Configs, named, read_configs
 from remot.errors import AnnotationError, ConfigError
+from remot.strict_json import json_text
 
 if TYPE_CHECKING:
     from remot.rewards import Reward
@@ -41,7 +41,7 @@ def score_command(
     with _Progress(input) as show:
         for rows in _chunks(tally.good(input)):
             for row, record in tally.scored(reward, rows):
-                sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
+                sys.stdout.write(json_text(record, ensure_ascii=True) + "\n")
                 show(row.line)
     sys.stderr.write(f"{tally}\n")
     if not tally.num_scored:
@@ -54,7 +54,7 @@ def reward_from(config: Configs) -> "Reward":
     Raises:
         ConfigError: If the file cannot be read, has neither, or a key or value does not fit.
     """
-    from remot.commands.own import OwnParser, instantiated
+    from remot.commands.parsing.functions import OwnParser, instantiated
     from remot.rewards import Reward
 
     parser = OwnParser(prog="remot score")
@@ -153,7 +153,9 @@ def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":
 
 
 def _records(reward: "Reward", rows: "Sequence[OfflineRow]") -> list[dict[str, Any]]:
-    output = reward([row.completion for row in rows], [row.question for row in rows])
+    from remot.rewards.base import scored_by
+
+    output = scored_by(reward, [row.completion for row in rows], [row.question for row in rows], None)
     columns = {name: part.tolist() for name, part in output.parts.items()}
     return [
         {

@@ -1,6 +1,7 @@
 """The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +10,60 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from remot.data.annotations.base import AnnotationReader
-from remot.data.annotations.native import NativeReader
-from remot.data.catalogue import Catalogue, ClipStore
-from remot.data.catalogue_file import catalogue_of
-from remot.data.collate import collate_prompts
-from remot.data.dataset import Sample, TripletDataset
-from remot.data.datasets import Asking, SplitSettings, datasets_of_clips, datasets_of_records
-from remot.data.distinct import count_first
-from remot.data.embedded import clips_root
-from remot.data.exclusion import Exclusions
-from remot.data.experts import Expert, default_experts
-from remot.data.formats import QuestionFormat
-from remot.data.index import BalanceBy
-from remot.data.loaders import address_loader, require_batch, require_workers
-from remot.data.loading import OnBadClip
-from remot.data.negatives import Negative
-from remot.data.questions import OptionOrder, QuestionWriter
-from remot.data.record_dataset import RecordDataset
-from remot.data.recorded import holds_tasks
-from remot.data.samplers import AddressSampler, ListedBatches
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
+from remot.data.clips.catalogue import Catalogue, ClipStore
+from remot.data.clips.catalogue_cache import catalogue_of
+from remot.data.clips.exclusions import Exclusions
+from remot.data.clips.loading import OnBadClip
+from remot.data.datasets.distinct import count_first
+from remot.data.datasets.factory import (
+    OnUnservedTask,
+    SplitSettings,
+    datasets_of_clips,
+    datasets_of_records,
+    describe_tasks,
+    require_served,
+)
+from remot.data.datasets.loaders import address_loader, collate_prompts, require_batch, require_workers
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import PromptDataset, Sample
+from remot.data.datasets.samplers import AddressSampler, ListedBatches
 from remot.data.tasks.base import Task
-from remot.data.tasks.datasets import datasets_of_tasks, describe_tasks
-from remot.data.tasks.mixed import MixedDataset
 from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.triplets import TripletSampler
-from remot.errors import ConfigError
-from remot.structures import CloserLook, PromptBatch
-
-#: Attempts of one step that :meth:`TripletDataModule.redraw` tells apart.
-MAX_REDRAWS = 100
+from remot.errors import ConfigError, require_type, require_types
+from remot.files import expanded
+from remot.structures import PromptBatch, ResampleRequest, interval_note
+from remot.structures.training import MAX_REDRAWS
 
 
-class TripletDataModule(LightningDataModule):
-    """Motion-contrast prompts from a folder of annotated clips.
+@dataclass(frozen=True)
+class DataOptions:
+    """Settings of the data that seldom change.
+
+    Args:
+        seed: Seed of the training prompts. The command line sets it from ``seed_everything``.
+        held_out_seed: Seed of the split and of the validation and test prompts: apart from ``seed``, so that runs that
+            differ in their seed are asked the same held-out questions.
+        on_bad_clip: Stop at a bad clip, or leave it out with a warning.
+        exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
+        require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
+        on_unserved_task: Refuse a task that can ask about none of the clips, or ``skip`` it with a warning.
+        images_root: Folder of the records' images, if it is not the one they lie in. Of the paths in a published
+            file the longest end that exists below it counts.
+    """
+
+    seed: int = 0
+    held_out_seed: int = 0
+    on_bad_clip: OnBadClip = "raise"
+    exclude: Path | None = None
+    require_splits: bool = True
+    on_unserved_task: OnUnservedTask = "raise"
+    images_root: Path | None = None
+
+
+class MotionDataModule(LightningDataModule):
+    """Prompts about annotated clips, or prompts from disk.
 
     Training prompts never repeat: every epoch continues where the last one ended, and a resumed run continues with the
     very prompts it would have seen. Validation and test prompts are the same every time. With several processes use
@@ -51,142 +73,108 @@ class TripletDataModule(LightningDataModule):
         root: Folder of the annotated clips; None for the clips that come with the library, ``embedded/tasks`` for those
             with events, tracks and layouts.
         reader: Annotation format; the native one by default.
-        experts: Attributes to ask about; all seven by default.
+        tasks: What to ask, interleaved round-robin; motion-contrast triplets by default.
         batch_size: Prompts in a step (of one process).
         num_train_prompts_per_epoch: Training prompts in an epoch, rounded down to whole steps.
         num_val_prompts: Validation prompts.
         num_test_prompts: Test prompts.
         num_workers: Processes that decode; the prompts do not depend on it.
-        seed: Names the training prompts. The command line sets it from ``seed_everything``.
-        held_out_seed: Names the split and the validation and test prompts: apart from ``seed``, so that runs that
-            differ in their seed are asked the same held-out questions.
         val_fraction: Share of the scenes to validate on; 0 for no validation.
         test_fraction: Share of the scenes to test on; 0 for no test.
-        binary: Ask about anchor and positive only, two pictures and one answer.
-        num_wordings: Wordings to choose from for each attribute.
-        option_order: Shuffle the options of each question, or once for all questions of a prompt.
-        max_candidate_frames: Clips with more frames are thinned to this many.
-        min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
-        on_bad_clip: Stop at a bad clip, or leave it out with a warning.
-        negatives: Ways to find or make the third picture, all used; other frames of the clip by default.
-        formats: Ways to ask, all used; multiple choice by default.
-        wordings: File of the questions' texts; None for the English ones that come with the library.
-        balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
-        exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
-        require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
         records: Finished prompts to use instead of clips: a folder that ``remot data build`` wrote, with the splits it
-            has, or a file in the public ReMoT layout, divided by prompts. The settings that say what to ask do nothing
-            then; ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
-        images_root: Folder of the records' pictures, if it is not the one they lie in. Of the paths in a published
-            file the longest end that exists below it counts.
-        tasks: What to ask, each task as often; motion-contrast triplets alone by default. The settings about triplets
-            are then those of :class:`remot.data.tasks.MotionContrast`, if it is among them.
+            has, or a file in the public ReMoT layout, divided by prompts. ``tasks`` then has no effect, and
+            ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
+        options: Seeds, bad clips, exclusions.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section, kept flat
+    def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section
         self,
         root: str | None = None,
         reader: AnnotationReader | None = None,
-        experts: list[Expert] | None = None,
+        tasks: list[Task] | None = None,
         batch_size: int = 8,
         num_train_prompts_per_epoch: int = 1024,
         num_val_prompts: int = 128,
         num_test_prompts: int = 256,
         num_workers: int = 0,
-        seed: int = 0,
-        held_out_seed: int = 0,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
-        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
-        num_wordings: int = 3,
-        option_order: OptionOrder = "question",
-        max_candidate_frames: int = 64,
-        min_gap_frames: int = 1,
-        on_bad_clip: OnBadClip = "raise",
-        negatives: list[Negative] | None = None,
-        formats: list[QuestionFormat] | None = None,
-        wordings: Path | None = None,
-        balance_by: BalanceBy = "attribute",
-        exclude: Path | None = None,
-        require_splits: bool = True,  # noqa: FBT001, FBT002 - a setting
         records: Path | None = None,
-        images_root: Path | None = None,
-        tasks: list[Task | MotionContrast] | None = None,
+        options: DataOptions = DataOptions(),
     ) -> None:
         super().__init__()
+        if reader is not None:
+            require_type("reader", reader, AnnotationReader)
+        if tasks is not None:
+            require_types("tasks", tasks, Task)
+        require_type("options", options, DataOptions)
         require_batch(batch_size, num_train_prompts_per_epoch)
         require_workers(num_workers)
         self.root = clips_root(root)
         self.reader = reader or NativeReader()
-        self.sampler = TripletSampler(
-            experts or default_experts(), max_candidate_frames, min_gap_frames, negatives=negatives
-        )
-        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings)
-        self.balance_by: BalanceBy = balance_by
-        self.exclusions = Exclusions.read(exclude)
-        self.require_splits = require_splits
+        self.tasks: tuple[Task, ...] = tuple(tasks or [MotionContrast()])
         self.batch_size = batch_size
         self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
         self.num_val_prompts = num_val_prompts
         self.num_test_prompts = num_test_prompts
         self.num_workers = num_workers
-        self.seed = seed
-        self.held_out_seed = held_out_seed
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
-        self.on_bad_clip: OnBadClip = on_bad_clip
-        self.records, self.images_root = (path and path.expanduser() for path in (records, images_root))
-        self.tasks = tuple(tasks or ())
-        self.datasets: dict[str, TripletDataset] = {}
+        self.records = records and expanded(records)
+        self.options = options
+        self.exclusions = Exclusions.read(options.exclude and expanded(options.exclude))
+        self.left_out_tasks: list[str] = []
         self.mixed: dict[str, MixedDataset] = {}
-        self.recorded: dict[str, RecordDataset] = {}
+        self.recorded: dict[str, PromptDataset] = {}
         self.catalogue = Catalogue(())
+        self.num_scenes: dict[str, int] = {}  # of each split
         self._restored_batch = 0
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
-        """Read and split the clips and find their triplets, so that bad data stop a run before it starts.
+        """Read and split the clips and survey what can be asked, so that bad data stop a run before it starts.
 
         Raises:
             AnnotationError: If the annotations are malformed.
             DecodeError: If media are missing or too short.
-            EmptySplitError: If a wanted split has no clip or no triplet.
-            ConfigError: If no clip can serve one of the tasks, or there are finished triplets besides tasks.
+            EmptySplitError: If a wanted split has no clip or no prompt.
+            ConfigError: If no clip can serve one of the tasks.
         """
         if self.prompts:
             return
-        settings = SplitSettings(
-            self.val_fraction,
-            self.test_fraction,
-            {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts},
-            self.seed,
-            self.held_out_seed,
-            self.require_splits,
-        )
+        settings = self._split_settings()
         if self.records is not None:
-            if self.tasks and not holds_tasks(self.records):
-                msg = "data.tasks asks about clips and data.records holds finished prompts; set one of them"
-                raise ConfigError(msg)
-            self.recorded = datasets_of_records(self.records, self.images_root, settings)
+            images_root = self.options.images_root and expanded(self.options.images_root)
+            self.recorded = dict(datasets_of_records(self.records, images_root, settings))
+            self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
-        self.catalogue = catalogue_of(store, self.sampler, self.on_bad_clip, self.tasks)
+        self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
         entries = self.exclusions.remaining(self.catalogue.entries)
-        asking = Asking(self.sampler, self.writer, self.balance_by, self.tasks)
-        if self.tasks:
-            self.mixed = datasets_of_tasks(store, entries, asking, settings)
-        else:
-            self.datasets = datasets_of_clips(store, entries, asking, settings)
+        self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
+        self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
+        self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
+
+    def _split_settings(self) -> SplitSettings:
+        sizes = {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts}
+        options = self.options
+        return SplitSettings(
+            self.val_fraction, self.test_fraction, sizes, options.seed, options.held_out_seed, options.require_splits
+        )
 
     @property
-    def prompts(self) -> Mapping[str, TripletDataset | MixedDataset | RecordDataset]:
+    def prompts(self) -> Mapping[str, PromptDataset]:
         """The prompts of each split, once :meth:`setup` has been called."""
-        return self.recorded or self.mixed or self.datasets
+        return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """Lines for the start of a run: prompts of each task, and how many of the first prompts are distinct."""
-        return [*describe_tasks(self.mixed), *(line for one in self.prompts.values() for line in count_first(one))]
+        """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
+        left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
+        distinct = [line for one in self.prompts.values() for line in count_first(one)]
+        note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
+        few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
+        return [*describe_tasks(self.mixed), *left_out, *distinct, *few]
 
-    def require_asked(self, otherwise: str) -> None:
+    def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.
 
         Args:
@@ -197,20 +185,6 @@ class TripletDataModule(LightningDataModule):
         """
         if self.records is not None:
             msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
-            raise ConfigError(msg)
-
-    def require_clips(self, otherwise: str) -> None:
-        """Refuse finished prompts and other tasks where triplets of clips are needed.
-
-        Args:
-            otherwise: What follows from there being none.
-
-        Raises:
-            ConfigError: If :attr:`records` or :attr:`tasks` are set.
-        """
-        self.require_asked(otherwise)
-        if self.tasks:
-            msg = f"data.tasks is set, so that more than triplets is asked, {otherwise}"
             raise ConfigError(msg)
 
     @property
@@ -254,7 +228,7 @@ class TripletDataModule(LightningDataModule):
         device: torch.device,  # noqa: ARG002
         dataloader_idx: int,  # noqa: ARG002
     ) -> PromptBatch:
-        """Leave pictures on the CPU, where they are turned into what the policy takes."""
+        """Leave images on the CPU, where they are turned into what the policy takes."""
         return batch
 
     def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
@@ -275,20 +249,20 @@ class TripletDataModule(LightningDataModule):
             raise ValueError(msg)
         rank, world_size = self._place()
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
-        drawn = self.prompts["train"].renamed("redrawn")
-        return collate_prompts([drawn[place * self.batch_size + number] for number in range(num_prompts)])
+        drawn = self.prompts["train"].with_split("redrawn")
+        return collate_prompts([drawn.prompt(place * self.batch_size + number) for number in range(num_prompts)])
 
     @property
-    def resampler(self) -> Callable[[str, CloserLook], PromptBatch | None] | None:
-        """Shows a prompt, found by its name, again with other frames; None if no task's answers say where to look.
+    def resampler(self) -> Callable[[str, ResampleRequest], PromptBatch | None] | None:
+        """Shows a prompt, found by its name, again with other frames; None if no task's answers name times.
 
-        What it gives is a batch of one prompt, or None for a prompt that keeps its frames.
+        It returns a batch of one prompt, or None for a prompt that keeps its frames.
         """
-        tells = any(isinstance(task, Task) and task.key_times for task in self.tasks)
-        return self._look_again if tells and self.records is None else None
+        names_times = self.records is None and any(task.key_times for task in self.tasks)
+        return self._resample_frames if names_times else None
 
-    def _look_again(self, prompt_id: str, look: CloserLook) -> PromptBatch | None:
-        sample = self.mixed[prompt_id.partition("/")[0]].look_again(prompt_id, look)
+    def _resample_frames(self, prompt_id: str, look: ResampleRequest) -> PromptBatch | None:
+        sample = self.mixed[prompt_id.partition("/")[0]].resample_frames(prompt_id, look)
         return None if sample is None else collate_prompts([sample])
 
     def _place(self) -> tuple[int, int]:

@@ -3,22 +3,34 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from remot.distributed import all_gather_objects, interleave
 from remot.errors import ConfigError
-from remot.evaluation.perception import IterativePerception, Resampler, look_again
+from remot.evaluation.perception import IterativePerception, Resampler, resample_frames
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
-from remot.processes import in_turn, of_all_processes
 from remot.rewards import Reward
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.structures import PromptBatch, Rollout
 
+#: Settings of ``generate`` that are not supported, and the values at which they do nothing.
+NEUTRAL = {
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "no_repeat_ngram_size": 0,
+    "penalty_alpha": None,
+    "top_h": None,
+}
 #: Optimiser step that names the noise of an evaluation, so that it never coincides with a training step's.
 EVALUATION_STEP = -1
 
@@ -28,7 +40,9 @@ class EvaluationSettings:
     """How held-out questions are answered.
 
     Args:
-        sampling: How completions are drawn; temperature 1 is what the paper's evaluation does.
+        sampling: How completions are drawn.
+        generation: ``sampling`` draws as the key above says, ``model`` as the model's own ``generation_config.json``,
+            as the public ReMoT evaluation does; see :meth:`drawn_by`.
         max_new_tokens: Longest completion, end of turn included.
         num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
         seed: Names the noise; the same for every run, so that runs differ in their weights only.
@@ -43,6 +57,48 @@ class EvaluationSettings:
     seed: int = 0
     reward: Reward | None = None
     perception: IterativePerception | None = None
+    generation: Literal["sampling", "model"] = "sampling"
+
+    def __post_init__(self) -> None:
+        if self.generation == "model" and self.sampling != SamplingSettings():
+            msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out"
+            raise ConfigError(msg)
+
+    def drawn_by(self, policy: VLMPolicy) -> SamplingSettings:
+        """How completions of ``policy`` are drawn: as the settings say, or as transformers' ``generate`` would.
+
+        Raises:
+            ConfigError: If the model asks for something that this library does not draw with.
+        """
+        return self.sampling if self.generation == "sampling" else model_sampling(policy.generation_settings)
+
+
+def model_sampling(own: Mapping[str, Any]) -> SamplingSettings:
+    """A model's own generation settings, greedy unless it samples; 50 best tokens unless it says how many.
+
+    Both defaults are those of transformers' ``GenerationConfig``.
+
+    Args:
+        own: The settings that the model has, by transformers' names; other values are None or missing.
+
+    Raises:
+        ConfigError: If a setting of :data:`NEUTRAL` is another, or a number is out of range.
+    """
+    changed = {name: own[name] for name, value in NEUTRAL.items() if own.get(name) not in (None, value)}
+    if changed:
+        named = ", ".join(f"{name} {value}" for name, value in changed.items())
+        msg = f"model.evaluation.generation: generation_config.json sets {named}, unsupported; choose sampling"
+        raise ConfigError(msg)
+    if not own.get("do_sample"):
+        return GREEDY
+    defaults = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
+    known = {name: own[name] if own.get(name) is not None else value for name, value in defaults.items()}
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known.values()):
+        msg = f"model.evaluation.generation: the model's generation_config.json has {known}, expected numbers"
+        raise ConfigError(msg)
+    return SamplingSettings(
+        float(known["temperature"]), int(known["top_k"]), float(known["top_p"]), float(known["min_p"])
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +154,20 @@ def answer_batch(
     first = ask(batch, names, 1 if sampling.is_greedy else settings.num_completions)
     if settings.perception is None or resample is None:
         return first
-    last = look_again(first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged)
+    last = resample_frames(
+        first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged
+    )
     return AnsweredBatch(first.rollout, last.judged, last.shown)
 
 
 def _judged(rollout: Rollout, prompts: PromptBatch, reward: Reward | None) -> list[JudgedCompletion]:
     """All completions of a rollout, scored."""
     judged = [
-        judge(text, question, num_tokens=int(length))
-        for question, texts, lengths in zip(prompts.questions, rollout.texts, rollout.num_tokens, strict=True)
-        for text, length in zip(texts, lengths, strict=True)
+        judge(text, question, num_tokens=length, cut_off=not ended)
+        for question, *group in zip(
+            prompts.questions, rollout.texts, rollout.num_tokens.tolist(), rollout.finished.tolist(), strict=True
+        )
+        for text, length, ended in zip(*group, strict=True)
     ]
     return with_rewards(judged, prompts.questions, reward)
 
@@ -168,10 +228,11 @@ def run_benchmark(
         engine: What decodes; with default settings if None.
         resample: Shows prompts again, where ``settings.perception`` wants that.
     """
+    sampling = settings.drawn_by(policy)
     sampled: list[Sequence[JudgedCompletion]] = []
     greedy: list[Sequence[JudgedCompletion]] = []
     for batch in batches:
-        answered = answer_batch(policy, batch, settings, settings.sampling, engine, resample)
+        answered = answer_batch(policy, batch, settings, sampling, engine, resample)
         sampled.append(answered.judged)
         greedy.append(answer_batch(policy, batch, settings, GREEDY, engine, resample).judged)
         if on_batch is not None:
@@ -181,4 +242,4 @@ def run_benchmark(
 
 def judged_by_all(batches: Sequence[Sequence[JudgedCompletion]]) -> list[JudgedCompletion]:
     """The completions of every process's batches, as one process would have judged them; all must call it."""
-    return [one for batch in in_turn(of_all_processes(batches)) for one in batch]
+    return [one for batch in interleave(all_gather_objects(batches)) for one in batch]

@@ -1,4 +1,4 @@
-"""Pictures and videos as figures of a page, embedded so that nothing has to be loaded."""
+"""Images and videos as figures of a page, embedded so that nothing has to be loaded."""
 
 import base64
 from io import BytesIO
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from remot.structures import Video
 
-#: Widths in pixels that pictures, and frames of videos, are shown at.
+#: Widths in pixels that images, and frames of videos, are shown at.
 SHOWN_WIDTH, FRAME_WIDTH = 256, 128
 #: Frames shown of a video; of more, so many that lie evenly.
 MAX_SHOWN_FRAMES = 16
@@ -16,8 +16,8 @@ MAX_SHOWN_FRAMES = 16
 _JPEG_ABOVE = 192
 
 
-def picture_figure(image: Tensor, caption: str, width: int = SHOWN_WIDTH) -> str:
-    """A figure: small pictures are scaled up in whole pixels, large ones are shrunk before they are embedded.
+def image_figure(image: Tensor, caption: str, width: int = SHOWN_WIDTH) -> str:
+    """A figure: small images are scaled up in whole pixels, large ones are shrunk before they are embedded.
 
     Args:
         image: uint8 [3, H, W].
@@ -56,8 +56,6 @@ def video_strip(video: Video, number: int) -> str:
     """
     count = min(len(video), MAX_SHOWN_FRAMES)
     chosen = [round(k * (len(video) - 1) / max(1, count - 1)) for k in range(count)]
-    frames = "".join(
-        picture_figure(video.frames[k], f"{video.pts_seconds[k]:.2f} s", width=FRAME_WIDTH) for k in chosen
-    )
+    frames = "".join(image_figure(video.frames[k], f"{video.pts_seconds[k]:.2f} s", width=FRAME_WIDTH) for k in chosen)
     left_out = f", {count} of them shown" if count < len(video) else ""
     return f"<div><p>video {number}: {len(video)} frames{left_out}</p>{frames}</div>"

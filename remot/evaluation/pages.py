@@ -18,7 +18,9 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
         if seen_once:
             completions, rewards = [one.completion for one in seen_once], [one.rewards for one in seen_once]
             question = batch.questions[place]
-            records.append(SampleRecord(batch.images[place], question, completions, rewards, batch.videos[place]))
+            cut_off = [one.cut_off for one in seen_once]
+            images, videos = batch.images[place], batch.videos[place]
+            records.append(SampleRecord(images, question, completions, rewards, videos, cut_off))
         records += [_last_look(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown]
     return records
 

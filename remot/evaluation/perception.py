@@ -7,13 +7,13 @@ from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.scores import JudgedCompletion
 from remot.rewards.functional.intervals import merged
-from remot.rewards.reading.spans import json_span, last_span, span_list
-from remot.rewards.reading.tags import first_element, last_element
-from remot.structures import CloserLook, Interval, PromptBatch, Question
+from remot.rewards.parsing.spans import json_span, last_span, span_list
+from remot.rewards.parsing.tags import first_element, last_element
+from remot.structures import Interval, PromptBatch, Question, ResampleRequest
 
 #: From the name of a prompt and where to look to that prompt with other frames, a batch of one; None if it keeps its
 #: own. A data module offers it, so that evaluation need not know clips.
-Resampler = Callable[[str, CloserLook], PromptBatch | None]
+Resampler = Callable[[str, ResampleRequest], PromptBatch | None]
 #: From prompts and the names of their noise to one judged answer each.
 AskOnce = Callable[[PromptBatch, tuple[str, ...]], Sequence[JudgedCompletion]]
 
@@ -29,7 +29,7 @@ class IterativePerception:
         num_perceptions: Looks at a clip, the first one included.
         dense_share: Share of the frames that lie in the stretches, as far as these have so many.
         max_stretches: An answer that lists more of them is not followed.
-        tell_times: Tell the times of the frames from the second look on. Qwen2.5-VL knows one spacing for a whole
+        tell_times: State the times of the frames when asking again. Qwen2.5-VL knows one spacing for a whole
             video, so that it would take frames at uneven times for evenly spaced ones.
     """
 
@@ -43,8 +43,8 @@ class IterativePerception:
             msg = f"perception: num_perceptions and max_stretches are 1 at least, dense_share in (0, 1]; got {self}"
             raise ConfigError(msg)
 
-    def look(self, completion: str, key_times: str) -> CloserLook | None:
-        """Where to look after an answer; None if it does not say so.
+    def look(self, completion: str, key_times: str) -> ResampleRequest | None:
+        """The frames an answer asks for; None if it asks for none.
 
         Args:
             completion: The answer; hostile.
@@ -53,7 +53,7 @@ class IterativePerception:
         stretches = stretches_in(completion, key_times, self.max_stretches)
         if not stretches:
             return None
-        return CloserLook(tuple(merged(stretches)), self.dense_share, self.tell_times)
+        return ResampleRequest(tuple(merged(stretches)), self.dense_share, self.tell_times)
 
 
 def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval] | None:
@@ -77,7 +77,7 @@ def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval
 
 
 @dataclass(frozen=True, eq=False)
-class LastLooks:
+class ResampledAnswers:
     """What came of asking again.
 
     Args:
@@ -90,13 +90,13 @@ class LastLooks:
     shown: Mapping[int, PromptBatch]
 
 
-def look_again(
+def resample_frames(
     first: Sequence[JudgedCompletion],
     questions: Sequence[Question],
     perception: IterativePerception,
     resample: Resampler,
     ask: AskOnce,
-) -> LastLooks:
+) -> ResampledAnswers:
     """Ask those completions again whose first answer says where to look.
 
     Args:
@@ -123,7 +123,7 @@ def look_again(
             for row, answer in zip(rows, answers, strict=True):
                 judged[row] = _as_last(answer, judged[row], number)
         shown |= prompts
-    return LastLooks(judged, shown)
+    return ResampledAnswers(judged, shown)
 
 
 def _as_first(one: JudgedCompletion) -> JudgedCompletion:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from io import StringIO
 
 from rich.console import Console
@@ -9,9 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from remot.evaluation.scores import Estimate, ScoreTable, change_between
+from remot.structures import MIN_SCENES_FOR_95, interval_note
 
 #: Width of tables where nothing limits it, in characters.
 NUM_COLUMNS = 120
+
+GREEDY_SUFFIX = " (greedy)"
+#: Scores that are better when they are lower.
+LESS_IS_BETTER = ("cut_off",)
+#: Share of completions cut off from which a table adds a note: from there it moves the second digit of a score.
+NOTED_CUT_OFF = 0.01
 
 #: A pair of tables, before and after training.
 TablePair = tuple[ScoreTable, ScoreTable]
@@ -26,53 +34,106 @@ def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     return mean if math.isnan(estimate.low) else f"{mean} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
 
 
-def printable(text: str) -> str:
-    """Text from anywhere without the control characters that could take over a terminal; line ends and tabs stay."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-
-
-def render_comparison(base: ScoreTable, final: ScoreTable, *, greedy: TablePair | None = None) -> Table:
+def render_comparison(
+    base: ScoreTable, final: ScoreTable, *, greedy: TablePair | None = None, max_new_tokens: int | None = None
+) -> Table:
     """The table *base → trained*, one row a metric, each with its 95 % interval over scenes.
 
     Args:
         base: Sampled scores before training.
         final: Sampled scores after training.
         greedy: The same two decoded greedily; adds rows below.
+        max_new_tokens: The budget that completions were cut off at, for the caption.
     """
-    table = Table(title="base → trained", caption=_caption(final), title_justify="left", caption_justify="left")
-    table.add_column("metric", overflow="fold")  # never cut: names differ in their ends
-    for column in ("base", "trained", "change"):
-        table.add_column(column, justify="right", no_wrap=True)
-    _add_rows(table, "", (base, final))
+    intervals = "95 % intervals over scenes, the change's is paired"
+    caption = _caption((base, final), greedy or (), intervals, max_new_tokens)
+    table = _table("base → trained", ("base", "trained", "change", "scenes"), caption)
+    _add_pairs(table, "", (base, final))
     if greedy is not None:
         table.add_section()
-        _add_rows(table, " (greedy)", greedy)
+        _add_pairs(table, GREEDY_SUFFIX, greedy)
     return table
 
 
-def _caption(table: ScoreTable) -> str:
-    return (
-        f"{table.num_completions} completions of {table.num_prompts} prompts from {len(table.scenes)} scenes; "
-        "95 % intervals over scenes, the change's is paired"
+def render_scores(
+    scores: ScoreTable, title: str, *, greedy: ScoreTable | None = None, max_new_tokens: int | None = None
+) -> Table:
+    """The table of one policy, the rows of :func:`render_comparison` with one column of scores.
+
+    Args:
+        scores: Sampled scores.
+        title: What was evaluated.
+        greedy: The same decoded greedily; adds rows below.
+        max_new_tokens: As of :func:`render_comparison`.
+    """
+    others = () if greedy is None else (greedy,)
+    table = _table(
+        title, ("score", "scenes"), _caption((scores,), others, "95 % intervals over scenes", max_new_tokens)
     )
+    for suffix, one in (("", scores), (GREEDY_SUFFIX, greedy)):
+        if one is not None:
+            table.add_section()
+            for name, estimate in one.estimates().items():
+                table.add_row(Text(_label(name) + suffix), format_estimate(estimate), str(estimate.num_scenes))
+    return table
 
 
-def _add_rows(table: Table, suffix: str, pair: TablePair) -> None:
+def _table(title: str, columns: Sequence[str], caption: str) -> Table:
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    table.add_column("metric", overflow="fold")  # never cut: names differ in their ends
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _caption(
+    sampled: Sequence[ScoreTable], greedy: Sequence[ScoreTable], intervals: str, max_new_tokens: int | None
+) -> str:
+    """What the scores are of, then what keeps them from being read as they stand."""
+    last = sampled[-1]
+    budget = "" if max_new_tokens is None else f" of at most {max_new_tokens} new tokens"
+    scenes = f"{len(last.scenes)} scene{'' if len(last.scenes) == 1 else 's'}"
+    first = f"{last.num_completions} completions{budget} for {last.num_prompts} prompts from {scenes}"
+    has_intervals = len(last.scenes) >= 2
+    lines = [f"{first}; {intervals}" if has_intervals else first]
+    return "\n".join([*lines, *notes((*sampled, *greedy))])
+
+
+def notes(tables: Sequence[ScoreTable]) -> list[str]:
+    """What a reader of scores has to know: too few scenes for intervals, completions that were cut off.
+
+    Args:
+        tables: What is shown together; the last one's scenes count.
+    """
+    last = tables[-1]
+    lines = [interval_note(len(last.scenes))]
+    contributing = [one.num_scenes for one in last.estimates().values() if one.num_scenes]
+    if not lines[0] and min(contributing, default=MIN_SCENES_FOR_95) < MIN_SCENES_FOR_95:
+        lines.append(f"intervals of rows with fewer than {MIN_SCENES_FOR_95} scenes hold less than 95 %")
+    most = max((one.cut_off.mean for one in tables if not math.isnan(one.cut_off.mean)), default=0.0)
+    if most >= NOTED_CUT_OFF:
+        lines.append(f"up to {most:.0%} of the completions were cut off; raise model.evaluation.max_new_tokens")
+    return [line for line in lines if line]
+
+
+def _add_pairs(table: Table, suffix: str, pair: TablePair) -> None:
     before, after = (one.estimates() for one in pair)
     for name, change in change_between(*pair).items():
-        colour = "" if math.isnan(change.low) or change.low <= 0 <= change.high else ("green", "red")[change.high < 0]
+        is_clear = not math.isnan(change.low) and not change.low <= 0 <= change.high
+        is_better = (change.high < 0) == (name in LESS_IS_BETTER)
         table.add_row(
             Text(_label(name) + suffix),
             format_estimate(before[name]),
             format_estimate(after[name]),
-            Text(format_estimate(change, signed=True), style=colour),
+            Text(format_estimate(change, signed=True), style=("red", "green")[is_better] if is_clear else ""),
+            str(change.num_scenes),
         )
 
 
 def _label(name: str) -> str:
     if name.startswith("task/"):
         return "success of all tasks" if name == "task/success" else name.removeprefix("task/").replace("/", " ")
-    return name.removeprefix("attribute/").removesuffix("/partial") if "/" in name else name
+    return name.removeprefix("attribute/").removesuffix("/partial") if "/" in name else name.replace("_", " ")
 
 
 def wide_console() -> Console:
@@ -107,15 +168,35 @@ def as_metrics(table: ScoreTable, prefix: str, *, suffix: str = "") -> dict[str,
     }
 
 
-def comparison_record(base: ScoreTable, final: ScoreTable, *, greedy: TablePair | None = None) -> dict[str, object]:
+def comparison_record(
+    base: ScoreTable, final: ScoreTable, *, greedy: TablePair | None = None, max_new_tokens: int | None = None
+) -> dict[str, object]:
     """What :func:`render_comparison` shows, as JSON-ready numbers (None for what is not known)."""
     record: dict[str, object] = {"sampled": _pair_record((base, final))}
     if greedy is not None:
         record["greedy"] = _pair_record(greedy)
-    return record | {
-        "num_scenes": len(final.scenes),
-        "num_prompts": final.num_prompts,
-        "num_completions": final.num_completions,
+    return record | _facts(final, (base, final, *(greedy or ())), max_new_tokens)
+
+
+def scores_record(
+    scores: ScoreTable, *, greedy: ScoreTable | None = None, max_new_tokens: int | None = None
+) -> dict[str, object]:
+    """What :func:`render_scores` shows, likewise."""
+    tables = {"sampled": scores} | ({} if greedy is None else {"greedy": greedy})
+    record: dict[str, object] = {
+        kind: {name: _numbers(estimate) for name, estimate in table.estimates().items()}
+        for kind, table in tables.items()
+    }
+    return record | _facts(scores, tuple(tables.values()), max_new_tokens)
+
+
+def _facts(sampled: ScoreTable, tables: Sequence[ScoreTable], max_new_tokens: int | None) -> dict[str, object]:
+    return {
+        "num_scenes": len(sampled.scenes),
+        "num_prompts": sampled.num_prompts,
+        "num_completions": sampled.num_completions,
+        "max_new_tokens": max_new_tokens,
+        "notes": notes(tables),
     }
 
 
@@ -129,5 +210,7 @@ def _pair_record(pair: TablePair) -> dict[str, dict[str, dict[str, float | None]
 
 
 def _numbers(estimate: Estimate) -> dict[str, float | None]:
+    """Mean and interval with None for what is not known, and how many scenes contribute."""
     named = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
-    return {name: None if math.isnan(number) else number for name, number in named.items()}
+    known = {name: None if math.isnan(number) else number for name, number in named.items()}
+    return known | {"num_scenes": estimate.num_scenes}

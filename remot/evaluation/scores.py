@@ -4,7 +4,7 @@ Notation: B completions, S scenes, M metrics, R resamples.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from remot.seeding import numpy_generator
 from remot.structures import FloatArray, Question
 
 #: The scores every table has, in the order of reports.
-METRICS = ("overall", "partial", "logic", "format")
+METRICS = ("overall", "partial", "logic", "format", "cut_off")
 MIXED = "mixed"
 _OF, _TASK = "attribute/", "task/"
 #: The scores of a task, which follow from its reward.
 TASK_METRICS = ("total", "success")
-#: What is told besides of a task whose clips may be shown again: total and success of the first answers, share of
+#: Additional metrics of a task whose clips may be shown again: total and success of the first answers, share of
 #: completions that were asked again, and how much the total gained by it.
 LOOK_METRICS = ("first_total", "first_success", "asked_again", "gain")
 
@@ -39,7 +39,7 @@ class JudgedCompletion:
         completion: The whole text.
         partial: Share of right letters in [0, 1] as the public ReMoT evaluation counts it; NaN without slots.
         overall: 1 if all letters are right and nothing else was said, else 0; NaN without slots.
-        logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if that cannot be told; in
+        logic: +1 if the answers can be true together, -1 if they contradict each other, 0 if undetermined; in
             between for several groups of answers; NaN if the question does not ask about all pairs of anything.
         format: 1 if the completion keeps the answer contract, else 0; NaN without slots.
         num_tokens: Length of the completion, 0 if unknown.
@@ -51,6 +51,7 @@ class JudgedCompletion:
         first_completion: The answer to the first look, "" where there can be no second one.
         first_total: Its total, NaN where there can be no second look.
         first_success: 1 if it was a success, else 0; NaN likewise.
+        cut_off: True if the completion did not end by itself within the budget of new tokens; None if unknown.
     """
 
     prompt_id: str
@@ -73,6 +74,7 @@ class JudgedCompletion:
     first_completion: str = ""
     first_total: float = float("nan")
     first_success: float = float("nan")
+    cut_off: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,17 @@ class Estimate:
 
     Args:
         mean: Mean over completions, NaN if there are none.
-        low: Lower end, NaN if fewer than two scenes contribute: one scene tells nothing about others.
+        low: Lower end, NaN if fewer than two scenes contribute: one scene shows no variance.
         high: Upper end, NaN likewise.
         replicates: [R] bootstrap means behind the interval; those of tables over the same scenes are paired.
+        num_scenes: Scenes that contribute; see :func:`remot.structures.interval_note` for how many it takes.
     """
 
     mean: float
     low: float
     high: float
     replicates: FloatArray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+    num_scenes: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class ScoreTable:
         partial: Share of right letters.
         logic: Share of completions whose answers can be true together (logic = +1).
         format: Share of completions that keep the answer contract.
+        cut_off: Share of completions that did not end by themselves; NaN if unknown.
         attributes: Partial score of each attribute.
         tasks: Total and success of each task, such as ``tracking/total``, and ``success`` of all prompts of tasks;
             where clips may be shown again, :data:`LOOK_METRICS` too.
@@ -114,6 +119,7 @@ class ScoreTable:
     partial: Estimate
     logic: Estimate
     format: Estimate
+    cut_off: Estimate
     attributes: Mapping[str, Estimate]
     scenes: tuple[str, ...]
     num_prompts: int
@@ -124,11 +130,11 @@ class ScoreTable:
     def estimates(self) -> dict[str, Estimate]:
         """All scores by metric key: ``overall`` … ``format``, ``attribute/NAME/partial``, ``task/NAME/total`` ….
 
-        Scores of letters are left out where there are tasks and none has any.
+        Scores of letters are left out where there are tasks and none has any, and what is cut off where it is unknown.
         """
         scores = {name: getattr(self, name) for name in METRICS}
-        if self.tasks:
-            scores = {name: score for name, score in scores.items() if not np.isnan(score.mean)}
+        optional = METRICS if self.tasks else ("cut_off",)
+        scores = {name: score for name, score in scores.items() if name not in optional or not np.isnan(score.mean)}
         scores |= {f"{_OF}{name}/partial": score for name, score in self.attributes.items()}
         return scores | {f"{_TASK}{name}": score for name, score in self.tasks.items()}
 
@@ -139,11 +145,11 @@ def attribute_of(question: Question) -> str:
     return names.pop() if len(names) == 1 else MIXED
 
 
-def judge(completion: str, question: Question, *, num_tokens: int = 0) -> JudgedCompletion:
+def judge(completion: str, question: Question, *, num_tokens: int = 0, cut_off: bool | None = None) -> JudgedCompletion:
     """Score one completion; never raises, whatever the completion says."""
     task = str(getattr(question, "task", ""))
     if task and not question.slots:
-        return _unjudged(completion, question, task, num_tokens)
+        return replace(_unjudged(completion, question, task, num_tokens), cut_off=cut_off)
     parsed = parse_response(completion)
     has_logic = any(predicted_codes(parsed.answer, question).values())
     return JudgedCompletion(
@@ -160,6 +166,7 @@ def judge(completion: str, question: Question, *, num_tokens: int = 0) -> Judged
         format=float(format_ok(parsed, question)),
         num_tokens=num_tokens,
         task=task,
+        cut_off=cut_off,
     )
 
 
@@ -224,6 +231,7 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
         "partial": partial,
         "logic": np.where(np.isnan(logic), np.nan, logic == 1.0),
         "format": np.array([one.format for one in judged]),
+        "cut_off": np.array([np.nan if one.cut_off is None else float(one.cut_off) for one in judged]),
     }
     names = [str(name) for name in np.unique(attribute) if name]
     return (
@@ -232,8 +240,13 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
 
 
 def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
-    """For each task that was scored the columns of its metrics, and one of the success at any task."""
+    """For each task that was scored the columns of its metrics, and one of the success at any task.
+
+    None where there are triplets alone: ``overall`` is their success already.
+    """
     task = np.array([one.task for one in judged])
+    if len(np.unique(task)) == 1 and not any(np.isnan(one.overall) for one in judged):
+        return {}
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
     looked = _look_columns(judged, scored["total"])
@@ -267,15 +280,18 @@ def _bootstrap(
     with np.errstate(invalid="ignore"):
         replicates = (times @ sums) / (times @ counts)  # [R, M]; NaN where a resample has none of the metric
         means = sums.sum(0) / counts.sum(0)
-    known = (counts > 0).sum(0) >= 2
-    return [interval(float(means[m]), replicates[:, m] if known[m] else np.empty(0)) for m in range(len(means))]
+    num = (counts > 0).sum(0)
+    return [
+        interval(float(means[m]), replicates[:, m] if num[m] >= 2 else np.empty(0), int(num[m]))
+        for m in range(len(means))
+    ]
 
 
-def interval(mean: float, replicates: FloatArray) -> Estimate:
+def interval(mean: float, replicates: FloatArray, num_scenes: int) -> Estimate:
     """The 95 % percentile interval of ``replicates`` around ``mean``; NaN ends if there are none."""
     finite = replicates[~np.isnan(replicates)]
     low, high = np.percentile(finite, [2.5, 97.5]) if finite.size else (np.nan, np.nan)
-    return Estimate(mean, float(low), float(high), replicates)
+    return Estimate(mean, float(low), float(high), replicates, num_scenes)
 
 
 def change_between(base: ScoreTable, final: ScoreTable) -> dict[str, Estimate]:
@@ -290,5 +306,5 @@ def change_between(base: ScoreTable, final: ScoreTable) -> dict[str, Estimate]:
         old, new = before[name], after[name]
         paired = base.scenes == final.scenes and old.replicates.shape == new.replicates.shape
         difference = new.replicates - old.replicates if paired else np.empty(0)
-        changes[name] = interval(new.mean - old.mean, difference)
+        changes[name] = interval(new.mean - old.mean, difference, min(old.num_scenes, new.num_scenes))
     return changes

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from remot.evaluation.scores import JudgedCompletion
 from remot.rewards import Reward
+from remot.rewards.base import scored_by
 from remot.structures import Question
 
 
@@ -26,7 +27,8 @@ def with_rewards(
     rows = [row for row, one in enumerate(judged) if one.task]
     if reward is None or not rows:
         return list(judged)
-    output = reward.rate(
+    output = scored_by(
+        reward,
         [judged[row].completion for row in rows],
         [questions[row // group] for row in rows],
         [judged[row].num_tokens for row in rows],

@@ -1,6 +1,6 @@
-"""A self-contained page that shows completions beside the pictures and videos they are about.
+"""A self-contained page that shows completions beside the images and videos they are about.
 
-No scripts and no network: pictures are embedded, and a content policy forbids everything else. Completions are hostile
+No scripts and no network: images are embedded, and a content policy forbids everything else. Completions are hostile
 text, so every word from outside goes through :func:`_safe`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from remot.answers import parse_response
-from remot.evaluation.figures import picture_figure, video_strip
+from remot.evaluation.figures import image_figure, video_strip
 from remot.rewards.functional import answers_of, is_right, option_of
 from remot.structures import Question, Slot, Video
 
@@ -32,6 +32,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:.3re
 .right{background:#18794e}.wrong{background:#b42318}.gold{background:#475467}
 .reward{color:#555;margin-right:.9rem;white-space:nowrap}
 """
+_CUT_OFF = "<p><i>cut off at the longest completion allowed</i></p>"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -44,7 +45,8 @@ class SampleRecord:
         question: The prompt's question.
         completions: G texts.
         rewards: G mappings from reward part to value, ``total`` among them; empty if not scored.
-        videos: Videos shown after the pictures.
+        videos: Videos shown after the images.
+        cut_off: For each completion whether it was cut off at the budget of new tokens; empty if unknown.
     """
 
     images: Sequence[Tensor]
@@ -52,6 +54,7 @@ class SampleRecord:
     completions: Sequence[str]
     rewards: Sequence[Mapping[str, float]] = ()
     videos: Sequence[Video] = ()
+    cut_off: Sequence[bool | None] = ()
 
     def __post_init__(self) -> None:
         if self.rewards and len(self.rewards) != len(self.completions):
@@ -59,14 +62,21 @@ class SampleRecord:
             raise ValueError(msg)
 
 
-def completions_html(samples: Sequence[SampleRecord], title: str) -> str:
-    """The page as one string of valid UTF-8."""
+def completions_html(samples: Sequence[SampleRecord], title: str, notes: Sequence[str] = ()) -> str:
+    """The page as one string of valid UTF-8.
+
+    Args:
+        samples: What is shown.
+        title: Of the page.
+        notes: Paragraphs below the title.
+    """
     body = "".join(_sample_html(sample) for sample in samples) or "<p>No samples.</p>"
+    paragraphs = "".join(f"<p>{_safe(note)}</p>" for note in notes)
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{_safe(title)}</h1>{body}</body></html>"
+        f"<body><h1>{_safe(title)}</h1>{paragraphs}{body}</body></html>"
     )
 
 
@@ -78,7 +88,7 @@ def _safe(text: str) -> str:
 
 def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
-    pictures = "".join(picture_figure(image, f"picture {number}") for number, image in enumerate(sample.images, 1))
+    pictures = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
     videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
     return (
         f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"
@@ -98,10 +108,11 @@ def _completions_html(sample: SampleRecord) -> str:
     rewards = sample.rewards or [{} for _ in sample.completions]
     totals = [reward.get("total", math.nan) for reward in rewards]
     best = max((total for total in totals if not math.isnan(total)), default=math.nan)
+    cut_off = sample.cut_off or [None] * len(sample.completions)
     return "".join(
         f'<div class="completion{" best" if total == best else ""}">{_verdict_html(text, sample.question)}'
-        f"{_rewards_html(reward)}<pre>{_shortened(text)}</pre></div>"
-        for text, reward, total in zip(sample.completions, rewards, totals, strict=True)
+        f"{_rewards_html(reward)}<pre>{_shortened(text)}</pre>{_CUT_OFF if is_cut else ''}</div>"
+        for text, reward, total, is_cut in zip(sample.completions, rewards, totals, cut_off, strict=True)
     )
 
 

@@ -11,14 +11,24 @@ from remot.losses.estimators import (
     LeaveOneOutAdvantages,
     MeanOnlyAdvantages,
 )
-from remot.losses.grpo import BNPOLoss, ClippedLoss, DAPOLoss, DrGRPOLoss, GRPOLoss, grpo_loss
+from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
 from remot.losses.importance import ImportanceCorrection, MaskedImportance, TruncatedImportance, importance_ratio
 from remot.losses.kl import K1, K2, K3, KL, K3WithK2Gradient, RatioCorrectedK3, kl_k1, kl_k2, kl_k3
-from remot.losses.policy import PolicyLoss
-from remot.losses.sequence import GMPOLoss, GSPOLoss, LUSPOLoss
+from remot.losses.policy import (
+    BNPOLoss,
+    CISPOLoss,
+    DAPOLoss,
+    DrGRPOLoss,
+    GMPOLoss,
+    GRPOLoss,
+    GSPOLoss,
+    LUSPOLoss,
+    PolicyLoss,
+    SAPOLoss,
+    ScaleRLCISPOLoss,
+)
 from remot.losses.sft import sft_loss
 from remot.losses.surrogate import clipped_surrogate, dual_clipped, sequence_ratio
-from remot.losses.weighted import CISPOLoss, SAPOLoss, ScaleRLCISPOLoss
 
 __all__ = [
     "K1",
@@ -31,7 +41,6 @@ __all__ = [
     "BNPOLoss",
     "BatchStdAdvantages",
     "CISPOLoss",
-    "ClippedLoss",
     "DAPOLoss",
     "DrGRPOLoss",
     "GDPOAdvantages",
@@ -52,16 +61,21 @@ __all__ = [
     "ScaleRLCISPOLoss",
     "TruncatedImportance",
     "aggregate",
+    "cispo_loss",
     "clipped_surrogate",
     "dual_clipped",
+    "gmpo_loss",
     "group_advantages",
     "grpo_loss",
+    "gspo_loss",
     "importance_ratio",
     "kl_k1",
     "kl_k2",
     "kl_k3",
+    "loss_normalizer",
     "masked_mean",
     "normalizer_of",
+    "sapo_loss",
     "sequence_mean",
     "sequence_ratio",
     "sft_loss",

@@ -63,7 +63,7 @@ def _group_std(rewards: Tensor, *, unbiased: bool) -> Tensor:
 
 
 def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
-    """``advantages`` with what is told about the rewards of each group."""
+    """``advantages`` with the statistics of the rewards of each group."""
     equal = all_equal(rewards)
     std = torch.where(equal, 0.0, _group_std(rewards, unbiased=unbiased))
     frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
@@ -100,9 +100,13 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = Tru
     Raises:
         ConfigError: If G < 2.
         ValueError: If a reward is infinite.
+
+    >>> group_advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0], [2.0, 2.0, 2.0, 2.0]]), eps=1e-9).advantages
+    tensor([[ 0.8660, -0.8660, -0.8660,  0.8660],
+            [ 0.0000,  0.0000,  0.0000,  0.0000]])
     """
     _require_groups(rewards)
-    centred = _centred(rewards)
+    centred = _centred(rewards)  # [P, G]
     described = _described(centred, rewards, unbiased=unbiased)
     return replace(described, advantages=centred / (described.std + eps)[:, None])
 
@@ -121,9 +125,13 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
     Raises:
         ConfigError: If G < 2.
         ValueError: If a reward is infinite.
+
+    >>> batch_std_advantages(torch.tensor([[1.0, 3.0], [4.0, 4.0]]), eps=1e-9).advantages  # the deviation is √2
+    tensor([[-0.7071,  0.7071],
+            [ 0.0000,  0.0000]])
     """
     _require_groups(rewards)
-    advantages = _centred(rewards) / (_batch_std(rewards, unbiased=unbiased) + eps)
+    advantages = _centred(rewards) / (_batch_std(rewards, unbiased=unbiased) + eps)  # [P, G]
     return _described(advantages, rewards, unbiased=unbiased)
 
 
@@ -136,6 +144,9 @@ def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
     Raises:
         ConfigError: If G < 2.
         ValueError: If a reward is infinite.
+
+    >>> mean_only_advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]])).advantages
+    tensor([[ 0.5000, -0.5000, -0.5000,  0.5000]])
     """
     _require_groups(rewards)
     return _described(_centred(rewards), rewards, unbiased=True)
@@ -150,10 +161,13 @@ def leave_one_out_advantages(rewards: Tensor) -> AdvantageOutput:
     Raises:
         ConfigError: If G < 2.
         ValueError: If a reward is infinite.
+
+    >>> leave_one_out_advantages(torch.tensor([[3.0, 0.0, 0.0]])).advantages
+    tensor([[ 3.0000, -1.5000, -1.5000]])
     """
     _require_groups(rewards)
-    num_others = ((~rewards.isnan()).sum(-1, keepdim=True) - 1).clamp(min=1)
-    others = (rewards.nansum(-1, keepdim=True) - rewards) / num_others
+    num_others = ((~rewards.isnan()).sum(-1, keepdim=True) - 1).clamp(min=1)  # [P, 1]
+    others = (rewards.nansum(-1, keepdim=True) - rewards) / num_others  # [P, G]
     advantages = torch.where(all_equal(rewards)[:, None] | rewards.isnan(), 0.0, rewards - others)
     return _described(advantages, rewards, unbiased=True)
 
@@ -173,10 +187,14 @@ def global_advantages(
     Raises:
         ConfigError: If G < 2.
         ValueError: If a reward is infinite.
+
+    >>> global_advantages(torch.tensor([[1.0, 3.0], [5.0, 7.0]])).advantages  # mean 4, deviation √(20/3)
+    tensor([[-1.1619, -0.3873],
+            [ 0.3873,  1.1619]])
     """
     _require_groups(rewards)
     applies = ~rewards.isnan()
-    values = _centred(rewards) if group_baseline else rewards
+    values = _centred(rewards) if group_baseline else rewards  # [P, G]
     std = _batch_std(torch.where(applies, values, torch.nan), unbiased=unbiased)
     # A group without differences stays at exactly 0, whatever rounding has left of the mean of all the others.
     centred = values if group_baseline else torch.where((std == 0) | ~applies, 0.0, values - values[applies].mean())
@@ -202,13 +220,17 @@ def gdpo_advantages(
     Raises:
         ConfigError: If G < 2.
         ValueError: If a total is infinite, or shapes do not fit.
+
+    >>> accuracy, length = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 10.0]])
+    >>> gdpo_advantages(accuracy + length, torch.stack([accuracy, length]), [2.0, 1.0]).advantages
+    tensor([[ 0.7070, -0.7070]])
     """
     _require_groups(rewards)
     if terms.ndim != 3 or terms.shape[1:] != rewards.shape or len(terms) != len(weights):
         msg = f"terms {tuple(terms.shape)} and {len(weights)} weights do not fit rewards {tuple(rewards.shape)}"
         raise ValueError(msg)
     standardised = [w * _nan_z_score(term, eps, unbiased=unbiased) for w, term in zip(weights, terms, strict=True)]
-    total = torch.stack(standardised).sum(0)
+    total = torch.stack(standardised).sum(0)  # [P, G]
     # The mean over the batch is 0 already, as that of every group is; subtracting what rounding left of it would give
     # groups of equal rewards an advantage.
     return _described(total / (_batch_std(total, unbiased=unbiased) + eps), rewards, unbiased=unbiased)

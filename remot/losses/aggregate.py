@@ -38,6 +38,9 @@ def masked_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -
 
     Returns:
         Scalar.
+
+    >>> masked_mean(torch.tensor([[1.0, 2.0], [6.0, 9.0]]), torch.tensor([[True, True], [True, False]]))
+    tensor(3.)
     """
     return zero_where_masked(values, mask).sum() / (max(1.0, token_count(mask)) if normalizer is None else normalizer)
 
@@ -52,6 +55,9 @@ def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None)
 
     Returns:
         Scalar.
+
+    >>> sequence_mean(torch.tensor([[1.0, 2.0], [6.0, 9.0]]), torch.tensor([[True, True], [True, False]]))
+    tensor(3.7500)
     """
     means = zero_where_masked(values, mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [...]
     return means.sum() / (max(1.0, sequence_count(mask)) if normalizer is None else normalizer)

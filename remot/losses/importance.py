@@ -45,9 +45,14 @@ def importance_ratio(trainer_logprobs: Tensor, rollout_logprobs: Tensor, mask: T
 
     Returns:
         [P, G, T], 0 where masked. Logarithms are bounded by ±20, of sums too.
+
+    >>> trainer, rollout = torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[0.25, 0.25]]]).log()
+    >>> mask = torch.ones(1, 1, 2, dtype=torch.bool)
+    >>> importance_ratio(trainer, rollout, mask, "token"), importance_ratio(trainer, rollout, mask, "sequence")
+    (tensor([[[2., 2.]]]), tensor([[[4., 4.]]]))
     """
     trainer, rollout = (zero_where_masked(x.detach(), mask) for x in (trainer_logprobs, rollout_logprobs))
-    logs = log_ratio(trainer, rollout)
+    logs = log_ratio(trainer, rollout)  # [P, G, T]
     if level == "sequence":
         logs = logs.sum(-1, keepdim=True).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).expand_as(logs)
     return zero_where_masked(logs.exp(), mask)

@@ -7,6 +7,7 @@ a batch into infinity.
 
 from abc import ABC, abstractmethod
 
+import torch  # noqa: F401 (in the examples)
 from torch import Tensor
 
 from remot.errors import ConfigError
@@ -21,12 +22,20 @@ def log_ratio(numerator_logprobs: Tensor, denominator_logprobs: Tensor, bound: f
 
 
 def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
-    """Log-ratio log π − log π_ref: unbiased, may be negative. Any shape."""
+    """Log-ratio log π − log π_ref: unbiased, may be negative. Any shape.
+
+    >>> kl_k1(torch.tensor([0.5]).log(), torch.tensor([0.25]).log())  # ln 2
+    tensor([0.6931])
+    """
     return log_ratio(logprobs, ref_logprobs, bound)
 
 
 def kl_k2(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND) -> Tensor:
-    """½ (log π − log π_ref)²: biased, low variance. Any shape."""
+    """½ (log π − log π_ref)²: biased, low variance. Any shape.
+
+    >>> kl_k2(torch.tensor([0.5]).log(), torch.tensor([0.25]).log())  # (ln 2)² / 2
+    tensor([0.2402])
+    """
     return 0.5 * log_ratio(logprobs, ref_logprobs, bound).square()
 
 
@@ -34,8 +43,11 @@ def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, bound: float = LOG_RATIO_BOUND
     """exp(d) − d − 1 with d = log π_ref − log π: unbiased and never negative (GRPO, arXiv 2402.03300, eq. 4).
 
     Any shape.
+
+    >>> kl_k3(torch.tensor([0.5]).log(), torch.tensor([0.25]).log())  # ½ + ln 2 − 1
+    tensor([0.1931])
     """
-    d = log_ratio(ref_logprobs, logprobs, bound)
+    d = log_ratio(ref_logprobs, logprobs, bound)  # the shape of logprobs
     return d.expm1() - d
 
 

@@ -1,79 +1,25 @@
-"""What all policy losses share: from an objective for each token to one number that adds up over micro-batches."""
+"""The policy losses as settings: each class holds the constants of a function of :mod:`remot.losses.functional`.
 
+:class:`BNPOLoss`, :class:`DAPOLoss`, :class:`DrGRPOLoss`, :class:`LUSPOLoss` and :class:`ScaleRLCISPOLoss` are presets:
+other defaults and another mean of the same function.
+"""
+
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
 from remot.errors import ConfigError
-from remot.losses.aggregate import Aggregation, aggregate, normalizer_of, zero_where_masked
+from remot.losses.aggregate import AGGREGATIONS, Aggregation
+from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
 from remot.losses.kl import K3, KL
-from remot.losses.surrogate import Surrogate
 from remot.structures import LossOutput
-
-#: Values [P, G, T] to a scalar.
-Reduction = Callable[[Tensor], Tensor]
-
-
-def require_shapes(logprobs: Tensor, others: dict[str, Tensor | None], advantages: Tensor) -> None:
-    """Refuse what would broadcast.
-
-    Raises:
-        ValueError: Unless ``logprobs`` and ``others`` are all [P, G, T] and ``advantages`` is [P, G].
-    """
-    for name, other in others.items():
-        if other is not None and other.shape != logprobs.shape:
-            msg = f"{name} has shape {tuple(other.shape)}, logprobs {tuple(logprobs.shape)}"
-            raise ValueError(msg)
-    if logprobs.ndim != 3 or advantages.shape != logprobs.shape[:2]:
-        msg = (
-            f"expected logprobs [P, G, T] and advantages [P, G], got {tuple(logprobs.shape)}, {tuple(advantages.shape)}"
-        )
-        raise ValueError(msg)
-
-
-def penalised(
-    surrogate: Surrogate,
-    distance: Tensor | None,
-    *,
-    beta: float,
-    reduce: Reduction,
-    average: Reduction,
-    weights: Tensor | None = None,
-) -> LossOutput:
-    """−reduce(w·objective) + β·reduce(KL).
-
-    Args:
-        surrogate: The objective of every token.
-        distance: [P, G, T] estimates of the KL to the reference, or None.
-        beta: β.
-        reduce: Aggregation of the loss.
-        average: Aggregation of what is only logged.
-        weights: [P, G, T] importance weights w of the sampler's tokens; the KL is not weighted. None for 1.
-
-    Returns:
-        The loss, and ``policy_loss``, ``clip_fraction``, ``ratio_mean`` and, with a distance, ``kl``, so that
-        loss = policy_loss + beta · kl.
-    """
-    objective = surrogate.objective if weights is None else surrogate.objective * weights
-    loss = policy_loss = -reduce(objective)
-    metrics = {
-        "policy_loss": policy_loss.item(),
-        "clip_fraction": average(surrogate.is_clipped.to(surrogate.ratio.dtype)).item(),
-        "ratio_mean": average(surrogate.ratio.detach()).item(),
-    }
-    if distance is not None:
-        kl = reduce(distance)
-        metrics["kl"] = kl.item()
-        loss = policy_loss + beta * kl
-    return LossOutput(loss=loss, metrics=metrics)
 
 
 class PolicyLoss(ABC):
     """A loss that moves the policy towards completions with a positive advantage.
-
-    Subclasses say in :meth:`surrogate` what a token contributes, and by :attr:`aggregation` or :meth:`normalizer` how
-    tokens become one number.
 
     Args:
         beta: Weight of the KL term; 0 needs no reference.
@@ -81,10 +27,12 @@ class PolicyLoss(ABC):
 
     Attributes:
         aggregation: ``sequence_mean`` weighs completions alike, ``token_mean`` tokens alike.
+        length: Divide the sum over tokens by B·length instead, with B completions; None for a mean.
         denominator_is_global: The denominator counts the completions of all processes, not only of this one.
     """
 
     aggregation: Aggregation = "sequence_mean"
+    length: int | None = None
     denominator_is_global: bool = True
 
     def __init__(self, beta: float, kl: KL | None) -> None:
@@ -99,28 +47,14 @@ class PolicyLoss(ABC):
         """True if the loss cannot be computed without log-probabilities of the reference."""
         return self.beta > 0
 
+    @property
     @abstractmethod
-    def surrogate(self, logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Surrogate:
-        """What each token contributes.
-
-        Args:
-            logprobs: [P, G, T] of the policy, with gradient, 0 where masked.
-            old_logprobs: [P, G, T] of the policy that is improved on, without gradient, 0 where masked.
-            advantages: [P, G, 1] without gradient.
-            mask: [P, G, T] bool, True where a token counts.
-        """
+    def function(self) -> Callable[..., LossOutput]:
+        """The pure function with the constants of this loss; it takes the tensors, ``beta`` and ``LossTerms``."""
 
     def normalizer(self, completion_mask: Tensor) -> float:
         """The denominator for a whole batch with ``completion_mask`` [P, G, T], to pass with its micro-batches."""
-        return normalizer_of(completion_mask, self.aggregation)
-
-    def reduce(self, values: Tensor, mask: Tensor, normalizer: float) -> Tensor:
-        """Aggregation of the loss."""
-        return aggregate(values, mask, self.aggregation, normalizer)
-
-    def average(self, values: Tensor, mask: Tensor, normalizer: float) -> Tensor:
-        """Aggregation of numbers that are only logged: a mean, whatever the loss is."""
-        return self.reduce(values, mask, normalizer)
+        return loss_normalizer(completion_mask, self.aggregation, self.length)
 
     def __call__(
         self,
@@ -148,27 +82,336 @@ class PolicyLoss(ABC):
         Raises:
             ValueError: If shapes differ, or ``beta`` asks for a reference that is not given.
         """
-        tensors = {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "completion_mask": completion_mask}
-        require_shapes(logprobs, {**tensors, "weights": weights}, advantages)
-        if self.beta != 0 and ref_logprobs is None:
-            msg = f"beta = {self.beta} penalises the distance to a reference, but there are no ref_logprobs"
-            raise ValueError(msg)
-        denominator = self.normalizer(completion_mask) if normalizer is None else normalizer
-        policy, old, reference, weight = (
-            None if tensor is None else zero_where_masked(tensor, completion_mask)
-            for tensor in (logprobs, *map(_detached, (old_logprobs, ref_logprobs, weights)))
-        )
-        assert policy is not None
-        assert old is not None
-        return penalised(
-            self.surrogate(policy, old, advantages.detach()[..., None], completion_mask),
-            None if reference is None else self.kl(policy, reference, old),
+        return self.function(
+            logprobs,
+            old_logprobs,
+            ref_logprobs,
+            advantages,
+            completion_mask,
             beta=self.beta,
-            reduce=lambda values: self.reduce(values, completion_mask, denominator),
-            average=lambda values: self.average(values, completion_mask, denominator),
-            weights=weight,
+            kl=self.kl,
+            aggregation=self.aggregation,
+            length=self.length,
+            normalizer=normalizer,
+            weights=weights,
         )
 
 
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+def _require_clip(clip_low: float, clip_high: float) -> None:
+    if not (0 <= clip_low <= 1 and clip_high >= 0):
+        msg = f"need 0 <= clip_low <= 1 and clip_high >= 0; got {clip_low} and {clip_high}"
+        raise ConfigError(msg)
+
+
+class GRPOLoss(PolicyLoss):
+    """:func:`remot.losses.grpo_loss`.
+
+    Args:
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        aggregation: ``sequence_mean`` weighs completions alike (GRPO), ``token_mean`` tokens alike (DAPO).
+        kl: How the KL is estimated; k3 if None.
+        delta: Two-sided clipping: bounds ρ in the unclipped term too (INTELLECT-2 has 4); None is off.
+        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0 (3 in its paper); None is off.
+
+    Raises:
+        ConfigError: If a number makes no sense, or both ``delta`` and ``dual_clip`` are given.
+    """
+
+    def __init__(
+        self,
+        clip_low: float = 0.2,
+        clip_high: float = 0.2,
+        beta: float = 0.01,
+        aggregation: Aggregation = "sequence_mean",
+        kl: KL | None = None,
+        delta: float | None = None,
+        dual_clip: float | None = None,
+    ) -> None:
+        super().__init__(beta, kl)
+        _require_clip(clip_low, clip_high)
+        if delta is not None and dual_clip is not None:
+            msg = "delta and dual_clip bound the same thing in the same way; give one of them"
+            raise ConfigError(msg)
+        for name, bound in (("delta", delta), ("dual_clip", dual_clip)):
+            if bound is not None and not bound > 1 + clip_high:
+                msg = f"{name} bounds ratios beyond the clip: it has to be above 1 + clip_high, not {bound}"
+                raise ConfigError(msg)
+        if aggregation not in AGGREGATIONS:
+            msg = f"aggregation is {' or '.join(AGGREGATIONS)}, not {aggregation!r}"
+            raise ConfigError(msg)
+        self.clip_low = clip_low
+        self.clip_high = clip_high
+        self.aggregation: Aggregation = aggregation
+        self.delta = delta
+        self.dual_clip = dual_clip
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.grpo_loss`."""
+        return partial(
+            grpo_loss,
+            clip_low=self.clip_low,
+            clip_high=self.clip_high,
+            delta=self.delta,
+            dual_clip=self.dual_clip,
+        )
+
+
+class DAPOLoss(GRPOLoss):
+    """Mean over all tokens of the batch, and more room upwards than downwards (DAPO, arXiv 2503.14476).
+
+    loss = −(1/Σ|o_i|) Σ_i Σ_t min(ρA, clip(ρ, 1−ε_low, 1+ε_high)A). The sums run over the whole batch, whatever is
+    differentiated at once and on however many devices. Published: ε 0.2 and 0.28, no KL. The rest of DAPO is in
+    :class:`remot.rewards.SoftOverlongReward` and in ``mask_truncated`` and ``dynamic_sampling`` of the objective.
+
+    Args:
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
+        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
+    """
+
+    def __init__(
+        self,
+        clip_low: float = 0.2,
+        clip_high: float = 0.28,
+        beta: float = 0.0,
+        kl: KL | None = None,
+        delta: float | None = None,
+        dual_clip: float | None = None,
+    ) -> None:
+        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
+
+
+class BNPOLoss(GRPOLoss):
+    """Mean over all tokens of this process's batch: TRL's ``bnpo``, with a denominator that is not per micro-batch.
+
+    In TRL the denominator is that of the micro-batch, so that results depend on its size (with one completion it is
+    GRPO). Here it is the batch of a process, which is a reconstruction; on one device with the same clip range it is
+    :class:`DAPOLoss`. The name comes from arXiv 2506.02864, whose normalisation of rewards is another matter and not
+    implemented. The defaults are those of PPO.
+
+    Args:
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
+        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
+    """
+
+    denominator_is_global = False
+
+    def __init__(
+        self,
+        clip_low: float = 0.2,
+        clip_high: float = 0.2,
+        beta: float = 0.0,
+        kl: KL | None = None,
+        delta: float | None = None,
+        dual_clip: float | None = None,
+    ) -> None:
+        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
+
+
+class DrGRPOLoss(GRPOLoss):
+    """Sum over tokens, divided by a constant (Dr. GRPO, arXiv 2503.20783).
+
+    loss = −(1/(B·L)) Σ_i Σ_t min(ρA, clip(ρ)A) with a constant L, so that a long wrong completion is not punished less
+    for each token. Belongs to :class:`remot.losses.MeanOnlyAdvantages`. Published: L is the longest completion that
+    may be sampled, ε 0.2, no KL.
+
+    Args:
+        length: L; take ``max_new_tokens`` of the objective. Another value scales the gradient by a constant.
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
+        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        clip_low: float = 0.2,
+        clip_high: float = 0.2,
+        beta: float = 0.0,
+        kl: KL | None = None,
+        delta: float | None = None,
+        dual_clip: float | None = None,
+    ) -> None:
+        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
+        if length < 1:
+            msg = f"Dr. GRPO divides by a length of at least 1, not {length}; give the longest completion"
+            raise ConfigError(msg)
+        self.length = length
+
+
+class GSPOLoss(PolicyLoss):
+    """:func:`remot.losses.gspo_loss`: ratio and clip of whole completions (GSPO, arXiv 2507.18071).
+
+    With one update per rollout it is GRPO: it matters only off-policy. Published: ε 3e-4 and 4e-4, no KL.
+
+    Args:
+        clip_low: ε_low, in [0, 1]; sequence ratios are much closer to 1 than those of tokens.
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    def __init__(
+        self, clip_low: float = 3e-4, clip_high: float = 4e-4, beta: float = 0.0, kl: KL | None = None
+    ) -> None:
+        super().__init__(beta, kl)
+        _require_clip(clip_low, clip_high)
+        self.clip_low = clip_low
+        self.clip_high = clip_high
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.gspo_loss`."""
+        return partial(gspo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
+
+
+class LUSPOLoss(GSPOLoss):
+    """GSPO with every completion weighted by its length (LUSPO, arXiv 2602.05261).
+
+    loss = −(1/B) Σ_i |o_i| min(s_i A_i, clip(s_i)A_i). Constants as in TRL: ε 2e-3 and 2.5e-3. The loss grows with the
+    length of completions, and with it the gradient.
+
+    Args:
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term, which is weighted by length as well; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    length = 1
+
+    def __init__(
+        self, clip_low: float = 2e-3, clip_high: float = 2.5e-3, beta: float = 0.0, kl: KL | None = None
+    ) -> None:
+        super().__init__(clip_low, clip_high, beta, kl)
+
+
+class GMPOLoss(PolicyLoss):
+    """:func:`remot.losses.gmpo_loss`: geometric instead of arithmetic mean of token ratios (GMPO, arXiv 2507.20673).
+
+    Published: ρ within e^±0.4; the KL is ours to leave out or add.
+
+    Args:
+        clip_low: log ρ is not below −clip_low.
+        clip_high: log ρ is not above clip_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    def __init__(self, clip_low: float = 0.4, clip_high: float = 0.4, beta: float = 0.0, kl: KL | None = None) -> None:
+        super().__init__(beta, kl)
+        if not (clip_low >= 0 and clip_high >= 0):
+            msg = f"need clip_low >= 0 and clip_high >= 0; got {clip_low} and {clip_high}"
+            raise ConfigError(msg)
+        self.clip_low = clip_low
+        self.clip_high = clip_high
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.gmpo_loss`."""
+        return partial(gmpo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
+
+
+class CISPOLoss(PolicyLoss):
+    """:func:`remot.losses.cispo_loss` with a weight bounded on both sides: clip(ρ, 1−ε_low, 1+ε_high).
+
+    As published for MiniMax-M1 (arXiv 2506.13585) and in verl, where ε_high is counted from 1. Published are no
+    constants, only that there is no lower bound in practice: the defaults are ours, with ε_high of verl's example.
+    :class:`ScaleRLCISPOLoss` is what others call by the same name.
+
+    Args:
+        clip_low: ε_low in [0, 1]; 1 is no lower bound, as ratios are positive.
+        clip_high: ε_high, counted from 1.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    aggregation = "token_mean"
+
+    def __init__(self, clip_low: float = 1.0, clip_high: float = 0.2, beta: float = 0.0, kl: KL | None = None) -> None:
+        super().__init__(beta, kl)
+        _require_clip(clip_low, clip_high)
+        self.low = 1 - clip_low
+        self.high = 1 + clip_high
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.cispo_loss`."""
+        return partial(cispo_loss, low=self.low, high=self.high)
+
+
+class ScaleRLCISPOLoss(PolicyLoss):
+    """:func:`remot.losses.cispo_loss` with a weight bounded from above by an absolute number: min(ρ, ε_max).
+
+    As in ScaleRL (arXiv 2510.13786) and TRL's ``cispo``, where the bound is a value of ρ itself: TRL's example has 5.
+    ScaleRL averages over prompts; the mean over the tokens of the batch is MiniMax-M1's and TRL's.
+
+    Args:
+        max_weight: ε_max, the largest weight, at least 1.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    aggregation = "token_mean"
+
+    def __init__(self, max_weight: float = 5.0, beta: float = 0.0, kl: KL | None = None) -> None:
+        super().__init__(beta, kl)
+        if not 1 <= max_weight < math.inf:
+            msg = f"max_weight bounds the ratio itself, so it is a number of at least 1, not {max_weight}"
+            raise ConfigError(msg)
+        self.max_weight = max_weight
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.cispo_loss` without a lower bound."""
+        return partial(cispo_loss, low=0.0, high=self.max_weight)
+
+
+class SAPOLoss(PolicyLoss):
+    """:func:`remot.losses.sapo_loss`: a soft gate around ρ = 1 instead of a clip (SAPO, arXiv 2511.20347).
+
+    Mean over tokens, then over completions. Published: τ = 1.0 where A > 0 and 1.05 elsewhere. Nothing is ever
+    clipped, so ``clip_fraction`` is 0.
+
+    Args:
+        temperature_positive: τ where A > 0.
+        temperature_negative: τ elsewhere; larger fades faster.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    def __init__(
+        self,
+        temperature_positive: float = 1.0,
+        temperature_negative: float = 1.05,
+        beta: float = 0.0,
+        kl: KL | None = None,
+    ) -> None:
+        super().__init__(beta, kl)
+        if not (temperature_positive > 0 and temperature_negative > 0):
+            msg = f"temperatures are above 0; got {temperature_positive} and {temperature_negative}"
+            raise ConfigError(msg)
+        self.temperature_positive = temperature_positive
+        self.temperature_negative = temperature_negative
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.sapo_loss`."""
+        return partial(
+            sapo_loss,
+            temperature_positive=self.temperature_positive,
+            temperature_negative=self.temperature_negative,
+        )

@@ -1,5 +1,6 @@
 """Supervised fine-tuning."""
 
+import torch  # noqa: F401 (in the example)
 from torch import Tensor
 
 from remot.losses.aggregate import masked_mean, token_count
@@ -20,6 +21,11 @@ def sft_loss(logprobs: Tensor, target_mask: Tensor, *, normalizer: float | None 
 
     Raises:
         ValueError: If the batch has no target token.
+
+    >>> logprobs = torch.tensor([[[0.5, 0.25, 0.1]]]).log()
+    >>> output = sft_loss(logprobs, torch.tensor([[[True, True, False]]]))
+    >>> round(output.loss.item(), 4)  # (ln 2 + ln 4) / 2
+    1.0397
     """
     if logprobs.shape != target_mask.shape:
         msg = f"target_mask has shape {tuple(target_mask.shape)}, logprobs {tuple(logprobs.shape)}"
@@ -28,5 +34,5 @@ def sft_loss(logprobs: Tensor, target_mask: Tensor, *, normalizer: float | None 
     if count < 1:
         msg = "no target token in the batch: the answer is missing or was cut off"
         raise ValueError(msg)
-    loss = -masked_mean(logprobs, target_mask, count)
+    loss = -masked_mean(logprobs, target_mask, count)  # scalar
     return LossOutput(loss=loss, metrics={"nll": loss.item()})

@@ -1,7 +1,7 @@
-"""What each method maximises for a token: probability ratios, and how far they may pull.
+"""Probability ratios and their clips, which the losses of :mod:`remot.losses.functional` share.
 
 Everything here takes log-probabilities that are 0 where a completion has no token and advantages [P, G, 1], and gives
-values [P, G, T]. Aggregation and the distance to a reference come later, see :mod:`remot.losses.policy`.
+values [P, G, T]. Aggregation and the KL come later, see :func:`remot.losses.functional.policy_loss`.
 """
 
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ class Surrogate:
 
 
 def token_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
-    """ρ_t = π/π_old of each token."""
+    """ρ_t = π/π_old of each token, [P, G, T]."""
     return log_ratio(logprobs, old_logprobs).exp()
 
 
 def mean_log_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor) -> Tensor:
     """(1/|o|) Σ_t log ρ_t of each completion, [P, G, 1]; 0 for one without tokens."""
-    differences = zero_where_masked(log_ratio(logprobs, old_logprobs), mask)
+    differences = zero_where_masked(log_ratio(logprobs, old_logprobs), mask)  # [P, G, T]
     return differences.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
 
 
@@ -52,8 +52,15 @@ def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor) -> Tens
         logprobs: [P, G, T] with gradient.
         old_logprobs: [P, G, T].
         mask: [P, G, T] bool.
+
+    Ratios of 2 and ½ have the geometric mean 1:
+
+    >>> old_logprobs, mask = torch.tensor([[[0.5, 0.5]]]).log(), torch.ones(1, 1, 2, dtype=torch.bool)
+    >>> sequence_ratio(torch.tensor([[[1.0, 0.25]]]).log(), old_logprobs, mask)
+    tensor([[[1., 1.]]])
     """
-    log_s = mean_log_ratio(logprobs, old_logprobs, mask).detach()
+    log_s = mean_log_ratio(logprobs, old_logprobs, mask).detach()  # [P, G, 1]
+    # The first two terms are 0 and carry the gradient of log π_t.
     return (logprobs - logprobs.detach() + log_s.clamp(max=SEQUENCE_LOG_RATIO_BOUND)).exp()
 
 
@@ -72,10 +79,13 @@ def clipped_surrogate(
 
     Returns:
         The objective [P, G, T], and bool [P, G, T], True where the clip took the gradient away.
+
+    >>> clipped_surrogate(torch.tensor([1.5, 1.5]), torch.tensor([1.0, -1.0]), 0.2, 0.2)
+    (tensor([ 1.2000, -1.5000]), tensor([ True, False]))
     """
-    unclipped = (ratio if delta is None else ratio.clamp(max=delta)) * advantages
-    clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
-    is_clipped = clipped < unclipped
+    unclipped = (ratio if delta is None else ratio.clamp(max=delta)) * advantages  # [P, G, T]
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages  # [P, G, T]
+    is_clipped = clipped < unclipped  # [P, G, T]
     if delta is not None:
         is_clipped = is_clipped | ((ratio > delta) & (advantages < 0))
     return unclipped.minimum(clipped), is_clipped
@@ -89,46 +99,10 @@ def dual_clipped(objective: Tensor, is_clipped: Tensor, advantages: Tensor, dual
         is_clipped: The same.
         advantages: A, broadcastable to ``objective``.
         dual_clip: c > 1; the paper has 3. It is what ``delta`` = c does.
+
+    >>> dual_clipped(torch.tensor([-5.0]), torch.tensor([False]), torch.tensor([-1.0]), 3)
+    (tensor([-3.]), tensor([True]))
     """
-    floor = (dual_clip * advantages).expand_as(objective)
-    is_bound = (advantages < 0) & (objective < floor)
+    floor = (dual_clip * advantages).expand_as(objective)  # [P, G, T]
+    is_bound = (advantages < 0) & (objective < floor)  # [P, G, T]
     return torch.where(is_bound, floor, objective), is_clipped | is_bound
-
-
-def weighted_log_likelihood(logprobs: Tensor, ratio: Tensor, advantages: Tensor, low: float, high: float) -> Surrogate:
-    """sg[clamp(ρ, low, high)]·A·log π: the clamp bounds a weight and no token loses its gradient (CISPO).
-
-    arXiv 2506.13585. ``low`` and ``high`` are bounds of ρ itself.
-    """
-    weight = ratio.detach().clamp(low, high)
-    return Surrogate(weight * advantages * logprobs, weight != ratio.detach(), ratio)
-
-
-def soft_gate(ratio: Tensor, advantages: Tensor, temperature_positive: float, temperature_negative: float) -> Tensor:
-    """(4/τ)·σ(τ(ρ − 1))·A, with a τ for each sign of A (SAPO, arXiv 2511.20347): slope A at ρ = 1, flat far from it."""
-    temperature = torch.full_like(advantages, temperature_negative).masked_fill(advantages > 0, temperature_positive)
-    return torch.sigmoid(temperature * (ratio - 1)) * (4 / temperature) * advantages
-
-
-def geometric_mean_ratio(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
-) -> tuple[Tensor, Tensor]:
-    """Geometric mean of the clipped token ratios of a completion (GMPO, arXiv 2507.20673).
-
-    Args:
-        logprobs: [P, G, T] with gradient.
-        old_logprobs: [P, G, T].
-        advantages: A, [P, G, 1]; its sign says on which side the clip bites.
-        mask: [P, G, T] bool.
-        clip_low: Lower bound of log ρ, as a positive number.
-        clip_high: Upper bound of log ρ.
-
-    Returns:
-        The ratio [P, G, T], the same for all tokens of a completion, and where a token's ratio was clipped.
-    """
-    sign = advantages.sign()
-    log_rho = log_ratio(logprobs, old_logprobs)
-    signed, bounded = sign * log_rho, sign * log_rho.clamp(-clip_low, clip_high)
-    kept = zero_where_masked(sign * signed.minimum(bounded), mask)
-    log_mean = kept.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
-    return log_mean.exp().expand_as(logprobs), bounded < signed

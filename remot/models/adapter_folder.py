@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remot.errors import CheckpointError, ConfigError
+from remot.strict_json import json_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,7 +147,8 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def write_record(folder: Path, base_model: str, step: int) -> None:
     """Write :data:`RECORD_FILE`."""
-    (folder / RECORD_FILE).write_text(json.dumps({"base_model": base_model, "step": step}) + "\n", encoding="utf-8")
+    record = json_text({"base_model": base_model, "step": step})
+    (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

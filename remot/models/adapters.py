@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapter_folder import AdapterFolder
-from remot.models.anchor import TRAINED, Anchor, AnchorAdapters, AnchorCopy
 from remot.models.loading import Precision
 from remot.models.merging import merged_adapters
+from remot.models.reference import TRAINED, AdapterSnapshot, ModelSnapshot, ReferenceSnapshot
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
@@ -31,7 +31,7 @@ class Adaptation(ABC):
 
     #: True if switching the adapters off gives the base model back.
     reference_is_base: bool
-    #: What ``save_pretrained`` has to be told to write what is trained and nothing else.
+    #: Arguments of ``save_pretrained`` that write what is trained and nothing else.
     export_settings: ClassVar[dict[str, Any]] = {}
 
     def quantization_config(self) -> "BitsAndBytesConfig | None":
@@ -75,12 +75,12 @@ class Adaptation(ABC):
         return contextlib.nullcontext()
 
     @abstractmethod
-    def anchor(self, model: nn.Module) -> Anchor:
+    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
         """A frozen second set of what is trained of ``model`` (as wrapped)."""
 
 
 class FullWeights(Adaptation):
-    """Train every weight; the vision tower only where the policy says so."""
+    """Train every weight; the vision tower only with ``freeze_vision_tower`` off."""
 
     reference_is_base = False
 
@@ -120,9 +120,9 @@ class FullWeights(Adaptation):
         """There are no adapters: the reference is a copy of its own."""
         yield
 
-    def anchor(self, model: nn.Module) -> Anchor:
+    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
         """A copy of the model."""
-        return AnchorCopy(self.unwrap(model))
+        return ModelSnapshot(self.unwrap(model))
 
 
 class LoRA(Adaptation):
@@ -267,9 +267,9 @@ class LoRA(Adaptation):
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 
-    def anchor(self, model: nn.Module) -> Anchor:
+    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
         """A second set of adapters."""
-        return AnchorAdapters(model)
+        return AdapterSnapshot(model)
 
 
 def _linear_layers_of(model: nn.Module, blocks: str) -> str:

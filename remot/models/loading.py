@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
     from transformers.video_processing_utils import BaseVideoProcessor
 
-    from remot.models.attention import RowMask
+    from remot.models.packing.attention import RowMask
 
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
@@ -58,8 +58,8 @@ class ModelSource:
             be; ``sdpa`` and ``eager`` are transformers' own over the dense mask of a whole row. Flash attention cannot
             express the mask of packed completions.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
-        min_pixels: Smallest picture area after resizing; None keeps the processor's own.
-        max_pixels: Largest picture area after resizing; None keeps the processor's own.
+        min_pixels: Smallest image area after resizing; None keeps the processor's own.
+        max_pixels: Largest image area after resizing; None keeps the processor's own.
         video_min_pixels: Smallest area of a video after resizing, as the processor counts it: all frames together for
             Qwen3-VL, one frame for Qwen2.5-VL; None keeps the processor's own.
         video_max_pixels: Largest area of a video after resizing, counted in the same way.
@@ -113,18 +113,18 @@ class ModelSource:
     @property
     def _kernel(self) -> str:
         """Name of the attention function for transformers."""
-        from remot.models.attention import register_kernel
+        from remot.models.packing.attention import register_kernel
 
         return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
 
     def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
-        """How attention may be told who sees whom in a packed row, the best first.
+        """Kinds of attention masks for packed rows that this model supports, the best first.
 
         Args:
             device: Of the weights.
             is_sharded: They are divided over processes, which FlexAttention's compiled kernel has not been tried with.
         """
-        from remot.models.attention import RowMask
+        from remot.models.packing.attention import RowMask
 
         takes_blocks = self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
         masks = [RowMask.BLOCKS] if takes_blocks and not is_sharded else []
@@ -137,7 +137,7 @@ class ModelSource:
         Raises:
             CheckpointError: If they are not there, are damaged or incomplete, or hold pickled weights only.
             ConfigError: If random weights are to be quantised, which transformers cannot, or take adapters that were
-                trained on others, or the model is of a family that takes pictures in another way than Qwen's.
+                trained on others, or the model is of a family that takes images in another way than Qwen's.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor
@@ -203,7 +203,7 @@ class ModelSource:
 
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:
-    """What passes call of a model; told before hours of work, and by name."""
+    """Attributes of a model that the passes use; missing ones are named before the run starts."""
     parts = ("visual", "language_model", "get_rope_index", "get_image_features")
     missing = [part for part in parts if not hasattr(model.model, part)]
     if missing:

@@ -1,31 +1,32 @@
-"""The policy: the only place that knows how a vision-language model takes pictures and gives log-probabilities.
+"""The policy: the only place that knows how a vision-language model takes images and gives log-probabilities.
 
-Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so pictures are preprocessed and
+Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so images are preprocessed and
 encoded once per prompt, not once per completion and pass.
 
 Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size, V vocabulary.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.anchor import frozen_copy
-from remot.models.encoding import EncodedPrompts, ProcessedPrompts
-from remot.models.footprint import Footprint, footprint_of
-from remot.models.loading import ModelSource
+from remot.models.inputs.processing import process_prompts
+from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
+from remot.models.inputs.visual import visual_features
+from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
-from remot.models.passes import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.processing import process_prompts
+from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.models.packing.attention import RowMask
+from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
+from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
-from remot.models.sharing import Packing, PackingChoice, PrefixSharing, unmasked_layers
-from remot.models.texts import PolicyTexts
-from remot.models.visual_inputs import visual_features
+from remot.models.tokenization import PolicyTexts
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class VLMPolicy(nn.Module):
             whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
-        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.anchor`, not the base model alone.
+        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.reference`, not the base model
+            alone.
         is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape,
             whatever ``adaptation`` says.
     """
@@ -68,7 +70,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing = PackingChoice()
+        self._packing = PackingSelector()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         adapter = source.adapter()
@@ -96,7 +98,7 @@ class VLMPolicy(nn.Module):
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
         self.sharding: Sharding | None = None
-        # for whoever asks in the middle of a pass, when adapters are off or others in their place
+        # recorded here, as adapters may be disabled or swapped during a pass
         self.trained_names = frozenset(name for name, weight in self.named_parameters() if weight.requires_grad)
         self.eval()
 
@@ -104,7 +106,7 @@ class VLMPolicy(nn.Module):
         """As of any module, but buffers keep their precision.
 
         A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits are other
-        frequencies: some hundred columns on, pictures and words would stand somewhere else.
+        frequencies: some hundred columns on, images and words would stand somewhere else.
         """
         buffers = [(module, name, held) for module in self.modules() for name, held in module._buffers.items()]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -113,6 +115,12 @@ class VLMPolicy(nn.Module):
             if held is not None and now is not None and now.dtype != held.dtype:
                 module._buffers[name] = held.to(now.device)
         return self
+
+    @property
+    def generation_settings(self) -> dict[str, Any]:
+        """The model's own ``generation_config.json`` by transformers' names; empty if it has none."""
+        held = getattr(self.model, "generation_config", None)
+        return {} if held is None else dict(held.to_dict())
 
     @property
     def device(self) -> torch.device:
@@ -124,14 +132,23 @@ class VLMPolicy(nn.Module):
         """The transformers model itself, adapters inside, without the adapter library's wrapper."""
         return self.adaptation.unwrap(self.model)
 
+    @property
+    def base_name(self) -> str:
+        """Short name of the base model."""
+        return describe_source(self.source)
+
+    def row_masks(self) -> Sequence[RowMask]:
+        """Masks of packed rows that the attention implementation takes, the best first."""
+        return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
+
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
         return self._packing.of(self, encoded)
 
     @property
-    def footprint(self) -> Footprint:
+    def footprint(self) -> MemoryEstimate:
         """Bytes a token costs."""
-        return footprint_of(self.core)
+        return estimate_memory(self.core)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters an optimiser should move."""
@@ -234,7 +251,7 @@ class VLMPolicy(nn.Module):
             temperature: The one the completions were sampled with.
             use_reference: Ask the reference policy instead.
         """
-        packing = self._packing.of_all_processes(self, encoded)
+        packing = self._packing.common(self, encoded)
         return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
 
     def scored(

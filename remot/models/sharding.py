@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
+from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
-from remot.processes import of_all_processes
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -87,9 +87,9 @@ def full_state(model: nn.Module, *, trained_only: bool) -> dict[str, Tensor]:
 
 
 def _require_same_weights(policy: nn.Module) -> None:
-    """Each process keeps a part of its own copy: copies that differ would make a model that nobody has loaded."""
+    """Each process keeps one shard of its own copy, so all copies must be equal before sharding."""
     with torch.no_grad():
         sums = [float(parameter.double().sum()) for parameter in policy.parameters()]
-    if any(other != sums for other in of_all_processes(sums)):
+    if any(other != sums for other in all_gather_objects(sums)):
         msg = "the processes begin with different weights: give all of them the same seed_everything and model folder"
         raise ConfigError(msg)

@@ -54,7 +54,7 @@ class TinySizes:
         vision_depth: Its blocks.
         vision_heads: Its attention heads.
         patch_pixels: Side of a patch in pixels; 2×2 patches make one visual token.
-        picture_pixels: Side of the pictures it is meant for.
+        image_pixels: Side of the images it is meant for.
         vocab_size: Largest size of the tokenizer, special tokens included.
     """
 
@@ -67,7 +67,7 @@ class TinySizes:
     vision_depth: int = 4
     vision_heads: int = 4
     patch_pixels: int = 16
-    picture_pixels: int = 64
+    image_pixels: int = 64
     vocab_size: int = 640
 
 
@@ -119,7 +119,7 @@ def _vocabulary_and_merges(learner: "Tokenizer") -> tuple[dict[str, int], list[t
 def build_processor(
     tokenizer: "PreTrainedTokenizerBase", sizes: TinySizes, family: Family = "qwen3_vl"
 ) -> "ProcessorMixin":
-    """The family's processor for square pictures of ``sizes.picture_pixels``, and videos of such frames.
+    """The family's processor for square images of ``sizes.image_pixels``, and videos of such frames.
 
     Qwen3-VL's counts the pixels of all frames of a video together, Qwen2.5-VL's those of one frame.
 
@@ -130,7 +130,7 @@ def build_processor(
     """
     from transformers import Qwen2VLImageProcessor
 
-    area = sizes.picture_pixels**2
+    area = sizes.image_pixels**2
     shared: dict[str, Any] = {
         "patch_size": sizes.patch_pixels,
         "merge_size": 2,
@@ -214,7 +214,7 @@ def _qwen3_vl_config(
 
     text |= {"head_dim": sizes.hidden_size // sizes.num_heads}
     text["rope_parameters"] |= {"mrope_interleaved": True}
-    grid = sizes.picture_pixels // sizes.patch_pixels
+    grid = sizes.image_pixels // sizes.patch_pixels
     vision |= {"num_position_embeddings": grid**2, "deepstack_visual_indexes": [sizes.vision_depth // 2]}
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
 
@@ -225,7 +225,7 @@ def _qwen2_5_vl_config(
     from transformers import Qwen2_5_VLConfig
 
     vision |= {
-        "window_size": sizes.picture_pixels // 2,
+        "window_size": sizes.image_pixels // 2,
         "fullatt_block_indexes": [sizes.vision_depth - 1],
         "tokens_per_second": 2,
     }

@@ -2,13 +2,17 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
+from remot.errors import RewardError, require_types
 from remot.rewards.functional import all_right
 from remot.structures import Question, Reference, RewardOutput, reference_of
+from remot.structures.training import UNNAMED
 
 
 class Reward(ABC):
@@ -49,11 +53,15 @@ class Reward(ABC):
 
 
 def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> None:
-    """Refuse lists of different lengths.
+    """Refuse lists of different lengths, and of anything but texts and questions.
 
     Raises:
         ValueError: If there is not one question for each completion.
+        ArgumentTypeError: With what to pass, such as a ``Question`` in place of its letters.
     """
+    require_types("completions", completions, str)
+    if any(isinstance(question, str) for question in questions):
+        require_types("questions", questions, Question)
     if len(completions) != len(questions):
         msg = f"{len(completions)} completions but {len(questions)} questions; repeat the question per completion"
         raise ValueError(msg)
@@ -77,12 +85,31 @@ class PointwiseReward(Reward):
         check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]
         rows = [self.score(parsed, question) for parsed, question in zip(answers, questions, strict=True)]
-        keys = rows[0] if rows else (self.name,)
-        parts = {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in keys}
+        keys = tuple(rows[0]) if rows and isinstance(rows[0], Mapping) else (self.name,)
+        for number, (row, question) in enumerate(zip(rows, questions, strict=True)):
+            _require_parts(row, (self.name, *keys), f"completion {number} of prompt {question.prompt_id}")
+        parts = {key: as_column(f"part {key}", [row[key] for row in rows]) for key in keys}
         successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
         judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
         success = torch.tensor(successes, dtype=torch.bool)
         return RewardOutput(total=parts[self.name], parts=parts, success=success, judged=judged)
+
+
+def _require_parts(row: object, keys: Sequence[str], where: str) -> None:
+    """Refuse a score that is no mapping with exactly these keys.
+
+    Raises:
+        RewardError: Naming the key and the completion.
+    """
+    if not isinstance(row, Mapping):
+        msg = f"a {type(row).__name__} for {where}, expected parts by name, among them {keys[0]!r}"
+        raise RewardError(msg, reason=UNNAMED)
+    if missing := [key for key in keys if key not in row]:
+        msg = f"no part {missing[0]!r} for {where}, expected {', '.join(dict.fromkeys(keys))}"
+        raise RewardError(msg, reason=UNNAMED)
+    if more := [key for key in row if key not in keys]:
+        msg = f"a part {str(more[0])[:40]!r} for {where}, expected {', '.join(keys[1:])} as for the first one"
+        raise RewardError(msg, reason=UNNAMED)
 
 
 class ReferenceReward(Reward):
@@ -93,9 +120,9 @@ class ReferenceReward(Reward):
 
     Attributes:
         name: Metric key; the total's part.
-        extra_parts: Names of further parts that :meth:`score` tells of.
+        extra_parts: Names of further parts that :meth:`score` returns.
         success_part: Part that decides whether a completion succeeds; the total if "".
-        success_at: Value of that part from which it does; None for a reward that has no say in that.
+        success_at: Value of that part from which it does; None for a reward that does not determine success.
     """
 
     extra_parts: tuple[str, ...] = ()
@@ -121,21 +148,20 @@ class ReferenceReward(Reward):
             self._row(self.score(text[:MAX_COMPLETION_CHARS], reference_of(question)), keys)
             for text, question in zip(completions, questions, strict=True)
         ]
-        table = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(keys))
-        parts = {key: table[:, column] for column, key in enumerate(keys)}
+        parts = {key: as_column(f"part {key}", [row[column] for row in rows]) for column, key in enumerate(keys)}
         total = parts[self.name]
         judged = parts[self.success_part or self.name]
         # Compared as float32, so the threshold is rounded as the scores are.
         success = ~judged.isnan() if self.success_at is None else judged >= self.success_at
-        says_so = ~judged.isnan() & (self.success_at is not None)
-        return RewardOutput(total=total, parts=parts, success=success, judged=says_so)
+        is_judged = ~judged.isnan() & (self.success_at is not None)
+        return RewardOutput(total=total, parts=parts, success=success, judged=is_judged)
 
-    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float]:
+    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float | None]:
         if scored is None:
             return [math.nan] * len(keys)
         if isinstance(scored, Mapping):
-            return [scored[key] for key in keys]
-        return [scored]
+            return [scored.get(key) for key in keys]
+        return [scored, *[None] * (len(keys) - 1)]
 
 
 class WrapperReward(Reward):
@@ -166,10 +192,81 @@ class WrapperReward(Reward):
         return self.score(completions, questions, num_tokens)
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def scored_by(
     reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
 ) -> RewardOutput:
-    """``reward`` of the completions, told of their tokens if these are known."""
-    if num_tokens is None:
-        return reward(completions, questions)
-    return reward.rate(completions, questions, num_tokens)
+    """``reward`` of the completions, with their numbers of tokens if these are known.
+
+    Rewards are float32 at every precision of the trainer, which sets PyTorch's default dtype to that of the weights.
+
+    Raises:
+        RewardError: If the reward returns something else than one number for each completion; names its class.
+    """
+    name = f"the reward {name_of(reward)}"
+    try:
+        with _default_dtype(torch.float32):
+            output = (
+                reward(completions, questions)
+                if num_tokens is None
+                else reward.rate(completions, questions, num_tokens)
+            )
+    except RewardError as error:
+        if error.reason != UNNAMED:
+            raise
+        msg = f"{name} returned {error}"
+        raise RewardError(msg, reason="reward") from error
+    except SystemExit as error:
+        msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
+        raise RewardError(msg, reason="reward") from error
+    returned: object = output
+    came = len(output.total) if isinstance(returned, RewardOutput) else f"a {type(returned).__name__}"
+    if came != len(completions):
+        expected = "a RewardOutput" if isinstance(came, str) else "one number for each"
+        msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}"
+        raise RewardError(msg, reason="reward")
+    return output
+
+
+def name_of(reward: Reward) -> str:
+    """Where its class is defined."""
+    return f"{type(reward).__module__}.{type(reward).__qualname__}"
+
+
+def as_column(name: str, values: Sequence[object]) -> Tensor:
+    """[B] float32 of plain numbers.
+
+    Raises:
+        RewardError: Naming the first value that is none.
+    """
+    for row, value in enumerate(values):
+        if not isinstance(value, int | float):
+            msg = f"{name} {value!r:.40} of type {type(value).__name__} for completion {row}, expected a number"
+            raise RewardError(msg, reason=UNNAMED)
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def require_applicable(reward: Reward, totals: Tensor) -> None:
+    """Refuse a step that no completion has a reward in.
+
+    Args:
+        reward: What completions were scored with.
+        totals: Of any shape, NaN for "not applicable".
+
+    Raises:
+        RewardError: If all are NaN.
+    """
+    if totals.numel() and bool(totals.isnan().all()):
+        msg = (
+            f"the reward {name_of(reward)} returned NaN, not applicable, for all {totals.numel()} completions of a step"
+        )
+        raise RewardError(msg, reason="reward")

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.accuracy import AccuracyReward
-from remot.rewards.base import Reward
-from remot.rewards.conciseness import ConcisenessReward
-from remot.rewards.format import FormatReward
-from remot.rewards.logic import LogicReward
+from remot.rewards.answers.accuracy import AccuracyReward
+from remot.rewards.answers.format import FormatReward
+from remot.rewards.answers.logic import LogicReward
+from remot.rewards.base import Reward, WrapperReward, scored_by
+from remot.rewards.length.conciseness import ConcisenessReward
 from remot.structures import Question, RewardOutput
 
 
-class CompositeReward(Reward):
+class CompositeReward(WrapperReward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
-    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum, and has no say in
-    whether it succeeds; nor has one that judges nothing, such as a format. A completion succeeds if every other reward
-    says so, and there is one. Where no reward is applicable the total is 0.
+    A reward that is NaN for a completion ("not applicable") is left out of that completion's sum and of its
+    success; so is, of the success, a reward that judges nothing, such as a format. A completion succeeds if there are
+    other rewards and all of them succeed. If no reward is applicable the total is 0.
 
     Args:
         rewards: The terms R_k, all with different names.
@@ -38,15 +38,12 @@ class CompositeReward(Reward):
         self.rewards = rewards
         self.weights = weights
 
-    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
-        """Score a flat list of B completions; see :meth:`Reward.__call__`."""
-        return self._sum([reward(completions, questions) for reward in self.rewards], len(completions))
-
-    def rate(
-        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
-        """As :meth:`__call__`, with the number of tokens for the terms that look at it."""
-        return self._sum([reward.rate(completions, questions, num_tokens) for reward in self.rewards], len(completions))
+        """Score a flat list of B completions; see :meth:`Reward.__call__`."""
+        outputs = [scored_by(reward, completions, questions, num_tokens) for reward in self.rewards]
+        return self._sum(outputs, len(completions))
 
     def _sum(self, outputs: Sequence[RewardOutput], num_completions: int) -> RewardOutput:
         total = torch.zeros(num_completions)
@@ -55,8 +52,8 @@ class CompositeReward(Reward):
         parts: dict[str, torch.Tensor] = {}
         for weight, output in zip(self.weights, outputs, strict=True):
             total = total + weight * torch.where(output.total.isnan(), 0.0, output.total)
-            has_say = output.verdicts & ~output.total.isnan()
-            success, judged = success & (output.success | ~has_say), judged | has_say
+            determines = output.verdicts & ~output.total.isnan()
+            success, judged = success & (output.success | ~determines), judged | determines
             parts |= output.parts
         terms = [(weight, output.total) for weight, output in zip(self.weights, outputs, strict=True)]
         return RewardOutput(total=total, parts=parts, success=success & judged, weighted_terms=terms, judged=judged)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from remot.rewards.base import Reward, check_lengths
+from remot.rewards.base import Reward, as_column, check_lengths
 from remot.structures import Question, RewardOutput
 
 
@@ -15,7 +15,7 @@ class FunctionReward(Reward):
     Args:
         function: The function; in YAML its import path, such as my_rewards.brevity.
         name: Metric key; the function's own name if "".
-        success_at: Value from which a completion succeeds; None for a function that has no say in that.
+        success_at: Value from which a completion succeeds; None for a function that does not determine success.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class FunctionReward(Reward):
         """Call the function for each completion."""
         check_lengths(completions, questions)
         values = [self.function(text, question) for text, question in zip(completions, questions, strict=True)]
-        total = torch.tensor([torch.nan if value is None else value for value in values], dtype=torch.float32)
+        total = as_column(f"from {self.name}", [torch.nan if value is None else value for value in values])
         success = ~total.isnan() if self.success_at is None else total >= self.success_at
         judged = ~total.isnan() & (self.success_at is not None)
         return RewardOutput(total, {self.name: total}, success, judged=judged)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
 from remot.errors import AnnotationError
-from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Reference, ReferencedQuestion, Slot
+from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Question, Reference, Slot
 
 #: Longest line that is read, in bytes.
 MAX_LINE_BYTES = 16 * 2**20
@@ -30,7 +30,7 @@ class OfflineRow:
     where: str
     line: int
     completion: str
-    question: ReferencedQuestion
+    question: Question
 
 
 def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
@@ -40,7 +40,7 @@ def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
         AnnotationError: If the file cannot be read.
     """
     try:
-        with file.open("rb") as lines:
+        with file.open("rb") as lines:  # a pipe is fine: the user names this file
             for number, line in enumerate(_bounded_lines(lines), 1):
                 if line is None:
                     msg = f"{file}:{number}: the line is longer than {MAX_LINE_BYTES} bytes"
@@ -63,7 +63,7 @@ def _bounded_lines(lines: BinaryIO) -> Iterator[bytes | None]:
 
 def _row_or_error(where: str, number: int, line: bytes) -> OfflineRow | AnnotationError:
     try:
-        return row_from(where, number, json.loads(line.decode("utf-8")))
+        return row_from(where, number, json.loads(line.decode("utf-8-sig")))
     except AnnotationError as error:
         return error if str(error).startswith(where) else AnnotationError(f"{where}: {error}", reason=error.reason)
     except (ValueError, RecursionError) as error:
@@ -90,7 +90,7 @@ def row_from(where: str, number: int, row: object) -> OfflineRow:
             msg = f"{where}: {key} has to be a text, not {type(value).__name__}"
             raise AnnotationError(msg, reason="malformed" if key in held else "missing")
     reference, slots = reference_from(f"{where}: reference", held.get("reference"))
-    question = ReferencedQuestion(
+    question = Question(
         prompt_id=str(prompt_id),
         text="",
         slots=slots,
@@ -103,7 +103,7 @@ def row_from(where: str, number: int, row: object) -> OfflineRow:
 
 
 def reference_from(where: str, value: object) -> tuple[Reference, tuple[Slot, ...]]:
-    """The reference in a JSON object, and slots if it tells of any.
+    """The reference in a JSON object, and slots if it has any.
 
     Keys are those of :class:`remot.structures.Reference`; ``solution`` holds option letters as in the public ReMoT
     files, ``slots`` also what they stand for.

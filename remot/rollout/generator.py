@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from remot.models.encoding import EncodedPrompts
+from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import SamplingSettings, uniform_noise
 from remot.structures import Rollout
 

@@ -1,11 +1,11 @@
 """What is trained when: objectives, schedules over them, and the module that runs them."""
 
-from remot.strategies.changes import FrozenFrames, MirroredPictures, ShuffledFrames
-from remot.strategies.counterparts import Counterpart
-from remot.strategies.duality import DualityOperations
-from remot.strategies.grpo import GRPOObjective
+from remot.strategies.counterfactuals.base import Counterpart
+from remot.strategies.counterfactuals.duality import DualityOperations
+from remot.strategies.counterfactuals.inputs import FrozenFrames, MirroredPictures, ShuffledFrames
+from remot.strategies.counterfactuals.operations import ExchangedOptions, MirroredView, Operation, ReversedOrder
+from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.module import PostTrainingModule
-from remot.strategies.operations import ExchangedOptions, MirroredView, Operation, ReversedOrder
 from remot.strategies.schedules import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective

@@ -58,6 +58,19 @@ def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wante
         raise CheckpointError(msg)
 
 
+def keep_trained(checkpoint: dict[str, Any], kept: Collection[str], numbered: Sequence[str]) -> None:
+    """Leave out of Lightning's checkpoint what comes from the base model, and name what the optimizers numbered.
+
+    Args:
+        checkpoint: Changed in place.
+        kept: Names of the weights to keep.
+        numbered: Names of the parameters in the order of the optimizer.
+    """
+    checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
+    states = checkpoint.get("optimizer_states", [])
+    states[:] = [named_optimizer_state(state, numbered) for state in states]
+
+
 def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """An optimiser's state with names in place of numbers, which are not the same for sharded weights.
 

@@ -1,9 +1,9 @@
 """The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,32 +13,49 @@ from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
-from remot.errors import ConfigError
+from remot.distributed import all_gather_objects, joined_metrics
+from remot.errors import ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
-from remot.models.export import save_trained
-from remot.models.loading import describe_source, describe_weights
-from remot.models.policy import VLMPolicy
-from remot.processes import joined_metrics, of_all_processes
-from remot.rollout.engine import RolloutEngine
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.settings import RolloutSettings
-from remot.strategies.answering import AnsweringModule
-from remot.strategies.checkpoint import named_optimizer_state, names_of, require_same, shapes_of, trained_shapes
-from remot.strategies.devices import (
+from remot.strategies.accumulation import GradientAccumulator
+from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
+from remot.strategies.distributed import (
     LARGEST_METRICS,
     SUMMED_METRICS,
     backward_context,
     clip_gradients,
-    data_mesh,
+    is_deepspeed,
     loss_scale,
 )
-from remot.strategies.gradients import GradientAccumulator
-from remot.strategies.grpo import GRPOObjective
-from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, ScoredCompletions, StepAddress
+from remot.strategies.evaluation import AnsweringModule
+from remot.strategies.finite import (
+    FiniteGuard,
+    SkippedStep,
+    StateSnapshot,
+    TrainedBatch,
+    non_finite_error,
+    num_bytes,
+    skipped_step,
+)
+from remot.strategies.grpo.objective import GRPOObjective
+from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress, prompt_source
+from remot.strategies.optimization import (
+    apply_settings,
+    describe_optimization,
+    is_another_optimizer,
+    make_optimization,
+)
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
 from remot.strategies.sft import SFTObjective
 from remot.structures import PromptBatch
+
+#: Bytes of trained weights in one process up to which the state before the last update is kept in memory: adapters, and
+#: small models. What an optimizer keeps of them comes on top, twice as much for Adam.
+MAX_KEPT_BYTES = 2**30
 
 
 class PostTrainingModule(AnsweringModule):
@@ -47,6 +64,10 @@ class PostTrainingModule(AnsweringModule):
     One training step is one batch of prompts: everything without gradient is done once, then the optimiser makes one
     or more updates over micro-batches that never split a group. The optimiser step names the randomness, so a run
     that continues from a checkpoint does what it would have done.
+
+    A step whose loss, gradient or learning rate is not finite, in any process, updates nothing: weights and optimizer
+    state stay, the step number and the learning-rate schedule go on. A checkpoint is written only of a state whose own
+    forward pass gave a finite loss; the last batch is computed once more, without gradient, when one is due.
 
     Args:
         policy: What is loaded and what of it is trained.
@@ -59,6 +80,7 @@ class PostTrainingModule(AnsweringModule):
             what fits into the memory that is free on a GPU, and 4 elsewhere.
         rollout: How completions are decoded, in training and evaluation; changes speed and memory, never completions.
         gradient_clip_norm: Largest gradient norm; 0 is off.
+        max_skipped_in_a_row: So many steps in a row that are not finite end the run with a ``NonFiniteError``.
         evaluation: How validate, test and predict decode.
         seed: Names the rollout noise. The command line sets it from ``seed_everything``.
     """
@@ -74,20 +96,30 @@ class PostTrainingModule(AnsweringModule):
         micro_batch_prompts: MicroBatchPrompts = 4,
         rollout: RolloutSettings | None = None,
         gradient_clip_norm: float = 1.0,
+        max_skipped_in_a_row: int = 3,
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
     ) -> None:
+        require_optional(policy=(policy, PolicySettings), strategy=(strategy, Strategy), sft=(sft, SFTObjective))
+        require_optional(
+            grpo=(grpo, GRPOObjective), rollout=(rollout, RolloutSettings), evaluation=(evaluation, EvaluationSettings)
+        )
         reinforced = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
             evaluation = replace(evaluation, reward=reinforced.scorer)
-        super().__init__(evaluation, RolloutEngine(rollout))
+        super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
+        if not 0 <= gradient_clip_norm < math.inf:  # nor NaN
+            msg = f"gradient_clip_norm is the largest gradient norm, or 0 for no clipping, got {gradient_clip_norm}"
+            raise ConfigError(msg)
+        if max_skipped_in_a_row < 1:
+            msg = f"max_skipped_in_a_row is at least 1, got {max_skipped_in_a_row}"
+            raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
-        self.policy_settings = policy if policy is not None else PolicySettings()
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
@@ -98,18 +130,22 @@ class PostTrainingModule(AnsweringModule):
         self.micro_batch_prompts = micro_batch_prompts
         self.gradient_clip_norm = gradient_clip_norm
         self.seed = seed
-        self.policy: VLMPolicy | None = None
-        self.checkpoint_step: int | None = None
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
+        self._guard = FiniteGuard(max_skipped_in_a_row)
+        self._optimization: dict[str, str] = {}
+        self._restored_optimization: dict[str, str] | None = None
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Refuse strategies that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
+        if self.trainer.precision == "16-true":
+            msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
+            raise ConfigError(msg)
         if stage == "fit":
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
@@ -125,21 +161,10 @@ class PostTrainingModule(AnsweringModule):
         )
         self.divide_policy()
 
-    def divide_policy(self) -> None:
-        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
-        if self.device_mesh is not None:
-            self.loaded_policy.shard(data_mesh(self.device_mesh))
-
     @property
     def _has_reference(self) -> bool:
         """An objective of the strategy measures KL against another policy."""
         return any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
-
-    def describe_weights(self) -> str:
-        """What the policy has been loaded from, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
-        if self._trainer is None or self.trainer.ckpt_path is None:
-            return describe_weights(self.policy_settings.source)
-        return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
 
     def describe_reference(self) -> str | None:
         """What KL is measured against, in one line; None where nothing is."""
@@ -152,33 +177,17 @@ class PostTrainingModule(AnsweringModule):
             what = "the policy as it is when a phase of GRPO begins"
         return f"{what} (model.strategy.reference: {self.strategy.reference})"
 
-    @property
-    def base_model(self) -> str:
-        """Name of the base model for tags."""
-        return describe_source(self.policy_settings.source)
-
-    @property
-    def loaded_policy(self) -> VLMPolicy:
-        """The policy, once loaded."""
-        if self.policy is None:
-            msg = "the policy is loaded by configure_model(), which the trainer calls; call it first"
-            raise RuntimeError(msg)
-        return self.policy
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser over the trainable parameters, and the schedule if there is one.
 
         Raises:
             ConfigError: If a setting is out of its range, which torch checks here.
         """
-        try:
-            optimizer = self.optimizer_factory(self.loaded_policy.trainable_parameters())
-            if self.scheduler_factory is None:
-                return optimizer
-            return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
-        except (ValueError, TypeError) as error:
-            msg = f"model.optimizer or model.scheduler: {error}"
-            raise ConfigError(msg) from error
+        optimizer, scheduler = make_optimization(
+            self.loaded_policy.trainable_parameters(), self.optimizer_factory, self.scheduler_factory
+        )
+        self._optimization = describe_optimization(optimizer, scheduler)
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -186,27 +195,42 @@ class PostTrainingModule(AnsweringModule):
         """Enter training mode, which Lightning expects; the policy leaves it for every pass without gradient."""
         self.train()
 
+    def on_train_start(self) -> None:
+        """Let changed settings of optimiser and schedule take effect: the checkpoint has brought back its own."""
+        restored, self._restored_optimization = self._restored_optimization, None
+        if restored is None or restored == self._optimization:
+            return
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        if is_another_optimizer(restored, self._optimization):
+            optimizer.state.clear()  # type: ignore[union-attr]
+        make = (self.optimizer_factory, self.scheduler_factory)
+        apply_settings(optimizer, self.lr_schedulers(), make, self.global_step)  # type: ignore[arg-type]
+
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """One batch of prompts: prepare, update, log."""
         started = time.perf_counter()
         step = self.global_step
         phase = self.strategy.phase(step)
-        more_prompts = getattr(getattr(self.trainer, "datamodule", None), "redraw", None)
-        address = StepAddress(self.seed, step, more_prompts, self.rollout_engine)
+        source = prompt_source(getattr(self.trainer, "datamodule", None))
+        address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics
+        trained = TrainedBatch(phase, batch, prepared)
         for _ in range(prepared.num_updates):
-            metrics |= self._update(prepared)
-            if self.strategy.phase(self.global_step) != phase:  # or updates of one phase would pass over another
+            metrics |= self._update(trained)
+            # A fault would come again, as nothing has moved; and updates of one phase must not pass over another.
+            if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
-        metrics |= prepared.late_metrics()
+        self._count_fault(trained)
+        metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
-        self._report(
-            phase, step, joined_metrics(of_all_processes(metrics), SUMMED_METRICS, LARGEST_METRICS), len(batch)
-        )
+        joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
+        self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
+        if self._guard.is_over:
+            raise self._given_up(self._guard.in_a_row)
 
     def _move_reference(self, step: int) -> dict[str, float]:
         """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
@@ -214,27 +238,84 @@ class PostTrainingModule(AnsweringModule):
         if anchor is None or wanted is None:
             return {}
         if anchor.step is None or anchor.step < wanted or step == wanted:
-            anchor.take(self.loaded_policy.model, step)
+            anchor.capture(self.loaded_policy.model, step)
         return {"reference_step": float(anchor.step or 0)}
 
-    def _update(self, prepared: PreparedStep) -> dict[str, float]:
-        optimizer = self.optimizers()
-        totals = self._accumulate(prepared, self.optimizers().zero_grad, self._backward)  # type: ignore[union-attr]
+    def _update(self, trained: TrainedBatch) -> dict[str, float]:
+        """One optimizer step: backward passes of all micro-batches, clipping, and the step itself."""
+        optimizer, guard, wrapper = self.optimizers(), self._guard, self.trainer.model
+        totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scale = loss_scale(self.trainer.precision_plugin)
-        totals |= clip_gradients(self.trainer.model, self.loaded_policy.trainable_parameters(), limit, scale)
+        totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
+        guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
+        if is_deepspeed(wrapper) and any(all_gather_objects(guard.loss_fault)):  # it keeps gradients
+            raise self._given_up([skipped_step(self.global_step, trained, guard.loss_fault)])
         optimizer.step()  # type: ignore[union-attr]
+        if not guard.fault:
+            guard.unverified = trained
         schedulers = self.lr_schedulers()
         if schedulers is not None:
             schedulers.step()  # type: ignore[union-attr]
         return totals
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Look at gradients as the optimizer will, after callbacks; one that is not finite updates nothing."""
+        named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
+        self._guard.check_gradients(named, optimizer, lambda: self._snapshot(optimizer))
+
+    def _snapshot(self, optimizer: Optimizer) -> StateSnapshot | None:
+        """The state as it is; None if it is too large to keep."""
+        parameters = self.loaded_policy.trainable_parameters()
+        if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
+            return None
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        return StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+
+    def _count_fault(self, trained: TrainedBatch) -> None:
+        """Count and report the step if it was skipped."""
+        skipped = self._guard.count(self.global_step - 1, trained)
+        if skipped is not None:
+            count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
+            self.print(
+                f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}"
+            )
+
+    def require_finite_state(self) -> None:
+        """Compute the loss of the last batch with the weights as they are now, unless that has been done.
+
+        All processes call it together.
+
+        Raises:
+            NonFiniteError: If it is not finite; the state before the last update is in place again if it was kept.
+        """
+        trained = self._guard.unverified
+        if trained is None:
+            return
+        with self.trainer.precision_plugin.train_step_context():
+            loss = self._accumulate.loss_without_gradient(trained.prepared)
+        losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
+        if losses:
+            reason = f"the loss is {losses[0]} after the last update"
+            raise self._given_up([skipped_step(self.global_step, trained, reason)])
+        self._guard.unverified = None
+
+    def _given_up(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
+        """Go back to the last good state; the error to raise."""
+        restored_step = self._guard.restore(self.global_step)
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        undone = 0 if restored_step is None else progress.total.completed - restored_step
+        for counts in (progress.total, progress.current) if undone else ():
+            counts.completed -= undone
+            counts.ready = counts.completed
+        return non_finite_error(skipped, self.trainer.optimizers, self.seed, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
         with backward_context(self.trainer.model, is_last=is_last):
             self.manual_backward(loss)
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
-        """Tell callbacks and loggers, the latter directly: Lightning would log a phase's metrics again in the next."""
+        """Log to callbacks, and to loggers directly: Lightning would log a phase's metrics again in the next."""
         scalars = {f"train/{name}": number for name, number in metrics.items()}
         self.log_dict(scalars, logger=False, batch_size=num_prompts)
         num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
@@ -252,19 +333,24 @@ class PostTrainingModule(AnsweringModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model."""
+        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model.
+
+        Raises:
+            NonFiniteError: If the weights give a loss that is not finite; then nothing is written.
+        """
+        self.require_finite_state()
         shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
-        checkpoint["remot"] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        facts: dict[str, Any] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
+        facts["optimization"] = self._optimization
         kept = set(shapes)
         if anchor is not None and anchor.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
-            checkpoint["remot"]["reference_step"] = anchor.step
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
-        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+            facts["reference_step"] = anchor.step
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
-            checkpoint["remot"]["objectives"] = learnt
-        states = checkpoint.get("optimizer_states", [])
-        states[:] = [named_optimizer_state(state, numbered) for state in states]
+            facts["objectives"] = learnt
+        numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
+        keep_trained(checkpoint, kept, numbered)
+        checkpoint["remot"] = facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
@@ -278,17 +364,28 @@ class PostTrainingModule(AnsweringModule):
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:  # not load_from_checkpoint()
+            self._restore_optimization(checkpoint, facts.get("optimization", {}))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
         if self.loaded_policy.anchor is not None:
             self.loaded_policy.anchor.step = facts.get("reference_step")
 
+    def _restore_optimization(self, checkpoint: dict[str, Any], restored: dict[str, str]) -> None:
+        """Leave out of the checkpoint what another optimiser or schedule could not load."""
+        self.configure_optimizers()  # for what it notes: the trainer has not made, or not kept, its own yet
+        self._restored_optimization = restored
+        if is_another_optimizer(restored, self._optimization):
+            checkpoint["optimizer_states"] = []
+        if restored.get("scheduler") != self._optimization["scheduler"]:
+            checkpoint["lr_schedulers"] = []
+
     def _trained_shapes(self) -> dict[str, list[int]]:
         return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})
 
-    def save_policy(self, folder: Path) -> Path:
-        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
+    def on_train_end(self) -> None:
+        """Look at the weights of the last update, before they are evaluated and exported."""
+        self.require_finite_state()
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

@@ -3,20 +3,35 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from remot.distributed import least_over_processes
 from remot.models.policy import VLMPolicy
-from remot.processes import least_over_processes
-from remot.rollout.engine import RolloutEngine
-from remot.rollout.planner import free_bytes, plan_micro_batch
+from remot.rollout.decoding.engine import RolloutEngine
+from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
 from remot.structures import LossOutput, PromptBatch, Question
-
-#: More prompts for a step: its number, which attempt this is (from 1), and how many, to a batch of that many prompts.
-#: The same arguments give the same prompts, so that a resumed run draws what it would have drawn.
-PromptSource = Callable[[int, int, int], PromptBatch]
 
 #: Prompts of one forward and backward pass, or ``auto`` for what fits into the memory that is free.
 MicroBatchPrompts = Literal["auto"] | int
+
+
+@runtime_checkable
+class PromptSource(Protocol):
+    """A data module that draws prompts again, for objectives that replace some of a step."""
+
+    def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
+        """More training prompts; the same arguments give the same ones, so that a resumed run is exact.
+
+        Args:
+            step: Optimizer step.
+            attempt: Which draw of this step, from 1 to :data:`remot.structures.training.MAX_REDRAWS`.
+            num_prompts: How many.
+        """
+
+
+def prompt_source(data_module: object) -> PromptSource | None:
+    """``data_module`` if it can draw prompts again."""
+    return data_module if isinstance(data_module, PromptSource) else None
 
 
 @dataclass(frozen=True)
@@ -26,19 +41,19 @@ class StepAddress:
     Args:
         seed: Of the run.
         step: Optimiser step, counted from 0.
-        more_prompts: Where an objective that draws prompts again gets them; None if there is no such place.
+        prompt_source: Draws prompts again; None if the data module cannot.
         engine: What decodes completions, which depend on seed and step alone.
     """
 
     seed: int
     step: int
-    more_prompts: PromptSource | None = field(default=None, compare=False, repr=False)
+    prompt_source: PromptSource | None = field(default=None, compare=False, repr=False)
     engine: RolloutEngine = field(default_factory=RolloutEngine, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredCompletions:
-    """Completions of one prompt, for people to look at.
+    """Completions of one prompt, for the page of samples.
 
     Args:
         prompt_index: Which prompt of the batch.

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from remot.models.adapters import Adaptation
 from remot.models.loading import ModelSource
+from remot.models.packing.selection import PrefixSharing
 from remot.models.policy import VLMPolicy
-from remot.models.sharing import PrefixSharing
 
 
 @dataclass(frozen=True)

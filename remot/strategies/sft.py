@@ -1,4 +1,4 @@
-"""The supervised objective: the likelihood of the right answer, or of the whole response told from the annotations."""
+"""The supervised objective: the likelihood of the right answer, or of the whole response that the annotations give."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from remot.answers import answer_char_spans, letter_char_spans, render_response
+from remot.distributed import mean_over_processes
 from remot.errors import ConfigError
 from remot.losses import sft_loss
 from remot.models.policy import VLMPolicy
-from remot.processes import mean_over_processes
 from remot.seeding import numpy_generator
 from remot.strategies.objective import (
     MicroBatchPrompts,

@@ -1,4 +1,4 @@
-"""One annotated clip: everything that was recorded about it but the pictures themselves.
+"""One annotated clip: everything that was recorded about it but the images themselves.
 
 Notation: N annotated frames of a clip.
 """
@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,21 @@ from remot.errors import AnnotationError
 
 FloatArray = NDArray[np.float64]
 
+#: How far an opening may lie outside of 0 to 1, as fingers that press on something or on each other do.
+MAX_OVERSHOOT = 0.15
+#: Largest plausible distance of a hand in metres; positions beyond it are in another unit, such as millimetres.
+MAX_REACH_METRES = 10.0
 
-class PictureStore(ABC):
-    """Pictures that lie neither in a video nor in files of their own, such as those inside an archive.
+
+class ImageStore(ABC):
+    """Images that lie neither in a video nor in files of their own, such as those inside an archive.
 
     A store is pickled to the processes that decode, so it holds names and positions, never open files.
     """
 
     @abstractmethod
     def read(self, frame_indices: Sequence[int]) -> list[Tensor]:
-        """Pictures of annotated frames in the order asked for, uint8 [3, H, W] RGB.
+        """Images of annotated frames in the order asked for, uint8 [3, H, W] RGB.
 
         Raises:
             DecodeError: If one cannot be read.
@@ -33,7 +39,7 @@ class PictureStore(ABC):
 
     @abstractmethod
     def check(self, num_frames: int) -> None:
-        """Verify without decoding that there is a picture for each of ``num_frames`` frames.
+        """Verify without decoding that there is an image for each of ``num_frames`` frames.
 
         Raises:
             DecodeError: If there is not.
@@ -44,9 +50,9 @@ class PictureStore(ABC):
         """Name for messages: the file and the place in it."""
 
 
-#: Where pictures are: a video; a folder of pictures in name order; one picture file for each annotated frame; a store;
-#: or None for annotations without pictures.
-Media = Path | tuple[Path, ...] | PictureStore | None
+#: Where images are: a video; a folder of images in number order; one image file for each annotated frame; a
+#: store; or None for annotations without images.
+Media = Path | tuple[Path, ...] | ImageStore | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +61,7 @@ class CameraTrack:
 
     Args:
         camera_to_world: Rigid transforms [N, 4, 4], OpenCV axes (x right, y down, z forward), metres.
-        intrinsics: Pinhole matrix [3, 3] in pixels of the clip's pictures, or None if unknown.
+        intrinsics: Pinhole matrix [3, 3] in pixels of the clip's images, or None if unknown.
         is_metric: False if translations are in a unit that is not known to be the metre, as after structure from
             motion; then nothing is asked about them.
     """
@@ -70,29 +76,38 @@ class EffectorTrack:
     """A hand, gripper or tool.
 
     Args:
-        positions: [N, 3] metres in viewer axes: x to the viewer's right, y down, z away from the viewer. A column of
-            NaN is a direction that is not known, about which nothing is asked.
+        positions: [N, 3] metres: x to the viewer's right, y down, z away from the viewer. A column of NaN is a
+            direction that is not known, about which nothing is asked.
         opening: [N] from 0 (closed) to 1 (open), or None if it has no gripper.
+        frame: ``camera`` if each position is in the axes of its own image's camera, so that directions hold however
+            the camera moves; ``viewer`` if all are in the axes of one viewer who stands still, so that directions are
+            those of the images only while the camera is known to be fixed.
+        visible: [N] bool, whether the image shows it; None if not known. The boxes of an object of the same name show
+            it too.
     """
 
     positions: FloatArray
     opening: FloatArray | None = None
+    frame: Literal["camera", "viewer"] = "viewer"
+    visible: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectTrack:
-    """An object followed through the pictures.
+    """An object followed through the images.
 
     Args:
         boxes_xyxy: [N, 4] pixels, NaN where the object is not visible.
         is_landmark: True if the object stands still in the world, so that its box moves with the camera only.
         depths_metres: [N] distances of its centre along the camera's optical axis, NaN where not known; None if never.
-        masks: Folder of pictures in name order, or one file for each annotated frame, in which the object's pixels
+        masks: Folder of images in number order, or one file for each annotated frame, in which the object's pixels
             have the value ``mask_value``; None if only boxes are known.
         mask_value: Grey value (or palette index) of the object in ``masks``.
         size_metres: [3] full lengths of the object's sides in any order, None if not known.
         centres_metres: [N, 3] places of its middle in the axes of each frame's own camera, a row of NaN where not
             known; None if never.
+        hidden: [N] frames in which the data set states that the object is largely hidden or cut off, though it has a
+            box; None if it does not state that.
     """
 
     boxes_xyxy: FloatArray
@@ -102,6 +117,7 @@ class ObjectTrack:
     mask_value: int = 255
     size_metres: FloatArray | None = None
     centres_metres: FloatArray | None = None
+    hidden: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,13 +172,13 @@ class LayoutBox:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One annotated clip. Everything but the pictures themselves.
+    """One annotated clip. Everything but the images themselves.
 
     Args:
         clip_id: Unique name.
         scene_id: Clips of one scene never fall into different splits.
         domain: Where it comes from, such as ``manipulation`` or ``re10k``; used in reports.
-        media: Where the pictures are, see :data:`Media`.
+        media: Where the images are, see :data:`Media`.
         pts_seconds: [N] strictly increasing presentation times of the annotated frames.
         camera: Camera poses, if known.
         effectors: Hands by name.
@@ -172,8 +188,9 @@ class Clip:
         agent: Who acts, if known.
         events: Things that happen in stretches of the clip.
         layout: Boxes around the scene's objects.
-        camera_moves: True if the camera moves in a way that ``camera`` does not tell; then nothing is asked about
-            motion in the picture, which could be the camera's.
+        camera_moves: Of a clip without ``camera``: True if the camera moves, False if it is known to be fixed, None if
+            that is not known. Nothing is asked about motion in the images if it moves, nor about directions of an
+            effector unless it is known to be fixed.
         room_area_square_metres: Floor area of the scene, None if not known.
         complete_kinds: Kinds of things of which the clip annotates every single one, so that they can be counted: names
             of ``layout``, or names of ``objects`` without the number at their end. None stands for all names of
@@ -192,7 +209,7 @@ class Clip:
     agent: AgentTrack | None = None
     events: tuple[Event, ...] = ()
     layout: tuple[LayoutBox, ...] = ()
-    camera_moves: bool = False
+    camera_moves: bool | None = None
     room_area_square_metres: float | None = None
     complete_kinds: tuple[str, ...] | None = None
 
@@ -205,7 +222,7 @@ class Clip:
         if self.media_pts_seconds is not None:
             _require_shape(where, "media_pts_seconds", self.media_pts_seconds, (n,))
         if isinstance(self.media, tuple) and len(self.media) != n:
-            msg = f"{where}: {len(self.media)} pictures for {n} annotated frames"
+            msg = f"{where}: {len(self.media)} images for {n} annotated frames"
             raise AnnotationError(msg, reason="media")
         if self.camera is not None:
             _require_shape(where, "camera_to_world", self.camera.camera_to_world, (n, 4, 4))
@@ -221,14 +238,15 @@ class Clip:
             _require_shape(where, f"effector {name} positions", effector.positions, (n, 3))
             if effector.opening is not None:
                 _require_shape(where, f"effector {name} opening", effector.opening, (n,))
+            if effector.visible is not None:
+                _require_shape(where, f"effector {name} visible", effector.visible, (n,))
+            _require_units(f"{where}: effector {name}", effector)
         for name, track in self.objects.items():
             _require_shape(where, f"object {name} boxes_xyxy", track.boxes_xyxy, (n, 4))
-            if track.depths_metres is not None:
-                _require_shape(where, f"object {name} depths_metres", track.depths_metres, (n,))
-            if track.centres_metres is not None:
-                _require_shape(where, f"object {name} centres_metres", track.centres_metres, (n, 3))
-            if track.size_metres is not None:
-                _require_shape(where, f"object {name} size_metres", track.size_metres, (3,))
+            shapes = {"depths_metres": (n,), "centres_metres": (n, 3), "size_metres": (3,), "hidden": (n,)}
+            for key, shape in shapes.items():
+                if (values := getattr(track, key)) is not None:
+                    _require_shape(where, f"object {name} {key}", values, shape)
             if isinstance(track.masks, tuple) and len(track.masks) != n:
                 msg = f"{where}: object {name} has {len(track.masks)} masks for {n} annotated frames"
                 raise AnnotationError(msg, reason="unsynchronised")
@@ -250,11 +268,31 @@ class Clip:
         return f"Clip({self.clip_id!r}, domain={self.domain!r}, num_frames={self.num_frames})"
 
 
-def _require_shape(where: str, name: str, array: FloatArray, shape: tuple[int | None, ...]) -> None:
+def _require_shape(where: str, name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
     if array.ndim != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         wanted = "x".join("?" if size is None else str(size) for size in shape)
         msg = f"{where}: {name} has shape {'x'.join(map(str, array.shape))}, expected {wanted}"
         raise AnnotationError(msg, reason="shape")
+
+
+def _require_units(where: str, effector: EffectorTrack) -> None:
+    """Refuse positions that cannot be metres and openings that are no share, which would give wrong labels."""
+    places = effector.positions[np.isfinite(effector.positions)]
+    reach = float(np.abs(places).max(initial=0.0))
+    if reach > MAX_REACH_METRES:
+        msg = (
+            f"{where} has a position of {reach:.4g} m, further than {MAX_REACH_METRES:g} m; give metres: divide "
+            "millimetres by 1000 (LeRobotReader: metres_per_unit: 0.001)"
+        )
+        raise AnnotationError(msg, reason="unit")
+    opening = np.zeros(0) if effector.opening is None else effector.opening[np.isfinite(effector.opening)]
+    low, high = float(opening.min(initial=0.0)), float(opening.max(initial=0.0))
+    if low < -MAX_OVERSHOOT or high > 1 + MAX_OVERSHOOT:
+        msg = (
+            f"{where} has openings from {low:.4g} to {high:.4g}, expected 0 (closed) to 1 (open); "
+            "use (reading - closed) / (open - closed)"
+        )
+        raise AnnotationError(msg, reason="unit")
 
 
 def _require_rigid(where: str, camera_to_world: FloatArray, tolerance: float = 1e-3) -> None:

@@ -1,12 +1,15 @@
 """What is asked about a clip: labels, triplets, questions and batches of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from remot.answers import LETTERS, render_response
+from remot.errors import require_type, require_types
 from remot.structures.clip import Clip
+from remot.structures.references import Reference
 from remot.structures.video import Video
 
 
@@ -15,7 +18,7 @@ class MotionLabel:
     """What an annotation says happened between two frames.
 
     Args:
-        pair: 1-based picture numbers, such as (1, 2).
+        pair: 1-based image numbers, such as (1, 2).
         attribute: A key of :data:`remot.motion.ATTRIBUTES`.
         value: One of the attribute's values.
         magnitude: Unsigned size of the motion.
@@ -33,13 +36,13 @@ class MotionLabel:
 
 @dataclass(frozen=True)
 class Warp:
-    """A plane perspective map of a picture, which a camera that only turns, zooms or shifts its window causes.
+    """A plane perspective map of an image, which a camera that only turns, zooms or shifts its window causes.
 
     Args:
         kind: How it came about, such as ``mirror``.
-        matrix: Nine numbers in row order that take places in the shown picture, (x, y, 1) in pixels with the origin at
-            the outer top left corner, to those in the decoded picture.
-        size: Width and height of the shown picture in pixels.
+        matrix: Nine numbers in row order that take places in the shown image, (x, y, 1) in pixels with the origin at
+            the outer top left corner, to those in the decoded image.
+        size: Width and height of the shown image in pixels.
     """
 
     kind: str
@@ -58,8 +61,16 @@ class MaskOf:
     subject: str
 
 
-#: What is done to a decoded picture before it is shown.
-PictureTransform = Warp | MaskOf
+class ImageEdit(ABC):
+    """Any other change of a decoded image, a function of the image alone; a frozen record."""
+
+    @abstractmethod
+    def __call__(self, image: Tensor) -> Tensor:
+        """The changed image, uint8 [3, H, W] like ``image``; the same for the same image."""
+
+
+#: What is done to a decoded image before it is shown.
+ImageTransform = Warp | MaskOf | ImageEdit
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +79,18 @@ class Triplet:
 
     Args:
         clip: The source.
-        frame_indices: Annotated frames in the order the pictures are shown; three different ones, unless one of them
+        frame_indices: Annotated frames in the order the images are shown; three different ones, unless one of them
             is shown transformed.
-        labels: One label for each of :data:`remot.motion.PAIRS`, or one only for attributes that compare two pictures.
-        negative: How the third picture was found or made, such as ``retrieval``.
-        transforms: What is done to each picture, None for nothing.
+        labels: One label for each of :data:`remot.motion.PAIRS`, or one only for attributes that compare two images.
+        negative: How the third image was found or made, such as ``retrieval``.
+        transforms: What is done to each image, None for nothing.
     """
 
     clip: Clip
-    frame_indices: tuple[int, int, int]
+    frame_indices: tuple[int, ...]
     labels: tuple[MotionLabel, ...]
     negative: str = "retrieval"
-    transforms: tuple[PictureTransform | None, ...] = (None, None, None)
+    transforms: tuple[ImageTransform | None, ...] = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class Slot:
 
     Args:
         label: The truth behind it.
-        options: Answers in the order of their letters: values, pairs of pictures, or true and false; none for a number.
+        options: Answers in the order of their letters: values, pairs of images, or true and false; none for a number.
         gold: The right letter or number.
         letters: The options' letters.
         tolerance: Largest distance from the right number that counts as right; None for a question with letters.
@@ -100,6 +111,17 @@ class Slot:
     letters: str = LETTERS
     tolerance: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a text in place of several options.
+
+        Raises:
+            ArgumentTypeError: With what to pass.
+        """
+        require_type("label", self.label, MotionLabel)
+        require_types("options", self.options, str)
+        require_type("gold", self.gold, str)
+        require_type("letters", self.letters, str)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -107,13 +129,16 @@ class Question:
 
     Args:
         prompt_id: Unique and stable; addresses the rollout noise.
-        text: What the user says after the pictures.
+        text: What the user says after the images.
         slots: The questions asked, in the order of the answer; all of one kind.
         domain: Domain of the clip, for reports.
         scene_id: Scene of the clip, for intervals that respect that prompts of one scene are alike.
-        reasoning: Reasoning that leads to the answer, told from the annotations; "" if they do not tell it.
+        reasoning: Reasoning that leads to the answer, built from the annotations; "" if they do not suffice.
         format: How it is asked, such as ``multiple_choice``.
         target: The response of a perfect policy, if it is more than the reasoning and the solution; else "".
+        task: Name of the task, by which rewards and scores are chosen; "" for a question from elsewhere.
+        reference: What completions are compared with, where that is more than the letters of the slots.
+        key_times: Element of an answer that names the times to look at again, such as ``glue``; "" if the frames stay.
     """
 
     prompt_id: str
@@ -124,10 +149,22 @@ class Question:
     reasoning: str = ""
     format: str = "multiple_choice"
     target: str = ""
+    task: str = ""
+    reference: Reference | None = None
+    key_times: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse letters in place of slots, and other parts in place of a text.
+
+        Raises:
+            ArgumentTypeError: With what to pass.
+        """
+        require_type("text", self.text, str)
+        require_types("slots", self.slots, Slot)
 
     @property
     def response(self) -> str:
-        """The response of a perfect policy; "" if none can be told, as for a question without slots and target."""
+        """The response of a perfect policy; "" if there is none, as for a question without slots and target."""
         if self.target or not self.slots:
             return self.target
         return render_response(self.reasoning, self.solution)
@@ -143,13 +180,42 @@ class Question:
         return (", " if self.asks_numbers else "").join(slot.gold for slot in self.slots)
 
 
+def reference_of(question: Question) -> Reference:
+    """What to compare answers to ``question`` with: its reference, else its letters, else nothing at all."""
+    if question.reference is not None:
+        return question.reference
+    return Reference(answer=question.solution) if question.slots else Reference()
+
+
+def with_counterparts(
+    question: Question, completions: Iterable[str], answer_map: Mapping[str, str] | None = None, change: str = ""
+) -> Question:
+    """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
+
+    Args:
+        question: Any question.
+        completions: Completions of the same policy for a changed input.
+        answer_map: How the change carries over to answers; the reference's own if None.
+        change: Name of the change.
+    """
+    reference = replace(reference_of(question), counterparts=tuple(completions), change=change)
+    if answer_map is not None:
+        reference = replace(reference, answer_map=answer_map)
+    return replace(question, reference=reference)
+
+
+def task_of(question: Question) -> str:
+    """Name of the task of ``question``: its own, else how it is asked."""
+    return question.task or question.format
+
+
 class PromptBatch:
-    """P prompts: pictures, videos and questions. A prompt shows its pictures first, then its videos, then the text.
+    """P prompts: images, videos and questions. A prompt shows its images first, then its videos, then the text.
 
     Not a dataclass, so that Lightning passes it on whole instead of converting what is in it.
 
     Args:
-        images: For each prompt its pictures, uint8 tensors [3, H, W] on the CPU.
+        images: For each prompt its images, uint8 tensors [3, H, W] on the CPU.
         questions: One question per prompt.
         clip_ids: Source clip of each prompt.
         videos: For each prompt its videos; no prompt has any if left out.

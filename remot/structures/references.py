@@ -6,16 +6,14 @@ serves a line of ``remot score`` and a question of a training run, so a reward d
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
 
 from remot.errors import AnnotationError
-from remot.structures.prompt import Question
 
 #: First moment and first moment after, in seconds.
 Interval = tuple[float, float]
-#: Left, top, right, bottom; the unit is that of the task, shares of the picture or pixels.
+#: Left, top, right, bottom; the unit is that of the task, shares of the image or pixels.
 Box = tuple[float, float, float, float]
 #: x and y in the cells of a map, or in the ground plane's own unit.
 Point = tuple[float, float]
@@ -55,7 +53,7 @@ class Reference:
         answer: Right answer as text: an option letter, words, a transcription.
         number: Right number.
         intervals: Right stretches of time in seconds, in the order they are asked for.
-        boxes: Right boxes, one for each sampled frame; a single one for a single picture.
+        boxes: Right boxes, one for each sampled frame; a single one for a single image.
         events: What happens in the clip, one sentence each.
         map_centres: Centres of the instances of each category on a grid.
         graphs: For each selected frame the centres of named objects in the ground plane.
@@ -106,71 +104,26 @@ def _check_boxes(what: str, boxes: Iterable[Box]) -> None:
             raise AnnotationError(msg, reason="shape")
 
 
-class ScoredTask(Protocol):
-    """What per-task rewards ask of a question."""
-
-    @property
-    def task(self) -> str:
-        """Name of the task, by which its rewards are chosen."""
-
-    @property
-    def reference(self) -> Reference | None:
-        """What completions are compared with."""
-
-
 @dataclass(frozen=True)
-class ReferencedQuestion(Question):
-    """A question whose answer is compared with a :class:`Reference`; a :class:`ScoredTask`.
+class ResampleRequest:
+    """Times of a clip that are to be shown densely.
 
     Args:
-        task: Name of the task.
-        reference: What completions are compared with.
-        key_times: Element of an answer that tells which times to look at again, such as ``glue``; "" if the frames
-            have to stay.
+        stretches: Stretches of time in seconds, counted as the times of a video's frames are.
+        dense_share: Share of the frames shown that lie in them, above 0 and at most 1.
+        tell_times: State the times of the frames in words, also of a video.
+
+    Raises:
+        ValueError: If a number is none of these.
     """
 
-    task: str = ""
-    reference: Reference | None = None
-    key_times: str = ""
+    stretches: tuple[Interval, ...]
+    dense_share: float = 0.75
+    tell_times: bool = True
 
-
-def reference_of(question: Question) -> Reference:
-    """What to compare answers to ``question`` with: its reference, else its letters, else nothing at all."""
-    held = getattr(question, "reference", None)
-    if isinstance(held, Reference):
-        return held
-    return Reference(answer=question.solution) if question.slots else Reference()
-
-
-def with_counterparts(
-    question: Question, completions: Iterable[str], answer_map: Mapping[str, str] | None = None, change: str = ""
-) -> Question:
-    """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
-
-    A question without a place for a reference becomes one that has it, and holds what :func:`reference_of` gives.
-
-    Args:
-        question: Any question.
-        completions: Completions of the same policy for a changed input.
-        answer_map: How the change carries over to answers; the reference's own if None.
-        change: Name of the change.
-    """
-    reference = replace(reference_of(question), counterparts=tuple(completions), change=change)
-    if answer_map is not None:
-        reference = replace(reference, answer_map=answer_map)
-    held = {item.name: getattr(question, item.name) for item in fields(question)}
-    kind = type(question) if "reference" in held else ReferencedQuestion
-    return kind(**{**held, "reference": reference})
-
-
-def task_of(question: Question) -> str:
-    """Name of the task of ``question``: its own, else how it is asked."""
-    return str(getattr(question, "task", "")) or question.format
-
-
-def as_task(question: Question, task: str) -> ReferencedQuestion:
-    """``question`` as one of a task; one that belongs to a task already is left alone."""
-    if isinstance(question, ReferencedQuestion):
-        return question
-    held: dict[str, Any] = {item.name: getattr(question, item.name) for item in fields(question)}
-    return ReferencedQuestion(**held, task=task)
+    def __post_init__(self) -> None:
+        numbers = [number for stretch in self.stretches for number in stretch]
+        ordered = all(start <= end for start, end in self.stretches)
+        if not (ordered and all(map(math.isfinite, numbers)) and 0 < self.dense_share <= 1):
+            msg = f"a closer look needs finite stretches and a share in (0, 1], got {self!r:.200}"
+            raise ValueError(msg)

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from remot.errors import RewardError
+
+#: Draws of prompts in place of others in one step that data modules and objectives distinguish.
+MAX_REDRAWS = 100
+
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
@@ -42,6 +47,37 @@ class Rollout:
         return f"Rollout(shape={tuple(self.token_ids.shape)})"
 
 
+#: The largest magnitude of a reward: squares of larger ones overflow in float32.
+MAX_REWARD = 1e18
+#: ``reason`` of a RewardError that does not name the reward's class yet.
+UNNAMED = "reward output"
+
+
+def _require_vector(name: str, value: object, dtype: torch.dtype) -> None:
+    """Refuse what is not one number of this type for each completion.
+
+    Raises:
+        RewardError: Saying what came and what was expected.
+    """
+    expected = f"expected a [B] tensor of {dtype}"
+    if not isinstance(value, Tensor):
+        came = f"{name} of type {type(value).__name__}"
+    elif value.ndim != 1:
+        came = f"{name} of shape {tuple(value.shape)}"
+    elif value.dtype != dtype:
+        came = f"{name} of {value.dtype}"
+    elif value.requires_grad:
+        came, expected = f"{name} that requires a gradient", "expected it detached"
+    elif dtype.is_floating_point and bool((value.abs() > MAX_REWARD).any()):  # NaN is "not applicable"
+        row = int((value.abs() > MAX_REWARD).nonzero()[0])
+        came = f"{name} {float(value[row]):g} for completion {row}"
+        expected = f"expected numbers of at most {MAX_REWARD:g}, or NaN for not applicable"
+    else:
+        return
+    msg = f"{came}, {expected}"
+    raise RewardError(msg, reason=UNNAMED)
+
+
 @dataclass(frozen=True, eq=False)
 class RewardOutput:
     """Scores of a flat list of completions.
@@ -54,6 +90,9 @@ class RewardOutput:
             ``total`` is no sum.
         judged: [B] bool, True where ``success`` is a verdict, False where nothing says whether the answer is right;
             None stands for a verdict on all.
+
+    Raises:
+        RewardError: If a tensor has another type or shape, requires a gradient, or holds an infinite or huge number.
     """
 
     total: Tensor
@@ -63,11 +102,21 @@ class RewardOutput:
     judged: Tensor | None = None
 
     def __post_init__(self) -> None:
+        _require_vector("total", self.total, torch.float32)
+        parts: object = self.parts
+        if not isinstance(parts, Mapping):
+            msg = f"parts of type {type(parts).__name__}, expected a mapping of names to [B] float32 tensors"
+            raise RewardError(msg, reason=UNNAMED)
         terms = {f"term {k}": term for k, (_, term) in enumerate(self.weighted_terms)}
+        for name, part in {**self.parts, **terms}.items():
+            _require_vector(f"part {name}", part, torch.float32)
+        for name, verdict in {"success": self.success, "judged": self.judged}.items():
+            if verdict is not None or name == "success":
+                _require_vector(name, verdict, torch.bool)
         for name, part in {"success": self.success, "judged": self.verdicts, **self.parts, **terms}.items():
             if part.shape != self.total.shape:
                 msg = f"reward part {name} has shape {tuple(part.shape)}, the total {tuple(self.total.shape)}"
-                raise ValueError(msg)
+                raise RewardError(msg, reason=UNNAMED)
 
     @property
     def verdicts(self) -> Tensor:

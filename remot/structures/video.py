@@ -14,7 +14,7 @@ class Video:
 
     Args:
         frames: uint8 [T, 3, H, W] on the CPU, T ≥ 1.
-        pts_seconds: T strictly increasing presentation times, counted from the clip's first picture.
+        pts_seconds: T strictly increasing presentation times, counted from the clip's first image.
 
     Raises:
         ValueError: If the frames are no such tensor, or the times do not fit them.

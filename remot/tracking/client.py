@@ -2,10 +2,15 @@
 
 import logging
 import os
+import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import Empty, Queue
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 
 from remot.errors import ConfigError
 
@@ -13,15 +18,27 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+#: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
+_TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_ENVIRONMENT = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    _TIMEOUT: "15",
+    _RETRIES: "2",
+}
+#: Seconds within which a store has to answer when a run starts.
+ANSWER_SECONDS = 8.0
+
+Answer = TypeVar("Answer")
 
 
 def quiet_mlflow() -> None:
-    """Keep MLflow's INFO lines off the terminal and its usage reports off the network.
+    """Keep MLflow's INFO lines off the terminal, its usage reports off the network, and its waiting short.
 
     Best called before MLflow is imported. Settings the user made in the environment win.
     """
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR if name.startswith("lightning") else logging.WARNING)
 
@@ -30,20 +47,171 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     """An ``MlflowClient`` on an existing store.
 
     Raises:
-        ConfigError: If the store's file or folder does not exist or is not an MLflow store.
+        ConfigError: If the store's file or folder is not there or not MLflow's, or a server does not answer.
     """
     require_store(tracking_uri)
+    return _ask(tracking_uri, lambda client: (client.search_experiments(max_results=1), client)[1])
+
+
+def require_writable(tracking_uri: str, experiment: str, run_id: str | None = None) -> None:
+    """Refuse, before a model is loaded, a store that a run could not be logged to.
+
+    Nothing is created: a local store that does not exist yet is left to MLflow.
+
+    Args:
+        tracking_uri: Where MLflow keeps its runs.
+        experiment: Name of the experiment.
+        run_id: A run to go on with, None for a new one.
+
+    Raises:
+        ConfigError: If the server does not answer within :data:`ANSWER_SECONDS`, the experiment was deleted, or the run
+            is not there.
+    """
+    if is_remote(tracking_uri):
+        hint = ", or go on without MLflow: --trainer.logger false"
+        stages = _ask(tracking_uri, lambda client: _stages(client, experiment, run_id), hint)
+    elif tracking_uri.startswith(_SQLITE):
+        stages = _stages_in_file(Path(tracking_uri.removeprefix(_SQLITE).partition("?")[0]), experiment, run_id)
+    else:
+        return
+    experiment_id, experiment_stage, run_stage = stages
+    if run_id is not None and run_stage != "active":
+        why = "was deleted" if run_stage else "is not there"
+        msg = (
+            f"trainer.logger: the run {run_id} that the checkpoint is from {why} in {tracking_uri}; give its store as "
+            "trainer.logger.init_args.tracking_uri, or go on without MLflow: --trainer.logger false"
+        )
+        raise ConfigError(msg)
+    if experiment_stage == "deleted":
+        msg = f"trainer.logger: {deleted_experiment(tracking_uri, experiment, experiment_id)}"
+        raise ConfigError(msg)
+
+
+def deleted_experiment(tracking_uri: str, experiment: str, experiment_id: str) -> str:
+    """What to do about an experiment that was deleted."""
+    return (
+        f"the experiment {experiment!r} in {tracking_uri} was deleted; choose another name, or restore it: "
+        f"MLFLOW_TRACKING_URI={tracking_uri} mlflow experiments restore --experiment-id {experiment_id}"
+    )
+
+
+def is_remote(tracking_uri: str) -> bool:
+    """True for a server, False for files of this machine."""
+    scheme, separator, _ = tracking_uri.partition(":")
+    return bool(separator) and scheme not in ("file", "sqlite") and not Path(tracking_uri).exists()
+
+
+#: Identifier of the experiment, its stage and that of the run ("active" or "deleted"); "" for what is not there.
+_Stages = tuple[str, str, str]
+
+
+def _stages(client: "MlflowClient", experiment: str, run_id: str | None) -> _Stages:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(experiment)
+    run_stage = ""
+    if run_id is not None:
+        try:
+            run_stage = client.get_run(run_id).info.lifecycle_stage
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return ("", "", run_stage) if found is None else (found.experiment_id, found.lifecycle_stage, run_stage)
+
+
+def _stages_in_file(path: Path, experiment: str, run_id: str | None) -> _Stages:
+    """The same, read from MLflow's tables without importing it; a missing file has nothing in it."""
+    if not path.is_file() or not _has_experiments(path):
+        return "", "", ""
+    query = "select cast(experiment_id as text), lifecycle_stage from experiments where name = ?"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS)) as file:
+            found = file.execute(query, (experiment,)).fetchone() or ("", "")
+            run = file.execute("select lifecycle_stage from runs where run_uuid = ?", (run_id,)).fetchone() or ("",)
+    except sqlite3.Error as error:
+        msg = f"trainer.logger: {path} of tracking_uri cannot be read: {error}"
+        raise ConfigError(msg) from error
+    return found[0], found[1], run[0]
+
+
+def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: str = "") -> Answer:
+    """What a store answers.
+
+    Raises:
+        ConfigError: If it refuses, cannot be reached, or is a server that takes longer than :data:`ANSWER_SECONDS`, or
+            than the timeout that the user set.
+    """
     quiet_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    hint = f"start it or correct the tracking_uri{hint}"
+    patience = (_chosen(_TIMEOUT) or ANSWER_SECONDS) if is_remote(tracking_uri) else None
     try:
-        client = MlflowClient(tracking_uri)
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        msg = f"MLflow cannot read {tracking_uri}: {str(error).splitlines()[0]}"
+        with _one_attempt():
+            return in_time(lambda: question(MlflowClient(tracking_uri)), patience)
+    except TimeoutError as error:
+        msg = f"the MLflow server {tracking_uri} does not answer within {patience:g} s; {hint}"
         raise ConfigError(msg) from error
-    return client
+    except (MlflowException, OSError) as error:
+        msg = f"MLflow cannot use {tracking_uri}: {_reason(error)}; {hint}"
+        raise ConfigError(msg) from error
+
+
+def in_time(call: Callable[[], Answer], seconds: float | None) -> Answer:
+    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``; None waits.
+
+    A server that sends a byte now and then outlasts the timeouts of every client.
+
+    Raises:
+        TimeoutError: If it takes longer.
+        Exception: What ``call`` raises.
+    """
+    done: Queue[Future[Answer]] = Queue()
+
+    def work() -> None:
+        future: Future[Answer] = Future()
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 (raised in the thread that waits)
+            future.set_exception(error)
+        done.put(future)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        return done.get(timeout=seconds).result()
+    except Empty:
+        msg = f"no answer within {seconds:g} s"
+        raise TimeoutError(msg) from None
+
+
+def _reason(error: Exception) -> str:
+    """The cause of a failed connection, else the first line of what MLflow says."""
+    text = str(error)
+    caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text)
+    return caused[1] if caused else text.splitlines()[0][:300] if text else type(error).__name__
+
+
+def _chosen(name: str) -> float | None:
+    """A number that the user set in the environment; None if it is this library's, or no number."""
+    value = os.environ.get(name, _ENVIRONMENT[name])
+    try:
+        return None if value == _ENVIRONMENT[name] else float(value)
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _one_attempt() -> Iterator[None]:
+    """MLflow tries once, unless the user set how often."""
+    if _chosen(_RETRIES) is not None:
+        yield
+        return
+    os.environ[_RETRIES] = "0"
+    try:
+        yield
+    finally:
+        os.environ[_RETRIES] = _ENVIRONMENT[_RETRIES]
 
 
 def require_store(tracking_uri: str) -> None:

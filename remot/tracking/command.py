@@ -17,18 +17,21 @@ def compare_command(
     tracking_uri: str = "sqlite:///mlflow.db",
     format: Literal["table", "json", "markdown"] = "table",  # noqa: A002 (the name of the option)
     plot: str | None = "compare.png",
+    by: list[str] | None = None,
 ) -> None:
-    """Compare the runs of an MLflow experiment: one row a run, mean ± spread per strategy, a plot.
+    """Compare the runs of an MLflow experiment: one row a run, mean ± spread over seeds of each setting, a plot.
 
     Args:
         experiment: Name of the experiment, such as quickstart.
         tracking_uri: Where MLflow keeps its runs.
         format: What to write to the standard output.
         plot: Where to save the plot; null for none.
+        by: Group by these settings alone and pool over everything else, such as ``--by lr``; by the whole
+            configuration without the seed if left out.
     """
     from rich.console import Console
 
-    table = compare_runs(tracking_uri, experiment)
+    table = compare_runs(tracking_uri, experiment, by or ())
     match format:
         case "table":
             elsewhere = not sys.stdout.isatty() and "COLUMNS" not in os.environ

@@ -1,4 +1,4 @@
-"""The comparison as a picture."""
+"""The comparison as an image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from remot.structures import FloatArray
-from remot.tracking.compare import CompareTable, RunRow, Scores, Spread
+from remot.tracking.compare import CompareTable
+from remot.tracking.groups import GroupRow, RunRow, Scores, Spread
+from remot.tracking.render import setting_names, shown_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from remot.structures import FloatArray
+
 BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
 _METRICS = ("partial", "overall")
-#: Of the strategies' learning curves, told apart also by people who cannot tell red from green (Okabe and Ito).
+#: Of the strategies' learning curves, safe for colour-blind readers (Okabe and Ito).
 _CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
@@ -30,8 +33,7 @@ class _Bar:
 def plot_comparison(table: CompareTable, path: str | Path) -> Path:
     """Draw Partial and Overall before and after training, and the reward curves if runs have any, into a PNG.
 
-    Runs of one strategy, base model and length share a bar whose whisker is their standard deviation; runs that are
-    not finished stand alone.
+    Runs of one group share a bar whose whisker is their standard deviation; runs that are not finished stand alone.
     """
     from matplotlib.figure import Figure
 
@@ -42,7 +44,7 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
     for axis, metric in zip(axes, _METRICS, strict=False):
         _draw_bars(axis, metric, _bars(table, metric))
     if curves:
-        _draw_curves(axes[-1], curves)
+        _draw_curves(axes[-1], table, curves)
     figure.suptitle(_plain(f"experiment {table.experiment}"))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,16 +53,23 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
 
 
 def _bars(table: CompareTable, metric: str) -> list[_Bar]:
-    several = len({row.base_model for row in table.by_strategy}) > 1
-    bars = []
-    for row in table.by_strategy:
-        lines = [row.strategy, *([row.base_model] if several else []), f"{row.steps} steps, n={row.num_runs}"]
-        bars.append(_Bar("\n".join(lines), row.base.get(metric), row.final.get(metric)))
+    bars = [
+        _Bar("\n".join(_group_label(table, row)), row.base.get(metric), row.final.get(metric)) for row in table.groups
+    ]
     for run in table.runs:
         if not run.is_finished and metric in run.base:
             label = f"{run.strategy}\n({run.status.lower()})"
             bars.append(_Bar(label, _alone(run.base, metric), _alone(run.final, metric)))
     return bars
+
+
+def _group_label(table: CompareTable, row: GroupRow) -> list[str]:
+    """Strategy, base model where there are several, settings in which groups differ, length and number of runs."""
+    several = len({group.shared("base_model") for group in table.groups}) > 1
+    settings = [f"{name} {shown_setting(row, key)}" for key, name in setting_names(table).items()]
+    pooled = [f"{row.num_settings} settings"] if row.num_settings > 1 else []
+    names = [row.shared("strategy"), *([row.shared("base_model")] if several else [])]
+    return [*names, *settings, *pooled, f"{row.shared('steps')} steps, n={row.num_runs}"]
 
 
 def _alone(scores: Scores, metric: str) -> Spread | None:
@@ -81,14 +90,16 @@ def _draw_bars(axis: "Axes", metric: str, bars: list[_Bar]) -> None:
     axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
 
 
-def _draw_curves(axis: "Axes", runs: list[RunRow]) -> None:
-    """A thin line for the reward of each step, a thick one for its running mean."""
-    strategies = sorted({run.strategy for run in runs})
+def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
+    """A thin line for the reward of each step, a thick one for its running mean; a colour for each group."""
+    labels_of = {run.run_id: _curve_label(table, run) for run in runs}
+    drawn = list(dict.fromkeys(labels_of.values()))
     for run in runs:
-        colour = _CURVE_COLOURS[strategies.index(run.strategy) % len(_CURVE_COLOURS)]
+        label = labels_of[run.run_id]
+        colour = _CURVE_COLOURS[drawn.index(label) % len(_CURVE_COLOURS)]
         steps, rewards = (np.array(column, dtype=float) for column in zip(*run.curve, strict=True))
         axis.plot(steps, rewards, color=colour, alpha=0.25, linewidth=0.8)
-        axis.plot(steps, running_mean(rewards), color=colour, linewidth=1.6, label=_plain(run.strategy))
+        axis.plot(steps, running_mean(rewards), color=colour, linewidth=1.6, label=_plain(label))
     handles, labels = axis.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     axis.legend(once.values(), once.keys(), frameon=False, fontsize=8)
@@ -96,7 +107,12 @@ def _draw_curves(axis: "Axes", runs: list[RunRow]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def running_mean(values: FloatArray, share: float = 0.1) -> FloatArray:
+def _curve_label(table: CompareTable, run: RunRow) -> str:
+    number = table.group_number(run)
+    return f"{run.strategy} ({run.status.lower()})" if number is None else f"{number}: {run.strategy}"
+
+
+def running_mean(values: "FloatArray", share: float = 0.1) -> "FloatArray":
     """Mean over a centred window of ``share`` of the values, narrower at the ends."""
     half = max(1, int(len(values) * share / 2))
     return np.array([np.nanmean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])

@@ -1,7 +1,5 @@
 """A comparison as a rich table, as JSON and as markdown."""
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -10,24 +8,27 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.report import printable
-from remot.tracking.compare import SHOWN_METRICS, CompareTable, RunRow, Spread, StrategyRow
+from remot.strict_json import json_text
+from remot.terminal import printable
+from remot.tracking.compare import SHOWN_METRICS, CompareTable
+from remot.tracking.groups import GroupRow, RunRow, Spread, short_names
 
 Cells = list[str]
 _FOLDED_COLUMNS = ("run", "strategy", "base model")
 _TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state")
-_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "overall")
+_NUM_FIRST_COLUMNS = 4  # of the groups, before the settings in which they differ
+_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "cut off greedy", "overall")
 _Score = TypeVar("_Score", float, Spread)
 
 
 def to_json(table: CompareTable) -> str:
-    """``{"experiment": …, "runs": […], "by_strategy": […]}``; numbers that are not known are null."""
+    """``{"experiment": …, "runs": […], "groups": […]}``; numbers that are not known are null."""
     record = {
         "experiment": table.experiment,
-        "runs": [_run_record(run) for run in table.runs],
-        "by_strategy": [_strategy_record(row) for row in table.by_strategy],
+        "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
+        "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
     }
-    return json.dumps(_without_nan(record), indent=2, allow_nan=False)
+    return json_text(record, indent=2)
 
 
 def _run_record(run: RunRow) -> dict[str, Any]:
@@ -36,30 +37,24 @@ def _run_record(run: RunRow) -> dict[str, Any]:
     return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished} | scores
 
 
-def _strategy_record(row: StrategyRow) -> dict[str, Any]:
+def _group_record(number: int, row: GroupRow) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "strategy": row.strategy,
-        "base_model": row.base_model,
-        "steps": row.steps,
+        "group": number,
+        "strategy": row.shared("strategy"),
+        "base_model": row.shared("base_model"),
+        "steps": row.runs[0].steps if len({run.steps for run in row.runs}) == 1 else None,
+        "settings": dict(row.settings),
+        "configured": row.is_configured,
+        "num_settings": row.num_settings,
         "num_runs": row.num_runs,
         "seeds": list(row.seeds),
+        "run_ids": [run.run_id for run in row.runs],
+        "run_names": [run.name for run in row.runs],
     }
     for name in ("base", "final", "change"):
         spreads = getattr(row, name)
         record[name] = {key: {"mean": spread.mean, "std": spread.std} for key, spread in spreads.items()}
     return record
-
-
-def _without_nan(value: object) -> object:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _without_nan(one) for key, one in value.items()}
-        case list():
-            return [_without_nan(one) for one in value]
-        case _:
-            return value
 
 
 def _shown(scores: Sequence[Mapping[str, object]]) -> list[str]:
@@ -69,10 +64,28 @@ def _shown(scores: Sequence[Mapping[str, object]]) -> list[str]:
 def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
     """Header and one row of text per run."""
     metrics = _shown([scores for run in table.runs for scores in (run.base, run.final)])
-    header = ["run", "strategy", "base model", "seed", "steps", *map(_words, metrics), "change", "min", "state"]
+    header = [
+        "run",
+        "group",
+        "strategy",
+        "base model",
+        "seed",
+        "steps",
+        *map(_words, metrics),
+        "change",
+        "min",
+        "state",
+    ]
     return header, [
         [
-            *(run.name, run.strategy, run.base_model, _or_dash(run.seed), _or_dash(run.steps)),
+            *(
+                run.name,
+                _or_dash(table.group_number(run)),
+                run.strategy,
+                run.base_model,
+                _or_dash(run.seed),
+                _or_dash(run.steps),
+            ),
             *(_arrow(run.base, run.final, name, _two_digits) for name in metrics),
             f"{run.change['partial']:+.3f}" if "partial" in run.change else "–",
             "–" if run.minutes is None else f"{run.minutes:.1f}",
@@ -83,25 +96,54 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
 
 
 def _state(run: RunRow) -> str:
-    return "unfinished" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
+    return "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ").replace("/", " ")
 
 
-def strategy_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
-    """Header and one row of text per group of runs."""
-    metrics = _shown([spreads for row in table.by_strategy for spreads in (row.base, row.final)])
-    header = ["strategy", "base model", "steps", "runs", *map(_words, metrics), "change"]
+def group_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per group of runs, with a column for each setting in which groups differ."""
+    metrics = _shown([spreads for row in table.groups for spreads in (row.base, row.final)])
+    names = setting_names(table)
+    pooled = ["settings"] if table.by else []
+    header = [
+        "group",
+        "strategy",
+        "base model",
+        "steps",
+        *names.values(),
+        "runs",
+        *pooled,
+        *map(_words, metrics),
+        "change",
+    ]
     return header, [
         [
-            *(row.strategy, row.base_model, _or_dash(row.steps), str(row.num_runs)),
+            *(str(number), *(row.shared(name) for name in ("strategy", "base_model", "steps"))),
+            *(shown_setting(row, key) for key in names),
+            *(str(row.num_runs), *([str(row.num_settings)] if table.by else [])),
             *(_arrow(row.base, row.final, name, _plus_minus) for name in metrics),
             _plus_minus(row.change["partial"], sign="+") if "partial" in row.change else "–",
         ]
-        for row in table.by_strategy
+        for number, row in enumerate(table.groups, 1)
     ]
+
+
+def setting_names(table: CompareTable) -> dict[str, str]:
+    """The settings in which groups differ, each with the short name that columns and plots show."""
+    keys = list(table.groups[0].settings) if table.groups else []
+    unconfigured = {"": "configuration"} if any(not row.is_configured for row in table.groups) else {}
+    return short_names(keys) | unconfigured
+
+
+def shown_setting(row: GroupRow, key: str) -> str:
+    """The value of a setting, a class without its modules; key "" is set if a configuration is stored at all."""
+    if not key:
+        return "stored" if row.is_configured else "not stored"
+    value = row.settings[key]
+    return value.rpartition(".")[2] if key.endswith("class_path") and " → " not in value else value
 
 
 def _or_dash(value: int | None) -> str:
@@ -123,20 +165,35 @@ def _arrow(base: Mapping[str, _Score], final: Mapping[str, _Score], name: str, t
 
 
 def _sections(table: CompareTable) -> list[tuple[str, tuple[Cells, list[Cells]]]]:
-    """The runs, then their groups if any group says more than its run."""
+    """The runs, then the groups that are averaged."""
     sections = [(f"experiment {table.experiment}: base → trained, change of partial", run_cells(table))]
-    if any(row.num_runs > 1 for row in table.by_strategy):
-        sections.append(("mean ± standard deviation over runs", strategy_cells(table)))
+    if table.groups:
+        sections.append((_groups_title(table), group_cells(table)))
     return sections
+
+
+def _groups_title(table: CompareTable) -> str:
+    title = "groups: mean ± standard deviation over runs that differ in their seed alone"
+    if table.by:
+        num_settings = sum(row.num_settings for row in table.groups)
+        title = (
+            f"groups by {', '.join(table.by)} alone: mean ± standard deviation over runs, "
+            f"{num_settings} settings pooled into {len(table.groups)} groups"
+        )
+    return title
 
 
 def to_rich(table: CompareTable, width: int) -> Group:
     """Tables for a terminal of ``width`` characters; JSON and markdown hold the columns that do not fit."""
-    return Group(*(_rich_table(title, *_fitting(*cells, width)) for title, cells in _sections(table)))
+    return Group(*(_rich_table(title, cells, width) for title, cells in _sections(table)))
 
 
-def _rich_table(title: str, header: Cells, rows: list[Cells]) -> Table:
+def _rich_table(title: str, cells_of_all: tuple[Cells, list[Cells]], width: int) -> Table:
+    header, rows = _fitting(*cells_of_all, width)
+    missing = [name for name in cells_of_all[0] if name not in header and name not in _SPARED_COLUMNS]
+    note = Text(printable(f"too narrow for {', '.join(missing)}: see --format json")) if missing else None
     rich = Table(title=Text(printable(title)), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rich.caption, rich.caption_justify = note, "left"
     for column, *cells in zip(header, *rows, strict=True):
         justify: Literal["left", "right"] = "left" if column in _TEXT_COLUMNS else "right"
         rich.add_column(column, justify=justify, overflow="fold", min_width=_least_width(column, cells))
@@ -155,7 +212,8 @@ def _fitting(header: Cells, rows: list[Cells], width: int) -> tuple[Cells, list[
     """Without the columns that can best be spared, until the others fit."""
     kept = list(range(len(header)))
     widths = [_least_width(column, cells) + 2 for column, *cells in zip(header, *rows, strict=True)]
-    for spared in _SPARED_COLUMNS:
+    settings = header[_NUM_FIRST_COLUMNS : header.index("runs")] if "runs" in header else []
+    for spared in (*_SPARED_COLUMNS, *reversed(settings)):
         if spared in header and sum(widths[i] for i in kept) + 2 >= width:
             kept.remove(header.index(spared))
     return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]

@@ -1,17 +1,19 @@
 """What a run leaves in MLflow besides its metrics: facts, the final table, sample pages."""
 
-import json
 import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
+from remot.strict_json import json_text
+from remot.tracking.resilient import write_text, write_with
 
 CONFIG_FILE = "config.yaml"
 _PACKAGES = ("torch", "transformers", "lightning")
@@ -31,16 +33,22 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         tags: Such as ``remot.strategy`` and ``remot.base_model``; they win over the facts found here.
     """
     for logger in mlflow_loggers(loggers):
-        for name, value in (machine_facts() | dict(tags)).items():
-            logger.experiment.set_tag(logger.run_id, name, str(value))
+        facts = machine_facts() | dict(tags)
+        write_with(logger, "facts about the run", partial(_set_tags, logger, facts))
     if config_text is not None:
         _log_text(loggers, config_text, CONFIG_FILE)
 
 
-def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object]) -> None:
-    """Store the final table for people (``final_table.txt``) and for programs (``final_table.json``)."""
-    _log_text(loggers, text, "final_table.txt")
-    _log_text(loggers, json.dumps(record, indent=2, allow_nan=False) + "\n", "final_table.json")
+def mark_killed(loggers: Sequence[Logger]) -> None:
+    """Give runs that a signal has ended the status that MLflow has for it; lightning knows finished and failed."""
+    for logger in mlflow_loggers(loggers):
+        logger.finalize("KILLED")
+
+
+def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object], name: str = "final_table") -> None:
+    """Store a table for people (``NAME.txt``) and for programs (``NAME.json``)."""
+    _log_text(loggers, text, f"{name}.txt")
+    _log_text(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
 
 
 def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:
@@ -50,7 +58,17 @@ def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:
 
 def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
     for logger in mlflow_loggers(loggers):
-        logger.experiment.log_text(logger.run_id, text, artifact)
+        log_text(logger, text, artifact)
+
+
+def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
+    """Store a text as an artifact of an MLflow run."""
+    write_text(logger, lambda: logger.experiment.log_text(logger.run_id, text, artifact), text, artifact)
+
+
+def _set_tags(logger: MLFlowLogger, tags: Mapping[str, str]) -> None:
+    for name, value in tags.items():
+        logger.experiment.set_tag(logger.run_id, name, str(value))
 
 
 def machine_facts() -> dict[str, str]:
@@ -82,7 +100,7 @@ def git_commit(folder: Path) -> str | None:
         return None
     try:
         tracked = _git(git, folder, "ls-files")
-        if not tracked:  # installed somewhere below somebody else's checkout
+        if not tracked:  # installed below an unrelated checkout
             return None
         dirty = _git(git, folder, "status", "--porcelain", "--untracked-files=no")
         return _git(git, folder, "rev-parse", "HEAD") + ("-dirty" if dirty else "")

@@ -1,25 +1,36 @@
 """The resolved configuration as an MLflow artifact and as MLflow parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from remot.tracking.run_log import CONFIG_FILE
+from remot.strict_json import json_text
+from remot.tracking.compare import CONTINUED_WITH, continued_with
+from remot.tracking.groups import NOT_SET, settings_that_matter
+from remot.tracking.resilient import write_with
+from remot.tracking.run_log import CONFIG_FILE, log_text
 
+#: Where a checkpoint keeps the resolved configuration, as JSON.
+CONFIG_KEY = "remot_config"
 MAX_PARAM_CHARS = 500
 _PARAMS_PER_CALL = 100
+_MAX_TAG_CHARS = 5000
 
 
 class MLflowSaveConfig(SaveConfigCallback):
-    """Logs what a run was configured with; for other loggers that have a folder it writes ``config.yaml`` there.
+    """Keeps what a run was configured with: in MLflow, in its folder as ``config.yaml``, and in its checkpoints.
 
-    Lightning's own callback needs a ``log_dir``, which :class:`MLFlowLogger` has none of.
+    Other loggers that have a folder get a ``config.yaml`` there. Lightning's own callback needs a ``log_dir``, which
+    :class:`MLFlowLogger` has none of.
 
     Args:
         parser: Parser of the subcommand.
@@ -28,6 +39,8 @@ class MLflowSaveConfig(SaveConfigCallback):
         overwrite: Accepted for compatibility; every run has a place of its own.
         multifile: Accepted for compatibility; one file is written.
         save_to_log_dir: Accepted for compatibility; see above for what is saved where.
+        changes: Settings that are not those of the checkpoint this run continues from, such as ``lr: 1 → 2``.
+        changed_at_step: Step of that checkpoint.
     """
 
     def __init__(
@@ -38,8 +51,12 @@ class MLflowSaveConfig(SaveConfigCallback):
         overwrite: bool = True,  # noqa: FBT001, FBT002 (lightning's signature)
         multifile: bool = False,  # noqa: FBT001, FBT002 (lightning's signature)
         save_to_log_dir: bool = False,  # noqa: ARG002, FBT001, FBT002 (lightning's signature)
+        changes: Sequence[str] = (),
+        changed_at_step: int = 0,
     ) -> None:
         super().__init__(parser, config, config_filename, overwrite, multifile, save_to_log_dir=False)
+        self.changes = tuple(changes)
+        self.changed_at_step = changed_at_step
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Log the configuration; called on rank zero only.
@@ -51,11 +68,38 @@ class MLflowSaveConfig(SaveConfigCallback):
         text = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
-                logger.experiment.log_text(logger.run_id, text, name)
-                log_params(logger, self.config.as_dict())
+                log_text(logger, text, name)
+                settings = self.config.as_dict() | self._resumed()
+                write_with(logger, "settings", partial(log_params, logger, settings))
             elif (log_dir := getattr(logger, "log_dir", None)) is not None:
                 Path(log_dir).mkdir(parents=True, exist_ok=True)
                 (Path(log_dir) / self.config_filename).write_text(text, encoding="utf-8")
+        if stage == "fit":
+            self._write_to_folder(trainer, text)
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Keep the configuration, which a continued run is compared with."""
+        checkpoint[CONFIG_KEY] = self.parser.dump(self.config, skip_none=False, format="json")
+
+    def _resumed(self) -> dict[str, Any]:
+        """As a parameter of its own: those that a run has can not be changed in MLflow."""
+        return {"resumed": {f"step_{self.changed_at_step}": "; ".join(self.changes)}} if self.changes else {}
+
+    def _write_to_folder(self, trainer: Trainer, text: str) -> None:
+        """The configuration beside the checkpoints; where it has changed, what was there until then is kept."""
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath:
+                file = Path(callback.dirpath) / CONFIG_FILE
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if self.changes and file.is_file():
+                    file.replace(file.with_stem(f"{file.stem}_until_step_{self.changed_at_step}"))
+                file.write_text(text, encoding="utf-8")
+                return
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -71,11 +115,42 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def log_params(logger: MLFlowLogger, settings: Mapping[str, Any]) -> None:
-    """Log settings as MLflow parameters, shortened to 500 characters; those the run already has stay as they are."""
+    """Log settings as MLflow parameters of at most 500 characters.
+
+    MLflow never changes a parameter: those of a continued run stay, and what differs is added to the tag
+    ``remot.continued_with``, so that ``remot compare`` does not take the run for one of its first settings.
+    """
     from mlflow.entities import Param
 
-    known = logger.experiment.get_run(logger.run_id).data.params
-    flat = {name: str(value)[:MAX_PARAM_CHARS] for name, value in flatten(settings)}
-    params = [Param(name, value) for name, value in flat.items() if name not in known]
+    held = logger.experiment.get_run(logger.run_id).data
+    flat = {name: _short(str(value)) for name, value in flatten(settings)}
+    if held.params:
+        changes = _changes(flat, held.params, continued_with(held.tags))
+        logger.experiment.set_tag(logger.run_id, CONTINUED_WITH, _tag_text(changes))
+        return
+    params = [Param(name, value) for name, value in flat.items()]
     for start in range(0, len(params), _PARAMS_PER_CALL):
         logger.experiment.log_batch(logger.run_id, params=params[start : start + _PARAMS_PER_CALL])
+
+
+def _short(text: str) -> str:
+    """At most 500 characters; where some are cut off, a digest of all keeps different texts different."""
+    if len(text) <= MAX_PARAM_CHARS:
+        return text
+    digest = f" … {sha256(text.encode()).hexdigest()[:16]}"
+    return text[: MAX_PARAM_CHARS - len(digest)] + digest
+
+
+def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The values of each setting after the first one, this time's added where it is another."""
+    changes = {key: list(values) for key, values in later.items()}
+    for key in settings_that_matter({**first, **now}):
+        before = changes[key][-1] if changes.get(key) else first.get(key, NOT_SET)
+        if now.get(key, NOT_SET) != before:
+            changes.setdefault(key, []).append(now.get(key, NOT_SET))
+    return changes
+
+
+def _tag_text(changes: Mapping[str, list[str]]) -> str:
+    text = json_text(changes)
+    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [_short(text)]})

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from remot.callbacks import InterruptCheckpoint, PhaseProgressBar, RunSummary
+from remot.callbacks import InterruptCheckpoint, PhaseProgressBar, RunSummary, StoppedBySignal
+from remot.callbacks.interrupt import BATCH_SIGNALS, STOP_SIGNALS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -16,18 +17,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.fixture(autouse=True)
 def restored_sigint():
     """Lightning ignores SIGINT after an interrupt and leaves it so; shells do for what runs in the background."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *STOP_SIGNALS, *BATCH_SIGNALS)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, previous)
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 class Interrupted(BoringModel):
     """Presses Ctrl-C in the middle of chosen steps, between backward and the optimiser's step."""
 
-    def __init__(self, at_step, presses=1):
+    def __init__(self, at_step, presses=1, number=signal.SIGINT):
         super().__init__()
         self.automatic_optimization = False
-        self.at_step, self.presses, self.batches = at_step, presses, []
+        self.at_step, self.presses, self.batches, self.number = at_step, presses, [], number
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
@@ -35,7 +38,7 @@ class Interrupted(BoringModel):
         self.manual_backward(self.step(batch))
         if self.global_step == self.at_step:
             for _ in range(self.presses):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.number)
         optimizer.step()
         self.batches.append(batch_idx)
 
@@ -58,6 +61,12 @@ def fit_until_interrupted(model, trainer, **arguments):
     with pytest.raises(SystemExit) as stop:
         trainer.fit(model, **arguments)
     assert stop.value.code == 1
+
+
+def fit_until_stopped(model, trainer, number):
+    with pytest.raises(StoppedBySignal) as stop:
+        trainer.fit(model)
+    assert stop.value.code == 128 + number
 
 
 def saver(folder):
@@ -104,6 +113,63 @@ def test_second_press_does_not_wait(tmp_path):
     model = Interrupted(at_step=3, presses=2)
     fit_until_interrupted(model, trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint()))
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
+STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_signals_that_end_a_process_finish_the_step_and_save(tmp_path, capsys, number):
+    """Within the fourth step (number 3): its update is in the checkpoint, and shells see the signal."""
+    model = Interrupted(at_step=3, number=number)
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup` and `&` leave some of them ignored
+    try:
+        fit_until_stopped(model, trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint()), number)
+    finally:
+        signal.signal(number, before)
+    saved = torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 4
+    assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"as {number.name} asks" in err
+    assert f"Stopped after step 4 and saved {tmp_path / 'kept' / 'last.ckpt'}" in err
+
+
+def test_a_repeated_signal_changes_nothing(tmp_path):
+    """Launchers send it to a group of processes and to each of them."""
+    model = Interrupted(at_step=3, presses=2, number=signal.SIGTERM)
+    fit_until_stopped(model, trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint()), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # while loggers are closed
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_signals_outside_of_steps_take_effect_at_once(tmp_path, capsys):
+    """Such as in the evaluation of the base model, before lightning has handlers of its own."""
+
+    class Before(Callback):
+        def on_fit_start(self, *_):
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError
+
+    trainer = trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint(), Before())
+    fit_until_stopped(Interrupted(at_step=-1), trainer, signal.SIGTERM)
+    assert "nothing to continue from" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "kept").exists()
+
+
+def test_ignored_signals_stay_ignored(tmp_path):
+    """As SIGHUP is under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    trainer = trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint())
+    trainer.fit(Interrupted(at_step=3, number=signal.SIGHUP))
+    assert trainer.global_step == 8
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_signals_are_given_back(tmp_path):
+    before = [signal.getsignal(number) for number in STOPS]
+    trainer_in(tmp_path, saver(tmp_path), InterruptCheckpoint()).fit(Interrupted(at_step=-1))
+    assert [signal.getsignal(number) for number in STOPS] == before
 
 
 def test_the_signal_of_a_batch_system_waits_for_the_end_of_the_step(tmp_path):
@@ -166,6 +232,57 @@ def test_handler_is_given_back(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     trainer_in(tmp_path, InterruptCheckpoint(), enable_checkpointing=False).fit(Interrupted(at_step=-1))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Failing(Interrupted):
+    """Raises in a step with the number ``at_step``, before or after its update."""
+
+    def __init__(self, at_step, where):
+        super().__init__(-1)
+        self.fails_at, self.where = at_step, where
+
+    def training_step(self, batch, batch_idx):
+        if self.where == "before" and self.global_step == self.fails_at:
+            raise ValueError(self.where)
+        super().training_step(batch, batch_idx)
+        if self.where == "within" and self.global_step == self.fails_at + 1:
+            raise ValueError(self.where)
+
+    def on_train_batch_end(self, *_):
+        if self.where == "after" and self.global_step == self.fails_at + 1:
+            raise ValueError(self.where)
+
+
+@pytest.mark.parametrize(("where", "saved_step"), [("before", 3), ("after", 4), ("within", None)])
+def test_an_error_keeps_the_last_whole_step(tmp_path, capsys, where, saved_step):
+    """Step number 3 fails: before or after its update the weights are those of a whole step."""
+    model, folder = Failing(3, where), tmp_path / "kept"
+    with pytest.raises(ValueError, match=where):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(model)
+    assert (folder / "last.ckpt").exists() == (saved_step is not None)
+    if saved_step is not None:
+        saved = torch.load(folder / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == saved_step
+        assert torch.equal(saved["state_dict"]["layer.weight"], model.layer.weight)
+        assert f"after step {saved_step} and saved {folder}/last.ckpt" in " ".join(capsys.readouterr().err.split())
+        continued = Interrupted(-1)
+        trainer_in(tmp_path, saver(folder)).fit(continued, ckpt_path=folder / "last.ckpt")
+        assert continued.batches == list(range(saved_step, 8))
+
+
+def test_an_error_before_the_first_step_of_a_continued_run_saves_nothing(tmp_path):
+    folder = tmp_path / "kept"
+    with pytest.raises(ValueError, match="before"):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(Failing(3, "before"))
+    before = (folder / "last.ckpt").read_bytes()
+
+    class Early(Interrupted):
+        def on_train_start(self):
+            raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        trainer_in(tmp_path, saver(folder), InterruptCheckpoint()).fit(Early(-1), ckpt_path=folder / "last.ckpt")
+    assert (folder / "last.ckpt").read_bytes() == before
 
 
 def test_handler_is_given_back_after_an_error(tmp_path):

@@ -27,7 +27,7 @@ def test_question_solution_completion_and_parts():
     ]
 
 
-def test_what_does_not_apply_is_said_and_a_zero_has_no_sign():
+def test_unused_settings_are_reported_and_a_zero_has_no_sign():
     assert printed("B", graph=math.nan, length=-0.0, short=-0.001, total=0.0)[-1] == (
         "          graph n/a  length 0.00  short 0.00"
     )

@@ -1,90 +1,107 @@
-"""Several configuration files on one command line count as for training: later ones on top."""
+"""Packaged recipes: found by name from any folder, listed, printed, and part of a built wheel."""
 
-import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from remot.cli import main
-from remot.commands.configs import as_one_option, merged, named, read_configs
-from remot.commands.sources import read_data
+from remot.commands.configs import find_config, recipes, recipes_folder, with_recipes
 from remot.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[2] / "configs"
-OVERRIDES = CONFIGS / "systems" / "quickstart_overrides.yaml"
+PROJECT = Path(__file__).parents[2]
+QUICKSTART = PROJECT / "configs" / "quickstart.yaml"
+
+
+def test_a_recipe_is_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("quickstart.yaml") == QUICKSTART
+    assert find_config("configs/losses/dapo.yaml") == PROJECT / "configs/losses/dapo.yaml"
+    words = ["fit", "--config", "quickstart.yaml", "--config=losses/dapo.yaml", "--root", "x.yaml"]
+    dapo = PROJECT / "configs/losses/dapo.yaml"
+    assert with_recipes(words) == ["fit", "--config", str(QUICKSTART), f"--config={dapo}", "--root", "x.yaml"]
+
+
+def test_a_file_at_the_path_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart.yaml").write_text("seed_everything: 1")
+    assert find_config("quickstart.yaml") == Path("quickstart.yaml")
+
+
+@pytest.mark.parametrize("name", ["../pyproject.toml", "nope.yaml", "x" * 5000 + ".yaml", "losses"])
+def test_another_name_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        find_config(name)
+    assert name[:50] in str(refused.value)
+
+
+def test_recipes_are_listed_with_their_first_line(capsys):
+    listed = dict(recipes())
+    assert set(listed) == {
+        file.relative_to(PROJECT / "configs").as_posix() for file in recipes_folder().rglob("*.yaml")
+    }
+    assert listed["quickstart.yaml"].startswith("The first run: remot-tiny")
+    main(["configs"])
+    assert len(capsys.readouterr().out.splitlines()) == len(listed)
+
+
+def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["configs", "quickstart.yaml"])
+    assert capsys.readouterr().out == QUICKSTART.read_text()
+    main(["configs", "quickstart.yaml", "--copy", "mine.yaml"])
+    assert Path("mine.yaml").read_text() == QUICKSTART.read_text()
+    with pytest.raises(SystemExit) as stop:
+        main(["configs", "quickstart.yaml", "--copy", "mine.yaml"])
+    assert stop.value.code == 2
+    assert "mine.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("below", "above", "wanted"),
+    ("words", "named"),
     [
-        ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}}, {"a": 1, "b": {"c": 4, "d": 3}}),
-        ({"tasks": [1, 2]}, {"tasks": [3]}, {"tasks": [3]}),
-        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
-        ({"a": None}, {"a": {"b": 1}}, {"a": {"b": 1}}),
-        (
-            {"r": {"class_path": "A", "init_args": {"x": 1}}},
-            {"r": {"class_path": "B", "init_args": {"y": 2}}},
-            {"r": {"class_path": "B", "init_args": {"y": 2}}},
-        ),
-        (
-            {"r": {"class_path": "A", "init_args": {"x": 1}}},
-            {"r": {"class_path": "A", "init_args": {"y": 2}}},
-            {"r": {"class_path": "A", "init_args": {"x": 1, "y": 2}}},
-        ),
+        (["fit", "--config", "nope.yaml"], "nope.yaml"),
+        (["test", "--config=nope.yaml"], "nope.yaml"),
+        (["fit"], "--config"),
+        (["data", "build", "--out", "out", "--config", "nope.yaml"], "nope.yaml"),
     ],
 )
-def test_merging_by_hand(below, above, wanted):
-    assert merged(below, above) == wanted
-
-
-def test_options_become_one():
-    words = ["DIR", "--config", "a b.yaml", "--seed", "3", '--config=c".yaml']
-    assert as_one_option(words) == ["DIR", "--seed", "3", '--config=["a b.yaml", "c\\".yaml"]']
-    assert as_one_option(["--seed", "3"]) == ["--seed", "3"]
-    assert as_one_option(["--config"]) == ["--config"]
-
-
-def test_files_that_cannot_be_read_are_named(tmp_path):
-    (tmp_path / "list.yaml").write_text("[1]")
-    for name, told in (("list.yaml", "is no mapping"), ("missing.yaml", "cannot be read")):
-        with pytest.raises(ConfigError, match=f"{name} {told}"):
-            read_configs([OVERRIDES, tmp_path / name])
-    assert read_configs(None) == {}
-    assert named([Path("a"), Path("b")]) == "a, b"
-
-
-def test_a_recipe_with_the_overrides_asks_its_tasks():
-    """As `remot fit` with the same files: the recipe's tasks about the overrides' clips."""
-    recipe = CONFIGS / "systems" / "spacer.yaml"
-    data = read_data([recipe, OVERRIDES])
-    told = [yaml.safe_load(file.read_text())["data"] for file in (recipe, OVERRIDES)]
-    assert len(data.tasks) == len(told[0]["tasks"])
-    assert data.batch_size == told[1]["batch_size"]
-    assert read_data([OVERRIDES, recipe]).batch_size == told[0]["batch_size"]
-
-
-def test_commands_take_several(tmp_path, capsys):
-    """The audit of a system's tasks by the command line of its recipe's header, shortened."""
-    recipe = CONFIGS / "systems" / "videochat_r1.yaml"
-    main(
-        [
-            "data",
-            "audit",
-            "--config",
-            str(recipe),
-            "--config",
-            str(OVERRIDES),
-            "--num_triplets",
-            "18",
-            "--format",
-            "json",
-        ]
+def test_a_missing_file_is_reported_before_torch_is_imported(tmp_path, words, named):
+    code = (
+        "import sys\nfrom remot.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(sorted({'torch', 'lightning', 'transformers'} & set(sys.modules)))"
     )
-    told = json.loads(capsys.readouterr().out)
-    assert "temporal_grounding" in json.dumps(told)
-    rows = tmp_path / "rows.jsonl"
-    row = {"task": "temporal_grounding", "completion": "<think>a</think><answer>1 to 2</answer>"}
-    rows.write_text(json.dumps(row | {"reference": {"intervals": [[1, 2]]}}) + "\n")
-    main(["score", "--config", str(recipe), "--config", str(CONFIGS / "rewards" / "tempr1.yaml"), "--input", str(rows)])
-    assert "localisation" in json.loads(capsys.readouterr().out)["parts"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*(["data", name, "--help"] for name in ("build", "audit", "show", "schema")), ["data"], ["compare"]],
+    ids=" ".join,
+)
+def test_neither_torch_nor_transformers_is_imported(tmp_path, words):
+    """By help, the list of commands, and a comparison, whose experiment is missing here."""
+    code = (
+        f"import sys\nfrom remot.cli import main\n"
+        f"try: main({words!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'lightning', 'transformers'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_the_recipes(tmp_path):
+    words = ["pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(PROJECT)]
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    assert {f"remot/configs/{name}" for name, _ in recipes()} <= names

@@ -109,7 +109,7 @@ def test_mistakes_of_recorders(words, sentence, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "package"), [("vizdoom", "vizdoom"), ("aloha", "mujoco"), ("miniworld", "miniworld")])
-def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_path, monkeypatch):
+def test_a_missing_simulator_gets_a_one_line_error(name, package, capsys, tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without(wanted, *rest, **named):
@@ -126,9 +126,11 @@ def test_a_missing_simulator_is_told_in_one_sentence(name, package, capsys, tmp_
 
 
 def test_a_recorder_writes_what_it_is_asked_for(capsys, tmp_path, monkeypatch):
-    """The word after the command is the folder; the simulator is somebody else's business."""
+    """The word after the command is the folder; the dispatcher does not check the simulator."""
     asked = []
-    monkeypatch.setattr("remot.commands.record._record", lambda record, out, *rest: asked.append((record, out, *rest)))
+    monkeypatch.setattr(
+        "remot.commands.data.record._record", lambda record, out, *rest: asked.append((record, out, *rest))
+    )
     main(["record", "vizdoom", str(tmp_path), "--num_clips", "3", "--seed", "5"])
     main(["record", "aloha", "--out", str(tmp_path)])
     assert [(record.__name__, out, num, seed) for record, out, num, seed, _ in asked] == [
@@ -149,3 +151,11 @@ def test_naming_a_command_loads_no_other(tmp_path):
         done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path, timeout=60)
         assert done.returncode == code
         assert done.stderr.splitlines()[0] == "[]" or done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_list_of_commands_holds_their_first_lines():
+    """Without importing them, so the words stand twice."""
+    grouped = [own for chosen in COMMANDS.values() if not isinstance(chosen, Own) for own in chosen.values()]
+    assert len(grouped) >= 10
+    for own in grouped:
+        assert own.summary == (own.load().__doc__ or "").splitlines()[0]

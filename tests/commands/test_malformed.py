@@ -5,10 +5,9 @@ import errno
 import pytest
 
 from remot.cli import EXIT_BAD_INPUT, main
-from remot.commands.construction import constructing
-from remot.commands.messages import explain
+from remot.commands.parsing.errors import constructing, explain
 from remot.errors import ConfigError
-from tests.commands.test_messages import QUICKSTART, _no_model_is_loaded, complaint
+from tests.commands.parsing.test_errors import QUICKSTART, _no_model_is_loaded, complaint
 
 __all__ = ["_no_model_is_loaded", "complaint"]  # fixtures
 
@@ -118,7 +117,7 @@ REMOT_REWARD = "class_path: remot.rewards.ReMoTReward"
         ([REWARD, f"{{{REMOT_REWARD}, init_args: [1]}}"], "init_args is no mapping"),
         ([REWARD, f"{{{REMOT_REWARD}, init_args: hello}}"], "init_args is no mapping"),
         ([REWARD, f"{{{REMOT_REWARD}, foo: 3}}"], "beside class_path nothing but init_args may stand"),
-        (["--data.experts", "[null]"], "Not a valid subclass of Expert. Got value: None"),
+        (["--data.tasks", "[null]"], "Not a valid subclass of Task. Got value: None"),
         (["--model.optimizer.init_args.lr", "fast"], "Expected a <class 'float'>, got fast"),
         (["--trainer.devices.x", "3"], "Expected a <class 'int'> or <class 'str'>, got"),
         (["--model", "null"], "it is no mapping of settings"),
@@ -258,7 +257,7 @@ def test_constructors_that_older_parsers_only_quote():
     """jsonargparse 4.39 keeps the text of what a constructor raises among what it says of types, and no exception."""
     quoted = (
         "Does not validate against any of the Union subtypes\n"
-        "Subtypes: [<class 'NoneType'>, <class 'remot.strategies.grpo.GRPOObjective'>]\n"
+        "Subtypes: [<class 'NoneType'>, <class 'remot.strategies.grpo.objective.GRPOObjective'>]\n"
         "Errors:\n"
         "  - Expected a <class 'NoneType'>\n"
         "  - Does not validate against any of the Union subtypes\n"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from remot.commands.own import run_function
+from remot.commands.parsing.functions import run_function
 from remot.commands.score import CHUNK_ROWS, reward_from, score_command
 from remot.errors import AnnotationError, ConfigError
 from remot.rewards import CompositeReward, PerTaskReward, ReMoTReward
 from remot.rewards import offline as offline_module
-from tests.helpers import assert_close, respond
+from tests.helpers import PROJECT, assert_close, respond
 
-SYSTEMS = Path(__file__).parents[2] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
 GROUNDING = {"intervals": [[15, 25]]}
 
@@ -47,6 +47,16 @@ def score(tmp_path, capsys):
         return [json.loads(line) for line in out.splitlines()], err, status
 
     return run
+
+
+def test_rows_as_other_systems_write_them(score):
+    """A byte-order mark, also where two files were joined; line ends of Windows; lines of spaces only."""
+    one = json.dumps(row("temporal_grounding", say("15 to 25"), GROUNDING)).encode()
+    mark = b"\xef\xbb\xbf"
+    records, _, status = score([mark + one + b"\r", b"  \t\r", mark + one])
+    assert status == 0
+    assert len(records) == 2
+    assert records[0]["total"] == records[1]["total"] > 0
 
 
 # -- the systems ---------------------------------------------------------------------------------------------------
@@ -318,7 +328,7 @@ def test_configurations_that_are_no_mapping(tmp_path, text):
         reward_from(tmp_path / "c.yaml")
 
 
-def test_a_misspelt_setting_is_told(tmp_path):
+def test_a_misspelt_setting_is_reported(tmp_path):
     (tmp_path / "c.yaml").write_text(
         "score: {reward: {class_path: remot.rewards.TemporalIoUReward, init_args: {succes_at: 1}}}"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.native import write_clip
+from remot.data.annotations.native.reader import write_clip
 from remot.structures import CameraTrack, Clip, EffectorTrack, ObjectTrack
 
 SIZE = 32
@@ -28,12 +28,15 @@ def poses(yaw_degrees, pitch_degrees=None, roll_degrees=None, places=None):
     return result
 
 
-def boxes(centres_xy, half=2.0):
+def boxes(centres_xy, half=8.0):
     centres = np.asarray(centres_xy, dtype=float)
     return np.concatenate([centres - half, centres + half], axis=1)
 
 
 def clip_of(num_frames, clip_id="clip", scene_id="scene", domain="hand", **tracks):
+    """A clip whose camera is known to be fixed, unless it has poses or ``camera_moves`` says otherwise."""
+    if tracks.get("camera") is None:
+        tracks = {"camera_moves": False, **tracks}
     return Clip(clip_id, scene_id, domain, Path("nowhere.mp4"), np.arange(num_frames) / 10, **tracks)
 
 
@@ -52,7 +55,7 @@ def arm_clip(horizontal_metres, opening=None, clip_id="arm", **names):
 
 
 def write_folder(folder, clips):
-    """Write ``clips`` with pictures that tell their frame: grey level 10 k in frame k."""
+    """Write ``clips`` with images that tell their frame: grey level 10 k in frame k."""
     folder.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         levels = 10 * np.arange(clip.num_frames, dtype=np.uint8)

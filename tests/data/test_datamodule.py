@@ -1,5 +1,6 @@
 import warnings
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,11 +8,12 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
-from remot.data.datamodule import TripletDataModule
+from remot.data.clips.splits import split_by_scene
+from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.data.splits import split_by_scene
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
+from tests.data.made import data_module
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def make(root, **settings):
         "num_val_prompts": 5,
         "num_test_prompts": 3,
     } | settings
-    data = TripletDataModule(root, **settings)
+    data = data_module(root, **settings)
     data.setup()
     return data
 
@@ -82,10 +84,10 @@ def fit(path, root, max_epochs, resume=None, model=None, num_workers=0, **settin
 
 def test_no_scene_is_in_two_splits(root):
     data = make(root)
-    scenes = {name: {clip.scene_id for clip in part.clips} for name, part in data.datasets.items()}
+    scenes = {name: {clip.scene_id for clip in part.clips} for name, part in data.mixed.items()}
     assert set(scenes) == {"train", "val", "test"}
     assert sum(map(len, scenes.values())) == len(set.union(*scenes.values())) == 10
-    for part in data.datasets.values():
+    for part in data.mixed.values():
         assert {clip.domain for clip in part.clips} == {"navigation", "manipulation"}
 
 
@@ -97,7 +99,7 @@ def test_split_is_seeded_and_proportional():
     assert not split_by_scene(clips, 0, 0).val
 
 
-def test_empty_split_says_what_to_do():
+def test_empty_split_error_states_the_remedy():
     clips = [arm_clip([0, 1], clip_id="a", scene_id="s")]
     with pytest.raises(EmptySplitError, match=r"the val split is empty: 1 clips of 1 scenes.*add scenes or change"):
         split_by_scene(clips)
@@ -115,7 +117,7 @@ def test_evaluation_prompts_are_fixed_and_complete(root):
 def test_runs_of_any_seed_are_asked_the_same_held_out_questions(root):
     def texts(split, **seeds):
         data = make(root, **seeds)
-        return [data.datasets[split][number].question for number in range(3)]
+        return [data.mixed[split][number].question for number in range(3)]
 
     for split in ("val", "test"):
         assert texts(split, seed=0) == texts(split, seed=1) != texts(split, held_out_seed=1)
@@ -190,7 +192,7 @@ def test_bad_clips_stop_or_are_left_out(tmp_path):
         make(str(root))
     with pytest.warns(UserWarning, match=r"2 bad clips are left out, 8 remain: .*arm-0\.json.*camera-1\.mp4"):
         data = make(str(root), on_bad_clip="skip")
-    assert sum(len(part.clips) for part in data.datasets.values()) == 8
+    assert sum(len(part.clips) for part in data.mixed.values()) == 8
     (root / "arm-0.json").unlink()
     with pytest.raises(DecodeError, match=r"camera-1\.mp4"):
         make(str(root))
@@ -202,27 +204,48 @@ def test_nothing_usable(tmp_path):
             make(str(tmp_path), on_bad_clip=policy)
 
 
+def test_variables_and_home_in_paths(root, monkeypatch, tmp_path):
+    (tmp_path / "clips").symlink_to(root)
+    (tmp_path / "left_out.txt").write_text("\ufeffnone*\r\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for home in ("${HOME}", "~"):
+        data = make(f"{home}/clips", exclude=Path(f"{home}/left_out.txt"))
+        assert data.root == tmp_path / "clips"
+        assert data.exclusions.names == ("none*",)
+    with pytest.raises(AnnotationError, match="nowhere: there is no such folder"):
+        make("${HOME}/nowhere")
+    monkeypatch.delenv("REMOT_CLIPS", raising=False)
+    with pytest.raises(ConfigError, match="REMOT_CLIPS is not set"):
+        data_module("${REMOT_CLIPS}/a")
+
+
 def test_settings_come_from_a_configuration_file():
     parser = ArgumentParser()
-    parser.add_subclass_arguments(TripletDataModule, "data")
+    parser.add_subclass_arguments(MotionDataModule, "data")
     expert = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 12.0}}
     given = {
         "batch_size": 4,
-        "experts": [expert, {"class_path": "remot.data.experts.CameraPitch"}],
-        "on_bad_clip": "skip",
+        "tasks": [
+            {
+                "class_path": "remot.data.tasks.MotionContrast",
+                "init_args": {"experts": [expert, {"class_path": "remot.data.experts.CameraPitch"}]},
+            }
+        ],
+        "options": {"on_bad_clip": "skip"},
     }
     settings = parser.parse_object(
-        {"data": {"class_path": "remot.data.datamodule.TripletDataModule", "init_args": given}}
+        {"data": {"class_path": "remot.data.datamodule.MotionDataModule", "init_args": given}}
     )
     data = parser.instantiate(settings).data
-    assert [type(expert) for expert in data.sampler.experts] == [CameraYaw, CameraPitch]
-    assert data.sampler.experts[0].salient_min == 12
-    assert (data.batch_size, data.on_bad_clip) == (4, "skip")
+    experts = data.tasks[0].sampler.experts
+    assert [type(expert) for expert in experts] == [CameraYaw, CameraPitch]
+    assert experts[0].salient_min == 12
+    assert (data.batch_size, data.options.on_bad_clip) == (4, "skip")
 
 
 def test_a_batch_larger_than_an_epoch():
     with pytest.raises(ConfigError, match="batch_size is 9 and num_train_prompts_per_epoch 8"):
-        TripletDataModule(batch_size=9, num_train_prompts_per_epoch=8)
+        data_module(batch_size=9, num_train_prompts_per_epoch=8)
 
 
 def test_scenes_that_are_alone_in_their_stratum_are_divided_together():

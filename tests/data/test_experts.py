@@ -148,6 +148,12 @@ def test_an_object_is_not_asked_about_while_the_camera_moves():
         assert value(ObjectHorizontal(), clip_of(2, camera=CameraTrack(track), objects=moved), "ball") == expected
 
 
+@pytest.mark.parametrize(("camera_moves", "expected"), [(False, "right"), (None, None), (True, None)])
+def test_an_object_is_asked_about_without_poses_only_if_the_camera_is_known_to_be_fixed(camera_moves, expected):
+    moved = {"ball": ObjectTrack(boxes([(50, 50), (90, 50)]))}
+    assert value(ObjectHorizontal(), clip_of(2, objects=moved, camera_moves=camera_moves), "ball") == expected
+
+
 def test_landmarks_and_effectors_are_not_objects():
     track = boxes([(50, 50), (90, 50)])
     clip = clip_of(
@@ -179,7 +185,7 @@ def test_labels_carry_size_and_unit():
     assert label.magnitude == pytest.approx(20)
 
 
-# -- the camera rolls and moves: where a point of the world goes in the picture ------------------------------------
+# -- the camera rolls and moves: where a point of the world goes in the image ------------------------------------
 
 
 def seen_at(pose, point):
@@ -193,7 +199,7 @@ AHEAD, RIGHT_OF_IT, ABOVE = (0.0, 0.0, 5.0), (1.0, 0.0, 5.0), (0.0, -1.0, 5.0)
 
 @pytest.mark.parametrize(("roll", "value_"), [(20, "clockwise"), (-20, "counterclockwise"), (0.5, "none"), (5, None)])
 def test_camera_rolls(roll, value_):
-    """Whoever tips the camera clockwise sees what was on the right go up and what was above go left."""
+    """With the camera rolled clockwise, what was on the right goes up and what was above goes left."""
     camera = poses([0, 0], roll_degrees=[0, roll])
     assert value(CameraRoll(), clip_of(2, camera=CameraTrack(camera))) == value_
     went = seen_at(camera[1], RIGHT_OF_IT) - seen_at(camera[0], RIGHT_OF_IT)
@@ -245,7 +251,7 @@ def test_where_things_go_when_the_camera_moves():
         assert value(expert, clip_of(2, camera=CameraTrack(camera))) == word
 
 
-def test_a_way_is_told_in_the_axes_of_the_first_picture():
+def test_a_displacement_is_in_the_axes_of_the_first_image():
     """A camera that looks along +x of the world goes forward along x, to its right along -z, up along -y; it may be
     anywhere and face anywhere."""
     places = [(4, 5, 6), (5, 5, 6), (4, 5, 5), (4, 4, 6)]
@@ -265,7 +271,7 @@ def test_a_way_is_not_asked_about_after_a_turn_or_without_the_metre():
 
 
 def test_a_way_that_reads_differently_backwards_is_not_asked_about():
-    """Going sideways by 1 m and turning 15 degrees is 0.26 m backward in the axes of the second picture."""
+    """Going sideways by 1 m and turning 15 degrees is 0.26 m backward in the axes of the second image."""
     camera = CameraTrack(poses([0, 15], places=[(0, 0, 0), (1, 0, 0)]))
     clip = clip_of(2, camera=camera)
     np.testing.assert_allclose(CameraForward().measure(clip, np.arange(2))[""], [[0, 0], [-0.258819, 0]], atol=1e-6)
@@ -315,7 +321,7 @@ def test_a_direction_that_is_not_known_is_not_asked_about():
     ],
 )
 def test_effector_composite(step, expected):
-    """Corners of the picture: x to the right, y down."""
+    """Corners of the image: x to the right, y down."""
     label = EffectorComposite().label(arm_of((0, 0, 1), np.add((0, 0, 1), step)), 0, 1, "arm")
     assert (label and label.value) == expected
     if label is not None:
@@ -353,7 +359,7 @@ def agent_of(places, headings):
     ],
 )
 def test_agent_turns(before, after, expected):
-    """Headings are counter-clockwise from east; whoever faces north and turns to the right then faces east."""
+    """Headings are counter-clockwise from east; facing north and turning right ends facing east."""
     assert value(AgentTurn(), agent_of([(0, 0)] * 2, [before, after])) == expected
 
 
@@ -379,6 +385,64 @@ def test_an_advance_is_not_asked_about_after_a_turn():
     assert [AgentAdvance().label(clip, 0, k, "") is None for k in (1, 2, 3)] == [False, True, False]
     assert AgentAdvance(max_turn_degrees=60).label(clip, 0, 2, "").value == "forward"
     assert AgentTurn().measure(clip_of(2), np.arange(2)) == AgentAdvance().measure(clip_of(2), np.arange(2)) == {}
+
+
+# -- what the images show of an effector ---------------------------------------------------------------------------
+
+MOVED = np.array([(0, 0, 1), (0.3, 0, 1)])
+DIRECTIONS = [EffectorHorizontal, EffectorVertical, EffectorDepth, EffectorComposite]
+
+
+def hand_clip(track, **others):
+    return clip_of(2, effectors={"hand": track}, **others)
+
+
+@pytest.mark.parametrize("expert", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("others", "is_asked"),
+    [
+        ({"camera_moves": False}, True),
+        ({"camera_moves": None}, False),
+        ({"camera_moves": True}, False),
+        ({"camera": CameraTrack(poses([0, 0.3]))}, True),
+        ({"camera": CameraTrack(poses([0, 3]))}, False),
+        ({"camera": CameraTrack(poses([0, 0], places=[(0, 0, 0), (0.3, 0, 0)]))}, False),  # at the wrist
+    ],
+)
+def test_a_viewer_s_directions_need_a_camera_known_to_be_fixed(expert, others, is_asked):
+    clip = hand_clip(EffectorTrack(np.array([(0, 0, 1), (0.3, 0.3, 1.3)]), np.array([0.0, 1.0])), **others)
+    assert (value(expert(), clip, "hand") is not None) == is_asked
+    assert value(Gripper(), clip, "hand") == "opened"
+
+
+def test_directions_in_each_image_s_own_axes_hold_however_the_camera_moves():
+    clip = hand_clip(EffectorTrack(MOVED, frame="camera"), camera_moves=True)
+    assert value(EffectorHorizontal(), clip, "hand") == "right"
+
+
+@pytest.mark.parametrize(
+    ("visible", "boxes_xyxy", "asked"),
+    [
+        (None, None, {"when_known": True, "always": False, "never": True}),
+        ([True, True], None, {"when_known": True, "always": True, "never": True}),
+        ([True, False], None, {"when_known": False, "always": False, "never": True}),
+        (None, boxes([(9, 9), (9, 9)]), {"when_known": True, "always": True, "never": True}),
+        (None, boxes([(9, 9), (np.nan, np.nan)]), {"when_known": False, "always": False, "never": True}),
+        ([True, True], boxes([(9, 9), (np.nan, np.nan)]), {"when_known": True, "always": True, "never": True}),
+    ],
+)
+def test_an_effector_out_of_the_image_is_not_asked_about(visible, boxes_xyxy, asked):
+    track = EffectorTrack(MOVED, np.array([0.0, 1.0]), visible=None if visible is None else np.array(visible))
+    clip = hand_clip(track, objects={} if boxes_xyxy is None else {"hand": ObjectTrack(boxes_xyxy)})
+    for require, is_asked in asked.items():
+        for expert in (EffectorHorizontal(require_visible=require), Gripper(require_visible=require)):
+            assert (value(expert, clip, "hand") is not None) == is_asked, (expert, require)
+
+
+@pytest.mark.parametrize("expert", [*DIRECTIONS, Gripper])
+def test_another_wish_for_visibility_is_refused(expert):
+    with pytest.raises(ConfigError, match=f"{expert.__name__}: require_visible is 'sometimes'"):
+        expert(require_visible="sometimes")
 
 
 # -- objects in depth, and masks -----------------------------------------------------------------------------------
@@ -419,8 +483,30 @@ def test_overlaps_by_hand():
     assert np.isnan(overlaps[4]).all()
 
 
+@pytest.mark.parametrize("half", [7.9, 8.0])
+def test_an_object_smaller_than_a_patch_is_not_asked_about(half):
+    """Squares of 15.8 and of 16 pixels; a bar of 4 by 64 has the area of the latter."""
+    is_asked = half == 8.0
+    for sides in ((half, half), (half / 4, half * 4)):
+        centres = np.array([(80, 80), (160, 160)])
+        track = ObjectTrack(np.hstack([centres - sides, centres + sides]), depths_metres=np.array([1.0, 3.0]))
+        clip = clip_of(2, objects={"ball": track})
+        for expert in (ObjectHorizontal, ObjectVertical, ObjectDepth):
+            assert (value(expert(), clip, "ball") is not None) == is_asked
+            assert value(expert(min_size_pixels=4), clip, "ball") is not None
+        assert (MaskFrame().labels(clip, (0, 1, 0), "ball") is not None) == is_asked
+    for expert in (ObjectHorizontal, ObjectDepth, MaskFrame):
+        with pytest.raises(ConfigError, match="min_size_pixels is -1"):
+            expert(min_size_pixels=-1)
+
+
+def test_the_depth_of_what_no_image_shows_is_not_asked_about():
+    track = ObjectTrack(boxes([(50, 50), (np.nan, np.nan)]), depths_metres=np.array([1.0, 3.0]))
+    assert value(ObjectDepth(), clip_of(2, objects={"ball": track}), "ball") is None
+
+
 def mask_of(*xs):
-    return clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    return clip_of(len(xs), objects={"ball": ObjectTrack(boxes([(x, 20) for x in xs], 2))})
 
 
 @pytest.mark.parametrize(
@@ -429,14 +515,14 @@ def mask_of(*xs):
         ((0, 1, 0), "first"),
         ((1, 0, 0), "second"),
         ((0, 1, 2), "neither"),
-        ((0, 3, 0), None),  # the same place at another time cannot be told apart
+        ((0, 3, 0), None),  # the same position at another time is not distinguishable
         ((0, 1, 3), None),
         ((0, 0, 1), None),
         ((0, 1, 4), None),
     ],
 )
 def test_mask_frame(frames, expected):
-    labels = MaskFrame().labels(mask_of(10, 20, 30, 10.5, np.nan), frames, "ball")
+    labels = MaskFrame(min_size_pixels=4).labels(mask_of(10, 20, 30, 10.5, np.nan), frames, "ball")
     if expected is None:
         assert labels is None
     else:
@@ -448,8 +534,8 @@ def test_mask_frame(frames, expected):
 def test_overlap_limit_of_masks():
     """Boxes 4 wide shifted by 1 share 3 of 5."""
     clip = mask_of(10, 11)
-    assert MaskFrame().labels(clip, (0, 1, 0), "ball") is None
-    assert MaskFrame(0.6).labels(clip, (0, 1, 0), "ball")[0].magnitude == pytest.approx(0.6)
+    assert MaskFrame(min_size_pixels=4).labels(clip, (0, 1, 0), "ball") is None
+    assert MaskFrame(0.6, min_size_pixels=4).labels(clip, (0, 1, 0), "ball")[0].magnitude == pytest.approx(0.6)
     for wrong in (1.0, -0.1, np.nan):
         with pytest.raises(ConfigError, match="MaskFrame: max_overlap is"):
             MaskFrame(wrong)

@@ -1,4 +1,4 @@
-"""Negatives: what is shown is what is labelled, whoever made it; each way of finding a picture does what it says."""
+"""Negatives: every negative shows what its label says; each method finds or makes the image it documents."""
 
 import itertools
 from collections import Counter
@@ -11,10 +11,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
-from remot.data.audit.letters import wrong_letters
-from remot.data.audit.run import limits_of
-from remot.data.audit.truth import wrong_labels
-from remot.data.dataset import TripletDataset
 from remot.data.experts import (
     CameraForward,
     CameraPitch,
@@ -25,14 +21,17 @@ from remot.data.experts import (
     MaskFrame,
     ObjectHorizontal,
 )
-from remot.data.formats import Comparative, FillIn, MultipleChoice, TrueFalse
-from remot.data.index import TripletIndex
+from remot.data.media.transforms import read_shown
+from remot.data.media.warps import warp_image
 from remot.data.negatives import Mirror, Retrieval, RotatedView, ShiftedCrop, SimilarFrame, TimeReversal, retrieval
 from remot.data.negatives.synthesis import mirrored_clip, other_side
-from remot.data.questions import QuestionWriter
-from remot.data.shown import read_pictures
-from remot.data.triplets import TripletSampler
-from remot.data.warping import warp_picture
+from remot.data.questions.formats import Comparative, FillIn, MultipleChoice, TrueFalse
+from remot.data.questions.writer import QuestionWriter
+from remot.data.tasks.motion_contrast.balancing import TripletIndex
+from remot.data.tasks.motion_contrast.sampler import TripletSampler
+from remot.datatools.audit.checkers import limits_of
+from remot.datatools.audit.triplets.answer_check import wrong_letters
+from remot.datatools.audit.triplets.label_check import wrong_labels
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.seeding import numpy_generator
@@ -49,6 +48,7 @@ from remot.structures import (
     Warp,
 )
 from tests.data.handmade import boxes, camera_clip, clip_of, poses
+from tests.data.made import question_at, triplet_at, triplet_prompts
 from tests.data.worlds import (
     CENTRED,
     INTRINSICS,
@@ -58,7 +58,7 @@ from tests.data.worlds import (
     moving_camera,
     photograph,
     tabletop,
-    with_pictures,
+    with_images,
 )
 
 LIMITS = limits_of(all_experts())
@@ -81,7 +81,7 @@ def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("negatives")
     found = [moving_camera(f"camera-{k}", (INTRINSICS, CENTRED)[k]) for k in range(2)]
     found += [tabletop("table"), replace(tabletop("bare"), camera=None)]
-    return [with_pictures(clip, folder) for clip in found]
+    return [with_images(clip, folder) for clip in found]
 
 
 def drawn(sampler, clips, per_pattern=3, seed=0):
@@ -118,17 +118,17 @@ def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
 
 
 @pytest.mark.parametrize("name", NEGATIVES)
-def test_prompts_of_a_dataset_are_true_and_say_so(name, clips):
-    """Through the index and the writer, in every format, pictures as they come out of the loader."""
+def test_prompts_of_a_dataset_are_true_and_labelled(name, clips):
+    """Through the index and the writer, in every format, images as they come out of the loader."""
     make, attributes = NEGATIVES[name]
     sampler = TripletSampler(all_experts(), negatives=[make()])
     writer = QuestionWriter(formats=[MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
-    dataset = TripletDataset(clips, sampler, writer, "train", 100)
-    assert set(dataset.index.attributes) == attributes
+    dataset = triplet_prompts(clips, sampler, writer, "train", 100)
+    assert set(dataset.index.balance.attributes) == attributes
     formats = Counter()
     for address in range(8 * len(attributes)):
-        triplet = dataset.triplet(address)
-        question = dataset.question(address, triplet, SIZE)
+        triplet = triplet_at(dataset, address)
+        question = question_at(dataset, address, SIZE)
         formats[question.format] += 1
         assert faults(triplet) == []
         assert wrong_letters(question, triplet, writer.wordings) == []
@@ -141,7 +141,7 @@ def test_prompts_of_a_dataset_are_true_and_say_so(name, clips):
 
 @pytest.mark.parametrize("name", ["rotated_yaw", "rotated_pitch", "rotated_roll"])
 def test_a_turned_view_is_labelled_with_the_turn_of_the_camera_that_sees_it(name, clips):
-    """The pictures are those that a camera at the labelled poses would take, and the labelled turns are scipy's."""
+    """The images are those that a camera at the labelled poses would take, and the labelled turns are scipy's."""
     make, _ = NEGATIVES[name]
     view = make().view(clips[0], np.arange(24))
     own = INTRINSICS.copy()
@@ -149,7 +149,7 @@ def test_a_turned_view_is_labelled_with_the_turn_of_the_camera_that_sees_it(name
     rotations = view.clip.camera.camera_to_world[:, :3, :3]
     for picture in range(0, len(view.positions), 7):
         taken = photograph(clips[0].camera.camera_to_world[view.source_frames[picture], :3, :3])
-        shown = warp_picture(taken, view.transforms[picture])
+        shown = warp_image(taken, view.transforms[picture])
         assert grey_levels(shown, photograph(rotations[picture], own, shown.shape[:0:-1])) < 0.25
     frames = np.arange(0, len(rotations), 3)
     matrices = rotations[frames[:-1]].transpose(0, 2, 1) @ rotations[frames[1:]]
@@ -208,7 +208,7 @@ def test_the_audit_finds_windows_turned_the_other_way(name, attribute, clips):
 
 
 def test_the_audit_finds_a_window_that_is_somewhere_else(clips):
-    """The negative's window slid by a tenth of the picture, 8 degrees and more, is seen in two of three labels."""
+    """The negative's window slid by a tenth of the image, 8 degrees and more, is seen in two of three labels."""
     for triplet in only("rotated_yaw", clips, "camera_yaw"):
         *others, third = triplet.transforms
         slid = np.array(third.matrix).reshape(3, 3) @ [[1, 0, 9.6], [0, 1, 0], [0, 0, 1]]
@@ -227,7 +227,7 @@ def test_the_audit_finds_an_inverse_matrix(clips):
 
 
 @pytest.mark.parametrize("attribute", ["camera_yaw", "camera_roll", "camera_sideways", "agent_turn"])
-def test_the_audit_finds_pictures_that_are_not_mirrored(attribute, clips):
+def test_the_audit_finds_images_that_are_not_mirrored(attribute, clips):
     for triplet in only("mirror", clips, attribute):
         assert faults(corrupted(triplet, lambda _: None))
 
@@ -323,7 +323,7 @@ def test_time_reversal_keeps_its_order_under_a_gap_and_thinning():
 
 
 def test_similar_frame_takes_the_most_similar_draw(clips, monkeypatch):
-    """By the pictures at full size, of all triplets that were drawn."""
+    """By the images at full size, of all triplets that were drawn."""
     clip, negative = clips[0], SimilarFrame(num_draws=6)
     offered = []
     choose = SimilarFrame.choose
@@ -364,7 +364,7 @@ def test_similar_frame_decodes_each_clip_once_and_forgets_old_ones(clips, monkey
 def test_similar_frame_gives_the_same_prompts_in_several_processes(clips):
     def prompts(num_workers):
         sampler = TripletSampler([CameraYaw(), CameraPitch()], negatives=[SimilarFrame(), Retrieval()])
-        dataset = TripletDataset(clips[:2], sampler, QuestionWriter(), "train", 12)
+        dataset = triplet_prompts(clips[:2], sampler, QuestionWriter(), "train", 12)
         loader = DataLoader(dataset, batch_size=None, sampler=range(12), num_workers=num_workers)
         return [
             (one.question.text, one.clip_id, [hash(image.numpy().tobytes()) for image in one.images]) for one in loader
@@ -386,7 +386,7 @@ def test_negatives_of_one_clip_are_kept_apart(clips):
 
 
 @pytest.mark.parametrize("negative", [Mirror(), RotatedView(), ShiftedCrop(), SimilarFrame()])
-def test_without_pictures_nothing_is_made(negative):
+def test_without_images_nothing_is_made(negative):
     clip = replace(moving_camera(), media=None)
     assert negative.view(clip, np.arange(24)) is None
     assert TripletSampler([CameraYaw()], negatives=[negative]).askable(clip) == []
@@ -415,8 +415,8 @@ def test_no_window_without_usable_intrinsics(camera, clips):
 @pytest.mark.parametrize(
     "make", [made[0] for name, made in NEGATIVES.items() if name.startswith(("rotated", "shifted"))]
 )
-def test_windows_see_nothing_but_the_picture(make, clips):
-    """Each corner of each window lies inside the decoded picture, and the widest window touches its border."""
+def test_windows_see_nothing_but_the_image(make, clips):
+    """Each corner of each window lies inside the decoded image, and the widest window touches its border."""
     nearer_the_other_side = np.array([[70.0, 0, 45], [0, 72, 35], [0, 0, 1]])
     for intrinsics in (INTRINSICS, CENTRED, nearer_the_other_side):
         clip = replace(clips[0], camera=replace(clips[0].camera, intrinsics=intrinsics))
@@ -434,14 +434,14 @@ def test_windows_see_nothing_but_the_picture(make, clips):
         assert slack < 3 or make().axis == "roll"
 
 
-def test_one_of_the_three_pictures_has_a_window_of_its_own(clips):
+def test_one_of_the_three_images_has_a_window_of_its_own(clips):
     """The others share one, which it may have too; any of the three places may be the turned one's."""
     view = RotatedView(views_per_frame=3).view(clips[0], np.arange(24))
     assert len(view.positions) == 24 * 4
     assert len({view.transforms[k] for k in range(24)}) == 1
     assert all(view.transforms[24 + 3 * k] == view.transforms[0] for k in range(24))
     np.testing.assert_array_equal(view.source_frames, [*range(24), *np.repeat(range(24), 3)])
-    behind = {place: 24 + place for place in range(3)}  # one picture of each kind is enough to see who may stand where
+    behind = {place: 24 + place for place in range(3)}  # one image of each kind is enough to see who may stand where
     allowed = set()
     for kinds in itertools.product((False, True), repeat=3):
         a, b, c = (behind[place] if turned else place for place, turned in enumerate(kinds))
@@ -450,8 +450,8 @@ def test_one_of_the_three_pictures_has_a_window_of_its_own(clips):
     assert allowed == {(False, False, True), (False, True, False), (True, False, False)}
 
 
-def test_a_window_of_the_same_moment_is_another_picture_but_not_a_repeated_one(clips):
-    """A moment may be seen twice through different windows, never the very same picture."""
+def test_a_window_of_the_same_moment_is_another_image_but_not_a_repeated_one(clips):
+    """A moment may be seen twice through different windows, never the very same image."""
     sampler = TripletSampler([CameraYaw(still=30, salient_min=31)], negatives=[RotatedView()])
     same_moment = 0
     for triplet, _ in drawn(sampler, clips[:1], per_pattern=40):
@@ -462,7 +462,7 @@ def test_a_window_of_the_same_moment_is_another_picture_but_not_a_repeated_one(c
 
 
 def test_a_resting_camera_is_asked_about_with_turned_windows(clips):
-    """Retrieval has nothing to ask; the one turned picture is right or left of both others, by the window alone."""
+    """Retrieval has nothing to ask; the one turned image is right or left of both others, by the window alone."""
     clip = with_resting_camera(clips[0])
     assert TripletSampler([CameraYaw()]).askable(clip) == []
     (askable,) = TripletSampler([CameraYaw(salient_min=5)], negatives=[RotatedView(zoom=3)]).askable(clip)
@@ -509,6 +509,7 @@ def test_only_the_camera_is_asked_about_behind_a_window(clips):
         ("right_arm", "left_arm"),
         ("arm-left2", "arm-right2"),
         ("LEFT hand, Right hand", "RIGHT hand, Left hand"),
+        ("leftmost person", "rightmost person"),
         ("bright upright leftover", "bright upright leftover"),
         ("left", "right"),
         ("", ""),
@@ -586,12 +587,12 @@ def test_answers_in_the_mirror(clips):
         assert [label.value for label in triplet.labels] == [swapped.get(one.value, one.value) for one in seen]
 
 
-def test_pictures_are_mirrored(clips):
+def test_images_are_mirrored(clips):
     sampler = TripletSampler([CameraYaw()], negatives=[Mirror()])
     triplet, _ = next(drawn(sampler, clips))
-    shown = read_pictures(triplet)
-    assert shown.decoded_size == SIZE
-    for picture, frame in zip(shown.shown, triplet.frame_indices, strict=True):
+    shown, decoded_size = read_shown(triplet.clip, triplet.frame_indices, triplet.transforms)
+    assert decoded_size == SIZE
+    for picture, frame in zip(shown, triplet.frame_indices, strict=True):
         assert torch.equal(picture, photograph(triplet.clip.camera.camera_to_world[frame, :3, :3]).flip(2))
 
 
@@ -604,7 +605,7 @@ def ball_clip(xs):
 
 def test_a_frame_is_shown_twice_only_as_the_mask():
     """Places 10 and 12 overlap by 2/3 and are not told apart; 10, 30 and 50 are."""
-    sampler, generator = TripletSampler([MaskFrame()]), numpy_generator(0)
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)]), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 12])
     (askable,) = sampler.askable(clip)
     assert set(askable.patterns) == set(ATTRIBUTES["mask_frame"].patterns)
@@ -620,8 +621,8 @@ def test_a_frame_is_shown_twice_only_as_the_mask():
             assert triplet.transforms == (None, None, MaskOf("red ball"))
 
 
-def test_the_gap_holds_between_the_pictures_that_differ():
-    sampler, generator = TripletSampler([MaskFrame()], min_gap_frames=3), numpy_generator(0)
+def test_the_gap_holds_between_the_images_that_differ():
+    sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)], min_gap_frames=3), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 70, 90, 110, 130, 150])
     for pattern in ATTRIBUTES["mask_frame"].patterns:
         for _ in range(100):
@@ -631,16 +632,35 @@ def test_the_gap_holds_between_the_pictures_that_differ():
 
 def test_masks_are_asked_about_evenly():
     """First, second and neither a third each; 900 draws, five standard deviations."""
-    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame()]))
+    index = TripletIndex([ball_clip([10, 30, 50, 70])], TripletSampler([MaskFrame(min_size_pixels=0)]))
     generator = numpy_generator(0)
     counts = Counter(index.draw("mask_frame", generator)[1] for _ in range(900))
     assert all(abs(counts[pattern] - 300) < 5 * 300**0.5 for pattern in ATTRIBUTES["mask_frame"].patterns)
     assert index.values("mask_frame", "red ball") == ("first", "second", "neither")
 
 
+def test_an_answer_that_never_occurs_in_a_place_is_no_option_there():
+    """With time reversed the images 2 and 3 lie on both sides of the anchor in time. The ball only ever goes to the
+    right, in steps of 1 and of about 30 pixels, so that between them it always moves by a step of 30."""
+    xs = [10, 11, 40, 41, 70, 71]
+    clip = clip_of(len(xs), "ball", objects={"red ball": ObjectTrack(boxes([(x, 20) for x in xs]))})
+    sampler = TripletSampler([ObjectHorizontal()], negatives=[TimeReversal()])
+    index = TripletIndex([clip], sampler)
+    third = {pattern[2] for pattern in index.entries("object_horizontal")}
+    assert third == {-1, 1}
+    both, clear = ("right", "left", "none"), ("right", "left")
+    assert index.slot_values("object_horizontal", "red ball") == (both, both, clear)
+    dataset = triplet_prompts([clip], sampler, QuestionWriter(formats=[MultipleChoice("prompt")]), "train", 40)
+    for address in range(40):
+        slots = question_at(dataset, address, (9, 9)).slots
+        assert [sorted(slot.options) for slot in slots] == [sorted(both), sorted(both), sorted(clear)]
+
+
 def test_with_time_reversed_a_mask_is_neither():
-    """The third picture lies on the other side of the anchor, so it is a moment of its own: there is one answer."""
-    index = TripletIndex([ball_clip([10, 30, 50])], TripletSampler([MaskFrame()], negatives=[TimeReversal()]))
+    """The third image lies on the other side of the anchor, so it is a moment of its own: there is one answer."""
+    index = TripletIndex(
+        [ball_clip([10, 30, 50])], TripletSampler([MaskFrame(min_size_pixels=0)], negatives=[TimeReversal()])
+    )
     assert index.values("mask_frame", "red ball") == ("neither",)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a smooth world taken by cameras whose poses are known, and clips with pictures for hand-made tracks."""
+"""Images of a smooth world taken by cameras whose poses are known, and clips with images for hand-made tracks."""
 
 from dataclasses import replace
 
@@ -25,11 +25,11 @@ from remot.data.experts import (
     ObjectHorizontal,
     ObjectVertical,
 )
-from remot.data.render.panorama import Panorama, texel_angles
 from remot.structures import AgentTrack, CameraTrack, EffectorTrack, ObjectTrack
+from remot.synthetic.rendering.panorama import Panorama, texel_angles
 from tests.data.handmade import boxes, clip_of, poses
 
-#: Pictures of 96 x 64; the principal point is not in the middle.
+#: Images of 96 x 64; the principal point is not in the middle.
 SIZE = (96, 64)
 INTRINSICS = np.array([[70.0, 0, 50], [0, 72.0, 30], [0, 0, 1]])
 CENTRED = np.array([[70.0, 0, 48], [0, 72.0, 32], [0, 0, 1]])
@@ -55,21 +55,21 @@ def photograph(rotation, intrinsics=INTRINSICS, size=SIZE):
 
 
 def grey_levels(one, other):
-    """Mean difference of two pictures."""
+    """Mean difference of two images."""
     return (one.float() - other.float()).abs().mean().item()
 
 
-def with_pictures(clip, folder, pictures=None):
-    """The clip with lossless pictures, [3, H, W] each; without ``pictures`` those its camera takes of the world."""
+def with_images(clip, folder, images=None):
+    """The clip with lossless images, [3, H, W] each; without ``images`` those its camera takes of the world."""
     folder = folder / clip.clip_id
     folder.mkdir(parents=True)
-    if pictures is None:
+    if images is None:
         cameras = np.tile(np.eye(4), (clip.num_frames, 1, 1)) if clip.camera is None else clip.camera.camera_to_world
-        pictures = [photograph(pose[:3, :3]) for pose in cameras]
+        images = [photograph(pose[:3, :3]) for pose in cameras]
     files = []
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         files.append(folder / f"{number:04d}.png")
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(files[-1])
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(files[-1])
     return replace(clip, media=tuple(files))
 
 
@@ -98,7 +98,7 @@ def tabletop(clip_id="table", **names):
     depths = np.array([1.0, 2.0, 3.5])[generator.integers(3, size=24)]
     objects = {
         "red ball": ObjectTrack(boxes(centres, 8), depths_metres=depths),
-        "left_cup": ObjectTrack(boxes(centres[::-1], 6)),
+        "left_cup": ObjectTrack(boxes(centres[::-1], 8)),
         "tower": ObjectTrack(boxes(centres, 5), is_landmark=True, depths_metres=depths),
     }
     agent = AgentTrack(

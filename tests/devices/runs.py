@@ -12,9 +12,9 @@ from remot.evaluation.benchmark import EvaluationSettings
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA
 from remot.strategies import AlternatingSFTGRPO, GRPOObjective, PolicySettings, PostTrainingModule, SFTObjective
-from remot.strategies.dynamic import DynamicSampling
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.structures import PromptBatch, RewardOutput
-from tests.strategies.test_grpo import FirstLetterReward
+from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.strategies.test_module import Notebook, Resumable, make_trainer
 from tests.tiny import make_batch, randomise_, select
 

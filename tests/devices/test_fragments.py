@@ -1,20 +1,20 @@
 """The files under ``configs/devices`` and ``configs/engines`` are second configurations that build what they say."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 import yaml
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from remot.cli import main
-from remot.commands import training
-from remot.commands.training import RemotCLI
+from remot.commands.training import cli as training
+from remot.commands.training.cli import RemotCLI
 from remot.losses import TruncatedImportance
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
+from tests.helpers import PROJECT
 from tests.tiny import model_folder
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = PROJECT / "configs"
 FILES = sorted([*(CONFIGS / "devices").glob("*.yaml"), *(CONFIGS / "engines").glob("*.yaml")])
 DIALECTS = {"vllm": VLLM, "sglang": SGLang, "transformers_serve": TransformersServe}
 
@@ -52,7 +52,7 @@ def test_all_are_looked_at():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_header_says_how_to_launch_and_what_was_run(path):
+def test_header_states_how_to_launch_and_what_was_run(path):
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     own = f"--config configs/{path.parent.name}/{path.name}"
     assert any("fit --config configs/" in line and own in line for line in header)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from remot.models import ModelSource, VLMPolicy
-from remot.models.attention import RowMask
-from remot.models.sharing import SEPARATE, Packing
+from remot.models.packing.attention import RowMask
+from remot.models.packing.selection import SEPARATE, Packing
 from tests.devices.launch import in_two_processes
-from tests.models.test_sharing import ignoring_masks
+from tests.models.packing.test_selection import ignoring_masks
 from tests.tiny import encode, make_batch, model_folder, random_completions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
@@ -22,7 +22,7 @@ def work(rank, arguments):
     said = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())
-    logging.getLogger("remot.models.sharing").addHandler(handler)
+    logging.getLogger("remot.models.packing.selection").addHandler(handler)
     policy = VLMPolicy(ModelSource(str(folder)))
     if rank == which:
         ignoring_masks(policy)
@@ -31,7 +31,7 @@ def work(rank, arguments):
     completions, _ = random_completions(policy, 2, 2, 3)
     with torch.no_grad():
         policy.completion_logprobs(encoded, completions)
-        policy.completion_logprobs(encoded, completions)  # asks nobody any more
+        policy.completion_logprobs(encoded, completions)  # does not probe again
     return own, policy.packing(encoded), said
 
 

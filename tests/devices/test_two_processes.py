@@ -208,7 +208,7 @@ def refuse(rank, arguments):  # noqa: ARG001
     return said
 
 
-def test_what_cannot_be_divided_is_said(tmp_path):
+def test_indivisible_batches_are_reported(tmp_path):
     for quantised, layers in in_two_processes(refuse, (str(model_folder()), tmp_path)):
         assert "QLoRA" in quantised
         assert "tensor_parallel_size to 1 and data_parallel_size to the number of processes, 2" in layers

@@ -1,4 +1,4 @@
-"""Held-out questions asked twice: where the first answer says to look, what is shown then, and what is told of both."""
+"""Held-out questions asked twice: which frames the first answer requests, what is shown then, and both scores."""
 
 import math
 from dataclasses import asdict, replace
@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from remot.data.datamodule import TripletDataModule
 from remot.data.tasks import EventChoice, FrameSampling, GroundedEventChoice
 from remot.errors import ConfigError
 from remot.evaluation import benchmark as benchmark_module
@@ -22,6 +21,7 @@ from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import SFT
 from remot.structures import Event, Rollout
 from tests.data.handmade import clip_of, write_folder
+from tests.data.made import data_module
 from tests.helpers import assert_close, hostile_text
 from tests.strategies.test_module import make_trainer, ready_module
 
@@ -46,7 +46,7 @@ def data(tmp_path_factory):
     task = GroundedEventChoice(FrameSampling(5), kinds=("first",))
     sizes = {"num_train_prompts_per_epoch": 4, "num_val_prompts": 4, "num_test_prompts": 4, "batch_size": 4}
     root = str(write_folder(tmp_path_factory.mktemp("clips"), clips))
-    data = TripletDataModule(root, tasks=[task], **sizes)
+    data = data_module(root, tasks=[task], **sizes)
     data.setup()
     return data
 
@@ -126,7 +126,7 @@ def test_the_second_look_is_where_the_first_answer_says(answer):
     assert set(answered.shown) == {0, 2, 4, 6}
 
 
-def test_scores_of_both_looks_are_told(answer):
+def test_scores_of_both_answers_are_reported(answer):
     """Half of the completions are asked again: 0.5 for half of the stretch, then 2, so that these win 1.5."""
 
     def script(question, look, sample):
@@ -142,7 +142,7 @@ def test_scores_of_both_looks_are_told(answer):
 
 
 def test_completions_that_cannot_be_asked_again_count_nowhere(answer):
-    """Two tasks of one name, of which only one tells where to look: what is told is that of its completions."""
+    """Two tasks of one name, of which only one requests frames: the scores are those of its completions."""
     judged = answer(half_told)[0].judged
     silent = [replace(one, first_total=math.nan, first_success=math.nan, num_looks=1) for one in judged]
     means = as_metrics(score_table([*judged, *silent]), "val")
@@ -192,7 +192,7 @@ def test_a_third_look_follows_the_second_answer(answer):
         "<glue>" + "[" * 100_000,
     ],
 )
-def test_a_glue_that_says_nothing_keeps_the_first_frames(answer, glue):
+def test_an_empty_glue_keeps_the_first_frames(answer, glue):
     answered, policy = answer(lambda *_: WRONG + glue)
     assert len(policy.asked) == 1
     assert answered.shown == {}
@@ -222,21 +222,21 @@ def test_one_perception_is_the_first_look(answer):
     assert [one.num_looks for one in answered.judged] == [1] * 4
 
 
-def test_without_perception_nothing_is_told_of_looks(monkeypatch, data, batch):
+def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
     plain = answer_batch(
         Scripted(half_told), batch, EvaluationSettings(reward=REWARD), SAMPLED, resample=data.resampler
     )
     assert all(math.isnan(one.first_total) and one.first_completion == "" for one in plain.judged)
     assert set(as_metrics(score_table(plain.judged), "val")) == {
-        *("val/task/grounded_qa/total", "val/task/grounded_qa/success", "val/task/success")
+        *("val/cut_off", "val/task/grounded_qa/total", "val/task/grounded_qa/success", "val/task/success")
     }
 
 
 def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
     """Multiple choice does not say where to look, whatever stands in its answer; and alone it is an error."""
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
-    choices = TripletDataModule(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
+    choices = data_module(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
     choices.setup()
     (batch,) = choices.test_dataloader()
     how = EvaluationSettings(reward=REWARD, perception=IterativePerception())

@@ -1,8 +1,20 @@
 import json
 import re
+from dataclasses import replace
 
-from remot.evaluation import as_metrics, comparison_record, judge, render_comparison, score_table, table_text
-from remot.evaluation.report import printable
+import pytest
+
+from remot.evaluation import (
+    as_metrics,
+    comparison_record,
+    judge,
+    render_comparison,
+    render_scores,
+    score_table,
+    scores_record,
+    table_text,
+)
+from remot.terminal import printable
 from tests.evaluation.test_scores import judged
 from tests.helpers import make_question
 
@@ -41,7 +53,8 @@ def test_table_shows_means_intervals_and_change():
     assert re.search(r"0\.250 \[0\.00, 0\.38\].*0\.750 \[0\.50, 0\.88\].*\+0\.500 \[\+0\.50, \+0\.50\]", row)
     assert "partial (greedy)" in text
     assert "camera_yaw" in text
-    assert "3 completions of 1 prompts from 2 scenes" in text
+    assert "3 completions for 1 prompts from 2 scenes" in text
+    assert "intervals over 2 scenes hold less than 95 %" in text
     assert "\x1b" not in text
 
 
@@ -63,8 +76,71 @@ def test_record_is_strict_json():
 def test_one_scene_is_null_in_json():
     table = score_table([judged("a", 0.5)])
     record = comparison_record(table, table)
-    assert record["sampled"]["partial"]["base"] == {"mean": 0.5, "low": None, "high": None}
+    assert record["sampled"]["partial"]["base"] == {"mean": 0.5, "low": None, "high": None, "num_scenes": 1}
 
 
 def test_printable_keeps_lines_and_drops_escapes():
     assert printable("a\x1b[31m\n\tß\ud800\x07") == "a�[31m\n\tß��"
+
+
+def scenes(count, *, cut_off=(False,)):
+    """A completion of each scene, those that are cut off by turns."""
+    return score_table([replace(judged(f"s{k}", k / 10), cut_off=cut_off[k % len(cut_off)]) for k in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("count", "told", "untold"),
+    [
+        (1, "no intervals: 1 scene is too few", "95 % intervals"),
+        (5, "intervals over 5 scenes hold less than 95 %", "no intervals"),
+        (6, "95 % intervals over scenes", "less than 95 %"),
+    ],
+)
+def test_few_scenes_are_noted_beside_scores(count, told, untold):
+    """The span of S scenes holds the median with probability 1 - 2^(1 - S): 0.9375 of 5, 0.96875 of 6."""
+    table = scenes(count)
+    for text in (
+        table_text(render_comparison(table, table)),
+        table_text(render_scores(table, "test split")),
+    ):
+        assert told in " ".join(text.split())
+        assert untold not in " ".join(text.split())
+    if count < 6:
+        assert told in comparison_record(table, table)["notes"][0]
+
+
+def test_rows_of_few_scenes_are_noted_in_a_split_of_many():
+    mixed = score_table([judged(f"s{k}", 0.5, attribute="gripper" if k < 2 else "camera_yaw") for k in range(9)])
+    text = table_text(render_scores(mixed, "test split"))
+    assert "rows with fewer than 6 scenes" in text
+    assert re.search(r"gripper +│ 0\.500 \[0\.50, 0\.50\] +│ +2 │", text)
+
+
+def test_truncated_share_is_beside_the_scores():
+    """One of three completions, then none: 1/3 and 0, whose change is an improvement."""
+    base, final = scenes(6, cut_off=(True, False, False)), scenes(6)
+    text = table_text(render_comparison(base, final, greedy=(base, base), max_new_tokens=48))
+    assert re.search(r"cut off +│ 0\.333 .*│ 0\.000 .*│ -0\.333", text)
+    assert re.search(r"cut off \(greedy\) +│ 0\.333 ", text)
+    assert "up to 33% of the completions were cut off; raise model.evaluation.max_new_tokens" in text
+    assert "of at most 48 new tokens" in text
+    assert as_metrics(base, "eval/base")["eval/base/cut_off"] == pytest.approx(1 / 3)
+    record = comparison_record(base, final, max_new_tokens=48)
+    assert (record["sampled"]["cut_off"]["base"]["mean"], record["max_new_tokens"]) == (pytest.approx(1 / 3), 48)
+
+
+def test_no_truncated_share_where_it_is_unknown():
+    assert "cut off" not in table_text(render_comparison(*tables()))
+    assert "eval/base/cut_off" not in as_metrics(tables()[0], "eval/base")
+
+
+def test_table_of_one_policy_has_the_rows_of_the_comparison():
+    """The same numbers, so that a test can be held against the run it is of."""
+    base, final = tables()
+    both = table_text(render_comparison(base, final, greedy=(base, final)))
+    alone = table_text(render_scores(final, "test split", greedy=final))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in both.splitlines() if line.startswith("│")]
+    wanted = [(name, trained) for name, _, trained, *_ in rows]
+    told = [[cell.strip() for cell in line.split("│")[1:-1]] for line in alone.splitlines() if line.startswith("│")]
+    assert [(name, score) for name, score, _ in told] == wanted
+    assert scores_record(final, greedy=final)["greedy"]["partial"]["mean"] == 0.75

@@ -28,6 +28,15 @@ def test_judge_by_hand():
     assert one.logic == -1
 
 
+def test_cut_off_completions_by_hand():
+    """Of three whose end is known one is cut off; the fourth does not count."""
+    known = [dataclasses.replace(judged(s, 1.0), cut_off=cut) for s, cut in (("a", True), ("b", False), ("b", False))]
+    table = score_table([*known, judged("c", 1.0)])
+    assert_close(table.cut_off.mean, 1 / 3)
+    assert table.cut_off.num_scenes == 2
+    assert judge("", make_question(), cut_off=True).cut_off is True
+
+
 def test_judge_right_answer():
     one = judge(respond("ABB"), make_question("ABB"))
     assert (one.partial, one.overall, one.logic, one.format) == (1, 1, 1, 1)

@@ -1,7 +1,7 @@
 """Answers to tasks are scored by the reward of their task, beside the letters' scores and apart from them."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -12,8 +12,8 @@ from remot.evaluation.scores import JudgedCompletion, judge, score_table
 from remot.evaluation.task_scores import with_rewards
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, PerTaskReward, TaggedFormatReward, TemporalIoUReward
-from remot.strategies.group_report import reward_metrics
-from remot.structures import Reference, ReferencedQuestion
+from remot.strategies.grpo.metrics import reward_metrics
+from remot.structures import Question, Reference
 from tests.helpers import assert_close, make_question, respond
 
 REWARD = PerTaskReward(
@@ -27,9 +27,7 @@ TARGET = "<think>so</think><answer>10.00 to 20.00</answer>"
 
 def question(task="grounding", scene="s", **more):
     reference = Reference(intervals=((10, 20),), answer="B")
-    return ReferencedQuestion(
-        f"{task}-{scene}", "?", (), "d", scene, target=TARGET, task=task, reference=reference, **more
-    )
+    return Question(f"{task}-{scene}", "?", (), "d", scene, target=TARGET, task=task, reference=reference, **more)
 
 
 def judged_of(rows, reward=REWARD):
@@ -90,6 +88,21 @@ def test_a_table_of_tasks_alone_has_no_rows_of_letters():
     assert set(table.estimates()) == {"task/grounding/total", "task/grounding/success", "task/success"}
     assert table.estimates()["task/grounding/total"].mean == 3
     assert (table.num_completions, table.mean_num_tokens, table.scenes) == (2, 3, ("a", "b"))
+
+
+def test_triplets_alone_have_no_rows_of_a_task():
+    """``overall`` is their success already; beside another task both have rows."""
+    triplets = [
+        replace(one, task="motion_contrast", total=1.0, success=1.0)
+        for one in judged_of([(make_question("ABB"), [respond("ABB")])])
+    ]
+    assert score_table(triplets).tasks == {}
+    assert score_table(triplets).overall.mean == 1
+    both = score_table([*triplets, *judged_of([(question(), [respond("10 to 15")])])])
+    assert both.tasks.keys() == {
+        "success",
+        *(f"{task}/{name}" for task in ("grounding", "motion_contrast") for name in ("total", "success")),
+    }
 
 
 def test_the_comparison_shows_each_task():

@@ -44,8 +44,8 @@ def test_three_frames_are_embedded_and_scaled_up():
     assert len(images) == 3
     for i, attrs in enumerate(images):
         kind, data = re.fullmatch(r"data:image/(png);base64,(.+)", attrs["src"]).groups()
-        picture = Image.open(io.BytesIO(base64.b64decode(data)))
-        assert (kind, picture.size, picture.getpixel((0, 0))) == ("png", (8, 6), (80 * i,) * 3)
+        image = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert (kind, image.size, image.getpixel((0, 0))) == ("png", (8, 6), (80 * i,) * 3)
         assert (attrs["width"], attrs["height"], attrs["class"]) == ("256", "192", "pixelated")
 
 
@@ -63,7 +63,7 @@ def strip_of(num_frames):
     page = completions_html([SampleRecord([], make_question(), ["x"], videos=[video])], "t")
     shown = [attrs for tag, attrs in tags_of(page) if tag == "img"]
     pictures = [Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",")[1]))) for attrs in shown]
-    return page, [attrs["alt"] for attrs in shown], [picture.getpixel((0, 0))[0] for picture in pictures]
+    return page, [attrs["alt"] for attrs in shown], [image.getpixel((0, 0))[0] for image in pictures]
 
 
 def test_a_video_is_a_strip_of_frames_with_their_times():
@@ -138,8 +138,8 @@ def test_endless_completions_are_cut():
     assert "996000 more characters" in page
 
 
-def test_wrong_pictures_and_rewards_are_named():
-    with pytest.raises(ValueError, match=r"picture 1 is torch.float32 of shape \(3, 4, 4\)"):
+def test_wrong_images_and_rewards_are_named():
+    with pytest.raises(ValueError, match=r"image 1 is torch.float32 of shape \(3, 4, 4\)"):
         completions_html([SampleRecord([torch.zeros(3, 4, 4)], make_question(), ["x"])], "t")
     with pytest.raises(ValueError, match="2 completions but 1 rewards"):
         SampleRecord(frames(), make_question(), ["x", "y"], [{}])

@@ -21,7 +21,7 @@ from tests.reference import losses as reference
 P, G, T = 3, 4, 5
 TENSORS = ("logprobs", "old_logprobs", "ref_logprobs", "advantages", "completion_mask")
 
-#: Each loss with its default constants where they can be told apart at these distances, and its formula.
+#: Each loss with its default constants where they differ at these distances, and its formula.
 FAMILY = {
     "grpo": (
         partial(GRPOLoss, 0.1, 0.3),

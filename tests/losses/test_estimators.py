@@ -97,7 +97,7 @@ def test_gdpo_by_hand():
     assert_close(scaled.advantages, output.advantages)
 
 
-def test_gdpo_tells_apart_what_a_sum_hides():
+def test_gdpo_distinguishes_what_a_sum_hides():
     """One completion alone has the first reward, half of the group has the second: in the sum they tie.
 
     Standardised one by one, the rarer reward is worth more.

@@ -118,7 +118,7 @@ def test_gmpo():
 
 
 def test_cispo_two_sided():
-    """ε 0.6, 0.2: weights clip(2) = 1.2, clip(½) = ½, clip(3/2) = 1.2. A = 1, −1. Nobody loses the gradient.
+    """ε 0.6, 0.2: weights clip(2) = 1.2, clip(½) = ½, clip(3/2) = 1.2. A = 1, −1. No token loses the gradient.
 
     Loss −(1.2·ln 1 + ½·ln ¼ − 1.2·ln ¾)/3; derivatives −1.2/3, −½/3, +1.2/3.
     """

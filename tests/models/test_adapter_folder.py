@@ -104,7 +104,7 @@ def test_the_reference_is_the_base_model_or_the_adapter_as_it_was(saved, trained
     """The first as GRPO(reference="base"), the second as "phase_start" once the first step has taken it."""
     policy = load(saved, LoRA(**SHAPE), with_reference=True, with_anchor=with_anchor)
     if policy.anchor is not None:
-        policy.anchor.take(policy.model, 0)
+        policy.anchor.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=9)
     reference = logprobs(policy, use_reference=True)
     assert torch.equal(reference, logprobs(make_policy() if is_base else trained))

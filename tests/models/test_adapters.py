@@ -48,7 +48,7 @@ def is_vision(name):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("train_vision", [False, True])
-def test_full_weights_move_and_the_vision_tower_only_if_told(family, train_vision):
+def test_full_weights_move_and_the_vision_tower_only_if_unfrozen(family, train_vision):
     policy = make_policy(family, FullWeights(), train_vision=train_vision)
     before = snapshot(policy)
     losses = train(policy, num_steps=1)
@@ -231,8 +231,8 @@ def test_adapters_are_part_of_the_weights_while_sampling(family, train_vision):
 def test_weights_come_back_after_a_failure():
     policy = make_lora_policy()
     before = held(policy)
-    with pytest.raises(ValueError, match="pretended"), policy.sampling():
-        raise ValueError("pretended")
+    with pytest.raises(ValueError, match="simulated"), policy.sampling():
+        raise ValueError("simulated")
     assert_held(policy, before)
 
 

@@ -38,7 +38,9 @@ def logprobs(policy, batch, completions):
 # -- what cannot be loaded -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["/nowhere/at/all", "no-such-folder", "./no/such/folder", "Nobody/no-such-model"])
+@pytest.mark.parametrize(
+    "name", ["/nowhere/at/all", "no-such-folder", "./no/such/folder", "no-such-owner/no-such-model"]
+)
 def test_missing_model_is_named(name):
     with pytest.raises(CheckpointError, match="cannot load the model") as error:
         ModelSource(name).load()
@@ -137,7 +139,7 @@ def test_tied_weights_are_not_missing(folder):
     assert ModelSource(str(folder)).load().model.lm_head.weight.abs().sum() > 0
 
 
-def test_a_model_that_takes_pictures_otherwise_is_named(monkeypatch):
+def test_a_model_that_takes_images_otherwise_is_named(monkeypatch):
     """Passes need positions in time, height and width, and a tower and a language model that can be called apart."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
@@ -195,7 +197,7 @@ def test_random_weights_keep_architecture_and_follow_the_seed():
     ("pixels", "num_visual_tokens"),
     [({}, 16), ({"min_pixels": 128**2, "max_pixels": 128**2}, 64), ({"min_pixels": 256, "max_pixels": 32**2}, 4)],
 )
-def test_picture_size(pixels, num_visual_tokens):
+def test_image_size(pixels, num_visual_tokens):
     """A visual token is 16 x 16 pixels; the processor's own size is 64 x 64."""
     policy = VLMPolicy(ModelSource(str(model_folder()), **pixels), with_reference=False)
     batch = make_batch(1)

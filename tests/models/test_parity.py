@@ -25,7 +25,7 @@ VISUAL = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_t
 
 
 def naive_metadata(video):
-    """A video's times as frames of a recording at ten pictures a second, some of which are shown."""
+    """A video's times as frames of a recording at ten images a second, some of which are shown."""
     indices = [round(10 * time) for time in video.pts_seconds]
     spacing = (indices[-1] - indices[0]) / (len(indices) - 1)
     return {"fps": 10, "frames_indices": indices, "total_num_frames": spacing * len(indices)}
@@ -132,7 +132,7 @@ def test_with_gradient_checkpointing_too(family, kind):
 
 
 def batch_with_images(*numbers):
-    """Prompts that show so many pictures, of four shapes."""
+    """Prompts that show so many images, of four shapes."""
     generator, batch = torch.Generator().manual_seed(4), make_batch(len(numbers))
     sizes = [(64, 64), (32, 128), (96, 48), (64, 96)]
     images = [
@@ -145,7 +145,7 @@ def batch_with_images(*numbers):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("numbers", [(1,), (1, 8), (4, 2, 6), (3, 5, 7)])
 @pytest.mark.parametrize("kind", ["lora", "full with vision"])
-def test_one_to_eight_pictures(family, numbers, kind):
+def test_one_to_eight_images(family, numbers, kind):
     batch = batch_with_images(*numbers)
     assert tuple(map(len, batch.images)) == numbers
     assert_same_as_one_row_at_a_time(KINDS[kind](family), batch, num_completions=2, num_tokens=4)
@@ -180,7 +180,7 @@ def test_eager_attention_takes_the_same_mask(family):
 @pytest.mark.parametrize("wrong", ["position", "mask", "dense mask", "column"])
 def test_the_comparison_notices_a_mistake(monkeypatch, wrong):
     """Positions one further, a token that looks at padding, completions that see each other, states one to the left."""
-    from remot.models import passes as module
+    from remot.models.packing import forward as module
 
     mistakes = {
         "position": ("packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),

@@ -1,4 +1,4 @@
-"""What the policy does around its passes: prompts, pictures, modes, the reference, and text."""
+"""What the policy does around its passes: prompts, images, modes, the reference, and text."""
 
 import shutil
 
@@ -33,11 +33,11 @@ class Calls:
         self.count += 1
 
 
-# -- prompts and pictures ------------------------------------------------------------------------------------------
+# -- prompts and images ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pictures_are_encoded_once_whatever_follows(family):
+def test_images_are_encoded_once_whatever_follows(family):
     """One call of the vision tower an ``encode``, none in prefill, in scoring and in scoring by the reference."""
     policy, batch = make_policy(family), make_batch(2)
     policies, references = Calls(policy.core.model.visual), Calls(policy.reference.model.visual)
@@ -69,7 +69,7 @@ def test_process_pads_on_the_right_and_counts_real_tokens():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_positions_by_hand(family):
-    """One square picture of 4 x 4 visual tokens: 3 tokens come before it, so it lies at 4 + (row, column).
+    """One square image of 4 x 4 visual tokens: 3 tokens come before it, so it lies at 4 + (row, column).
 
     Before it: <|im_start|>, "user\\n" as some tokens, <|vision_start|>. All its 16 tokens have the same time; what
     follows goes on one after the largest row or column.
@@ -91,7 +91,7 @@ def test_positions_by_hand(family):
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3), slice(0, 3), slice(2, 3)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
-    """Selecting prompts takes their pictures, features and positions along, of 2 and 3 pictures of several shapes."""
+    """Selecting prompts takes their images, features and positions along, of 2 and 3 images of several shapes."""
     policy, batch = make_policy(family), make_batch(3)
     completions, mask = random_completions(policy, 3, 2, 4)
     encoded = encode(policy, batch)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from remot.answers import parse_response
-from remot.data.datamodule import TripletDataModule
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.models import ModelSource, VLMPolicy
 from remot.rollout.sampling import GREEDY
+from tests.data.made import data_module
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def policy():
 @pytest.fixture(scope="module")
 def batch():
     """28 held-out prompts, four of each attribute."""
-    data = TripletDataModule(batch_size=28, num_test_prompts=28)
+    data = data_module(batch_size=28, num_test_prompts=28)
     data.setup()
     return next(iter(data.test_dataloader()))
 

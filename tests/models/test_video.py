@@ -7,11 +7,11 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models import ModelSource, VLMPolicy
-from remot.models.encoding import EncodedPrompts
-from remot.models.passes import run_prompts
-from remot.models.prefix import packed_attention_mask
-from remot.models.video_clock import video_metadata, whole_patches
-from remot.models.visual_inputs import VisualInputs, in_prompt_order
+from remot.models.inputs.prompts import EncodedPrompts
+from remot.models.inputs.timestamps import video_metadata, whole_patches
+from remot.models.inputs.visual import VisualInputs, in_prompt_order
+from remot.models.packing.forward import run_prompts
+from remot.models.packing.masks import packed_attention_mask
 from remot.structures import PromptBatch, Video
 from tests.helpers import assert_close
 from tests.models.test_parity import (
@@ -63,7 +63,7 @@ def scores(policy, batch, completions):
     ("kind", "checkpointing"), [*((kind, False) for kind in KINDS), ("lora with vision", True)], ids=str
 )
 def test_packed_pass_equals_one_row_at_a_time(family, kind, checkpointing):
-    """Log-probabilities and the gradient of every trainable parameter: pictures, videos, both, and neither."""
+    """Log-probabilities and the gradient of every trainable parameter: images, videos, both, and neither."""
     policy, batch = KINDS[kind](family, gradient_checkpointing=checkpointing), make_mixed_batch()
     completions, mask = random_completions(policy, 4, 2, 6)
     packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
@@ -138,7 +138,7 @@ def test_part_of_a_batch_gives_what_it_gives_alone(family, rows):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_videos_are_encoded_once_whatever_follows(family):
-    """One pass of the vision tower over the pictures and one over the videos, and none afterwards."""
+    """One pass of the vision tower over the images and one over the videos, and none afterwards."""
     policy, calls = make_policy(family), []
     for model in (policy.core, policy.reference):
         model.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -155,7 +155,7 @@ def test_videos_are_encoded_once_whatever_follows(family):
 # -- times and order -----------------------------------------------------------------------------------------------
 
 
-def test_qwen3_is_told_the_true_time_of_each_patch():
+def test_qwen3_gets_the_true_time_of_each_patch():
     """Five frames make three patches: the means of 0 and 1.1, of 3 and 4.4, and of 8 with itself."""
     text = prompt_text(make_policy("qwen3_vl"), make_mixed_batch(), row=0)
     seconds = [part.split("<")[-1] for part in text.split(" seconds>")[:-1]]
@@ -192,7 +192,7 @@ def test_order_and_times_of_frames_matter(family, with_images):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_odd_number_of_frames_is_filled_with_the_last(family):
-    """As processors do. With equal spacing in the end, only Qwen3-VL is told another time of the last patch."""
+    """As processors do. With equal spacing in the end, only Qwen3-VL gets another time of the last patch."""
     policy = make_policy(family)
     odd = make_video(3, tenths=(0, 10, 20))
     even = Video(odd.frames[[0, 1, 2, 2]], (0.0, 1.0, 2.0, 2.0 + 1e-6))
@@ -238,7 +238,7 @@ def test_whole_patches():
         ("qwen3_vl", {}, [2, 8, 8]),
         ("qwen3_vl", {"video_max_pixels": 4 * 32**2}, [2, 4, 4]),  # four frames of 32²
         ("qwen2_5_vl", {"video_max_pixels": 32**2, "video_min_pixels": 256}, [2, 4, 4]),  # each frame 32²
-        ("qwen2_5_vl", {"max_pixels": 32**2, "min_pixels": 256}, [2, 8, 8]),  # pictures only
+        ("qwen2_5_vl", {"max_pixels": 32**2, "min_pixels": 256}, [2, 8, 8]),  # images only
     ],
 )
 def test_size_of_videos(family, pixels, grid):
@@ -267,7 +267,7 @@ def test_a_question_that_holds_a_placeholder_is_an_error(token):
 
 
 def test_a_processor_that_makes_fewer_tokens_than_features_is_an_error(monkeypatch):
-    """The second prompt's pictures of 64 x 64, 32 x 128 and 80 x 32 pixels lose a token of 42 on the way."""
+    """The second prompt's images of 64 x 64, 32 x 128 and 80 x 32 pixels lose a token of 42 on the way."""
     policy, batch = make_policy(), make_batch(2)
     real = type(policy.processor).__call__
 
@@ -278,7 +278,7 @@ def test_a_processor_that_makes_fewer_tokens_than_features_is_an_error(monkeypat
         return inputs
 
     monkeypatch.setattr(type(policy.processor), "__call__", lossy)
-    with pytest.raises(ConfigError, match=r"pictures of '0-1' make 42 visual tokens, but its text has 41"):
+    with pytest.raises(ConfigError, match=r"images of '0-1' make 42 visual tokens, but its text has 41"):
         policy.process(batch)
 
 
@@ -313,7 +313,7 @@ def test_features_without_a_place_are_an_error():
 
 
 def test_features_lie_where_their_kind_has_a_place():
-    """Text 0, pictures 1, videos 2, even with a video between pictures."""
+    """Text 0, images 1, videos 2, even with a video between images."""
     kinds = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 0, 1, 0]])
     pictures, videos = torch.tensor([[10.0], [11.0], [12.0]]), torch.tensor([[20.0], [21.0], [22.0]])
     assert in_prompt_order(pictures, videos, kinds).flatten().tolist() == [10, 20, 11, 21, 22, 12]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import remot.rewards as r
 from remot.rewards.base import Reward
-from remot.structures import BoxTrack, Reference, ReferencedQuestion
+from remot.structures import BoxTrack, Question, Reference
 
 TRACK = BoxTrack("red car", (0.0, 1.0, 2.0), ((0, 0, 30, 40), (50, 0, 80, 40), (100, 0, 130, 40)))
 FULL = Reference(
@@ -90,7 +90,7 @@ SAMPLES = {
 
 
 def question(reference=FULL, task="any", prompt_id="q"):
-    return ReferencedQuestion(prompt_id, "?", (), "test", "s", task=task, reference=reference)
+    return Question(prompt_id, "?", (), "test", "s", task=task, reference=reference)
 
 
 def totals(reward, *completions, reference=FULL, task="any"):

@@ -11,7 +11,7 @@ from tests.helpers import assert_close, make_question, respond
 
 
 class NotAlwaysApplicable(Reward):
-    """1 for completions that say something, NaN for empty ones."""
+    """1 for completions with text, NaN for empty ones."""
 
     name = "sometimes"
 

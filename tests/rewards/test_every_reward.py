@@ -154,7 +154,7 @@ def test_memory_is_bounded_whatever_the_length(name, kind):
     assert peak < 16 * MEGABYTE
 
 
-def test_what_stands_behind_the_first_characters_is_not_read():
+def test_only_the_first_characters_are_read():
     """A map and words behind 200,000 characters count for nothing: one word is left of three, and 3 − 2 are free."""
     late = "<think>" + " " * 200_000 + f"{MAP} and some words</think>"
     right = "<answer>B</answer>"
@@ -178,7 +178,7 @@ WITHOUT_VERDICT |= {"scene_graph", "motion_perturbation", "duality", "view_consi
 
 
 @each
-def test_who_says_whether_an_answer_is_right(name):
+def test_which_rewards_determine_success(name):
     """Form, length and consistency are worth something, but are no verdict; nor is anything without a reference."""
     reward, completion = SAMPLES[name].reward, SAMPLES[name].good
     assert reward([completion], [question()]).verdicts.tolist() == [name not in WITHOUT_VERDICT]
@@ -186,7 +186,7 @@ def test_who_says_whether_an_answer_is_right(name):
 
 
 @each
-def test_a_sum_in_which_nobody_says_so_is_no_success(name):
+def test_a_sum_without_a_judging_reward_is_no_success(name):
     """Beside a format and a penalty; a sum in a sum and a reward by task carry it on."""
     beside = [TaggedFormatReward(name="other_format"), RepetitionReward(name="other_repetition")]
     inner = PerTaskReward({"any": CompositeReward([SAMPLES[name].reward, *beside], [1, 1, 1])})
@@ -271,7 +271,7 @@ def test_cosine_by_hand():
     assert totals(strict, right.ljust(101), right.ljust(100)) == [-3, 0.5]
 
 
-def test_the_cosine_needs_somebody_who_judges():
+def test_the_cosine_requires_a_judging_reward():
     """Neither a question without letters nor a form tells which of the two curves holds."""
     by_letters, by_form = CosineLengthReward(AccuracyReward(), 100), CosineLengthReward(TaggedFormatReward(), 100)
     for reward in (by_letters, by_form):

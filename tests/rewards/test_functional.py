@@ -247,7 +247,7 @@ def test_format_of_claims(letters, ok):
     assert format_ok(parse_response(respond(letters)), claims()) is ok
 
 
-def test_what_cannot_be_told_has_no_logic():
+def test_undetermined_answers_have_no_logic():
     """Claims, numbers and a comparison do not say a value of each pair: judged they have none, and letters do."""
     options = ("1 to 3", "1 to 2", "2 to 3")
     slot = Slot(make_slot("A", (1, 3)).label, options, "A")

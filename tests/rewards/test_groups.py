@@ -22,10 +22,10 @@ from remot.rewards import (
     ShuffledFramesReward,
     ViewConsistencyReward,
 )
+from remot.rewards.counterfactual.operation_pool import ANSWER_MAPS
 from remot.rewards.functional.duality import agrees, mapped_answer
 from remot.rewards.functional.groups import length_bonus, temporal_bonus
 from remot.rewards.functional.lengths import cosine_scaled
-from remot.rewards.operation_pool import ANSWER_MAPS
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
 from tests.rewards.samples import question, say, totals
@@ -96,7 +96,7 @@ def test_a_success_starts_at_the_threshold_itself():
 
 
 def test_shuffled_frames_by_prompt():
-    """Prompt a: 1 of 2 right, 0.5 ≥ 0.8·0.5: + 0.3 for the right one. Prompt b: 0.5 < 0.8·1. Prompt c is a picture."""
+    """Prompt a: 1 of 2 right, 0.5 ≥ 0.8·0.5: + 0.3 for the right one. Prompt b: 0.5 < 0.8·1. Prompt c is an image."""
     right, wrong = say("B"), say("A")
     a = Reference(answer="B", counterparts=(right, wrong))
     b = Reference(answer="B", counterparts=(right, right))
@@ -131,7 +131,7 @@ def test_tokens_count_where_they_are_known():
 
 
 def test_overlong_in_a_sum_of_references():
-    """DAPO's penalty has no say in whether a question without letters is answered right."""
+    """DAPO's penalty does not determine whether a question without letters is answered right."""
     reward = r.CompositeReward([ExactAnswerReward(), r.SoftOverlongReward(10, 5, "words")], [1, 1])
     output = reward([say("B")], [question(Reference(answer="B"))])
     assert (output.total.tolist(), output.success.tolist()) == ([1], [True])
@@ -166,7 +166,7 @@ def test_operations_are_their_own_inverse(name):
     assert all(table[table[word]] == word != table[word] for word in table)
 
 
-def test_reversed_time_knows_every_value_of_an_order():
+def test_reversed_time_covers_every_value_of_an_order():
     """The answer maps hold what the attributes of the library call opposite."""
     from remot.motion import ATTRIBUTES
 

@@ -11,7 +11,7 @@ import torch
 import remot.rewards as r
 from remot.rewards.functional.groups import length_bonus, temporal_bonus
 from remot.rewards.functional.lengths import cosine_scaled, repeated_share
-from remot.rewards.overlong import soft_overlong
+from remot.rewards.length.overlong import soft_overlong
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
 from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, written
@@ -205,7 +205,7 @@ def test_event_recall():
 
 
 def test_the_sum_of_remot():
-    """3.5, 3.5, 1.3, 1.7; the logic by trying all places that three pictures can have on a line."""
+    """3.5, 3.5, 1.3, 1.7; the logic by trying all places that three images can have on a line."""
     possible = {
         tuple("ABC"[[1, -1, 0].index(int(np.sign(later - earlier)))] for earlier, later in ((x, y), (x, z), (y, z)))
         for x in range(3) for y in range(3) for z in range(3)

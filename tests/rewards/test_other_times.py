@@ -86,7 +86,7 @@ def test_temporal_rlt():
     assert_agree(r.TemporalRLTReward(), cases(), expected)
 
 
-def test_temporal_rlt_pays_a_letter_that_stands_alone():
+def test_temporal_rlt_pays_a_bare_letter():
     """As its grader for mathematics: case, spaces and brackets do not matter, words do. Without tags all is read."""
     worth = {"D": 1, " d ": 1, "(D)": 1, "[D]": 1, "D.": 0, "D. walks": 0, "C": 0, "The answer is D": 0, "": 0}
     reference = Reference(answer="D")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remot.rewards.reading.boxes import box_list, one_box
-from remot.rewards.reading.graphs import read_graphs, read_map
-from remot.rewards.reading.literals import literal_value
-from remot.rewards.reading.motion import MotionTag, Sighting, motion_tags, object_name, sightings
-from remot.rewards.reading.spans import (
+from remot.rewards.parsing.boxes import box_list, one_box
+from remot.rewards.parsing.graphs import read_graphs, read_map
+from remot.rewards.parsing.literals import literal_value
+from remot.rewards.parsing.motion import MotionTag, ObjectObservation, motion_tags, object_name, sightings
+from remot.rewards.parsing.spans import (
     glue_spans,
     is_quoted_span,
     json_span,
@@ -22,8 +22,8 @@ from remot.rewards.reading.spans import (
     spans_in,
     spans_of_answer,
 )
-from remot.rewards.reading.tags import elements, first_element, is_sequence, last_element
-from remot.rewards.reading.values import first_number, json_value, plain_number
+from remot.rewards.parsing.tags import elements, first_element, is_sequence, last_element
+from remot.rewards.parsing.values import first_number, json_value, plain_number
 
 many = settings(deadline=None, database=None, derandomize=True, max_examples=600)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<glue>", "</glue>")
@@ -340,6 +340,7 @@ def test_boxes():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ('<map>{"{event}": [[1, 2]], "{a}": [[3, 4]]}</map>', {"{event}": [(1, 2)], "a": [(3, 4)]}),
         ('<map>{"Office  Chair": [[9, 3]], "table": []}</map>', {"office chair": [(9, 3)]}),
         ('<map> {"a": [[1, 2]]} </map><map>{"b": [[1, 2]]}</map>', {"a": [(1, 2)]}),
         ('<map>{"a": [[1, 2, 3]], "b": [[1, 2]]}</map>', {"b": [(1, 2)]}),
@@ -362,7 +363,7 @@ def test_boxes():
     ],
 )
 def test_maps(text, found):
-    assert read_map(text, ["a", "chair", "arm chair"]) == found
+    assert read_map(text, ["a", "chair", "arm chair", "{event}"]) == found
 
 
 def test_graphs():
@@ -405,4 +406,4 @@ def test_sightings():
         "<obj>ant</obj><box>[1,1,2,2]</box>at<t>x</t>s"
         "<obj>fly</obj> sat <box>[1,1,2,2]</box>at<t>1</t>s <obj>bee</obj><box>[1,1,2,2]</box>at<t>1</t>"
     )
-    assert sightings(text) == [Sighting("man", 3.25, (0, 1, 2, 3)), Sighting("cat", 4, (1, 1, 2, 2))]
+    assert sightings(text) == [ObjectObservation("man", 3.25, (0, 1, 2, 3)), ObjectObservation("cat", 4, (1, 1, 2, 2))]

@@ -30,7 +30,7 @@ from remot.rewards.functional.motion import (
     scale_of,
     speed_of,
 )
-from remot.rewards.reading.motion import MotionTag
+from remot.rewards.parsing.motion import MotionTag
 from remot.structures import BoxTrack, Reference
 from tests.helpers import assert_close
 from tests.rewards.samples import say, totals
@@ -316,7 +316,7 @@ def test_trajectories(think, worth):
     assert_close(totals(MotionTrajectoryReward(), say("B", think), reference=TRACKS), [worth])
 
 
-def test_names_of_other_scripts_are_told_apart():
+def test_names_of_other_scripts_differ():
     """The dog's sightings are not the cat's, though neither name has a Latin letter."""
     boxes = (START, moved(30, 0), moved(60, 0))
     reference = Reference(tracks=(BoxTrack("собака", (0.0, 2.0, 4.0), boxes),))
@@ -324,7 +324,7 @@ def test_names_of_other_scripts_are_told_apart():
     assert_close(totals(MotionTrajectoryReward(), say("B", dog), say("B", cat), reference=reference), [1, 0])
 
 
-def test_trajectories_are_told_in_the_reasoning():
+def test_trajectories_are_read_from_the_reasoning():
     outside = "<think></think>" + seen("car", 0.5) + seen("car", 3.5) + tag("car")
     assert totals(MotionTrajectoryReward(), outside, reference=TRACKS) == [0]
 

@@ -54,7 +54,7 @@ def test_conciseness_of_missing_reasoning_is_free():
 
 
 def test_logic_reward():
-    """ABB: frame 3, 1, 2 from one side to the other. ABA: 2→3 contradicts. AB: cannot be told."""
+    """ABB: frame 3, 1, 2 from one side to the other. ABA: 2→3 contradicts. AB: undetermined."""
     output = score(LogicReward(), *map(respond, ("ABB", "ABA", "AB", "CCC")))
     assert output.total.tolist() == output.parts["logic"].tolist() == [1, -1, 0, 1]
 

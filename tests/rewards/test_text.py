@@ -122,7 +122,7 @@ def test_long_texts_take_no_time(measure, library, piece):
 
 
 @pytest.mark.parametrize(("measure", "module"), [("rouge", "rouge_score.rouge_scorer"), ("words", "jiwer")])
-def test_a_missing_library_is_told(monkeypatch, measure, module):
+def test_a_missing_library_is_reported(monkeypatch, measure, module):
     monkeypatch.setitem(sys.modules, module, None)
     text_module._rouge.cache_clear()
     with pytest.raises(ConfigError, match=r"pip install 'remot\[rewards\]'"):
@@ -200,7 +200,7 @@ def test_recall():
 
 @given(extra=words)
 @many
-def test_telling_more_never_recalls_less(extra):
+def test_longer_captions_never_recall_less(extra):
     reference = Reference(events=("red car", "car moves left"))
     less, more = totals(EventRecallReward(), say("the red car"), say(f"the red car. {extra}"), reference=reference)
     assert more >= less == 0.5
@@ -217,7 +217,7 @@ def test_shares_that_make_no_sense(share):
 
 @pytest.fixture
 def endpoint():
-    """A local server that replies what it is told to, and notes what it was asked."""
+    """A local server with a scripted reply that records its requests."""
 
     class Handler(BaseHTTPRequestHandler):
         replies, asked = [], []

@@ -37,7 +37,7 @@ def real_tokens(rollout, row):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampling", [PLAIN, GREEDY, SamplingSettings(temperature=0.7, top_k=20, top_p=0.9)])
 def test_completions_do_not_depend_on_what_is_decoded_together(family, sampling):
-    """Three prompts of different lengths and pictures at once, and each alone: the same tokens and texts."""
+    """Three prompts of different lengths and images at once, and each alone: the same tokens and texts."""
     policy, batch = talkative(family), make_batch(3)
     together = roll_out(policy, batch, sampling=sampling)
     for row in range(3):
@@ -106,7 +106,7 @@ def test_greedy_equals_generate_of_transformers(family):
 
 @pytest.mark.parametrize("sampling", [PLAIN, GREEDY])
 def test_placeholders_are_never_sampled_even_if_the_model_wants_nothing_else(sampling):
-    """A sampled picture placeholder would break the next forward pass."""
+    """A sampled image placeholder would break the next forward pass."""
     policy, batch = make_policy(), make_batch(2)
     banned = policy.logit_bias.isinf()
     assert int(banned.sum()) == 4

@@ -108,7 +108,7 @@ SETTINGS = st.fixed_dictionaries(
 
 @given(logits=LOGITS, uniform=st.floats(0, 1, exclude_max=True), settings=SETTINGS)
 def test_drawn_as_the_definitions_say(logits, uniform, settings):
-    """Against loops over sorted lists in numpy; edges closer than float32 tells apart are nobody's."""
+    """Against loops over sorted lists in numpy; edges closer than float32 resolves are left out."""
     device_logits = torch.tensor(logits, dtype=torch.float32)
     kept, shares = kept_tokens(logits, **settings)
     best = kept_tokens(logits, **settings | {"top_p": 1.0, "min_p": 0.0})[0]  # what top_k leaves

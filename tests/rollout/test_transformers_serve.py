@@ -9,19 +9,19 @@ import pytest
 import torch
 from transformers.utils.import_utils import is_serve_available
 
-from remot.data.datamodule import TripletDataModule
 from remot.errors import EngineError
 from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.rewards import ReMoTReward
 from remot.rollout import ServerEngine, TransformersServe
-from remot.rollout.external import external_rollout
 from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.servers.base import external_rollout
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
+from tests.data.made import data_module
 from tests.devices.launch import free_port
-from tests.strategies.test_grpo import update
+from tests.strategies.grpo.test_objective import update
 from tests.tiny import encode, randomise_
 
 pytestmark = [
@@ -69,7 +69,7 @@ def engine(url, tmp_path):
 @pytest.fixture(scope="module")
 def batch():
     """Two held-out prompts of the embedded clips."""
-    data = TripletDataModule(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
+    data = data_module(batch_size=2, num_test_prompts=2, num_train_prompts_per_epoch=2)
     data.setup()
     return next(iter(data.test_dataloader()))
 
@@ -106,8 +106,8 @@ def said_by(rollout, row):
 
 @silent
 def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
-    """Token by token, end of turn included: the same weights, pictures, template and tokens on both sides."""
-    engine.hand_over(policy, 0)
+    """Token by token, end of turn included: the same weights, images, template and tokens on both sides."""
+    engine.sync_weights(policy, 0)
     found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
     own = greedy(policy, batch)
     for row, (one,) in enumerate(found):
@@ -121,7 +121,7 @@ def test_new_weights_give_new_answers(engine, policy, batch):
     """What the server says after a hand-over is what the changed policy says, and not what the old one said."""
     said = []
     for step in range(2):
-        engine.hand_over(policy, step)
+        engine.sync_weights(policy, step)
         (one,), (other,) = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
         said.append((one.token_ids, other.token_ids))
         own = greedy(policy, batch)
@@ -132,7 +132,7 @@ def test_new_weights_give_new_answers(engine, policy, batch):
 
 @silent
 def test_samples_differ_and_come_again(engine, policy, batch):
-    engine.hand_over(policy, 0)
+    engine.sync_weights(policy, 0)
     encoded, drawn = encode(policy, batch), []
     for step in (0, 0, 1):
         rollout = external_rollout(

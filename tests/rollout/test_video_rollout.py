@@ -12,7 +12,7 @@ from tests.tiny import FAMILIES, encode, make_mixed_batch, make_policy, select
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampling", [PLAIN, GREEDY])
 def test_completions_do_not_depend_on_what_is_decoded_together(family, sampling):
-    """Pictures and a video, pictures, videos, and words: at once, and each alone."""
+    """Images and a video, images, videos, and words: at once, and each alone."""
     policy, batch = talkative(family), make_mixed_batch()
     together = roll_out(policy, batch, sampling=sampling)
     for row in range(4):

@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,15 +10,15 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from remot import losses
-from remot.losses import K2, ClippedLoss, PolicyLoss, RatioCorrectedK3
+from remot.losses import K2, PolicyLoss, RatioCorrectedK3
 from remot.rewards import CompositeReward, SoftOverlongReward
 from remot.strategies import GRPO, GRPOObjective
 from remot.structures import RewardOutput
-from tests.strategies.test_grpo import ADDRESS, FirstLetterReward, assert_same_update, update
+from tests.helpers import PROJECT
+from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, assert_same_update, update
 from tests.strategies.test_module import Notebook, RandomPrompts, make_trainer, ready_module
 from tests.tiny import make_batch, make_lora_policy, moved, snapshot
 
-PROJECT = Path(__file__).parents[2]
 FRAGMENTS = sorted((PROJECT / "configs" / "losses").glob("*.yaml"))
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 
@@ -61,7 +60,7 @@ def small(objective):
 
 
 @every_fragment
-def test_header_says_how_to_launch(path):
+def test_header_states_how_to_launch(path):
     header = path.read_text().split("\nmodel:")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     launch = "#   remot fit --config configs/grpo.yaml --config configs/losses/{} --root YOUR_CLIPS"
@@ -98,7 +97,7 @@ def test_constants_that_are_kept_in_another_form():
 
 def test_every_loss_has_a_fragment():
     public = {v for v in vars(losses).values() if isinstance(v, type) and issubclass(v, PolicyLoss)}
-    assert {type(objective_of(path).loss) for path in FRAGMENTS} == public - {PolicyLoss, ClippedLoss}
+    assert {type(objective_of(path).loss) for path in FRAGMENTS} == public - {PolicyLoss}
 
 
 def test_dapo_is_complete():
@@ -131,7 +130,7 @@ def test_micro_batches_change_nothing(path):
     policy, batch = make_lora_policy(), make_batch(4)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
     objective = replace(small(objective_of(path)), mask_truncated=True)
-    address = replace(ADDRESS, more_prompts=DrawnAgain().redraw)
+    address = replace(ADDRESS, prompt_source=DrawnAgain())
     updates = [update(objective.prepare(policy, batch, address, size), policy) for size in (4, 3, 1)]
     assert any(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:

@@ -11,7 +11,7 @@ from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, QLoRA
 from remot.models.export import save_trained
 from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, GRPOObjective, PolicySettings, SFTThenGRPO
-from tests.strategies.test_grpo import FirstLetterReward
+from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.strategies.test_module import ADAMW, fit, is_result, make_module
 from tests.tiny import make_lora_policy, make_policy
 

@@ -13,7 +13,7 @@ from remot.models.tiny import THINK_TOKENS, build_tokenizer
 from remot.motion import PAIRS
 from remot.strategies import SFTObjective
 from remot.strategies.objective import StepAddress
-from remot.structures import MotionLabel, Question, Reference, ReferencedQuestion, Slot
+from remot.structures import MotionLabel, Question, Reference, Slot
 from tests.helpers import assert_close, make_question
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy
 
@@ -31,7 +31,7 @@ def learnt_texts(objective, policy, response):
 
 
 def task_question(target, **more):
-    return ReferencedQuestion("q", "?", (), "d", "s", target=target, task="grounded_qa", reference=Reference(), **more)
+    return Question("q", "?", (), "d", "s", target=target, task="grounded_qa", reference=Reference(), **more)
 
 
 def test_the_target_of_a_task_is_learnt_as_it_is():
@@ -143,7 +143,7 @@ def test_shorter_responses_are_padded_and_padding_is_not_learnt():
 # -- which responses -----------------------------------------------------------------------------------------------
 
 
-def test_response_is_told_from_the_question():
+def test_response_follows_from_the_question():
     question = replace(make_question("CAB"), reasoning="it rose")
     assert SFTObjective().response(question, ADDRESS) == "<think>it rose</think><answer>CAB</answer>"
 
@@ -318,7 +318,7 @@ def test_one_update_without_reference_or_samples():
 
 
 @pytest.mark.parametrize(("train_vision", "num_calls"), [(False, 1), (True, 3)])
-def test_pictures_are_encoded_once_unless_their_encoder_is_trained(train_vision, num_calls):
+def test_images_are_encoded_once_unless_their_encoder_is_trained(train_vision, num_calls):
     policy, calls = make_policy(train_vision=train_vision, with_reference=False), []
     policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
     list(SFTObjective().prepare(policy, make_batch(3), ADDRESS, 1).micro_losses())

@@ -14,8 +14,9 @@ from remot.losses import GRPOLoss
 from remot.models import FullWeights, ModelSource
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import AlternatingSFTGRPO, GRPOObjective, PolicySettings, PostTrainingModule, SFTObjective
-from remot.strategies.draws import DrawSettings, draw_groups, merged
-from tests.strategies.test_grpo import (
+from remot.strategies.grpo.groups import merged
+from remot.strategies.grpo.step import DrawSettings, draw_groups
+from tests.strategies.grpo.test_objective import (
     ADDRESS,
     FirstLetterReward,
     RecordingLoss,
@@ -76,7 +77,7 @@ def test_groups_of_several_draws_keep_their_videos():
 
 
 class VideoPrompts(RandomPrompts):
-    """One video each, of 2 to 5 frames, and sometimes a picture."""
+    """One video each, of 2 to 5 frames, and sometimes an image."""
 
     def batch(self, seed):
         batch = make_batch(2, seed=seed)
@@ -123,5 +124,5 @@ def test_remot_tiny_trains_on_videos(tmp_path, monkeypatch):
     assert len(pages) >= 3
     for page in pages.values():
         assert len(re.findall(r"<p>video 1: \d frames</p>", page)) == 2
-        assert page.count("picture 1</figcaption>") == 1
+        assert page.count("image 1</figcaption>") == 1
         assert "<figcaption>0.50 s</figcaption>" in page

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from remot.errors import AnnotationError
+from remot.files import decode_text, find_files, open_regular
 from remot.structures import Clip, FloatArray
+
+#: What to do where an annotation lists an image that does not exist.
+OnMissingImage = Literal["raise", "skip"]
 
 #: Longest annotation file that is read, in bytes.
 MAX_ANNOTATION_BYTES = 64 * 2**20
@@ -61,6 +65,9 @@ class AnnotationReader(ABC):
             AnnotationError: If the annotation is malformed or does not fit its media.
         """
 
+    def report(self) -> None:  # noqa: B027 - most readers note nothing
+        """Log what was noted while sources were read; called when all have been read once."""
+
     def read(self, root: Path) -> Iterator[Clip]:
         """All clips below ``root`` in order.
 
@@ -77,6 +84,7 @@ class AnnotationReader(ABC):
                 raise AnnotationError(msg, reason="duplicate id")
             taken[clip.clip_id] = source
             yield clip
+        self.report()
 
 
 class FileReader(AnnotationReader):
@@ -106,7 +114,7 @@ class FileReader(AnnotationReader):
         Raises:
             AnnotationError: If there is none.
         """
-        found = sorted(root.rglob(self.pattern))
+        found = find_files(root, self.pattern)
         if not found:
             msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
             raise AnnotationError(msg, reason="missing")
@@ -118,17 +126,19 @@ class FileReader(AnnotationReader):
 
 
 def read_text(file: Path) -> str:
-    """The text of an annotation file of bounded size.
+    """The text of an annotation file of bounded size, line ends as newlines, without a byte-order mark.
 
     Raises:
-        AnnotationError: If it is too long, unreadable or not UTF-8.
+        AnnotationError: If it is too long, unreadable, no regular file or not UTF-8.
     """
     try:
-        if file.stat().st_size > MAX_ANNOTATION_BYTES:
+        with open_regular(file) as stream:
+            content = stream.read(MAX_ANNOTATION_BYTES + 1)
+        if len(content) > MAX_ANNOTATION_BYTES:
             msg = f"{file}: longer than {MAX_ANNOTATION_BYTES} bytes, split it"
             raise AnnotationError(msg, reason="too large")
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return decode_text(content)
+    except (OSError, ValueError) as error:
         msg = f"{file}: cannot be read as text ({error})"
         raise AnnotationError(msg) from error
 
@@ -236,18 +246,23 @@ def _holds_truths(value: object, num_axes: int) -> bool:
 def media_inside(file: Path, root: Path, name: str) -> Path:
     """The existing media ``name`` beside ``file``, refused if it leads outside ``root``.
 
+    Where no file has a backslash in its name, backslashes divide folders, as programs on Windows write them.
+
     Raises:
         AnnotationError: If it lies outside or does not exist.
     """
     try:
         media = (file.parent / name).resolve()
+        if "\\" in name and not media.exists():
+            media = (file.parent / name.replace("\\", "/")).resolve()
+        exists = media.exists()
     except (OSError, ValueError, RuntimeError) as error:
-        msg = f"{file}: media {name!r:.80} is no valid path ({error})"
-        raise AnnotationError(msg) from error
+        msg = f"{file}: media {name!r:.80} is no valid path ({str(error)[:120]})"
+        raise AnnotationError(msg, reason="missing media") from error
     if not media.is_relative_to(root.resolve()):
         msg = f"{file}: media {name!r:.80} leads outside {root}, keep media below the data folder"
         raise AnnotationError(msg, reason="outside root")
-    if not media.exists():
+    if not exists:
         msg = f"{file}: media {name!r:.80} does not exist, put it beside the annotation file"
         raise AnnotationError(msg, reason="missing media")
     return media

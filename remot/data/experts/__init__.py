@@ -1,4 +1,4 @@
-"""Motion experts: one attribute each, told from annotations, with a margin between "still" and "moved"."""
+"""Motion experts: one attribute each, derived from annotations, with a margin between "still" and "moved"."""
 
 from remot.data.experts.agent import AgentAdvance, AgentTurn
 from remot.data.experts.base import AMBIGUOUS, Expert, MotionExpert, Verdicts

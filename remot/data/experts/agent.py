@@ -32,13 +32,13 @@ class AgentTurn(MotionExpert):
 
 
 class AgentAdvance(MotionExpert):
-    """Agent went forward (positive) or backward, along where it faced in the first picture.
+    """Agent went forward (positive) or backward, along where it faced in the first image.
 
     Args:
         still: Largest way in metres that counts as none.
         salient_min: Smallest way in metres that is asked about.
         salient_max: Largest way in metres that is asked about.
-        max_turn_degrees: Largest turn between the two pictures.
+        max_turn_degrees: Largest turn between the two images.
     """
 
     attribute = ATTRIBUTES["agent_advance"]

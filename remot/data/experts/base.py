@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from remot.errors import ConfigError
 from remot.motion import PAIRS, Attribute, Code
-from remot.structures import Clip, FloatArray, MotionLabel, PictureTransform
+from remot.structures import Clip, FloatArray, ImageTransform, MotionLabel
 
 Frames = tuple[int, int, int]
 
@@ -43,11 +43,11 @@ class Expert(ABC):
     """Judges one attribute of the motion between any two frames of a clip."""
 
     attribute: ClassVar[Attribute]
-    #: False if the third picture shows something else than a frame, so that a frame may be used twice.
-    compares_pictures: ClassVar[bool] = True
+    #: False if the third image shows something else than a frame, so that a frame may be used twice.
+    compares_images: ClassVar[bool] = True
 
-    def third_transform(self, subject: str) -> PictureTransform | None:  # noqa: ARG002
-        """What the third picture shows of its frame, None for the frame itself."""
+    def third_transform(self, subject: str) -> ImageTransform | None:  # noqa: ARG002
+        """What the third image shows of its frame, None for the frame itself."""
         return None
 
     @abstractmethod
@@ -71,10 +71,10 @@ class Expert(ABC):
 
         Args:
             clip: The annotated clip.
-            i: Earlier picture's frame.
-            j: Later picture's frame.
+            i: Earlier image's frame.
+            j: Later image's frame.
             subject: A key of :meth:`judge`.
-            pair: Picture numbers to write into the label.
+            pair: Image numbers to write into the label.
         """
         verdicts = self.judge(clip, np.array([i, j], dtype=np.int64)).get(subject)
         if verdicts is None or verdicts.codes[0, 1] == AMBIGUOUS:

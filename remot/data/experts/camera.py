@@ -88,7 +88,7 @@ class CameraPitch(_CameraTurn):
 class CameraRoll(_CameraTurn):
     """Camera rolled clockwise (positive) or counterclockwise, as the person behind it would say.
 
-    The picture then turns the other way: a camera rolled clockwise shows the horizon tipped counterclockwise.
+    The image then turns the other way: a camera rolled clockwise shows the horizon tipped counterclockwise.
     """
 
     attribute = ATTRIBUTES["camera_roll"]
@@ -96,16 +96,16 @@ class CameraRoll(_CameraTurn):
 
 
 class _CameraMove(MotionExpert):
-    """Shared by the three directions, told in the axes of the first of the two pictures.
+    """Shared by the three directions, measured in the axes of the first of the two images.
 
-    Nothing is asked where the unit of the poses is not known to be the metre, nor between pictures whose viewing
+    Nothing is asked where the unit of the poses is not known to be the metre, nor between images whose viewing
     directions differ much, because "forward" then means two things.
 
     Args:
         still: Largest displacement in metres that counts as none.
         salient_min: Smallest displacement in metres that is asked about.
         salient_max: Largest displacement in metres that is asked about.
-        max_turn_degrees: Largest total rotation between the two pictures.
+        max_turn_degrees: Largest total rotation between the two images.
     """
 
     axis: ClassVar[int]
@@ -152,7 +152,7 @@ class CameraSideways(_CameraMove):
 
 
 class CameraHeight(_CameraMove):
-    """Camera moved up (positive) or down in the picture's terms, where y points down."""
+    """Camera moved up (positive) or down in the image's terms, where y points down."""
 
     attribute = ATTRIBUTES["camera_height"]
     axis, direction = 1, -1

@@ -1,37 +1,41 @@
-"""To which of two pictures a mask belongs."""
+"""To which of two images a mask belongs."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from remot.data.experts.base import AMBIGUOUS, Expert, Frames, IntArray, Verdicts
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, large_pairs, require_size
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray, MaskOf, MotionLabel
 
-#: Smallest width and height of a box in which there is something to see.
+#: Smallest width and height of a box that holds a pixel of a mask.
 _MIN_SIDE_PIXELS = 1.0
 
 
 class MaskFrame(Expert):
-    """The third picture is the mask of an object at the moment of the first picture, of the second, or of neither.
+    """The third image is the mask of an object at the moment of the first image, of the second, or of neither.
 
     These are the "masked frame" questions of ReMoT (arXiv 2603.00461; ``Grounding`` in its tables).
-    Two moments are told apart by the boxes of the object, which must overlap little enough to see the difference. An
+    Two moments are distinguished by the boxes of the object, which must overlap little enough to see the difference. An
     object less than a pixel wide or high has no mask to show and counts as not visible.
 
     Args:
         max_overlap: Largest intersection over union of two boxes that counts as different.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     attribute = ATTRIBUTES["mask_frame"]
-    compares_pictures = False
+    compares_images = False
 
-    def __init__(self, max_overlap: float = 0.5) -> None:
+    def __init__(self, max_overlap: float = 0.5, min_size_pixels: float = MIN_SIZE_PIXELS) -> None:
         if not 0 <= max_overlap < 1:
             msg = f"MaskFrame: max_overlap is {max_overlap}; choose a share from 0 to below 1"
             raise ConfigError(msg)
+        require_size("MaskFrame", min_size_pixels)
         self.max_overlap = max_overlap
+        self.min_size_pixels = min_size_pixels
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
         """Codes 0 for a frame and itself, 1 for clearly different places; the magnitude is the overlap."""
@@ -39,7 +43,8 @@ class MaskFrame(Expert):
         for name, track in clip.objects.items():
             if track.is_landmark:
                 continue
-            overlaps = box_overlaps(track.boxes_xyxy[frame_indices])
+            boxes_xyxy = track.boxes_xyxy[frame_indices]
+            overlaps = np.where(large_pairs(boxes_xyxy, self.min_size_pixels), box_overlaps(boxes_xyxy), np.nan)
             codes = np.full(overlaps.shape, AMBIGUOUS, dtype=np.int8)
             codes[overlaps <= self.max_overlap] = 1
             same = frame_indices[:, None] == frame_indices[None, :]
@@ -52,7 +57,7 @@ class MaskFrame(Expert):
         return MaskOf(subject)
 
     def labels(self, clip: Clip, frames: Frames, subject: str) -> tuple[MotionLabel, ...] | None:
-        """One label, about the first two pictures; its magnitude is their overlap."""
+        """One label, about the first two images; its magnitude is their overlap."""
         verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
         if verdicts is None:
             return None

@@ -1,13 +1,12 @@
-"""Which way an object moved: in the picture while the camera stood still, and nearer to it or farther away."""
+"""Which way an object moved: in the image while the camera stood still, and nearer to it or farther away."""
 
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remot.data.experts.base import IntArray, MotionExpert, differences
-from remot.data.experts.camera import relative_rotations, rotation_degrees
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, BoolArray, camera_still, large_pairs, require_size
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray
 
@@ -16,8 +15,9 @@ class _ObjectMove(MotionExpert):
     """Shared by the two directions.
 
     Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
-    are known, pairs between which the camera moved are not measurable: the picture alone cannot tell "the object moved"
-    from "the camera moved".
+    are known, pairs between which the camera moved are not measurable: the image alone cannot distinguish
+    "the object moved" from "the camera moved". Without poses the camera has to be known
+    to be fixed (``camera_moves: false``).
 
     Args:
         still: Largest displacement of the box centre in pixels that counts as none.
@@ -25,6 +25,7 @@ class _ObjectMove(MotionExpert):
         salient_max: Largest displacement in pixels that is asked about.
         max_camera_degrees: Rotation up to which the camera counts as still.
         max_camera_metres: Translation up to which the camera counts as still.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     axis: ClassVar[int]
@@ -37,8 +38,11 @@ class _ObjectMove(MotionExpert):
         salient_max: float = float("inf"),
         max_camera_degrees: float = 0.5,
         max_camera_metres: float = 0.01,
+        min_size_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
         super().__init__(still, salient_min, salient_max)
+        require_size(type(self).__name__, min_size_pixels)
+        self.min_size_pixels = min_size_pixels
         self.max_camera_degrees = max_camera_degrees
         self.max_camera_metres = max_camera_metres
 
@@ -46,37 +50,29 @@ class _ObjectMove(MotionExpert):
         movers = {
             name: track for name, track in clip.objects.items() if not track.is_landmark and name not in clip.effectors
         }
-        if not movers or (clip.camera_moves and clip.camera is None):
+        if not movers or (clip.camera is None and clip.camera_moves is not False):
             return {}
-        still = self._camera_still(clip, frame_indices)
-        return {
-            name: np.where(still, self._displacement(track.boxes_xyxy[frame_indices]), np.nan)
-            for name, track in movers.items()
-        }
+        still = np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
+        if clip.camera is not None:
+            still = camera_still(clip, frame_indices, self.max_camera_degrees, self.max_camera_metres)
+        return {name: self._displacement(track.boxes_xyxy[frame_indices], still) for name, track in movers.items()}
 
-    def _displacement(self, boxes_xyxy: FloatArray) -> FloatArray:
+    def _displacement(self, boxes_xyxy: FloatArray, still: BoolArray) -> FloatArray:
+        """[K, K] pixels; NaN where a box is too small or missing, or the camera moved."""
         centres = (boxes_xyxy[:, self.axis] + boxes_xyxy[:, self.axis + 2]) / 2
-        return self.direction * differences(centres)
-
-    def _camera_still(self, clip: Clip, frame_indices: IntArray) -> NDArray[np.bool_]:
-        if clip.camera is None:
-            return np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
-        turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
-        places = clip.camera.camera_to_world[frame_indices, :3, 3]
-        travelled = np.linalg.norm(places[None] - places[:, None], axis=-1)
-        still: NDArray[np.bool_] = (turned <= self.max_camera_degrees) & (travelled <= self.max_camera_metres)
-        return still
+        large = large_pairs(boxes_xyxy, self.min_size_pixels)
+        return np.where(still & large, self.direction * differences(centres), np.nan)
 
 
 class ObjectHorizontal(_ObjectMove):
-    """Object moved to the right (positive) or left in the picture."""
+    """Object moved to the right (positive) or left in the image."""
 
     attribute = ATTRIBUTES["object_horizontal"]
     axis, direction = 0, 1
 
 
 class ObjectVertical(_ObjectMove):
-    """Object moved up (positive) or down in the picture."""
+    """Object moved up (positive) or down in the image."""
 
     attribute = ATTRIBUTES["object_vertical"]
     axis, direction = 1, -1
@@ -89,17 +85,30 @@ class ObjectDepth(MotionExpert):
         still: Largest change of the distance in metres that counts as none.
         salient_min: Smallest change of the distance in metres that is asked about.
         salient_max: Largest change of the distance in metres that is asked about.
+        min_size_pixels: Smallest size of the box that is asked about: the side of a square of its area.
     """
 
     attribute = ATTRIBUTES["object_depth"]
 
-    def __init__(self, still: float = 0.05, salient_min: float = 0.5, salient_max: float = float("inf")) -> None:
+    def __init__(
+        self,
+        still: float = 0.05,
+        salient_min: float = 0.5,
+        salient_max: float = float("inf"),
+        min_size_pixels: float = MIN_SIZE_PIXELS,
+    ) -> None:
         super().__init__(still, salient_min, salient_max)
+        require_size(type(self).__name__, min_size_pixels)
+        self.min_size_pixels = min_size_pixels
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
-        """Decrease of the distance along the optical axis, for objects whose distance is annotated."""
+        """Decrease of the distance along the optical axis, for visible objects whose distance is annotated."""
         return {
-            name: -differences(track.depths_metres[frame_indices])
+            name: np.where(
+                large_pairs(track.boxes_xyxy[frame_indices], self.min_size_pixels),
+                -differences(track.depths_metres[frame_indices]),
+                np.nan,
+            )
             for name, track in clip.objects.items()
             if track.depths_metres is not None and name not in clip.effectors
         }

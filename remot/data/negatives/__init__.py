@@ -1,4 +1,4 @@
-"""Negatives: how the third picture of a triplet is found or made."""
+"""Negatives: how the third image of a triplet is found or made."""
 
 from remot.data.negatives.base import Case, Negative, View
 from remot.data.negatives.retrieval import Retrieval, SimilarFrame, TimeReversal

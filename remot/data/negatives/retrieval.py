@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.experts.base import IntArray
+from remot.data.media import read_frames
+from remot.data.media.warps import small_copy
 from remot.data.negatives.base import Case, Negative, View, plain_view
-from remot.data.video import read_frames
-from remot.data.warping import small_copy
 from remot.errors import ConfigError
 from remot.structures import Clip
 
@@ -39,7 +39,7 @@ class TimeReversal(Negative):
 class SimilarFrame(Negative):
     """Of several triplets with the wanted answers, the one whose positive and negative look most alike.
 
-    A policy that compares appearance and not motion is misled by it. Pictures are compared as small copies; those of a
+    A policy that compares appearance and not motion is misled by it. Images are compared as small copies; those of a
     clip are decoded once and kept for the last ``num_clips`` clips.
 
     Args:
@@ -58,21 +58,21 @@ class SimilarFrame(Negative):
         self._copies: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
-        """All candidates; None for a clip without pictures."""
+        """All candidates; None for a clip without images."""
         return None if clip.media is None else plain_view(clip, frames)
 
     def choose(self, view: View, drawn: Sequence[IntArray]) -> IntArray:
-        """The triplet with the smallest mean difference between its second and third picture."""
+        """The triplet with the smallest mean difference between its second and third image."""
         copies = self._small_copies(view)
         differences = [float(np.abs(copies[second] - copies[third]).mean()) for _, second, third in drawn]
         return drawn[int(np.argmin(differences))]
 
     def _small_copies(self, view: View) -> NDArray[np.float32]:
-        """[M, 3 · S · S] small copies of the view's pictures."""
+        """[M, 3 · S · S] small copies of the view's images."""
         key = view.clip.clip_id
         if key not in self._copies:
-            pictures = read_frames(view.clip, view.source_frames.tolist())
-            self._copies[key] = np.stack([small_copy(picture).ravel() for picture in pictures])
+            images = read_frames(view.clip, view.source_frames.tolist())
+            self._copies[key] = np.stack([small_copy(image).ravel() for image in images])
             if len(self._copies) > self.num_clips:
                 self._copies.popitem(last=False)
         self._copies.move_to_end(key)

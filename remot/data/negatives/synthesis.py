@@ -1,9 +1,9 @@
-"""Negatives made from pictures of the clip, with every label worked out anew from the changed annotations.
+"""Negatives made from images of the clip, with every label worked out anew from the changed annotations.
 
-A picture taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
+An image taken by a camera that only turned is a plane perspective map of the first one, K R K'⁻¹, with nothing unseen
 but what comes in at the border. That border is cut away by looking through a narrower window, and so that the window
-does not tell which picture is made, all three pictures are seen through one: two of them through a window turned to
-one side, one through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released pictures are
+does not give the synthetic image away, all three are seen through one: two of them through a window turned to
+one side, one through any window (ReMoT, arXiv 2603.00461, calls it T_geo; its released images are
 shifted crops).
 """
 
@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from remot.data.experts.base import IntArray
+from remot.data.media import read_frames
+from remot.data.media.warps import warped_corners
 from remot.data.negatives.base import Case, Negative, View
-from remot.data.video import read_frames
-from remot.data.warping import warped_corners
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import CameraTrack, Clip, FloatArray, Warp
@@ -27,22 +27,23 @@ Axis = Literal["yaw", "pitch", "roll"]
 _T = TypeVar("_T")
 
 _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_OTHER_SIDE |= {"leftmost": "rightmost", "rightmost": "leftmost"}
 #: Between letters and what is none.
 _WORDS = re.compile(r"([^\W\d_]+)")
 
-#: Share of the largest possible turn by which two of the pictures are turned to one side.
+#: Share of the largest possible turn by which two of the images are turned to one side.
 _ASIDE = 0.8
 #: Largest turn that is looked for, in degrees.
 _MAX_TURN_DEGREES = 45.0
 
 
 class Window(NamedTuple):
-    """What a narrower picture is cut from.
+    """What a narrower image is cut from.
 
     Args:
-        intrinsics: [3, 3] of the decoded picture.
-        size: Width and height of the decoded picture in pixels.
-        shown: Width and height of the narrower picture in pixels.
+        intrinsics: [3, 3] of the decoded image.
+        size: Width and height of the decoded image in pixels.
+        shown: Width and height of the narrower image in pixels.
     """
 
     intrinsics: FloatArray
@@ -55,7 +56,7 @@ class _SyntheticView(Negative):
 
     Args:
         axis: What the window is turned about: ``yaw``, ``pitch`` or ``roll``.
-        zoom: How many times narrower than the picture the window is, above 1; the room that is left is what it can
+        zoom: How many times narrower than the image the window is, above 1; the room that is left is what it can
             turn in.
         views_per_frame: Turned windows for each frame.
         max_frames: Frames of a clip that are used at most.
@@ -87,7 +88,7 @@ class _SyntheticView(Negative):
         """[3, 3] axes of the window's camera in those of the camera, for the same arguments."""
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
-        """Two pictures through one window, one through another; None without intrinsics or room."""
+        """Two images through one window, one through another; None without intrinsics or room."""
         if clip.camera is None or not _sees_through(clip.camera.intrinsics) or clip.media is None:
             return None
         assert clip.camera.intrinsics is not None
@@ -133,10 +134,10 @@ class RotatedView(_SyntheticView):
 
 
 class ShiftedCrop(_SyntheticView):
-    """Windows shifted in the picture by fractions of a pixel, labelled by where their middle looks.
+    """Windows shifted in the image by fractions of a pixel, labelled by where their middle looks.
 
     What a turned camera would show differs by the perspective only, which is small for small turns; this is what the
-    released ReMoT pictures are.
+    released ReMoT images are.
     """
 
     name = "shifted_crop"
@@ -157,7 +158,7 @@ class ShiftedCrop(_SyntheticView):
     def rotation(self, degrees: float, window: Window) -> FloatArray:
         """The turn that brings the optical axis to the window's middle and keeps the rows of pixels where they are.
 
-        First about the camera's x, then about the turned y, so that the new right lies along the rows of the picture.
+        First about the camera's x, then about the turned y, so that the new right lies along the rows of the image.
         """
         middle = self.matrix(degrees, window) @ np.array([window.shown[0] / 2, window.shown[1] / 2, 1.0])
         x, y, z = np.linalg.inv(window.intrinsics) @ middle
@@ -167,12 +168,12 @@ class ShiftedCrop(_SyntheticView):
 
 
 class Mirror(Negative):
-    """All three pictures in a mirror: left becomes right in what is seen, in the answers and in the names of things."""
+    """All three images in a mirror: left becomes right in what is seen, in the answers and in the names of things."""
 
     name = "mirror"
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
-        """All candidates, mirrored; None for a clip without pictures."""
+        """All candidates, mirrored; None for a clip without images."""
         if clip.media is None:
             return None
         height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
@@ -186,7 +187,7 @@ def mirrored_clip(clip: Clip, width: int) -> Clip:
 
     Args:
         clip: The clip.
-        width: Width of its pictures in pixels.
+        width: Width of its images in pixels.
     """
     flip = np.array([-1.0, 1.0, 1.0])
     agent = clip.agent
@@ -211,8 +212,8 @@ def _mirrored_camera(camera: CameraTrack, width: int) -> CameraTrack:
     world = np.diag([-1.0, 1.0, 1.0, 1.0])
     intrinsics = camera.intrinsics
     if intrinsics is not None:
-        picture = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-        intrinsics = picture @ intrinsics @ world[:3, :3]
+        image = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        intrinsics = image @ intrinsics @ world[:3, :3]
     return CameraTrack(world @ camera.camera_to_world @ world, intrinsics, camera.is_metric)
 
 
@@ -246,7 +247,7 @@ def axis_rotation(axis: Axis, degrees: float) -> FloatArray:
 
 
 def _largest_turn(matrix: Callable[[float], FloatArray], window: Window) -> float:
-    """Largest turn in degrees, to either side, whose window stays within the picture."""
+    """Largest turn in degrees, to either side, whose window stays within the image."""
 
     def fits(degrees: float) -> bool:
         corners = np.concatenate([warped_corners(matrix(side * degrees), window.shown) for side in (-1, 1)])
@@ -282,12 +283,12 @@ def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> 
     return Clip(clip.clip_id, clip.scene_id, clip.domain, None, times, camera=camera)
 
 
-def _one_turned(num_real: int, num_pictures: int) -> tuple[Case, Case, Case]:
-    """One of the three places is for the pictures behind the first ``num_real``, the other two for these.
+def _one_turned(num_real: int, num_images: int) -> tuple[Case, Case, Case]:
+    """One of the three places is for the images behind the first ``num_real``, the other two for these.
 
-    Any place, not only the third: else the answer about the first two would tell that they are not turned.
+    Any place, not only the third: else the answer about the first two would give away that they are not turned.
     """
-    real = np.arange(num_pictures) < num_real
+    real = np.arange(num_images) < num_real
     both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)
     return Case(both, out, out), Case(out, both, back), Case(back, back, both)
 

@@ -1,27 +1,26 @@
 """Kinds of questions about annotated clips, see ``docs/tasks.md``."""
 
-from remot.data.tasks.base import PictureEdit, Task, TaskPlan
-from remot.data.tasks.caption import EventCaption
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.detection import Detection
-from remot.data.tasks.event_choice import EventChoice, GroundedEventChoice
-from remot.data.tasks.frames import FrameSampling
-from remot.data.tasks.grounding import TemporalGrounding, TemporalGroundingJson, TemporalGroundingSpans
-from remot.data.tasks.image_choice import ImageGroundedChoice
-from remot.data.tasks.mixed import MixedDataset
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.data.tasks.object_motion import ObjectMotion
-from remot.data.tasks.quality import PictureQuality
+from remot.data.tasks.base import Task, TaskPlan
+from remot.data.tasks.events.caption import EventCaption
+from remot.data.tasks.events.event_choice import EventChoice, GroundedEventChoice
+from remot.data.tasks.events.grounding import TemporalGrounding, TemporalGroundingJson, TemporalGroundingSpans
+from remot.data.tasks.images.detection import Detection
+from remot.data.tasks.images.image_choice import ImageGroundedChoice
+from remot.data.tasks.images.object_motion import ObjectMotion
+from remot.data.tasks.images.quality import ImageQuality
+from remot.data.tasks.images.tracking import ObjectTracking
+from remot.data.tasks.motion_contrast.task import MotionContrast
 from remot.data.tasks.rooms.counting import ObjectCounting
 from remot.data.tasks.rooms.direction import RelativeDirection
 from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder
 from remot.data.tasks.rooms.size import ObjectSize, RoomSize
-from remot.data.tasks.tracking import ObjectTracking
+from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackOrder, TrackSize
 from remot.data.tasks.tracks.counting import TrackCounting
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
+from remot.structures import ImageEdit
 
 __all__ = [
     "AbsoluteDistance",
@@ -33,21 +32,19 @@ __all__ = [
     "EventChoice",
     "FrameSampling",
     "GroundedEventChoice",
+    "ImageEdit",
     "ImageGroundedChoice",
-    "MixedDataset",
+    "ImageQuality",
     "MotionContrast",
     "MotionDirection",
     "ObjectCounting",
     "ObjectMotion",
     "ObjectSize",
     "ObjectTracking",
-    "PictureEdit",
-    "PictureQuality",
     "RelativeDirection",
     "RelativeDistance",
     "RoomSize",
     "Task",
-    "TaskDataset",
     "TaskPlan",
     "TemporalGrounding",
     "TemporalGroundingJson",

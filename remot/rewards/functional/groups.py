@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from remot.structures import Question
+
 
 def temporal_bonus(
     accuracies: Tensor,
@@ -20,7 +22,7 @@ def temporal_bonus(
 ) -> Tensor:
     """T-GRPO: ``bonus`` for each answer above ``min_accuracy`` if mean(acc) ≥ ratio · mean(acc of shuffled frames).
 
-    (SpaceR, arXiv 2504.01805, and Video-R1, arXiv 2503.21776.) Without shuffled completions, as for pictures, nobody
+    (SpaceR, arXiv 2504.01805, and Video-R1, arXiv 2503.21776.) Without shuffled completions, as for images, none
     gets it. SpaceR samples half as many of them as of the others.
 
     Args:
@@ -65,3 +67,11 @@ def length_bonus(
     good = accuracies > min_accuracy  # [G]
     fits = torch.tensor([shortest <= length <= longest for length in lengths], dtype=torch.bool)  # [G]
     return bonus * (good & fits & (good.sum() > 1)).float()
+
+
+def groups_of(questions: Sequence[Question]) -> list[list[int]]:
+    """Numbers of the completions with the same prompt id, groups in the order of their first completion."""
+    groups: dict[str, list[int]] = {}
+    for row, question in enumerate(questions):
+        groups.setdefault(question.prompt_id, []).append(row)
+    return list(groups.values())

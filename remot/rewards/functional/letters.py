@@ -115,8 +115,8 @@ def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple
     Returns:
         For each group of slots that asks about each of :data:`remot.motion.PAIRS` exactly once and offers the
         attribute's values, the codes in the order of the pairs, None where a letter is no option; for any other group,
-        such as claims and numbers, the empty tuple. A prediction whose length is not the number of slots cannot be told
-        apart into answers: all its codes are None.
+        such as claims and numbers, the empty tuple. All codes of a prediction are None if its length is not the
+        number of slots.
     """
     letters = prediction if len(prediction) == len(question.slots) else " " * len(question.slots)
     groups: dict[GroupKey, list[tuple[tuple[int, int], Code | None]]] = {}
@@ -128,7 +128,7 @@ def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple
 
 
 def _offers_values(slot: Slot) -> bool:
-    """Whether a letter says what happened; true, false, a pair of pictures or a number do not."""
+    """Whether a letter says what happened; true, false, a pair of images or a number do not."""
     attribute = ATTRIBUTES.get(slot.label.attribute)
     return attribute is not None and not set(slot.options).isdisjoint(attribute.values)
 

@@ -94,12 +94,14 @@ def motion_score(predicted: Motion, gold: Motion) -> float:
     return 0.4 * direction + 0.3 * speed + 0.3 * rank_score(predicted.scale, gold.scale, SCALES)
 
 
-def change_score(told: Mapping[str, Motion], without_evidence: Mapping[str, Motion]) -> float:
-    """Mean over the told objects of 0.5·[direction changed] + 0.3·[speed changed] + 0.2·[scale changed].
+def change_score(described: Mapping[str, Motion], without_evidence: Mapping[str, Motion]) -> float:
+    """Mean over the described objects of 0.5·[direction changed] + 0.3·[speed changed] + 0.2·[scale changed].
 
-    An object that is not told of without the evidence counts 1; 0 if nothing is told. (Motion-o, perturbation reward.)
+    An object missing from ``without_evidence`` counts 1; 0 if no object is described. (Motion-o, perturbation reward.)
     """
-    return sum(_change(motion, without_evidence.get(name)) for name, motion in told.items()) / max(1, len(told))
+    return sum(_change(motion, without_evidence.get(name)) for name, motion in described.items()) / max(
+        1, len(described)
+    )
 
 
 def _change(motion: Motion, other: Motion | None) -> float:

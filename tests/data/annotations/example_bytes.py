@@ -2,7 +2,7 @@
 
 import struct
 
-from remot.data.annotations.tfrecord import masked_crc32c
+from remot.data.annotations.parsing.tfrecord import masked_crc32c
 
 
 def varint(value):

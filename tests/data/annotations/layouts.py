@@ -1,6 +1,6 @@
 """One known motion written in the layout of every camera-pose data set.
 
-The writers are told what each source states about its axes and share no code with the readers: rotations become
+The writers state each source's axes themselves and share no code with the readers: rotations become
 quaternions by scipy, inverses by numpy.
 """
 
@@ -28,7 +28,7 @@ START_NS = 1_403_715_273_262_142_976
 
 @dataclass(frozen=True)
 class Shot:
-    """A known motion: camera-to-world poses [N, 4, 4] in OpenCV axes and metres, and pictures [N, H, W, 3]."""
+    """A known motion: camera-to-world poses [N, 4, 4] in OpenCV axes and metres, and images [N, H, W, 3]."""
 
     poses: np.ndarray
     frames: np.ndarray
@@ -39,14 +39,14 @@ class Shot:
 
 
 def shot_of(yaw_degrees=(0, 20, 40), pitch_degrees=None, places=None):
-    """A hand-made motion with pictures that tell their frame: grey level 10 k in frame k."""
+    """A hand-made motion with images that tell their frame: grey level 10 k in frame k."""
     made = poses(yaw_degrees, pitch_degrees, places=places)
     levels = 10 * np.arange(len(made), dtype=np.uint8)
     return Shot(made, np.ascontiguousarray(np.broadcast_to(levels[:, None, None, None], (len(made), SIZE, SIZE, 3))))
 
 
-def write_pictures(shot, folder, name):
-    """Pictures called ``name(k)`` below ``folder``."""
+def write_images(shot, folder, name):
+    """Images called ``name(k)`` below ``folder``."""
     for k, frame in enumerate(shot.frames):
         file = folder / name(k)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,10 +68,10 @@ def quaternions(transforms, *, w_first=False):
 
 
 def write_tum(shot, root):
-    """Poses every 10 ms and pictures every 100 ms, as a motion capture system and a camera time them."""
+    """Poses every 10 ms and images every 100 ms, as a motion capture system and a camera time them."""
     folder = root / "rgbd_dataset_freiburg1_xyz"
     stamps = [1305031102.0 + k / 10 for k in range(shot.num_frames)]
-    write_pictures(shot, folder, lambda k: f"rgb/{stamps[k]:.6f}.png")
+    write_images(shot, folder, lambda k: f"rgb/{stamps[k]:.6f}.png")
     listed = [f"{stamp:.6f} rgb/{stamp:.6f}.png" for stamp in stamps]
     write_lines(folder / "rgb.txt", ["# color images", "# timestamp filename", *listed])
     rows = []
@@ -83,7 +83,7 @@ def write_tum(shot, root):
 
 def write_slambook(shot, root):
     folder = root / "office"
-    write_pictures(shot, folder, lambda k: f"color/{k + 1}.png")
+    write_images(shot, folder, lambda k: f"color/{k + 1}.png")
     turns = quaternions(shot.poses)
     rows = [words([*pose[:3, 3], *turn]) for pose, turn in zip(shot.poses, turns, strict=True)]
     write_lines(folder / "pose.txt", rows)
@@ -94,7 +94,7 @@ def write_euroc(shot, root):
     """Poses of the body every 5 ms; the camera is turned on the body."""
     folder = root / "MH_01_easy" / "mav0"
     stamps = [START_NS + 100_000_000 * k for k in range(shot.num_frames)]
-    write_pictures(shot, folder / "cam0" / "data", lambda k: f"{stamps[k]}.png")
+    write_images(shot, folder / "cam0" / "data", lambda k: f"{stamps[k]}.png")
     write_lines(
         folder / "cam0" / "data.csv",
         ["#timestamp [ns],filename", *(f"{stamp},{stamp}.png" for stamp in stamps)],
@@ -118,7 +118,7 @@ def write_euroc(shot, root):
 
 def write_seven_scenes(shot, root):
     folder = root / "chess" / "seq-01"
-    write_pictures(shot, folder, lambda k: f"frame-{3 * k:06d}.color.png")
+    write_images(shot, folder, lambda k: f"frame-{3 * k:06d}.color.png")
     for k, pose in enumerate(shot.poses):
         write_lines(folder / f"frame-{3 * k:06d}.pose.txt", ["\t ".join(f"{x:.8e}" for x in row) for row in pose])
     return folder
@@ -126,7 +126,7 @@ def write_seven_scenes(shot, root):
 
 def write_scannet(shot, root):
     folder = root / "scene0000_00"
-    write_pictures(shot, folder, lambda k: f"color/{3 * k}.jpg")
+    write_images(shot, folder, lambda k: f"color/{3 * k}.jpg")
     for k, pose in enumerate(shot.poses):
         write_lines(folder / "pose" / f"{3 * k}.txt", [words(row) for row in pose])
     matrix = np.eye(4)
@@ -138,7 +138,7 @@ def write_scannet(shot, root):
 def write_kitti(shot, root):
     """Poses of camera 0, to whose right camera 2 stands by 6 cm, in the axes of its first frame."""
     folder = root / "sequences" / "00"
-    write_pictures(shot, folder, lambda k: f"image_2/{k:06d}.png")
+    write_images(shot, folder, lambda k: f"image_2/{k:06d}.png")
     beside = np.eye(4)
     beside[0, 3] = 0.06
     first = shot.poses @ np.linalg.inv(beside)
@@ -159,9 +159,9 @@ def model_rows(shot):
 
 
 def write_colmap_text(shot, root):
-    """The rows in another order than the pictures, with and without points."""
+    """The rows in another order than the images, with and without points."""
     folder = root / "plant" / "sparse" / "0"
-    write_pictures(shot, root / "plant" / "images", lambda k: f"frame {k + 8}.png")
+    write_images(shot, root / "plant" / "images", lambda k: f"frame {k + 8}.png")
     write_lines(folder / "cameras.txt", ["# Camera list", f"7 OPENCV {SIZE} {SIZE} 30 32 16 15 0.1 0.2 0.3 0.4"])
     lines = ["# Image list with two lines of data per image:", f"# Number of images: {shot.num_frames}"]
     for k in reversed(range(shot.num_frames)):
@@ -185,7 +185,7 @@ def binary_images(shot, num_points=2):
 
 def write_colmap_binary(shot, root):
     folder = root / "plant" / "sparse" / "0"
-    write_pictures(shot, root / "plant" / "images", lambda k: f"frame {k + 8}.png")
+    write_images(shot, root / "plant" / "images", lambda k: f"frame {k + 8}.png")
     folder.mkdir(parents=True)
     (folder / "cameras.bin").write_bytes(binary_cameras())
     (folder / "images.bin").write_bytes(binary_images(shot))
@@ -195,7 +195,7 @@ def write_colmap_binary(shot, root):
 def write_nerfstudio(shot, root):
     """OpenGL camera axes: the second column points up, the third backward."""
     folder = root / "garden"
-    write_pictures(shot, folder, lambda k: f"images/frame_{k + 8}.png")
+    write_images(shot, folder, lambda k: f"images/frame_{k + 8}.png")
     frames = []
     for k, pose in reversed(list(enumerate(shot.poses))):
         right, down, forward, place = pose.T
@@ -207,17 +207,17 @@ def write_nerfstudio(shot, root):
 
 
 def nuscenes_tables(shot):
-    """The tables of one scene with a second camera whose pictures must be left alone."""
+    """The tables of one scene with a second camera whose images must be left alone."""
     egos = VEHICLE_FROM_CAMERA @ shot.poses @ np.linalg.inv(MOUNT)  # the world's y axis, down, becomes the map's -z
     turns = quaternions(egos, w_first=True)
     tokens = [f"{k:032x}" for k in range(shot.num_frames)]
-    pictures = []
+    images = []
     for k, token in enumerate(tokens):
         row = {"sample_token": token, "ego_pose_token": token, "is_key_frame": True, "timestamp": 1_532_402_927_612_460}
         row["timestamp"] += 100_000 * k
         front = {"token": f"f{k}", "calibrated_sensor_token": "front", "filename": f"samples/CAM_FRONT/a_{k}.png"}
         back = {"token": f"b{k}", "calibrated_sensor_token": "back", "filename": f"samples/CAM_BACK/a_{k}.png"}
-        pictures += [row | back, row | front]
+        images += [row | back, row | front]
     mounted = {"translation": MOUNT[:3, 3].tolist(), "rotation": quaternions(MOUNT[None], w_first=True)[0].tolist()}
     front = {"token": "front", "sensor_token": "s1", "camera_intrinsic": INTRINSICS.tolist()} | mounted
     poses_of_car = zip(tokens, egos, turns, strict=True)
@@ -225,7 +225,7 @@ def nuscenes_tables(shot):
         "log": [{"token": "l", "location": "singapore-onenorth"}],
         "scene": [{"token": "sc", "name": "scene-0061", "log_token": "l"}],
         "sample": [{"token": token, "scene_token": "sc", "timestamp": 1} for token in tokens],
-        "sample_data": pictures[::-1],
+        "sample_data": images[::-1],
         "ego_pose": [
             {"token": token, "translation": ego[:3, 3].tolist(), "rotation": turn.tolist()}
             for token, ego, turn in poses_of_car
@@ -244,7 +244,7 @@ def write_tables(tables, root):
 
 
 def write_nuscenes(shot, root):
-    write_pictures(shot, root, lambda k: f"samples/CAM_FRONT/a_{k}.png")
+    write_images(shot, root, lambda k: f"samples/CAM_FRONT/a_{k}.png")
     return write_tables(nuscenes_tables(shot), root)
 
 

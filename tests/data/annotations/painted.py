@@ -1,6 +1,6 @@
 """Recordings of a red rectangle before a patchwork, in the layouts of the object data sets.
 
-What a picture shows can be measured in it, apart from all annotations: nothing else is pure red.
+What an image shows can be measured in it, apart from all annotations: nothing else is pure red.
 """
 
 from dataclasses import dataclass
@@ -35,20 +35,20 @@ def boxes_of(scene, width=30, height=90):
 
 
 def paint(folder, scene, boxes, name="{:06d}.png", first=1):
-    """Pictures of a scene, each with its rectangle. The background is blue only."""
+    """Images of a scene, each with its rectangle. The background is blue only."""
     folder.mkdir(parents=True, exist_ok=True)
     patches = np.random.default_rng(scene).integers(0, 256, (6, 8), dtype=np.uint8)
     ground = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     ground[..., 2] = patches.repeat(HEIGHT // 6, axis=0).repeat(WIDTH // 8, axis=1)
     for k, box in enumerate(boxes, start=first):
-        picture = ground.copy()
-        picture[box.top : box.top + box.height, box.left : box.left + box.width] = RED
-        Image.fromarray(picture).save(folder / name.format(k))
+        image = ground.copy()
+        image[box.top : box.top + box.height, box.left : box.left + box.width] = RED
+        Image.fromarray(image).save(folder / name.format(k))
 
 
 @cache
 def red_pixels(file):
-    """[H, W] True where a picture is red."""
+    """[H, W] True where an image is red."""
     return (np.asarray(Image.open(file).convert("RGB")) == RED).all(axis=-1)
 
 
@@ -103,7 +103,7 @@ CALIB = [
 def write_kitti(root, names, without_oxts=()):
     """A car of 1.4 m in height that comes nearer, so that it grows, and goes away again.
 
-    The camera stands in the first eight pictures; then it drives a metre and turns three degrees to the left in each.
+    The camera stands in the first eight images; then it drives a metre and turns three degrees to the left in each.
     """
     base = root / "training"
     for scene, name in enumerate(names):

@@ -1,15 +1,15 @@
-"""The data sections for object data sets build prompts whose answers agree with what is seen in the pictures."""
+"""The data sections for object data sets build prompts whose answers agree with what is seen in the images."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from remot.cli import main
 from tests.data.annotations.painted import red_pixels, white_pixels, write_got10k, write_kitti, write_mot, write_otb
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "data"
+CONFIGS = PROJECT / "configs" / "data"
 
 
 def build(name, root, out, num_triplets=60):
@@ -17,7 +17,7 @@ def build(name, root, out, num_triplets=60):
     config = str(CONFIGS / f"{name}.yaml")
     words = ("--root", str(root), "--out", str(out), "--num_triplets", str(num_triplets))
     main(["data", "build", "--config", config, *words])
-    return [json.loads(line) for line in (out / "triplets.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "prompts.jsonl").read_text().splitlines()]
 
 
 def audit(out, capsys):
@@ -28,10 +28,11 @@ def audit(out, capsys):
 
 
 def require_right(prompts, out, capsys):
-    """The audit finds nothing, and the answers are those that the pictures themselves give."""
+    """The audit finds nothing, and the answers are those that the images themselves give."""
     figures = audit(out, capsys)
     assert figures["checked_labels"] > 0
-    assert (figures["wrong_labels"], figures["wrong_letters"], figures["wrong_pictures"]) == (0, 0, 0)
+    assert (figures["wrong_labels"], figures["wrong_images"], figures["wrong_facts"]) == (0, 0, 0)
+    assert [task["labels"]["wrong_letters"] for task in figures["tasks"]] == [0]
     assert (figures["duplicate_frames_across_splits"], figures["scenes_in_two_splits"]) == (0, [])
     for prompt in prompts:
         for label in prompt["remot"]["labels"]:
@@ -42,7 +43,7 @@ def require_right(prompts, out, capsys):
 
 
 def seen_in(files, label):
-    """The answer, measured in the pictures."""
+    """The answer, measured in the images."""
     first, second = (files[number - 1] for number in label["pair"])
     if label["attribute"] == "mask_frame":
         mask = white_pixels(files[2])
@@ -93,7 +94,7 @@ def test_otb(tmp_path, capsys, caplog):
     require_right(prompts, tmp_path / "out", capsys)
     assert attributes_by_scene(prompts) == {
         "Crossing": {"mask_frame", "object_horizontal", "object_vertical"},
-        "Walking": {"mask_frame"},  # nobody has said what walks there
+        "Walking": {"mask_frame"},  # the object has no name
         "Dudek": {"mask_frame"},
     }
     subjects = {prompt["remot"]["scene"]: prompt["remot"]["labels"][0]["subject"] for prompt in prompts}
@@ -108,7 +109,7 @@ def test_got10k(tmp_path, capsys):
     assert set.union(*attributes_by_scene(prompts).values()) == {"mask_frame"}
 
 
-def test_got10k_with_a_camera_that_stands_still(tmp_path, capsys):
+def test_got10k_with_a_static_camera(tmp_path, capsys):
     write_got10k(tmp_path / "in", ("GOT-10k_Val_000001", "GOT-10k_Val_000002"))
     own = tmp_path / "own.yaml"
     own.write_text(
@@ -123,7 +124,7 @@ def test_got10k_with_a_camera_that_stands_still(tmp_path, capsys):
 
 
 def test_kitti_tracking(tmp_path, capsys, caplog):
-    """The car's distance and masks are asked about everywhere, its way in the picture only where oxts tells a rest."""
+    """The car's distance and masks are asked about everywhere, its way in the image only where oxts tells a rest."""
     write_kitti(tmp_path / "in", ("0000", "0001", "0002", "0003"), without_oxts=("0003",))
     prompts = build("kitti_tracking", tmp_path / "in", tmp_path / "out", 80)
     require_right(prompts, tmp_path / "out", capsys)
@@ -154,7 +155,7 @@ SENTENCES = {"3MSZA": {"duration": 30.96, "timestamps": [[24.3, 30.4]], "sentenc
         ("charades_sta", "charades_sta_test.json", SENTENCES, "remot.data.annotations.CharadesSTAReader"),
     ],
 )
-def test_sources_without_motion_or_pictures_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
+def test_sources_without_motion_or_images_are_checked_but_not_built(tmp_path, capsys, name, file, content, reader):
     root = tmp_path / "in"
     root.mkdir()
     (root / file).write_text(json.dumps(content))
@@ -163,7 +164,7 @@ def test_sources_without_motion_or_pictures_are_checked_but_not_built(tmp_path, 
     with pytest.raises(SystemExit) as stop:
         build(name, root, tmp_path / "out")
     assert stop.value.code == 2
-    assert "can ask about none of the 1 clips: it needs pictures and " in capsys.readouterr().err
+    assert "can ask about none of the 1 clips: it needs images and " in capsys.readouterr().err
     header = (CONFIGS / f"{name}.yaml").read_text().split("\nseed_everything")[0]
     assert f"remot data validate --root DIR --reader {reader}" in header
     assert "no triplet can be built" in header

@@ -1,13 +1,12 @@
 """The data sections for object data sets are what their reader and experts accept."""
 
-from pathlib import Path
-
 import pytest
 
-from remot.commands.sources import read_data
+from remot.commands.data.sources import read_data
 from remot.data import annotations
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "data"
+CONFIGS = PROJECT / "configs" / "data"
 READERS = {
     "mot": annotations.MOTReader,
     "otb": annotations.OTBReader,
@@ -25,7 +24,7 @@ every_source = pytest.mark.parametrize("name", READERS)
 def test_sections_parse(name, tmp_path):
     data = read_data(CONFIGS / f"{name}.yaml", str(tmp_path))
     assert type(data.reader) is READERS[name]
-    assert (data.root, data.seed) == (tmp_path, 0)
+    assert (data.root, data.options.seed) == (tmp_path, 0)
 
 
 #: Sources of which triplets are built.

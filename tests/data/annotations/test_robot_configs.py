@@ -1,15 +1,14 @@
 """The fragments for robots' data describe what they say."""
 
-from pathlib import Path
-
 import pytest
 
-from remot.commands.sources import read_data
+from remot.commands.data.sources import read_data
 from remot.data import annotations
 from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.errors import ConfigError
+from tests.helpers import PROJECT
 
-FOLDER = Path(__file__).parents[3] / "configs" / "data"
+FOLDER = PROJECT / "configs" / "data"
 READERS = {
     "lerobot": annotations.LeRobotReader,
     "aloha": annotations.AlohaReader,
@@ -25,7 +24,7 @@ def test_fragments_are_read(name, tmp_path):
     data = read_data(file, str(tmp_path))
     assert type(data.reader) is READERS[name]
     assert data.root == tmp_path
-    assert data.sampler.experts
+    assert data.tasks[0].sampler.experts
     assert f"remot data build --config configs/data/{name}.yaml --root DIR --out OUT" in file.read_text()
 
 
@@ -38,7 +37,7 @@ def with_the_example():
     return text.replace("      effectors: null # those of a known robot", example)
 
 
-def test_effectors_are_told_in_yaml(tmp_path):
+def test_effectors_are_configured_in_yaml(tmp_path):
     file = tmp_path / "c.yaml"
     text = with_the_example()
     file.write_text(text.replace("opening_range: null", "opening_range: [0.1, 0.9]").replace("[gripper]", "[6, jaw]"))

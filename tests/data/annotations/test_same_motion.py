@@ -16,18 +16,18 @@ from remot.data.annotations import (
     write_clip,
 )
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.data.render.camera import intrinsics, turned
-from remot.data.render.canvas import COLOURS, SHAPES, to_picture
-from remot.data.render.panorama import direction_of, draw_panorama
-from remot.data.video import check_media, read_frames
+from remot.data.media import check_media, read_frames
 from remot.structures import CameraTrack, Clip
+from remot.synthetic.rendering.camera import intrinsics, turned
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, to_image
+from remot.synthetic.rendering.panorama import direction_of, draw_panorama
 from tests.data.annotations import layouts
 from tests.helpers import assert_close
 
 #: Right, back, up, down, left, and both at once.
 YAW = (0, 12, 24, 12, 0, 0.3, -15, -15, 20)
 PITCH = (0, 0.2, 0, -0.3, 14, -13, 0, 12, -12)
-PICTURE_SIZE = 128
+IMAGE_SIZE = 128
 
 LAYOUTS = {
     "tum": (layouts.write_tum, TUMReader([30, 32, 16, 15]), True),
@@ -50,13 +50,13 @@ def shot():
     panorama = draw_panorama(np.random.default_rng(3))
     panorama.paint(next(iter(SHAPES.values())), direction_of(0, 0), 7.0, next(iter(COLOURS.values())))
     rotations = np.stack([turned(*angles) for angles in zip(YAW, PITCH, strict=True)])
-    steps = (np.arange(PICTURE_SIZE) + 0.5 - PICTURE_SIZE / 2) / intrinsics()[0, 0]
+    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / intrinsics()[0, 0]
     x, y = np.meshgrid(steps, steps)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
     poses = np.tile(np.eye(4), (len(YAW), 1, 1))
     poses[:, :3, :3] = turned(73.0, 0.0) @ rotations  # the world's own heading means nothing
     poses[:, :3, 3] = np.random.default_rng(4).normal(size=(len(YAW), 3))
-    return layouts.Shot(poses, np.stack([to_picture(panorama.view(rays, rotation)) for rotation in rotations]))
+    return layouts.Shot(poses, np.stack([to_image(panorama.view(rays, rotation)) for rotation in rotations]))
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +104,16 @@ def test_poses_relative_to_the_first(name, clips, shot):
 
 
 @every_layout
-def test_times_intrinsics_and_pictures(name, clips, shot):
+def test_times_intrinsics_and_images(name, clips, shot):
     clip, is_metric = clips[name], LAYOUTS[name][2]
     assert_close(clip.pts_seconds, np.arange(shot.num_frames) / 10, atol=1e-6)
     assert_close(clip.camera.intrinsics, layouts.INTRINSICS)
     assert clip.camera.is_metric is is_metric
     assert clip.objects == clip.effectors == {}
     check_media(clip)
-    pictures = np.stack([picture.permute(1, 2, 0).numpy() for picture in read_frames(clip, range(clip.num_frames))])
+    images = np.stack([image.permute(1, 2, 0).numpy() for image in read_frames(clip, range(clip.num_frames))])
     lossless = name != "scannet"
-    assert np.abs(pictures.astype(int) - shot.frames).mean() < (1e-9 if lossless else 4)
+    assert np.abs(images.astype(int) - shot.frames).mean() < (1e-9 if lossless else 4)
 
 
 @pytest.mark.parametrize("name", ["kitti", "nuscenes"])

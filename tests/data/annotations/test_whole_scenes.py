@@ -1,13 +1,16 @@
-"""Whole sequences of MOT and KITTI, hand-made in the real layouts: everybody in one clip."""
+"""Whole sequences of MOT and KITTI, hand-made in the real layouts: all persons in one clip."""
 
 import numpy as np
 import pytest
 
-from remot.data.annotations import KITTISceneReader, MOTSceneReader
-from remot.data.annotations.whole_tracks import track_names
+from remot.data.annotations import KITTISceneReader, KITTITrackingReader, MOTSceneReader
+from remot.data.annotations.objects.whole_tracks import track_names
+from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
+from remot.data.tasks.shared.places import clearly_visible
+from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import AnnotationError
-from tests.data.annotations.pictures import write_pictures
+from tests.data.annotations.images import write_images
 from tests.helpers import assert_close
 
 INI = "[Sequence]\nname=any\nimDir=img1\nframeRate=25\nseqLength=3\nimWidth=640\nimHeight=480\nimExt=.jpg\n"
@@ -33,11 +36,11 @@ def write_mot(root, rows):
     (folder / "gt").mkdir(parents=True)
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
     (folder / "seqinfo.ini").write_text(INI)
-    write_pictures(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)])
+    write_images(folder / "img1", [f"{k:06d}.jpg" for k in range(1, 4)], (640, 480))
 
 
-def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0)):
-    words = (frame, track, kind, 0, 0, -1.5, 100.0, 100.0, 160.0, 150.0, 1.4, 1.6, 4.0, *place, 0.1)
+def label(frame, track, kind="Car", place=(1.0, 1.5, 10.0), occluded=0, truncated=0):
+    words = (frame, track, kind, truncated, occluded, -1.5, 100.0, 100.0, 160.0, 150.0, 1.4, 1.6, 4.0, *place, 0.1)
     return " ".join(map(str, words))
 
 
@@ -45,7 +48,7 @@ def oxts(latitude=0.0, yaw=0.0):
     return " ".join(map(str, [latitude, 0.0, 0.0, 0.0, 0.0, yaw, *[0.0] * 24]))
 
 
-#: A region that nobody labelled, and a car that drives away.
+#: An unlabelled region, and a car that drives away.
 LABELS = ["0 -1 DontCare -1 -1 -10 1 2 3 4 -1000 -1000 -1000 -10 -1 -1 -1"]
 LABELS += [label(k, 7, place=(1.0, 1.5, 10.0 + k)) for k in range(3)]
 
@@ -57,7 +60,7 @@ def write_kitti(root, labels=LABELS, poses=None, calib=CALIB):
         (base / folder).mkdir(parents=True)
         if lines:
             (base / folder / "0000.txt").write_text("\n".join(lines) + "\n")
-    write_pictures(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
+    write_images(base / "image_02" / "0000", [f"{k:06d}.png" for k in range(3)])
 
 
 #: Track 9 is there from the first frame to the third, track 4 in the second only.
@@ -76,7 +79,7 @@ def kitti_clip(root, **settings):
     return clip
 
 
-def test_everybody_of_a_mot_sequence(tmp_path):
+def test_all_persons_of_a_mot_sequence(tmp_path):
     clip = mot_clip(tmp_path, TWO)
     assert (clip.clip_id, clip.num_frames, clip.complete_kinds) == ("TUD-Campus", 3, ("person",))
     assert_close(clip.objects["person 1"].boxes_xyxy[:, 0], [0, 10, 20])
@@ -86,7 +89,7 @@ def test_everybody_of_a_mot_sequence(tmp_path):
     assert TimeInView().serves(clip)
 
 
-def test_people_nobody_evaluates_cannot_be_counted_with_the_rest(tmp_path):
+def test_unevaluated_people_rule_out_counting(tmp_path):
     rows = [mot17(1, 1, 1, 1), mot17(2, 1, 1, 1), mot17(3, 1, 1, 1, visible=0.1), mot17(1, 2, 300, 1, kind=7)]
     clip = mot_clip(tmp_path, rows)
     assert list(clip.objects) == ["person 1"]
@@ -130,3 +133,26 @@ def test_a_kitti_car_driven_after_goes_away(tmp_path):
 def test_numbers_count_the_tracks_of_a_noun():
     found = track_names(["car", "van", "", "car", "car"], np.array([7, 7, 1, 3, 7]))
     assert {name: rows.tolist() for name, rows in found.items()} == {"car 1": [0, 4], "van 1": [1], "car 2": [3]}
+
+
+def test_what_is_largely_hidden_is_in_view_but_not_asked_about(tmp_path):
+    """Frames 0 to 2 of the car: clear, largely occluded, largely cut off; partly (1) counts as clear."""
+    labels = [label(0, 7, occluded=1, truncated=1), label(1, 7, occluded=2), label(2, 7, truncated=2)]
+    clip = kitti_clip(tmp_path, labels=labels)
+    assert clip.objects["car 1"].hidden.tolist() == [False, True, True]
+    assert np.isfinite(clip.objects["car 1"].boxes_xyxy).all()
+    scene = TrackScene(clip, (0, 1, 2), MIN_SIZE_PIXELS)
+    assert (scene.shown("car 1").tolist(), scene.clear("car 1").tolist()) == ([True] * 3, [True, False, False])
+    assert clearly_visible(clip, "car 1").tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("reader", [KITTISceneReader, KITTITrackingReader])
+def test_a_missing_kitti_image_shifts_no_label(tmp_path, reader):
+    """Without oxts nothing else tells how many frames there are."""
+    write_kitti(tmp_path, labels=LABELS[:3], poses=[])
+    images = tmp_path / "training" / "image_02" / "0000"
+    write_images(images, [f"{k:06d}.png" for k in range(5)])
+    (images / "000001.png").unlink()
+    with pytest.raises(AnnotationError, match=r"none between 000000\.png and 000002\.png") as caught:
+        list(reader().read(tmp_path))
+    assert caught.value.reason == "missing media"

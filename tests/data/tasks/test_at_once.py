@@ -1,15 +1,14 @@
 """Tasks that ask for the answer at once: the same questions, other closings, and the formats that belong to them."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 
 from remot.answers import answer_char_spans
 from remot.commands.score import reward_from
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,
@@ -17,15 +16,16 @@ from remot.data.tasks import (
     FrameSampling,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     ObjectTracking,
-    PictureQuality,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
+from tests.data.made import task_prompts
+from tests.helpers import PROJECT
 
-R1_5 = Path(__file__).parents[3] / "configs" / "systems" / "videochat_r1_5.yaml"
+R1_5 = PROJECT / "configs" / "systems" / "videochat_r1_5.yaml"
 KINDS = (
     TemporalGrounding,
     TemporalGroundingJson,
@@ -36,7 +36,7 @@ KINDS = (
     ImageGroundedChoice,
     Detection,
     EventCaption,
-    PictureQuality,
+    ImageQuality,
 )
 NUM_PROMPTS = 24
 
@@ -47,10 +47,9 @@ def clips():
 
 
 def asked(task):
-    serving = [number for number, clip in enumerate(clips()) if task.serves(clip)]
-    dataset = TaskDataset(task, clips(), serving, "train", NUM_PROMPTS)
+    dataset = task_prompts(task, clips(), "train", NUM_PROMPTS)
     plans = [dataset.plan(k) for k in range(NUM_PROMPTS)]
-    return [(plan, dataset.question(k, clip, plan)) for k, (clip, plan) in enumerate(plans)]
+    return [(plan, dataset.question(k, clip, plan, (1, 1))) for k, (clip, plan) in enumerate(plans)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,14 +66,14 @@ def test_only_the_closing_and_the_thought_are_missing(kind):
         assert other.response.startswith(f"<answer>{plan.answer}</answer>")
 
 
-def test_learnt_is_what_stands_in_the_elements():
+def test_the_loss_covers_the_elements_only():
     for plan, question in asked(GroundedEventChoice(thinks=False)):
         letter, stretches = (question.response[start:end] for start, end in answer_char_spans(question.response))
         assert letter == plan.answer
         assert f"<glue>{stretches}</glue>" == plan.after
 
 
-def test_pictures_tell_their_times_in_both():
+def test_prompts_state_image_times_in_both():
     for (_, one), (_, other) in zip(
         asked(TemporalGrounding(FrameSampling(3, as_video=False))),
         asked(TemporalGrounding(FrameSampling(3, as_video=False), thinks=False)),
@@ -84,7 +83,7 @@ def test_pictures_tell_their_times_in_both():
         assert one.text.splitlines()[0] == other.text.splitlines()[0]
 
 
-#: What a right answer earns: format, letter, overlap; 0.2 for the box of a picture.
+#: What a right answer earns: format, letter, overlap; 0.2 for the box of an image.
 FULL = {
     TemporalGroundingSpans: 2.0,
     GroundedEventChoice: 3.0,

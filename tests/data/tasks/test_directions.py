@@ -35,7 +35,7 @@ def test_turns_seen_from_above(place, degrees):
     assert_close(turn(PLAN[place]), degrees)
 
 
-def test_whoever_faces_south_has_east_on_the_left():
+def test_facing_south_has_east_on_the_left():
     assert_close(turn(PLAN["E"], facing=(0, -1)), 90)
     assert_close(turn((3, 2), facing=(0, 2), standing=(1, 2)), 180)  # looks west, the thing is in the east
     assert math.isnan(turn((0, 0)))

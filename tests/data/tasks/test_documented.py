@@ -1,18 +1,19 @@
 """The examples of docs/tasks.md are what the library gives."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import yaml
 
-from remot.commands.sources import data_from
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
-from remot.data.tasks import Task, TaskDataset, TemporalGrounding
+from remot.commands.data.sources import data_from
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
+from remot.data.tasks import Task, TemporalGrounding
 from remot.evaluation.perception import IterativePerception
+from tests.data.made import task_prompts
+from tests.helpers import PROJECT
 
-PAGE = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+PAGE = (PROJECT / "docs" / "tasks.md").read_text()
 
 
 def blocks(language=""):
@@ -23,9 +24,8 @@ def blocks(language=""):
 def test_the_example_is_a_prompt():
     clips = list(NativeReader().read(clips_root("embedded/tasks")))
     task = TemporalGrounding()
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "train", 64)
-    question = dataset.question(0, *dataset.plan(0))
+    dataset = task_prompts(task, clips, "train", 64)
+    question = dataset.question(0, *dataset.plan(0), (1, 1))
     assert f"{question.text}\n" in blocks()
     assert f"{question.response}\n" in blocks()
 
@@ -50,7 +50,7 @@ def test_the_task_of_ones_own_asks():
     clip = next(clip for clip in NativeReader().read(clips_root("embedded/tasks")) if task.serves(clip))
     plan = task.plan(clip, np.random.default_rng(0))
     assert plan.reference.number == len(clip.events)
-    assert plan.response == f"<think></think><answer>{len(clip.events)}</answer>"
+    assert plan.response((1, 1)) == f"<think></think><answer>{len(clip.events)}</answer>"
 
 
 def test_every_class_is_documented():
@@ -61,4 +61,4 @@ def test_every_class_is_documented():
     assert [name for name in listed if f"`{name}`" not in PAGE and f".{name}" not in PAGE] == []
 
 
-FRAMEWORK = {"PictureEdit", "Task", "TaskPlan", "TaskDataset", "FrameSampling", "MixedDataset"}
+FRAMEWORK = {"ImageEdit", "Task", "TaskPlan", "TaskDataset", "FrameSampling", "MixedDataset"}

@@ -9,14 +9,16 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from remot.commands.score import reward_from
-from remot.data.audit.tasks import prompt as audit_prompt
-from remot.data.tasks import ObjectMotion, PictureQuality, TaskDataset
-from remot.data.tasks import places as places_module
+from remot.data.tasks import ImageQuality, ObjectMotion
+from remot.data.tasks.shared import places as places_module
+from remot.datatools.audit.tasks import prompt as audit_prompt
 from remot.structures import CameraTrack, Clip, Event, LayoutBox, ObjectTrack
-from tests.data.tasks.audit.prompts import TASKS, faults, name_of
+from tests.data.made import task_prompts
+from tests.datatools.audit.tasks.prompts import TASKS, faults, name_of
+from tests.helpers import PROJECT
 
-CONFIGS = Path(__file__).parents[3] / "configs"
-#: Upright pictures.
+CONFIGS = PROJECT / "configs"
+#: Upright images.
 WIDTH, HEIGHT = 360, 640
 NAMES = (
     *("car 1", "car 2", "Car 3", "car_1", "red, big car", "a", "a, b", "</answer>", "</think><answer>C</answer>", "B"),
@@ -54,7 +56,7 @@ def camera_of(rng, num_frames):
 
 
 def boxes_of(rng, num_frames):
-    """Out of the picture, without a side, hidden, seen once, half known."""
+    """Out of the image, without a side, hidden, seen once, half known."""
     left = rng.choice([0.0, 10, -20, 100, WIDTH - 50]) + np.arange(num_frames) * rng.choice([0, 1, 5, -7])
     top = rng.choice([0.0, 30, -20, 200, HEIGHT - 60]) + np.arange(num_frames) * rng.choice([0, 2, -5])
     boxes = np.stack([left, top, left + rng.choice([0.0, 1, 30, 120]), top + rng.choice([0.0, 8, 40, 200])], axis=1)
@@ -121,7 +123,7 @@ def reward_of(task, rewards):
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
+def no_images(monkeypatch):
     def grey(_, frames):
         return [torch.full((3, HEIGHT, WIDTH), 128, dtype=torch.uint8)] * len(frames)
 
@@ -133,15 +135,18 @@ def no_pictures(monkeypatch):
 def test_what_is_asked_about_odd_clips_is_true_and_answerable(seeds, rewards):
     asked = Counter()
     for clip in map(odd_clip, seeds):
-        for task in (one for one in TASKS if not isinstance(one, PictureQuality) and one.serves(clip)):
+        for task in (one for one in TASKS if not isinstance(one, ImageQuality) and one.serves(clip)):
             plan = task.plan(clip, np.random.default_rng(int(clip.clip_id[1:])))
             if plan is None:
                 continue
             asked[name_of(task)] += 1
-            question = TaskDataset(task, [clip], [0], "test", 1).question(0, clip, plan)
+            question = task_prompts(task, [clip], "test", 1).question(0, clip, plan, (1, 1))
             assert faults(task, clip, plan, question) == []
-            output = reward_of(task, rewards)([plan.response], [question])
+            output = reward_of(task, rewards)([plan.response((1, 1))], [question])
             parts = {name: part.item() for name, part in output.parts.items() if not part.isnan()}
-            assert output.success.tolist() == [True], (parts, plan.response)
-            assert min(parts.get(name, 1.0) for name in ("format", *FULL_PARTS)) > 1 - 1e-6, (parts, plan.response)
+            assert output.success.tolist() == [True], (parts, plan.response((1, 1)))
+            assert min(parts.get(name, 1.0) for name in ("format", *FULL_PARTS)) > 1 - 1e-6, (
+                parts,
+                plan.response((1, 1)),
+            )
     assert len(asked) >= 20

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import NativeReader
-from remot.data.embedded import clips_root
-from remot.data.tasks.dataset import TaskDataset
-from remot.data.tasks.frames import FrameSampling
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks.rooms.base import Candidate
 from remot.data.tasks.rooms.counting import ObjectCounting
 from remot.data.tasks.rooms.direction import RelativeDirection
@@ -19,8 +17,10 @@ from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder, first_views
 from remot.data.tasks.rooms.scene import scene_of
 from remot.data.tasks.rooms.size import ObjectSize, RoomSize
+from remot.data.tasks.shared.frames import FrameSampling
 from remot.errors import ConfigError
-from remot.rewards.reading.graphs import read_map
+from remot.rewards.parsing.graphs import read_map
+from tests.data.made import task_prompts
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box, room, solved_distance
 
 # Seen from above, north up, a metre a cell; every thing is a cube of half a metre but the table, which is 2 m long.
@@ -114,7 +114,7 @@ def test_the_closest_by_hand():
     assert found[("desk",)] == "table"  # 2.0 against 2.5 of the sofa
 
 
-def test_the_closest_of_several_alike_counts():
+def test_the_closest_object_of_a_kind_counts():
     """The far lamp does not matter, and a kind with several things is no place to measure from."""
     clip = room([*PLAN, box("lamp", (1, 1.2, 0), CUBE)])
     found = answers(RelativeDistance(num_options=4, max_sets=9), clip, "thing")
@@ -311,7 +311,7 @@ def test_the_prompt_holds_what_the_reward_needs():
     clip, task = room(PLAN), RelativeDirection("hard")
     plan = task.plan(clip, np.random.default_rng(5))
     again = task.plan(clip, np.random.default_rng(5))
-    assert (plan.text, plan.response) == (again.text, again.response)
+    assert (plan.text, plan.response((1, 1))) == (again.text, again.response((1, 1)))
     options = dict(line.split(". ", 1) for line in plan.text.splitlines() if line[1:3] == ". ")
     assert len(options) == 4
     assert options[plan.answer] == plan.verdict
@@ -341,7 +341,7 @@ def test_sides_and_letters_are_balanced():
     clips = [random_room(rng, 9) for _ in range(60)]
     for difficulty, share in (("easy", 1 / 2), ("medium", 1 / 3), ("hard", 1 / 4)):
         task = RelativeDirection(difficulty, map_axes="none")
-        prompts = TaskDataset(task, clips, range(len(clips)), "train", 800)
+        prompts = task_prompts(task, clips, "train", 800)
         plans = [prompts.plan(address)[1] for address in range(800)]
         for counted in (Counter(plan.verdict for plan in plans), Counter(plan.answer for plan in plans)):
             allowed = 4 * math.sqrt(share * (1 - share) * len(plans))
@@ -349,7 +349,7 @@ def test_sides_and_letters_are_balanced():
             assert all(abs(number - share * len(plans)) < allowed for number in counted.values()), counted
 
 
-def test_names_that_are_spoken_alike_are_one_kind():
+def test_similar_names_are_one_kind():
     clip = room([box("trash_bin", (0, 0, 0)), box("trash bin", (3, 0, 0)), box("lamp", (6, 0, 0))])
     assert answers(ObjectCounting(), clip, "kind") == {("trash bin",): "2"}
     assert set(answers(ObjectSize(), clip, "thing")) == {("lamp",)}

@@ -12,7 +12,7 @@ import yaml
 from remot.answers import render_response
 from remot.commands.score import reward_from
 from remot.data.annotations import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     AbsoluteDistance,
     AppearanceOrder,
@@ -25,7 +25,6 @@ from remot.data.tasks import (
     RelativeDirection,
     RelativeDistance,
     RoomSize,
-    TaskDataset,
     TimeInView,
     TrackCounting,
     TrackDirection,
@@ -34,10 +33,11 @@ from remot.data.tasks import (
     TrackOrder,
     TrackSize,
 )
-from remot.structures import ReferencedQuestion
-from tests.helpers import assert_close
+from remot.structures import Question
+from tests.data.made import task_prompts
+from tests.helpers import PROJECT, assert_close
 
-SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 WORDINGS = Path(str(files("remot"))) / "assets" / "wordings"
 #: Each task and its kind of answer.
 ROOMS = [
@@ -76,14 +76,13 @@ def reward_of(system):
 
 
 def prompts(task, num_prompts=6):
-    serving = [number for number, clip in enumerate(clips()) if task.serves(clip)]
-    drawn = TaskDataset(task, clips(), serving, "train", num_prompts)
+    drawn = task_prompts(task, clips(), "train", num_prompts)
     return [drawn.plan(address) for address in range(num_prompts)]
 
 
 def scored(system, kind, plan, completion):
     """Total and parts under the reward of a kind of answer."""
-    question = ReferencedQuestion("q", plan.text, (), "test", "s", task=kind, reference=plan.reference)
+    question = Question("q", plan.text, (), "test", "s", task=kind, reference=plan.reference)
     output = reward_of(system).score([completion], [question], None)
     return output.total.item(), {name: part.item() for name, part in output.parts.items()}, output.success.item()
 
@@ -106,7 +105,7 @@ def wrong_answer(plan):
 def test_right_answers_about_rooms(task, kind):
     """1 for the format, 1 for the answer, 1 for the map; without a map 2, a wrong answer earns the format."""
     for _, plan in prompts(task):
-        total, parts, success = scored("spacer", kind, plan, plan.response)
+        total, parts, success = scored("spacer", kind, plan, plan.response((1, 1)))
         assert success
         assert_close([total, parts["format"], parts["map"]], [3, 1, 1])
         bare = render_response("I see.", plan.answer)
@@ -121,7 +120,7 @@ def test_right_answers_about_tracks(task, kind):
     """1 for the format, 1 for the answer and, where there are graphs, nearly 1 for them: edges have two decimals."""
     num_graphs = 0
     for _, plan in prompts(task):
-        total, parts, success = scored("video_str", kind, plan, plan.response)
+        total, parts, success = scored("video_str", kind, plan, plan.response((1, 1)))
         assert success
         graphs = parts["graph"] if plan.reference.graphs else 0.0
         num_graphs += bool(plan.reference.graphs)
@@ -147,7 +146,7 @@ def test_every_wording_has_the_same_places(family):
     assert all(text.isascii() for section in sections.values() for texts in section.values() for text in texts)
 
 
-def test_pictures_come_with_their_times():
+def test_images_come_with_their_times():
     for task in (ObjectSize(FrameSampling(4, as_video=False)), TrackSize(FrameSampling(4, as_video=False))):
         clip, plan = prompts(task, 1)[0]
         assert not plan.as_video
@@ -160,7 +159,7 @@ def test_a_scrambled_graph_earns_less():
     for _, plan in prompts(TrackDistance(), 4):
         nodes = plan.reference.graphs[0]
         first, second = sorted(nodes, key=lambda name: nodes[name][0])[:: len(nodes) - 1]
-        swapped = plan.response.replace(first, "@").replace(second, first).replace("@", second)
+        swapped = plan.response((1, 1)).replace(first, "@").replace(second, first).replace("@", second)
         assert scored("video_str", "numerical", plan, swapped)[1]["graph"] < 0.95
 
 

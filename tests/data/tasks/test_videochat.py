@@ -2,16 +2,14 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from remot.commands.score import reward_from
-from remot.data.annotations.native import NativeReader
-from remot.data.datamodule import TripletDataModule
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,
@@ -19,22 +17,23 @@ from remot.data.tasks import (
     FrameSampling,
     GroundedEventChoice,
     ImageGroundedChoice,
+    ImageQuality,
     ObjectTracking,
-    PictureQuality,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
-from remot.data.tasks import places as places_module
-from remot.data.tasks.degradations import Blur, Darken, Noise
-from remot.data.tasks.places import lone_names, share_box
+from remot.data.tasks.images.degradations import Blur, Darken, Noise
+from remot.data.tasks.shared import places as places_module
+from remot.data.tasks.shared.places import lone_names, share_box
 from remot.errors import ConfigError
 from remot.rewards import TemporalRLTReward
-from remot.structures import Event, ObjectTrack, ReferencedQuestion
+from remot.structures import Event, ObjectTrack, Question
 from tests.data.handmade import boxes, clip_of
+from tests.data.made import data_module, task_prompts
+from tests.helpers import PROJECT
 
-SYSTEMS = Path(__file__).parents[3] / "configs" / "systems"
+SYSTEMS = PROJECT / "configs" / "systems"
 TASKS = [
     TemporalGrounding(),
     TemporalGroundingSpans(),
@@ -44,8 +43,8 @@ TASKS = [
     ImageGroundedChoice(),
     Detection(),
     EventCaption(),
-    PictureQuality(),
-    PictureQuality("blur"),
+    ImageQuality(),
+    ImageQuality("blur"),
 ]
 
 
@@ -65,10 +64,10 @@ def happening(*events, num_frames=41, **tracks):
 
 @pytest.fixture
 def square(monkeypatch):
-    """Pictures of 100 x 50 pixels that need not exist."""
-    monkeypatch.setattr("remot.data.tasks.tracking.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.detection.picture_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.image_choice.picture_size", lambda _: (100, 50))
+    """Images of 100 x 50 pixels that need not exist."""
+    monkeypatch.setattr("remot.data.tasks.images.tracking.image_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.detection.image_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.images.image_choice.image_size", lambda _: (100, 50))
 
 
 # -- grounding -----------------------------------------------------------------------------------------------------
@@ -99,10 +98,8 @@ def test_grounding_in_json():
     assert plan.answer == '{"start_time": "0.50", "end_time": "1.25"}'
     assert plan.reference.intervals == ((0.5, 1.25),)
     assert '<answer>{"start_time": "12.54", "end_time": "17.83"}</answer>' in plan.text
-    question = ReferencedQuestion(
-        "q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference
-    )
-    assert TemporalRLTReward()([plan.response], [question]).total.tolist() == [1.0]
+    question = Question("q", plan.text, (), "d", "s", task="temporal_grounding_json", reference=plan.reference)
+    assert TemporalRLTReward()([plan.response((1, 1))], [question]).total.tolist() == [1.0]
 
 
 def test_spans_hold_every_time_something_happens():
@@ -115,7 +112,7 @@ def test_spans_hold_every_time_something_happens():
     assert TemporalGroundingSpans(max_spans=4).serves(often)
 
 
-def test_times_are_told_where_pictures_are_shown():
+def test_prompts_with_images_state_their_times():
     pictures = TemporalGrounding(FrameSampling(3, as_video=False))
     (plan,) = plans(pictures, happening(DOOR), 1)
     assert plan.text.startswith("The pictures are frames of a video, taken at 0.0, 2.0, 4.0 seconds.")
@@ -195,7 +192,7 @@ def test_what_begins_just_before_the_end_may_be_next():
     assert (True, "two") in asked_after(2.0)
 
 
-def test_two_that_begin_together_are_not_told_apart():
+def test_simultaneous_starts_are_not_ordered():
     clip = happening(DOOR, ("a dog barks", 1.5, 2.0), ("the lamp goes on", 1.6, 2.1))
     after = plans(EventChoice(kinds=("after",)), clip, 40)
     assert {plan.text.split("\n")[0].count("A door opens") for plan in after} <= {0}
@@ -223,7 +220,7 @@ def test_each_letter_is_right_as_often():
     assert all(abs(count - 200) < 48 for count in letters.values())
 
 
-def test_grounded_answers_tell_when():
+def test_grounded_answers_give_the_interval():
     clip = happening(LAMP, CUP, DOOR)
     for plan in plans(GroundedEventChoice(), clip, 30):
         times = {"A door opens": (0.5, 1.25), "the lamp goes on": (1.5, 2.0), "a cup falls": (2.5, 3.5)}[chosen(plan)]
@@ -247,7 +244,7 @@ def test_kinds_are_checked():
 def test_tracking_shows_the_published_frames():
     """Of 41 frames: 0, then int(i 40 / 6) = 6, 13, 20, 26, 33, then 40, and the last box twice."""
     track = ObjectTrack(boxes([(2 * k + 10, 20) for k in range(41)], half=5))
-    (plan,) = plans(ObjectTracking(), happening(objects={"red_ball": track}), 1)
+    (plan,) = plans(ObjectTracking(min_pixels=10), happening(objects={"red_ball": track}), 1)
     assert plan.frame_indices == (0, 6, 13, 20, 26, 33, 40)
     assert len(plan.reference.boxes) == 8
     assert plan.reference.boxes[0] == (0.05, 0.3, 0.15, 0.5)
@@ -258,7 +255,7 @@ def test_tracking_shows_the_published_frames():
 
 
 @pytest.mark.usefixtures("square")
-def test_tracking_needs_something_of_the_object_in_every_picture():
+def test_tracking_needs_something_of_the_object_in_every_image():
     """Right of the 100 pixels, and below the 50: nothing that an answer could overlap."""
     inside, right, below = boxes([(50, 25)] * 41), boxes([(50, 25)] * 41), boxes([(50, 25)] * 41)
     right[-1] += [200, 0, 200, 0]
@@ -272,7 +269,8 @@ def test_tracking_needs_a_name_of_its_own():
     track = ObjectTrack(boxes([(50, 25)] * 41))
     assert not ObjectTracking().serves(happening(objects={"red_ball": track, "red ball": track}))
     assert not ObjectTracking().serves(happening(objects={" ": track}))
-    assert ObjectTracking().serves(happening(objects={"red_ball": track, "red_ball 2": track}))
+    other = ObjectTrack(boxes([(80, 25)] * 41))
+    assert ObjectTracking().serves(happening(objects={"red_ball": track, "red_ball 2": other}))
     assert lone_names(happening(objects={" ": track, "ball": track})) == ["ball"]
 
 
@@ -296,15 +294,15 @@ def test_tracking_needs_the_object_in_every_frame_shown():
 @pytest.mark.usefixtures("square")
 def test_detection_asks_about_names_of_their_own():
     objects = {
-        "red crate": ObjectTrack(boxes([(20, 20)] * 41, half=4)),
-        "blue crate 1": ObjectTrack(boxes([(50, 20)] * 41, half=4)),
-        "blue crate 2": ObjectTrack(boxes([(80, 20)] * 41, half=4)),
+        "red crate": ObjectTrack(boxes([(20, 20)] * 41, half=8)),
+        "blue crate 1": ObjectTrack(boxes([(50, 20)] * 41, half=8)),
+        "blue crate 2": ObjectTrack(boxes([(80, 20)] * 41, half=8)),
         "speck": ObjectTrack(boxes([(80, 40)] * 41, half=0.5)),
     }
     clip = happening(objects=objects)
     assert lone_names(clip) == ["red crate", "speck"]
     found = plans(Detection(), clip, 40)
-    assert {plan.reference.boxes for plan in found} == {((0.16, 0.32, 0.24, 0.48),)}
+    assert {plan.reference.boxes for plan in found} == {((0.12, 0.24, 0.28, 0.56),)}
     assert all("red crate" in plan.text and not plan.as_video for plan in found)
 
 
@@ -313,35 +311,35 @@ def test_boxes_are_cut_at_the_border():
 
 
 @pytest.mark.usefixtures("square")
-def test_the_farthest_object_of_a_picture():
-    """Middles at x .2 .5 .8 and y .4 .8 .6 of the picture."""
+def test_the_farthest_object_of_an_image():
+    """Middles at x .2 .5 .8 and y .4 .8 .6 of the image."""
     tracks = {"ball": (20, 20), "ring": (50, 40), "cone": (80, 30)}
-    clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=4)) for name, at in tracks.items()})
+    clip = happening(objects={name: ObjectTrack(boxes([at] * 41, half=8)) for name, at in tracks.items()})
     right = {"left": "ball", "right": "cone", "highest": "ball", "lowest": "ring"}
     seen = Counter()
     for plan in plans(ImageGroundedChoice(), clip, 80):
         (word,) = [word for word in right if word in plan.text.split("\n")[0]]
         assert chosen(plan) == right[word]
         x, y = tracks[right[word]]
-        assert plan.reference.boxes == (((x - 4) / 100, (y - 4) / 50, (x + 4) / 100, (y + 4) / 50),)
+        assert plan.reference.boxes == (((x - 8) / 100, (y - 8) / 50, (x + 8) / 100, (y + 8) / 50),)
         seen[word] += 1
     assert set(seen) == set(right)
     near = {"a": ObjectTrack(boxes([(20, 20)] * 41)), "b": ObjectTrack(boxes([(24, 22)] * 41))}
     assert plans(ImageGroundedChoice(margin=0.1), happening(objects=near), 20) == []
 
 
-def test_the_size_of_a_picture_is_decoded_once(monkeypatch):
+def test_the_size_of_an_image_is_decoded_once(monkeypatch):
     calls = []
     monkeypatch.setattr(places_module, "read_frames", lambda clip, _: calls.append(clip) or [torch.zeros(3, 50, 100)])
     clip = happening()
-    assert [places_module.picture_size(clip) for _ in range(3)] == [(100, 50)] * 3
+    assert [places_module.image_size(clip) for _ in range(3)] == [(100, 50)] * 3
     assert len(calls) == 1
 
 
 # -- captions and quality ------------------------------------------------------------------------------------------
 
 
-def test_captions_tell_every_event_in_order():
+def test_captions_describe_every_event_in_order():
     (plan,) = plans(EventCaption(), happening(CUP, DOOR, LAMP), 1)
     assert plan.reference.events == ("A door opens", "the lamp goes on", "a cup falls")
     assert plan.answer == "A door opens. The lamp goes on. A cup falls."
@@ -352,17 +350,17 @@ def test_captions_tell_every_event_in_order():
 def test_quality_names_what_was_done():
     words = {"blurred": Blur, "noisy": Noise, "dark": Darken, "clean": type(None)}
     seen = Counter()
-    for plan in plans(PictureQuality(), happening(), 200):
-        assert isinstance(plan.edit, words[plan.reference.answer])
+    for plan in plans(ImageQuality(), happening(), 200):
+        assert isinstance(plan.frame_transforms[0], words[plan.reference.answer])
         assert all(word in plan.text for word in words)
         seen[plan.verdict] += 1
     assert all(abs(count - 50) < 28 for count in seen.values())
-    levels = {plan.reference.answer: plan.edit for plan in plans(PictureQuality("blur"), happening(), 40)}
+    levels = {plan.reference.answer: plan.frame_transforms[0] for plan in plans(ImageQuality("blur"), happening(), 40)}
     assert levels["none"] is None
     assert levels["strong"].radius > levels["slight"].radius > 0
 
 
-def test_pictures_get_worse():
+def test_images_get_worse():
     """Darken halves, noise has its deviation, blur takes a checkerboard's contrast away; all the same again."""
     grey = torch.full((3, 40, 40), 100, dtype=torch.uint8)
     assert torch.equal(Darken(0.5)(grey), grey // 2)
@@ -395,10 +393,9 @@ FULL = {"grounded_qa": 3.0, "image_grounded_qa": 2.2}
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{getattr(task, 'ask', '')}")
 def test_the_right_response_earns_everything_and_another_does_not(task, clips, reward):
     """Each response is scored with its own question, then with that of a prompt with another reference."""
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "train", 40)
-    questions = [dataset.question(k, *dataset.plan(k)) for k in range(40)]
-    assert all(isinstance(question, ReferencedQuestion) for question in questions)
+    dataset = task_prompts(task, clips, "train", 40)
+    questions = [dataset.question(k, *dataset.plan(k), (1, 1)) for k in range(40)]
+    assert all(isinstance(question, Question) for question in questions)
     scores = reward([question.response for question in questions], questions)
     assert torch.allclose(scores.total, torch.full((40,), FULL.get(task.name, 2.0)), atol=1e-5)
     assert bool(scores.success.all())
@@ -414,9 +411,7 @@ def test_every_task_finds_clips_among_the_embedded(clips):
 
 def test_processes_that_decode_give_the_same_prompts():
     settings = {"num_train_prompts_per_epoch": 16, "num_val_prompts": 9, "num_test_prompts": 9, "batch_size": 8}
-    plain, workers = (
-        TripletDataModule("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2)
-    )
+    plain, workers = (data_module("embedded/tasks", tasks=TASKS, num_workers=number, **settings) for number in (0, 2))
     for data in (plain, workers):
         data.setup()
     for one, other in zip(plain.train_dataloader(), workers.train_dataloader(), strict=True):
@@ -426,3 +421,25 @@ def test_processes_that_decode_give_the_same_prompts():
             assert all(torch.equal(a.frames, b.frames) for a, b in zip(own, theirs, strict=True))
         assert any(len(videos) == 1 for videos in one.videos)
         assert any(len(images) == 1 for images in one.images)
+
+
+@pytest.mark.usefixtures("square")
+@pytest.mark.parametrize(("half", "is_asked"), [(7.9, False), (8.0, True)])
+def test_specks_are_no_detection_and_no_option(half, is_asked):
+    """Images of 100 x 50 pixels: sides of 15.8 pixels are large shares of them, and less than an image patch."""
+    far = {
+        "ball": ObjectTrack(boxes([(20, 25)] * 41, half=half)),
+        "cone": ObjectTrack(boxes([(80, 25)] * 41, half=half)),
+    }
+    clip = happening(objects=far)
+    for task in (Detection(), ImageGroundedChoice()):
+        assert task.serves(clip) == is_asked
+        assert bool(is_asked and plans(task, clip, 20)) == is_asked
+
+
+@pytest.mark.usefixtures("square")
+def test_what_the_border_cuts_off_does_not_count():
+    """Of a box 20 pixels wide 10 lie in the image."""
+    clip = happening(objects={"ball": ObjectTrack(boxes([(0, 25)] * 41, half=10))})
+    assert plans(Detection(), clip, 20) == []
+    assert plans(Detection(min_pixels=10), clip, 20)

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from remot.data.annotations.native import NativeReader
-from remot.data.embedded import clips_root
+from remot.data.annotations.native.reader import NativeReader
+from remot.data.clips.bundled import clips_root
 from remot.data.tasks import (
     Detection,
     EventCaption,
@@ -15,10 +15,10 @@ from remot.data.tasks import (
     GroundedEventChoice,
     ImageGroundedChoice,
     ObjectTracking,
-    TaskDataset,
     TemporalGrounding,
     TemporalGroundingSpans,
 )
+from tests.data.made import task_prompts
 
 ROOT = clips_root("embedded/tasks")
 NUM_PROMPTS = 150
@@ -32,8 +32,7 @@ def clips():
 
 def prompts(task, clips):
     """Prompts with what the file of their clip says."""
-    serving = [number for number, clip in enumerate(clips) if task.serves(clip)]
-    dataset = TaskDataset(task, clips, serving, "truth", NUM_PROMPTS)
+    dataset = task_prompts(task, clips, "truth", NUM_PROMPTS)
     for address in range(NUM_PROMPTS):
         clip, plan = dataset.plan(address)
         yield plan, json.loads((ROOT / f"{clip.clip_id}.json").read_text())
@@ -107,7 +106,7 @@ def test_boxes_of_tracks(clips):
         assert close(plan.reference.boxes, np.clip(np.array(boxes) / SIDE, 0, 1), 0.00051)
 
 
-def test_boxes_of_pictures(clips):
+def test_boxes_of_images(clips):
     for plan, file in prompts(Detection(), clips):
         (name,) = [name for name in file["objects"] if f"the {name} " in plan.text]
         (frame,) = plan.frame_indices

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from remot.data.tasks.geometry.boxes import contains
-from remot.data.tasks.geometry.views import hidden, in_picture, picture_points, sights
+from remot.data.tasks.geometry.views import hidden, image_points, in_image, sights
 from remot.structures import CameraTrack
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box
 from tests.helpers import assert_close
@@ -10,15 +10,15 @@ from tests.helpers import assert_close
 
 def test_pixels_by_hand():
     """Looking north from the origin: 1 m to the east and 2 m up at 4 m is 25 right of and 50 above the middle."""
-    found = picture_points(np.array([[1.0, 4, 2], [-1, -4, 0]]), pose((0, 0, 0), 90), INTRINSICS)
+    found = image_points(np.array([[1.0, 4, 2], [-1, -4, 0]]), pose((0, 0, 0), 90), INTRINSICS)
     assert_close(found[0], [125, 25, 4])
     assert np.isnan(found[1, :2]).all()
 
 
-def test_in_and_beside_the_picture():
+def test_in_and_beside_the_image():
     pixels = np.array([[1.0, 1, 1], [-15, 50, 1], [-25, 50, 1], [199, 149, 1], [199, 151, 1], [np.nan, np.nan, -1]])
-    assert in_picture(pixels, INTRINSICS, 0.0).tolist() == [True, False, False, True, False, False]
-    assert in_picture(pixels, INTRINSICS, 0.1).tolist() == [True, True, False, True, True, False]
+    assert in_image(pixels, INTRINSICS, 0.0).tolist() == [True, False, False, True, False, False]
+    assert in_image(pixels, INTRINSICS, 0.1).tolist() == [True, True, False, True, True, False]
 
 
 def test_hidden_agrees_with_steps_along_the_line_of_sight():
@@ -61,8 +61,8 @@ def test_a_thing_too_small_to_be_seen_is_possible_only():
     assert found.possible.tolist() == [True]
 
 
-def test_a_wall_larger_than_the_picture_is_possible():
-    """None of its grid points is in the picture, but it fills it; and one reaches past the camera."""
+def test_a_wall_larger_than_the_image_is_possible():
+    """None of its grid points is in the image, but it fills it; and one reaches past the camera."""
     found = sight(box("a", (3, 2, 3), (8, 0.1, 8)), [], CAMERA, [0, 2])
     assert found.possible.tolist() == [True, False]
     assert sight(box("a", (1, 0, 0), (1, 9, 1)), [], CAMERA, [0, 1, 2]).possible.all()  # along its right side

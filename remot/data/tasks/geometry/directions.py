@@ -12,7 +12,7 @@ Difficulty = Literal["easy", "medium", "hard"]
 
 
 def turn_degrees(standing: FloatArray, facing: FloatArray, target: FloatArray) -> float:
-    """How far somebody at ``standing`` who faces ``facing`` turns to face ``target``: left is positive.
+    """How far a viewer at ``standing`` who faces ``facing`` turns to face ``target``: left is positive.
 
     Args:
         standing: [2] place on the ground, seen from above.

@@ -1,4 +1,4 @@
-"""Relation graphs of objects on the ground, written as :func:`remot.rewards.reading.graphs.read_graphs` reads them."""
+"""Relation graphs of objects on the ground, written as :func:`remot.rewards.parsing.graphs.read_graphs` reads them."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from remot.structures import FloatArray, LayoutBox, Point
 
 #: Cells along each side, as published.
 NUM_CELLS = 10
-#: Longest name that is drawn in maps and graphs and told in motion tags; longer ones are not read back.
+#: Longest name that is drawn in maps and graphs and written in motion tags; longer ones are not read back.
 MAX_NAME_CHARS = 64
 #: A camera that looks more steeply than this has no direction on the ground.
 _MIN_LEVEL = 0.2
@@ -58,4 +58,4 @@ def map_text(cells: Mapping[str, Sequence[Point]]) -> str:
 
 def json_text(value: object) -> str:
     """Short JSON without "<", so that no annotated name looks like a tag."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")

@@ -1,7 +1,7 @@
 """Where tracked things are, from the annotated places of their middles.
 
 Ground places are as seen by the camera: x metres to its right, y metres along its view. Boxes and distances alone do
-not tell them well enough: the middle of a box that the border of the picture cuts is off by half a metre.
+not determine them well enough: the middle of a box that the border of the image cuts is off by half a metre.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def places_seen_from(clip: Clip, name: str, frame: int) -> FloatArray | None:
     if local is None or clip.camera_moves:
         return None
     if clip.camera is None:
-        return local
+        return local if clip.camera_moves is False else None
     if not clip.camera.is_metric:
         return None
     poses = clip.camera.camera_to_world

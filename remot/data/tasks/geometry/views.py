@@ -1,4 +1,4 @@
-"""Which boxes of a scene a camera sees, told from boxes alone; what walls hide is not known.
+"""Which boxes of a scene a camera sees, from boxes alone; what walls hide is not known.
 
 Notation: N frames, R points.
 """
@@ -19,20 +19,20 @@ _TOUCH = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Visibility:
     """How much of a box each frame shows.
 
     Args:
-        seen: [N] share of its surface points that are in the picture and hidden by no box, itself included; at most
+        seen: [N] share of its surface points that are in the image and hidden by no box, itself included; at most
             about two thirds.
-        possible: [N] bool, False where it is certain that nothing of it is in the picture.
+        possible: [N] bool, False where it is certain that nothing of it is in the image.
     """
 
     seen: FloatArray
     possible: NDArray[np.bool_]
 
 
-def picture_points(points: FloatArray, camera_to_world: FloatArray, intrinsics: FloatArray) -> FloatArray:
+def image_points(points: FloatArray, camera_to_world: FloatArray, intrinsics: FloatArray) -> FloatArray:
     """[R, 3] pixels x, y and depth in metres of world points [R, 3]; x and y are NaN where not in front."""
     local = (points - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
     depth = local[:, 2]
@@ -41,10 +41,10 @@ def picture_points(points: FloatArray, camera_to_world: FloatArray, intrinsics: 
     return np.column_stack([pixels, depth])
 
 
-def in_picture(pixels: FloatArray, intrinsics: FloatArray, border: float) -> NDArray[np.bool_]:
-    """[R] which points of :func:`picture_points` lie in the picture, widened by ``border`` of its size on each side.
+def in_image(pixels: FloatArray, intrinsics: FloatArray, border: float) -> NDArray[np.bool_]:
+    """[R] which points of :func:`image_points` lie in the image, widened by ``border`` of its size on each side.
 
-    The picture is taken to be twice as large as its principal point is far from the corner.
+    The image is taken to be twice as large as its principal point is far from the corner.
     """
     size = 2 * intrinsics[:2, 2]
     place = pixels[:, :2] / size
@@ -74,21 +74,21 @@ def sights(
     frames: Sequence[int],
     border: float = 0.1,
     min_extent: float = 0.03,
-) -> list[Sight]:
+) -> list[Visibility]:
     """How much the frames show of each of ``boxes``, all of which may stand in front of each other.
 
     Args:
         boxes: What is looked for.
         camera: Poses in the axes of the boxes, with intrinsics.
         frames: N annotated frames.
-        border: How near the picture, as a share of its size, counts as possibly in it.
-        min_extent: Width or height in shares of the picture's from which a thing is large enough to be seen.
+        border: How near the image, as a share of its size, counts as possibly in it.
+        min_extent: Width or height in shares of the image's from which a thing is large enough to be seen.
 
     Raises:
         ValueError: If the camera has no intrinsics.
     """
     if camera.intrinsics is None:
-        msg = "what a camera sees cannot be told without intrinsics"
+        msg = "what a camera sees is unknown without intrinsics"
         raise ValueError(msg)
     seen = np.zeros((len(boxes), len(frames)))
     possible = np.zeros((len(boxes), len(frames)), dtype=np.bool_)
@@ -98,18 +98,18 @@ def sights(
         seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, min_extent)
         touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
         possible[:, number] = touching
-    return [Sight(*row) for row in zip(seen, possible, strict=True)]
+    return [Visibility(*row) for row in zip(seen, possible, strict=True)]
 
 
 def _seen_shares(
     boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, min_extent: float
 ) -> FloatArray:
-    """[B] shares of the surface points [B, R, 3] that one picture shows."""
+    """[B] shares of the surface points [B, R, 3] that one image shows."""
     inside = np.zeros(points.shape[:2], dtype=np.bool_)
     for number, one in enumerate(points):
-        pixels = picture_points(one, pose, intrinsics)
+        pixels = image_points(one, pose, intrinsics)
         if _extent(pixels, intrinsics) >= min_extent:
-            inside[number] = in_picture(pixels, intrinsics, 0.0)
+            inside[number] = in_image(pixels, intrinsics, 0.0)
     inside[inside] = ~hidden(points[inside], pose[:3, 3], boxes)
     return np.asarray(inside.mean(axis=1))
 
@@ -125,7 +125,7 @@ def _part_in_front(box: LayoutBox, camera_to_world: FloatArray) -> FloatArray:
 
 
 def _may_touch(local: FloatArray, intrinsics: FloatArray, border: float) -> bool:
-    """Whether the rectangle around points [R, 3] in front of the camera meets the widened picture."""
+    """Whether the rectangle around points [R, 3] in front of the camera meets the widened image."""
     if not len(local):
         return False
     place = (local @ intrinsics.T)[:, :2] / local[:, 2:] / (2 * intrinsics[:2, 2])
@@ -133,6 +133,6 @@ def _may_touch(local: FloatArray, intrinsics: FloatArray, border: float) -> bool
 
 
 def _extent(pixels: FloatArray, intrinsics: FloatArray) -> float:
-    """Larger side of the rectangle around the points in front, in shares of the picture's sides."""
+    """Larger side of the rectangle around the points in front, in shares of the image's sides."""
     place = pixels[np.isfinite(pixels[:, 0]), :2] / (2 * intrinsics[:2, 2])
     return float(np.ptp(place, axis=0).max()) if len(place) else 0.0

@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from remot.data.tasks.asking import times_lines, worded_question
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, counted, drawn
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
-from remot.data.tasks.wordings import read_wordings
+from remot.data.tasks.shared.asking import times_lines, worded_question
+from remot.data.tasks.shared.candidates import Refusal, counted, drawn
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
 
@@ -47,14 +47,14 @@ class RoomTask(Task):
     """A question about a room, answered from the boxes of its layout.
 
     Where the camera is known, only things are asked about that the shown frames clearly show: a share ``min_seen`` of a
-    grid of points on their surface is in a picture and hidden by no other box. Boxes do not tell of walls. Where it is
+    grid of points on their surface is in an image and hidden by no other box. Walls are not annotated. Where it is
     not known, the clip is taken to show the whole room, as the videos of VSI-Bench do.
 
     Args:
         frames: Which frames are shown; published: 2 a second, at most 16.
         map_axes: Along what the rows of the optional cognitive map lie: the direction of the first shown frame's view,
             where the camera is known, or the layout's own y axis; ``none`` asks for no map. The published map has the
-            axes of the scan, which a video does not tell.
+            axes of the scan, which a video does not show.
         min_seen: Share of a thing's surface that makes it clearly seen, at most about two thirds is possible.
         wordings: File with other words.
     """
@@ -114,7 +114,7 @@ class RoomTask(Task):
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         hint = [self.shared.say(f"map_{self._axes(scene)}", generator, kinds=", ".join(cells))] if cells else []
         closing = self.shared.say(question.kind, generator)
-        told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
+        thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         return TaskPlan(
             frame_indices=scene.frames,
             text="\n".join([*head, *question.lines, *hint, closing]),
@@ -125,7 +125,7 @@ class RoomTask(Task):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{map_text(cells)} {told}" if cells else told,
+            thought=f"{map_text(cells)} {thought}" if cells else thought,
             verdict=chosen.verdict,
         )
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
+from remot.data.tasks.shared.candidates import Refusal
 from remot.structures import Clip
 
 

@@ -1,4 +1,4 @@
-"""On which side does a thing lie for somebody who stands at another and faces a third?"""
+"""On which side does a thing lie for a viewer who stands at another and faces a third?"""
 
 from collections.abc import Iterator
 from itertools import permutations
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.directions import ANSWERS, VERDICTS, Difficulty, turn_degrees
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Refusal
 from remot.errors import ConfigError
 
 #: Things of a scene whose triples are looked at; more are drawn from.

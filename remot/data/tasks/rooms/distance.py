@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.boxes import box_distance
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene, kind_counts
+from remot.data.tasks.shared.candidates import Refusal
 from remot.errors import ConfigError
 from remot.structures import Clip, LayoutBox
 

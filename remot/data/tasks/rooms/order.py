@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
 from remot.errors import ConfigError
 from remot.structures import Clip
 
@@ -39,7 +39,7 @@ class AppearanceOrder(RoomTask):
         self.num_options = num_options
 
     def serves(self, clip: Clip) -> bool:
-        """Whether what the camera sees can be told."""
+        """Whether the annotations determine what the camera sees."""
         return super().serves(clip) and clip.camera is not None and clip.camera.intrinsics is not None
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from remot.data.names import called
+from remot.data.questions.text import called
 from remot.data.tasks.geometry.maps import heading_of
-from remot.data.tasks.geometry.views import Sight, sights
+from remot.data.tasks.geometry.views import Visibility, sights
 from remot.structures import Clip, FloatArray, LayoutBox
 
 
@@ -29,7 +29,7 @@ class Scene:
     frames: tuple[int, ...]
     layout: tuple[LayoutBox, ...]
     is_seen: tuple[bool, ...]
-    sight: tuple[Sight, ...] | None
+    sight: tuple[Visibility, ...] | None
     min_seen: float
 
     @property

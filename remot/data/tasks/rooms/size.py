@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.boxes import longest_side_metres
 from remot.data.tasks.rooms.base import Candidate, RoomTask
 from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Refusal
 from remot.structures import Clip
 
 
@@ -32,9 +32,9 @@ class ObjectSize(RoomTask):
 
 
 class RoomSize(RoomTask):
-    """The floor area in square metres with one decimal, where the clip tells it.
+    """The floor area in square metres with one decimal, where it is annotated.
 
-    VSI-Bench estimates areas from the scan by an alpha shape; boxes do not tell where the walls are, so it is never
+    VSI-Bench estimates areas from the scan by an alpha shape; boxes do not say where the walls are, so it is never
     worked out from them.
     """
 

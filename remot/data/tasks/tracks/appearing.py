@@ -1,14 +1,14 @@
-"""Which comes into view first, when is a thing in view, where is it in the picture, and how large is it?"""
+"""Which comes into view first, when is a thing in view, where is it in the image, and how large is it?"""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.orders import MIN_THINGS, clear_orders, order_options
-from remot.data.tasks.places import box_in_words, is_large, picture_size, share_box, visible
-from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
+from remot.data.tasks.shared.places import box_in_words, image_size, is_large, share_box, visible
+from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip
@@ -42,7 +42,7 @@ class TrackOrder(TrackTask):
         found = [visible(clip, name) for name in clip.objects]
         return len({int(np.argmax(seen)) for seen in found if seen.any()}) >= MIN_THINGS
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """Drawn sets of tracks that come one after another."""
         entries = {name: (scene.shown(name), scene.clear(name)) for name in scene.names}
         firsts = {name: (int(np.argmax(a)), int(np.argmax(b))) for name, (a, b) in entries.items() if b.any()}
@@ -52,7 +52,7 @@ class TrackOrder(TrackTask):
             else:
                 ordered = [scene.names[name] for name in found]
                 right, wrong, listed = order_options(ordered, self.num_options, generator)
-                yield Asked(tuple(sorted(found)), {"things": listed}, right, wrong)
+                yield TrackCandidate(tuple(sorted(found)), {"things": listed}, right, wrong)
 
 
 class TimeInView(TrackTask):
@@ -63,7 +63,7 @@ class TimeInView(TrackTask):
     Args:
         min_seconds: Shortest stretch.
         max_share: Longest stretch, as a share of the clip.
-        num_graphs: Of no effect, as the times of graphs would tell the answer; 0, so that a configuration says so.
+        num_graphs: Ignored, as the times of graphs would give the answer away; 0, so that a configuration shows this.
         shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
@@ -79,7 +79,7 @@ class TimeInView(TrackTask):
         """Whether something comes or goes."""
         return any(0 < visible(clip, name).sum() < clip.num_frames for name in clip.objects)
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:  # noqa: ARG002
         """One for each track."""
         times = scene.clip.pts_seconds
         for name in scene.names:
@@ -96,14 +96,14 @@ class TimeInView(TrackTask):
             else:
                 interval = round(start, 2), round(end, 2)
                 said = f"{interval[0]:.2f} to {interval[1]:.2f}"
-                yield Asked((name,), {"thing": scene.names[name]}, said, interval=interval, has_graphs=False)
+                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, interval=interval, has_graphs=False)
 
 
 class BoxLocalisation(TrackTask):
-    """The box of a thing at one moment, in shares of the picture.
+    """The box of a thing at one moment, in shares of the image.
 
     Args:
-        min_side: Shorter side of the box as a share of the picture's.
+        min_side: Shorter side of the box as a share of the image's.
         shared: Settings of all questions about tracks, see :class:`TrackTask`.
     """
 
@@ -113,25 +113,26 @@ class BoxLocalisation(TrackTask):
         super().__init__(**shared)
         self.min_side = min_side
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """A drawn moment of each track."""
-        size = picture_size(scene.clip)
+        size = image_size(scene.clip)
         for name in scene.names:
             shown = np.flatnonzero(scene.clear(name))
             if not len(shown):
                 yield Refusal("never clearly seen")
                 continue
             moment = int(shown[generator.integers(len(shown))])
-            box = share_box(scene.clip.objects[name].boxes_xyxy[scene.frames[moment]], size)
-            if not is_large(box, self.min_side):
+            pixels = scene.clip.objects[name].boxes_xyxy[scene.frames[moment]]
+            if not is_large(pixels, size, self.min_side, self.min_pixels):
                 yield Refusal("too small")
                 continue
+            box = share_box(pixels, size)
             words = {"thing": scene.names[name], "time": scene.seconds(moment)}
-            yield Asked((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
+            yield TrackCandidate((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
 
 
 class TrackSize(TrackTask):
-    """The longest side of a thing in whole centimetres, where the annotation tells sizes.
+    """The longest side of a thing in whole centimetres, where sizes are annotated.
 
     A name that other things share needs to be pointed out; then the size is that of the thing in the box.
     """
@@ -143,7 +144,7 @@ class TrackSize(TrackTask):
         """Whether a size is known."""
         return any(track.size_metres is not None for track in clip.objects.values())
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:  # noqa: ARG002
         """One for each track with a size."""
         for name in scene.names:
             size = scene.clip.objects[name].size_metres
@@ -152,4 +153,4 @@ class TrackSize(TrackTask):
                 yield Refusal("size not known, or never clearly seen")
             else:
                 said = str(centimetres)
-                yield Asked((name,), {"thing": scene.names[name]}, said, number=centimetres)
+                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, number=centimetres)

@@ -9,35 +9,36 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.asking import times_lines, worded_question
+from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.candidates import Refusal, counted, drawn
-from remot.data.tasks.frames import FrameSampling
 from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.geometry.places import ground_place
-from remot.data.tasks.places import box_in_words, picture_size, share_box
+from remot.data.tasks.shared.asking import times_lines, worded_question
+from remot.data.tasks.shared.candidates import Refusal, counted, drawn
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.places import box_in_words, image_size, share_box, shares_its_box
+from remot.data.tasks.shared.wordings import read_wordings
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
-from remot.data.tasks.wordings import read_wordings
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrackCandidate:
     """Something that can be asked about tracks, and its answer.
 
     Args:
-        tracks: Whom it is about, by their names in the clip; all clearly seen together in a shown frame, unless told
-            apart by their names.
+        tracks: Names in the clip of the tracks it is about; all clearly visible in one shown frame, unless their names
+            are distinct.
         places: What fills the wording, by place.
         right: The right option, or the answer as text.
         wrong: Wrong options; none if there are no options.
         verdict: Answers that are to be equally frequent, "" if any candidate is as good as another.
         number: The right number, if that is what is asked for.
         interval: The right stretch of time, if that is.
-        box: The right box in shares of the picture, if that is.
-        not_at: Shown frame in which nobody may be pointed out, as that would be the answer; None if any will do.
+        box: The right box in shares of the image, if that is.
+        not_at: Shown frame in which no object may be pointed out, as that would be the answer; None if any will do.
         has_graphs: False if the times of graphs would give the answer away.
     """
 
@@ -58,16 +59,17 @@ class TrackTask(Task):
 
     Places are those of :mod:`remot.data.tasks.geometry.places`; those of a frame are seen from its own camera. Tracks
     whose names end in a number, such as ``car 2``, are pointed out by their box in a shown frame in which all that the
-    question is about are clearly seen; their numbers change places from prompt to prompt. Where places are known, the
+    question is about are clearly seen, and no other of their kind shares the box (an overlap above 0.7); their numbers
+    change places from prompt to prompt. Where places are known, the
     reasoning begins with the relation graphs of ``num_graphs`` shown frames, spread evenly over those in which
-    everything asked about is clearly seen; their nodes are these tracks and others that their names tell apart, at most
+    everything asked about is clearly seen; their nodes are these tracks and others with distinct names, at most
     ``max_nodes``.
 
     Args:
         frames: Which frames are shown. What Video-STR shows is not published.
         num_graphs: Graphs that are asked for, 0 for none.
         max_nodes: Most nodes of a graph.
-        min_pixels: Shorter side of a box from which a thing is clearly seen.
+        min_pixels: Shorter side of a box from which a thing is clearly seen, unless it is stated to be hidden.
         wordings: File with other words.
     """
 
@@ -78,7 +80,7 @@ class TrackTask(Task):
         frames: FrameSampling | None = None,
         num_graphs: int = 2,
         max_nodes: int = 6,
-        min_pixels: float = 8.0,
+        min_pixels: float = MIN_SIZE_PIXELS,
         wordings: Path | None = None,
     ) -> None:
         if not 0 <= num_graphs <= 16 or not 2 <= max_nodes <= 32 or min_pixels < 0:
@@ -98,7 +100,7 @@ class TrackTask(Task):
         return bool(clip.objects)
 
     @abstractmethod
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """What may be asked about a scene, and what is refused.
 
         Args:
@@ -117,18 +119,18 @@ class TrackTask(Task):
         scenes = (TrackScene(clip, self.frames.frames_of(clip), self.min_pixels) for clip in clips if self.serves(clip))
         return counted(one for scene in scenes for one in self._found(scene, generator))
 
-    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def _found(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
             can_ask = isinstance(one, Refusal) or self._can_point_out(scene, one)
-            yield one if can_ask else Refusal("never clearly seen together")
+            yield one if can_ask else Refusal("never clearly seen together, or not distinguished by a box")
 
-    def _plan_of(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> TaskPlan:
+    def _plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
         question = worded_question(chosen, self.wordings, generator)
         head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
         hint = self._graph_lines(scene, graph_frames, graphs, generator)
-        told = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
+        thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
         closing = self.shared.say(kind, generator)
@@ -144,7 +146,7 @@ class TrackTask(Task):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{graphs_text(graphs)} {told}" if graphs else told,
+            thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
 
@@ -161,19 +163,24 @@ class TrackTask(Task):
         times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
         return [self.shared.say("graph", generator, times=times, names=names)]
 
-    def _pointing_frames(self, scene: TrackScene, chosen: Asked) -> list[int]:
-        return [k for k in scene.common(chosen.tracks) if k != chosen.not_at]
+    def _pointing_frames(self, scene: TrackScene, chosen: TrackCandidate) -> list[int]:
+        numbered = [name for name in chosen.tracks if is_numbered(name)]
+        return [
+            k
+            for k in scene.common(chosen.tracks)
+            if k != chosen.not_at and not any(shares_its_box(scene.clip, name, scene.frames[k]) for name in numbered)
+        ]
 
-    def _can_point_out(self, scene: TrackScene, chosen: Asked) -> bool:
+    def _can_point_out(self, scene: TrackScene, chosen: TrackCandidate) -> bool:
         return not any(map(is_numbered, chosen.tracks)) or bool(self._pointing_frames(scene, chosen))
 
-    def _pointing(self, scene: TrackScene, chosen: Asked, generator: np.random.Generator) -> list[str]:
+    def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""
         numbered = sorted((name for name in chosen.tracks if is_numbered(name)), key=scene.names.__getitem__)
         if not numbered:
             return []
         frames = self._pointing_frames(scene, chosen)
-        shown, size = frames[int(generator.integers(len(frames)))], picture_size(scene.clip)
+        shown, size = frames[int(generator.integers(len(frames)))], image_size(scene.clip)
         boxes = {name: scene.clip.objects[name].boxes_xyxy[scene.frames[shown]] for name in numbered}
         listed = ", ".join(f"{scene.names[name]} {box_in_words(share_box(box, size))}" for name, box in boxes.items())
         return [self.shared.say("pointing", generator, boxes=listed, time=scene.seconds(shown))]

@@ -1,14 +1,14 @@
-"""How many things of a kind come into the picture?"""
+"""How many things of a kind come into the image?"""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.names import called
-from remot.data.tasks.candidates import Refusal
-from remot.data.tasks.places import kind_of
-from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.questions.text import called
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.places import kind_of
+from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.structures import Clip
 
@@ -33,7 +33,7 @@ class TrackCounting(TrackTask):
         kinds = [kind_of(name) for name in clip.objects]
         return any(kinds.count(kind) >= self.min_count for kind in map(called, clip.complete_kinds or ()))
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:  # noqa: ARG002
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:  # noqa: ARG002
         """One for each kind; balanced over the numbers within a clip."""
         complete = {called(kind) for kind in scene.clip.complete_kinds or ()} - {""}
         all_kinds = {kind_of(name) for name in scene.clip.objects}
@@ -49,4 +49,4 @@ class TrackCounting(TrackTask):
                 yield Refusal("one is hardly seen")
             else:
                 number = len(tracks)
-                yield Asked((), {"kind": kind}, str(number), verdict=str(number), number=number)
+                yield TrackCandidate((), {"kind": kind}, str(number), verdict=str(number), number=number)

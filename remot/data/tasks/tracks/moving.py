@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.places import places_seen_from
-from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray
@@ -80,7 +80,7 @@ class MotionDirection(MovingTask):
         self.margin_degrees = margin_degrees
         self.min_metres = min_metres
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """Drawn pairs of moments of each track."""
         for name, start, end, way in self.ways(scene, generator):
             across, along = float(way[0]), float(way[2])
@@ -91,7 +91,7 @@ class MotionDirection(MovingTask):
                 yield Refusal("between two directions")
             else:
                 wrong = tuple(one for one in self.answers if one != said)
-                yield Asked((name,), self.words(scene, name, start, end), said, wrong, verdict=said)
+                yield TrackCandidate((name,), self.words(scene, name, start, end), said, wrong, verdict=said)
 
 
 def way_in_words(across: float, along: float, margin_degrees: float) -> str | None:
@@ -118,7 +118,7 @@ class Displacement(MovingTask):
         super().__init__(**shared)
         self.min_metres = min_metres
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """Drawn pairs of moments of each track."""
         for name, start, end, way in self.ways(scene, generator):
             metres = float(np.linalg.norm(way))
@@ -126,4 +126,4 @@ class Displacement(MovingTask):
                 yield Refusal("hardly moves")
             else:
                 said = f"{metres:.1f}"
-                yield Asked((name,), self.words(scene, name, start, end), said, number=float(said))
+                yield TrackCandidate((name,), self.words(scene, name, start, end), said, number=float(said))

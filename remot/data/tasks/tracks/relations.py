@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.candidates import Refusal
 from remot.data.tasks.geometry.places import ground_place
-from remot.data.tasks.tracks.base import Asked, TrackTask
+from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray, Point
@@ -40,7 +40,7 @@ class PlacedTask(TrackTask):
 class TrackDirection(PlacedTask):
     """Is one thing to the left or right of another, and nearer or farther, as the camera sees it?
 
-    Left and right must be the same in metres across the view and in the picture, where far things lie near its middle.
+    Left and right must be the same in metres across the view and in the image, where far things lie near its middle.
 
     Args:
         margin_degrees: How far the direction has to be from straight across and straight along the view.
@@ -59,7 +59,7 @@ class TrackDirection(PlacedTask):
         self.margin_degrees = margin_degrees
         self.min_metres = min_metres
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """One for each two tracks in each order at a few moments."""
         for shown, places in self.moments(scene, generator):
             grounds = {name: ground_place(place) for name, place in places.items()}
@@ -71,7 +71,7 @@ class TrackDirection(PlacedTask):
                         continue
                     words = {"first": scene.names[first], "second": scene.names[second], "time": scene.seconds(shown)}
                     wrong = tuple(one for one in self.answers if one != said)
-                    yield Asked((first, second), words, said, wrong, verdict=said)
+                    yield TrackCandidate((first, second), words, said, wrong, verdict=said)
 
 
 def relation(start: Point, end: Point, margin_degrees: float, min_metres: float) -> str | None:
@@ -83,14 +83,14 @@ def relation(start: Point, end: Point, margin_degrees: float, min_metres: float)
         margin_degrees: How far the direction has to be from the axes.
         min_metres: Smallest distance.
     """
-    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the picture says nothing
+    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the image says nothing
         return None
     across, along = end[0] - start[0], end[1] - start[1]
     degrees = math.degrees(math.atan2(abs(along), abs(across)))
-    in_picture = end[0] / end[1] - start[0] / start[1]
+    in_image = end[0] / end[1] - start[0] / start[1]
     if math.hypot(across, along) < min_metres or not margin_degrees <= degrees <= 90 - margin_degrees:
         return None
-    if across * in_picture <= 0:
+    if across * in_image <= 0:
         return None
     return f"{'right' if across > 0 else 'left'} and {'farther' if along > 0 else 'nearer'}"
 
@@ -109,7 +109,7 @@ class TrackDistance(PlacedTask):
         super().__init__(**shared)
         self.min_metres = min_metres
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """One for each two tracks at a few moments."""
         for shown, places in self.moments(scene, generator):
             for first, second in combinations(places, 2):
@@ -119,7 +119,7 @@ class TrackDistance(PlacedTask):
                     continue
                 words = {"first": scene.names[first], "second": scene.names[second], "time": scene.seconds(shown)}
                 said = f"{metres:.1f}"
-                yield Asked((first, second), words, said, number=float(said))
+                yield TrackCandidate((first, second), words, said, number=float(said))
 
 
 class TrackNearest(PlacedTask):
@@ -148,7 +148,7 @@ class TrackNearest(PlacedTask):
         self.min_gap_metres = min_gap_metres
         self.min_ratio = min_ratio
 
-    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[Asked | Refusal]:
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """For each track a drawn set of others at a few moments; balanced over the closest."""
         for shown, places in self.moments(scene, generator):
             for name in places:
@@ -165,4 +165,4 @@ class TrackNearest(PlacedTask):
                     continue
                 words = {"thing": scene.names[name], "time": scene.seconds(shown)}
                 right, wrong = scene.names[nearest], tuple(scene.names[other] for other in rest)
-                yield Asked((name, *sorted(drawn)), words, right, wrong, verdict=right)
+                yield TrackCandidate((name, *sorted(drawn)), words, right, wrong, verdict=right)

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.names import called
+from remot.data.questions.text import called
 from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.places import kind_of, visible
+from remot.data.tasks.shared.places import kind_of, not_hidden, visible
 from remot.structures import Clip, FloatArray
 
 
@@ -41,10 +41,11 @@ class TrackScene:
         return np.asarray(visible(self.clip, name)[list(self.frames)])
 
     def clear(self, name: str) -> NDArray[np.bool_]:
-        """[S] frames with a box of a track that is large enough."""
+        """[S] frames with a box of a track that is large enough, and not of one stated to be largely hidden."""
         boxes = self.clip.objects[name].boxes_xyxy[list(self.frames)]
         sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-        return np.asarray(np.nan_to_num(sides, nan=-1.0) >= self.min_pixels)
+        large = np.nan_to_num(sides, nan=-1.0) >= self.min_pixels
+        return np.asarray(large & not_hidden(self.clip, name)[list(self.frames)])
 
     def seconds(self, shown: int) -> str:
         """Time of a shown frame as a prompt says it."""
@@ -65,7 +66,7 @@ class TrackScene:
 def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
     """Names for the numbered tracks of a clip in which their numbers change places within each kind.
 
-    Annotators count in the order in which things come into view, so that their numbers would tell it.
+    Annotators count in the order in which things come into view, so that their numbers would give it away.
     """
     kinds: dict[str, list[str]] = {}
     for name in clip.objects:
@@ -79,5 +80,5 @@ def renumbered(clip: Clip, generator: np.random.Generator) -> dict[str, str]:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a viewer needs to be told which one is meant."""
+    """Whether the question must point out which one is meant."""
     return kind_of(name) != called(name)

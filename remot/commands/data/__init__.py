@@ -1,0 +1,1 @@
+"""The `remot data` commands."""

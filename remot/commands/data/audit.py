@@ -1,0 +1,123 @@
+"""``remot data audit``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from remot.commands.data.audit_table import ProgressBars, print_table
+from remot.commands.data.sources import data_from, data_section
+from remot.errors import ConfigError
+from remot.strict_json import json_text
+
+if TYPE_CHECKING:
+    from remot.datatools.audit import Audit
+
+EXIT_UNFIT = 1
+#: Prompts of a run that are checked.
+NUM_PROMPTS = 2000
+
+
+def audit_command(
+    folder: Path | None = None,
+    config: list[Path] | None = None,
+    root: str | None = None,
+    seed: int | None = None,
+    num_triplets: int | None = None,
+    split: Literal["train", "val", "test"] = "train",
+    format: Literal["table", "json"] = "table",  # noqa: A002 (the name of the option)
+) -> None:
+    """Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.
+
+    Args:
+        folder: Prompts that `remot data build` wrote, or a file of the public ReMoT layout.
+        config: Configuration of a run; its data section, root and seed_everything are read. With a folder they are
+            used instead of what the folder says it was built with. Given more than once, the later files count.
+        root: Folder of annotated clips, instead of the configuration's or the one the folder was built from.
+        seed: Seed of the training prompts, instead of the configuration's.
+        num_triplets: How many prompts to check; 2000 of a run, all of a folder by default.
+        split: Split of a run to take the prompts from.
+        format: What to write to the standard output.
+    """
+    if num_triplets is not None and num_triplets < 1:
+        msg = f"--num_triplets {num_triplets}: ask for at least 1"
+        raise ConfigError(msg)
+    if folder is None and config is None:
+        msg = "nothing to audit: give a folder of built prompts, or --config"
+        raise ConfigError(msg)
+    section = None if config is None else data_section(config, root, seed)
+    if folder is None and section is not None and section.get("records"):
+        folder, section = Path(section["records"]).expanduser(), None
+    with ProgressBars() as bars:
+        audit = (
+            _audit_run(section or {}, num_triplets or NUM_PROMPTS, split, bars)
+            if folder is None
+            else _audit_prompts(folder, section, root, num_triplets, bars)
+        )
+    if format == "json":
+        sys.stdout.write(json_text(audit.record(), indent=2) + "\n")
+    else:
+        print_table(audit)
+    if audit.faults:
+        sys.stderr.write(f"remot: {'; '.join(audit.faults)}\n")
+        sys.exit(EXIT_UNFIT)
+
+
+def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: ProgressBars) -> "Audit":
+    from remot.datatools.audit import audit_data
+
+    return audit_data(data_from(section), num_prompts, split, on_progress=bars.show)
+
+
+def _audit_prompts(
+    path: Path, section: dict[str, Any] | None, root: str | None, num_prompts: int | None, bars: ProgressBars
+) -> "Audit":
+    """A folder, or a file: that of a folder, or a published one."""
+    from remot.data.records.folder import RECORDS, read_manifest
+    from remot.datatools.audit import audit_built, audit_released
+
+    if path.is_file() and path.name != RECORDS:
+        return audit_released(path, num_prompts)
+    folder = path.parent if path.is_file() else path
+    manifest = read_manifest(folder)
+    if section is None:
+        section = _section_of(folder, manifest, root)
+    return audit_built(folder, data_from(section), num_prompts, on_progress=bars.show)
+
+
+def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """The settings a folder was built with. They are untrusted: only this library's classes are loaded.
+
+    Raises:
+        ConfigError: If they name others.
+    """
+    section = manifest.get("data")
+    if not isinstance(section, dict):
+        msg = f"{folder} does not say with which settings it was built; give them with --config"
+        raise ConfigError(msg)
+    for name in _class_paths({key: section.get(key) for key in _SECTIONS}):
+        if "." in name and not name.startswith("remot."):
+            msg = (
+                f"{folder} was built with {name!r:.80}, which is only loaded for a configuration: give it with --config"
+            )
+            raise ConfigError(msg)
+    if root is not None:
+        return {**section, "root": root}
+    noted = manifest.get("root")
+    return {**section, "root": noted} if section.get("root") is not None and isinstance(noted, str) else section
+
+
+def _class_paths(value: object, key: str = "class_path") -> Iterator[str]:
+    """Names of classes among settings: texts, and what stands under ``class_path``."""
+    if isinstance(value, str) and key == "class_path":
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _class_paths(one, key)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _class_paths(one, "class_path" if name in {"class_path", *_SECTIONS} else name)
+
+
+#: Settings that are classes.
+_SECTIONS = ("reader", "tasks", "experts", "negatives", "formats")

@@ -1,0 +1,56 @@
+"""``remot data build``."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from remot.commands.data.audit_table import ProgressBars
+from remot.commands.data.sources import data_from, data_section
+
+
+def build_command(
+    out: Path,
+    config: list[Path] | None = None,
+    root: str | None = None,
+    seed: int | None = None,
+    num_triplets: int = 1000,
+    on_bad_clip: Literal["raise", "skip"] | None = None,
+) -> None:
+    """Write prompts with their images and right answers to a folder.
+
+    Args:
+        out: Folder to write prompts.jsonl, frames/ and manifest.json to; it must be new or empty.
+        config: Configuration whose data section, root and seed_everything are read; the embedded clips by default.
+            Given more than once, the later files count.
+        root: Folder of annotated clips, instead of the configuration's.
+        seed: Seed of the training prompts, instead of the configuration's.
+        num_triplets: Prompts of all splits together.
+        on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
+    """
+    from remot.data.datasets.distinct import distinct_lines
+    from remot.datatools.build.prompts import build
+
+    section = data_section(config, root, seed, on_bad_clip)
+    data = data_from(section)
+    with ProgressBars() as bars:
+        manifest = build(data, out, num_triplets, section, bars.show)
+    counts, refused = manifest["counts"], manifest["refused"]
+    splits = ", ".join(f"{name} {count}" for name, count in counts["by_split"].items())
+    tasks, attributes = (
+        ", ".join(f"{name} {count}" for name, count in counts[key].items()) for key in ("by_task", "by_attribute")
+    )
+    frames, questions = counts["distinct"]["frames"], counts["distinct"]["questions"]
+    distinct = [*distinct_lines(frames), *distinct_lines(questions, "questions")]
+    sys.stdout.write(
+        f"{counts['prompts']} prompts ({splits}) with {counts['images']} images\n"
+        f"tasks: {tasks}\n"
+        + (f"attributes: {attributes}\n" if attributes else "")
+        + f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
+        f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
+        + "".join(f"{line}\n" for line in distinct)
+        + f"written to {out}; look at them with: remot data show {out}\n"
+    )
+
+
+def _reasons(by_reason: dict[str, int]) -> str:
+    return f" ({', '.join(f'{reason} {count}' for reason, count in by_reason.items())})" if by_reason else ""

@@ -1,0 +1,69 @@
+"""``remot data validate``."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from remot.commands.data.sources import data_from, data_section
+from remot.data.annotations.base import AnnotationReader
+from remot.errors import ConfigError
+from remot.files import count_clutter
+from remot.strict_json import json_text
+
+
+def validate_command(
+    root: Path | None = None,
+    config: list[Path] | None = None,
+    reader: AnnotationReader | None = None,
+    decode: bool = True,  # noqa: FBT001, FBT002 (an option)
+    format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
+) -> None:
+    """Check every clip below a folder: its annotation, its media, and what can be asked about it.
+
+    Ends with exit code 1 if a clip is bad.
+
+    Args:
+        root: Folder of the annotated clips; the configuration's by default.
+        config: Configuration whose reader, experts and tasks are used; the native format and the default experts
+            otherwise. Given more than once, the later files count.
+        reader: Annotation format, instead of the configuration's.
+        decode: Decode every annotated picture; false only compares times, which is quick.
+        format: What to write to the standard output.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from remot.datatools.validation import Validation, check_clips, scenes_by_split
+
+    if root is None and config is None:
+        msg = "nothing to validate: give a folder of annotated clips"
+        raise ConfigError(msg)
+    data = data_from(data_section(config, None if root is None else str(root)))
+    _require_clips(data.root)
+    reader, checked = reader or data.reader, []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("checking clips", total=len(reader.sources(data.root)))
+        for one in check_clips(reader, data.root, data.tasks, decode=decode):
+            checked.append(one)
+            bar.update(task, advance=1)
+    record = Validation(
+        checked,
+        num_prompts=data.num_train_prompts_per_epoch,
+        num_skipped_files=count_clutter(data.root),
+        scenes=scenes_by_split(checked, data.val_fraction, data.test_fraction, data.options.held_out_seed),
+    )
+    sys.stdout.write(json_text(record.summary(), indent=2) + "\n" if format == "json" else record.as_text())
+    if any(one.fault for one in checked):
+        sys.exit(1)
+
+
+def _require_clips(root: Path) -> None:
+    """Refuse what holds prompts, not clips."""
+    from remot.data.records.folder import MANIFEST, RECORDS
+
+    if root.is_file():
+        msg = f"{root} is a file: give the folder of annotated clips; prompts are checked by remot data audit {root}"
+        raise ConfigError(msg)
+    if (root / RECORDS).is_file() and (root / MANIFEST).is_file():
+        msg = f"{root} holds built prompts, which are checked by: remot data audit {root}"
+        raise ConfigError(msg)

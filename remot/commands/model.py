@@ -1,0 +1,22 @@
+"""``remot model blank``: remot-tiny's architecture and tokenizer with random weights."""
+
+from pathlib import Path
+
+from remot.models.tiny import write_model_folder
+
+
+def blank_command(out: Path, num_texts: int = 2000, seed: int = 0) -> None:
+    """Write a model folder whose vocabulary is learnt from the embedded clips' prompts and responses.
+
+    Args:
+        out: Folder to write.
+        num_texts: Prompts the vocabulary is learnt from.
+        seed: Of the prompts and the weights.
+    """
+    from remot.data.datamodule import DataOptions, MotionDataModule
+
+    data = MotionDataModule(num_train_prompts_per_epoch=num_texts, options=DataOptions(seed=seed))
+    data.setup("fit")
+    questions = [question for batch in data.train_dataloader() for question in batch.questions]
+    texts = [text for question in questions for text in (question.text, question.reasoning)]
+    write_model_folder(out, texts, seed=seed)

@@ -1,0 +1,267 @@
+"""Configuration errors in one sentence, with the nearest key or class that exists."""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from remot.errors import ConfigError, known_cause
+
+NEAREST = "(nearest that exists:"
+#: How the parser says that no class has the name given.
+NOT_A_CLASS = "dot import path string: "
+#: How the parser begins to say that a value has none of several types, and that a class is another than was expected.
+NO_TYPE_FITS = "Does not validate against any of the Union subtypes"
+NOT_A_SUBCLASS = "does not correspond to a subclass of"
+#: How it says that a value has not one plain type.
+EXPECTED = ("Expected a <class", "Expected a typing.Literal")
+A_NUMBER = "Expected a <class 'float'>"
+#: How the parser of one class's settings begins; its keys are these settings.
+OF_ONE_CLASS = "Option '"
+NO_SETTINGS = {"help", "config", "print_config"}
+#: Names in a suggestion, at most.
+MAX_NAMED = 30
+#: How alike two words must be for one to be suggested for the other.
+SIMILARITY = 0.6
+#: A class in a message, unless it is built in.
+_DOTTED_CLASS = re.compile(r"<class '([\w.]+)\.(\w+)'>")
+#: Types whose subclasses are no suggestion.
+BUILT_IN = (list, dict, tuple, str, int, float, type(None))
+
+
+def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | None = None) -> str:
+    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one.
+
+    Args:
+        message: What the parser says.
+        known_keys: Keys to suggest.
+        types: Type of each key, for the names of classes.
+    """
+    text = in_new_words(" ".join(message.split()))
+    core = _core(text)
+    if NEAREST in text:  # a nested parser has already explained it
+        return tidied(core)
+    wrong = _wrong_word(core)
+    if wrong and text.startswith(OF_ONE_CLASS) and types:
+        suggestion = _nearest_or_all(wrong, set(types) - NO_SETTINGS)
+    elif NOT_A_CLASS in core:
+        suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
+    else:
+        suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
+    return tidied(core) + (f" {NEAREST} {suggestion})" if suggestion else "")
+
+
+def _core(text: str) -> str:
+    """The clause of a union's error that is about the user's value, or the whole text."""
+    where, found, rest = f" {text}".partition(f" {NO_TYPE_FITS}")
+    if not found:
+        return text
+    key = where.split(": - ")[0].strip(": -")
+    clauses = [clause.partition(" Given value type:")[0].strip() for clause in rest.split(" - ")[1:]]
+    about_value = [
+        clause for clause in clauses if not clause.startswith(NO_TYPE_FITS) and "NoneType" not in clause[:40]
+    ]
+    told = min(about_value, key=_rank) if about_value else "the value does not fit"
+    if told.startswith(EXPECTED):
+        told = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
+    return f"{key}: {told}" if key else told
+
+
+def _any_of(clauses: Iterable[str], given: str) -> str:
+    """The types that several clauses expected, and what was there instead."""
+    expected = (clause.partition(". Got value")[0] for clause in clauses if clause.startswith(EXPECTED))
+    return f"Expected a {' or '.join(dict.fromkeys(one.removeprefix('Expected a ') for one in expected))}, got {given}"
+
+
+def _rank(clause: str) -> int:
+    """How far a clause of a union is from what the user meant: of several classes, all but one say "another class"."""
+    if NEAREST in clause:
+        return 0
+    if NOT_A_CLASS in clause:
+        return 2
+    if _wrong_word(clause) or A_NUMBER in clause:  # "fast" in place of a number or a tensor is no misspelt tensor
+        return 1
+    return 4 if NOT_A_SUBCLASS in clause else 3
+
+
+def _wrong_word(text: str) -> str:
+    """The key or name the parser did not understand, "" if the message names none.
+
+    Beside a ``class_path`` another key is not accepted, which the parser says of the ``class_path``.
+    """
+    for marker in (
+        "nrecognized arguments: --",
+        "does not accept option '",
+        "Option '",
+        NOT_A_CLASS,
+        "Key '",
+        'Key "',
+    ):
+        _, found, rest = text.partition(marker)
+        if found:
+            word = rest.split()[0].strip("'\",").partition("=")[0]
+            return "" if word == "class_path" else word
+    return ""
+
+
+def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
+    """The key most like ``wrong`` as a whole, else the one most like a section it stands in, else by its last word.
+
+    A file that holds ``wrong`` names it, and the sections it stands in, among the known keys; these are no suggestion.
+    """
+    words = wrong.split(".")
+    itself = [".".join(words[:end]) for end in range(len(words), 0, -1)]
+    known = sorted(set(known_keys) - set(itself))
+    if not wrong:
+        return ""
+    for part in itself:
+        alike = [key for key in known if key.count(".") == part.count(".")]
+        close = difflib.get_close_matches(part, alike, n=1, cutoff=0.85)
+        if close:
+            return close[0]
+    by_last = {key.rpartition(".")[2]: key for key in known}
+    last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=SIMILARITY)
+    return by_last[last[0]] if last else ""
+
+
+def _nearest_of_class(wrong: str, text: str) -> str:
+    """Nearest setting of the classes that were expected, all of them if none is near, "" if no class was."""
+    if not wrong:
+        return ""
+    return _nearest_or_all(wrong, {name for one in _expected_classes(text, {}) for name in _settings(one)})
+
+
+def _settings(one: type) -> Iterator[str]:
+    """Names of a class's settings, and of those of its parents that it passes on as ``**settings``."""
+    for name, parameter in inspect.signature(one).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            yield from (setting for parent in one.__bases__ if parent is not object for setting in _settings(parent))
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            yield name
+
+
+def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
+    """Name of the class most like ``wrong``, all names if none is near, "" if no class is known to be expected."""
+    return _nearest_or_all(wrong.rpartition(".")[2], {one.__name__ for one in classes})
+
+
+def _nearest_or_all(wrong: str, names: set[str]) -> str:
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
+    if close or len(names) <= MAX_NAMED:
+        return close[0] if close else ", ".join(sorted(names))
+    return f"{', '.join(sorted(names)[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
+
+
+def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:
+    """The classes a message says were expected, else those that fit the key it is about."""
+    said = " ".join(re.findall(r"Subtypes: \[(.*?)\] Errors:", text))
+    named = [getattr(importlib.import_module(module), name) for module, name in _DOTTED_CLASS.findall(said)]
+    key = text.partition('key "')[2].partition('"')[0]
+    fitting = (one for one in _parts_of(types.get(key)) if isinstance(one, type) and not issubclass(one, BUILT_IN))
+    parents = named or fitting
+    return [child for parent in parents for child in (parent, *_subclasses(parent)) if not inspect.isabstract(child)]
+
+
+def _parts_of(annotation: object) -> Iterator[object]:
+    """A type and the types it is made of, such as ``list[MotionExpert] | None`` and ``MotionExpert``."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts_of(part)
+
+
+def _subclasses(parent: type) -> Iterator[type]:
+    children: list[type] = parent.__subclasses__()
+    for child in children:
+        if not child.__name__.startswith("_"):
+            yield child
+        yield from _subclasses(child)
+
+
+def keys_of_files(arguments: Iterable[str]) -> set[str]:
+    """Dotted keys of the YAML files among the command line's arguments; unreadable files have none."""
+    keys: set[str] = set()
+    for argument in arguments:
+        path = Path(argument.partition("=")[2] or argument)
+        if path.suffix in {".yaml", ".yml"} and path.is_file():
+            try:
+                keys |= set(_flatten(yaml.safe_load(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue
+    return keys
+
+
+def _flatten(settings: object, prefix: str = "") -> Iterator[str]:
+    if not isinstance(settings, Mapping):
+        return
+    for key, value in settings.items():
+        yield f"{prefix}{key}"
+        yield from _flatten(value, f"{prefix}{key}.")
+
+
+#: Characters of a sentence, at most: the parser repeats values whole, and lists every option that begins alike.
+MAX_CHARACTERS = 700
+
+_REPLACED = (
+    (re.compile(r"- Expected a path but .*? either not accessible or invalid( - )?"), ""),
+    (re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "), ""),
+    (re.compile(r"\.? Subclass types expect one of:.*"), ""),
+    (re.compile(r"[. ]*Got value: (Namespace|NestedArg)\(.*"), ""),
+    (re.compile(r"Unable to load config .*"), "it is no mapping of settings, nor a file that holds one"),
+    (re.compile(r"'\w+' object has no attribute '(keys|__dict__)'"), "init_args is no mapping of settings by name"),
+    (re.compile(r"unhashable type: '\w+'|argument of type '\w+' is not .*"), "class_path is no name of a class"),
+    (re.compile(r"Option 'class_path' is not accepted"), "beside class_path nothing but init_args may stand"),
+)
+
+#: What jsonargparse 4.39 says, and how later versions say it.
+_OF_OLD = (
+    (re.compile(r"(Validation failed: )?Key ('[\w.]+') is not expected"), r"Option \2 is not accepted"),
+    (re.compile(r"(Validation failed: )?(Subcommand '\w+' does not accept) nested key"), r"\2 option"),
+)
+
+
+def in_new_words(text: str) -> str:
+    """What an older parser says, as a newer one does."""
+    for pattern, words in _OF_OLD:
+        text = pattern.sub(words, text)
+    return text
+
+
+def tidied(clause: str) -> str:
+    """A clause of the parser in words about the user's settings, of bounded length."""
+    for pattern, words in _REPLACED:
+        clause = pattern.sub(words, clause)
+    return shortened(clause)
+
+
+def shortened(text: str) -> str:
+    """A text of bounded length."""
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"
+
+
+def first_words(text: str) -> str:
+    """A complaint of another library on one line, without its markup."""
+    return shortened(" ".join(text.replace("`", "").split()))
+
+
+@contextmanager
+def constructing() -> Iterator[None]:
+    """Tell what a constructor refused, not which types the parser tried before.
+
+    Where several types are allowed, the parser tries each, and older versions keep of what a constructor raises only
+    the text.
+
+    Raises:
+        ConfigError: With that text, if the parser complains about such a value.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if NO_TYPE_FITS not in str(error) or known_cause(error) is not None:
+            raise
+        raise ConfigError(explain(str(error), ())) from error

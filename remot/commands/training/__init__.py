@@ -1,0 +1,1 @@
+"""`remot fit`, `validate`, `test` and `predict`."""

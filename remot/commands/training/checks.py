@@ -1,0 +1,76 @@
+"""Settings of a run that Lightning would take, and complain of late or without a name."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from remot.commands.parsing.errors import NEAREST
+from remot.errors import ConfigError
+
+#: What a mapping of ``trainer.max_time`` may hold, as ``datetime.timedelta`` takes it.
+TIMES = ("weeks", "days", "hours", "minutes", "seconds")
+_SQLITE, _SQLITE_MAGIC = "sqlite:///", b"SQLite format 3\0"
+
+
+def require_time(max_time: object) -> None:
+    """Refuse a ``trainer.max_time`` that is no duration; Lightning's type lets any text and any mapping through.
+
+    Raises:
+        ConfigError: With the nearest name of a mapping's.
+    """
+    parts = max_time if isinstance(max_time, Mapping) else {}
+    for name in parts:
+        if name not in TIMES:
+            near = difflib.get_close_matches(str(name), TIMES, n=1)
+            msg = f"trainer.max_time has no {name!r} {NEAREST} {near[0] if near else ', '.join(TIMES)})"
+            raise ConfigError(msg)
+    if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time, re.ASCII):
+        msg = f"trainer.max_time is {max_time!r:.80}, give DD:HH:MM:SS, or a mapping of {', '.join(TIMES)} to numbers"
+        raise ConfigError(msg)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse, before hours of training, a folder that could not be made.
+
+    Raises:
+        ConfigError: Naming the file that is in the way.
+    """
+    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        msg = f"trainer.default_root_dir: {existing} is a file, choose a folder to keep runs in"
+        raise ConfigError(msg)
+
+
+def require_store(tracking_uri: str | None, experiment: str | None) -> None:
+    """Refuse, before a model is loaded, an SQLite file that MLflow could not write to, and an experiment with no name.
+
+    Raises:
+        ConfigError: Naming the file or the key.
+    """
+    if experiment is not None and not experiment.strip():
+        msg = "trainer.logger: experiment_name is empty, give the experiment a name"
+        raise ConfigError(msg)
+    path = Path((tracking_uri or "").removeprefix(_SQLITE).partition("?")[0])
+    if not (tracking_uri or "").startswith(_SQLITE) or not path.exists():
+        return
+    if path.is_dir() or (path.stat().st_size and not _begins_as_sqlite(path)):
+        msg = f"trainer.logger: {path} of tracking_uri is no SQLite file, choose another, such as sqlite:///mlflow.db"
+        raise ConfigError(msg)
+
+
+def _begins_as_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+
+
+def require_seed(seed: bool | int) -> None:  # noqa: FBT001 (Lightning's type for this key)
+    """Refuse a seed that random generators do not take.
+
+    Raises:
+        ConfigError: With their range.
+    """
+    least, most = 0, 2**32 - 1  # the range of NumPy's
+    if not least <= seed <= most:
+        msg = f"seed_everything is {seed}, choose a number from {least} to {most}"
+        raise ConfigError(msg)

@@ -1,0 +1,306 @@
+"""``remot fit|validate|test|predict``: LightningCLI with this library's module, data, callbacks and run folders."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from remot.callbacks import (
+    CompletionSamples,
+    FaultRecord,
+    HeldOutEvaluation,
+    InterruptCheckpoint,
+    PhaseProgressBar,
+    PredictionFile,
+    RunSummary,
+    StoppedBySignal,
+    WeightsReport,
+)
+from remot.commands.environment import quiet_libraries
+from remot.commands.parsing.errors import constructing, first_words
+from remot.commands.training.checks import require_folder, require_seed, require_store, require_time
+from remot.commands.training.parser import CheckedConfigFile, RemotParser
+from remot.commands.training.resume import (
+    Sought,
+    changes_since,
+    find_checkpoint,
+    read_checkpoint,
+    require_allowed,
+    run_facts,
+)
+from remot.commands.training.run_folder import claim_folder
+from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
+from remot.data.datamodule import MotionDataModule
+from remot.errors import ConfigError
+from remot.models.loading import ModelSource, describe_source
+from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
+from remot.tracking import COMMAND_TAG, MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow, require_writable
+
+#: Where runs keep checkpoints and exported policies, below the trainer's root folder.
+RUNS_FOLDER = "runs"
+#: Settings of the trainer that end a run.
+ENDS = ("max_steps", "max_epochs", "max_time")
+
+
+class RemotCLI(LightningCLI):
+    """Adds ``--root``, this library's callbacks, one seed for everything, and one folder per run."""
+
+    #: The folder that was made for this run.
+    claimed: ClassVar[Path | None] = None
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
+        """A parser with suggestions."""
+        parser = RemotParser(**kwargs)
+        parser.add_argument("-c", "--config", action=CheckedConfigFile, help="Configuration file; later ones win")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Keys that stand beside ``model``, ``data`` and ``trainer``."""
+        parser.add_argument("--root", type=str | None, default=None, help="Folder of annotated clips; embedded if null")
+        parser.link_arguments("root", "data.root")
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=_plain_seed)
+        parser.link_arguments("seed_everything", "data.options.seed", compute_fn=_plain_seed)
+        parser.add_argument(
+            "--resume.allow", nargs="*", type=str, default=[], help="Settings that a continued run may change, by key"
+        )
+        parser.add_lightning_class_args(WeightsReport, "weights")
+        parser.add_lightning_class_args(PhaseProgressBar, "progress")
+        parser.add_lightning_class_args(PredictionFile, "predictions")
+        parser.add_lightning_class_args(CompletionSamples, "samples")
+        parser.add_lightning_class_args(HeldOutEvaluation, "held_out")
+        parser.add_lightning_class_args(InterruptCheckpoint, "interrupt")
+        parser.add_lightning_class_args(RunSummary, "summary")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401 (Lightning's type)
+        """Parse, and check what Lightning uses at once, whose errors name neither key nor file.
+
+        Raises:
+            ConfigError: If the seed is out of range.
+            CheckpointError: If the checkpoint is damaged.
+        """
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        require_seed(config.seed_everything)
+        require_time(config.trainer.max_time)
+        require_arguments(config.trainer.as_dict() if isinstance(config.trainer, Namespace) else config.trainer)
+        require_callbacks(_class_paths(config.trainer.callbacks))
+        if config.model.get("scheduler") is not None:
+            require_scheduler(config.model.scheduler.class_path)
+        if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
+            read_checkpoint(Path(config.ckpt_path))
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, without the switch of its table of results: the callbacks print this library's own."""
+        commands = LightningCLI.subcommands()
+        return commands | {name: commands[name] | {"verbose"} for name in ("validate", "test")}
+
+    def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Validate without Lightning's table."""
+        self.trainer.validate(verbose=False, **settings)
+
+    def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Test without Lightning's table."""
+        self.trainer.test(verbose=False, **settings)
+
+    def instantiate_classes(self) -> None:
+        """Make the objects."""
+        with constructing():
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 (Lightning's signature)
+        """Make the trainer; its settings are Lightning's, and so are the complaints.
+
+        Raises:
+            ConfigError: If one does not fit.
+        """
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            msg = f"trainer: {first_words(str(error))}"
+            raise ConfigError(msg) from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Leave out the callbacks that were switched off, about which Lightning would complain."""
+        off = {"enable_checkpointing": ModelCheckpoint, "enable_progress_bar": ProgressBar}
+        left_out = tuple(kind for key, kind in off.items() if config.get(key) is False)
+        kept = [callback for callback in callbacks if not isinstance(callback, left_out)]
+        return super()._instantiate_trainer(config, kept)
+
+    def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
+        """Train; a run that a signal has ended is marked so, after lightning has marked it as failed."""
+        try:
+            self.trainer.fit(model, **settings)
+        except StoppedBySignal:
+            mark_killed(self.trainer.loggers)
+            raise
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
+        config = self.config[self.subcommand]
+        experiment = _experiment(config)
+        if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
+            msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
+            raise ConfigError(msg)
+        runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
+        require_folder(runs)
+        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config))
+        config.ckpt_path = None if checkpoint is None else str(checkpoint)
+        config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
+        name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
+        is_first = getattr(rank_zero_only, "rank", 0) == 0
+        if checkpoint is not None:
+            folder = checkpoint.parent
+        else:  # the checkpoint callback of the first process tells the others its folder
+            folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
+        config.checkpoint.dirpath = str(folder)
+        if self.subcommand == "fit":
+            _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+        else:
+            source = name if checkpoint is None else f"{self.subcommand}-{folder.name}"
+            _set_logger(config, run_name=source, tags=_evaluation_tags(str(self.subcommand), checkpoint))
+        if checkpoint is not None:
+            self._continue(checkpoint)
+        if is_first:
+            _prepare_store(config)
+        else:
+            config.trainer.logger = False  # opening a store makes its tables; one process does that for all
+
+    def _continue(self, checkpoint: Path) -> None:
+        """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
+        held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
+        _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
+        if self.subcommand != "fit":
+            return
+        now = json.loads(self._parser(self.subcommand).dump(config, skip_none=False, format="json"))
+        changes = changes_since(held, now)
+        if changes is None:
+            _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
+            return
+        require_allowed(changes, config.resume.allow, checkpoint)
+        for change in changes:
+            _tell(f"changed     {change}")
+        told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
+        self.save_config_kwargs = self.save_config_kwargs | told
+
+
+def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
+    listed = callbacks if isinstance(callbacks, list) else [] if callbacks is None else [callbacks]
+    return [str(one.class_path) for one in listed if hasattr(one, "class_path")]
+
+
+def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)
+    return 0 if isinstance(seed, bool) else seed
+
+
+def _experiment(config: Namespace) -> str:
+    logger = config.trainer.logger
+    init = getattr(logger, "init_args", None)
+    return str(getattr(init, "experiment_name", None) or "default")
+
+
+def _run_name(config: Namespace) -> str:
+    strategy = config.model.strategy
+    name = "default" if strategy is None else strategy.class_path.rpartition(".")[2]
+    return f"{name}-seed{_plain_seed(config.seed_everything)}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _set_logger(
+    config: Namespace, *, run_name: str, checkpoint: Path | None = None, tags: Mapping[str, str] | None = None
+) -> None:
+    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to.
+
+    Args:
+        config: Of the subcommand.
+        run_name: Name of a new run.
+        checkpoint: A training to go on with.
+        tags: Of a new run.
+    """
+    init = getattr(config.trainer.logger, "init_args", None)
+    if init is None or "run_name" not in init:
+        return
+    require_store(init.get("tracking_uri"), init.get("experiment_name"))
+    if checkpoint is not None:
+        init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+    elif init.run_name is None:
+        init.run_name = run_name
+    if tags:
+        init.tags = {**(init.get("tags") or {}), **tags}
+    tracking_uri = init.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    require_writable(tracking_uri, init.get("experiment_name") or "", init.run_id)
+
+
+def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
+    """What tells the run of an evaluation from a training, and where its weights are from."""
+    tags = {COMMAND_TAG: command}
+    if checkpoint is not None:
+        tags["remot.checkpoint"] = str(checkpoint.resolve())
+        source_run = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
+    return tags
+
+
+def _prepare_store(config: Namespace) -> None:
+    init = getattr(config.trainer.logger, "init_args", None)
+    if init is not None and "experiment_name" in init and "artifact_location" in init:
+        uri = init.tracking_uri or f"file:{init.save_dir}"
+        prepare_store(uri, init.experiment_name, init.artifact_location)
+
+
+def _sought(config: Namespace) -> Sought:
+    strategy, policy = config.model.strategy, config.model.policy
+    source = ModelSource() if policy is None else ModelSource(**policy.source.as_dict())
+    name = AlternatingSFTGRPO.__name__ if strategy is None else strategy.class_path.rpartition(".")[2]
+    return Sought(name, describe_source(source))
+
+
+def _tell(line: str) -> None:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stderr.write(f"{line}\n")
+
+
+def run_training(args: list[str]) -> None:
+    """Parse ``args`` and run the subcommand."""
+    quiet_mlflow()
+    RemotParser.arguments = tuple(args)
+    quiet_libraries()
+    try:
+        _run_cli(args)
+    except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
+        raise ConfigError(first_words(str(error))) from error
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):
+            raise
+        raise ConfigError(first_words(str(error))) from error  # EarlyStopping's metric is none of this run
+    finally:
+        if RemotCLI.claimed is not None:
+            with suppress(OSError):  # it holds something, as it does unless the run was refused
+                RemotCLI.claimed.rmdir()
+            RemotCLI.claimed = None
+
+
+def _run_cli(args: list[str]) -> None:
+    RemotCLI(
+        PostTrainingModule,
+        MotionDataModule,
+        save_config_callback=MLflowSaveConfig,
+        save_config_kwargs={"save_to_log_dir": False},
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
+        trainer_defaults={"use_distributed_sampler": False, "callbacks": FaultRecord()},
+        args=None if args == sys.argv[1:] else args,
+    )

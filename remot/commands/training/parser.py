@@ -1,0 +1,76 @@
+"""The parser of the training commands: configuration files read with bounds, and complaints in one sentence."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from jsonargparse import ActionConfigFile, set_dumper  # type: ignore[attr-defined]
+from lightning.pytorch.cli import LightningArgumentParser
+
+from remot.commands.parsing.config_files import dump_settings, read_config_file
+from remot.commands.parsing.errors import explain, keys_of_files
+from remot.errors import ConfigError
+
+set_dumper("yaml", dump_settings)  # for what is printed, kept with a run, and written between two parsers
+
+
+class RemotParser(LightningArgumentParser):
+    """Parser that raises one sentence instead of printing its usage."""
+
+    #: The command line that is being parsed, whose configuration files hold keys to suggest.
+    arguments: ClassVar[tuple[str, ...]] = ()
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Turn the parser's complaint into a sentence with a suggestion.
+
+        Raises:
+            ConfigError: Always.
+        """
+        known = set(_keys_of(self)) | keys_of_files(self.arguments)
+        raise ConfigError(explain(str(message), known, _types_of(self))) from ex
+
+
+class CheckedConfigFile(ActionConfigFile):
+    """``--config``: a file is read with bounds before the parser reads it; settings in place of a file are left to it.
+
+    The parser names no file in what it says of a malformed one, and passes over a section that is no mapping.
+    """
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ANN401
+        """Check the file and hand it on.
+
+        Raises:
+            ConfigError: If it cannot be read or a section is no mapping.
+        """
+        if os.path.isfile(str(values)):  # noqa: PTH113 - Path raises if the text is too long for a name
+            _require_sections(Path(str(values)), set(_keys_of(parser)))
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+
+
+def _require_sections(file: Path, keys: set[str]) -> None:
+    sections = {key.partition(".")[0] for key in keys if "." in key}
+    for name, section in read_config_file(file).items():
+        if name in sections and not isinstance(section, dict | str | None):  # a text names a file of settings
+            msg = f"the configuration {file}: {name} is a {type(section).__name__}, give a mapping of settings by name"
+            raise ConfigError(msg)
+
+
+def _keys_of(parser: ArgumentParser) -> Iterator[str]:
+    """Keys of ``parser`` and of its subcommands."""
+    for action in parser._actions:
+        yield action.dest
+        if isinstance(action.choices, Mapping):
+            for subparser in action.choices.values():
+                yield from _keys_of(subparser)
+
+
+def _types_of(parser: ArgumentParser) -> dict[str, Any]:
+    """Type of each key of ``parser`` and of its subcommands."""
+    types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    for action in parser._actions:
+        if isinstance(action.choices, Mapping):
+            for subparser in action.choices.values():
+                types |= _types_of(subparser)
+    return types

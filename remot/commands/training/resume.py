@@ -1,0 +1,195 @@
+"""Continuing from a checkpoint: which file that is, and whether the settings are those it was made with."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from remot.callbacks import RUN_KEY
+from remot.errors import CheckpointError
+from remot.tracking import CONFIG_KEY, flatten
+
+LAST = "last"
+#: What may change when a run is continued, each with what is below it: how long it goes on, where it runs, what it logs
+#: and keeps, and what changes speed and memory alone.
+FREE_KEYS = (
+    *("config", "ckpt_path", "weights_only", "resume"),
+    *("progress", "predictions", "samples", "held_out", "interrupt", "summary", "checkpoint", "weights"),
+    *(f"trainer.{bound}_{unit}" for bound in ("max", "min") for unit in ("steps", "epochs")),
+    *("trainer.max_time", "trainer.fast_dev_run", "trainer.default_root_dir", "trainer.barebones"),
+    *("trainer.logger", "trainer.log_every_n_steps", "trainer.profiler", "trainer.detect_anomaly"),
+    *("trainer.enable_checkpointing", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
+    *("trainer.enable_autolog_hparams", "trainer.model_registry", "trainer.inference_mode"),
+    *("trainer.accelerator", "trainer.strategy", "trainer.benchmark", "trainer.deterministic"),
+    *("trainer.val_check_interval", "trainer.check_val_every_n_epoch", "trainer.num_sanity_val_steps"),
+    *("trainer.limit_val_batches", "trainer.limit_test_batches", "trainer.limit_predict_batches"),
+    *(
+        "model.micro_batch_prompts",
+        "model.max_skipped_in_a_row",
+        "model.rollout",
+        "model.policy.gradient_checkpointing",
+    ),
+    *("model.policy.prefix_sharing", "model.policy.source.attention", "model.policy.source.allow_download"),
+    *(f"model.grpo.engine.{name}" for name in ("url", "folder", "num_parallel", "timeout_seconds", "num_retries")),
+    *("data.num_workers", "data.num_val_prompts"),
+)
+#: Changed settings that a refusal names.
+MAX_NAMED = 12
+MAX_VALUE_CHARS = 80
+
+
+class Sought(NamedTuple):
+    """What ``last`` has to be a checkpoint of."""
+
+    strategy: str
+    base_model: str
+
+
+class Change(NamedTuple):
+    """A setting that is not what the checkpoint was made with; None for one that is not set."""
+
+    key: str
+    old: object
+    new: object
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_shown(self.old)} → {_shown(self.new)}"
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds; tensors stay in the file until they are used, and nothing in it is executed.
+
+    Raises:
+        CheckpointError: If it is damaged or no checkpoint.
+    """
+    try:
+        held = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        msg = f"the checkpoint {checkpoint} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        raise CheckpointError(msg) from error
+    if not isinstance(held, dict):
+        msg = f"the checkpoint {checkpoint} cannot be read: it holds a {type(held).__name__}, no checkpoint of a run"
+        raise CheckpointError(msg)
+    return held
+
+
+def run_facts(held: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of the run it is of, such as ``mlflow_run_id``."""
+    facts: dict[str, Any] = held.get(RUN_KEY, {})
+    return facts
+
+
+def find_checkpoint(wanted: str | None, runs: Path, sought: Sought) -> Path | None:
+    """The checkpoint file that ``--ckpt_path`` means.
+
+    Args:
+        wanted: A file, ``last`` for the newest whole checkpoint of the experiment that is of what is ``sought``, or
+            None.
+        runs: Folder of the experiment's runs.
+        sought: Strategy and base model of this run.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if wanted is None:
+        return None
+    if wanted == LAST:
+        return _newest(runs, sought)
+    path = Path(wanted)
+    if not path.is_file():
+        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
+        raise CheckpointError(msg)
+    return path
+
+
+def _newest(runs: Path, sought: Sought) -> Path:
+    others: dict[Sought, str] = {}
+    damaged = []
+    for path in sorted(runs.glob("*/*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            held = read_checkpoint(path)
+        except CheckpointError:  # the process that wrote it was killed
+            damaged.append(path)
+            continue
+        facts = held.get("remot", {})
+        found = Sought(str(facts.get("strategy")), str(facts.get("base_model")))
+        if found == sought:
+            return path
+        others.setdefault(found, f"{found.strategy} from {found.base_model}: {path} (step {held.get('global_step')})")
+    raise CheckpointError(_nothing_found(runs, sought, list(others.values()), damaged))
+
+
+def _nothing_found(runs: Path, sought: Sought, others: list[str], damaged: list[Path]) -> str:
+    msg = f"--ckpt_path last: no run below {runs} has left a checkpoint of {sought.strategy} from {sought.base_model}"
+    if others:
+        msg += f"; there is {', '.join(others)}. Name the file, or leave the key out to start a new run"
+    else:
+        msg += "; leave the key out to start a new run"
+    return msg + (f" (damaged: {', '.join(map(str, damaged))})" if damaged else "")
+
+
+def changes_since(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change] | None:
+    """Settings that are not what the checkpoint was made with, but for :data:`FREE_KEYS`.
+
+    Where a class is another one, its settings are not compared.
+
+    Args:
+        held: What :func:`read_checkpoint` returned.
+        now: The resolved configuration of this run.
+
+    Returns:
+        None if the checkpoint does not hold its configuration, as those of older versions do not.
+    """
+    text = held.get(CONFIG_KEY)
+    if not isinstance(text, str):
+        return None
+    before, after = dict(flatten(json.loads(text))), dict(flatten(now))
+    keys = [*before, *(key for key in after if key not in before)]
+    changed = [Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
+    other_classes = tuple(one.key.removesuffix("class_path") for one in changed if one.key.endswith(".class_path"))
+    return [
+        one
+        for one in changed
+        if not _is_below(one.key, FREE_KEYS)
+        and not any(one.key.startswith(place) and one.key != f"{place}class_path" for place in other_classes)
+    ]
+
+
+def require_allowed(changes: Collection[Change], allowed: Collection[str], checkpoint: Path) -> None:
+    """Refuse changes that were not asked for by name.
+
+    Args:
+        changes: Of :func:`changes_since`.
+        allowed: Keys, each with what is below it.
+        checkpoint: For the message.
+
+    Raises:
+        CheckpointError: That lists the others with their old and new values.
+    """
+    refused = [one for one in changes if not _is_below(one.key, allowed)]
+    if refused:
+        listed = "; ".join(map(str, refused[:MAX_NAMED]))
+        more = f"; and {len(refused) - MAX_NAMED} others" if len(refused) > MAX_NAMED else ""
+        keys = " ".join(one.key for one in refused[:MAX_NAMED])
+        msg = (
+            f"the checkpoint {checkpoint} was made with other settings: {listed}{more}. "
+            f"Set them back, or go on with the new ones by --resume.allow {keys}"
+        )
+        raise CheckpointError(msg)
+
+
+def _is_below(key: str, parents: Collection[str]) -> bool:
+    """True if ``key`` is one of ``parents`` or below one; ``init_args`` may be left out, as on the command line."""
+    own = _plain(key)
+    return any(own == one or own.startswith(f"{one}.") for one in map(_plain, parents))
+
+
+def _plain(key: str) -> str:
+    return ".".join(word for word in key.split(".") if word not in ("init_args", "class_path"))
+
+
+def _shown(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}…"

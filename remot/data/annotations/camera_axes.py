@@ -1,0 +1,59 @@
+"""From world axes, such as those of a robot's base, to the axes of each image's own camera.
+
+With ``T_world_camera`` [4, 4] the pose of a camera in the world, a point is at ``inv(T_world_camera) @ point`` in the
+axes of the camera; see docs/effector_poses.md for where the pose comes from.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.structures import CameraTrack, EffectorTrack, FloatArray
+
+
+def seen_from(camera_to_world: FloatArray, points: FloatArray) -> FloatArray:
+    """Points [N, 3] of the world in the axes of cameras [N, 4, 4]: x right, y down, z the depth."""
+    away = points - camera_to_world[:, :3, 3]
+    seen: FloatArray = np.einsum("nij,ni->nj", camera_to_world[:, :3, :3], away)
+    return seen
+
+
+def inside_image(points: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
+    """[N] whether points [N, 3] in camera axes are before the camera and within its image.
+
+    The image is taken to be twice as wide and high as the principal point. A point that is not known is not inside.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = (points @ intrinsics.T)[:, :2] / points[:, 2:]
+    inside: NDArray[np.bool_] = (points[:, 2] > 0) & ((pixels >= 0) & (pixels <= 2 * intrinsics[:2, 2])).all(axis=1)
+    return inside
+
+
+def effector_in_world(
+    positions: FloatArray,
+    opening: FloatArray | None,
+    camera: CameraTrack | None,
+    visible: NDArray[np.bool_] | None = None,
+) -> EffectorTrack:
+    """The track of an effector whose positions are in the axes in which the camera's poses are given.
+
+    Args:
+        positions: [N, 3] metres in world axes.
+        opening: [N] from 0 to 1, or None.
+        camera: Its poses in the same axes; None if they are not known, which leaves only the opening.
+        visible: [N] whether the image shows it; None to find out by projection where intrinsics are known.
+    """
+    if camera is None or not camera.is_metric:
+        return EffectorTrack(np.full_like(positions, np.nan), opening, "camera", visible)
+    return effector_in_camera(seen_from(camera.camera_to_world, positions), opening, camera, visible)
+
+
+def effector_in_camera(
+    positions: FloatArray,
+    opening: FloatArray | None,
+    camera: CameraTrack | None,
+    visible: NDArray[np.bool_] | None = None,
+) -> EffectorTrack:
+    """The track of an effector whose positions [N, 3] are in the axes of each image's camera; else as above."""
+    if visible is None and camera is not None and camera.intrinsics is not None and np.isfinite(positions).all():
+        visible = inside_image(positions, camera.intrinsics)
+    return EffectorTrack(positions, opening, "camera", visible)

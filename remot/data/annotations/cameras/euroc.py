@@ -1,0 +1,169 @@
+"""Recordings in the ASL layout of the EuRoC micro aerial vehicles (Burri et al., IJRR 2016).
+
+The source's conventions, as its authors state them: below ``mav0``, ``cam0/data.csv`` lists the images of
+``cam0/data`` by time in nanoseconds; ``cam0/sensor.yaml`` holds ``T_BS``, which takes points from the sensor's axes S
+to the body's axes B, and the intrinsics ``[fu, fv, cu, cv]``; ``state_groundtruth_estimate0/data.csv`` has a row
+``timestamp, p_x, p_y, p_z, q_w, q_x, q_y, q_z, ...`` for each pose of the *body* in the world, metres, real part
+first. The camera's axes S are OpenCV's (x right, y down, z forward); the world's z axis points up.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from remot.data.annotations.base import ClipSource, OnMissingImage, read_text, require_numbers, require_object
+from remot.data.annotations.cameras.folders import numbers_in, sequence_id, table_rows
+from remot.data.annotations.cameras.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
+from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.errors import AnnotationError
+from remot.files import find_files
+from remot.structures import CameraTrack, Clip, FloatArray
+
+NANOSECONDS = 1e-9
+NUM_POSE_COLUMNS = 8
+GROUND_TRUTH = "state_groundtruth_estimate0/data.csv"
+#: The recordings' names give the place: one machine hall, two rooms.
+PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
+
+
+class EuRoCReader(SequenceReader):
+    """Reads folders with ``mav0`` in them.
+
+    See the module for the source's conventions. The camera's pose is the body's pose times ``T_BS``; an image gets the
+    pose on the way between its two neighbours in time. The lens distortion is not undone.
+
+    Args:
+        camera: Folder of the camera below ``mav0``.
+        max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
+            none so near is left out, such as those before the tracker was on.
+        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
+        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
+    """
+
+    def __init__(
+        self,
+        camera: str = "cam0",
+        max_gap_seconds: float = 0.05,
+        max_clip_frames: int | None = None,
+        on_missing_image: OnMissingImage = "raise",
+    ) -> None:
+        super().__init__(max_clip_frames, on_missing_image)
+        self.camera = camera
+        self.max_gap_seconds = max_gap_seconds
+
+    def sequences(self, root: Path) -> list[ClipSource]:
+        """The folders with the camera's ``sensor.yaml`` in their ``mav0``."""
+        wanted = f"mav0/{self.camera}/sensor.yaml"
+        return sources_of(root, (file.parents[2] for file in find_files(root, wanted)), wanted)
+
+    def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
+        """The recording in one folder.
+
+        Raises:
+            AnnotationError: Naming the file, the line and what does not fit.
+        """
+        folder = sequence.file / "mav0" / self.camera
+        body_from_camera, intrinsics = _read_sensor(folder / "sensor.yaml")
+        names, image_times = _read_images(folder / "data.csv")
+        truth = sequence.file / "mav0" / GROUND_TRUTH
+        pose_times, poses = _read_poses(truth)
+        start = image_times[0]  # in whole numbers, because a float holds no nanoseconds of our century
+        wanted = _seconds_since(start, image_times)
+        quaternions = w_last(poses[:, 3:])
+        made, found = interpolated(
+            _seconds_since(start, pose_times), poses[:, :3], quaternions, wanted, self.max_gap_seconds
+        )
+        if not found.any():
+            msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any image of {folder}"
+            raise AnnotationError(msg, reason="unsynchronised")
+        self.notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
+        media, kept = self.listed_images(
+            folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
+        )
+        times, made = wanted[found][kept], made[kept]
+        name = sequence_id(sequence.file, root)
+        place = PLACE.search(name)
+        return Clip(
+            clip_id=name,
+            scene_id=place.group(1) if place else name,
+            domain="euroc",
+            media=media,
+            pts_seconds=times - times[0],
+            camera=CameraTrack(made @ body_from_camera, intrinsics),
+        )
+
+
+def _read_sensor(file: Path) -> tuple[FloatArray, FloatArray | None]:
+    """``T_BS`` [4, 4] and the pinhole matrix [3, 3] if there is one."""
+    text = re.sub(r"\A%YAML:.*\n", "", read_text(file))  # OpenCV's header, which is no YAML
+    try:
+        content = require_object(str(file), yaml.safe_load(text))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        msg = f"{file}: not valid YAML ({' '.join(str(error).split())[:200]})"
+        raise AnnotationError(msg) from error
+    held = require_object(f"{file}: T_BS", content.get("T_BS"))
+    numbers = require_numbers(f"{file}: T_BS data", held.get("data"))
+    if numbers.size != 16 or not is_rigid(numbers.reshape(1, 4, 4))[0]:
+        msg = f"{file}: T_BS must be 16 numbers of a rigid motion in row order"
+        raise AnnotationError(msg, reason="pose")
+    return numbers.reshape(4, 4), _intrinsics(file, content.get("intrinsics"))
+
+
+def _intrinsics(file: Path, held: object) -> FloatArray | None:
+    if held is None:
+        return None
+    numbers = require_numbers(f"{file}: intrinsics", held, num_axes=1)
+    if len(numbers) != 4 or numbers[:2].min() <= 0:
+        msg = f"{file}: intrinsics must be fu, fv, cu, cv"
+        raise AnnotationError(msg)
+    return pinhole(numbers.tolist())
+
+
+def _read_images(file: Path) -> tuple[list[str], list[int]]:
+    """Names and times in nanoseconds."""
+    names, times = [], []
+    for number, words in table_rows(file, ","):
+        if len(words) != 2:
+            msg = f"{file}: line {number} must hold a time and a file name, found {','.join(words)[:60]!r}"
+            raise AnnotationError(msg)
+        times.append(_nanoseconds(file, number, words[0]))
+        names.append(words[1])
+    _require_increasing(file, times)
+    return names, times
+
+
+def _read_poses(file: Path) -> tuple[list[int], FloatArray]:
+    """Times in nanoseconds, and [N, 7] rows of position and quaternion, real part first."""
+    times, rows = [], []
+    for number, words in table_rows(file, ","):
+        times.append(_nanoseconds(file, number, words[0]))
+        row = numbers_in(f"{file}: line {number}", words[1:NUM_POSE_COLUMNS], NUM_POSE_COLUMNS - 1)
+        if not is_unit(row[3:]):
+            msg = f"{file}: line {number} has no quaternion of length 1 in columns 5 to 8 (qw qx qy qz)"
+            raise AnnotationError(msg, reason="pose")
+        rows.append(row)
+    _require_increasing(file, times)
+    return times, np.stack(rows)
+
+
+def _nanoseconds(file: Path, number: int, word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,20}", word):
+        msg = f"{file}: line {number} must begin with a whole number of nanoseconds, found {word[:40]!r}"
+        raise AnnotationError(msg, reason="times")
+    return int(word)
+
+
+def _require_increasing(file: Path, times: list[int]) -> None:
+    if not times:
+        msg = f"{file}: holds no row, remove the recording or add rows"
+        raise AnnotationError(msg, reason="zero length")
+    for row in range(1, len(times)):
+        if times[row] <= times[row - 1]:
+            msg = f"{file}: the times must increase from row to row, those of row {row + 1} do not"
+            raise AnnotationError(msg, reason="times")
+
+
+def _seconds_since(start: int, times: list[int]) -> FloatArray:
+    return np.array([time - start for time in times], dtype=np.float64) * NANOSECONDS

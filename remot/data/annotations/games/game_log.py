@@ -1,0 +1,190 @@
+"""Logs that a game writes beside its screen recording: ``<name>.jsonl`` beside ``<name>.mp4``.
+
+The first line is a header that says how the game counts, each further line is one image of the video:
+
+.. code-block:: json
+
+    {"format": "remot-log/1", "scene": "harbour", "engine": "unity", "vertical_fov_degrees": 60}
+    {"t": 0.0, "position": [1.0, 1.7, 4.0], "yaw": 90, "pitch": 0, "objects": {"crate 1": {"box": [10, 20, 40, 60]}}}
+    {"t": 0.1, "position": [1.0, 1.7, 4.0], "yaw": 92, "pitch": 0, "events": ["the gate opens"]}
+
+``position``, ``yaw``, ``pitch`` and ``roll`` are the camera's, as the game counts them (:mod:`.game_axes`); all lengths
+are in the game's units and become metres. Every key is listed in docs/sources/games.md.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from remot.data.annotations.base import FileReader, check_keys, media_inside, read_text, require_object, require_text
+from remot.data.annotations.games.game_axes import AXIS_KEYS, GameAxes, axes_from
+from remot.data.annotations.games.game_tracks import LogLine, agent_of, events_of, line_from, objects_of
+from remot.data.media import VideoInfo, probe
+from remot.errors import AnnotationError, DecodeError
+from remot.files import lines_of
+from remot.structures import CameraTrack, Clip, FloatArray
+
+FORMAT = "remot-log/1"
+REQUIRED_KEYS = ("format", "scene")
+FOV_KEYS = ("horizontal_fov_degrees", "vertical_fov_degrees")
+SIZE_KEYS = ("width", "height")
+OPTIONAL_KEYS = ("engine", *AXIS_KEYS, *FOV_KEYS, *SIZE_KEYS, "domain", "id", "media", "landmarks")
+
+
+class GameLogReader(FileReader):
+    """Reads game logs. See the module for the layout.
+
+    The camera and the agent come out in a right-handed world with x to the east, y to the north and z up, in metres.
+    Without ``player`` in its lines, a log is taken to be of a first-person game, whose agent stands where the camera
+    is.
+    """
+
+    pattern: ClassVar[str] = "*.jsonl"
+
+    def read_clip(self, file: Path, root: Path) -> Clip:
+        """The clip of one log.
+
+        Raises:
+            AnnotationError: Naming the file, the line and what is wrong.
+        """
+        header, lines = _parse(file)
+        media = media_inside(file, root, _text(file, header, "media", f"{file.stem}.mp4"))
+        video = _probe(file, media, len(lines))
+        try:
+            return _clip_from(file, _Log(header, axes_from(header), lines, video), media)
+        except AnnotationError as error:
+            if str(file) in str(error):
+                raise
+            msg = f"{file}: {error}"
+            raise AnnotationError(msg, reason=error.reason) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Log:
+    header: dict[str, Any]
+    axes: GameAxes
+    lines: list[LogLine]
+    video: VideoInfo
+
+
+def _clip_from(file: Path, log: _Log, media: Path) -> Clip:
+    times = np.array([line.seconds for line in log.lines])
+    positions = np.array([line.position for line in log.lines])
+    angles = np.array([line.angles for line in log.lines])
+    poses = log.axes.camera_to_world(positions, angles)
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
+    return Clip(
+        clip_id=_text(file, log.header, "id", file.stem),
+        scene_id=require_text(str(file), log.header, "scene"),
+        domain=_text(file, log.header, "domain", "game"),
+        media=media,
+        pts_seconds=times - times[0],
+        camera=CameraTrack(poses, _intrinsics(log.header, log.video)),
+        objects=objects_of(str(file), log.lines, _scale(log), _landmarks(log.header), log.axes.units_per_metre),
+        media_pts_seconds=log.video.pts_seconds,
+        agent=agent_of(str(file), log.lines, log.axes),
+        events=events_of(log.lines, interval),
+    )
+
+
+def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
+    """Header and lines, each with its keys checked."""
+    rows = [(n, row) for n, row in enumerate(lines_of(read_text(file)), start=1) if row.strip()]
+    if not rows:
+        msg = f"{file}: the log is empty, write a header and a line for each image"
+        raise AnnotationError(msg, reason="zero length")
+    header = _object(f"{file}: line {rows[0][0]}", rows[0][1])
+    if header.get("format") != FORMAT:
+        msg = f"{file}: the first line's format is {header.get('format')!r:.40}, this version reads {FORMAT!r}"
+        raise AnnotationError(msg)
+    check_keys(f"{file}: line {rows[0][0]}", header, REQUIRED_KEYS, OPTIONAL_KEYS)
+    if len(rows) == 1:
+        msg = f"{file}: the log holds a header only, write a line for each image"
+        raise AnnotationError(msg, reason="zero length")
+    lines: list[LogLine] = []
+    for number, row in rows[1:]:
+        where = f"{file}: line {number}"
+        lines.append(line_from(where, _object(where, row)))
+        if len(lines) > 1 and lines[-1].seconds <= lines[-2].seconds:
+            msg = f"{where}: t is {lines[-1].seconds} after {lines[-2].seconds}, each line must be later than the last"
+            raise AnnotationError(msg, reason="times")
+    return header, lines
+
+
+def _object(where: str, row: str) -> dict[str, Any]:
+    """The JSON object of a row, in which no name comes twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            msg = f"{where}: {twice!r:.60} comes twice, number things of the same kind"
+            raise AnnotationError(msg)
+        return found
+
+    try:
+        return require_object(where, json.loads(row, object_pairs_hook=unique))
+    except (ValueError, RecursionError) as error:
+        msg = f"{where}: not valid JSON ({error}), the log may be cut short"
+        raise AnnotationError(msg) from error
+
+
+def _probe(file: Path, media: Path, num_lines: int) -> VideoInfo:
+    try:
+        video = probe(media)
+    except DecodeError as error:
+        msg = f"{file}: its video cannot be read, record it again ({error})"
+        raise AnnotationError(msg, reason="media") from error
+    if video.num_frames != num_lines:
+        msg = f"{file}: {num_lines} lines but {video.num_frames} images in {media.name}, log one line for each image"
+        raise AnnotationError(msg, reason="unsynchronised")
+    return video
+
+
+def _text(file: Path, header: dict[str, Any], key: str, default: str) -> str:
+    return require_text(str(file), header, key) if key in header else default
+
+
+def _number(header: dict[str, Any], key: str, low: float, high: float) -> float:
+    value = header[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
+        msg = f"{key} is {value!r:.40}, give a number between {low:g} and {high:g}"
+        raise AnnotationError(msg)
+    return float(value)
+
+
+def _intrinsics(header: dict[str, Any], video: VideoInfo) -> FloatArray | None:
+    """[3, 3] in pixels of the video; with one field of view the pixels are taken to be square, with none it is None."""
+    sizes = dict(zip(FOV_KEYS, (video.width, video.height), strict=True))
+    focal = {
+        key: size / 2 / np.tan(np.radians(_number(header, key, 0, 180)) / 2)
+        for key, size in sizes.items()
+        if key in header
+    }
+    if not focal:
+        return None
+    across, down = (focal.get(key, next(iter(focal.values()))) for key in FOV_KEYS)
+    return np.array([[across, 0, video.width / 2], [0, down, video.height / 2], [0, 0, 1]])
+
+
+def _scale(log: _Log) -> FloatArray:
+    """[4] by which boxes are multiplied: they are in pixels of the screen, which may be larger than the video."""
+    if len([key for key in SIZE_KEYS if key in log.header]) == 1:
+        msg = "the header names only one of width and height, give both or neither"
+        raise AnnotationError(msg)
+    if "width" not in log.header:
+        return np.ones(4)
+    width, height = (_number(log.header, key, 0, 100_000) for key in SIZE_KEYS)
+    return np.array([log.video.width / width, log.video.height / height] * 2)
+
+
+def _landmarks(header: dict[str, Any]) -> frozenset[str]:
+    names = header.get("landmarks", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        msg = "landmarks must be a list of names of objects"
+        raise AnnotationError(msg)
+    return frozenset(names)

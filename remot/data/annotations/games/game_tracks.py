@@ -1,0 +1,156 @@
+"""The lines of a game log, and the tracks of agent, objects and events that they make up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from remot.data.annotations.base import check_keys, require_numbers, require_object
+from remot.data.annotations.games.game_axes import GameAxes
+from remot.errors import AnnotationError
+from remot.structures import AgentTrack, Event, FloatArray, ObjectTrack
+
+REQUIRED_KEYS = ("t", "position", "yaw", "pitch")
+OPTIONAL_KEYS = ("roll", "objects", "events", "player")
+#: Most boxes in the tables of a clip, visible or not: a hostile log may name a new object in each of its lines.
+MAX_BOXES = 5_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class LogLine:
+    """One image of the video, as the game says it.
+
+    Args:
+        seconds: Time on the game's clock.
+        position: [3] of the camera.
+        angles: [3] yaw, pitch, roll of the camera in degrees.
+        objects: Left, top, right, bottom and depth [5] of each visible object, NaN for a depth that is not given.
+        events: What is happening.
+        player: Position and yaw [4] of the player, if not the camera's.
+    """
+
+    seconds: float
+    position: FloatArray
+    angles: FloatArray
+    objects: dict[str, FloatArray]
+    events: tuple[str, ...]
+    player: FloatArray | None
+
+
+def line_from(where: str, content: dict[str, Any]) -> LogLine:
+    """One line.
+
+    Raises:
+        AnnotationError: Naming the line and the key at fault.
+    """
+    check_keys(where, content, REQUIRED_KEYS, OPTIONAL_KEYS)
+    angles = [_numbers(where, content, key, ()) if key in content else 0.0 for key in ("yaw", "pitch", "roll")]
+    objects = require_object(f"{where}: objects", content.get("objects", {}))
+    return LogLine(
+        seconds=float(_numbers(where, content, "t", ())),
+        position=_numbers(where, content, "position", (3,)),
+        angles=np.array(angles),
+        objects={name: _seen(f"{where}: object {name!r:.60}", value) for name, value in objects.items()},
+        events=_events(where, content.get("events", [])),
+        player=_player(f"{where}: player", content["player"]) if "player" in content else None,
+    )
+
+
+def objects_of(
+    where: str, lines: Sequence[LogLine], scale: FloatArray, landmarks: frozenset[str], units_per_metre: float
+) -> dict[str, ObjectTrack]:
+    """Tracks of all objects, in the order in which they come into view.
+
+    Args:
+        where: The log, for errors.
+        lines: N lines.
+        scale: [4] by which boxes are multiplied.
+        landmarks: Names of objects that stand still.
+        units_per_metre: Unit of the depths.
+
+    Raises:
+        AnnotationError: If there are too many, or a landmark is never seen.
+    """
+    names = list(dict.fromkeys(name for line in lines for name in line.objects))
+    if len(names) * len(lines) > MAX_BOXES:
+        msg = f"{where}: {len(names)} objects in {len(lines)} lines, log fewer objects or cut the recording"
+        raise AnnotationError(msg, reason="too large")
+    if unseen := sorted(landmarks.difference(names)):
+        msg = f"{where}: the landmark {unseen[0]!r:.60} is in no line's objects, correct its name"
+        raise AnnotationError(msg)
+    tables = {name: np.full((len(lines), 5), np.nan) for name in names}
+    for index, line in enumerate(lines):
+        for name, row in line.objects.items():
+            tables[name][index] = row
+    return {name: _track(table, scale, units_per_metre, name in landmarks) for name, table in tables.items()}
+
+
+def agent_of(where: str, lines: Sequence[LogLine], axes: GameAxes) -> AgentTrack:
+    """The player, or the camera where no line names one.
+
+    Raises:
+        AnnotationError: If only some lines name the player.
+    """
+    players = [line.player for line in lines if line.player is not None]
+    if players and len(players) != len(lines):
+        msg = f"{where}: only {len(players)} of {len(lines)} lines name the player, give it in each or in none"
+        raise AnnotationError(msg, reason="unsynchronised")
+    rows = np.array(players if players else [[*line.position, line.angles[0]] for line in lines])
+    return AgentTrack(axes.places_metres(rows[:, :3])[:, :2], axes.headings_degrees(rows[:, 3]))
+
+
+def events_of(lines: Sequence[LogLine], interval_seconds: float) -> tuple[Event, ...]:
+    """Stretches of lines in a row that name the same event, from the first to the first that does not.
+
+    Args:
+        lines: N lines.
+        interval_seconds: How long the last line lasts.
+    """
+    start_seconds = lines[0].seconds
+    times = [line.seconds - start_seconds for line in lines]
+    times.append(times[-1] + interval_seconds)
+    begun: dict[str, float] = {}
+    found: list[Event] = []
+    for time, happening in zip(times, [*(line.events for line in lines), ()], strict=True):
+        found += [Event(text, begun.pop(text), time) for text in list(begun) if text not in happening]
+        begun |= {text: time for text in happening if text not in begun}
+    return tuple(sorted(found, key=lambda event: (event.start_seconds, event.end_seconds, event.text)))
+
+
+def _track(table: FloatArray, scale: FloatArray, units_per_metre: float, is_landmark: bool) -> ObjectTrack:  # noqa: FBT001
+    depths = table[:, 4] / units_per_metre
+    return ObjectTrack(table[:, :4] * scale, is_landmark, depths if np.isfinite(depths).any() else None)
+
+
+def _seen(where: str, value: object) -> FloatArray:
+    """Left, top, right, bottom, depth."""
+    content = require_object(where, value)
+    check_keys(where, content, ("box",), ("depth",))
+    box = _numbers(where, content, "box", (4,))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        msg = f"{where}: box must be left, top, right, bottom with the origin at the top left, found {box.tolist()}"
+        raise AnnotationError(msg)
+    return np.array([*box, _numbers(where, content, "depth", ()) if "depth" in content else np.nan])
+
+
+def _events(where: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        msg = f"{where}: events must be a list of what is happening, as texts"
+        raise AnnotationError(msg)
+    return tuple(value)
+
+
+def _player(where: str, value: object) -> FloatArray:
+    content = require_object(where, value)
+    check_keys(where, content, ("position", "yaw"))
+    return np.array([*_numbers(where, content, "position", (3,)), _numbers(where, content, "yaw", ())])
+
+
+def _numbers(where: str, content: dict[str, Any], key: str, shape: tuple[int, ...]) -> FloatArray:
+    numbers = require_numbers(f"{where}: {key}", content[key])
+    if numbers.shape != shape:
+        wanted = f"{shape[0]} numbers" if shape else "one number"
+        msg = f"{where}: {key} must be {wanted}, found shape {numbers.shape}"
+        raise AnnotationError(msg, reason="shape")
+    return numbers

@@ -1,0 +1,85 @@
+"""Images that say which pixels are an object's, written beside clips in the native format."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from remot.data.media.images import IMAGE_SUFFIXES
+from remot.errors import AnnotationError
+from remot.files import files_in, in_number_order
+from remot.structures import Clip, Media
+
+
+def write_masks(labels: NDArray[np.uint8], folder: Path) -> Path:
+    """Write label images as grey PNG files that are the same, byte for byte, for the same labels.
+
+    Args:
+        labels: [N, H, W], in each pixel the ``mask_value`` of its object.
+        folder: Folder to write to, created if missing.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(labels):
+        Image.fromarray(image).save(folder / f"{index:05d}.png", optimize=False)
+    return folder
+
+
+class MaskFolders:
+    """Where the masks of a clip's objects lie, seen from the annotation file; objects may share images.
+
+    Args:
+        clip: The clip that is written.
+        folder: Where its annotation file is written.
+    """
+
+    def __init__(self, clip: Clip, folder: Path) -> None:
+        self.clip, self.folder = clip, folder
+        self._copied: dict[Path | tuple[Path, ...], str] = {}
+
+    def place(self, masks: Path | tuple[Path, ...]) -> str | list[str]:
+        """Path of the images from the folder, copied into it first if they lie elsewhere.
+
+        Raises:
+            AnnotationError: If there is no image for each frame.
+        """
+        paths = masks if isinstance(masks, tuple) else (masks,)
+        if all(path.resolve().is_relative_to(self.folder.resolve()) for path in paths):
+            named = relative_to(masks, self.folder)
+            assert named is not None
+            return named
+        if masks not in self._copied:
+            number = f"-{len(self._copied) + 1}" if self._copied else ""
+            self._copied[masks] = f"{self.clip.clip_id}-masks{number}"
+            self._copy(_images(masks), self.folder / self._copied[masks])
+        return self._copied[masks]
+
+    def _copy(self, images: Sequence[Path], folder: Path) -> None:
+        if len(images) < self.clip.num_frames:
+            msg = f"clip {self.clip.clip_id}: {len(images)} masks for {self.clip.num_frames} frames, give one for each"
+            raise AnnotationError(msg, reason="unsynchronised")
+        folder.mkdir(exist_ok=True)
+        for index, image in enumerate(images[: self.clip.num_frames]):
+            shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
+
+
+def _images(masks: Path | tuple[Path, ...]) -> Sequence[Path]:
+    if isinstance(masks, tuple):
+        return masks
+    names = (path.name for path in files_in(masks, IMAGE_SUFFIXES))
+    return [masks / name for name in in_number_order(str(masks), names, AnnotationError)]
+
+
+def relative_to(media: Media, folder: Path) -> str | list[str] | None:
+    """Path from ``folder``, with forward slashes, of files."""
+    if isinstance(media, Path):
+        return Path(os.path.relpath(media.resolve(), folder.resolve())).as_posix()
+    if isinstance(media, tuple):
+        return [Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix() for path in media]
+    return None

@@ -1,0 +1,1 @@
+"""Readers of object tracks, events and layouts."""

@@ -1,0 +1,48 @@
+"""Messages about a whole data set, logged once however often it is listed, and those about many clips together."""
+
+import logging
+
+_logger = logging.getLogger(__name__)
+
+#: How many names a message holds.
+MAX_NAMED = 5
+
+
+class Notices:
+    """Logs each message once."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def warn_once(self, message: str) -> None:
+        """Log ``message`` as a warning, unless it is empty or has been logged before."""
+        if message and message not in self._logged:
+            self._logged.add(message)
+            _logger.warning("%s", message)
+
+
+class CountedNotices:
+    """Collects what is said of many clips, to log it once with the number of clips."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[str, None]] = {}
+
+    def add(self, message: str, place: str) -> None:
+        """Note ``message`` about ``place``, such as a record of a file; the same place counts once."""
+        self._places.setdefault(message, {})[place] = None
+
+    def report(self) -> None:
+        """Log each message with the number of its places and the first few of them, and forget them."""
+        for message, places in self._places.items():
+            _logger.warning("%d %s: %s", len(places), message, listed(list(places)))
+        self._places.clear()
+
+
+def listed(names: list[str]) -> str:
+    """The first few names.
+
+    >>> listed(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

@@ -1,0 +1,157 @@
+"""Single objects of the OTB benchmark, also known as TB-50 and TB-100 (https://doi.org/10.1109/TPAMI.2014.2388226)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from remot.data.annotations.base import ClipSource, FileReader
+from remot.data.annotations.objects.notices import Notices, listed
+from remot.data.annotations.objects.still_cameras import StillCameras, known_sequence
+from remot.data.annotations.objects.tracked import counted, images_in
+from remot.data.annotations.parsing.number_rows import read_number_rows, xyxy_from_xywh
+from remot.errors import AnnotationError, ConfigError
+from remot.structures import Clip, FloatArray, ObjectTrack
+
+_T = TypeVar("_T")
+
+#: Sequences whose camera surely stands still. Most of the benchmark's cameras move.
+STATIC_SEQUENCES = frozenset({"Crossing", "Subway", "Walking", "Walking2"})
+
+#: Unambiguous names of the objects. Crossing shows a second person, who wears red.
+NAMES = {"Crossing": "person in the black jacket", "Dudek": "man's face"}
+
+#: Position in number order, from 1, of the image that row 1 belongs to, as the benchmark's own tool has it; any
+#: further images after the last row are left over.
+FIRST_IMAGES = {"David": 300, "Diving": 1, "Football1": 1, "Freeman3": 1, "Freeman4": 1}
+
+#: David_2 is no David: these are known so that they are not taken for others.
+OTHER_SEQUENCES = ("David2", "David3", "Football")
+KNOWN_SEQUENCES = STATIC_SEQUENCES | NAMES.keys() | FIRST_IMAGES.keys() | set(OTHER_SEQUENCES)
+
+#: What an object is called of which nothing else is known.
+UNNAMED = "tracked object"
+
+
+class OTBReader(FileReader):
+    """Reads ``<sequence>/groundtruth_rect.txt`` and the images in ``<sequence>/img`` or beside the text.
+
+    The source's conventions: row k is ``left, top, width, height`` of the object in the k-th image, separated by
+    commas, tabs or spaces, pixels counted from 1; a row of NaN or of zeros says that the object is not visible.
+    Sequences with several objects have ``groundtruth_rect.1.txt`` and so on, which give a clip each. There are no
+    times: ``fps`` is an assumption. A folder that holds a sequence's name among other words, such as ``otb_crossing``,
+    is taken for that sequence.
+
+    An object without a name is called "tracked object". Only a mask can point at it, so its clip is marked as if the
+    camera moved: nothing is asked about motion in the image.
+
+    Args:
+        names: What questions call the object, by sequence (``Jogging.1`` where there are several), besides the few
+            names that the reader knows.
+        static_camera: Sequences whose camera stands still; by default the few of which that is sure. Nothing is asked
+            about motion in the images of others.
+        assume_static: Take the camera of every sequence to stand still.
+        first_images: By sequence, the position in number order, from 1, of the image that row 1 belongs to;
+            images after the last row are then left over. Where it is not given, there must be as many images as
+            rows.
+        fps: Images per second.
+    """
+
+    pattern: ClassVar[str] = "groundtruth_rect*.txt"
+
+    def __init__(
+        self,
+        names: dict[str, str] | None = None,
+        static_camera: list[str] | None = None,
+        assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
+        first_images: dict[str, int] | None = None,
+        fps: float = 30.0,
+    ) -> None:
+        if not fps > 0 or any(first < 1 for first in (first_images or {}).values()):
+            msg = f"OTBReader: fps {fps} and first_images {first_images}; choose fps > 0 and images from 1"
+            raise ConfigError(msg)
+        self.names = NAMES | (names or {})
+        self.still_cameras = StillCameras(static_camera, STATIC_SEQUENCES, assume_static)
+        self.first_images = FIRST_IMAGES | (first_images or {})
+        self.fps = fps
+        self._notices = Notices()
+
+    def sources(self, root: Path) -> list[ClipSource]:
+        """The objects, in order; log messages say how many have no name or a camera that may move.
+
+        Raises:
+            AnnotationError: If there is none.
+        """
+        found = super().sources(root)
+        self._notices.warn_once(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
+        if unnamed := [_target_of(source.file) for source in found if self._name(source.file) == UNNAMED]:
+            self._notices.warn_once(
+                f"{len(unnamed)} of {len(found)} objects have no name, so nothing is asked about their motion; look at "
+                f"the images and add to names: {listed(unnamed)}"
+            )
+        return found
+
+    def read_clip(self, file: Path, root: Path) -> Clip:
+        """The clip of one object.
+
+        Raises:
+            AnnotationError: Naming the file, the row and what does not fit.
+        """
+        sequence, name = _sequence_of(file), self._name(file)
+        boxes_xyxy = _boxes(file)
+        folder = "img" if (file.parent / "img").is_dir() else "."
+        media = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
+        return Clip(
+            clip_id=_target_of(file),
+            scene_id=known_sequence(sequence, KNOWN_SEQUENCES) or sequence,
+            domain="otb",
+            media=media,
+            pts_seconds=np.arange(len(boxes_xyxy)) / self.fps,
+            objects={name: ObjectTrack(boxes_xyxy)},
+            camera_moves=name == UNNAMED or not self.still_cameras.hold(sequence),
+        )
+
+    def _name(self, file: Path) -> str:
+        """What questions call the object."""
+        return _of(self.names, _sequence_of(file), _suffix_of(file)) or UNNAMED
+
+    def _images_of_rows(self, file: Path, sequence: str, images: Sequence[Path], num_rows: int) -> tuple[Path, ...]:
+        first = _of(self.first_images, sequence)
+        start = 0 if first is None else first - 1
+        kept = tuple(images[start : start + num_rows])
+        if len(kept) < num_rows or (first is None and len(images) != num_rows):
+            msg = (
+                f"{file}: {num_rows} rows but {counted(images)}, fetch them again, or name the image of row 1 "
+                "in first_images"
+            )
+            raise AnnotationError(msg, reason="unsynchronised")
+        return kept
+
+
+def _sequence_of(file: Path) -> str:
+    return file.resolve().parent.name
+
+
+def _suffix_of(file: Path) -> str:
+    """Such as ``.1`` where a sequence has several objects."""
+    return file.stem.removeprefix("groundtruth_rect")
+
+
+def _target_of(file: Path) -> str:
+    return _sequence_of(file) + _suffix_of(file)
+
+
+def _of(table: Mapping[str, _T], sequence: str, suffix: str = "") -> _T | None:
+    """What a table holds for a folder, or else for the known sequence that the folder holds."""
+    if sequence + suffix in table:
+        return table[sequence + suffix]
+    known = known_sequence(sequence, KNOWN_SEQUENCES)
+    return None if known is None else table.get(known + suffix)
+
+
+def _boxes(file: Path) -> FloatArray:
+    """[N, 4] left, top, right, bottom; NaN where the object is not visible."""
+    rows = read_number_rows(file, (4,), finite=False)
+    absent = (rows == 0).all(axis=1)
+    return xyxy_from_xywh(str(file), np.where(absent[:, None], np.nan, rows), first_pixel=1)

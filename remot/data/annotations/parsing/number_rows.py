@@ -1,0 +1,108 @@
+"""Text files with one row of numbers for each box, pose or frame."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.annotations.base import read_text
+from remot.errors import AnnotationError
+from remot.files import lines_of
+from remot.structures import FloatArray
+
+#: Boxes further out than this many pixels are a mistake in the file, not a large image.
+MAX_PIXELS = 100_000.0
+
+
+def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True) -> FloatArray:
+    """The rows [R, C] of a file whose numbers are separated by commas, tabs or spaces.
+
+    Empty lines at the end are left out; one in the middle is refused, because a row's place often says which image it
+    belongs to.
+
+    Args:
+        file: The text file.
+        widths: Allowed numbers of columns C, the same one in all rows.
+        finite: Refuse NaN and infinity.
+
+    Raises:
+        AnnotationError: Naming the file and the line.
+    """
+    lines = lines_of(read_text(file).rstrip())
+    if not lines:
+        msg = f"{file}: holds no row of numbers, fetch the file again"
+        raise AnnotationError(msg, reason="zero length")
+    allowed = set(widths)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        row = _numbers(line)
+        if row is None or len(row) not in allowed:
+            wanted = " or ".join(str(width) for width in sorted(allowed))
+            msg = f"{file}: line {number} must hold {wanted} numbers, found {line[:60]!r}"
+            raise AnnotationError(msg)
+        if finite and not np.isfinite(row).all():
+            msg = f"{file}: line {number} holds NaN or infinity, give finite numbers"
+            raise AnnotationError(msg, reason="not finite")
+        allowed = {len(row)}
+        rows.append(row)
+    return np.stack(rows)
+
+
+def _numbers(line: str) -> FloatArray | None:
+    try:
+        return np.array([float(word) for word in line.replace(",", " ").split()], dtype=np.float64)
+    except ValueError:
+        return None
+
+
+def xyxy_from_xywh(where: str, boxes_xywh: FloatArray, first_pixel: int) -> FloatArray:
+    """Boxes [R, 4] left, top, right, bottom, the origin at the top left corner of the image.
+
+    Args:
+        where: File, for errors; rows are counted from 1.
+        boxes_xywh: [R, 4] left, top, width, height in pixels; rows of NaN stay NaN.
+        first_pixel: Coordinate of the first pixel in the source, 1 in Matlab's counting, else 0.
+
+    Raises:
+        AnnotationError: Naming the row of a box that is partly NaN, infinite, empty or absurdly large.
+    """
+    hidden = np.isnan(boxes_xywh).sum(axis=1, keepdims=True) == 4
+    given = np.where(hidden, 1.0, boxes_xywh)
+    _refuse(where, ~np.isfinite(given), "is partly NaN or infinite", "not finite")
+    _refuse(where, given[:, 2:] <= 0, "has no width or no height", "zero length")
+    _refuse(where, np.abs(given) > MAX_PIXELS, f"reaches beyond {MAX_PIXELS:.0f} pixels", "too large")
+    corner = boxes_xywh[:, :2] - first_pixel
+    return np.concatenate([corner, corner + boxes_xywh[:, 2:]], axis=1)
+
+
+def require_xyxy(where: str, boxes_xyxy: FloatArray) -> FloatArray:
+    """``boxes_xyxy`` [R, 4] if all are left, top, right, bottom of something that has an area.
+
+    Raises:
+        AnnotationError: Naming the row of a box that is empty or absurdly large.
+    """
+    _refuse(where, boxes_xyxy[:, 2:] <= boxes_xyxy[:, :2], "has no width or no height", "zero length")
+    _refuse(where, np.abs(boxes_xyxy) > MAX_PIXELS, f"reaches beyond {MAX_PIXELS:.0f} pixels", "too large")
+    return boxes_xyxy
+
+
+def whole_numbers(where: str, name: str, values: FloatArray, smallest: int, largest: int) -> NDArray[np.int64]:
+    """Values [R] as integers in [smallest, largest].
+
+    Raises:
+        AnnotationError: Naming the row and the value that is none.
+    """
+    bad = (values != np.round(values)) | (values < smallest) | (values > largest)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        msg = f"{where}: row {row + 1} has {name} {values[row]:g}, expected a whole number from {smallest} to {largest}"
+        raise AnnotationError(msg)
+    return values.astype(np.int64)
+
+
+def _refuse(where: str, bad: NDArray[np.bool_], fault: str, reason: str) -> None:
+    """Name the first row of ``bad`` [R, C] that holds a True."""
+    if bad.any():
+        msg = f"{where}: the box of row {int(np.argwhere(bad)[0, 0]) + 1} {fault}, correct or remove it"
+        raise AnnotationError(msg, reason=reason)

@@ -1,0 +1,1 @@
+"""The clips of a folder: loading, catalogue, exclusions and splits."""

@@ -1,0 +1,34 @@
+"""The clips that ship with the package, so that everything can be tried without downloads."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from remot.files import expanded
+
+#: Folders of the package by the name that stands for them in place of a path.
+EMBEDDED = {"embedded/clips": "clips", "embedded/tasks": "task_clips"}
+
+
+def embedded_clips_root() -> Path:
+    """Folder of the embedded clips of triplets, in the native format."""
+    return _asset("clips")
+
+
+def clips_root(root: str | None) -> Path:
+    """The folder that a setting means.
+
+    Args:
+        root: A folder; ``embedded/tasks`` for the clips with events, tracks and layouts that come with the library,
+            ``embedded/clips`` or None for those of its triplets. ``~`` and variables of the environment, ``${NAME}``,
+            are filled in.
+
+    Raises:
+        ConfigError: If a variable of the environment is not set.
+    """
+    if root is None:
+        return embedded_clips_root()
+    return _asset(EMBEDDED[root]) if root in EMBEDDED else expanded(root)
+
+
+def _asset(name: str) -> Path:
+    return Path(str(files("remot") / "assets" / name))

@@ -1,0 +1,178 @@
+"""A catalogue kept on disk, so that a large data set opens at once the next time.
+
+The file is named by a fingerprint of everything the catalogue depends on: the annotation files' names, sizes and times,
+the settings and the code of reader, experts and negatives, and this library's version. If any of it changes, another
+file is made. Changes of videos and images alone are not noticed until an image is decoded.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from remot._version import __version__
+from remot.data.annotations.base import AnnotationReader, ClipSource
+from remot.data.clips.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, scan_clips
+from remot.data.clips.loading import OnBadClip
+from remot.data.tasks.base import Task
+
+#: Smaller data sets are read anew each time, which takes a moment.
+MIN_KEPT_CLIPS = 200
+_FORMAT = 3
+
+
+def cache_folder() -> Path:
+    """Where catalogues are kept: ``$REMOT_CACHE``, else ``remot`` in the user's cache folder."""
+    chosen = os.environ.get("REMOT_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
+
+
+def catalogue_path(
+    reader: AnnotationReader,
+    root: Path,
+    sources: Sequence[ClipSource],
+    tasks: Sequence[Task],
+    on_bad_clip: OnBadClip,
+) -> Path:
+    """The file of the catalogue of these sources, judged in this way."""
+    digest = hashlib.blake2b(digest_size=16)
+    components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
+    for part in _facts(components, root, sources, on_bad_clip):
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    return cache_folder() / f"catalogue-{digest.hexdigest()}.json"
+
+
+def _facts(
+    components: Iterable[object],
+    root: Path,
+    sources: Sequence[ClipSource],
+    on_bad_clip: OnBadClip,
+) -> Iterable[str]:
+    yield f"{_FORMAT} {__version__} {on_bad_clip} {root.resolve()}"
+    for one in components:
+        yield _described(one)
+    known: dict[Path, str] = {}
+    for source in sources:
+        if source.file not in known:
+            known[source.file] = _stamp(source.file)
+        yield f"{source} {known[source.file]}"
+
+
+def _described(one: object) -> str:
+    """Class, settings and code of a component."""
+    try:
+        code = inspect.getsource(sys.modules[type(one).__module__])
+    except (OSError, TypeError, KeyError):
+        code = ""
+    return f"{_settings_of(one)} {code}"
+
+
+def _settings_of(value: object) -> str:
+    """A value as text that is the same in every process; objects without a text of their own by their settings."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_settings_of, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_settings_of(one)}' for key, one in value.items())}}}"
+    if type(value).__repr__ is not object.__repr__:
+        return repr(value)
+    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
+    return f"{type(value).__module__}.{type(value).__qualname__}({_settings_of(dict(sorted(public.items())))})"
+
+
+def _stamp(file: Path) -> str:
+    try:
+        held = file.stat()
+    except OSError:
+        return "missing"
+    return f"{held.st_size} {held.st_mtime_ns}"
+
+
+def save_catalogue(catalogue: Catalogue, file: Path) -> None:
+    """Write a catalogue atomically: a concurrent reader sees the old file or the new one.
+
+    A disk that is full or cannot be written to is no error: the catalogue is made again the next time.
+    """
+    content = {
+        "faults": [[fault.source, fault.reason, fault.message] for fault in catalogue.faults],
+        "left_out": catalogue.num_left_out,
+        "clips": [_entry_content(entry) for entry in catalogue.entries],
+    }
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(
+            json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
+        partial.replace(file)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _entry_content(entry: ClipEntry) -> list[Any]:
+    return [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
+
+
+def load_catalogue(file: Path) -> Catalogue | None:
+    """The catalogue in a file; None if there is none that can be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        entries = tuple(_entry_from(*row) for row in content["clips"])
+        faults = tuple(Fault(*held) for held in content["faults"])
+        return Catalogue(entries, faults, content["left_out"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
+    found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
+    return ClipEntry(place, clip_id, scene_id, domain, num_frames, found)
+
+
+def catalogue_of(
+    store: ClipStore,
+    tasks: Sequence[Task],
+    on_bad_clip: OnBadClip,
+) -> Catalogue:
+    """What can be asked about each clip: found now, or kept from the last time where there are many clips.
+
+    Raises:
+        AnnotationError: If an annotation is malformed and that is to be an error, or no clip is left.
+        DecodeError: If a clip's media do not fit its annotation and that is to be an error.
+    """
+    kept = len(store.sources) >= MIN_KEPT_CLIPS
+    file = catalogue_path(store.reader, store.root, store.sources, tasks, on_bad_clip) if kept else None
+    catalogue = load_catalogue(file) if file else None
+    if catalogue is None:
+        with counting_bar("reading clips", shown=kept) as progress:
+            catalogue = scan_clips(store, tasks, on_bad_clip, progress)
+        if file:
+            save_catalogue(catalogue, file)
+    report_faults(catalogue, store.root)
+    return catalogue
+
+
+@contextmanager
+def counting_bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function ``(done, total)`` that updates a progress bar; the bar vanishes at the end.
+
+    Args:
+        what: What is being done.
+        shown: False shows none.
+    """
+    if not shown:
+        yield lambda *_: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

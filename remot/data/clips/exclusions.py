@@ -1,0 +1,74 @@
+"""Clips that must not be used, such as those an external benchmark asks about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from remot.data.annotations.base import read_text
+from remot.errors import AnnotationError
+from remot.files import lines_of
+
+
+class NamedClip(Protocol):
+    """A clip, or what is known of it."""
+
+    @property
+    def clip_id(self) -> str:
+        """Its name."""
+
+    @property
+    def scene_id(self) -> str:
+        """Its scene."""
+
+
+_Clip = TypeVar("_Clip", bound=NamedClip)
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Names of clips and scenes to leave out.
+
+    Args:
+        names: Names, in which ``*`` stands for anything.
+        file: Where they are listed, for messages.
+    """
+
+    names: tuple[str, ...] = ()
+    file: Path | None = None
+
+    @classmethod
+    def read(cls, file: Path | None) -> "Exclusions":
+        """The names in a text file, one a line; blank lines and lines that begin with ``#`` are passed over.
+
+        Raises:
+            AnnotationError: If the file cannot be read.
+        """
+        if file is None:
+            return cls()
+        lines = (line.strip() for line in lines_of(read_text(file)))
+        return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
+
+    def excludes(self, clip: NamedClip) -> bool:
+        """Whether the clip's own name or that of its scene is listed."""
+        return any(
+            fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names
+        )
+
+    def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
+        """The clips that are not left out.
+
+        Raises:
+            AnnotationError: If none is left.
+        """
+        left = [clip for clip in clips if not self.excludes(clip)]
+        if clips and not left:
+            msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
+            raise AnnotationError(msg)
+        return left
+
+
+def _pattern_of(listed: str) -> str:
+    """A listed name for :mod:`fnmatch`, in which brackets and question marks stand for themselves."""
+    return listed.replace("[", "[[]").replace("?", "[?]")

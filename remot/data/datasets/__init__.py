@@ -1,0 +1,1 @@
+"""Map-style datasets of prompts, their samplers and loaders."""

@@ -1,0 +1,83 @@
+"""Several tasks in one run, interleaved."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+
+from remot.data.datasets.prompts import PromptDataset, Sample, TaskDataset
+from remot.data.tasks.base import TaskPlan
+from remot.seeding import numpy_generator
+from remot.structures import Clip, Question, ResampleRequest
+
+
+class MixedDataset(PromptDataset):
+    """Prompts of several tasks: each run of as many addresses as there are tasks holds every task once.
+
+    Args:
+        parts: The prompts of each task in the order of the configuration.
+        split: Name of the split.
+        num_prompts: Prompts in an epoch.
+        seed: Seed of the order within each run.
+    """
+
+    def __init__(self, parts: Sequence[TaskDataset], split: str, num_prompts: int, seed: int = 0) -> None:
+        super().__init__(split, num_prompts)
+        self.parts = tuple(parts)
+        self.seed = seed
+
+    @property
+    def clips(self) -> Sequence[Clip]:
+        """The clips of the split, which all tasks share."""
+        return self.parts[0].clips
+
+    def with_split(self, split: str) -> Self:
+        """The same clips under another name, which has random streams of its own."""
+        renamed = copy.copy(self)
+        renamed.split = split
+        renamed.parts = tuple(part.with_split(split) for part in self.parts)
+        return renamed
+
+    def scenes(self) -> set[str]:
+        """Scenes of the clips."""
+        return self.parts[0].scenes()
+
+    def prompt(self, address: int) -> Sample:
+        """The prompt at an address."""
+        part, within = self.part(address)
+        sample = part.prompt(within)
+        return replace(sample, question=self.named(address, sample.question))
+
+    def part(self, address: int) -> tuple[TaskDataset, int]:
+        """The task whose turn it is at an address, and the address within it."""
+        turn, position = divmod(address, len(self.parts))
+        return self.parts[self._order(turn)[position]], turn
+
+    def plan(self, address: int) -> tuple[TaskDataset, Clip, TaskPlan]:
+        """Task, clip and plan of a prompt; decodes nothing unless the task has to look at images."""
+        part, within = self.part(address)
+        return part, *part.plan(within)
+
+    def named(self, address: int, question: Question) -> Question:
+        """``question`` with the name of the prompt at an address."""
+        return replace(question, prompt_id=self.prompt_id(address))
+
+    def resample_frames(self, prompt_id: str, look: ResampleRequest) -> Sample | None:
+        """The prompt of that name with other frames, or None, see :meth:`TaskDataset.resample_frames`."""
+        epoch, number = (int(word) for word in prompt_id.split("/")[-2:])
+        part, within = self.part(epoch * self.num_prompts + number)
+        sample = part.resample_frames(within, look)
+        return sample and replace(sample, question=replace(sample.question, prompt_id=prompt_id))
+
+    def counts(self) -> Mapping[str, int]:
+        """Prompts of each task in the first epoch, by name; a name may come twice."""
+        counts = dict.fromkeys((part.task.name for part in self.parts), 0)
+        for address in range(self.num_prompts):
+            counts[self.part(address)[0].task.name] += 1
+        return counts
+
+    def _order(self, turn: int) -> list[int]:
+        if len(self.parts) == 1:
+            return [0]
+        generator = numpy_generator(self.seed, self.split, turn, "tasks")
+        return [int(part) for part in generator.permutation(len(self.parts))]

@@ -1,0 +1,219 @@
+"""Map-style datasets of prompts; an index or address deterministically identifies a prompt."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from remot.data.media.transforms import read_shown
+from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
+from remot.errors import ConfigError, DecodeError
+from remot.structures import Clip, Question, ResampleRequest, Video
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One prompt.
+
+    Args:
+        images: Its images, uint8 tensors [3, H, W].
+        question: What is asked about them.
+        clip_id: Where they come from.
+        videos: Its videos, shown after the images.
+    """
+
+    images: Sequence[Tensor]
+    question: Question
+    clip_id: str
+    videos: Sequence[Video] = ()
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(tuple(image.shape)) for image in self.images)
+        return f"Sample({self.question.prompt_id!r}, images=[{shapes}], videos={list(self.videos)})"
+
+
+class PromptDataset(Dataset[Sample], ABC):
+    """Prompts of one split. An index is a prompt of the first epoch, and iteration ends after it.
+
+    Beyond an epoch prompts have *addresses*, any integer from 0 without end: address ``a`` is prompt ``a % len(self)``
+    of epoch ``a // len(self)``. Later epochs hold new prompts, and resuming means asking for later addresses.
+
+    Args:
+        split: Name of the split, part of every prompt's name and random stream.
+        num_prompts: Prompts in an epoch.
+
+    Raises:
+        ConfigError: If there is to be no prompt.
+    """
+
+    def __init__(self, split: str, num_prompts: int) -> None:
+        if num_prompts < 1:
+            msg = f"the {split} split has {num_prompts} prompts; ask for at least 1"
+            raise ConfigError(msg)
+        self.split = split
+        self.num_prompts = num_prompts
+
+    def __len__(self) -> int:
+        return self.num_prompts
+
+    def __getitem__(self, index: int) -> Sample:
+        """The prompt at an index of the first epoch.
+
+        Raises:
+            IndexError: If it lies outside the epoch; :meth:`prompt` takes addresses beyond.
+        """
+        if not 0 <= index < len(self):
+            msg = f"index {index} is outside an epoch of {len(self)} prompts; prompt(address) takes addresses beyond it"
+            raise IndexError(msg)
+        return self.prompt(index)
+
+    @abstractmethod
+    def prompt(self, address: int) -> Sample:
+        """The prompt at an address.
+
+        Raises:
+            DecodeError: If an image cannot be decoded.
+        """
+
+    @abstractmethod
+    def scenes(self) -> set[str]:
+        """Scenes of what the prompts are about."""
+
+    def prompt_id(self, address: int) -> str:
+        """Name of the prompt at an address."""
+        epoch, number = divmod(address, self.num_prompts)
+        return f"{self.split}/{epoch}/{number}"
+
+    def with_split(self, split: str) -> Self:
+        """The same clips under another name, which has random streams of its own."""
+        renamed = copy.copy(self)
+        renamed.split = split
+        return renamed
+
+
+class TaskDataset(PromptDataset):
+    """Prompts of one task about annotated clips; a function of (seed, split, task index, address) alone.
+
+    Args:
+        task: What is asked.
+        clips: The clips of this split.
+        surveys: What the task found in each, see :meth:`Task.survey`.
+        split: Name of the split.
+        num_prompts: Prompts in an epoch.
+        seed: Seed of the random streams.
+        task_index: Position of the task among those of the run, part of the random streams.
+
+    Raises:
+        EmptySplitError: If the task can ask about none of the clips.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        clips: Sequence[Clip],
+        surveys: Sequence[Survey | None],
+        split: str,
+        num_prompts: int,
+        seed: int = 0,
+        task_index: int = 0,
+    ) -> None:
+        super().__init__(split, num_prompts)
+        self.task = task
+        self.clips = clips
+        self.surveys = tuple(surveys)
+        self.seed = seed
+        self.task_index = task_index
+        self.index = task.index(clips, self.surveys, split)
+
+    @property
+    def serving(self) -> list[int]:
+        """Numbers of the clips that the task can ask about."""
+        return [number for number, survey in enumerate(self.surveys) if survey is not None]
+
+    def scenes(self) -> set[str]:
+        """Scenes of the clips."""
+        return {clip.scene_id for clip in getattr(self.clips, "entries", self.clips)}
+
+    def prompt(self, address: int) -> Sample:
+        """The prompt at an address."""
+        return self.sample(address, *self.plan(address))
+
+    def plan(self, address: int) -> tuple[Clip, TaskPlan]:
+        """Clip and plan of a prompt; decodes nothing unless the task has to look at images.
+
+        Raises:
+            ConfigError: If nothing can be asked about any clip that is drawn.
+        """
+        return self.index.plan(self._seed_of(address))
+
+    def _seed_of(self, address: int) -> PromptSeed:
+        return PromptSeed(self.seed, self.split, address, self.task_index)
+
+    def sample(self, address: int, clip: Clip, plan: TaskPlan) -> Sample:
+        """The prompt of a plan that :meth:`plan` gives for ``address``.
+
+        Raises:
+            DecodeError: If an image cannot be decoded, or frames of a video differ in size.
+        """
+        shown, size = read_shown(clip, plan.frame_indices, plan.frame_transforms)
+        question = self.question(address, clip, plan, size)
+        if not plan.as_video:
+            return Sample(shown, question, clip.clip_id)
+        if any(image.shape != shown[0].shape for image in shown):
+            msg = f"clip {clip.clip_id}: its images differ in size, and make no video; set frames.as_video to false"
+            raise DecodeError(msg)
+        times = tuple(float(clip.pts_seconds[frame]) for frame in plan.frame_indices)
+        return Sample((), question, clip.clip_id, [Video(torch.stack(shown), times)])
+
+    def question(self, address: int, clip: Clip, plan: TaskPlan, image_size: ImageSize) -> Question:
+        """Text and reference of a prompt.
+
+        Args:
+            address: Its address.
+            clip: Its clip.
+            plan: What :meth:`plan` gives for ``address``.
+            image_size: Width and height of the clip's images in pixels; only the reasoning depends on it.
+        """
+        return Question(
+            prompt_id=self.prompt_id(address),
+            text=plan.text,
+            slots=plan.slots,
+            domain=clip.domain,
+            scene_id=clip.scene_id,
+            reasoning=plan.reasoning(image_size),
+            format=plan.format or self.task.name,
+            target=plan.response(image_size),
+            task=self.task.name,
+            reference=plan.reference,
+            key_times=self.task.key_times,
+        )
+
+    def resample_frames(self, address: int, look: ResampleRequest) -> Sample | None:
+        """The same prompt with frames that are dense where ``look`` says; everything else about it stays.
+
+        Returns:
+            None if the task's frames stay, or would be the same.
+
+        Raises:
+            ConfigError: If the answer of the task is another one for other frames.
+        """
+        if not self.task.key_times:
+            return None
+        _, plan = self.plan(address)
+        index = self.task.closer(look).index(self.clips, self.surveys, self.split)
+        clip, closer = index.plan(self._seed_of(address))
+        if closer.frame_indices == plan.frame_indices:
+            return None
+        if _truth(closer) != _truth(plan):
+            msg = f"the task {self.task.name} has key_times, but its answer depends on the frames shown; leave them out"
+            raise ConfigError(msg)
+        return self.sample(address, clip, closer)
+
+
+def _truth(plan: TaskPlan) -> tuple[str, object]:
+    return plan.response((1, 1)), plan.reference and vars(plan.reference)

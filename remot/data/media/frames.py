@@ -1,0 +1,121 @@
+"""Images of annotated frames, whatever kind of media they are in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from torch import Tensor
+
+from remot.data.media.images import (
+    images_of,
+    read_folder,
+    read_image,
+    require_files,
+    size_of_image,
+    to_tensor,
+)
+from remot.data.media.video.decoding import frames_at
+from remot.data.media.video.probe import require_times, size_of_video
+from remot.errors import DecodeError
+from remot.structures import Clip, ImageStore
+
+#: Images of a folder or archive held in memory while it is checked.
+CHECKED_AT_ONCE = 128
+
+
+def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
+    """Images of annotated frames, in the order asked for, duplicates included.
+
+    A video is opened once, whatever the number of frames.
+
+    Args:
+        clip: Where to look, see :data:`remot.structures.Media`.
+        frame_indices: Indices into the clip's annotated frames, each in [0, N).
+
+    Returns:
+        uint8 tensors [3, H, W], RGB.
+
+    Raises:
+        DecodeError: If the media cannot be decoded or holds no image at one of the times.
+    """
+    for index in frame_indices:
+        if not 0 <= index < clip.num_frames:
+            msg = (
+                f"{clip.media}: clip {clip.clip_id} has frames 0 to {clip.num_frames - 1}, frame {index} was asked for"
+            )
+            raise DecodeError(msg)
+    if isinstance(clip.media, ImageStore):
+        return clip.media.read(frame_indices)
+    if isinstance(clip.media, tuple):
+        return [read_image(clip.media[index]) for index in frame_indices]
+    if clip.media is None:
+        msg = f"clip {clip.clip_id} is annotated without images, so none can be shown; give the folder that has them"
+        raise DecodeError(msg)
+    if clip.media.is_dir():
+        return read_folder(clip.media, frame_indices)
+    times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
+    to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
+    pictures = {
+        time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
+        for time, frame in frames_at(clip.media, sorted(set(times)))
+    }
+    return [pictures[time] for time in times]
+
+
+def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:
+    """Width and height of an annotated frame's image as it is stored, where possible without decoding it.
+
+    Raises:
+        DecodeError: If the image cannot be read, or its size cannot be used.
+    """
+    media = clip.media
+    if isinstance(media, Path) and not media.is_dir():
+        return size_of_video(media)
+    if isinstance(media, ImageStore) or media is None:
+        height, width = read_frames(clip, [frame])[0].shape[-2:]
+        return width, height
+    return size_of_image(media[frame] if isinstance(media, tuple) else images_of(media, frame + 1)[frame])
+
+
+def check_media(clip: Clip, *, decode: bool = True) -> None:
+    """Verify that a clip's media can deliver every annotated frame; a clip without media is left alone.
+
+    Args:
+        clip: The clip to check.
+        decode: Decode every image; False only compares the times that a video lists, and reads the header of each
+            image file.
+
+    Raises:
+        DecodeError: Naming the file and what it lacks.
+    """
+    media, times = clip.media, clip.frame_times_in_media
+    if media is None:
+        return
+    if isinstance(media, Path) and not media.is_dir():
+        if decode:
+            for _ in frames_at(media, sorted(set(times.tolist()))):
+                pass
+        require_times(media, times)
+    elif decode:
+        for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
+            read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
+    else:
+        if isinstance(media, ImageStore):
+            media.check(clip.num_frames)
+        elif isinstance(media, tuple):
+            require_files(media)
+        _check_sizes(clip, images_of(media, clip.num_frames) if isinstance(media, Path) else media)
+
+
+def _check_sizes(clip: Clip, media: ImageStore | Sequence[Path]) -> None:
+    """Verify that every annotated image is one, of a size that can be used; of a store the first one.
+
+    Raises:
+        DecodeError: Naming the file.
+    """
+    if isinstance(media, ImageStore):
+        image_size(clip)
+        return
+    for image in media[: clip.num_frames]:
+        size_of_image(image)

@@ -1,0 +1,157 @@
+"""Image files as tensors, their stored pixels and nothing made of them."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from remot.errors import DecodeError
+from remot.files import files_in, gap_in_numbers, in_number_order, open_regular
+
+#: Larger images are refused, so that a small file cannot fill the memory. 8192 x 8192.
+MAX_IMAGE_PIXELS = 2**26
+#: Longest side of an image by its shortest. The image processors of the Qwen-VL models refuse more, in the middle of a
+#: run (``smart_resize`` of transformers; a test compares).
+MAX_ASPECT_RATIO = 200
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+#: What is decoded, whatever a file is called. The image library knows other formats, and starts Ghostscript for one.
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
+#: What the image library raises for broken files.
+IMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def require_size(media: Path | str, width: int, height: int) -> None:
+    """Refuse images of a size that cannot be used.
+
+    Raises:
+        DecodeError: If they have more than :data:`MAX_IMAGE_PIXELS` or none, or are longer and thinner than
+            :data:`MAX_ASPECT_RATIO`.
+    """
+    if not 0 < width * height <= MAX_IMAGE_PIXELS:
+        known = f"{width} x {height}" if width and height else "too many or no"
+        msg = f"{media}: its images have {known} pixels, {MAX_IMAGE_PIXELS} are allowed, scale them down"
+        raise DecodeError(msg, reason="too large")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        msg = f"{media}: {width} x {height} pixels are thinner than {MAX_ASPECT_RATIO}:1, which models refuse; crop it"
+        raise DecodeError(msg, reason="too thin")
+
+
+def images_of(folder: Path, num_frames: int) -> list[Path]:
+    """The images of ``folder`` in the order of their numbers.
+
+    Raises:
+        DecodeError: If there are fewer than ``num_frames``, or the order of two of them is not clear.
+    """
+    names = in_number_order(str(folder), (path.name for path in files_in(folder, IMAGE_SUFFIXES)), DecodeError)
+    if len(names) < num_frames:
+        gap = gap_in_numbers(names)
+        msg = f"{folder}: the folder holds {len(names)} images{gap and f' ({gap})'}, {num_frames} are needed"
+        raise DecodeError(msg)
+    return [folder / name for name in names]
+
+
+def require_files(images: Sequence[Path]) -> None:
+    """Verify that all ``images`` exist.
+
+    Raises:
+        DecodeError: Naming the first that does not.
+    """
+    for image in images:
+        if not image.is_file():
+            msg = f"{image}: the image is missing"
+            raise DecodeError(msg)
+
+
+def read_folder(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
+    """Images of a folder by their place in the order of their numbers, see :func:`read_image`."""
+    images = images_of(folder, max(frame_indices, default=-1) + 1)
+    return [read_image(images[index]) for index in frame_indices]
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """An image file whose header has been read.
+
+    Raises:
+        DecodeError: If its size cannot be used, see :func:`require_size`.
+        OSError: If it is missing, no regular file, or in none of :data:`IMAGE_FORMATS`; see :data:`IMAGE_ERRORS`
+            for what else broken files raise.
+    """
+    with open_regular(path) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
+        require_size(path, image.width, image.height)
+        yield image
+
+
+def size_of_image(path: Path) -> tuple[int, int]:
+    """Width and height of an image file from its header.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_image(path) as image:
+            return image.size
+    except IMAGE_ERRORS as error:
+        msg = f"{path}: the image cannot be decoded ({error})"
+        raise DecodeError(msg) from error
+
+
+def is_turned(path: Path) -> bool:
+    """Whether an image file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored.
+
+    Raises:
+        DecodeError: If it cannot be read, or its size cannot be used.
+    """
+    try:
+        with opened_image(path) as image:
+            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except IMAGE_ERRORS as error:
+        msg = f"{path}: the image cannot be decoded ({error})"
+        raise DecodeError(msg) from error
+
+
+def read_image(path: Path) -> Tensor:
+    """The stored pixels of one image file as uint8 [3, H, W] RGB.
+
+    Grey is repeated, palettes are looked up, transparency is dropped, 16 bits are cut to the upper 8. A note on how to
+    turn the image (EXIF orientation) is not obeyed, since boxes are given in stored pixels.
+
+    Raises:
+        DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.
+    """
+    try:
+        with opened_image(path) as image:
+            if image.mode == "F":
+                msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
+                raise DecodeError(msg)
+            return to_tensor(_eight_bits(image) if image.mode.startswith("I") else np.asarray(image.convert("RGB")))
+    except IMAGE_ERRORS as error:
+        msg = f"{path}: the image cannot be decoded ({error})"
+        raise DecodeError(msg) from error
+
+
+def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """[H, W, 3] from 16 bits of grey, the upper 8 of them as for other images with 16 bits."""
+    grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
+    """[H, W, 3] array to [3, H, W] tensor."""
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))

@@ -1,0 +1,1 @@
+"""From labels to the text of a question."""

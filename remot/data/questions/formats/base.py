@@ -1,0 +1,89 @@
+"""What every format does: turn labels into lines of text and slots."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.questions.templates import ORDINALS, PAIR_LINE, Wordings
+from remot.data.questions.text import called
+from remot.structures import MotionLabel, Slot
+
+
+@dataclass(frozen=True)
+class QuestionSpec:
+    """What a prompt asks about.
+
+    Args:
+        labels: The labels asked about, all of one attribute and subject: of each pair, or of the first one only.
+        values: The answers that occur in the data set, in the attribute's order.
+        wordings: Texts to choose from.
+        num_wordings: How many of the texts for each attribute may be used.
+        slot_values: For each question the answers that occur in its place; ``values`` for all if empty.
+    """
+
+    labels: tuple[MotionLabel, ...]
+    values: tuple[str, ...]
+    wordings: Wordings
+    num_wordings: int
+    slot_values: tuple[tuple[str, ...], ...] = ()
+
+    def values_at(self, slot_index: int) -> tuple[str, ...]:
+        """The answers that occur in the place of one of the questions."""
+        return self.slot_values[slot_index] if self.slot_values else self.values
+
+    @property
+    def attribute(self) -> str:
+        """The attribute's name."""
+        return self.labels[0].attribute
+
+    @property
+    def subject(self) -> str:
+        """Name of the arm or object as words, "" for the camera or the agent."""
+        return called(self.labels[0].subject)
+
+    def text(self, wordings: Sequence[str], generator: np.random.Generator) -> str:
+        """One of ``wordings``, with the subject's name put in."""
+        most = min(self.num_wordings, len(wordings))
+        return wordings[int(generator.integers(most))].format(subject=self.subject)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The text of a question and what is asked.
+
+    Args:
+        lines: The text.
+        slots: The questions, in the order of the answer.
+    """
+
+    lines: tuple[str, ...]
+    slots: tuple[Slot, ...]
+
+
+class QuestionFormat(ABC):
+    """A way to ask."""
+
+    #: Name in files and reports.
+    name: ClassVar[str]
+
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:  # noqa: ARG002
+        """Whether these labels can be asked about in this way."""
+        return True
+
+    @abstractmethod
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
+        """The question.
+
+        Args:
+            asked: What it is about; :meth:`accepts` holds for its labels.
+            generator: Chooses wordings and the order of options.
+        """
+
+
+def pair_line(place: int, label: MotionLabel, text: str) -> str:
+    """The line about one pair of images."""
+    first, second = label.pair
+    return PAIR_LINE.format(ordinal=ORDINALS[place], first=first, second=second, options=text)

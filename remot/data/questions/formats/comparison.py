@@ -1,0 +1,50 @@
+"""Comparative: between which two images is the motion largest?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from remot.answers import LETTERS
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written
+from remot.data.questions.templates import CLOSING
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
+from remot.structures import MotionLabel, Slot
+
+
+class Comparative(QuestionFormat):
+    """One question about all three pairs, which all have to show a motion.
+
+    Args:
+        min_ratio: The largest motion is at least this many times the second largest.
+    """
+
+    name = "comparative"
+
+    def __init__(self, min_ratio: float = 1.25) -> None:
+        if min_ratio <= 1:
+            msg = f"Comparative: min_ratio is {min_ratio}; choose more than 1"
+            raise ConfigError(msg)
+        self.min_ratio = min_ratio
+
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
+        """For three motions with two directions each, one of them clearly the largest."""
+        if len(labels) != len(PAIRS) or not isinstance(ATTRIBUTES.get(labels[0].attribute), Order):
+            return False
+        second, largest = sorted(label.magnitude for label in labels)[-2:]
+        return all(label.value != NONE for label in labels) and largest >= self.min_ratio * second
+
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
+        """Pairs as options, in shuffled order."""
+        largest = max(asked.labels, key=lambda label: label.magnitude)
+        shuffled = [asked.labels[k] for k in generator.permutation(len(asked.labels))]
+        options = tuple(pair_text(label.pair) for label in shuffled)
+        slot = Slot(largest, options, LETTERS[options.index(pair_text(largest.pair))])
+        question = asked.text(asked.wordings.most[asked.attribute], generator)
+        listed = ", ".join(f"{letter} {option}" for letter, option in zip(LETTERS, options, strict=False))
+        return Written((question, listed, CLOSING[1]), (slot,))
+
+
+def pair_text(pair: tuple[int, int]) -> str:
+    """Such as ``1 to 2``."""
+    return f"{pair[0]} to {pair[1]}"

@@ -1,0 +1,54 @@
+"""Fill in the blank: a signed number with its unit, right within a tolerance."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
+from remot.data.questions.templates import NUMBER_CLOSING
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES, NONE, Order
+from remot.structures import MotionLabel, Slot
+
+#: Distance that is always forgiven, and decimals that are given, by unit.
+ABSOLUTE = {"degrees": 2.0, "metres": 0.05, "pixels": 8.0, "opening": 0.1}
+DECIMALS = {"degrees": 0, "metres": 2, "pixels": 0, "opening": 1}
+
+
+class FillIn(QuestionFormat):
+    """Asks how much, positive one way and negative the other; no motion is 0.
+
+    Args:
+        relative_tolerance: Share of the right number by which an answer may be off.
+        absolute_tolerance: Distance that is always forgiven, by unit; units left out keep their default.
+    """
+
+    name = "fill_in"
+
+    def __init__(self, relative_tolerance: float = 0.25, absolute_tolerance: Mapping[str, float] | None = None) -> None:
+        absolute = {**ABSOLUTE, **(absolute_tolerance or {})}
+        sizes = (relative_tolerance, *absolute.values())
+        if absolute.keys() != ABSOLUTE.keys() or not all(0 <= size < math.inf for size in sizes):
+            msg = f"FillIn: tolerances must be at least 0, for the units {', '.join(ABSOLUTE)}"
+            raise ConfigError(msg)
+        self.relative_tolerance = relative_tolerance
+        self.absolute_tolerance = absolute
+
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
+        """For motions with two directions, whose size is a single number."""
+        return isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
+
+    def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
+        """One number for each label."""
+        slots = tuple(self._slot(label) for label in asked.labels)
+        question = asked.text(asked.wordings.amount[asked.attribute], generator)
+        lines = (pair_line(place, slot.label, f"... {slot.label.unit}") for place, slot in enumerate(slots))
+        return Written((question, *lines, NUMBER_CLOSING[len(slots)]), slots)
+
+    def _slot(self, label: MotionLabel) -> Slot:
+        amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
+        decimals = DECIMALS[label.unit]
+        gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
+        tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
+        return Slot(label, (), gold, "", tolerance)

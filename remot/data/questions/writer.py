@@ -1,0 +1,113 @@
+"""From a triplet to the text of a prompt and its right answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from remot.data.questions.formats import MultipleChoice, QuestionFormat, QuestionSpec, Written
+from remot.data.questions.formats.choice import OptionOrder
+from remot.data.questions.reasoning import describe_labels, describe_reasoning
+from remot.data.questions.templates import read_wordings
+from remot.errors import ConfigError
+from remot.motion import ATTRIBUTES
+from remot.structures import MotionLabel, Slot, Triplet
+
+__all__ = ["OptionOrder", "QuestionWriter"]
+
+
+class QuestionWriter:
+    """Writes one prompt about all pairs of a triplet.
+
+    Args:
+        num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
+        binary: Ask about anchor and positive only, two images and one answer (the pair baseline of ReMoT,
+            arXiv 2603.00461).
+        option_order: Of the default format, see :class:`remot.data.questions.formats.MultipleChoice`.
+        formats: Ways to ask, each wished for as often; multiple choice by default.
+        wordings: File of the texts; None for the English ones that come with the library.
+    """
+
+    def __init__(
+        self,
+        num_wordings: int = 3,
+        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
+        option_order: OptionOrder = "question",
+        formats: Sequence[QuestionFormat] | None = None,
+        wordings: Path | None = None,
+    ) -> None:
+        self.wordings = read_wordings(wordings)
+        if not 1 <= num_wordings <= self.wordings.num_wordings:
+            msg = f"num_wordings is {num_wordings}; choose 1 to {self.wordings.num_wordings}"
+            raise ConfigError(msg)
+        self.num_wordings = num_wordings
+        self.binary = binary
+        self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
+
+    def num_images(self, triplet: Triplet) -> int:
+        """Images shown with the prompt: two for a single pair, unless the third is what the question is about."""
+        return 2 if self.binary and len(triplet.labels) > 1 else 3
+
+    def accepts(self, triplet: Triplet) -> bool:
+        """Whether one of the formats can ask about ``triplet``."""
+        return any(one.accepts(self.labels(triplet)) for one in self.formats)
+
+    def draw_format(self, generator: np.random.Generator) -> QuestionFormat:
+        """The format a prompt should have, drawn before there is a triplet.
+
+        Drawn after it, a format that accepts only some answers would be rarer for the others, so that the format would
+        give answers away.
+        """
+        return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
+
+    def accepts_format(self, requested_format: QuestionFormat, triplet: Triplet) -> bool:
+        """Whether ``triplet`` can be asked about in the requested format."""
+        return requested_format.accepts(self.labels(triplet))
+
+    def write(
+        self,
+        triplet: Triplet,
+        generator: np.random.Generator,
+        values: Sequence[str] | None = None,
+        requested_format: QuestionFormat | None = None,
+        slot_values: Sequence[tuple[str, ...]] = (),
+    ) -> tuple[QuestionFormat, Written]:
+        """How ``triplet`` is asked about, and the text and slots.
+
+        Args:
+            triplet: Frames and labels.
+            generator: Chooses format and wording and shuffles the options.
+            values: Answers that occur in the data set; all of the attribute's by default.
+            requested_format: The format to use if it accepts the labels; any that does by default.
+            slot_values: For each question those that occur in its place; ``values`` for all by default.
+        """
+        labels = self.labels(triplet)
+        chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
+        asked = QuestionSpec(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
+        one = (
+            requested_format
+            if requested_format is not None and requested_format.accepts(labels)
+            else self._choose_format(labels, generator)
+        )
+        return one, one.write(asked, generator)
+
+    def reasoning(self, triplet: Triplet, slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
+        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
+
+        Args:
+            triplet: Frames and labels.
+            slots: The questions.
+            image_size: Width and height of the clip's images in pixels.
+        """
+        if any(transform is not None for transform in triplet.transforms):
+            return describe_labels(slots)
+        shown = triplet.frame_indices[: self.num_images(triplet)]
+        return describe_reasoning(triplet.clip, shown, slots, image_size)
+
+    def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
+        """The labels asked about: of all pairs, or of the first one only."""
+        return triplet.labels[:1] if self.binary else triplet.labels
+
+    def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:
+        fitting = [one for one in self.formats if one.accepts(labels)]
+        return fitting[0] if len(self.formats) == 1 else fitting[generator.integers(len(fitting))]

@@ -1,0 +1,1 @@
+"""Prompts on disk: schema, writer and reader."""

@@ -1,0 +1,140 @@
+"""Files of built prompts: one JSON object a line, and the fields common to all lines. The files are untrusted."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from remot.data.annotations.base import check_keys, require_object
+from remot.data.records.fields import text_in
+from remot.errors import AnnotationError
+from remot.files import open_text
+from remot.structures import Question
+
+#: Longest line that is read, in characters.
+MAX_LINE_CHARS = 2**20
+SPLITS = ("train", "val", "test")
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and JSON object of each line of a file.
+
+    Raises:
+        AnnotationError: If the file cannot be read, or a line is too long or no JSON object.
+    """
+    try:
+        with open_text(file) as lines:
+            for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_CHARS + 1), ""), 1):
+                if len(line) > MAX_LINE_CHARS:
+                    msg = f"{file}: line {number} is longer than {MAX_LINE_CHARS} characters, split the file"
+                    raise AnnotationError(msg, reason="too large")
+                if line.strip():
+                    yield number, _parse_line(file, number, line)
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file}: cannot be read as text ({error})"
+        raise AnnotationError(msg) from error
+
+
+def _parse_line(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}: line {number} is not valid JSON ({error})"
+        raise AnnotationError(msg) from error
+    return require_object(f"{file}: line {number}", content)
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON number"
+    raise ValueError(msg)
+
+
+class Built(Protocol):
+    """What all lines of built prompts have, whatever they ask."""
+
+    @property
+    def question(self) -> Question:
+        """The question, and with it its name."""
+
+    @property
+    def clip_id(self) -> str:
+        """Source clip."""
+
+    @property
+    def split(self) -> str:
+        """Split it was built for."""
+
+
+BuiltT = TypeVar("BuiltT", bound=Built)
+#: From file and line, for messages, and a JSON object to the prompt in it.
+Parse = Callable[[str, Mapping[str, Any]], BuiltT]
+
+
+def read_prompts(file: Path, parse: Parse[BuiltT], num_prompts: int | None = None) -> list[BuiltT]:
+    """The prompts in a file.
+
+    Args:
+        file: One prompt a line.
+        parse: Reads a line.
+        num_prompts: How many to read; None for all.
+
+    Raises:
+        AnnotationError: If there is none, an id stands there twice, or a line is malformed.
+    """
+    prompts, lines = list[BuiltT](), dict[str, int]()
+    for number, record in read_lines(file):
+        prompts.append(parse(f"{file}: line {number}", record))
+        if (first := lines.setdefault(prompts[-1].question.prompt_id, number)) != number:
+            msg = f"{file}: line {number} has the id of line {first}, {prompts[-1].question.prompt_id}"
+            raise AnnotationError(msg, reason="duplicate id")
+        if len(prompts) == num_prompts:
+            break
+    if not prompts:
+        msg = f"{file}: holds no prompt, build it again"
+        raise AnnotationError(msg)
+    return prompts
+
+
+def not_too_deep(parse: Parse[BuiltT]) -> Parse[BuiltT]:
+    """``parse``, with values that are nested too deeply to be written into a sentence named as such."""
+
+    @functools.wraps(parse)
+    def careful(where: str, record: Mapping[str, Any]) -> BuiltT:
+        try:
+            return parse(where, record)
+        except RecursionError as error:
+            msg = f"{where}: values are nested too deeply"
+            raise AnnotationError(msg) from error
+
+    return careful
+
+
+def user_text(where: str, messages: object) -> str:
+    """The text of the one message of a prompt.
+
+    Raises:
+        AnnotationError: If there is another message, or none.
+    """
+    (message,) = list_in(where, {"messages": messages}, "messages", 1, 1)
+    where = f"{where}: messages"
+    message = require_object(where, message)
+    check_keys(where, message, ("role", "content"))
+    if message["role"] != "user":
+        msg = f"{where}: the message is from {message['role']!r:.40}, expected 'user'"
+        raise AnnotationError(msg)
+    return text_in(where, message, "content")
+
+
+def list_in(where: str, content: Mapping[str, Any], key: str, fewest: int, most: int) -> list[Any]:
+    """The list of so many things under a key.
+
+    Raises:
+        AnnotationError: If it is none, or longer or shorter.
+    """
+    value = content[key]
+    if not isinstance(value, list) or not fewest <= len(value) <= most:
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+        msg = f"{where}: {key} must be a list of {wanted} things"
+        raise AnnotationError(msg, reason="shape")
+    return value

@@ -1,0 +1,1 @@
+"""Tasks about events and captions."""

@@ -1,0 +1,185 @@
+"""Which of these happens first, last, next, or between two times?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.tasks.base import TaskPlan
+from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time, single
+from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.worded import WordedTask
+from remot.errors import ConfigError
+from remot.structures import Clip, Reference
+
+MAX_OPTIONS = 4
+#: Events that share at least so much of their time may be one in other words.
+SAME_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class EventQuestion:
+    """A question about events before its options are in order.
+
+    Args:
+        right: The right answer.
+        wrong: Events of the same clip that the annotations say are no answer.
+        places: What the wording is filled with.
+    """
+
+    right: NamedEvent
+    wrong: tuple[NamedEvent, ...]
+    places: Mapping[str, str]
+
+
+def first_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly later."""
+    wrong = tuple(other for other in events if clearly_before(about, other, margin))
+    return EventQuestion(about, wrong, {}) if wrong else None
+
+
+def last_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly earlier."""
+    wrong = tuple(other for other in events if clearly_before(other, about, margin))
+    return EventQuestion(about, wrong, {}) if wrong else None
+
+
+def next_after(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
+    """What begins first once ``about`` is over, against what was over before it began or begins clearly later.
+
+    None if something begins so short before ``about`` is over that it may be next.
+    """
+    later = [other for other in events if other.start >= about.end]
+    if not later or any(about.end - margin < other.start < about.end for other in events if other is not about):
+        return None
+    right = min(later, key=lambda one: one.start)
+    rest = [other for other in later if other is not right]
+    if any(other.start < right.start + margin for other in rest):
+        return None
+    wrong = (*rest, *(other for other in events if other.end <= about.start))
+    return EventQuestion(right, wrong, {"event": about.text}) if wrong else None
+
+
+def during(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
+    """What happens while ``about`` does, against what happens at no time of it nor shortly before or after."""
+    wrong = tuple(other for other in events if other is not about and not near(about, other, margin))
+    places = {"start": f"{about.start:.2f}", "end": f"{about.end:.2f}"}
+    return EventQuestion(about, wrong, places) if wrong and about.end - about.start >= margin else None
+
+
+KINDS: Mapping[str, Callable[[Sequence[NamedEvent], NamedEvent, float], EventQuestion | None]] = {
+    "first": first_of,
+    "last": last_of,
+    "after": next_after,
+    "during": during,
+}
+
+
+def _different(events: Sequence[NamedEvent], order: Sequence[int]) -> list[NamedEvent]:
+    """The first wrong options in a drawn order, no two of which happen at about the same time."""
+    picked: list[NamedEvent] = []
+    for event in (events[k] for k in order):
+        if len(picked) < MAX_OPTIONS - 1 and all(shared_time(event, other) < SAME_SHARE for other in picked):
+            picked.append(event)
+    return picked
+
+
+class EventChoice(WordedTask):
+    """Multiple choice about the order and the times of events (question answering of VideoChat-R1, arXiv 2504.06958).
+
+    All options happen in the clip; the wrong ones contradict the annotated times. Of several that happen
+    at about the same time, which may say the same, one is offered. Every letter is right as often.
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
+    """
+
+    name = "multiple_choice"
+    needs: ClassVar[str] = "at least two events with different words at clearly different times"
+    default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after", "during")
+
+    def __init__(
+        self,
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        kinds: tuple[str, ...] | None = None,
+        margin_seconds: float = 0.2,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(frames, wordings, thinks)
+        self.kinds = self.default_kinds if kinds is None else tuple(kinds)
+        self.margin_seconds = margin_seconds
+        if not self.kinds or not set(self.kinds) <= KINDS.keys() or not margin_seconds > 0:
+            msg = f"{self.name}: kinds are some of {', '.join(KINDS)} and margin_seconds is above 0; got {kinds}, "
+            raise ConfigError(msg + str(margin_seconds))
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether one of the questions has an answer."""
+        return any(self._questions(clip, kind) for kind in self.kinds)
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """A kind drawn evenly, then one of its questions."""
+        kind = self.kinds[int(generator.integers(len(self.kinds)))]
+        questions = self._questions(clip, kind)
+        if not questions:
+            return None
+        asked = questions[int(generator.integers(len(questions)))]
+        picked = _different(asked.wrong, [int(k) for k in generator.permutation(len(asked.wrong))])
+        choice = shuffled_choice(asked.right.text, [event.text for event in picked], generator)
+        shown = self.frames.frames_of(clip)
+        text = self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places)
+        start, end = asked.right.intervals[0]
+        return TaskPlan(
+            frame_indices=shown,
+            text=text,
+            reference=self.reference(choice.letter, asked.right),
+            answer=choice.letter,
+            as_video=self.frames.as_video,
+            thinks=self.thinks,
+            thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
+            after=self.after(asked.right),
+        )
+
+    def reference(self, letter: str, right: NamedEvent) -> Reference:  # noqa: ARG002
+        """What answers are compared with."""
+        return Reference(answer=letter)
+
+    def after(self, right: NamedEvent) -> str:  # noqa: ARG002
+        """What follows the answer."""
+        return ""
+
+    def _questions(self, clip: Clip, kind: str) -> list[EventQuestion]:
+        events = single(named_events(clip))
+        asked = (KINDS[kind](events, event, self.margin_seconds) for event in events)
+        return [question for question in asked if question is not None]
+
+
+class GroundedEventChoice(EventChoice):
+    """The same with the stretch of time that shows the answer, ``<glue>[(5.20, 10.40)]</glue>`` (VideoChat-R1).
+
+    Args:
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
+        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
+        thinks: Ask for thinking before the answer, and include it in the response.
+    """
+
+    name = "grounded_qa"
+    key_times: ClassVar[str] = "glue"
+    default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
+
+    def reference(self, letter: str, right: NamedEvent) -> Reference:
+        """Letter and stretches of time."""
+        return Reference(answer=letter, intervals=right.intervals)
+
+    def after(self, right: NamedEvent) -> str:
+        """The stretches as they are written."""
+        return f"<glue>{in_words(right.intervals)}</glue>"

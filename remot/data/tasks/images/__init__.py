@@ -1,0 +1,1 @@
+"""Tasks about single images and tracked boxes."""

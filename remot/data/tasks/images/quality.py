@@ -1,0 +1,88 @@
+"""How good are the images?"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from remot.data.tasks.base import TaskPlan
+from remot.data.tasks.images.degradations import Blur, Darken, Noise
+from remot.data.tasks.shared.frames import FrameSampling
+from remot.data.tasks.shared.worded import WordedTask
+from remot.errors import ConfigError
+from remot.structures import Clip, ImageEdit, Reference
+
+Ask = Literal["kind", "blur", "noise", "dark"]
+LEVELS = ("none", "slight", "strong")
+#: What each way to make images worse is called, and what it does at each level above none.
+KINDS: Mapping[str, tuple[str, Callable[[int, int], ImageEdit]]] = {
+    "blur": ("blurred", lambda level, _: Blur((0.012, 0.035)[level])),
+    "noise": ("noisy", lambda level, seed: Noise((18.0, 55.0)[level], seed)),
+    "dark": ("dark", lambda level, _: Darken((0.55, 0.2)[level])),
+}
+CLEAN = "clean"
+
+
+class ImageQuality(WordedTask):
+    """A word for the quality of a clip (quality and classification of VideoChat-R1, arXiv 2504.06958).
+
+    The published task rates videos by people's opinions. Here the images are made worse in a known way, so the answer
+    is true by construction; it says what was done, not how good the clip was before. Every answer is as frequent.
+
+    Args:
+        ask: ``kind`` asks which of blurred, noisy, dark and clean it is; ``blur``, ``noise`` and ``dark`` ask how
+            strong that is: none, slight or strong.
+        frames: Which frames are shown, and how.
+        wordings: A file of wordings to use instead.
+        thinks: Ask for thinking before the answer, and include it in the response.
+    """
+
+    name = "classification"
+    needs: ClassVar[str] = "images"
+
+    def __init__(
+        self,
+        ask: Ask = "kind",
+        frames: FrameSampling | None = None,
+        wordings: Path | None = None,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+    ) -> None:
+        super().__init__(frames, wordings, thinks)
+        if ask != "kind" and ask not in KINDS:
+            msg = f"classification: ask is kind, {', '.join(KINDS)}; got {ask!r}"
+            raise ConfigError(msg)
+        self.ask = ask
+        self.answers = (*(word for word, _ in KINDS.values()), CLEAN) if ask == "kind" else LEVELS
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether it has images."""
+        return clip.media is not None
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
+        """An answer drawn evenly, then what makes it true."""
+        answer = self.answers[int(generator.integers(len(self.answers)))]
+        edit = self._edit(answer, generator)
+        shown = self.frames.frames_of(clip)
+        choices = ", ".join(self.answers[int(k)] for k in generator.permutation(len(self.answers)))
+        return TaskPlan(
+            frame_indices=shown,
+            text=self.text(self.ask, generator, clip=clip, shown=shown, choices=choices),
+            reference=Reference(answer=answer),
+            answer=answer,
+            as_video=self.frames.as_video,
+            thinks=self.thinks,
+            thought=f"I look at how sharp, clean and bright the pictures are: {answer}.",
+            verdict=answer,
+            transforms=(edit,) * len(shown),
+        )
+
+    def _edit(self, answer: str, generator: np.random.Generator) -> ImageEdit | None:
+        """What is done to the images; strongly where only the kind is asked for."""
+        seed = int(generator.integers(2**31))
+        if answer in {CLEAN, LEVELS[0]}:
+            return None
+        if self.ask == "kind":
+            (make,) = (make for word, make in KINDS.values() if word == answer)
+            return make(1, seed)
+        return KINDS[self.ask][1](LEVELS.index(answer) - 1, seed)

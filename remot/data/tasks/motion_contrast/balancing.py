@@ -1,0 +1,171 @@
+"""Which clips can answer which pattern, so that a whole data set is balanced and not only each clip."""
+
+from collections.abc import Hashable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
+from remot.motion import ATTRIBUTES, Attribute, Pattern
+from remot.structures import Clip, FloatArray
+
+#: Over what answers are balanced: all questions about an attribute, or those about one subject.
+BalanceBy = Literal["attribute", "subject"]
+
+#: Rounds of balancing, and the gap between two rounds at which it ends.
+_ROUNDS, _GAP = 1000, 1e-9
+
+
+class Entry(NamedTuple):
+    """One subject of one clip under one expert and one negative."""
+
+    clip_index: int
+    expert_index: int
+    subject: str
+    negative_index: int = 0
+
+
+class _Group:
+    """What is balanced together: the subjects that show each pattern of codes.
+
+    Args:
+        owners: For each pattern the subjects that show it.
+        attribute: What is asked about them.
+    """
+
+    def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute) -> None:
+        self.owners = owners
+        self.patterns = sorted(owners)
+        self.answers = [attribute.answers(pattern) for pattern in self.patterns]
+        shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
+        self.shares = balanced_shares(self.answers, shares)
+        self._by_negative = {pattern: _by_negative(entries) for pattern, entries in owners.items()}
+        self.num_entries = len({entry for entries in owners.values() for entry in entries})
+
+    def draw_negative(self, pattern: Pattern, generator: np.random.Generator) -> list[Entry]:
+        """The subjects that show a pattern with one negative: each as often, however many subjects it has."""
+        kinds = self._by_negative[pattern]
+        return kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
+
+
+def _by_negative(entries: Sequence[Entry]) -> list[list[Entry]]:
+    kinds: dict[int, list[Entry]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.negative_index, []).append(entry)
+    return [kinds[index] for index in sorted(kinds)]
+
+
+class TripletIndex:
+    """Draws a pattern of answers first and a clip that has it second.
+
+    A clip lacks some patterns more often than others: one that only ever turns right has no "nothing moved". Drawing
+    the clip first would therefore give likely answers away; drawing the pattern first keeps every answer of every
+    slot equally likely over the data set.
+
+    Args:
+        clips: The clips of one split.
+        sampler: Lists the candidates of each.
+        balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
+            that the subject gives nothing away; it needs enough clips of every subject.
+        askables: What can be asked about each clip, if that is known already.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        sampler: TripletSampler,
+        balance_by: BalanceBy = "attribute",
+        askables: Sequence[Sequence[TripletCandidate]] | None = None,
+    ) -> None:
+        self.balance_by: BalanceBy = balance_by
+        owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
+        found = map(sampler.askable, clips) if askables is None else askables
+        for clip_index, of_clip in enumerate(found):
+            for one in of_clip:
+                entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)
+                by_group = owners.setdefault(sampler.experts[one.expert_index].attribute.name, {})
+                by_pattern = by_group.setdefault(self._group_key(one.subject), {})
+                for pattern in one.patterns:
+                    by_pattern.setdefault(pattern, []).append(entry)
+        self._groups = {
+            name: {key: _Group(of_group, ATTRIBUTES[name]) for key, of_group in sorted(by_group.items())}
+            for name, by_group in owners.items()
+        }
+
+    def _group_key(self, subject: str) -> str:
+        return subject if self.balance_by == "subject" else ""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes that can be asked about, in alphabetical order."""
+        return tuple(sorted(self._groups))
+
+    def entries(self, attribute: str) -> dict[Pattern, list[Entry]]:
+        """For each available pattern of ``attribute`` the subjects that show it."""
+        merged: dict[Pattern, list[Entry]] = {}
+        for group in self._groups[attribute].values():
+            for pattern, entries in group.owners.items():
+                merged.setdefault(pattern, []).extend(entries)
+        return merged
+
+    def values(self, attribute: str, subject: str) -> tuple[str, ...]:
+        """The answers that occur among the questions balanced together with those about ``subject``.
+
+        An answer that is never right, such as "none" for a camera that never rests, is no fair option: leaving it out
+        would beat chance.
+        """
+        group = self._groups[attribute][self._group_key(subject)]
+        occurring = {value for answers in group.answers for value in answers}
+        return tuple(value for value in ATTRIBUTES[attribute].values if value in occurring)
+
+    def slot_values(self, attribute: str, subject: str) -> tuple[tuple[str, ...], ...]:
+        """For each question of a prompt the answers that occur in its place; :meth:`values` where only one does.
+
+        A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, and
+        who knew it would guess that question better than by chance if "none" were an option there.
+        """
+        group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)
+        by_place = [set(answers) for answers in zip(*group.answers, strict=True)]
+        return tuple(
+            tuple(value for value in values if value in found) if len(found) > 1 else values for found in by_place
+        )
+
+    def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
+        """A pattern of answers by its share, a negative that allows it, and a subject uniformly among its owners."""
+        groups = list(self._groups[attribute].values())
+        group = groups[0] if len(groups) == 1 else groups[_by_size(groups, generator)]
+        pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
+        owners = group.draw_negative(pattern, generator)
+        return owners[generator.integers(len(owners))], pattern
+
+
+def _by_size(groups: Sequence[_Group], generator: np.random.Generator) -> int:
+    sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
+    return int(generator.choice(len(groups), p=sizes / sizes.sum()))
+
+
+def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
+    """Shares of the available patterns under which all answers that occur in a place are equally frequent there.
+
+    Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
+    balance all places, the result is a compromise.
+
+    Args:
+        answers: [M, Q] of each pattern the answers to its Q questions.
+        shares: [M] shares where every pattern is available.
+
+    Returns:
+        [M] shares that sum to 1.
+    """
+    fitted: FloatArray = shares / shares.sum()
+    given = np.array(answers)
+    for _ in range(_ROUNDS):
+        before = fitted
+        for place in range(given.shape[1]):
+            occurring, answer = np.unique(given[:, place], return_inverse=True)
+            totals = np.bincount(answer, weights=fitted, minlength=len(occurring))
+            fitted = fitted / (totals[answer] * len(occurring))
+        if np.abs(fitted - before).max() < _GAP:
+            break
+    normalised: FloatArray = fitted / fitted.sum()
+    return normalised

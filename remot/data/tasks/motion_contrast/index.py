@@ -1,0 +1,110 @@
+"""Motion-contrast prompts by address, balanced over the clips of a split."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from remot.data.questions.formats import QuestionFormat
+from remot.data.questions.writer import QuestionWriter
+from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
+from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
+from remot.errors import ConfigError, EmptySplitError
+from remot.seeding import numpy_generator
+from remot.structures import Clip, Triplet
+
+#: Triplets drawn for a prompt until the requested format can ask about one.
+MAX_DRAWS = 200
+
+
+class MotionContrastIndex(TaskIndex):
+    """Plans motion-contrast prompts.
+
+    Attributes are interleaved round-robin: each run of as many addresses as there are attributes holds every one once.
+
+    Args:
+        sampler: Finds triplets.
+        writer: Makes questions of them.
+        clips: The clips of a split.
+        askables: What can be asked about each.
+        balance_by: Over what answers are balanced, see :class:`TripletIndex`.
+        split: Name of the split, for messages.
+
+    Raises:
+        EmptySplitError: If no triplet can be built from ``clips``.
+    """
+
+    def __init__(
+        self,
+        sampler: TripletSampler,
+        writer: QuestionWriter,
+        clips: Sequence[Clip],
+        askables: Sequence[Sequence[TripletCandidate]],
+        balance_by: BalanceBy = "attribute",
+        split: str = "train",
+    ) -> None:
+        self.sampler, self.writer, self.clips = sampler, writer, clips
+        self.balance = TripletIndex(clips, sampler, balance_by, askables)
+        if not self.balance.attributes:
+            msg = (
+                f"no triplet can be built from the {len(clips)} clips of the {split} split: no three frames are "
+                "clearly still or clearly moved under any expert; lower salient_min, raise still or add clips"
+            )
+            raise EmptySplitError(msg)
+
+    def plan(self, at: PromptSeed) -> tuple[Clip, TaskPlan]:
+        """Clip and plan of a prompt; decodes nothing unless a negative looks at images."""
+        triplet = self.triplet(at)
+        label = triplet.labels[0]
+        asked, written = self.writer.write(
+            triplet,
+            at.generator("question"),
+            self.balance.values(label.attribute, label.subject),
+            self._requested(at),
+            self.balance.slot_values(label.attribute, label.subject),
+        )
+        shown = self.writer.num_images(triplet)
+        plan = TaskPlan(
+            frame_indices=triplet.frame_indices[:shown],
+            text="\n".join(written.lines),
+            as_video=False,
+            thought=partial(self.writer.reasoning, triplet, written.slots),
+            slots=written.slots,
+            transforms=triplet.transforms[:shown],
+            format=asked.name,
+            labels=self.writer.labels(triplet),
+            negative=triplet.negative,
+        )
+        return triplet.clip, plan
+
+    def triplet(self, at: PromptSeed) -> Triplet:
+        """The frames and labels behind a prompt.
+
+        Raises:
+            ConfigError: If none of the formats can ask about what is drawn.
+        """
+        generator, attribute = at.generator("triplet"), self.attribute(at)
+        fallback: Triplet | None = None
+        for _ in range(MAX_DRAWS):
+            entry, pattern = self.balance.draw(attribute, generator)
+            place = entry.expert_index, entry.subject, pattern
+            triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
+            if self.writer.accepts_format(self._requested(at), triplet):
+                return triplet
+            fallback = fallback or (triplet if self.writer.accepts(triplet) else None)
+        if fallback is not None:
+            return fallback
+        msg = (
+            f"no question of the formats {', '.join(one.name for one in self.writer.formats)} can be asked about "
+            f"{attribute} in {MAX_DRAWS} tries; add a format or leave the expert out"
+        )
+        raise ConfigError(msg)
+
+    def _requested(self, at: PromptSeed) -> QuestionFormat:
+        return self.writer.draw_format(at.generator("format"))
+
+    def attribute(self, at: PromptSeed) -> str:
+        """The attribute a prompt asks about."""
+        names = self.balance.attributes
+        turn, place = divmod(at.address, len(names))
+        order = numpy_generator(at.seed, at.split, turn, "attributes").permutation(len(names))
+        return names[int(order[place])]

@@ -1,0 +1,166 @@
+"""Motion-contrast triplets as a task: its settings, and what it finds in a clip."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from remot.data.experts import Expert, default_experts
+from remot.data.negatives import Negative
+from remot.data.questions.formats import QuestionFormat
+from remot.data.questions.writer import OptionOrder, QuestionWriter
+from remot.data.tasks.base import PromptSeed, Survey, Task, TaskIndex, TaskPlan
+from remot.data.tasks.motion_contrast.balancing import BalanceBy
+from remot.data.tasks.motion_contrast.index import MotionContrastIndex
+from remot.data.tasks.motion_contrast.refusals import pairs_by_verdict
+from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
+from remot.files import expanded
+from remot.motion import Attribute, Pattern
+from remot.structures import Clip
+
+#: Triplets of a split that are planned and counted before a run, and how many where planning decodes images.
+MAX_COUNTED, MAX_DECODED = 512, 32
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a clip make triplets.
+
+    Args:
+        max_candidate_frames: Clips with more frames are thinned to this many, spread over the clip.
+        min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
+    """
+
+    max_candidate_frames: int = 64
+    min_gap_frames: int = 1
+
+
+class MotionContrast(Task):
+    """Motion-contrast triplets (ReMoT, arXiv 2603.00461): anchor, positive and negative frame, one question a pair.
+
+    Answers are balanced over all clips of a split: a pattern of answers is drawn before the clip that shows it.
+
+    Args:
+        experts: Attributes to ask about; the seven default ones if None.
+        negatives: Ways to find or make the third image, each as often; other frames of the clip by default.
+        formats: Ways to ask, each as often; multiple choice by default.
+        binary: Ask about anchor and positive only, two images and one answer (the pair baseline of the paper).
+        num_wordings: Wordings to choose from for each attribute.
+        option_order: Shuffle the options of each question, or once for all questions of a prompt.
+        wordings: File of the questions' texts; None for the English ones that come with the library.
+        balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
+        sampling: Which frames of a clip make triplets.
+    """
+
+    name = "motion_contrast"
+    needs: ClassVar[str] = (
+        "tracks in which something clearly rests or clearly moves under an expert (lower salient_min or raise still to "
+        "accept more, see docs/conventions.md)"
+    )
+
+    def __init__(  # noqa: PLR0913 - settings of the configuration file
+        self,
+        experts: list[Expert] | None = None,
+        negatives: list[Negative] | None = None,
+        formats: list[QuestionFormat] | None = None,
+        binary: bool = False,  # noqa: FBT001, FBT002 - a setting
+        num_wordings: int = 3,
+        option_order: OptionOrder = "question",
+        wordings: Path | None = None,
+        balance_by: BalanceBy = "attribute",
+        sampling: Sampling = Sampling(),
+    ) -> None:
+        self.sampler = TripletSampler(
+            experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
+        )
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings and expanded(wordings))
+        self.balance_by: BalanceBy = balance_by
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether three frames of ``clip`` make a triplet under an expert."""
+        return bool(self.sampler.askable(clip))
+
+    def survey(self, clip: Clip) -> Survey | None:
+        """Rows (expert, subject, bits of the available patterns, negative) of what can be asked about ``clip``."""
+        return self.survey_of(self.sampler.askable(clip)) if clip.media is not None else None
+
+    def survey_of(self, askables: Sequence[TripletCandidate]) -> Survey | None:
+        """The rows of such findings; None if there are none."""
+        rows = tuple(
+            (
+                one.expert_index,
+                one.subject,
+                _bits_of(self._attribute(one.expert_index), one.patterns),
+                one.negative_index,
+            )
+            for one in askables
+        )
+        return rows or None
+
+    def askables(self, survey: Survey | None) -> list[TripletCandidate]:
+        """What a survey says can be asked."""
+        return [
+            TripletCandidate(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
+            for expert_index, subject, bits, negative_index in survey or ()
+        ]
+
+    def _attribute(self, expert_index: int) -> Attribute:
+        return self.sampler.experts[expert_index].attribute
+
+    def stratum(self, survey: Survey | None) -> Hashable:
+        """The attributes that can be asked about, so that every split asks about the same ones."""
+        return self.topics(survey or ())
+
+    def topics(self, survey: Survey) -> tuple[str, ...]:
+        """Names of the attributes that can be asked about."""
+        return tuple(sorted({self._attribute(row[0]).name for row in survey}))
+
+    @property
+    def num_counted(self) -> int:
+        """Prompts that are planned and counted before a run; few where planning decodes images."""
+        decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
+        return MAX_DECODED if decodes else MAX_COUNTED
+
+    def num_frame_sets(self, clip: Clip) -> int:
+        """How many distinct sets of three frames of ``clip`` can be asked about, whatever is asked."""
+        return self.sampler.frame_triples(clip) if clip.media is not None else 0
+
+    def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
+        """Draws patterns of answers before clips, so that every answer is equally likely over the split."""
+        askables = [self.askables(survey) for survey in surveys]
+        return MotionContrastIndex(self.sampler, self.writer, clips, askables, self.balance_by, split)
+
+    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
+        """A prompt about ``clip``, balanced over its own patterns alone."""
+        survey = self.survey(clip)
+        if survey is None:
+            return None
+        index = self.index([clip], [survey], clip.clip_id)
+        return index.plan(PromptSeed(int(generator.integers(2**62)), clip.clip_id, 0))[1]
+
+    def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:  # noqa: ARG002
+        """For each attribute how many pairs of frames are none, moved, unclear or not measurable."""
+        counts = pairs_by_verdict(clips, self.sampler.experts)
+        return Counter(
+            {f"{name}: {verdict}": count for name, kinds in counts.items() for verdict, count in kinds.items()}
+        )
+
+    def settings(self) -> tuple[object, ...]:
+        """Experts and negatives, whose settings and code determine what is found."""
+        return (*self.sampler.experts, *self.sampler.negatives)
+
+
+def _bits_of(attribute: Attribute, patterns: Sequence[Pattern]) -> int:
+    """Patterns as bits, in the order of the attribute's patterns; a survey of a large data set stays small."""
+    available = set(patterns)
+    return sum(1 << bit for bit, pattern in enumerate(attribute.patterns) if pattern in available)
+
+
+@cache
+def _patterns_of(attribute: Attribute, bits: int) -> tuple[Pattern, ...]:
+    """The patterns of such bits; equal ones are one object."""
+    return tuple(pattern for bit, pattern in enumerate(attribute.patterns) if bits >> bit & 1)

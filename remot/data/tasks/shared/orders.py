@@ -1,0 +1,51 @@
+"""In which order things come into view: sets of things with a clear order, and orders to choose from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, permutations
+
+import numpy as np
+
+from remot.data.tasks.shared.candidates import Refusal
+
+#: Sets of a clip that are drawn.
+MAX_DRAWS = 24
+#: Fewest that are ordered; two have two orders, which are too few to choose from.
+MIN_THINGS = 3
+
+
+def clear_orders(
+    entries: Mapping[str, tuple[int, int]], num_things: int, generator: np.random.Generator, too_few: str
+) -> Iterator[list[str] | Refusal]:
+    """Drawn sets of things, each in the order in which they come into view.
+
+    Things come one after another if the stretches in which they come follow each other. A set that has no such order is
+    refused and drawn again with one thing less, down to :data:`MIN_THINGS`.
+
+    Args:
+        entries: For each thing the first shown frame that may show it and the first that clearly does.
+        num_things: Things of a set.
+        generator: Draws the sets.
+        too_few: Why a set is refused for which there are not enough things.
+    """
+    names = sorted(entries)
+    for _ in range(MAX_DRAWS):
+        for size in range(num_things, MIN_THINGS - 1, -1):
+            drawn = [names[k] for k in generator.permutation(len(names))[:size]]
+            ordered = sorted(drawn, key=entries.__getitem__)
+            if len(drawn) < size:
+                yield Refusal(too_few)
+            elif any(entries[one][1] >= entries[other][0] for one, other in pairwise(ordered)):
+                yield Refusal("two may come into view together")
+            else:
+                yield ordered
+                break
+
+
+def order_options(
+    ordered: Sequence[str], num_options: int, generator: np.random.Generator
+) -> tuple[str, tuple[str, ...], str]:
+    """Texts of the right order, of ``num_options`` - 1 drawn wrong ones, and of the things in a drawn order."""
+    right, *others = [", ".join(order) for order in permutations(ordered)]
+    wrong = generator.permutation(len(others))[: num_options - 1]
+    listed = [ordered[k] for k in generator.permutation(len(ordered))]
+    return right, tuple(others[k] for k in wrong), ", ".join(listed)

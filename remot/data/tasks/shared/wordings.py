@@ -1,0 +1,75 @@
+"""The words of a task's questions: data, one file for a family of tasks."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from remot.data.questions.templates import read_yaml_mapping
+from remot.errors import ConfigError
+
+#: A place in a wording.
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True)
+class TaskWordings:
+    """Texts of one task, by what they are for, such as ``ask`` and ``closing``, each in one or several wordings.
+
+    Args:
+        file: Where they are from.
+        task: Whose they are.
+        texts: The texts by use.
+    """
+
+    file: Path
+    task: str
+    texts: dict[str, tuple[str, ...]]
+
+    def say(self, use: str, generator: np.random.Generator, **places: str) -> str:
+        """One of the texts for ``use``, drawn evenly, with its places filled.
+
+        Raises:
+            ConfigError: If there is no such text, or it has a place that is not among ``places``.
+        """
+        texts = self.texts.get(use)
+        if not texts:
+            msg = f"the wordings {self.file} hold no text for {self.task}: {use}"
+            raise ConfigError(msg)
+        text = texts[int(generator.integers(len(texts)))]
+        unknown = set(_PLACE.findall(text)) - places.keys()
+        if unknown:
+            msg = f"{self.file}: {self.task}: {use}: {{{unknown.pop()}}} is no place here; known: {', '.join(places)}"
+            raise ConfigError(msg)
+        return _PLACE.sub(lambda found: places[found[1]], text)
+
+
+@cache
+def read_wordings(task: str, family: str = "videochat", file: Path | None = None) -> TaskWordings:
+    """The wordings of one task.
+
+    Args:
+        task: Name of its section.
+        family: Which of the files that come with the library, ``remot/assets/wordings/tasks_FAMILY.yaml``.
+        file: A file to use instead.
+
+    Raises:
+        ConfigError: If the file cannot be read, lacks the section, or the section holds something else than texts.
+    """
+    if file is None:
+        file = Path(str(files("remot") / "assets" / "wordings" / f"tasks_{family}.yaml"))
+    section = read_yaml_mapping(file).get(task)
+    if not isinstance(section, dict) or not section:
+        msg = f"the wordings {file} have no section {task!r} with texts by use"
+        raise ConfigError(msg)
+    return TaskWordings(file, task, {str(use): _texts(f"{file}: {task}: {use}", held) for use, held in section.items()})
+
+
+def _texts(where: str, held: object) -> tuple[str, ...]:
+    if not isinstance(held, list) or not held or not all(isinstance(text, str) and text.strip() for text in held):
+        msg = f"{where} must be a list of texts"
+        raise ConfigError(msg)
+    return tuple(text.strip() for text in held)

@@ -1,0 +1,1 @@
+"""What `remot data` does: build, audit, contact sheets, validation."""

@@ -1,0 +1,221 @@
+"""A prompt whose reference is to be checked, and how its text is read back."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from torch import Tensor
+
+from remot.data.media import read_frames
+from remot.data.media.transforms import show
+from remot.data.tasks.base import Task
+from remot.data.tasks.rooms.base import RoomTask
+from remot.data.tasks.tracks.base import TrackTask
+from remot.structures import Clip, ImageTransform, MotionLabel, Question, Reference, Triplet
+
+K = TypeVar("K", bound=Task)
+
+#: A place in a wording.
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+_OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
+#: Seconds as prompts write them, and what stands between two of them.
+SECONDS = r"\d+\.\d\d"
+#: Longest annotated name in a prompt.
+_MAX_CHARS = 300
+
+
+class UnreadableError(ValueError):
+    """A text that does not ask what its task asks about such a clip; says what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class AskedPrompt:
+    """One prompt and what it was made from.
+
+    Args:
+        clip: The source.
+        frames: Annotated frames that are shown.
+        question: Text, reference and response.
+        task: Who asked; its settings are taken as numbers.
+        as_video: Shown as a video; False for images.
+        transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.
+        labels: What the prompt says about pairs of its frames.
+        negative: How the third image of a triplet was found or made.
+        verdict: The answer in words, where the task has few of them.
+        known_size: Width and height of the clip's images in pixels; None to decode one.
+    """
+
+    clip: Clip
+    frames: tuple[int, ...]
+    question: Question
+    task: Task
+    as_video: bool = True
+    transforms: tuple[ImageTransform | None, ...] = ()
+    labels: tuple[MotionLabel, ...] = ()
+    negative: str = ""
+    verdict: str = ""
+    known_size: tuple[int, int] | None = None
+
+    @property
+    def triplet(self) -> Triplet:
+        """Frames and labels of a motion-contrast prompt."""
+        return Triplet(self.clip, self.frames, self.labels, self.negative, self.transforms)
+
+    @property
+    def text(self) -> str:
+        """What is asked."""
+        return self.question.text
+
+    @property
+    def reference(self) -> Reference:
+        """What completions are compared with."""
+        return self.question.reference or Reference()
+
+    @property
+    def number(self) -> float:
+        """The right number.
+
+        Raises:
+            UnreadableError: If the reference has none.
+        """
+        if self.reference.number is None:
+            msg = "the reference holds no number"
+            raise UnreadableError(msg)
+        return self.reference.number
+
+    def settings(self, kind: type[K]) -> K:
+        """The task as one of a class that has the settings needed."""
+        assert isinstance(self.task, kind)
+        return self.task
+
+    @property
+    def room_task(self) -> RoomTask:
+        """The task as one about rooms."""
+        assert isinstance(self.task, RoomTask)
+        return self.task
+
+    @property
+    def track_task(self) -> TrackTask:
+        """The task as one about followed things."""
+        assert isinstance(self.task, TrackTask)
+        return self.task
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the clip's images in pixels.
+
+        Raises:
+            DecodeError: If the first shown one cannot be decoded.
+        """
+        if self.known_size is not None:
+            return self.known_size
+        (image,) = read_frames(self.clip, self.frames[:1])
+        return int(image.shape[2]), int(image.shape[1])
+
+    def first_image(self) -> tuple[Tensor, Tensor]:
+        """The first shown image as it was decoded and as it is shown, uint8 [3, H, W].
+
+        Raises:
+            DecodeError: If it cannot be decoded.
+        """
+        (image,) = read_frames(self.clip, self.frames[:1])
+        transform = self.transforms[0] if self.transforms else None
+        return image, show(image, transform, self.clip, self.frames[0])
+
+    def frame_at(self, seconds: str) -> int:
+        """The shown frame at a time of the text.
+
+        Raises:
+            UnreadableError: If no frame, or several, are shown at that time.
+        """
+        found = [frame for frame in self.frames if f"{float(self.clip.pts_seconds[frame]):.2f}" == seconds]
+        if len(found) != 1:
+            msg = f"{len(found)} frames are shown at {seconds} s"
+            raise UnreadableError(msg)
+        return found[0]
+
+    def read(self, wordings: Sequence[str], patterns: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What stands at the places of the one wording that the text holds on a line of its own.
+
+        Args:
+            wordings: Texts with places, such as ``When does {event}?``.
+            patterns: Regular expressions of places that are more than any text, by name.
+
+        Raises:
+            UnreadableError: If the text holds none of them, or can be read in two ways.
+        """
+        found = readings(self.text, wordings, patterns or {})
+        if len(found) != 1:
+            msg = f"the text asks {len(found)} such questions as {wordings[0]!r:.60}"
+            raise UnreadableError(msg)
+        return found[0]
+
+    def options(self) -> dict[str, str]:
+        """Options by letter.
+
+        Raises:
+            UnreadableError: If there are fewer than two, two are alike, or letters are not in order.
+        """
+        found = _OPTION.findall(self.text)
+        if len(found) < 2 or len({text for _, text in found}) < len(found):
+            msg = f"the text has {len(found)} options, or two alike"
+            raise UnreadableError(msg)
+        if "".join(letter for letter, _ in found) != "ABCDEFGHIJKLMNOP"[: len(found)]:
+            msg = "the options are not in the order of their letters"
+            raise UnreadableError(msg)
+        return dict(found)
+
+    def chosen(self) -> str:
+        """The option that the reference says is right.
+
+        Raises:
+            UnreadableError: If the reference names none.
+        """
+        options, letter = self.options(), self.reference.answer
+        if letter not in options:
+            msg = f"the answer {letter!r:.40} is no letter of an option"
+            raise UnreadableError(msg)
+        return options[letter]
+
+
+def readings(text: str, wordings: Sequence[str], patterns: Mapping[str, str]) -> list[dict[str, str]]:
+    """All different ways to read lines of a text as one of the wordings: what stands at their places."""
+    found: list[dict[str, str]] = []
+    for wording in wordings:
+        for match in re.finditer(_regular_expression(wording, patterns), text, re.MULTILINE):
+            if match.groupdict() not in found:
+                found.append(match.groupdict())
+    return found
+
+
+def _regular_expression(wording: str, patterns: Mapping[str, str]) -> str:
+    parts = _PLACE.split(wording)
+    written = [re.escape(parts[0])]
+    for place, following in zip(parts[1::2], parts[2::2], strict=True):
+        again = f"(?P<{place}>" in "".join(written)
+        written += [f"(?P={place})" if again else f"(?P<{place}>{patterns.get(place, '.+')})", re.escape(following)]
+    return f"^{''.join(written)}$"
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Regular expression for one of some names, the longest first."""
+    return "|".join(re.escape(name) for name in sorted(set(names), key=lambda name: (-len(name), name))) or "(?!)"
+
+
+def spoken(text: str) -> str:
+    """An annotated text as a prompt holds it: one line, no "<" and no marks of special tokens, of bounded length."""
+    unmarked = re.sub(r"\|>|<\|?", lambda found: ")" if found[0][0] == "|" else "(", text[: 4 * _MAX_CHARS])
+    return re.sub(r"\s+", " ", unmarked).strip()[:_MAX_CHARS]
+
+
+def thing(name: str) -> str:
+    """An annotated name of a thing as a prompt holds it, ``red_crate`` as ``red crate``."""
+    return spoken(re.sub("_", " ", name))
+
+
+def kind(name: str) -> str:
+    """What a thing is one of: its spoken name without the number at its end."""
+    head, _, tail = thing(name).rpartition(" ")
+    return head if head and tail.isdecimal() and tail.isascii() else thing(name)

@@ -1,0 +1,125 @@
+"""The things of a clip as a prompt names them, and their places in the world."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from remot.datatools.audit.tasks.images import shares
+from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, kind, one_of, readings, thing
+from remot.datatools.audit.tasks.responses import THREE
+from remot.structures import FloatArray
+
+#: One thing and its box in the line that says who is meant: ``car 2 [0.1, 0.2, 0.3, 0.4]``.
+#: Overlap beyond which two boxes do not distinguish two things of a kind; those in the text are rounded.
+_SHARED = 0.7 + 0.02
+_POINTED = re.compile(r"(.+?) \[([\d., e-]+)\](?:, |$)")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedObjects:
+    """The things of a clip as its prompt names them.
+
+    Args:
+        asked: The prompt.
+    """
+
+    asked: AskedPrompt
+
+    @cached_property
+    def pointed(self) -> dict[str, list[str]]:
+        """Names in the clip that each name with a number may stand for, by the boxes that explain it."""
+        found = self._pointing
+        if found is None:
+            return {}
+        frame, size = self.asked.frame_at(found["time"]), self.asked.image_size
+        objects = self.asked.clip.objects
+        return {
+            word: [
+                name
+                for name, track in objects.items()
+                if kind(name) == kind(word) and _may_be_meant(shares(track.boxes_xyxy[frame], size), _box(stated))
+            ]
+            for word, stated in _POINTED.findall(found["boxes"])
+        }
+
+    @cached_property
+    def _pointing(self) -> dict[str, str] | None:
+        task = self.asked.track_task
+        found = readings(self.asked.text, task.shared.texts["pointing"], {"time": SECONDS})
+        return found[0] if found else None
+
+    @property
+    def pointed_at(self) -> str | None:
+        """Time at which things with numbers are explained, None if none are."""
+        return None if self._pointing is None else self._pointing["time"]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """All names that the prompt may use: those with numbers only if they are explained."""
+        return [*self.pointed, *(thing(name) for name in self.asked.clip.objects if kind(name) == thing(name))]
+
+    def named(self, word: str) -> str:
+        """The name in the clip of what the prompt calls ``word``.
+
+        Raises:
+            UnreadableError: If there is no such thing, or several.
+        """
+        found = self.pointed.get(word, [name for name in self.asked.clip.objects if thing(name) == word == kind(name)])
+        if len(found) != 1:
+            msg = f"{word!r:.40} may be {len(found)} things of the clip"
+            raise UnreadableError(msg)
+        return found[0]
+
+    def read(self, *places: str) -> dict[str, str]:
+        """What stands at places of the question, which are things or times."""
+        patterns = {place: one_of(self.words) for place in places} | dict.fromkeys(("time", "start", "end"), SECONDS)
+        return self.asked.read(self.asked.track_task.wordings.texts["ask"], patterns)
+
+    def is_clear(self, name: str, frame: int) -> bool:
+        """Whether the box of a thing in a frame is large enough, and the thing not stated to be hidden there."""
+        track = self.asked.clip.objects[name]
+        left, top, right, bottom = track.boxes_xyxy[frame]
+        is_hidden = track.hidden is not None and bool(track.hidden[frame])
+        return not is_hidden and bool(min(right - left, bottom - top) >= self.asked.track_task.min_pixels)
+
+    def in_world(self, name: str, frame: int) -> FloatArray:
+        """Place [3] of a thing: in the world where the camera's path is known, else as its camera sees it.
+
+        Raises:
+            UnreadableError: If it is not known, or the thing is not clearly seen.
+        """
+        centres = self.asked.clip.objects[name].centres_metres
+        if centres is None or not np.isfinite(centres[frame]).all() or not self.is_clear(name, frame):
+            msg = f"the place of {name!r:.40} in frame {frame} is not known, or it is not clearly seen there"
+            raise UnreadableError(msg)
+        world: FloatArray = (self._pose(frame) @ np.append(centres[frame], 1.0))[:3]
+        return world
+
+    def on_ground(self, way: FloatArray, frame: int) -> complex:
+        """A way [3] in the world for who looks through a frame's camera: to the right, and away from it."""
+        right, _, away = self._pose(frame)[:3, :3].T
+        return complex(way @ right, way @ away)
+
+    def from_camera(self, name: str, frame: int) -> complex:
+        """Where a thing is from a frame's camera: to the right, and away from it."""
+        return self.on_ground(self.in_world(name, frame) - self._pose(frame)[:3, 3], frame)
+
+    def _pose(self, frame: int) -> FloatArray:
+        camera = self.asked.clip.camera
+        return np.eye(4) if camera is None else camera.camera_to_world[frame]
+
+
+def _may_be_meant(box: FloatArray, stated: FloatArray) -> bool:
+    """Whether a box [4] is the stated one, or overlaps it so much that a viewer may confuse them."""
+    if np.abs(box - stated).max() <= THREE:
+        return True
+    both = np.clip(np.minimum(box[2:], stated[2:]) - np.maximum(box[:2], stated[:2]), 0.0, None).prod()
+    areas = [float((one[2] - one[0]) * (one[3] - one[1])) for one in (box, stated)]
+    return bool(both > _SHARED * (sum(areas) - both))
+
+
+def _box(stated: str) -> FloatArray:
+    edges = np.array([float(one) for one in stated.split(",")])
+    return edges if edges.shape == (4,) else np.full(4, np.inf)

@@ -1,0 +1,120 @@
+"""One prompt of a sheet: its images and what is written beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from remot.data.records.schema import BuiltFrame
+from remot.datatools.contact_sheets.drawing import drawn_frames, drawn_graph, drawn_map
+from remot.structures import MaskOf, MotionLabel, Question, Reference, Warp, reference_of
+
+#: Frames of a prompt that are drawn, spread over all.
+MAX_FRAMES = 16
+#: Width at which images are shown, in pixels; smaller ones are left as they are.
+MAX_WIDTH = 420
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One prompt of a sheet.
+
+    Args:
+        title: Which prompt it is.
+        images: What is shown.
+        captions: Where each image comes from.
+        labels: The label of each pair, with its size, or what the reference holds, and what the audit found.
+        text: The question.
+        gold: The right answer or response.
+    """
+
+    title: str
+    images: tuple[Image.Image, ...]
+    captions: tuple[str, ...]
+    labels: tuple[str, ...]
+    text: str
+    gold: str
+
+
+def prompt_row(
+    images: Sequence[Tensor],
+    frames: Sequence[BuiltFrame],
+    question: Question,
+    labels: Sequence[MotionLabel],
+    negative: str,
+    verdict: Sequence[str],
+    clip_id: str,
+) -> SheetRow:
+    """The row of one prompt.
+
+    Args:
+        images: uint8 [3, H, W] each, as shown.
+        frames: Where each comes from.
+        question: Text, slots or reference, and response.
+        labels: Labels of pairs of frames.
+        negative: How the third image of a triplet was found or made.
+        verdict: What the audit says of it.
+        clip_id: Its source.
+    """
+    reference = reference_of(question) if question.reference else Reference()
+    chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
+    times = [frame.pts_seconds for frame in frames]
+    pictures = [as_image(image) for image in images]
+    drawn = drawn_frames(pictures, times, reference, question.text) if question.reference else [*map(_shrunk, pictures)]
+    shown = [(drawn[k], _caption(k + 1, frames[k])) for k in chosen]
+    if reference.map_centres:
+        shown.append((drawn_map(reference.map_centres), "map from above"))
+    shown += [(drawn_graph(nodes), "graph from above") for nodes in reference.graphs or ()]
+    left_out = f", {len(chosen)} of {len(images)} frames" if len(chosen) < len(images) else ""
+    how = ", ".join(filter(None, (question.task, negative, question.format if negative else "")))
+    return SheetRow(
+        title=f"{question.prompt_id}  {how}  clip {clip_id}{left_out}",
+        images=tuple(image for image, _ in shown),
+        captions=tuple(caption for _, caption in shown),
+        labels=(*map(label_text, labels), *_held(reference), *verdict),
+        text=question.text,
+        gold=question.solution if question.slots else question.response or "no response is known",
+    )
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    """At most :data:`MAX_WIDTH` wide, so that a thousand rows fit into memory."""
+    if picture.width <= MAX_WIDTH:
+        return picture
+    return picture.resize((MAX_WIDTH, max(1, round(picture.height * MAX_WIDTH / picture.width))))
+
+
+def _held(reference: Reference) -> list[str]:
+    """What a reference holds, but for maps and graphs, which are drawn."""
+    held = {
+        "answer": reference.answer,
+        "number": reference.number,
+        "times": reference.intervals,
+        "boxes": reference.boxes,
+        "events": reference.events,
+    }
+    return [f"{name}: {value}" for name, value in held.items() if value is not None]
+
+
+def _caption(number: int, frame: BuiltFrame) -> str:
+    transform = frame.transform
+    how = ", edited" if frame.edited else ""
+    if isinstance(transform, MaskOf):
+        how = ", mask"
+    elif isinstance(transform, Warp):
+        how = f", {transform.kind}"
+    return f"{number}: frame {frame.index}, {frame.pts_seconds:.2f} s{how}"
+
+
+def label_text(label: MotionLabel) -> str:
+    """What a label says, in words."""
+    subject = f" of {label.subject}" if label.subject else ""
+    first, second = label.pair
+    return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"
+
+
+def as_image(picture: Tensor) -> Image.Image:
+    """An image uint8 [3, H, W] for drawing."""
+    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())

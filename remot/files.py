@@ -1,0 +1,243 @@
+"""Files made elsewhere: what may be opened, how text is decoded, and the order of numbered files.
+
+Only regular files are opened. Text is UTF-8 with or without a byte-order mark. Numbered files are taken in the order of
+their numbers. Bookkeeping of macOS and Windows is left out of every listing.
+"""
+
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import TextIO
+
+from remot.errors import AnnotationError, ConfigError, RemotError
+
+#: What macOS and Windows leave beside files; never data.
+CLUTTER_PREFIX = "._"
+CLUTTER_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"})
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_DIGITS = re.compile(r"([0-9]+)")
+_DECIMALS = re.compile(r"([0-9]+)\.([0-9]+)")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+#: A name split at its numbers: text, number, text, …; a number is its length and its digits without leading zeros,
+#: which sort as its value does, however long it is.
+NumberKey = tuple[str | tuple[int, str], ...]
+
+
+# -- opening -------------------------------------------------------------------------------------------------------
+
+
+def require_regular(file: Path) -> None:
+    """Refuse what could block or act when it is opened: pipes, sockets, devices, folders.
+
+    For libraries that open files by their name; else use :func:`open_regular`.
+
+    Raises:
+        OSError: If ``file`` is missing, unreachable, or no regular file.
+    """
+    _require_regular_mode(file, Path(file).stat().st_mode)
+
+
+def _require_regular_mode(file: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((kind for test, kind in _KINDS if test(mode)), "something else")
+        raise OSError(errno.EINVAL, f"is {kind}, not a regular file", str(file))
+
+
+def open_regular(file: Path) -> io.BufferedReader:
+    """A regular file, open for reading.
+
+    Raises:
+        OSError: If ``file`` is missing, unreachable, or no regular file; opening never waits.
+    """
+    require_regular(file)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(file, flags)
+    try:
+        _require_regular_mode(file, os.fstat(descriptor).st_mode)  # it may have been replaced since the first look
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def open_text(file: Path) -> TextIO:
+    """A regular text file in UTF-8, open for reading; no byte-order mark, line ends as newlines.
+
+    Raises:
+        OSError: If ``file`` is missing, unreachable, or no regular file.
+    """
+    return io.TextIOWrapper(open_regular(file), encoding="utf-8-sig")
+
+
+def decode_text(content: bytes) -> str:
+    """The text of bytes in UTF-8 without its byte-order mark, line ends as newlines.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        msg = "it is UTF-16, save it as UTF-8"
+        raise ValueError(msg)
+    return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, divided at newlines only.
+
+    ``str.splitlines`` also divides at characters that may stand within a line, such as U+2028 in a JSON text.
+    """
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+# -- listing -------------------------------------------------------------------------------------------------------
+
+
+def is_clutter(path: PurePath) -> bool:
+    """Whether a relative path is bookkeeping of macOS or Windows: ``._name``, ``.DS_Store``, ``__MACOSX/…``."""
+    return any(part.startswith(CLUTTER_PREFIX) or part in CLUTTER_NAMES for part in path.parts)
+
+
+def find_files(root: Path, pattern: str) -> list[Path]:
+    """What matches a glob pattern below ``root``, sorted, without the bookkeeping of macOS and Windows.
+
+    Raises:
+        AnnotationError: If there is no such folder.
+    """
+    if not root.is_dir():
+        msg = f"{root}: there is no such folder, give the one that holds the annotations"
+        raise AnnotationError(msg, reason="missing")
+    return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
+
+
+def count_clutter(root: Path) -> int:
+    """How many files and folders below ``root`` are bookkeeping of macOS or Windows, each such folder counted once."""
+    found = (path.relative_to(root) for path in root.rglob("*"))
+    return sum(is_clutter(PurePath(path.name)) and not is_clutter(path.parent) for path in found)
+
+
+def files_in(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """The files of a folder with one of these endings (lower case, with the dot), in no particular order."""
+    wanted = frozenset(suffixes)
+    return [path for path in folder.iterdir() if path.suffix.lower() in wanted and not is_clutter(PurePath(path.name))]
+
+
+# -- order ---------------------------------------------------------------------------------------------------------
+
+
+def number_order(name: str) -> NumberKey:
+    """Sorts names by the numbers in them: ``9.png`` before ``10.png``.
+
+    >>> sorted(["10.png", "9.png", "1.png"], key=number_order)
+    ['1.png', '9.png', '10.png']
+    """
+    return tuple(_number(part) if k % 2 else part for k, part in enumerate(_DIGITS.split(name)))
+
+
+def _number(digits: str) -> tuple[int, str]:
+    value = digits.lstrip("0")
+    return len(value), value
+
+
+def in_number_order(where: str, names: Iterable[str], error_type: type[RemotError]) -> list[str]:
+    """Names of the numbered files of one folder in the order of their numbers.
+
+    Where that is the order of their letters too, any names will do. Where it is not, the names must be numbered alike,
+    and it must not matter whether ``1.5`` is a decimal number.
+
+    Args:
+        where: Named in errors.
+        names: File names; their endings do not count.
+        error_type: What to raise.
+
+    Raises:
+        RemotError: Of ``error_type``, naming two files whose order is not clear.
+    """
+    listed = list(names)
+    keys = {name: number_order(PurePath(name).stem) for name in listed}
+    ordered = sorted(listed, key=lambda name: (keys[name], name))
+    for before, after in pairwise(ordered):
+        if keys[before] == keys[after]:
+            msg = f"{where}: {before!r:.80} and {after!r:.80} have the same number, keep one of them"
+            raise error_type(msg, reason="order")
+    by_letters = sorted(listed)
+    if ordered != by_letters and len({key[::2] for key in keys.values()}) > 1:
+        _refuse_order(where, ordered, by_letters, error_type)
+    if any(_DECIMALS.search(PurePath(name).stem) for name in listed):
+        by_decimals = sorted(listed, key=lambda name: (_decimal_order(PurePath(name).stem), keys[name], name))
+        if ordered != by_decimals:
+            _refuse_order(where, ordered, by_decimals, error_type)
+    return ordered
+
+
+def _refuse_order(where: str, one: Sequence[str], other: Sequence[str], error_type: type[RemotError]) -> None:
+    first, second = next((a, b) for a, b in zip(one, other, strict=True) if a != b)
+    msg = f"{where}: it is not clear whether {first!r:.80} or {second!r:.80} comes first, number them as 0001, 0002"
+    raise error_type(msg, reason="order")
+
+
+def _decimal_order(stem: str) -> NumberKey:
+    """As :func:`number_order`, with the digits behind a point as a fraction."""
+    return number_order(_DECIMALS.sub(lambda found: f"{found[1]}.{found[2]:0<64}", stem))
+
+
+def gap_in_numbers(ordered: Sequence[str]) -> str:
+    """The first place at which the numbers of files skip more than usual; "" if there is none.
+
+    Args:
+        ordered: Names with one number that differs, in its order.
+
+    >>> gap_in_numbers(["1.png", "2.png", "4.png"])
+    'none between 2.png and 4.png'
+    """
+    numbers = _numbers(ordered)
+    steps = [after - before for before, after in pairwise(numbers)]
+    if not steps or max(steps) == min(steps):
+        return ""
+    usual = max(set(steps), key=lambda step: (steps.count(step), -step))
+    place = next((k for k, step in enumerate(steps) if step > usual), None)
+    return "" if place is None else f"none between {ordered[place]:.80} and {ordered[place + 1]:.80}"
+
+
+def _numbers(ordered: Sequence[str]) -> list[int]:
+    """The number of each name, if the names differ in one number only; else none."""
+    parts = [_DIGITS.split(PurePath(name).stem) for name in ordered]
+    if len({tuple(one[::2]) for one in parts}) != 1:
+        return []
+    columns = list(zip(*(one[1::2] for one in parts), strict=True))
+    varying = [column for column in columns if len(set(column)) > 1]
+    if len(varying) != 1 or max(map(len, varying[0])) > 18:
+        return []
+    return [int(digits) for digits in varying[0]]
+
+
+# -- names in files and settings -----------------------------------------------------------------------------------
+
+
+def expanded(path: str | Path) -> Path:
+    """A path of a configuration with ``~`` and ``${NAME}`` filled in.
+
+    Raises:
+        ConfigError: If a variable is not set.
+    """
+
+    def value_of(found: re.Match[str]) -> str:
+        value = os.environ.get(found[1])
+        if value is None:
+            msg = f"{path}: the environment variable {found[1]} is not set; set it, or write the path out"
+            raise ConfigError(msg)
+        return value
+
+    return Path(_VARIABLE.sub(value_of, str(path))).expanduser()

@@ -1,0 +1,1 @@
+"""From images, videos and text to model inputs."""

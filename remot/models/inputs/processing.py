@@ -1,0 +1,139 @@
+"""From prompts to tokens, positions and patches, by the model's own chat template, processor and rotary index."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from remot.errors import ConfigError
+from remot.models.inputs.prompts import ProcessedPrompts
+from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
+from remot.models.inputs.visual import IMAGE, VIDEO, VisualInputs
+from remot.structures import PromptBatch, Video
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+
+
+def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
+    """Chat template, tokeniser, and processors of images and videos, once per prompt.
+
+    Whatever is looked at is looked at on the host, before it is sent to the model's device: a GPU is not waited for.
+
+    Args:
+        processor: The model's own.
+        model: Gives token ids, device and rotary positions.
+        batch: P prompts.
+
+    Raises:
+        ConfigError: If a prompt's images or videos do not all reach the model, or a video's times do not.
+    """
+    texts = _rendered(processor, batch)
+    inputs = _processed(processor, batch, texts)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+    token_types = _token_types(ids, model.config)
+    images = _visual_inputs(inputs, "pixel_values", "image_grid_thw", batch.images)
+    videos = _visual_inputs(inputs, "pixel_values_videos", "video_grid_thw", batch.videos)
+    merge = model.config.vision_config.spatial_merge_size
+    _require_tokens(batch, images, token_types == IMAGE, merge, "images")
+    _require_tokens(batch, videos, token_types == VIDEO, merge, "videos")
+    positions = _positions(model, inputs, token_types)
+    if videos is not None and "second_per_grid_ts" in inputs:
+        intervals = inputs["second_per_grid_ts"] * model.config.vision_config.tokens_per_second
+        require_times(positions[0][token_types == VIDEO], videos.grid_thw, merge, intervals.tolist())
+    # One after the last real token, which is where the model's own pass over prompt and completion puts it.
+    # A video's last moment may lie further: Qwen2.5-VL counts time faster than text.
+    last = mask.sum(-1) - 1
+    next_position = positions[0, torch.arange(len(ids), device=ids.device), last] + 1
+    processed = ProcessedPrompts(ids, mask, positions, next_position, token_types, images, videos)
+    return processed.to(next(model.parameters()).device)
+
+
+def _rendered(processor: "ProcessorMixin", batch: PromptBatch) -> list[str]:
+    """The texts of the prompts, with one placeholder for each image and video."""
+    texts = []
+    for images, videos, question in zip(batch.images, batch.videos, batch.questions, strict=True):
+        shown = [*({"type": "image"} for _ in images), *({"type": "video"} for _ in videos)]
+        messages = [{"role": "user", "content": [*shown, {"type": "text", "text": question.text}]}]
+        text = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        for kind, token, count in (("images", "image_token", len(images)), ("videos", "video_token", len(videos))):
+            _require_placeholders(question.prompt_id, text, kind, getattr(processor, token, None), count)
+        texts.append(text)
+    return texts
+
+
+def _require_placeholders(prompt_id: str, text: str, kind: str, token: str | None, count: int) -> None:
+    found = text.count(token) if token else 0
+    if found != count:
+        msg = (
+            f"the prompt {prompt_id!r:.80} has {kind} for {count} places, but its text has {found}; use a model whose "
+            f"chat template shows {kind}, and keep {token or 'its placeholder'} out of the question's words"
+        )
+        raise ConfigError(msg)
+
+
+def _processed(processor: "ProcessorMixin", batch: PromptBatch, texts: list[str]) -> "BatchFeature":
+    pictures = list(chain.from_iterable(batch.images))
+    videos = list(chain.from_iterable(batch.videos))
+    return processor(
+        text=texts,
+        images=pictures or None,
+        return_tensors="pt",
+        padding=True,
+        padding_side="right",
+        **_video_arguments(processor, videos),
+    )
+
+
+def _video_arguments(processor: "ProcessorMixin", videos: Sequence[Video]) -> dict[str, Any]:
+    if not videos:
+        return {}
+    shown = [whole_patches(video, processor.video_processor.temporal_patch_size) for video in videos]
+    settings = {
+        "do_sample_frames": False,  # which frames are shown is the data's choice
+        "input_data_format": "channels_first",  # not to be guessed: a video may be 3 frames or 3 pixels wide
+        "video_metadata": [video_metadata(times) for _, times in shown],
+    }
+    return {"videos": [frames for frames, _ in shown], "videos_kwargs": settings}
+
+
+def _token_types(ids: Tensor, config: Any) -> Tensor:  # noqa: ANN401 - each family has a class of its own
+    """[P, L] kinds of tokens."""
+    is_image: Tensor = ids == config.image_token_id
+    video_token_id = getattr(config, "video_token_id", None)
+    is_video = torch.zeros_like(is_image) if video_token_id is None else ids == video_token_id
+    return IMAGE * is_image.int() + VIDEO * is_video.int()
+
+
+def _visual_inputs(
+    inputs: "BatchFeature", patches: str, grid: str, shown: Sequence[Sequence[object]]
+) -> VisualInputs | None:
+    if patches not in inputs:
+        return None
+    return VisualInputs(inputs[patches], inputs[grid], tuple(len(items) for items in shown))
+
+
+def _require_tokens(
+    batch: PromptBatch, shown: VisualInputs | None, is_token: Tensor, spatial_merge_size: int, kind: str
+) -> None:
+    """Every prompt has a token for each visual feature that it will get."""
+    wanted = shown.num_tokens(spatial_merge_size) if shown is not None else [0] * len(batch)
+    for question, count, found in zip(batch.questions, wanted, is_token.sum(-1).tolist(), strict=True):
+        if count != found:
+            msg = f"the {kind} of {question.prompt_id!r:.80} make {count} visual tokens, but its text has {found}"
+            raise ConfigError(msg)
+
+
+def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Tensor) -> Tensor:
+    """[3, P, L] rotary positions; a family that spaces frames by their times gets them."""
+    named = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
+    positions, _ = model.model.get_rope_index(
+        input_ids=inputs["input_ids"],
+        mm_token_type_ids=token_types,
+        attention_mask=inputs["attention_mask"],
+        **{name: inputs[name] for name in named if name in inputs},
+    )
+    result: Tensor = positions
+    return result

@@ -1,0 +1,104 @@
+"""Prompts on their way into the language model: after the processor, and after the vision tower."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from remot.models.inputs.visual import TEXT, VisualInputs
+
+
+@dataclass(frozen=True, eq=False)
+class ProcessedPrompts:
+    """P prompts after chat template, tokeniser and processor, on the model's device.
+
+    Args:
+        input_ids: [P, L] right-padded.
+        prompt_mask: [P, L] bool, True for real tokens.
+        position_ids: [3, P, L] rotary positions.
+        next_position: [P] position of the first completion token.
+        token_types: [P, L] 0 for text, 1 for placeholders of images, 2 for those of videos.
+        images: Their images, None if there are none.
+        videos: Their videos, None if there are none.
+    """
+
+    input_ids: Tensor
+    prompt_mask: Tensor
+    position_ids: Tensor
+    next_position: Tensor
+    token_types: Tensor
+    images: VisualInputs | None
+    videos: VisualInputs | None
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def prompt_lengths(self) -> Tensor:
+        """[P] real tokens of each prompt."""
+        return self.prompt_mask.sum(-1)
+
+    @property
+    def visual_mask(self) -> Tensor:
+        """[P, L] bool, True for placeholders of images and videos."""
+        return self.token_types != TEXT
+
+    def to(self, device: torch.device) -> "ProcessedPrompts":
+        """The same on a device."""
+        return ProcessedPrompts(
+            input_ids=self.input_ids.to(device),
+            prompt_mask=self.prompt_mask.to(device),
+            position_ids=self.position_ids.to(device),
+            next_position=self.next_position.to(device),
+            token_types=self.token_types.to(device),
+            images=self.images.to(device) if self.images is not None else None,
+            videos=self.videos.to(device) if self.videos is not None else None,
+        )
+
+    def select(self, rows: slice) -> "ProcessedPrompts":
+        """The prompts of a contiguous slice, with their images and videos."""
+        return ProcessedPrompts(
+            input_ids=self.input_ids[rows],
+            prompt_mask=self.prompt_mask[rows],
+            position_ids=self.position_ids[:, rows],
+            next_position=self.next_position[rows],
+            token_types=self.token_types[rows],
+            images=self.images.select(rows) if self.images is not None else None,
+            videos=self.videos.select(rows) if self.videos is not None else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPrompts:
+    """Processed prompts and what the vision tower made of what they show.
+
+    Args:
+        prompts: The processed prompts.
+        features: For each level (pooled first, then DeepStack levels) the features [visual tokens, H] of all prompts;
+            no level if nothing is shown.
+
+    Raises:
+        ValueError: If there is not one feature for each placeholder. Every pass starts here, and transformers' own
+            scatter would silently drop surplus features.
+    """
+
+    prompts: ProcessedPrompts
+    features: Sequence[Tensor]
+
+    def __post_init__(self) -> None:
+        placeholders = int(self.prompts.visual_mask.sum())
+        counts = [len(level) for level in self.features] or [0]
+        if any(count != placeholders for count in counts):
+            msg = f"{placeholders} visual placeholders in {len(self)} prompts, but {counts} features by level"
+            raise ValueError(msg)
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def select(self, rows: slice) -> "EncodedPrompts":
+        """The prompts of a contiguous slice, with their features."""
+        counts = self.prompts.visual_mask.sum(-1)
+        start, stop, _ = rows.indices(len(self))
+        first, last = int(counts[:start].sum()), int(counts[:stop].sum())
+        return EncodedPrompts(self.prompts.select(rows), [level[first:last] for level in self.features])

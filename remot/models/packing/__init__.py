@@ -1,0 +1,1 @@
+"""Prompt sharing: packed rows, attention masks and key-value caches."""

@@ -1,0 +1,1 @@
+"""Rewards of answers: accuracy, format, logic."""

@@ -1,0 +1,84 @@
+"""Does the completion consist of the elements that a system asks for?"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from remot.errors import ConfigError
+from remot.rewards.base import ReferenceReward
+from remot.rewards.parsing.boxes import box_list, one_box
+from remot.rewards.parsing.spans import glue_spans, is_quoted_span
+from remot.rewards.parsing.tags import first_element, is_sequence, split_last
+from remot.structures import Reference
+
+Content = Literal["any", "spans", "boxes", "box", "json_span"]
+#: Whether the content of the last element is what it should be, by name.
+CONTENTS: Mapping[Content, Callable[[str], bool]] = {
+    "any": lambda text: True,  # noqa: ARG005
+    "spans": lambda text: glue_spans(text) is not None,
+    "boxes": lambda text: box_list(text) is not None,
+    "box": lambda text: text.lstrip().startswith("[") and one_box(text) is not None,
+    "json_span": is_quoted_span,
+}
+
+
+class TaggedFormatReward(ReferenceReward):
+    r"""1 if the completion is the elements ``tags`` with white space between and the last holds what it should.
+
+    As published, each system's ``fullmatch`` of ``<think>.*?</think>\s*<answer>.*?</answer>``, which lets anything
+    stand inside an element: VideoChat-R1 (arXiv 2504.06958; outer white space allowed), SpaceR (arXiv 2504.01805; not
+    allowed, so a map has to lie inside think), Temporal-RLT (arXiv 2506.01908), Video-STR (arXiv 2510.10976; the
+    pattern is not published).
+
+    Args:
+        tags: Names of the elements.
+        content: What the last element has to hold: anything; ``spans`` such as [(5.2, 10.4)]; ``boxes``; one ``box``;
+            ``json_span``, {"start_time": "…", "end_time": "…"}, which is looked for in the last element of its name;
+            the others in the first.
+        num_items: How many spans at most, or boxes exactly; any number if None. 8 boxes in VideoChat-R1, 3 spans in
+            VideoChat-R1.5.
+        outer_space: Allow white space before and after.
+        once: Each tag exactly once; not published, but then no second answer can hide.
+        name: Metric key.
+    """
+
+    success_at = None
+
+    def __init__(
+        self,
+        tags: tuple[str, ...] = ("think", "answer"),
+        content: Content = "any",
+        num_items: int | None = None,
+        *,
+        outer_space: bool = True,
+        once: bool = False,
+        name: str = "format",
+    ) -> None:
+        if len(tags) < 1 + (content == "json_span") or not all(tag.isidentifier() for tag in tags):
+            msg = f"the format needs names of elements such as think and answer, got {tags}"
+            raise ConfigError(msg)
+        if content not in CONTENTS:
+            msg = f"a format holds {', '.join(CONTENTS)}, not {content!r}"
+            raise ConfigError(msg)
+        self.tags = tags
+        self.content: Content = content
+        self.num_items = num_items
+        self.outer_space = outer_space
+        self.once = once
+        self.name = name
+
+    def score(self, completion: str, reference: Reference) -> float:  # noqa: ARG002
+        """1 or 0."""
+        text = completion.strip() if self.outer_space else completion
+        if self.content == "json_span":
+            before, content = split_last(text, self.tags[-1])
+            return float(is_sequence(before, self.tags[:-1], once=self.once) and self._holds(content))
+        if not is_sequence(text, self.tags, once=self.once):
+            return 0.0
+        return float(self._holds(first_element(text, self.tags[-1]) or ""))
+
+    def _holds(self, text: str) -> bool:
+        if self.num_items is not None and self.content == "boxes":
+            return box_list(text, self.num_items) is not None
+        if self.num_items is not None and self.content == "spans":
+            return glue_spans(text, self.num_items) is not None
+        return CONTENTS[self.content](text)

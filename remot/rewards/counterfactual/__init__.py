@@ -1,0 +1,1 @@
+"""Rewards that compare completions with those of a changed input."""

@@ -1,0 +1,1 @@
+"""Rewards of boxes, maps, graphs and trajectories."""

@@ -1,0 +1,1 @@
+"""The decoding loop, its buffers and memory plans."""

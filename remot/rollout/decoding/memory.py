@@ -1,0 +1,121 @@
+"""How much fits into the memory that is free, and what to do when it did not.
+
+Sizes change memory and time, never results: noise has an address, and losses carry the denominator of the whole batch.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from remot.models.memory import MemoryEstimate
+
+_LOG = logging.getLogger(__name__)
+
+#: Share of the free memory that is planned with; the rest is for fragments and what no estimate covers.
+PLANNED_SHARE = 0.8
+#: Rows of logits that the scoring pass holds at once, see :mod:`remot.models.logprobs`.
+SCORED_ROWS = 512
+#: Prompts of a micro-batch where the free memory of the device is unknown.
+UNPLANNED_MICRO_BATCH = 4
+
+Result = TypeVar("Result")
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Available bytes on a device, including what torch has reserved; None if unknown."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + reserve)
+
+
+def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
+    """Memory to decode one prompt's completions: its part of the cache, of the mask, and its rows of logits.
+
+    Args:
+        footprint: Of the model.
+        num_columns: L, columns of the prompt.
+        num_completions: G.
+        max_new_tokens: T.
+    """
+    total = num_columns + num_completions * max_new_tokens
+    mask = num_completions * total * (1 + footprint.bytes_per_number)
+    prefill = num_columns * footprint.block_bytes  # of one block, as nothing is kept
+    return total * footprint.cache_bytes + mask + num_completions * footprint.logits_bytes + prefill
+
+
+def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
+    """Memory of one prompt's packed row in a pass with gradient. Arguments as of :func:`decode_bytes`.
+
+    Counted are the dense mask of SDPA, and the copies of the prompt's keys and values, one for each completion, that
+    attention in parts makes; either needs less than both, and FlexAttention has neither.
+    """
+    total = num_columns + num_completions * max_new_tokens
+    mask = total * total * (1 + footprint.bytes_per_number)
+    copies = num_completions * num_columns * footprint.kept_cache_bytes
+    return total * footprint.activation_bytes + mask + copies
+
+
+def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:
+    """How many prompts go together, at least 1 and at most ``num_prompts``.
+
+    Args:
+        free: Bytes that are free.
+        fixed_bytes: What is needed whatever the number.
+        bytes_per_prompt: What each prompt needs.
+        num_prompts: How many there are.
+    """
+    usable = int(free * PLANNED_SHARE) - fixed_bytes
+    return max(1, min(num_prompts, usable // max(1, bytes_per_prompt)))
+
+
+def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
+    """Prompts to decode together: all of them where the free memory is unknown.
+
+    Args:
+        footprint: Of the model.
+        free: Bytes that are free, or None.
+        shape: P prompts, L columns, G completions, T tokens.
+    """
+    num_prompts, *sizes = shape
+    if free is None:
+        return num_prompts
+    return prompts_that_fit(free, 0, decode_bytes(footprint, *sizes), num_prompts)
+
+
+def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
+    """Groups of a micro-batch; arguments as of :func:`plan_decode`."""
+    num_prompts, *sizes = shape
+    if free is None:
+        return min(num_prompts, UNPLANNED_MICRO_BATCH)
+    chunk = SCORED_ROWS * footprint.logits_bytes
+    return prompts_that_fit(free, chunk, score_bytes(footprint, *sizes), num_prompts)
+
+
+def halving(attempt: Callable[[int], Result], size: int, what: str) -> tuple[Result, int]:
+    """Do something for ``size`` prompts at a time, and once more for half as many if memory runs out.
+
+    Args:
+        attempt: Takes the size; may be called twice, so it must leave nothing behind when it fails.
+        size: At first.
+        what: Named in the log, such as "decoding".
+
+    Returns:
+        The result, and the size it was made with.
+
+    Raises:
+        torch.OutOfMemoryError: If one prompt alone does not fit, or half of them neither.
+    """
+    try:
+        return attempt(size), size
+    except torch.OutOfMemoryError:
+        if size == 1:
+            raise
+    # outside of the except clause, so that the failed attempt's tensors are no longer referred to
+    _LOG.warning("out of memory while %s %d prompts at a time; trying %d: results stay", what, size, size // 2)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return attempt(size // 2), size // 2

@@ -1,0 +1,216 @@
+"""Where OpenAI-compatible servers differ: how weights are handed over, which caches to empty, what a request may say.
+
+Addresses and fields are those of the servers' documentation in November 2026. ``transformers serve`` is run in the
+tests; vLLM and SGLang have not been run by us, see docs/servers.md.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remot.errors import ConfigError
+from remot.models.export import save_merged, save_trained
+from remot.models.policy import VLMPolicy
+from remot.rollout.sampling import SamplingSettings
+
+#: For transformers' parser of responses: everything after the prompt is the content, as it stands.
+WHOLE_ANSWER = {
+    "defaults": {"role": "assistant"},
+    "start_anchor_pattern": r"\Z",
+    "fields": {"content": {"content": "text", "content_args": {"strip": False}}},
+}
+
+#: One request without an answer worth reading: path, and body or None.
+Command = tuple[str, dict[str, Any] | None]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """One completion to ask for.
+
+    Args:
+        messages: The prompt.
+        max_new_tokens: Longest completion.
+        sampling: How tokens are drawn.
+        seed: Of its noise.
+    """
+
+    messages: list[Json]
+    max_new_tokens: int
+    sampling: SamplingSettings
+    seed: int
+
+
+class ServerBackend(ABC):
+    """One kind of server."""
+
+    #: Path that answers once the server is ready.
+    health_path: str = "/health"
+
+    @abstractmethod
+    def require(self, policy: VLMPolicy) -> None:
+        """Refuse a policy whose weights cannot be handed over.
+
+        Raises:
+            ConfigError: If so.
+        """
+
+    def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
+        """Write what this server can load; all processes call this, one of them writes."""
+        save_trained(policy, folder, is_writer=is_writer)
+
+    @abstractmethod
+    def model_name(self, name: str, folder: Path) -> str:
+        """What requests call the weights ``name`` in ``folder``."""
+
+    @abstractmethod
+    def load(self, name: str, folder: Path) -> Sequence[Command]:
+        """Requests that make the server take the weights, then empty its caches of prefixes and images."""
+
+    @abstractmethod
+    def unload(self, name: str) -> Sequence[Command]:
+        """Requests that make it forget them."""
+
+    @abstractmethod
+    def body(self, model: str, asked: CompletionRequest) -> Json:
+        """A request for one completion."""
+
+
+def _require_adapters(policy: VLMPolicy, server: str) -> None:
+    if not policy.adaptation.reference_is_base:
+        msg = f"{server} takes adapters while it runs, not full weights: set model.policy.adaptation to LoRA"
+        raise ConfigError(msg)
+
+
+def _plain_body(model: str, asked: CompletionRequest) -> Json:
+    sampling = asked.sampling
+    return {
+        "model": model,
+        "messages": asked.messages,
+        "max_tokens": asked.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": asked.seed,
+        "stream": False,
+    }
+
+
+class VLLM(ServerBackend):
+    """vLLM, started with ``--enable-lora`` and a rank that is large enough.
+
+    Needs ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`` to take adapters while it runs, and ``VLLM_SERVER_DEV_MODE=1`` to empty
+    its caches. Log-probabilities are those before temperature, vLLM's default ``--logprobs-mode raw_logprobs``. With a
+    trained vision tower it needs ``--enable-tower-connector-lora``, or it leaves the adapters of the tower out.
+    """
+
+    def require(self, policy: VLMPolicy) -> None:
+        """Adapters only."""
+        _require_adapters(policy, "vLLM")
+
+    def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
+        """The adapter's name."""
+        return name
+
+    def load(self, name: str, folder: Path) -> Sequence[Command]:
+        """Load the adapter; empty the caches."""
+        adapter = {"lora_name": name, "lora_path": str(folder)}
+        return ("/v1/load_lora_adapter", adapter), ("/reset_prefix_cache", None), ("/reset_mm_cache", None)
+
+    def unload(self, name: str) -> Sequence[Command]:
+        """Unload the adapter."""
+        return (("/v1/unload_lora_adapter", {"lora_name": name}),)
+
+    def body(self, model: str, asked: CompletionRequest) -> Json:
+        """With token ids and log-probabilities."""
+        own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
+        return _plain_body(model, asked) | own | {"logprobs": True, "return_token_ids": True}
+
+
+class SGLang(ServerBackend):
+    """SGLang, started with ``--enable-lora``, ``--max-lora-rank`` and ``--lora-target-modules``.
+
+    Args:
+        served_model: Name the server gives its base model; adapters are asked for as ``served_model:adapter``.
+    """
+
+    def __init__(self, served_model: str) -> None:
+        self.served_model = served_model
+
+    def require(self, policy: VLMPolicy) -> None:
+        """Adapters only."""
+        _require_adapters(policy, "SGLang")
+
+    def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
+        """Base model and adapter."""
+        return f"{self.served_model}:{name}"
+
+    def load(self, name: str, folder: Path) -> Sequence[Command]:
+        """Load the adapter; empty the caches."""
+        return ("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)}), ("/flush_cache", None)
+
+    def unload(self, name: str) -> Sequence[Command]:
+        """Unload the adapter."""
+        return (("/unload_lora_adapter", {"lora_name": name}),)
+
+    def body(self, model: str, asked: CompletionRequest) -> Json:
+        """With log-probabilities; tokens are named by their text."""
+        own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
+        return _plain_body(model, asked) | own | {"logprobs": True}
+
+
+class TransformersServe(ServerBackend):
+    """``transformers serve``, which loads whatever folder a request names.
+
+    It takes full weights, so adapters are added to them on the way; it loads them anew for each hand-over and keeps
+    what it has loaded for ``--model-timeout`` seconds. It gives no log-probabilities, and no tokens by number. It draws
+    from one global generator, so ask for one completion at a time (``num_parallel: 1``) if a run is to be repeatable.
+    """
+
+    def require(self, policy: VLMPolicy) -> None:
+        """Anything; what is quantised is refused when it is saved."""
+
+    def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
+        """Full weights, as it does not find the base model of a folder with adapters only.
+
+        The tokenizer leaves answers in one piece, end of turn included: otherwise a completion comes back
+        divided into reasoning and answer, without the white space in between.
+        """
+        save_merged(policy, folder, is_writer=is_writer)
+        if is_writer:
+            path = folder / "tokenizer_config.json"
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            path.write_text(
+                json.dumps(settings | {"response_template": WHOLE_ANSWER}, allow_nan=False), encoding="utf-8"
+            )
+
+    def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
+        """The folder."""
+        return str(folder)
+
+    def load(self, name: str, folder: Path) -> Sequence[Command]:  # noqa: ARG002
+        """The first request loads it; there are no caches that outlive a request."""
+        return ()
+
+    def unload(self, name: str) -> Sequence[Command]:  # noqa: ARG002
+        """It forgets by itself."""
+        return ()
+
+    def body(self, model: str, asked: CompletionRequest) -> Json:
+        """Sampling as a generation configuration: its own defaults are greedy for many models."""
+        sampling = asked.sampling
+        drawn: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        drawn |= {"min_p": sampling.min_p} if sampling.min_p > 0 else {}
+        generation = {"do_sample": False} if sampling.is_greedy else {"do_sample": True, **drawn}
+        generation |= {"max_new_tokens": asked.max_new_tokens}
+        return {
+            "model": model,
+            "messages": asked.messages,
+            "max_tokens": asked.max_new_tokens,
+            "seed": asked.seed,
+            "stream": False,
+            "generation_config": json.dumps(generation, allow_nan=False),
+        }

@@ -1,0 +1,173 @@
+"""Completions from an engine outside of the trainer, as a rollout like the trainer's own.
+
+Whatever such an engine says is checked here: what may never be sampled ends a completion, what follows an end of turn
+is dropped, and log-probabilities it does not give are the trainer's.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from remot.models.inputs.prompts import EncodedPrompts
+from remot.models.policy import VLMPolicy
+from remot.rollout.generator import RolloutAddress
+from remot.rollout.sampling import SamplingSettings
+from remot.structures import PromptBatch, Rollout
+
+
+@dataclass(frozen=True)
+class SampledCompletion:
+    """What an engine sampled.
+
+    Args:
+        token_ids: As far as they are known; an end-of-turn token may be missing.
+        logprobs: One for each token, NaN where the engine gives none.
+        is_ended: It ended by itself.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    is_ended: bool
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) != len(self.logprobs):
+            msg = f"{len(self.token_ids)} tokens have {len(self.logprobs)} log-probabilities"
+            raise ValueError(msg)
+
+
+class ExternalEngine(ABC):
+    """Samples completions from weights that are handed over to it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Before anything is loaded.
+
+        Raises:
+            EngineError: If it is not there.
+        """
+
+    @abstractmethod
+    def sync_weights(self, policy: VLMPolicy, step: int) -> None:
+        """Give it the weights of the policy; all processes of a run call this.
+
+        Args:
+            policy: The policy.
+            step: Optimiser step, which names the weights.
+
+        Raises:
+            EngineError: If it does not take them.
+        """
+
+    @abstractmethod
+    def complete(
+        self,
+        policy: VLMPolicy,
+        batch: PromptBatch,
+        num_completions: int,
+        max_new_tokens: int,
+        sampling: SamplingSettings,
+        address: RolloutAddress,
+    ) -> list[list[SampledCompletion]]:
+        """G completions for each of P prompts, [P][G].
+
+        Raises:
+            EngineError: If it gives none.
+        """
+
+
+def external_rollout(
+    engine: ExternalEngine,
+    policy: VLMPolicy,
+    batch: PromptBatch,
+    encoded: EncodedPrompts,
+    *,
+    num_completions: int,
+    max_new_tokens: int,
+    sampling: SamplingSettings,
+    address: RolloutAddress,
+) -> Rollout:
+    """As :func:`remot.rollout.generator.generate`, by another engine.
+
+    Args:
+        engine: Who samples.
+        policy: Whose weights it has; gives the log-probabilities that the engine does not.
+        batch: P prompts.
+        encoded: The same for the policy.
+        num_completions: G.
+        max_new_tokens: Longest completion T, end-of-turn token included.
+        sampling: How tokens are drawn.
+        address: Names the noise.
+    """
+    sampled = engine.complete(policy, batch, num_completions, max_new_tokens, sampling, address)
+    banned = frozenset(torch.isinf(policy.logit_bias).nonzero()[:, 0].tolist())
+    limits = CompletionLimits(policy.eos_token_ids, banned, len(policy.logit_bias), max_new_tokens)
+    groups = [[within(completion, limits) for completion in group] for group in sampled]
+    rollout = _as_rollout(policy, groups)
+    unknown = rollout.logprobs.isnan() & rollout.completion_mask
+    if not bool(unknown.any()):
+        return rollout
+    with policy.evaluating():  # by this process's own choice: others may have nothing to compute
+        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=sampling.temperature)
+    logprobs = torch.where(unknown, own, rollout.logprobs)
+    return Rollout(rollout.token_ids, rollout.completion_mask, logprobs, rollout.texts, rollout.finished)
+
+
+@dataclass(frozen=True)
+class CompletionLimits:
+    """What a completion may be made of.
+
+    Args:
+        eos_token_ids: Tokens that end a turn, the tokenizer's own first.
+        banned: Tokens that may never be sampled.
+        vocabulary: Number of tokens.
+        max_new_tokens: Longest completion, end of turn included.
+    """
+
+    eos_token_ids: tuple[int, ...]
+    banned: frozenset[int]
+    vocabulary: int
+    max_new_tokens: int
+
+    def allows(self, token: int) -> bool:
+        """True if the token may be sampled."""
+        return 0 <= token < self.vocabulary and token not in self.banned
+
+
+def within(completion: SampledCompletion, limits: CompletionLimits) -> SampledCompletion:
+    """The part of a completion that the policy could have sampled, with its end of turn if it came to that.
+
+    What follows a token that may never be sampled, or the last one there is room for, was cut off; an end of turn
+    that the engine did not write is added, with a log-probability that is not known.
+    """
+    tokens: list[int] = []
+    for token in completion.token_ids[: limits.max_new_tokens]:
+        if not limits.allows(token):
+            return SampledCompletion(tuple(tokens), completion.logprobs[: len(tokens)], is_ended=False)
+        tokens.append(token)
+        if token in limits.eos_token_ids:
+            return SampledCompletion(tuple(tokens), completion.logprobs[: len(tokens)], is_ended=True)
+    logprobs = completion.logprobs[: len(tokens)]
+    if completion.is_ended and len(tokens) < limits.max_new_tokens:
+        return SampledCompletion((*tokens, limits.eos_token_ids[0]), (*logprobs, math.nan), is_ended=True)
+    return SampledCompletion(tuple(tokens), logprobs, is_ended=False)
+
+
+def _as_rollout(policy: VLMPolicy, groups: Sequence[Sequence[SampledCompletion]]) -> Rollout:
+    num_tokens = max(1, *(len(one.token_ids) for group in groups for one in group))
+
+    def table(rows: list[list[list[float]]], padding: float, dtype: torch.dtype) -> Tensor:
+        padded = [[row + [padding] * (num_tokens - len(row)) for row in group] for group in rows]
+        return torch.tensor(padded, dtype=dtype, device=policy.device)
+
+    ids = [[list(one.token_ids) for one in group] for group in groups]
+    return Rollout(
+        token_ids=table([[[*row] for row in group] for group in ids], policy.pad_token_id, torch.int64),
+        completion_mask=table([[[1.0] * len(row) for row in group] for group in ids], 0.0, torch.bool),
+        logprobs=table([[list(one.logprobs) for one in group] for group in groups], 0.0, torch.float32),
+        texts=[policy.texts.responses(group) for group in ids],
+        finished=torch.tensor([[one.is_ended for one in group] for group in groups], device=policy.device),
+    )

@@ -1,0 +1,203 @@
+"""Completions from an OpenAI-compatible server: vLLM, SGLang or ``transformers serve``."""
+
+import base64
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from remot.distributed import all_gather_objects, is_first_process
+from remot.errors import ConfigError, EngineError, RemotError
+from remot.models.policy import VLMPolicy
+from remot.rollout.generator import RolloutAddress
+from remot.rollout.sampling import SamplingSettings
+from remot.rollout.servers.backends import CompletionRequest, ServerBackend
+from remot.rollout.servers.base import ExternalEngine, SampledCompletion
+from remot.rollout.servers.client import JSONClient
+from remot.rollout.servers.png import encode_png
+from remot.rollout.servers.responses import Reply, as_completion, read_reply
+from remot.seeding import derive_seed
+from remot.structures import PromptBatch
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+CHAT_PATH = "/v1/chat/completions"
+#: Seeds that every server takes.
+SEED_BITS = 31
+#: Digits of a name that distinguishes this run's weights from an earlier run's that the server may still hold.
+RUN_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class _SyncedWeights:
+    name: str
+    folder: Path
+    model: str
+
+
+class ServerEngine(ExternalEngine):
+    """Samples completions from a server that has the weights of the step.
+
+    Before each rollout the policy is saved to a folder that the server reads too, the server is asked to load it and to
+    empty its caches, and the folder before that is removed. Each completion is a request of its own, with a seed made
+    of (seed, step, prompt, sample).
+
+    Args:
+        dialect: Which server it is.
+        url: Its address, such as ``http://127.0.0.1:8000``; no other is asked.
+        folder: Where weights are handed over, under the same path on both machines.
+        logprobs: What the server's log-probabilities are: ``raw`` before temperature (usable at temperature 1), or
+            ``tempered``. ``none`` takes the trainer's instead, as is done for every token the server gives none of.
+        num_parallel: Requests at a time.
+        timeout_seconds: Longest time that a request for one completion, or to load weights, may take to its last byte.
+        num_retries: Further attempts of a request that fails.
+        max_reply_bytes: Longest reply that is read.
+    """
+
+    def __init__(
+        self,
+        dialect: ServerBackend,
+        url: str,
+        folder: Path,
+        logprobs: Literal["raw", "tempered", "none"] = "raw",
+        num_parallel: int = 16,
+        timeout_seconds: float = 600.0,
+        num_retries: int = 2,
+        max_reply_bytes: int = 4_000_000,
+    ) -> None:
+        if num_parallel < 1:
+            msg = f"engine.num_parallel must be at least 1, got {num_parallel}"
+            raise ConfigError(msg)
+        if logprobs not in ("raw", "tempered", "none"):
+            msg = f"engine.logprobs is raw, tempered or none, not {logprobs!r}"
+            raise ConfigError(msg)
+        self.dialect = dialect
+        self.client = JSONClient(url, timeout_seconds, num_retries, max_reply_bytes)
+        self.folder = folder.expanduser().resolve()
+        self.logprobs = logprobs
+        self.num_parallel = num_parallel
+        self._run = uuid.uuid4().hex[:RUN_DIGITS]
+        self._current: _SyncedWeights | None = None
+        self._has_warned = False
+
+    def check(self) -> None:
+        """Ask the server whether it is ready."""
+        self.client.get(self.dialect.health_path)
+
+    def sync_weights(self, policy: VLMPolicy, step: int) -> None:
+        """Save the policy, have the server load it, and forget the one before; the first process asks for all."""
+        self.dialect.require(policy)
+        run = all_gather_objects(self._run)[0]
+        name = f"remot-{run}-step-{step}"
+        folder = self.folder / name
+        is_first = is_first_process()
+        self.dialect.save(policy, folder, is_writer=is_first)
+        fault = self._told(lambda: self._load(name, folder)) if is_first else None
+        for said in all_gather_objects(fault):
+            if said is not None:
+                raise EngineError(said)
+        self._current = _SyncedWeights(name, folder, self.dialect.model_name(name, folder))
+
+    @staticmethod
+    def _told(ask: Callable[[], None]) -> str | None:
+        """What went wrong, for the other processes, which would wait for this one otherwise."""
+        try:
+            ask()
+        except (RemotError, OSError) as error:
+            return str(error)
+        return None
+
+    def _load(self, name: str, folder: Path) -> None:
+        before = self._current
+        for path, body in self.dialect.load(name, folder):
+            self.client.post(path, body)
+        if before is not None and before.name != name:
+            for path, body in self.dialect.unload(before.name):
+                self.client.post(path, body)
+            shutil.rmtree(before.folder, ignore_errors=True)
+
+    def complete(
+        self,
+        policy: VLMPolicy,
+        batch: PromptBatch,
+        num_completions: int,
+        max_new_tokens: int,
+        sampling: SamplingSettings,
+        address: RolloutAddress,
+    ) -> list[list[SampledCompletion]]:
+        """Ask for each completion; see :meth:`ExternalEngine.complete`."""
+        if self._current is None:
+            msg = "sync_weights() comes before complete()"
+            raise RuntimeError(msg)
+        model = self._current.model
+        messages = [_messages(batch, row) for row in range(len(batch))]
+        requests = [
+            self.dialect.body(
+                model, CompletionRequest(messages[row], max_new_tokens, sampling, _seed(address, prompt_id, sample))
+            )
+            for row, prompt_id in enumerate(address.prompt_ids)
+            for sample in range(num_completions)
+        ]
+        takes_logprobs = self.logprobs == "tempered" or (self.logprobs == "raw" and sampling.temperature == 1)
+
+        def ask(request: dict[str, Any]) -> Reply:
+            return read_reply(self.client.post_for_json(CHAT_PATH, request), max_new_tokens)
+
+        replies = in_parallel(ask, requests, self.num_parallel)
+        sampled = [as_completion(reply, policy.texts.tokens_of_completion, policy.texts.of_token) for reply in replies]
+        if not takes_logprobs:
+            sampled = [_without_logprobs(one) for one in sampled]
+        self._warn_without_logprobs(sampled)
+        return [sampled[start : start + num_completions] for start in range(0, len(sampled), num_completions)]
+
+    def _warn_without_logprobs(self, sampled: list[SampledCompletion]) -> None:
+        """Once, if most completions have none."""
+        unknown = sum(all(value != value for value in one.logprobs) for one in sampled if one.logprobs)
+        if unknown * 2 > len(sampled) and not self._has_warned:
+            self._has_warned = True
+            message = (
+                f"{self.client.url} gives no log-probabilities that can be used: the trainer's own take their place, "
+                "and nothing corrects for how the two engines differ"
+            )
+            warnings.warn(message, stacklevel=2)
+
+
+def in_parallel(ask: Callable[[Q], A], questions: Sequence[Q], num_parallel: int) -> list[A]:
+    """Answers to all questions in their order; once one fails, those that have not been asked never are."""
+    with ThreadPoolExecutor(num_parallel) as pool:
+        waiting = [pool.submit(ask, question) for question in questions]
+        try:
+            return [answer.result() for answer in waiting]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
+    return derive_seed(address.seed, "rollout", address.step, prompt_id, sample) % (1 << SEED_BITS)
+
+
+def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
+    """The prompt as the policy is shown it: images, then the question.
+
+    Raises:
+        ConfigError: If it shows a video: servers take videos apart in ways of their own.
+    """
+    if batch.videos[row]:
+        msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
+        raise ConfigError(msg)
+    pictures = [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}
+        for data in map(encode_png, batch.images[row])
+    ]
+    return [{"role": "user", "content": [*pictures, {"type": "text", "text": batch.questions[row].text}]}]
+
+
+def _without_logprobs(completion: SampledCompletion) -> SampledCompletion:
+    unknown = (float("nan"),) * len(completion.token_ids)
+    return SampledCompletion(completion.token_ids, unknown, completion.is_ended)

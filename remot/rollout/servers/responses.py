@@ -1,0 +1,143 @@
+"""What a server says to a request for one completion: foreign text, read value by value."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remot.errors import EngineError
+from remot.rollout.servers.base import SampledCompletion
+
+#: Characters that one token may stand for; more is no completion of the length that was asked for.
+MAX_CHARS_PER_TOKEN = 256
+#: What stands in a text for bytes that make none.
+NO_TEXT = "\ufffd"
+#: Least log-probability that is taken for one; servers write -9999 for that of a probability of 0.
+LEAST_LOGPROB = -1e6
+#: How tokens are written that are given by number.
+BY_NUMBER = "token_id:"
+MAX_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One completion as a server writes it.
+
+    Args:
+        text: Without special tokens.
+        is_ended: It ended by itself.
+        token_ids: Its tokens by number, None if the server does not say.
+        tokens: Its tokens as text, None if the server does not say.
+        logprobs: As many as tokens.
+    """
+
+    text: str
+    is_ended: bool
+    token_ids: tuple[int, ...] | None
+    tokens: tuple[str, ...] | None
+    logprobs: tuple[float, ...] | None
+
+
+def read_reply(answer: object, max_new_tokens: int) -> Reply:
+    """The completion in an answer of ``/v1/chat/completions``.
+
+    Raises:
+        EngineError: If there is none, or it is not what was asked for.
+    """
+    choice = _mapping(_only(_mapping(answer, "the answer").get("choices")), "a choice")
+    message = _mapping(choice.get("message"), "a message")
+    if any(message.get(name) for name in ("reasoning_content", "reasoning", "tool_calls")):
+        msg = "the server took the completion apart; start it without a reasoning parser and without a tool parser"
+        raise EngineError(msg)
+    text = message.get("content") or ""
+    if not isinstance(text, str) or len(text) > MAX_CHARS_PER_TOKEN * max_new_tokens:
+        msg = f"the server's completion is no text of at most {max_new_tokens} tokens"
+        raise EngineError(msg)
+    reason = choice.get("finish_reason")
+    if reason not in ("stop", "length"):
+        msg = f"the server ended a completion for the reason {str(reason)[:40]!r}, neither stop nor length"
+        raise EngineError(msg)
+    tokens, logprobs = _listed(choice.get("logprobs"), max_new_tokens)
+    return Reply(text, reason == "stop", _numbers(choice.get("token_ids"), max_new_tokens), tokens, logprobs)
+
+
+def as_completion(
+    reply: Reply, tokenize: Callable[[str], Sequence[int]], token_text: Callable[[int], str]
+) -> SampledCompletion:
+    """The tokens of a reply: those the server names, else those of its text.
+
+    A text may be the text of several sequences of tokens. Its own tokenisation then stands for what was sampled, and
+    the server's log-probabilities are taken only if it lists the very same tokens. Where bytes make no text, it is
+    unknown what was sampled; the completion is cut off there.
+
+    Args:
+        reply: What the server said.
+        tokenize: Tokens of a text.
+        token_text: Text of a token.
+    """
+    named = reply.token_ids or _named(reply.tokens)
+    if named:
+        known = reply.logprobs if reply.logprobs is not None and len(reply.logprobs) == len(named) else None
+        return SampledCompletion(named, known or _unknown(len(named)), reply.is_ended)
+    # half a character, which JSON can hold, is none either
+    readable = reply.text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    text, lost, _ = readable.partition(NO_TEXT)
+    token_ids = tuple(tokenize(text))
+    if reply.tokens is not None and reply.logprobs is not None:
+        listed = reply.tokens[: len(token_ids)]  # an end of turn may follow
+        if (lost or len(reply.tokens) <= len(token_ids) + 1) and listed == tuple(map(token_text, token_ids)):
+            return SampledCompletion(token_ids, reply.logprobs[: len(token_ids)], reply.is_ended and not lost)
+    return SampledCompletion(token_ids, _unknown(len(token_ids)), reply.is_ended and not lost)
+
+
+def _unknown(count: int) -> tuple[float, ...]:
+    return (math.nan,) * count
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        msg = f"{name} of the server is no JSON object"
+        raise EngineError(msg)
+    return value
+
+
+def _only(choices: object) -> object:
+    if not isinstance(choices, list) or len(choices) != 1:
+        found = len(choices) if isinstance(choices, list) else "no list of"
+        msg = f"the server was asked for one completion and gives {found}"
+        raise EngineError(msg)
+    return choices[0]
+
+
+def _numbers(value: object, max_new_tokens: int) -> tuple[int, ...] | None:
+    """Token ids, None if there are none or they are not numbers; whether they are tokens is checked later."""
+    if not isinstance(value, list) or len(value) > max_new_tokens + 1:
+        return None
+    return tuple(value) if all(type(one) is int for one in value) else None
+
+
+def _listed(value: object, max_new_tokens: int) -> tuple[tuple[str, ...] | None, tuple[float, ...] | None]:
+    """Tokens and their log-probabilities, None if they are not listed, or not as they should be."""
+    entries = value.get("content") if isinstance(value, Mapping) else None
+    if not isinstance(entries, list) or len(entries) > max_new_tokens + 1:
+        return None, None
+    if not all(isinstance(entry, Mapping) for entry in entries):
+        return None, None
+    tokens = [entry.get("token") for entry in entries]
+    logprobs = [entry.get("logprob") for entry in entries]
+    if not all(isinstance(token, str) for token in tokens) or not all(map(_is_logprob, logprobs)):
+        return None, None
+    return tuple(tokens), tuple(map(float, logprobs))
+
+
+def _is_logprob(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_LOGPROB <= value <= 1e-3
+
+
+def _named(tokens: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """Tokens written as ``token_id:17``, None unless all are."""
+    if tokens is None:
+        return None
+    digits = [token.removeprefix(BY_NUMBER) for token in tokens if token.startswith(BY_NUMBER)]
+    is_named = len(digits) == len(tokens) and all(one.isascii() and one.isdigit() for one in digits)
+    return tuple(int(one[:MAX_DIGITS]) for one in digits) if is_named else None

@@ -1,0 +1,1 @@
+"""Changed inputs whose completions rewards compare with."""

@@ -1,0 +1,103 @@
+"""Counterparts by operations with a known effect on the answer, drawn from a pool that follows what is not mastered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from remot.answers import parse_response
+from remot.distributed import all_gather_objects
+from remot.errors import ConfigError
+from remot.rewards.counterfactual.operation_pool import OperationPool
+from remot.rewards.functional.duality import agrees
+from remot.strategies.counterfactuals.base import Counterpart, Shown
+from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, Operation
+from remot.structures import Question, reference_of
+
+
+class DualityOperations(Counterpart):
+    """Each prompt is changed by one operation of a pool (SAGE, arXiv 2605.18162); for ``DualityReward``.
+
+    The pool prefers operations under which answers are not consistent yet, and retires mastered ones. The paper's list
+    of operations and its thresholds are not published: reconstruction. Operations apply to questions about motion with
+    letters; a prompt none applies to has no counterparts.
+
+    Args:
+        operations: What may be drawn; a mirrored view, reversed pictures and exchanged options if None.
+        num_completions: Completions for each changed prompt.
+        greedy: Take the most likely tokens.
+        decay: Weight of what was seen before in the running mean of the consistency.
+        mastered_at: Consistency from which an operation is mastered.
+        min_seen: Prompts it has to be seen with before.
+        floor: Chance that is left to a wholly consistent operation.
+    """
+
+    name = "duality"
+
+    def __init__(
+        self,
+        operations: Sequence[Operation] | None = None,
+        num_completions: int = 1,
+        *,
+        greedy: bool = False,
+        decay: float = 0.95,
+        mastered_at: float = 0.95,
+        min_seen: int = 32,
+        floor: float = 0.05,
+    ) -> None:
+        super().__init__(num_completions, greedy=greedy)
+        chosen = list(ALL_OPERATIONS.values() if operations is None else operations)
+        self.operations = {operation.name: operation for operation in chosen}
+        if len(self.operations) != len(chosen):
+            msg = f"counterparts.operations needs operations with different names, got {[one.name for one in chosen]}"
+            raise ConfigError(msg)
+        self.pool = OperationPool(list(self.operations), decay, mastered_at, min_seen, floor)
+
+    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
+        """See :meth:`Counterpart.change`; operations that do not apply are drawn no second time."""
+        chances = self.pool.chances()
+        while chances and shown.question is not None:
+            weights = np.array(list(chances.values()))
+            name = str(generator.choice(list(chances), p=weights / weights.sum()))
+            changed = self.operations[name].apply(shown, shown.question)
+            if changed is not None:
+                return changed
+            del chances[name]
+        return None
+
+    def observe(self, questions: Sequence[Question], completions: Sequence[Sequence[str]]) -> None:
+        """See :meth:`Counterpart.observe`; the pools of all processes see what all have seen."""
+        seen = []
+        for question, texts in zip(questions, completions, strict=True):
+            share = agreement(question, texts)
+            if share is not None:
+                seen.append((reference_of(question).change, share))
+        for part in all_gather_objects(seen):
+            for name, share in part:
+                self.pool.observe(name, share)
+
+    def metrics(self) -> dict[str, float]:
+        """Consistency and chance of each operation that was seen."""
+        chances = self.pool.chances()
+        seen = [name for name, count in self.pool.num_seen.items() if count]
+        consistency = {f"duality/{name}/consistency": self.pool.consistency[name] for name in seen}
+        return consistency | {f"duality/{name}/chance": chances.get(name, 0.0) for name in seen}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the pool has seen."""
+        return self.pool.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.pool.load_state_dict(state)
+
+
+def agreement(question: Question, completions: Sequence[str]) -> float | None:
+    """Share of pairs of a completion and a counterpart that agree; None without counterparts or a map of answers."""
+    reference = reference_of(question)
+    if not reference.counterparts or reference.answer_map is None or not completions:
+        return None
+    others = [parse_response(text).answer for text in reference.counterparts]
+    answers = [parse_response(text).answer for text in completions]
+    pairs = [agrees(answer, other, reference.answer_map) for answer in answers for other in others]
+    return sum(pairs) / len(pairs)

@@ -1,0 +1,130 @@
+"""The part of the LightningModule that needs no training: the policy, and validate, test and predict with it."""
+
+import contextlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import lightning
+
+from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
+from remot.evaluation.perception import Resampler
+from remot.evaluation.report import as_metrics
+from remot.evaluation.scores import JudgedCompletion
+from remot.models.export import save_trained
+from remot.models.loading import describe_source, describe_weights
+from remot.models.policy import VLMPolicy
+from remot.rollout.decoding.engine import RolloutEngine
+from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.strategies.distributed import data_mesh
+from remot.strategies.settings import PolicySettings
+from remot.structures import PromptBatch
+
+
+@runtime_checkable
+class ResamplingSource(Protocol):
+    """A data module that shows prompts again with other frames."""
+
+    @property
+    def resampler(self) -> Resampler | None:
+        """From the id of a prompt and the frames that are wanted to a batch of it; None if no answers name times."""
+
+
+class AnsweringModule(lightning.LightningModule):
+    """Holds a policy, answers held-out prompts and logs how well.
+
+    Args:
+        policy: What is loaded and what of it is trained.
+        evaluation: How validate, test and predict decode.
+        rollout_engine: What decodes.
+    """
+
+    def __init__(self, policy: PolicySettings, evaluation: EvaluationSettings, rollout_engine: RolloutEngine) -> None:
+        super().__init__()
+        self.policy_settings = policy
+        self.policy: VLMPolicy | None = None
+        self.checkpoint_step: int | None = None
+        self.evaluation = evaluation
+        self.rollout_engine = rollout_engine
+        self._evaluating = contextlib.ExitStack()
+        self._judged: list[list[JudgedCompletion]] = []  # by batch
+        self._judged_greedy: list[list[JudgedCompletion]] = []  # likewise
+        #: What came of the last evaluation over a whole split.
+        self.last_scores: BenchmarkScores | None = None
+
+    # -- the policy ----------------------------------------------------------------------------------------------
+
+    @property
+    def base_model(self) -> str:
+        """Name of the base model for tags."""
+        return describe_source(self.policy_settings.source)
+
+    @property
+    def loaded_policy(self) -> VLMPolicy:
+        """The policy, once loaded."""
+        if self.policy is None:
+            msg = "the policy is loaded by configure_model(), which the trainer calls; call it first"
+            raise RuntimeError(msg)
+        return self.policy
+
+    def describe_weights(self) -> str:
+        """What the policy has been loaded from, such as ``remot-tiny + adapter runs/…/adapter, step 60``."""
+        if self._trainer is None or self.trainer.ckpt_path is None:
+            return describe_weights(self.policy_settings.source)
+        return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
+
+    def divide_policy(self) -> None:
+        """Shard the weights if the trainer's strategy made a mesh of processes for it."""
+        if self.device_mesh is not None:
+            self.loaded_policy.shard(data_mesh(self.device_mesh))
+
+    def save_policy(self, folder: Path) -> Path:
+        """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
+        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
+
+    # -- held-out prompts ----------------------------------------------------------------------------------------
+
+    def on_validation_start(self) -> None:
+        """Gather sharded weights once: processes may have different numbers of batches."""
+        self._evaluating.enter_context(self.loaded_policy.gathered())
+
+    def on_validation_end(self) -> None:
+        """Divide them again."""
+        self._evaluating.close()
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    def _evaluation_step(self, batch: PromptBatch, sampling: SamplingSettings) -> list[JudgedCompletion]:
+        data_module = getattr(self.trainer, "datamodule", None)
+        resample = data_module.resampler if isinstance(data_module, ResamplingSource) else None
+        return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, self.rollout_engine, resample).judged
+
+    def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts by sampling."""
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
+
+    def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Answer a batch of held-out prompts by sampling and greedily, as the evaluation of a fit does."""
+        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
+        self._judged_greedy.append(self._evaluation_step(batch, GREEDY))
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Answers with their scores, as dicts: Lightning does not collect frozen records."""
+        return [asdict(judged) for judged in self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy))]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores."""
+        self._log_scores("test")
+
+    def _log_scores(self, prefix: str) -> None:
+        scores = BenchmarkScores(judged_by_all(self._judged), judged_by_all(self._judged_greedy))
+        self._judged, self._judged_greedy, self.last_scores = [], [], scores
+        metrics = as_metrics(scores.sampled, prefix)
+        if scores.judged_greedy:
+            metrics |= as_metrics(scores.greedy, prefix, suffix="_greedy")
+        self.log_dict(metrics, batch_size=len(scores.judged), sync_dist=True)

@@ -1,0 +1,297 @@
+"""Steps whose loss or gradient is not finite: how they are found, counted, and what state is kept from before them."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from remot.distributed import all_gather_objects
+from remot.errors import NonFiniteError
+from remot.strategies.objective import PreparedStep
+from remot.structures import PromptBatch, Question
+
+#: Prompts named in an error message.
+MAX_NAMED_PROMPTS = 4
+
+
+def gradient_fault(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
+    """The parameters whose gradients hold NaN or infinity, in words; "" if there are none.
+
+    Args:
+        named_parameters: What is trained; parameters without a gradient are left out.
+    """
+    held = [(name, _local(parameter.grad)) for name, parameter in named_parameters if parameter.grad is not None]
+    if not held:
+        return ""
+    norm = torch.nn.utils.get_total_norm([gradient for _, gradient in held])  # one pass, NaN if any is
+    if bool(norm.isfinite()):
+        return ""
+    bad = [name for name, gradient in held if not bool(gradient.isfinite().all())]
+    if not bad:
+        return f"the gradient norm is {float(norm)}"
+    return f"the gradient of {bad[0]} is not finite ({len(bad)} of {len(held)} parameters)"
+
+
+def rate_fault(optimizer: Optimizer) -> str:
+    """The learning rate if it is not finite, in words."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
+    return next((f"the learning rate is {rate}" for rate in rates if not math.isfinite(rate)), "")
+
+
+@dataclass(frozen=True)
+class TrainedBatch:
+    """The batch whose loss the weights were updated by last.
+
+    Args:
+        phase: SFT or GRPO.
+        batch: Its prompts.
+        prepared: Its losses, which can be computed again.
+    """
+
+    phase: str
+    batch: PromptBatch
+    prepared: PreparedStep
+
+    def prompts(self) -> list[dict[str, Any]]:
+        """What identifies and shows each prompt, with its completions if any were sampled, as JSON takes it."""
+        completions = {sample.prompt_index: list(sample.completions) for sample in self.prepared.samples}
+        return [
+            {**_prompt_record(question, clip_id), "completions": completions.get(row, [])}
+            for row, (question, clip_id) in enumerate(zip(self.batch.questions, self.batch.clip_ids, strict=True))
+        ]
+
+
+def _prompt_record(question: Question, clip_id: str) -> dict[str, Any]:
+    return {
+        "prompt_id": question.prompt_id,
+        "clip_id": clip_id,
+        "text": question.text,
+        "response": question.response,
+    }
+
+
+@dataclass(frozen=True)
+class SkippedStep:
+    """A step at which nothing was updated.
+
+    Args:
+        step: Optimizer step, counted from 0.
+        phase: SFT or GRPO.
+        reason: What was not finite.
+        prompts: Of all processes; see :meth:`TrainedBatch.prompts`.
+    """
+
+    step: int
+    phase: str
+    reason: str
+    prompts: Sequence[Mapping[str, Any]]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"step": self.step, "phase": self.phase, "reason": self.reason, "prompts": list(self.prompts)}
+
+    def named_prompts(self) -> str:
+        """The first prompt ids, and how many others there are."""
+        names = [str(prompt["prompt_id"]) for prompt in self.prompts]
+        others = len(names) - MAX_NAMED_PROMPTS
+        return ", ".join(names[:MAX_NAMED_PROMPTS]) + (f" and {others} others" if others > 0 else "")
+
+
+class StateSnapshot:
+    """Copies of the weights that are trained and of the optimizer's state, taken before an update.
+
+    The copies lie on the CPU, so that they take no memory of a GPU. Of sharded weights each process copies its part.
+
+    Args:
+        step: Optimizer step, the number of updates made so far.
+        parameters: What is trained.
+        optimizer: Its optimizer.
+        schedulers: Learning-rate schedules.
+    """
+
+    def __init__(
+        self, step: int, parameters: Sequence[nn.Parameter], optimizer: Optimizer, schedulers: Sequence[Any]
+    ) -> None:
+        self.step = step
+        self._parameters, self._optimizer, self._schedulers = parameters, optimizer, schedulers
+        self._weights = [_copied(parameter.detach()) for parameter in parameters]
+        self._states = [_copied(optimizer.state[p]) if p in optimizer.state else None for p in parameters]
+        self._groups = [_copied(_settings(group)) for group in optimizer.param_groups]
+        self._schedules = [_copied(scheduler.state_dict()) for scheduler in schedulers]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        for parameter, weight, state in zip(self._parameters, self._weights, self._states, strict=True):
+            _local(parameter.detach()).copy_(weight)
+            if state is None:
+                self._optimizer.state.pop(parameter, None)
+            else:
+                _put_back(self._optimizer.state[parameter], state)
+        for group, settings in zip(self._optimizer.param_groups, self._groups, strict=True):
+            group.update(settings)
+        for scheduler, state in zip(self._schedulers, self._schedules, strict=True):
+            scheduler.load_state_dict(state)
+
+
+class FiniteGuard:
+    """Finds and counts steps that are not finite, and keeps the last state whose loss was finite.
+
+    Args:
+        limit: This many skipped steps in a row end the run.
+
+    Attributes:
+        num_skipped: Skipped steps.
+        in_a_row: The skipped steps since the last update.
+        loss_fault: Of this process's last backward pass, "" if its loss was finite.
+        fault: Of the last update, in any process; "" if there was none.
+        unverified: The batch of the last update, until a forward pass shows that the updated weights are good.
+        last_good: The state before that update; None if it is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.num_skipped = 0
+        self.in_a_row: list[SkippedStep] = []
+        self.loss_fault = ""
+        self.fault = ""
+        self.unverified: TrainedBatch | None = None
+        self.last_good: StateSnapshot | None = None
+        self._scaler_skips = False  # the update overflows in mixed float16, which its scaler answers itself
+
+    @property
+    def is_over(self) -> bool:
+        """True if the run has to end."""
+        return len(self.in_a_row) >= self.limit
+
+    def observe_backward(self, loss: float, grad_norm: float, scale: float) -> None:
+        """Note what a backward pass gave.
+
+        Args:
+            loss: Its loss.
+            grad_norm: Its gradient norm.
+            scale: What losses are multiplied with; above 1 in mixed float16 only.
+        """
+        self.loss_fault = "" if math.isfinite(loss) else f"the loss is {loss}"
+        self._scaler_skips = scale > 1 and not self.loss_fault and not math.isfinite(grad_norm)
+
+    def check_gradients(
+        self,
+        named: Sequence[tuple[str, nn.Parameter]],
+        optimizer: Optimizer,
+        snapshot: Callable[[], StateSnapshot | None],
+    ) -> None:
+        """Drop the gradients in all processes if those of one are not finite, or its loss or learning rate.
+
+        Optimizers leave parameters without a gradient alone, their own state included.
+
+        Args:
+            named: What is trained.
+            optimizer: What is about to move it.
+            snapshot: Copies the state as it is, if it is to be kept.
+        """
+        gradient = "" if self._scaler_skips else gradient_fault(named)
+        faults = all_gather_objects((self.loss_fault, gradient or rate_fault(optimizer)))
+        if not any(loss for loss, _ in faults):
+            self.unverified = None  # the forward pass was finite: the weights are good as they are before this update
+            self.last_good = snapshot() or self.last_good
+        self.fault = next((fault for both in faults for fault in both if fault), "")
+        if self.fault:
+            for _, parameter in named:
+                parameter.grad = None
+
+    def count(self, step: int, trained: TrainedBatch) -> SkippedStep | None:
+        """Count the step if it was skipped; None if it was not."""
+        if not self.fault:
+            self.in_a_row.clear()
+            return None
+        skipped = skipped_step(step, trained, self.fault)
+        self.in_a_row.append(skipped)
+        self.num_skipped += 1
+        return skipped
+
+    def restore(self, step: int) -> int | None:
+        """Go back to the last good state.
+
+        Args:
+            step: The step as it is.
+
+        Returns:
+            The step that the state is of; None if the last good state was not kept.
+        """
+        if self.unverified is None:
+            return step  # no update is in doubt
+        if self.last_good is None:
+            return None
+        self.last_good.restore()
+        self.unverified = None
+        return self.last_good.step
+
+
+def skipped_step(step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
+    """The record of a step with the prompts of all processes."""
+    prompts = [prompt for held in all_gather_objects(trained.prompts()) for prompt in held]
+    return SkippedStep(step, trained.phase, reason, prompts)
+
+
+def non_finite_error(
+    skipped: Sequence[SkippedStep], optimizers: Iterable[Optimizer], seed: int, restored_step: int | None
+) -> NonFiniteError:
+    """The error that ends a run.
+
+    Args:
+        skipped: The steps that were not finite, the last of which ends it.
+        optimizers: Their learning rates are in the message.
+        seed: Of the run.
+        restored_step: The step that the state is of; None if it is not known to be good.
+    """
+    last = skipped[-1]
+    in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
+    rates = sorted({float(group["lr"]) for one in optimizers for group in one.param_groups})
+    msg = (
+        f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
+        f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
+    )
+    record = {"reason": msg, "seed": seed, "steps": [one.record() for one in skipped]}
+    return NonFiniteError(msg, record, restored_step)
+
+
+def num_bytes(parameters: Iterable[nn.Parameter]) -> int:
+    """Memory of this process's parts of the parameters."""
+    local = (_local(parameter.detach()) for parameter in parameters)
+    return sum(tensor.numel() * tensor.element_size() for tensor in local)
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep what they like)
+    if isinstance(value, Tensor):
+        return _local(value.detach()).to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(held) for key, held in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(held) for held in value)
+    return value
+
+
+def _put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
+    """Copy into the tensors that are there, whose devices and sharding stay as they are."""
+    for name in set(state) - set(kept):
+        del state[name]
+    for name, value in kept.items():
+        if isinstance(value, Tensor) and isinstance(state.get(name), Tensor):
+            _local(state[name]).copy_(value)
+        else:
+            state[name] = value

@@ -1,0 +1,1 @@
+"""The GRPO objective and its step."""

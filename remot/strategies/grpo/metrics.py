@@ -1,0 +1,66 @@
+"""The numbers that are logged of the completions of a step."""
+
+import torch
+from torch import Tensor
+
+from remot.losses.advantages import all_equal
+from remot.structures import RewardOutput, Rollout
+
+
+def frac_equal(rewards: Tensor) -> float:
+    """Share of groups [P, G] whose rewards are all equal."""
+    equal = all_equal(rewards)
+    return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
+
+
+def reward_metrics(scores: RewardOutput) -> dict[str, float]:
+    """Mean of the total and of each part; what does not apply to a completion is left out of its mean."""
+    means = {f"reward/{name}": float(part.nanmean()) for name, part in scores.parts.items()}
+    return {
+        "reward/total": float(scores.total.nanmean()),
+        **means,
+        "reward/success": float(scores.successes.float().mean()),
+    }
+
+
+def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
+    """Length, speed and how many completions ended by themselves."""
+    num_tokens = rollout.num_tokens.float()
+    return {
+        "completion/num_tokens": float(num_tokens.mean()),
+        "completion/frac_finished": float(rollout.finished.float().mean()),
+        "rollout/seconds": seconds,
+        "rollout/tokens_per_second": float(num_tokens.sum()) / max(seconds, 1e-9),
+    }
+
+
+class LogprobGap:
+    """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
+
+    Both are of the same weights, computed in different orders: near 0 in float32, some hundredths in half precision. A
+    large gap means that one of them is wrong. It costs nothing: the pass with gradient is made anyhow.
+
+    Args:
+        rollout: Completions with the sampler's log-probabilities.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        self.of_prompts: dict[int, Tensor] = {}  # [3]: sum, number, largest; on the device until asked for
+
+    def note(self, rows: slice, logprobs: Tensor) -> None:
+        """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""
+        if rows.start in self.of_prompts:
+            return
+        mask = self.rollout.completion_mask[rows]
+        gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
+        sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
+        self.of_prompts.update(zip(range(rows.start, rows.stop), sums, strict=True))
+
+    def metrics(self) -> dict[str, float]:
+        """Mean over tokens and the largest; nothing if nothing was compared."""
+        if not self.of_prompts:
+            return {}
+        total, number, _ = torch.stack(list(self.of_prompts.values())).sum(0).tolist()
+        largest = float(torch.stack(list(self.of_prompts.values()))[:, 2].amax())
+        return {"rollout/logprob_gap_mean": total / max(number, 1.0), "rollout/logprob_gap_max": largest}

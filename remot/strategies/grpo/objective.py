@@ -1,0 +1,150 @@
+"""The reinforced objective: sample a group of completions for each prompt, score them, prefer the better ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from remot.errors import ConfigError
+from remot.losses import (
+    Advantages,
+    GroupAdvantages,
+    GRPOLoss,
+    ImportanceCorrection,
+    PolicyLoss,
+    TruncatedImportance,
+)
+from remot.models.policy import VLMPolicy
+from remot.rewards import ReMoTReward, Reward
+from remot.rollout.decoding.engine import RolloutEngine
+from remot.rollout.sampling import SamplingSettings
+from remot.rollout.servers.base import ExternalEngine
+from remot.strategies.counterfactuals.base import Counterpart
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling
+from remot.strategies.grpo.step import DrawSettings, StepSettings, prepare_step
+from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
+from remot.structures import PromptBatch
+
+
+@dataclass(frozen=True)
+class GRPOObjective(Objective):
+    """Group-relative policy optimisation (arXiv 2402.03300) with a KL term to the reference policy, and its family.
+
+    Args:
+        num_completions: Completions G sampled for each prompt.
+        max_new_tokens: Longest completion, end of turn included.
+        sampling: How completions are drawn.
+        reward: What they are scored with; ReMoT's with its defaults if None.
+        loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
+        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase of the schedule ends. The
+            ratio of the first one is exactly 1.
+        advantages: How completions are compared; z-scores within the group if None.
+        mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
+            They still count in the mean of their group, and as sequences of a ``sequence_mean``.
+        dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
+        correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
+            takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
+        counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
+            :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
+        engine: Who samples, if not the policy itself.
+    """
+
+    num_completions: int = 8
+    max_new_tokens: int = 64
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    reward: Reward | None = None
+    loss: GRPOLoss | PolicyLoss | None = None
+    updates_per_rollout: int = 1
+    advantages: Advantages | None = None
+    mask_truncated: bool = False
+    dynamic_sampling: DynamicSampling | None = None
+    correction: ImportanceCorrection | None = None
+    counterparts: Counterpart | None = None
+    engine: ExternalEngine | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_completions < 2:
+            msg = f"grpo.num_completions must be at least 2 to compare completions, got {self.num_completions}"
+            raise ConfigError(msg)
+        if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
+            msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
+            raise ConfigError(msg)
+        if self.sampling.is_greedy:
+            msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
+            raise ConfigError(msg)
+
+    @cached_property
+    def scorer(self) -> Reward:
+        """What completions are scored with."""
+        return self.reward if self.reward is not None else ReMoTReward()
+
+    @cached_property
+    def criterion(self) -> PolicyLoss:
+        """The loss to minimise."""
+        return self.loss if self.loss is not None else GRPOLoss()
+
+    @cached_property
+    def comparison(self) -> Advantages:
+        """How completions are compared."""
+        return self.advantages if self.advantages is not None else GroupAdvantages()
+
+    @cached_property
+    def importance(self) -> ImportanceCorrection | None:
+        """Weights for what the engine samples with other probabilities than the trainer's."""
+        is_default = self.correction is None and self.engine is not None
+        return TruncatedImportance() if is_default else self.correction
+
+    @property
+    def needs_reference(self) -> bool:
+        """True unless beta is 0."""
+        return self.criterion.needs_reference
+
+    def check(self) -> None:
+        """Refuse to start without the engine.
+
+        Raises:
+            EngineError: If it is not there.
+        """
+        if self.engine is not None:
+            self.engine.check()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the counterparts have learnt."""
+        state = {} if self.counterparts is None else self.counterparts.state_dict()
+        return {"counterparts": state} if state else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        if self.counterparts is not None and "counterparts" in state:
+            self.counterparts.load_state_dict(state["counterparts"])
+
+    def prepare(
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
+    ) -> PreparedStep:
+        """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
+        return prepare_step(self.step_settings(address.engine), policy, batch, address, micro_batch_prompts)
+
+    def step_settings(self, engine: RolloutEngine) -> StepSettings:
+        """These settings with the defaults filled in.
+
+        Args:
+            engine: What decodes completions of the policy.
+        """
+        draw = DrawSettings(
+            self.num_completions,
+            self.max_new_tokens,
+            self.sampling,
+            self.scorer,
+            self.counterparts,
+            engine,
+            self.engine,
+        )
+        return StepSettings(
+            draw,
+            self.comparison,
+            self.criterion,
+            self.importance,
+            self.dynamic_sampling,
+            self.mask_truncated,
+            self.updates_per_rollout,
+        )

@@ -1,0 +1,111 @@
+"""Settings of optimiser and schedule on resuming: their state dicts hold them, too, and would bring the old ones back.
+
+Moments and counts belong to the checkpoint; the learning rate, the weight decay and the schedule to the configuration.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from remot.errors import ConfigError
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeScheduler = Callable[[Optimizer], Any]
+
+
+def make_optimization(
+    parameters: Iterable[nn.Parameter], make_optimizer: MakeOptimizer, make_scheduler: MakeScheduler | None
+) -> tuple[Optimizer, LRScheduler | None]:
+    """The optimizer of ``parameters``, and its schedule if there is one.
+
+    Raises:
+        ConfigError: If a setting is out of its range, which torch checks here.
+    """
+    try:
+        optimizer = make_optimizer(parameters)
+        require_finite_settings(optimizer)
+        scheduler = None if make_scheduler is None else make_scheduler(optimizer)
+    except (ValueError, TypeError) as error:
+        msg = f"model.optimizer or model.scheduler: {error}"
+        raise ConfigError(msg) from error
+    if isinstance(scheduler, ReduceLROnPlateau):
+        msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
+        raise ConfigError(msg)
+    return optimizer, scheduler
+
+
+def require_finite_settings(optimizer: Optimizer) -> None:
+    """Refuse an optimizer with a setting that is NaN or infinite; PyTorch's own checks let some through.
+
+    Raises:
+        ConfigError: Naming the setting.
+    """
+    for name, value in (pair for group in optimizer.param_groups for pair in group.items() if pair[0] != "params"):
+        for number in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                msg = f"model.optimizer: {name} is {number}, give a finite number"
+                raise ConfigError(msg)
+
+
+def describe_optimization(optimizer: Optimizer, scheduler: LRScheduler | None) -> dict[str, str]:
+    """What the settings are, as text to compare with: of an optimiser and a schedule that have taken no step.
+
+    Args:
+        optimizer: The optimiser.
+        scheduler: Its schedule, if it has one.
+    """
+    groups = [_settings(group) for group in optimizer.param_groups]
+    schedule = None if scheduler is None else f"{_name(scheduler)} {scheduler.state_dict()!r}"
+    return {"optimizer": _name(optimizer), "settings": repr(groups), "scheduler": str(schedule)}
+
+
+def is_another_optimizer(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """True if the optimiser's class is known to have changed, so that the one's state means nothing to the other.
+
+    Args:
+        before: :func:`describe_optimization` in the checkpoint; empty in those of older versions.
+        now: The same of this run.
+    """
+    return before.get("optimizer", now["optimizer"]) != now["optimizer"]
+
+
+def apply_settings(
+    optimizer: Optimizer, scheduler: LRScheduler | None, make: tuple[MakeOptimizer, MakeScheduler | None], steps: int
+) -> None:
+    """Set a restored optimiser and schedule to what a run with the present settings would have after ``steps`` updates.
+
+    The schedule is stepped from its beginning on an optimiser that moves nothing, so that any schedule that depends on
+    the number of steps alone comes out as if it had always been the one.
+
+    Args:
+        optimizer: The optimiser, whose moments stay.
+        scheduler: Its schedule, if it has one.
+        make: The present settings: what makes the optimiser of parameters, and the schedule of an optimiser.
+        steps: Updates that have been made.
+    """
+    make_optimizer, make_scheduler = make
+    fresh = make_optimizer([one for group in optimizer.param_groups for one in group["params"]])
+    if scheduler is not None and make_scheduler is not None:
+        schedule = make_scheduler(fresh)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch misses a step of the optimiser before each of the schedule
+            for _ in range(steps):
+                schedule.step()
+        scheduler.load_state_dict(schedule.state_dict())
+    for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+        parameters = group["params"]
+        group.clear()
+        group.update({**_settings(wanted), "params": parameters})
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _name(one: object) -> str:
+    return f"{type(one).__module__}.{type(one).__qualname__}"

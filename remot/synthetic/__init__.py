@@ -1,0 +1,1 @@
+"""Clips made by programs: a renderer and recorders of simulators."""

@@ -1,0 +1,43 @@
+"""Seeded synthetic clips whose annotations are exact by construction; what ``remot data render`` runs."""
+
+from pathlib import Path
+from typing import Literal
+
+from remot.errors import ConfigError
+
+
+def render_command(
+    out: Path,
+    num_clips: int = 175,
+    seed: int = 0,
+    num_workers: int = 1,
+    collection: Literal["triplets", "tasks"] = "triplets",
+) -> None:
+    """Render a collection of synthetic clips.
+
+    Args:
+        out: Folder to write to, created if missing.
+        num_clips: Number of clips, the kinds taking turns.
+        seed: Names the collection.
+        num_workers: Processes to share the work, for triplets; the clips do not depend on it.
+        collection: Clips for triplets, or clips for tasks: with events, tracks, layouts and camera paths.
+
+    Raises:
+        ConfigError: If no clip is asked for, or the seed is negative.
+    """
+    if num_clips < 1 or seed < 0:
+        msg = f"num_clips is {num_clips} and seed is {seed}: render at least one clip, with a seed from 0"
+        raise ConfigError(msg)
+    from rich.progress import Progress
+
+    from remot.synthetic.rendering.clips import render_dataset
+    from remot.synthetic.rendering.task_clips import render_task_clips
+
+    with Progress() as bar:
+        task = bar.add_task("rendering clips", total=num_clips)
+        if collection == "tasks":
+            render_task_clips(out, num_clips, seed, lambda done: bar.update(task, completed=done))
+            return
+        render_dataset(
+            out, num_clips, seed, num_workers=num_workers, progress=lambda done: bar.update(task, completed=done)
+        )

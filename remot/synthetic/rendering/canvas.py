@@ -1,0 +1,140 @@
+"""An image to paint plain shapes on, with soft edges and known boxes.
+
+Pixel coordinates are continuous: the image's upper left corner is (0, 0), the first pixel's centre (0.5, 0.5).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.structures import FloatArray
+
+Canvas = NDArray[np.float32]
+Distance = Callable[[Canvas, Canvas], Canvas]
+Colour = tuple[int, int, int]
+
+#: Saturated colours by the word a viewer would use; a scene gives each to one thing only.
+COLOURS: dict[str, Colour] = {
+    "red": (225, 35, 35),
+    "green": (35, 185, 50),
+    "blue": (40, 70, 235),
+    "yellow": (245, 220, 30),
+    "purple": (165, 45, 205),
+    "cyan": (30, 210, 225),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A figure around the origin.
+
+    Args:
+        distance: Signed distance (negative inside) from local coordinates in units of the radius.
+        half_width: Half the width of its box, in radii.
+        half_height: Half the height of its box, in radii.
+    """
+
+    distance: Distance
+    half_width: float = 1.0
+    half_height: float = 1.0
+
+
+def _box(half_width: float, half_height: float) -> Shape:
+    def distance(x: Canvas, y: Canvas) -> Canvas:
+        outside: Canvas = np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
+        return outside
+
+    return Shape(distance, half_width, half_height)
+
+
+def _cross(x: Canvas, y: Canvas) -> Canvas:
+    x, y = np.abs(x), np.abs(y)
+    outside: Canvas = np.minimum(np.maximum(x - 1, y - 0.38), np.maximum(x - 0.38, y - 1))
+    return outside
+
+
+SHAPES: dict[str, Shape] = {
+    "ball": Shape(lambda x, y: np.hypot(x, y) - np.float32(1)),
+    "box": _box(0.92, 0.92),
+    "cone": Shape(lambda x, y: np.maximum(y - 1, (2 * np.abs(x) - y - 1) / np.float32(5**0.5))),
+    "diamond": Shape(lambda x, y: (np.abs(x) + np.abs(y) - np.float32(1)) / np.float32(2**0.5)),
+    "cross": Shape(_cross),
+    "ring": Shape(lambda x, y: np.abs(np.hypot(x, y) - np.float32(0.72)) - np.float32(0.28)),
+    "tower": _box(0.85, 1.15),
+}
+
+
+def blank(size: int, colour: FloatArray) -> Canvas:
+    """An image [size, size, 3] of one colour, values 0 to 255."""
+    return np.broadcast_to(colour.astype(np.float32), (size, size, 3)).copy()
+
+
+def to_image(canvas: Canvas) -> NDArray[np.uint8]:
+    """Rounded to bytes."""
+    image: NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    return image
+
+
+def blend(canvas: Canvas, coverage: Canvas, colour: Canvas) -> None:
+    """Paint ``colour`` ([3] or [H, W, 3]) where ``coverage`` [H, W] is 1, in place."""
+    canvas += coverage[..., None] * (colour - canvas)
+
+
+def paint_shape(canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixels: float, colour: Colour) -> None:
+    """Paint a lit shape, in place; parts outside the image are cut off."""
+    reach = radius_pixels * max(shape.half_width, shape.half_height) + 2
+    window = _window(canvas, centre_xy - reach, centre_xy + reach)
+    x, y = _pixel_grid(window)
+    x, y = (x - np.float32(centre_xy[0])) / radius_pixels, (y - np.float32(centre_xy[1])) / radius_pixels
+    blend(canvas[window], edge_coverage(shape.distance(x, y) * radius_pixels), lit(colour, x, y))
+
+
+def paint_bar(canvas: Canvas, start_xy: FloatArray, end_xy: FloatArray, half_width: float, colour: Colour) -> None:
+    """Paint a thick line with round ends, in place."""
+    low, high = np.minimum(start_xy, end_xy) - half_width - 2, np.maximum(start_xy, end_xy) + half_width + 2
+    window = _window(canvas, low, high)
+    x, y = _pixel_grid(window)
+    along = (end_xy - start_xy).astype(np.float32)
+    x, y = x - np.float32(start_xy[0]), y - np.float32(start_xy[1])
+    share = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-6), 0, 1)
+    distance = np.hypot(x - share * along[0], y - share * along[1])
+    blend(canvas[window], edge_coverage(distance - half_width), np.array(colour, np.float32))
+
+
+def paint_rectangle(canvas: Canvas, low_xy: FloatArray, high_xy: FloatArray, colour: Colour) -> None:
+    """Paint an upright rectangle, in place."""
+    window = _window(canvas, low_xy - 1, high_xy + 1)
+    x, y = _pixel_grid(window)
+    outside_x = np.maximum(np.float32(low_xy[0]) - x, x - np.float32(high_xy[0]))
+    outside_y = np.maximum(np.float32(low_xy[1]) - y, y - np.float32(high_xy[1]))
+    blend(canvas[window], edge_coverage(np.maximum(outside_x, outside_y)), np.array(colour, np.float32))
+
+
+def edge_coverage(distance_pixels: Canvas) -> Canvas:
+    """Share of a pixel that lies inside, from the signed distance of its centre."""
+    coverage: Canvas = np.clip(np.float32(0.5) - distance_pixels, 0, 1)
+    return coverage
+
+
+def lit(colour: Colour, x: Canvas, y: Canvas) -> Canvas:
+    """``colour`` under light from the upper left, [H, W, 3]."""
+    light = np.clip(1 - np.float32(0.13) * (x + y), 0.7, 1.2)
+    shaded: Canvas = np.minimum(light[..., None] * np.array(colour, np.float32), 255)
+    return shaded
+
+
+def _window(canvas: Canvas, low_xy: FloatArray, high_xy: FloatArray) -> tuple[slice, slice]:
+    height, width = canvas.shape[:2]
+    columns = np.clip([np.floor(low_xy[0]), np.ceil(high_xy[0])], 0, width).astype(int)
+    rows = np.clip([np.floor(low_xy[1]), np.ceil(high_xy[1])], 0, height).astype(int)
+    return slice(rows[0], rows[1]), slice(columns[0], columns[1])
+
+
+def _pixel_grid(window: tuple[slice, slice]) -> tuple[Canvas, Canvas]:
+    """Coordinates of the pixel centres, as a column and a row that broadcast."""
+    rows, columns = window
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5)
+    return x, y

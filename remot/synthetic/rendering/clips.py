@@ -1,0 +1,111 @@
+"""Synthetic annotated clips by number, and folders full of them."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.data.annotations.native.writer import write_clip
+from remot.errors import ConfigError
+from remot.seeding import numpy_generator
+from remot.structures import Clip
+from remot.synthetic.rendering.camera import render_camera_scene
+from remot.synthetic.rendering.effector import render_effector_scene, render_gripper_scene
+from remot.synthetic.rendering.objects import render_object_scene
+from remot.synthetic.rendering.scene import FPS, NUM_FRAMES, RenderedScene
+
+Renderer = Callable[[np.random.Generator], RenderedScene]
+
+#: The kinds of clips, named after the attribute that each of them varies: domain and renderer.
+KINDS: dict[str, tuple[str, Renderer]] = {
+    "camera_yaw": ("camera", partial(render_camera_scene, is_pitch=False)),
+    "camera_pitch": ("camera", partial(render_camera_scene, is_pitch=True)),
+    "effector_horizontal": ("manipulation", partial(render_effector_scene, free_axis=0)),
+    "effector_vertical": ("manipulation", partial(render_effector_scene, free_axis=1)),
+    "gripper": ("manipulation", render_gripper_scene),
+    "object_horizontal": ("objects", partial(render_object_scene, free_axis=0)),
+    "object_vertical": ("objects", partial(render_object_scene, free_axis=1)),
+}
+
+SOURCE, LICENCE = "remot synthetic renderer", "Apache-2.0"
+#: Quality of rendered videos: small files that still look clean at their small size.
+CRF = 26
+
+
+def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint8]]:
+    """One synthetic clip; the same arguments always give the same clip.
+
+    Args:
+        seed: Of the whole collection.
+        index: Number of the clip in it.
+        kind: A key of :data:`KINDS`.
+
+    Returns:
+        The clip, whose media does not exist yet, and its images [N, H, W, 3].
+
+    Raises:
+        ConfigError: If ``kind`` is unknown.
+    """
+    if kind not in KINDS:
+        msg = f"unknown kind of clip {kind!r}, choose one of {', '.join(KINDS)}"
+        raise ConfigError(msg)
+    domain, renderer = KINDS[kind]
+    scene = renderer(numpy_generator(seed, "render", kind, index))
+    name = f"synthetic-{seed}-{index}"
+    clip = Clip(
+        clip_id=name,
+        scene_id=name,
+        domain=domain,
+        media=Path(f"{name}.mp4"),
+        pts_seconds=np.arange(NUM_FRAMES) / FPS,
+        camera=scene.camera,
+        effectors=scene.effectors,
+        objects=scene.objects,
+    )
+    return clip, scene.frames
+
+
+def kind_of(index: int) -> str:
+    """Kind of clip number ``index`` of a collection: each in turn."""
+    return list(KINDS)[index % len(KINDS)]
+
+
+def render_dataset(
+    folder: Path,
+    num_clips: int,
+    seed: int,
+    *,
+    num_workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``.
+
+    Args:
+        folder: Created if missing.
+        num_clips: How many, the kinds taking turns.
+        seed: Of the collection.
+        num_workers: Processes to share the work; the files do not depend on it.
+        progress: Called with the number of clips done after each.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    task = partial(_render_to, folder, seed)
+    if num_workers <= 1:
+        _report(map(task, range(num_clips)), progress)
+        return
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        _report(pool.map(task, range(num_clips), chunksize=8), progress)
+
+
+def _render_to(folder: Path, seed: int, index: int) -> Path:
+    clip, frames = render_clip(seed, index, kind_of(index))
+    return write_clip(clip, frames, folder, fps=FPS, source=SOURCE, licence=LICENCE, crf=CRF)
+
+
+def _report(files: Iterable[Path], progress: Callable[[int], None] | None) -> None:
+    for number, _ in enumerate(files, start=1):
+        if progress is not None:
+            progress(number)

@@ -1,0 +1,105 @@
+"""Clips in which named things move one after the other, each move an event with its times."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
+from remot.synthetic.rendering.canvas import to_image
+from remot.synthetic.rendering.scene import FIXED_FOCAL_PIXELS, IMAGE_SIZE, Prop, draw_colours, draw_prop
+from remot.synthetic.rendering.texture import tabletop
+
+NUM_FRAMES, FPS = 48, 8
+#: Moves in words and directions in the image.
+WAYS: dict[str, tuple[int, int]] = {
+    "to the left": (-1, 0),
+    "to the right": (1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}
+MIN_STEP_PIXELS, MAX_STEP_PIXELS = 38.0, 64.0
+MARGIN_PIXELS = 16.0
+#: No two things come nearer to each other than this, so that each can be seen.
+MIN_DISTANCE_PIXELS = 27.0
+MAX_TRIES = 400
+
+
+def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
+    """Three or four moves of two or three things on a table.
+
+    Args:
+        generator: Source of every choice.
+        name: Id of the clip and its scene.
+    """
+    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
+    paths, moves = _draw_paths(generator, int(generator.integers(2, 4)))
+    props = [draw_prop(generator, colours.pop(), float(generator.uniform(10.5, 12.5)), path) for path in paths]
+    events = tuple(
+        Event(f"the {props[who].name} moves {way}", first / FPS, last / FPS) for who, way, first, last in moves
+    )
+    clip = Clip(
+        clip_id=name,
+        scene_id=name,
+        domain="happenings",
+        media=Path(f"{name}.mp4"),
+        pts_seconds=np.arange(NUM_FRAMES) / FPS,
+        camera=_camera(),
+        objects={prop.name: ObjectTrack(prop.boxes_xyxy) for prop in props},
+        events=events,
+    )
+    return clip, np.stack([_image(background, props, frame) for frame in range(NUM_FRAMES)])
+
+
+def _image(background: FloatArray | NDArray[np.float32], props: list[Prop], frame: int) -> NDArray[np.uint8]:
+    canvas = np.array(background, dtype=np.float32)
+    for prop in props:
+        prop.paint(canvas, frame)
+    return to_image(canvas)
+
+
+def _camera() -> CameraTrack:
+    half = IMAGE_SIZE / 2
+    intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
+    return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
+
+
+def _draw_paths(
+    generator: np.random.Generator, num_things: int
+) -> tuple[list[FloatArray], list[tuple[int, str, int, int]]]:
+    """Places [N, 2] of each thing in pixels, and who moves which way from which frame to which."""
+    while True:
+        places = generator.uniform(MARGIN_PIXELS, IMAGE_SIZE - MARGIN_PIXELS, (num_things, 2))
+        if _are_apart(places):
+            break
+    paths = [np.tile(place, (NUM_FRAMES, 1)) for place in places]
+    moves, start = [], int(generator.integers(2, 6))
+    for _ in range(int(generator.integers(3, 5))):
+        frames = int(generator.integers(5, 9))
+        who, way, offset = _draw_move(generator, places)
+        if not way or start + frames > NUM_FRAMES - 2:
+            break
+        paths[who] += np.clip((np.arange(NUM_FRAMES) - start) / frames, 0, 1)[:, None] * offset
+        places[who] += offset
+        moves.append((who, way, start, start + frames))
+        start += frames + int(generator.integers(3, 7))
+    return paths, moves
+
+
+def _draw_move(generator: np.random.Generator, places: FloatArray) -> tuple[int, str, FloatArray]:
+    """Who moves, which way in words, and how far; no way if nothing can move."""
+    for _ in range(MAX_TRIES):
+        who, way = int(generator.integers(len(places))), str(generator.choice(list(WAYS)))
+        offset = np.array(WAYS[way]) * generator.uniform(MIN_STEP_PIXELS, MAX_STEP_PIXELS)
+        stations = places[who] + np.linspace(0, 1, 9)[:, None] * offset
+        others = np.delete(places, who, axis=0)
+        gaps = np.linalg.norm(stations[:, None] - others[None], axis=-1)
+        inside = ((stations > MARGIN_PIXELS) & (stations < IMAGE_SIZE - MARGIN_PIXELS)).all()
+        if inside and gaps.min() > MIN_DISTANCE_PIXELS:
+            return who, way, offset
+    return 0, "", np.zeros(2)
+
+
+def _are_apart(places: FloatArray) -> bool:
+    gaps = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e9 * np.eye(len(places))
+    return bool(gaps.min() > 1.3 * MIN_DISTANCE_PIXELS)

@@ -1,0 +1,136 @@
+"""What all synthetic scenes share: the size of a clip, the result of a renderer, and things that decorate a scene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remot.structures import CameraTrack, EffectorTrack, FloatArray, ObjectTrack
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Shape, paint_shape
+from remot.synthetic.rendering.profile import wander
+
+IMAGE_SIZE = 128
+NUM_FRAMES = 20
+FPS = 10
+#: Drift of coordinates that are not meant to move, in pixels to either side of the middle.
+WANDER_PIXELS = 0.03 * IMAGE_SIZE
+#: Smallest distance between two levels of a position, in pixels.
+LEVEL_GAP_PIXELS = 0.245 * IMAGE_SIZE
+#: Focal length of the fixed cameras: one metre fills the image at one metre.
+FIXED_FOCAL_PIXELS = float(IMAGE_SIZE)
+
+#: Colours of the second and of the main thing of a clip.
+MAIN_COLOURS = ("blue", "red")
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedScene:
+    """Images [N, H, W, 3] and what is known about them."""
+
+    frames: NDArray[np.uint8]
+    camera: CameraTrack
+    effectors: Mapping[str, EffectorTrack] = field(default_factory=dict)
+    objects: Mapping[str, ObjectTrack] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Prop:
+    """A coloured shape on its way through the image.
+
+    Args:
+        name: What a viewer would call it, such as ``red ball``.
+        shape: Its figure.
+        colour: RGB.
+        radius_pixels: Its size.
+        path_xy: [N, 2] centre in pixels.
+    """
+
+    name: str
+    shape: Shape
+    colour: Colour
+    radius_pixels: float
+    path_xy: FloatArray
+
+    def paint(self, canvas: Canvas, frame: int) -> None:
+        """Paint it as it is in ``frame``."""
+        paint_shape(canvas, self.shape, self.path_xy[frame], self.radius_pixels, self.colour)
+
+    @property
+    def boxes_xyxy(self) -> FloatArray:
+        """[N, 4] pixels."""
+        half = self.radius_pixels * np.array([self.shape.half_width, self.shape.half_height])
+        return np.concatenate([self.path_xy - half, self.path_xy + half], axis=1)
+
+
+def fixed_camera() -> CameraTrack:
+    """A camera that does not move, at the origin of its world."""
+    half = IMAGE_SIZE / 2
+    intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
+    return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
+
+
+def draw_colours(generator: np.random.Generator) -> list[str]:
+    """The palette's names, for things to take from the end: no colour is used twice.
+
+    The thing a clip is about is always red and a second one blue; the rest come in random order. A model of a million
+    parameters learns to find "the thing" in minutes if its colour identifies it, and in hours if only its name does.
+    """
+    others = [name for name in COLOURS if name not in MAIN_COLOURS]
+    return [*(str(name) for name in generator.permutation(others)), *MAIN_COLOURS]
+
+
+def draw_shape(generator: np.random.Generator, *, without: Sequence[str] = ()) -> str:
+    """Name of a shape."""
+    return str(generator.choice([name for name in SHAPES if name not in without]))
+
+
+def draw_prop(
+    generator: np.random.Generator, colour: str, radius_pixels: float, path_xy: FloatArray, *, shape: str = ""
+) -> Prop:
+    """A prop of the given colour and, unless ``shape`` names one, a random shape."""
+    shape = shape or draw_shape(generator)
+    return Prop(f"{colour} {shape}", SHAPES[shape], COLOURS[colour], radius_pixels, path_xy)
+
+
+def bystanders(
+    generator: np.random.Generator, colours: Sequence[str], *, free_axis: int, lane: float, moving_share: float = 0.4
+) -> list[Prop]:
+    """Two to four props beside the lane of the main thing; some move on their own.
+
+    Args:
+        generator: Source of every choice.
+        colours: Colours not taken yet.
+        free_axis: 0 if the main thing moves along x, 1 if along y.
+        lane: Where on the other axis it moves, in pixels.
+        moving_share: Probability of each to move.
+    """
+    count = min(int(generator.integers(2, 5)), len(colours))
+    return [_bystander(generator, colours[number], free_axis, lane, moving_share) for number in range(count)]
+
+
+def _bystander(generator: np.random.Generator, colour: str, free_axis: int, lane: float, moving_share: float) -> Prop:
+    radius = float(generator.uniform(7, 11))
+    path = np.tile(generator.uniform(radius, IMAGE_SIZE - radius, 2), (NUM_FRAMES, 1))
+    path[:, 1 - free_axis] = _beside(generator, lane, radius)
+    if generator.random() < moving_share:
+        swing, phase = generator.uniform(15, 45), generator.uniform(0, 2 * np.pi)
+        turns = generator.uniform(0.4, 1.5) * np.linspace(0, 2 * np.pi, NUM_FRAMES)
+        path[:, free_axis] = np.clip(IMAGE_SIZE / 2 + swing * np.sin(phase + turns), radius, IMAGE_SIZE - radius)
+    return draw_prop(generator, colour, radius, path)
+
+
+def _beside(generator: np.random.Generator, lane: float, radius: float) -> float:
+    """A coordinate that keeps clear of ``lane`` where the image leaves room for it."""
+    clear = 18 + radius
+    places = generator.uniform(radius, IMAGE_SIZE - radius, 32)
+    apart = places[np.abs(places - lane) > clear]
+    return float(apart[0] if len(apart) else places[np.abs(places - lane).argmax()])
+
+
+def wandering_path(generator: np.random.Generator, free_axis: int, along: FloatArray, lane: float) -> FloatArray:
+    """[N, 2] pixels: ``along`` on the free axis, and ``lane`` with a slight drift on the other."""
+    path = np.empty((NUM_FRAMES, 2))
+    path[:, free_axis] = along
+    path[:, 1 - free_axis] = lane + wander(generator, NUM_FRAMES, WANDER_PIXELS)
+    return path

@@ -1,0 +1,192 @@
+"""Keeps a run going when one of its loggers fails, and keeps what that logger does not take in the run's folder."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from lightning.pytorch.loggers import Logger
+
+from remot.strict_json import json_text
+from remot.tracking.client import in_time
+
+#: Longest time of one call in seconds: numbers, settings and pages; uploads of checkpoints (``log_model``).
+CALL_SECONDS, UPLOAD_SECONDS = 20.0, 3600.0
+#: A logger that failed is tried again after this long.
+RETRY_SECONDS = 300.0
+METRICS_FILE, KEPT_FOLDER = "metrics_not_logged.jsonl", "not_logged"
+METRICS = "metric records"
+#: A logger's methods that write, and what is lost where one fails.
+_WRITES = {
+    "log_metrics": METRICS,
+    "log_hyperparams": "settings",
+    "log_graph": "graphs",
+    "save": "saves",
+    "after_save_checkpoint": "checkpoints",
+    "finalize": "the run's status",
+}
+_CHECKPOINT_WRITES = ("after_save_checkpoint", "finalize")
+
+
+class LoggerGuard:
+    """Stands between a run and one logger: a call that fails or hangs is reported once, and the run goes on.
+
+    From the first failure on every record of metrics is also written to ``metrics_not_logged.jsonl``, a line of strict
+    JSON each, and pages and tables to the folder ``not_logged``. The logger is tried again every
+    :data:`RETRY_SECONDS`; between two tries it costs no time.
+
+    Args:
+        logger: Of the trainer.
+        folder: The run's folder.
+        report: Prints a line.
+    """
+
+    def __init__(self, logger: Logger, folder: Path, report: Callable[[str], None]) -> None:
+        self.name = type(logger).__name__
+        self.folder = folder
+        self.report = report
+        self.lost: Counter[str] = Counter()
+        self._step: int | None = None  # of the latest metrics
+        self._first_step: int | None = None  # of the first failure
+        self._reason = ""
+        self._retry_at = 0.0
+        self._local_error: OSError | None = None
+        self._reported: Counter[str] = Counter()
+
+    def attempt(
+        self, what: str, call: Callable[[], object], seconds: float | None = None, *, last: bool = False
+    ) -> bool:
+        """Whether ``call`` worked.
+
+        Args:
+            what: Is lost if it does not.
+            call: Writes with the logger.
+            seconds: Longest time that it may take.
+            last: Try, even if the logger failed a moment ago.
+        """
+        if not last and time.monotonic() < self._retry_at:
+            self.lost[what] += 1
+            return False
+        try:
+            in_time(call, CALL_SECONDS if seconds is None else seconds)
+        except Exception as error:  # noqa: BLE001 (whatever a logger raises, the run is worth more)
+            is_first = not self.lost
+            self._reason = " ".join(str(error).split())[:300] or type(error).__name__
+            self.lost[what] += 1
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            if is_first and not last:
+                self._first_step = self._step
+                self.report(self._warning(what))
+            return False
+        return True
+
+    def metrics(self, call: Callable[[], object], metrics: Mapping[str, Any], step: int | None) -> None:
+        """Log metrics, or keep them."""
+        self._step = step if step is not None else self._step
+        self.attempt(METRICS, call)
+        if self.lost:
+            numbers = {name: float(value) for name, value in metrics.items() if not isinstance(value, str)}
+            self._keep(METRICS_FILE, json_text({"step": step, "time": time.time(), "metrics": numbers}) + "\n")
+
+    def text(self, call: Callable[[], object], text: str, artifact: str) -> None:
+        """Store a text, or keep it."""
+        if not self.attempt("pages and tables", call):
+            self._keep(f"{KEPT_FOLDER}/{artifact}", text, mode="w")
+
+    def end(self, call: Callable[[], object], seconds: float) -> None:
+        """Finish the logger, and report what it lacks."""
+        self.attempt(_WRITES["finalize"], call, seconds, last=True)
+        if self.lost != self._reported:
+            self._reported = self.lost.copy()
+            lost = ", ".join(f"{number} {what}" if number > 1 else what for what, number in self.lost.items())
+            where = "" if set(self.lost) == {_WRITES["finalize"]} else f" {self._where()}"
+            self.report(f"trainer.logger: {self.name} lacks {lost} ({self._reason}).{where}")
+
+    def _warning(self, what: str) -> str:
+        step = "" if self._step is None else f" after step {self._step}"
+        return (
+            f"trainer.logger: {self.name} failed{step} and lacks {what} from here on ({self._reason}). The run "
+            f"goes on, the logger is tried again every {RETRY_SECONDS:g} s. {self._where()}"
+        )
+
+    def _where(self) -> str:
+        if self._local_error is not None:
+            return f"They could not be kept in {self.folder} either: {self._local_error}"
+        since = "" if self._first_step is None else f" after step {self._first_step}"
+        return (
+            f"Metrics{since} are kept in {self.folder / METRICS_FILE}, pages and tables in {self.folder / KEPT_FOLDER}."
+        )
+
+    def _keep(self, name: str, text: str, mode: str = "a") -> None:
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open(mode, encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            if self._local_error is None:
+                self._local_error = error
+                self.report(f"trainer.logger: {self.name} failed, and {path} cannot be written: {error}")
+
+
+_GUARDS: WeakKeyDictionary[Logger, LoggerGuard] = WeakKeyDictionary()
+
+
+def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) -> LoggerGuard:
+    """Let no write of ``logger`` end or hold up the run; a logger is guarded once, then its folder is updated.
+
+    Its class stays what it is, for callbacks that look for it.
+
+    Args:
+        logger: Of the trainer.
+        folder: The run's folder, for what the logger does not take.
+        report: Prints a line.
+    """
+    if (known := _GUARDS.get(logger)) is not None:
+        known.folder, known.report = folder, report
+        return known
+    guard = _GUARDS[logger] = LoggerGuard(logger, folder, report)
+    for method in _WRITES:
+        if hasattr(logger, method):
+            setattr(logger, method, _guarded(guard, method, getattr(logger, method), _seconds(logger, method)))
+    return guard
+
+
+def _seconds(logger: Logger, method: str) -> float:
+    uploads = method in _CHECKPOINT_WRITES and getattr(logger, "_log_model", False)
+    return UPLOAD_SECONDS if uploads else CALL_SECONDS
+
+
+def _guarded(guard: LoggerGuard, method: str, write: Callable[..., object], seconds: float) -> Callable[..., None]:
+    """The method ``write`` of a logger, which no longer raises."""
+
+    def log_metrics(metrics: Mapping[str, Any], step: int | None = None, **others: object) -> None:
+        guard.metrics(lambda: write(metrics, step=step, **others), metrics, step)
+
+    def finalize(*arguments: object, **named: object) -> None:
+        guard.end(lambda: write(*arguments, **named), seconds)
+
+    def other(*arguments: object, **named: object) -> None:
+        guard.attempt(_WRITES[method], lambda: write(*arguments, **named), seconds)
+
+    return {"log_metrics": log_metrics, "finalize": finalize}.get(method, other)
+
+
+def write_with(logger: Logger, what: str, call: Callable[[], object]) -> None:
+    """Call something that writes with a logger's own client; nothing raises if the logger is guarded."""
+    guard = _GUARDS.get(logger)
+    if guard is None:
+        call()
+    else:
+        guard.attempt(what, call)
+
+
+def write_text(logger: Logger, call: Callable[[], object], text: str, artifact: str) -> None:
+    """Store a text as an artifact; if the logger is guarded and fails, the text is kept in the run's folder."""
+    guard = _GUARDS.get(logger)
+    if guard is None:
+        call()
+    else:
+        guard.text(call, text, artifact)

@@ -1,0 +1,98 @@
+"""Opens MLflow's store for writing: one process at a time makes its tables and the experiment."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from remot.errors import ConfigError
+from remot.tracking.client import quiet_mlflow
+
+_SQLITE = "sqlite:///"
+#: A wait is logged after this long; making the tables takes some seconds.
+LOG_AFTER_SECONDS = 10.0
+#: And ends after this long, in case the process that holds the lock hangs.
+MAX_WAIT_SECONDS = 300.0
+
+
+def prepare_store(tracking_uri: str, experiment: str, artifact_location: str | None = None) -> None:
+    """Make the store's tables and the experiment if they are not there, in one process at a time.
+
+    MLflow itself does both without a lock: of several processes all but one end in its migrations or in a constraint
+    of its tables.
+
+    Args:
+        tracking_uri: As MLflow takes it.
+        experiment: Name of the experiment.
+        artifact_location: Where a new experiment keeps its artifacts; None for MLflow's choice.
+
+    Raises:
+        ConfigError: If the store cannot be opened, the experiment has been deleted, or another process holds the lock.
+    """
+    quiet_mlflow()
+    with one_process_at_a_time(local_path(tracking_uri)):
+        _require_experiment(tracking_uri, experiment, artifact_location)
+
+
+def _require_experiment(tracking_uri: str, experiment: str, artifact_location: str | None) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(tracking_uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            client.create_experiment(experiment, artifact_location=artifact_location)
+    except MlflowException as error:
+        msg = f"trainer.logger: MLflow cannot open {tracking_uri}: {str(error).splitlines()[0]}"
+        raise ConfigError(msg) from error
+    if found is not None and found.lifecycle_stage == "deleted":
+        msg = (
+            f"trainer.logger: the experiment {experiment} of {tracking_uri} was deleted; choose another "
+            f"experiment_name, or restore it with `mlflow experiments restore -x {found.experiment_id}`"
+        )
+        raise ConfigError(msg)
+
+
+def local_path(tracking_uri: str) -> Path | None:
+    """File or folder of a store on this machine, None for a server or a database elsewhere."""
+    if tracking_uri.startswith(_SQLITE):
+        path = tracking_uri.removeprefix(_SQLITE).partition("?")[0]
+        return Path(path) if path else None
+    return None if "://" in tracking_uri else Path(tracking_uri.removeprefix("file:"))
+
+
+@contextmanager
+def one_process_at_a_time(path: Path | None) -> Iterator[None]:
+    """Hold the lock file ``PATH.lock`` while the body runs; without a path there is nothing to hold.
+
+    Raises:
+        ConfigError: If another process holds it for five minutes.
+    """
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    try:
+        _acquire(lock)
+    except Timeout as error:
+        msg = (
+            f"trainer.logger: another process has been holding {lock.lock_file} for {MAX_WAIT_SECONDS:.0f} s; "
+            "end the run that hangs while it opens the MLflow store"
+        )
+        raise ConfigError(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock) -> None:
+    try:
+        lock.acquire(timeout=min(LOG_AFTER_SECONDS, MAX_WAIT_SECONDS))
+    except Timeout:
+        sys.stderr.write(f"Waiting for another run that is opening the MLflow store ({lock.lock_file}).\n")
+        lock.acquire(timeout=max(0.0, MAX_WAIT_SECONDS - LOG_AFTER_SECONDS))

@@ -1,0 +1,57 @@
+"""The printed configuration is the one that was read."""
+
+import pytest
+import yaml
+from jsonargparse import get_loader
+
+from remot.cli import main
+from remot.commands.parsing.config_files import dump_settings
+from tests.helpers import PROJECT
+
+QUICKSTART = str(PROJECT / "configs" / "quickstart.yaml")
+#: Texts that YAML, or the parser's version of it, reads as numbers, truth values, dates or nothing when unquoted.
+LIKE_OTHER_TYPES = ["5e3", "-1E+2", "1_000", "0x1f", "0o17", "017", "1:30", "1:30.5", ".5", ".inf", ".nan", "on", "yes"]
+LIKE_OTHER_TYPES += [
+    "true",
+    "null",
+    "~",
+    "",
+    "2026-11-29",
+    "=",
+    "<<",
+    "a: b",
+    "- a",
+    "{a}",
+    "two\nlines",
+    " 5e3 ",
+    "5e3x",
+]
+
+
+@pytest.mark.parametrize("text", LIKE_OTHER_TYPES)
+def test_texts_stay_texts(text):
+    """By the parser's own loader and by PyYAML's; a number stays a number."""
+    written = dump_settings({"name": text, "list": [text, 5000.0, 1e-05], "nested": {text: 1}})
+    wanted = {"name": text, "list": [text, 5000.0, 1e-05], "nested": {text: 1}}
+    assert get_loader("yaml")(written) == yaml.safe_load(written) == wanted
+
+
+def printed(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", QUICKSTART, *words, "--print_config"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_printed_configuration_can_be_read_again(tmp_path, capsys):
+    """Names inside a class's settings, which the parser writes and reads once more before it prints them."""
+    names = {"run_name": "5e3", "experiment_name": "1_000", "save_dir": "0x1f", "prefix": "null", "run_id": "1:30"}
+    names |= {"artifact_location": "2026-11-29", "tracking_uri": "on"}
+    settings = tmp_path / "names.yaml"
+    settings.write_text(yaml.safe_dump({"root": "yes", "trainer": {"logger": {"init_args": names}}}, default_style='"'))
+    first = printed(capsys, "--config", str(settings))
+    read = yaml.safe_load(first)
+    assert read["root"] == "yes"
+    assert {name: read["trainer"]["logger"]["init_args"][name] for name in names} == names
+    settings.write_text(first)
+    assert printed(capsys, "--config", str(settings)) == first

@@ -1,0 +1,179 @@
+"""Which checkpoint a run continues from, and which settings it may continue with."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from remot.commands.training.resume import (
+    Change,
+    Sought,
+    changes_since,
+    find_checkpoint,
+    read_checkpoint,
+    require_allowed,
+)
+from remot.errors import CheckpointError
+
+GRPO = Sought("GRPO", "remot-tiny")
+CONFIG = {
+    "seed_everything": 0,
+    "root": None,
+    "trainer": {"max_steps": 60, "precision": None, "logger": {"class_path": "L", "init_args": {"run_id": None}}},
+    "model": {
+        "policy": {"adaptation": {"class_path": "remot.models.LoRA", "init_args": {"rank": 16, "alpha": 32.0}}},
+        "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 4e-4, "betas": [0.9, 0.999]}},
+        "scheduler": None,
+        "micro_batch_prompts": 8,
+    },
+    "data": {
+        "batch_size": 16,
+        "num_workers": 0,
+        "tasks": [{"class_path": "A", "init_args": {"x": 1}}, {"class_path": "B"}],
+    },
+    "checkpoint": {"every_n_train_steps": None},
+}
+
+
+def save(path, age, strategy="GRPO", base_model="remot-tiny", step=1):
+    """A checkpoint that was written ``age`` seconds before some moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"global_step": step, "remot": {"strategy": strategy, "base_model": base_model}}, path)
+    os.utime(path, (1_000_000 - age, 1_000_000 - age))
+
+
+def test_last_is_the_newest_whatever_its_name(tmp_path):
+    """Such as the last-v1.ckpt that earlier versions left beside last.ckpt."""
+    save(tmp_path / "a" / "last.ckpt", 20)
+    save(tmp_path / "b" / "last.ckpt", 30)
+    save(tmp_path / "b" / "last-v1.ckpt", 10)
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "b" / "last-v1.ckpt"
+    assert find_checkpoint(None, tmp_path, GRPO) is None
+    with pytest.raises(CheckpointError, match=r"gone\.ckpt does not exist"):
+        find_checkpoint("gone.ckpt", tmp_path, GRPO)
+
+
+def test_last_is_of_the_same_strategy_and_model(tmp_path):
+    save(tmp_path / "sft" / "last.ckpt", 1, strategy="SFT")
+    save(tmp_path / "other" / "last.ckpt", 2, base_model="other")
+    save(tmp_path / "same" / "last.ckpt", 3)
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "same" / "last.ckpt"
+
+
+def test_no_match_names_what_there_is(tmp_path):
+    save(tmp_path / "old" / "last.ckpt", 3, strategy="SFT", step=4)
+    save(tmp_path / "new" / "last.ckpt", 1, strategy="SFT", step=7)
+    with pytest.raises(CheckpointError) as refused:
+        find_checkpoint("last", tmp_path, GRPO)
+    said = str(refused.value)
+    assert "GRPO from remot-tiny" in said
+    assert f"SFT from remot-tiny: {tmp_path / 'new' / 'last.ckpt'} (step 7)" in said
+    assert "old" not in said
+
+
+def test_half_written_checkpoints_are_passed_over(tmp_path):
+    """A whole file, and its first half, which is newer."""
+    save(tmp_path / "run" / "last.ckpt", 5)
+    whole = (tmp_path / "run" / "last.ckpt").read_bytes()
+    (tmp_path / "run" / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "run" / "last.ckpt"
+    (tmp_path / "run" / "last.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"damaged: .*cut\.ckpt"):
+        find_checkpoint("last", tmp_path, GRPO)
+
+
+def test_what_is_no_mapping_is_no_checkpoint(tmp_path):
+    torch.save([1], tmp_path / "list.ckpt")
+    with pytest.raises(CheckpointError, match=r"list\.ckpt .*list"):
+        read_checkpoint(tmp_path / "list.ckpt")
+
+
+def changed(dotted, value):
+    """CONFIG with one setting changed; numbers are places in lists."""
+    config = json.loads(json.dumps(CONFIG))
+    *words, last = dotted.split(".")
+    place = config
+    for word in words:
+        place = place[int(word)] if isinstance(place, list) else place[word]
+    place[last] = value
+    return config
+
+
+def changes(now):
+    return changes_since({"remot_config": json.dumps(CONFIG)}, now)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed_everything", 1),
+        ("root", "clips"),
+        ("trainer.precision", "bf16-mixed"),
+        ("model.policy.adaptation.init_args.rank", 8),
+        ("model.policy.adaptation.init_args.alpha", 16.0),
+        ("model.optimizer.init_args.lr", 1e-2),
+        ("model.optimizer.init_args.betas", [0.9, 0.95]),
+        ("data.batch_size", 8),
+        ("data.tasks.0.init_args.x", 2),
+    ],
+)
+def test_other_settings_are_refused_by_name_and_allowed_by_name(key, value, tmp_path):
+    (found,) = changes(changed(key, value))
+    assert found.key == key
+    assert found.new == value
+    with pytest.raises(CheckpointError) as refused:
+        require_allowed([found], ["model.optimizer.init_args.l", "mod", "data.b"], tmp_path / "last.ckpt")
+    for part in ("last.ckpt", f"{key}: ", f"→ {value}", f"--resume.allow {key}"):
+        assert part in str(refused.value)
+    for allowed in (key, key.replace(".init_args", ""), key.rpartition(".")[0] or key):
+        require_allowed([found], [allowed], tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trainer.max_steps", 120),
+        ("trainer.logger", False),
+        ("trainer.logger.init_args.run_id", "abc"),
+        ("model.micro_batch_prompts", 2),
+        ("data.num_workers", 4),
+        ("checkpoint.every_n_train_steps", 1),
+    ],
+)
+def test_length_logging_and_memory_may_change(key, value):
+    assert changes(changed(key, value)) == []
+
+
+def test_numbers_are_compared_by_value():
+    """32.0 and 32, 0.0004 and 4e-4 are one setting."""
+    assert changes(changed("model.policy.adaptation.init_args.alpha", 32)) == []
+    assert changes(changed("model.optimizer.init_args.lr", 0.0004)) == []
+
+
+def test_another_class_is_one_change():
+    """Its settings have no counterpart to be compared with."""
+    sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1e-2, "momentum": 0.9}}
+    assert changes(changed("model.optimizer", sgd)) == [
+        Change("model.optimizer.class_path", "torch.optim.AdamW", "torch.optim.SGD")
+    ]
+    schedule = {"class_path": "StepLR", "init_args": {"step_size": 1}}
+    (found,) = changes(changed("model.scheduler", schedule))
+    assert str(found) == "model.scheduler.class_path: null → StepLR"
+    require_allowed([found], ["model.scheduler"], None)
+
+
+def test_a_task_more_or_less_is_a_change():
+    assert [one.key for one in changes(changed("data.tasks", CONFIG["data"]["tasks"][:1]))] == [
+        "data.tasks.1.class_path"
+    ]
+
+
+def test_checkpoints_of_older_versions_hold_no_configuration():
+    assert changes_since({"remot": {}}, CONFIG) is None
+
+
+def test_a_long_list_is_counted():
+    many = [Change(f"key{number}", 0, 1) for number in range(30)]
+    with pytest.raises(CheckpointError, match="and 18 others"):
+        require_allowed(many, [], None)

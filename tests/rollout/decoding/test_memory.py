@@ -1,0 +1,147 @@
+"""Sizes by hand, and halving when a simulated allocator runs out."""
+
+import logging
+
+import pytest
+import torch
+
+from remot.errors import ConfigError
+from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.rollout.decoding.memory import (
+    PLANNED_SHARE,
+    SCORED_ROWS,
+    decode_bytes,
+    free_bytes,
+    halving,
+    plan_decode,
+    plan_micro_batch,
+    prompts_that_fit,
+    score_bytes,
+)
+from remot.rollout.settings import RolloutSettings
+from tests.tiny import FAMILIES, make_policy
+
+#: Two blocks, 8 wide, 12 in the feed-forward layer, 4 numbers of keys, 10 tokens, bfloat16.
+SMALL = MemoryEstimate(2, 8, 12, 4, 10, 2)
+
+
+def test_bytes_of_a_token_by_hand():
+    assert SMALL.cache_bytes == 2 * 2 * 4 * 2  # keys and values, blocks, numbers, bytes
+    assert SMALL.logits_bytes == 10 * 24
+    assert SMALL.block_bytes == (16 * 8 + 5 * 12 + 2 * 4) * 2 == 392
+    assert SMALL.activation_bytes == 2 * 392
+    recomputed = MemoryEstimate(2, 8, 12, 4, 10, 2, recomputes=True)
+    assert recomputed.activation_bytes == 2 * 8 * 2 + 392
+    assert (SMALL.kept_cache_bytes, recomputed.kept_cache_bytes) == (32, 16)
+
+
+def test_bytes_of_a_prompt_by_hand():
+    """20 columns, 3 completions, 5 tokens: a row of 35."""
+    assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 35 * 3 + 3 * 240 + 20 * 392
+    assert score_bytes(SMALL, 20, 3, 5) == 35 * 784 + 35 * 35 * 3 + 3 * 20 * 32
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
+    """What a prefill with room allocates, counted."""
+    from tests.tiny import encode, make_batch
+
+    policy = make_policy(family)
+    encoded = encode(policy, make_batch(2))
+    _, cache = policy.prefill(encoded, room=7)
+    held = sum(buffer.nbytes for layer in cache.layers for buffer in layer._buffers)
+    columns = encoded.prompts.input_ids.shape[1] + 7
+    assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
+
+
+def test_memory_estimate_accounts_for_checkpointing():
+    assert not estimate_memory(make_policy().core).recomputes
+    assert estimate_memory(make_policy(gradient_checkpointing=True).core).recomputes
+
+
+@pytest.mark.parametrize(
+    ("free", "fixed", "each", "num_prompts", "fit"),
+    [(1000, 0, 100, 16, 8), (1000, 0, 100, 5, 5), (1000, 300, 100, 16, 5), (10, 0, 100, 16, 1), (1000, 0, 801, 16, 1)],
+)
+def test_prompts_that_fit(free, fixed, each, num_prompts, fit):
+    assert PLANNED_SHARE == 0.8
+    assert prompts_that_fit(free, fixed, each, num_prompts) == fit
+
+
+def test_plans():
+    shape = (16, 20, 3, 5)
+    assert plan_decode(SMALL, None, shape) == 16
+    assert plan_micro_batch(SMALL, None, shape) == 4
+    assert plan_micro_batch(SMALL, None, (2, 20, 3, 5)) == 2
+    assert plan_decode(SMALL, 10 * decode_bytes(SMALL, 20, 3, 5), shape) == 8
+    chunk = SCORED_ROWS * SMALL.logits_bytes
+    free = int((3.5 * score_bytes(SMALL, 20, 3, 5) + chunk) / PLANNED_SHARE)
+    assert plan_micro_batch(SMALL, free, shape) == 3
+
+
+def test_free_memory_is_unknown_on_cpu():
+    assert free_bytes(torch.device("cpu")) is None
+
+
+@pytest.mark.needs_cuda
+def test_free_memory_of_a_gpu():
+    before = free_bytes(torch.device("cuda"))
+    held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
+    assert 2**27 < before - free_bytes(torch.device("cuda")) < 2**29
+    del held
+
+
+class Allocator:
+    """Refuses more than a number of prompts."""
+
+    def __init__(self, most):
+        self.most = most
+        self.asked = []
+
+    def __call__(self, size):
+        self.asked.append(size)
+        if size > self.most:
+            raise torch.OutOfMemoryError("simulated")
+        return "done"
+
+
+@pytest.mark.parametrize(("size", "asked"), [(8, [8]), (9, [9, 4]), (16, [16, 8])])
+def test_halving(caplog, size, asked):
+    allocator = Allocator(most=8)
+    with caplog.at_level(logging.WARNING):
+        assert halving(allocator, size, "trying") == ("done", asked[-1])
+    assert allocator.asked == asked
+    assert (f"trying {size} prompts at a time; trying {size // 2}" in caplog.text) == (len(asked) > 1)
+
+
+@pytest.mark.parametrize(("size", "asked"), [(17, [17, 8]), (1, [1])])
+def test_halving_happens_once_and_never_below_one(size, asked):
+    allocator = Allocator(most=7 if size > 1 else 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        halving(allocator, size, "trying")
+    assert allocator.asked == asked
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory():
+    calls = []
+
+    def attempt(size):
+        calls.append(size)
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        halving(attempt, 8, "trying")
+    assert calls == [8]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        ({"decode": "graph"}, "decode"),
+        ({"prompts_together": 0}, "prompts_together"),
+        ({"check_every": 0}, "check_every"),
+    ],
+)
+def test_settings_out_of_range(wrong, key):
+    with pytest.raises(ConfigError, match=f"rollout.{key}"):
+        RolloutSettings(**wrong)

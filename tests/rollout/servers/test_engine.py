@@ -1,0 +1,288 @@
+"""Rollouts from a server: what it is asked, in which order, and what becomes of what it says."""
+
+import base64
+import math
+import re
+import warnings
+
+import pytest
+import torch
+
+from remot.errors import ConfigError, EngineError
+from remot.losses import GRPOLoss, MaskedImportance, TruncatedImportance
+from remot.models import QLoRA
+from remot.models.export import save_merged
+from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
+from remot.rollout.sampling import SamplingSettings
+from remot.rollout.servers import client as client_module
+from remot.rollout.servers.png import encode_png
+from remot.strategies import GRPO, GRPOObjective
+from remot.strategies.objective import StepAddress
+from remot.structures import PromptBatch, Video
+from tests.rollout.fake_server import reply, serving
+from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, update
+from tests.strategies.test_module import fit, ready_module
+from tests.tiny import make_batch, make_lora_policy, make_policy
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(client_module.time, "sleep", lambda _: None)
+
+
+def by_seed(path, body):
+    """A word that depends on the seed, with log-probabilities of the ids that vLLM gives."""
+    if path != CHAT:
+        return 200, {}, {}
+    first = 30 + body["seed"] % 7
+    tokens = [{"token": "?", "logprob": -1.5}, {"token": "?", "logprob": -0.5}]
+    return 200, reply("xy", "length", token_ids=[first, first + 1], logprobs={"content": tokens}), {}
+
+
+def engine_of(url, tmp_path, dialect=None, **settings):
+    return ServerEngine(dialect or VLLM(), url, tmp_path / "weights", **{"num_retries": 0} | settings)
+
+
+def objective_of(engine, **settings):
+    settings = {"num_completions": 3, "max_new_tokens": 2, "loss": GRPOLoss(beta=0.0)} | settings
+    return GRPOObjective(reward=FirstLetterReward(), engine=engine, **settings)
+
+
+def completions_asked(asked):
+    return [body for path, body in asked if path == CHAT]
+
+
+def test_weights_then_caches_then_completions(tmp_path):
+    """Two steps: the second hand-over replaces the first, on the server and on the disk."""
+    policy, batch = make_lora_policy(), make_batch(2)
+    with serving(by_seed) as (url, asked):
+        objective = objective_of(engine_of(url, tmp_path))
+        objective.check()
+        objective.prepare(policy, batch, StepAddress(0, 0), 2)
+        first = list(asked)
+        asked.clear()
+        (before,) = [path.name for path in (tmp_path / "weights").iterdir()]
+        objective.prepare(policy, batch, StepAddress(0, 1), 2)
+    (folder,) = (tmp_path / "weights").iterdir()
+    assert re.fullmatch(r"remot-[0-9a-f]{8}-step-0", before)
+    assert folder.name == before.removesuffix("0") + "1"
+    assert (folder / "adapter_model.safetensors").is_file()
+    assert [path for path, _ in first] == [
+        "/health", "/v1/load_lora_adapter", "/reset_prefix_cache", "/reset_mm_cache", *[CHAT] * 6
+    ]  # fmt: skip
+    assert asked[:4] == [
+        ("/v1/load_lora_adapter", {"lora_name": folder.name, "lora_path": str(folder)}),
+        ("/reset_prefix_cache", None),
+        ("/reset_mm_cache", None),
+        ("/v1/unload_lora_adapter", {"lora_name": before}),
+    ]
+    assert {body["model"] for body in completions_asked(asked)} == {folder.name}
+
+
+@pytest.mark.parametrize("dialect", [VLLM(), TransformersServe()])
+def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
+    """The server still has those of a run that was killed at the same step; vLLM refuses to load a name twice, and
+    ``transformers serve`` would go on with what it has loaded from a folder of the same name."""
+    held = set()
+
+    def answer(path, body):
+        if path == "/v1/load_lora_adapter":
+            if body["lora_name"] in held:
+                return 400, {"message": "has already been loaded"}, {}
+            held.add(body["lora_name"])
+        return by_seed(path, body)
+
+    with serving(answer) as (url, asked):
+        for _ in range(2):
+            objective_of(engine_of(url, tmp_path, dialect)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
+    assert len({body["model"] for body in completions_asked(asked)}) == 2
+
+
+def test_a_request_is_what_the_policy_is_shown(tmp_path):
+    """Images without loss, then the question; every completion has a seed of its own, the same ones again."""
+    batch = make_batch(2)
+    with serving(by_seed) as (url, asked):
+        objective = objective_of(
+            engine_of(url, tmp_path), sampling=SamplingSettings(1.0, top_k=5, top_p=0.9, min_p=0.1)
+        )
+        objective.prepare(make_lora_policy(), batch, ADDRESS, 2)
+        one = completions_asked(asked)
+        asked.clear()
+        objective.prepare(make_lora_policy(), batch, ADDRESS, 2)
+    again = completions_asked(asked)
+    seeds = [body["seed"] for body in one]
+    assert len(set(seeds)) == 6
+    assert sorted(seeds) == sorted(body["seed"] for body in again)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    fields = {"max_tokens": 2, "temperature": 1.0, "top_k": 5, "top_p": 0.9, "min_p": 0.1, "logprobs": True}
+    assert {key: one[0][key] for key in fields} == fields
+    shown = [
+        [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
+        for body in one
+    ]
+    for row, pictures in enumerate(batch.images):
+        wanted = ["data:image/png;base64," + base64.b64encode(encode_png(one)).decode() for one in pictures]
+        assert shown.count(wanted) == 3, row
+    texts = [body["messages"][0]["content"][-1] for body in one]
+    assert texts.count({"type": "text", "text": batch.questions[0].text}) == 3
+
+
+def test_completions_are_those_of_their_seeds_whatever_order_they_come_in(tmp_path):
+    policy, batch = make_lora_policy(), make_batch(2)
+    found = []
+    with serving(by_seed) as (url, _):
+        for num_parallel in (1, 16):
+            objective = objective_of(engine_of(url, tmp_path, num_parallel=num_parallel))
+            prepared = objective.prepare(policy, batch, ADDRESS, 2)
+            found.append([sample.completions for sample in prepared.samples])
+    assert found[0] == found[1]
+    assert len({text for group in found[0] for text in group}) > 1
+
+
+def test_ratios_are_corrected_by_default(tmp_path):
+    policy, batch = make_lora_policy(), make_batch(2)
+    assert GRPOObjective().importance is None
+    with serving(by_seed) as (url, _):
+        engine = engine_of(url, tmp_path)
+        assert isinstance(objective_of(engine).importance, TruncatedImportance)
+        other = MaskedImportance()
+        assert objective_of(engine, correction=other).importance is other
+        totals, gradients = update(objective_of(engine).prepare(policy, batch, ADDRESS, 1), policy)
+    assert totals["importance/ratio_mean"] != pytest.approx(1, abs=0.01)
+    assert totals["importance/weight_mean"] <= 2
+    assert any(gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "temperature", "is_taken"),
+    [
+        ({}, 1.0, True),
+        ({}, 0.7, False),  # they are of temperature 1
+        ({"logprobs": "tempered"}, 0.7, True),
+        ({"logprobs": "none"}, 1.0, False),
+    ],
+)
+def test_log_probabilities_of_another_distribution_are_not_believed(settings, temperature, is_taken, tmp_path):
+    """What the trainer says instead makes every ratio 1, and that nothing is corrected is said once."""
+    policy, batch = make_lora_policy(), make_batch(1)
+    sampling = SamplingSettings(temperature)
+    with serving(by_seed) as (url, _), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        objective = objective_of(engine_of(url, tmp_path, **settings), sampling=sampling)
+        totals, _ = update(objective.prepare(policy, batch, ADDRESS, 1), policy)
+        objective.prepare(policy, batch, ADDRESS, 1)
+    said = [one for one in caught if "gives no log-probabilities" in str(one.message)]
+    assert len(said) == (0 if is_taken else 1)
+    assert (abs(totals["importance/ratio_mean"] - 1) < 1e-4) is not is_taken
+
+
+def test_dialects_differ_in_names_and_fields(tmp_path):
+    policy, batch = make_lora_policy(), make_batch(1)
+
+    def words(path, body):  # noqa: ARG001
+        return 200, reply("Which way?") if path == CHAT else {}, {}
+
+    for dialect in (SGLang("base"), TransformersServe()):
+        with serving(words) as (url, asked), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            objective_of(engine_of(url, tmp_path, dialect), num_completions=2).prepare(policy, batch, ADDRESS, 1)
+            objective_of(engine_of(url, tmp_path, dialect), num_completions=2).prepare(
+                policy, batch, StepAddress(0, 3), 1
+            )
+        paths = [path for path, _ in asked]
+        body = completions_asked(asked)[0]
+        if isinstance(dialect, SGLang):
+            assert paths[:4] == ["/load_lora_adapter", "/flush_cache", CHAT, CHAT]
+            assert re.fullmatch("base:remot-[0-9a-f]{8}-step-0", body["model"])
+        else:
+            assert set(paths) == {CHAT}
+            assert re.fullmatch(f"{tmp_path}/weights/remot-[0-9a-f]{{8}}-step-0", body["model"])
+            assert '"do_sample": true' in body["generation_config"]
+            assert not {"logprobs", "top_k", "n"} & body.keys()  # it refuses fields it does not know
+
+
+def test_merged_weights_are_handed_over_for_a_server_without_adapters(tmp_path):
+    """What the files say is what the policy with its adapters says, and the policy is as before."""
+    from remot.models import ModelSource, VLMPolicy
+    from tests.tiny import encode, random_completions
+
+    policy, batch = make_lora_policy(), make_batch(2)
+    before = {name: parameter.clone() for name, parameter in policy.named_parameters()}
+    save_merged(policy, tmp_path / "merged")
+    merged = VLMPolicy(ModelSource(str(tmp_path / "merged")), with_reference=False)
+    ids, mask = random_completions(policy, 2, 2, 5)
+    wanted, found = (one.completion_logprobs(encode(one, batch), ids)[mask] for one in (policy, merged))
+    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    base = make_policy(with_reference=False)
+    assert not torch.allclose(base.completion_logprobs(encode(base, batch), ids)[mask], wanted, rtol=1e-2)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in policy.named_parameters())
+
+
+# -- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_no_server_no_run(tmp_path):
+    """Before the policy is loaded."""
+    with serving(lambda *_: (503, {}, {})) as (url, _):
+        module = ready_module(GRPO(), grpo=objective_of(engine_of(url, tmp_path)))
+        module.policy = None
+        with pytest.raises(EngineError, match="status 503"):
+            fit(module, tmp_path, max_steps=1)
+        assert module.policy is None
+
+
+def test_a_run_with_a_server(tmp_path):
+    with serving(by_seed) as (url, asked):
+        module = ready_module(GRPO(), grpo=objective_of(engine_of(url, tmp_path)))
+        notebook, _ = fit(module, tmp_path, max_steps=2)
+    assert [step["train/importance/weight_mean"] > 0 for step in notebook.logged] == [True, True]
+    assert all(math.isfinite(step["train/loss"]) for step in notebook.logged)
+    loaded = [body["lora_name"] for path, body in asked if path == "/v1/load_lora_adapter"]
+    assert [name.partition("-step-")[2] for name in loaded] == ["0", "1"]
+
+
+def test_a_server_that_does_not_take_the_weights(tmp_path):
+    def answer(path, body):  # noqa: ARG001
+        return (400, {"detail": "rank 64 is too large"}, {}) if "load" in path else (200, reply(), {})
+
+    with serving(answer) as (url, asked):
+        with pytest.raises(EngineError, match=r"load_lora_adapter.*rank 64 is too large"):
+            objective_of(engine_of(url, tmp_path)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
+        assert not completions_asked(asked)
+
+
+def test_fewer_completions_than_asked_for(tmp_path):
+    none, refused = (200, {"choices": []}, {}), pytest.raises(EngineError, match="asked for one completion and gives 0")
+    with serving(lambda *_: none) as (url, _), refused:
+        objective_of(engine_of(url, tmp_path)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
+
+
+def test_full_weights_are_not_for_servers_of_adapters(tmp_path):
+    with serving(by_seed) as (url, asked):
+        for dialect in (VLLM(), SGLang("base")):
+            with pytest.raises(ConfigError, match="adaptation to LoRA"):
+                objective_of(engine_of(url, tmp_path, dialect)).prepare(make_policy(), make_batch(1), ADDRESS, 1)
+        with pytest.raises(ConfigError, match="LoRA instead of QLoRA"):
+            save_merged(make_policy(adaptation=QLoRA()), tmp_path / "q")
+    assert asked == []
+
+
+def test_videos_are_not_for_servers(tmp_path):
+    batch = make_batch(1)
+    video = Video(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), (0.0, 0.5))
+    with serving(by_seed) as (url, _):
+        engine = engine_of(url, tmp_path)
+        engine.sync_weights(make_lora_policy(), 0)
+        shown = PromptBatch(batch.images, batch.questions, batch.clip_ids, [[video]])
+        from remot.rollout.generator import RolloutAddress
+
+        with pytest.raises(ConfigError, match="videos"):
+            engine.complete(make_lora_policy(), shown, 2, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
+
+
+@pytest.mark.parametrize("settings", [{"num_parallel": 0}, {"logprobs": "some"}])
+def test_impossible_settings(settings, tmp_path):
+    with pytest.raises(ConfigError, match="engine"):
+        engine_of("http://host", tmp_path, **settings)

@@ -1,0 +1,262 @@
+"""The reinforced objective: advantages of groups, exact ratios and KL at the start, and losses that add up."""
+
+import numpy as np
+import pytest
+import torch
+
+from remot.errors import ConfigError
+from remot.losses import GRPOLoss
+from remot.models import FullWeights, LoRA
+from remot.rewards import ReMoTReward, Reward
+from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.strategies import GRPOObjective
+from remot.strategies.objective import StepAddress, micro_slices
+from remot.structures import RewardOutput
+from tests.helpers import assert_close
+from tests.tiny import make_batch, make_lora_policy, make_policy, randomise_
+
+ADDRESS = StepAddress(seed=0, step=0)
+
+
+class FirstLetterReward(Reward):
+    """A number that differs within a group of random texts: the code of the first character, modulo 7."""
+
+    name = "letter"
+
+    def __call__(self, completions, questions):
+        assert len(completions) == len(questions)
+        self.seen = list(zip(completions, (question.prompt_id for question in questions), strict=True))
+        total = torch.tensor([float(ord(text[0]) % 7) if text else 0.0 for text in completions])
+        return RewardOutput(total, {"letter": total, "none": torch.full_like(total, torch.nan)}, total > 3)
+
+
+class ConstantReward(Reward):
+    """Nothing to choose between."""
+
+    name = "constant"
+
+    def __call__(self, completions, questions):  # noqa: ARG002
+        total = torch.full((len(completions),), 2.5)
+        return RewardOutput(total, {"constant": total}, total > 3)
+
+
+class FirstCompletionReward(Reward):
+    """Only the first prompt has something to choose."""
+
+    name = "first"
+
+    def __call__(self, completions, questions):  # noqa: ARG002
+        total = torch.zeros(len(completions))
+        total[0] = 1.0
+        return RewardOutput(total, {"first": total}, total > 0)
+
+
+class RecordingLoss(GRPOLoss):
+    """Keeps what it is given."""
+
+    def __call__(
+        self, logprobs, old_logprobs, ref_logprobs, advantages, completion_mask, *, normalizer=None, weights=None
+    ):
+        self.given = (logprobs.detach(), old_logprobs, ref_logprobs, advantages, completion_mask, normalizer)
+        return super().__call__(
+            logprobs, old_logprobs, ref_logprobs, advantages, completion_mask, normalizer=normalizer, weights=weights
+        )
+
+
+def objective_of(reward=None, loss=None, **settings):
+    settings = {"num_completions": 3, "max_new_tokens": 6} | settings
+    return GRPOObjective(reward=reward or FirstLetterReward(), loss=loss or GRPOLoss(), **settings)
+
+
+def update(prepared, policy):
+    """Summed loss and metrics of one update, and its gradients."""
+    policy.zero_grad()
+    totals = {"loss": 0.0}
+    for output in prepared.micro_losses():
+        output.loss.backward()
+        for name, number in {"loss": output.loss.item(), **output.metrics}.items():
+            totals[name] = totals.get(name, 0.0) + number
+    return totals, {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+
+
+def assert_same_update(one, other):
+    (totals, gradients), (wanted_totals, wanted) = one, other
+    assert totals.keys() == wanted_totals.keys()
+    for name, number in totals.items():
+        assert_close(number, wanted_totals[name], rtol=1e-5, atol=1e-6)
+    assert gradients.keys() == wanted.keys()
+    for name, gradient in gradients.items():
+        assert (gradient - wanted[name]).norm() <= 1e-5 * wanted[name].norm() + 1e-8, name
+
+
+# -- losses --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("aggregation", ["sequence_mean", "token_mean"])
+@pytest.mark.parametrize("train_vision", [False, True])
+def test_micro_batches_change_nothing(aggregation, train_vision):
+    """Four prompts in one, two or four parts, or three and one: the same loss, metrics and gradients."""
+    policy, batch = make_lora_policy(train_vision=train_vision), make_batch(4)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
+    objective = objective_of(loss=GRPOLoss(beta=0.1, aggregation=aggregation))
+    updates = [update(objective.prepare(policy, batch, ADDRESS, size), policy) for size in (4, 2, 1, 3)]
+    assert updates[0][1], "no gradient, nothing shown"
+    assert all(gradient.any() for gradient in updates[0][1].values())
+    for other in updates[1:]:
+        assert_same_update(other, updates[0])
+
+
+@pytest.mark.parametrize("adaptation", [FullWeights, LoRA])
+@pytest.mark.parametrize("train_vision", [False, True])
+def test_first_ratio_is_exactly_one_and_kl_exactly_zero(adaptation, train_vision):
+    """Before the first update policy, sampler and reference are one: bit for bit, with half the prompts at a time."""
+    policy = make_policy(adaptation=adaptation(), train_vision=train_vision)
+    loss = RecordingLoss(beta=0.1)
+    prepared = objective_of(loss=loss).prepare(policy, make_batch(4), ADDRESS, 2)
+    kl = 0.0
+    for output in prepared.micro_losses():
+        logprobs, old, reference, _, mask, _ = loss.given
+        assert torch.equal(logprobs, old)
+        assert torch.equal(logprobs[mask], reference[mask])
+        assert not reference.requires_grad
+        assert output.metrics["clip_fraction"] == 0
+        kl += output.metrics["kl"]
+    assert kl == 0.0
+
+
+def test_kl_and_gradient_appear_once_the_policy_has_moved():
+    policy, batch = make_lora_policy(), make_batch(2)
+    totals, _ = update(objective_of(loss=GRPOLoss(beta=0.1)).prepare(policy, batch, ADDRESS, 4), policy)
+    assert totals["kl"] > 1e-3
+
+
+def test_policy_loss_by_hand():
+    """At ratio 1 the objective is the mean advantage over completions, which is 0 within a group."""
+    policy, reward = make_lora_policy(), FirstLetterReward()
+    objective = objective_of(reward, loss=GRPOLoss(beta=0.0), num_completions=4)
+    totals, gradients = update(objective.prepare(policy, make_batch(3), ADDRESS, 4), policy)
+    assert abs(totals["loss"]) < 1e-6
+    assert totals.keys() == {"loss", "policy_loss", "clip_fraction", "ratio_mean"}
+    assert sum(float(gradient.abs().sum()) for gradient in gradients.values()) > 1e-3
+
+
+def test_advantages_compare_completions_of_one_prompt():
+    """Rewards as numpy standardises them, row by row, with the sample deviation."""
+    policy, reward, loss = make_policy(), FirstLetterReward(), RecordingLoss()
+    batch = make_batch(3)
+    prepared = objective_of(reward, loss, num_completions=4).prepare(policy, batch, ADDRESS, 3)
+    next(iter(prepared.micro_losses()))
+    rewards = np.array([float(ord(text[0]) % 7) for text, _ in reward.seen]).reshape(3, 4)
+    expected = (rewards - rewards.mean(1, keepdims=True)) / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
+    assert_close(loss.given[3], expected, rtol=1e-5)
+    assert [prompt_id for _, prompt_id in reward.seen] == [q.prompt_id for q in batch.questions for _ in range(4)]
+
+
+def test_groups_without_differences_are_counted_and_teach_nothing():
+    policy = make_lora_policy()
+    prepared = objective_of(ConstantReward(), GRPOLoss(beta=0.0)).prepare(policy, make_batch(2), ADDRESS, 1)
+    assert prepared.metrics["reward/frac_zero_std"] == 1.0
+    totals, gradients = update(prepared, policy)
+    assert totals["loss"] == 0.0
+    assert not any(gradient.any() for gradient in gradients.values())
+    half = objective_of(FirstCompletionReward()).prepare(policy, make_batch(2), ADDRESS, 1)
+    assert half.metrics["reward/frac_zero_std"] == 0.5
+
+
+def test_two_updates_of_one_rollout():
+    """The second compares with the policy before the first, and asks the reference only once."""
+    policy, loss, asked = make_lora_policy(), RecordingLoss(beta=0.1), []
+    real = policy.reference_policy
+    policy.reference_policy = lambda: (asked.append(1), real())[1]
+    prepared = objective_of(loss=loss, updates_per_rollout=2).prepare(policy, make_batch(2), ADDRESS, 2)
+    assert prepared.num_updates == 2
+    next(iter(prepared.micro_losses()))
+    logprobs, old, reference, _, mask, _ = loss.given
+    assert torch.equal(logprobs, old)
+    randomise_(policy.trainable_parameters(), seed=9)
+    next(iter(prepared.micro_losses()))
+    moved_logprobs, old_again, reference_again, *_ = loss.given
+    assert torch.equal(old_again, old)
+    assert torch.equal(reference_again, reference)
+    assert len(asked) == 1
+    assert (moved_logprobs - old)[mask].abs().max() > 0.01
+
+
+def test_temperature_of_the_rollout_is_that_of_the_loss():
+    prepared = objective_of(sampling=SamplingSettings(temperature=0.6)).prepare(
+        make_lora_policy(), make_batch(2), ADDRESS, 2
+    )
+    next(iter(prepared.micro_losses()))
+    assert prepared.late_metrics()["rollout/logprob_gap_max"] < 1e-5
+
+
+@pytest.mark.parametrize(("train_vision", "num_calls"), [(False, 1), (True, 1 + 3)])
+def test_images_are_encoded_once_for_rollout_reference_and_loss(train_vision, num_calls):
+    policy, calls = make_lora_policy(train_vision=train_vision), []
+    objective = objective_of(loss=GRPOLoss(beta=0.0 if train_vision else 0.1))
+    policy.core.model.visual.register_forward_pre_hook(lambda *_: calls.append(1))
+    update(objective.prepare(policy, make_batch(3), ADDRESS, 1), policy)
+    assert len(calls) == num_calls
+
+
+def test_no_reference_is_asked_where_beta_is_zero():
+    loss = RecordingLoss(beta=0.0)
+    objective = objective_of(loss=loss)
+    assert not objective.needs_reference
+    assert objective_of(loss=GRPOLoss(beta=0.1)).needs_reference
+    next(iter(objective.prepare(make_policy(with_reference=False), make_batch(1), ADDRESS, 1).micro_losses()))
+    assert loss.given[2] is None
+
+
+# -- what is reported ----------------------------------------------------------------------------------------------
+
+
+def test_metrics_and_samples():
+    """Means over all completions; a part that never applies has no mean; completions in the order of their rewards."""
+    policy, reward, batch = make_policy(), FirstLetterReward(), make_batch(3)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0
+    prepared = objective_of(reward).prepare(policy, batch, ADDRESS, 1)
+    totals = [float(ord(text[0]) % 7) if text else 0.0 for text, _ in reward.seen]
+    metrics = dict(prepared.metrics)
+    assert_close(metrics["reward/total"], np.mean(totals), rtol=1e-5)
+    assert_close(metrics["reward/letter"], np.mean(totals), rtol=1e-5)
+    assert np.isnan(metrics["reward/none"])
+    assert_close(metrics["reward/success"], np.mean([total > 3 for total in totals]), rtol=1e-5)
+    assert 1 <= metrics["completion/num_tokens"] <= 6
+    assert 0 < metrics["completion/frac_finished"] < 1
+    assert metrics["rollout/tokens_per_second"] > 0
+    assert [sample.question for sample in prepared.samples] == list(batch.questions)
+    assert [text for sample in prepared.samples for text in sample.completions] == [text for text, _ in reward.seen]
+    assert [parts["total"] for sample in prepared.samples for parts in sample.rewards] == totals
+    assert [sample.prompt_index for sample in prepared.samples] == [0, 1, 2]
+
+
+def test_the_reward_of_remot_takes_what_a_random_model_says():
+    metrics = objective_of(ReMoTReward()).prepare(make_policy(), make_batch(2), ADDRESS, 1).metrics
+    assert {"reward/format", "reward/accuracy", "reward/conciseness", "reward/logic"} <= metrics.keys()
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"num_completions": 1}, "num_completions"),
+        ({"num_completions": 0}, "num_completions"),
+        ({"updates_per_rollout": 0}, "updates_per_rollout"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"sampling": GREEDY}, "temperature"),
+    ],
+)
+def test_settings_that_cannot_work(settings, key):
+    with pytest.raises(ConfigError, match=key):
+        GRPOObjective(**settings)
+
+
+@pytest.mark.parametrize(
+    ("num_prompts", "size", "slices"),
+    [(4, 4, [(0, 4)]), (4, 9, [(0, 4)]), (4, 2, [(0, 2), (2, 4)]), (5, 2, [(0, 2), (2, 4), (4, 5)]), (0, 3, [])],
+)
+def test_micro_slices(num_prompts, size, slices):
+    assert [(part.start, part.stop) for part in micro_slices(num_prompts, size)] == slices
