@@ -248,7 +248,9 @@ def test_library_example_of_the_readme_runs(roots, capsys):
     (text,) = blocks("README.md", "python")
     source = f"PolicySettings(source=ModelSource({str(model_folder())!r}), "
     changed = text.replace("root=None", f"root={roots['native']!r}").replace("PolicySettings(", source)
-    changed = changed.replace("import LoRA", "import LoRA, ModelSource").replace("import lightning\n", "", 1)
+    changed = changed.replace("LoRA, MotionDataModule", "LoRA, ModelSource, MotionDataModule").replace(
+        "import lightning\n", "", 1
+    )
     changed = changed.replace("lightning.Trainer(", "Trainer(logger=False, enable_checkpointing=False, ")
     exec(compile(f"from lightning.pytorch import Trainer\n{changed}", "README.md", "exec"), {})
     assert math.isfinite(float(re.search(r"tensor\((.*?)[,)]", capsys.readouterr().out).group(1)))

@@ -100,8 +100,8 @@ def open_questions(clip: Clip) -> tuple[str, ...]:
             )
         if any(not track.is_landmark for name, track in clip.objects.items() if name not in clip.effectors):
             found.append(
-                "no motion of an object is asked about: it is not known whether the camera is fixed; set camera_moves, "
-                "or give its poses"
+                "objects are asked about as if the camera were fixed, which is not known; set camera_moves or give "
+                "poses"
             )
     if any(effector_visible(clip, name) is None for name in clip.effectors):
         found.append(

@@ -148,12 +148,6 @@ def test_an_object_is_not_asked_about_while_the_camera_moves():
         assert value(ObjectHorizontal(), clip_of(2, camera=CameraTrack(track), objects=moved), "ball") == expected
 
 
-@pytest.mark.parametrize(("camera_moves", "expected"), [(False, "right"), (None, None), (True, None)])
-def test_an_object_is_asked_about_without_poses_only_if_the_camera_is_known_to_be_fixed(camera_moves, expected):
-    moved = {"ball": ObjectTrack(boxes([(50, 50), (90, 50)]))}
-    assert value(ObjectHorizontal(), clip_of(2, objects=moved, camera_moves=camera_moves), "ball") == expected
-
-
 def test_landmarks_and_effectors_are_not_objects():
     track = boxes([(50, 50), (90, 50)])
     clip = clip_of(

@@ -16,8 +16,8 @@ class _ObjectMove(MotionExpert):
 
     Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
     are known, pairs between which the camera moved are not measurable: the image alone cannot distinguish
-    "the object moved" from "the camera moved". Without poses the camera has to be known
-    to be fixed (``camera_moves: false``).
+    "the object moved" from "the camera moved". Without poses nothing is asked about if the clip states that the camera
+    moves; a clip that states nothing is asked about, and ``remot data validate`` names it.
 
     Args:
         still: Largest displacement of the box centre in pixels that counts as none.
@@ -50,7 +50,7 @@ class _ObjectMove(MotionExpert):
         movers = {
             name: track for name, track in clip.objects.items() if not track.is_landmark and name not in clip.effectors
         }
-        if not movers or (clip.camera is None and clip.camera_moves is not False):
+        if not movers or (clip.camera_moves and clip.camera is None):
             return {}
         still = np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
         if clip.camera is not None:

@@ -19,7 +19,7 @@ def places_seen_from(clip: Clip, name: str, frame: int) -> FloatArray | None:
     if local is None or clip.camera_moves:
         return None
     if clip.camera is None:
-        return local if clip.camera_moves is False else None
+        return local
     if not clip.camera.is_metric:
         return None
     poses = clip.camera.camera_to_world

@@ -72,8 +72,7 @@ def _way(asked: AskedPrompt, things: TrackedObjects) -> tuple[str, complex, floa
     """
     places, camera = things.read("thing"), asked.clip.camera
     name = things.named(places["thing"])
-    is_known = asked.clip.camera_moves is False if camera is None else camera.is_metric and not asked.clip.camera_moves
-    if not is_known or asked.clip.objects[name].is_landmark:
+    if asked.clip.camera_moves or (camera is not None and not camera.is_metric) or asked.clip.objects[name].is_landmark:
         msg = f"the way of {name!r:.40} is not known, or it does not move by itself"
         raise UnreadableError(msg)
     start, end = (asked.frame_at(places[place]) for place in ("start", "end"))

@@ -159,7 +159,7 @@ def _is_allowed(attribute: str, pair: ShownPair, limits: ExpertLimits) -> bool:
             return False
         if attribute == "object_depth":
             return True
-        if pair.clip.camera is None and pair.clip.camera_moves is not False:
+        if pair.clip.camera_moves and pair.clip.camera is None:
             return False
         return not track.is_landmark and (first is None or second is None or _rests(first, second, limits))
     if attribute.startswith(("effector", "gripper")):
