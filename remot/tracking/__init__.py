@@ -4,9 +4,9 @@ MLflow, matplotlib and lightning take seconds to import, so each waits until it 
 lightning until one of the names of :data:`_WRITING` is asked for, which ``remot compare`` never does.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from remot.lazy import lazy_names
 from remot.tracking.client import quiet_mlflow, require_writable
 from remot.tracking.command import compare_command
 from remot.tracking.compare import COMMAND_TAG, CompareTable, compare_runs
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
     from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
-#: Names of modules that import lightning.
+#: Module of each name that imports lightning.
 _WRITING = {
-    "CONFIG_KEY": "save_config",
-    "MLflowSaveConfig": "save_config",
-    "flatten": "save_config",
-    "guard_logger": "resilient",
-    "log_params": "save_config",
-    "log_run_facts": "run_log",
-    "log_samples_html": "run_log",
-    "log_table": "run_log",
-    "mark_killed": "run_log",
-    "mlflow_loggers": "run_log",
+    "CONFIG_KEY": "remot.tracking.save_config",
+    "MLflowSaveConfig": "remot.tracking.save_config",
+    "flatten": "remot.tracking.save_config",
+    "guard_logger": "remot.tracking.resilient",
+    "log_params": "remot.tracking.save_config",
+    "log_run_facts": "remot.tracking.run_log",
+    "log_samples_html": "remot.tracking.run_log",
+    "log_table": "remot.tracking.run_log",
+    "mark_killed": "remot.tracking.run_log",
+    "mlflow_loggers": "remot.tracking.run_log",
 }
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
+    __getattr__, __dir__ = lazy_names(__name__, _WRITING)
 
 __all__ = [
     "COMMAND_TAG",
@@ -56,10 +59,3 @@ __all__ = [
     "quiet_mlflow",
     "require_writable",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _WRITING:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_WRITING[name]}"), name)
