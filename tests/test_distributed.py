@@ -17,7 +17,10 @@ from remot.distributed import (
 from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
 from tests.losses.batches import random_batch, value_and_gradient
 
-LOSSES = {"grpo": GRPOLoss(), "dapo": DAPOLoss(), "dr_grpo": DrGRPOLoss(7), "cispo": CISPOLoss(), "bnpo": BNPOLoss()}
+LOSSES = {
+    **{"grpo": GRPOLoss(), "dapo": DAPOLoss(), "dr_grpo": DrGRPOLoss(length=7)},
+    **{"cispo": CISPOLoss(), "bnpo": BNPOLoss()},
+}
 PARTS = (slice(0, 1), slice(1, 2))  # one prompt each, of different lengths
 
 

@@ -1,4 +1,9 @@
-"""How much better a completion is than the others of its prompt."""
+"""How much better a completion is than the others of its prompt.
+
+Every function takes rewards [P, G] of G completions for each of P prompts. NaN is a reward that does not apply: it is
+left out of all statistics, and its advantage is 0. All raise a ConfigError if G < 2, and a ValueError if a reward is
+infinite.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -118,13 +123,9 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
     the batch, as in TRL's ``scale_rewards: batch``.
 
     Args:
-        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
+        rewards: [P, G].
         eps: Added to the deviation; the paper has none, TRL 1e-4.
         unbiased: True divides by P·G − 1, False by P·G.
-
-    Raises:
-        ConfigError: If G < 2.
-        ValueError: If a reward is infinite.
 
     >>> batch_std_advantages(torch.tensor([[1.0, 3.0], [4.0, 4.0]]), eps=1e-9).advantages  # the deviation is √2
     tensor([[-0.7071,  0.7071],
@@ -138,13 +139,6 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
 def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
     """R − group mean (Dr. GRPO, arXiv 2503.20783): groups that are nearly all right or all wrong weigh no more.
 
-    Args:
-        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
-
-    Raises:
-        ConfigError: If G < 2.
-        ValueError: If a reward is infinite.
-
     >>> mean_only_advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]])).advantages
     tensor([[ 0.5000, -0.5000, -0.5000,  0.5000]])
     """
@@ -154,13 +148,6 @@ def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
 
 def leave_one_out_advantages(rewards: Tensor) -> AdvantageOutput:
     """Each reward minus the mean of the others of its group (RLOO, arXiv 2402.14740): G/(G − 1) times r_i − group mean.
-
-    Args:
-        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
-
-    Raises:
-        ConfigError: If G < 2.
-        ValueError: If a reward is infinite.
 
     >>> leave_one_out_advantages(torch.tensor([[3.0, 0.0, 0.0]])).advantages
     tensor([[ 3.0000, -1.5000, -1.5000]])
@@ -178,15 +165,11 @@ def global_advantages(
     """(x − batch mean) / (batch std + eps) over all completions of the batch (REINFORCE++, arXiv 2501.03262).
 
     Args:
-        rewards: [P, G]; NaN for one that does not apply, which is left out of all statistics and has advantage 0.
+        rewards: [P, G].
         eps: Added to the deviation.
         group_baseline: x is r − group mean (REINFORCE++-baseline) instead of r. Without it a group of equal rewards
             has an advantage too, against the other groups.
         unbiased: True divides by P·G − 1, False by P·G.
-
-    Raises:
-        ConfigError: If G < 2.
-        ValueError: If a reward is infinite.
 
     >>> global_advantages(torch.tensor([[1.0, 3.0], [5.0, 7.0]])).advantages  # mean 4, deviation √(20/3)
     tensor([[-1.1619, -0.3873],

@@ -5,6 +5,7 @@ Statistics over the batch are those of the prompts of one process, of all its mi
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from remot.losses.advantages import (
 
 
 class Advantages(ABC):
-    """Says how much better a completion is than the others.
+    """How much better a completion is than the others of its group or batch.
 
     All but :class:`GDPOAdvantages` add up the weighted rewards of a completion first.
     """
@@ -37,14 +38,24 @@ class Advantages(ABC):
         """
 
 
-def _require_eps(eps: float) -> float:
-    if not eps > 0:
-        msg = f"eps keeps a deviation from 0, so it is above 0, not {eps}"
-        raise ConfigError(msg)
-    return eps
+@dataclass(frozen=True)
+class _ScaledAdvantages(Advantages):
+    """Divides by a deviation.
+
+    Args:
+        eps: Added to the deviation, so that it is not 0.
+    """
+
+    eps: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not self.eps > 0:
+            msg = f"eps keeps a deviation from 0, so it is above 0, not {self.eps}"
+            raise ConfigError(msg)
 
 
-class GroupAdvantages(Advantages):
+@dataclass(frozen=True)
+class GroupAdvantages(_ScaledAdvantages):
     """:func:`remot.losses.group_advantages`: z-scores within the group, as GRPO and ReMoT.
 
     Args:
@@ -52,24 +63,17 @@ class GroupAdvantages(Advantages):
         unbiased: Divide by G − 1; otherwise by G.
     """
 
-    def __init__(self, eps: float = 1e-4, unbiased: bool = True) -> None:  # noqa: FBT001, FBT002 - a setting
-        self.eps = _require_eps(eps)
-        self.unbiased = unbiased
+    eps: float = 1e-4
+    unbiased: bool = True
 
     def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
         """Compare within each group."""
         return group_advantages(rewards, self.eps, unbiased=self.unbiased)
 
 
-class BatchStdAdvantages(Advantages):
-    """:func:`remot.losses.advantages.batch_std_advantages`: mean of the group, deviation of the batch (Lite PPO).
-
-    Args:
-        eps: Added to the deviation.
-    """
-
-    def __init__(self, eps: float = 1e-4) -> None:
-        self.eps = _require_eps(eps)
+@dataclass(frozen=True)
+class BatchStdAdvantages(_ScaledAdvantages):
+    """:func:`remot.losses.advantages.batch_std_advantages`: mean of the group, deviation of the batch (Lite PPO)."""
 
     def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
         """Compare within each group, on the scale of the batch."""
@@ -92,7 +96,8 @@ class LeaveOneOutAdvantages(Advantages):
         return leave_one_out_advantages(rewards)
 
 
-class GlobalAdvantages(Advantages):
+@dataclass(frozen=True)
+class GlobalAdvantages(_ScaledAdvantages):
     """:func:`remot.losses.advantages.global_advantages`: z-scores over the batch (REINFORCE++).
 
     The paper standardises over tokens and takes the KL from the reward; here every completion counts once and the KL
@@ -103,24 +108,20 @@ class GlobalAdvantages(Advantages):
         group_baseline: Subtract the mean of the group first (REINFORCE++-baseline).
     """
 
-    def __init__(self, eps: float = 1e-8, group_baseline: bool = False) -> None:  # noqa: FBT001, FBT002 - a setting
-        self.eps = _require_eps(eps)
-        self.group_baseline = group_baseline
+    eps: float = 1e-8
+    group_baseline: bool = False
 
     def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
         """Compare over the batch."""
         return global_advantages(rewards, self.eps, group_baseline=self.group_baseline)
 
 
-class GDPOAdvantages(Advantages):
+@dataclass(frozen=True)
+class GDPOAdvantages(_ScaledAdvantages):
     """:func:`remot.losses.advantages.gdpo_advantages`: every reward standardised before they are summed (GDPO).
 
-    Args:
-        eps: Added to the deviations; 1e-4 as in TRL.
+    ``eps`` is 1e-4 as in TRL.
     """
-
-    def __init__(self, eps: float = 1e-4) -> None:
-        self.eps = _require_eps(eps)
 
     def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:
         """Compare reward by reward within each group, then over the batch."""

@@ -7,6 +7,7 @@ other defaults and another mean of the same function.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from torch import Tensor
@@ -14,18 +15,16 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.losses.aggregate import AGGREGATIONS, Aggregation
 from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
-from remot.losses.kl import K3, KL
+from remot.losses.kl import KL
 from remot.structures import LossOutput
 
 
 class PolicyLoss(ABC):
     """A loss that moves the policy towards completions with a positive advantage.
 
-    Args:
+    Attributes:
         beta: Weight of the KL term; 0 needs no reference.
         kl: How the KL is estimated; k3 if None.
-
-    Attributes:
         aggregation: ``sequence_mean`` weighs completions alike, ``token_mean`` tokens alike.
         length: Divide the sum over tokens by B·length instead, with B completions; None for a mean.
         denominator_is_global: The denominator counts the completions of all processes, not only of this one.
@@ -35,12 +34,13 @@ class PolicyLoss(ABC):
     length: int | None = None
     denominator_is_global: bool = True
 
-    def __init__(self, beta: float, kl: KL | None) -> None:
-        if not beta >= 0:
-            msg = f"{type(self).__name__} needs beta >= 0, got {beta}"
+    beta: float
+    kl: KL | None
+
+    def __post_init__(self) -> None:
+        if not self.beta >= 0:
+            msg = f"{type(self).__name__} needs beta >= 0, got {self.beta}"
             raise ConfigError(msg)
-        self.beta = beta
-        self.kl: KL = kl if kl is not None else K3()
 
     @property
     def needs_reference(self) -> bool:
@@ -103,6 +103,7 @@ def _require_clip(clip_low: float, clip_high: float) -> None:
         raise ConfigError(msg)
 
 
+@dataclass(frozen=True)
 class GRPOLoss(PolicyLoss):
     """:func:`remot.losses.grpo_loss`.
 
@@ -116,142 +117,93 @@ class GRPOLoss(PolicyLoss):
         dual_clip: Dual clipping: lower bound c·A of the objective where A < 0 (3 in its paper); None is off.
 
     Raises:
-        ConfigError: If a number makes no sense, or both ``delta`` and ``dual_clip`` are given.
+        ConfigError: If a number is out of its range, or both ``delta`` and ``dual_clip`` are given.
     """
 
-    def __init__(
-        self,
-        clip_low: float = 0.2,
-        clip_high: float = 0.2,
-        beta: float = 0.01,
-        aggregation: Aggregation = "sequence_mean",
-        kl: KL | None = None,
-        delta: float | None = None,
-        dual_clip: float | None = None,
-    ) -> None:
-        super().__init__(beta, kl)
-        _require_clip(clip_low, clip_high)
-        if delta is not None and dual_clip is not None:
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    beta: float = 0.01
+    aggregation: Aggregation = "sequence_mean"
+    kl: KL | None = None
+    delta: float | None = None
+    dual_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_clip(self.clip_low, self.clip_high)
+        if self.delta is not None and self.dual_clip is not None:
             msg = "delta and dual_clip bound the same thing in the same way; give one of them"
             raise ConfigError(msg)
-        for name, bound in (("delta", delta), ("dual_clip", dual_clip)):
-            if bound is not None and not bound > 1 + clip_high:
+        for name, bound in (("delta", self.delta), ("dual_clip", self.dual_clip)):
+            if bound is not None and not bound > 1 + self.clip_high:
                 msg = f"{name} bounds ratios beyond the clip: it has to be above 1 + clip_high, not {bound}"
                 raise ConfigError(msg)
-        if aggregation not in AGGREGATIONS:
-            msg = f"aggregation is {' or '.join(AGGREGATIONS)}, not {aggregation!r}"
+        if self.aggregation not in AGGREGATIONS:
+            msg = f"aggregation is {' or '.join(AGGREGATIONS)}, not {self.aggregation!r}"
             raise ConfigError(msg)
-        self.clip_low = clip_low
-        self.clip_high = clip_high
-        self.aggregation: Aggregation = aggregation
-        self.delta = delta
-        self.dual_clip = dual_clip
 
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.grpo_loss`."""
-        return partial(
-            grpo_loss,
-            clip_low=self.clip_low,
-            clip_high=self.clip_high,
-            delta=self.delta,
-            dual_clip=self.dual_clip,
-        )
+        constants = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        return partial(grpo_loss, **constants, delta=self.delta, dual_clip=self.dual_clip)
 
 
+@dataclass(frozen=True)
 class DAPOLoss(GRPOLoss):
     """Mean over all tokens of the batch, and more room upwards than downwards (DAPO, arXiv 2503.14476).
 
     loss = −(1/Σ|o_i|) Σ_i Σ_t min(ρA, clip(ρ, 1−ε_low, 1+ε_high)A). The sums run over the whole batch, whatever is
     differentiated at once and on however many devices. Published: ε 0.2 and 0.28, no KL. The rest of DAPO is in
     :class:`remot.rewards.SoftOverlongReward` and in ``mask_truncated`` and ``dynamic_sampling`` of the objective.
-
-    Args:
-        clip_low: ε_low, in [0, 1].
-        clip_high: ε_high.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
-        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
-        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
+    The arguments are those of :class:`GRPOLoss` but for ``aggregation``.
     """
 
-    def __init__(
-        self,
-        clip_low: float = 0.2,
-        clip_high: float = 0.28,
-        beta: float = 0.0,
-        kl: KL | None = None,
-        delta: float | None = None,
-        dual_clip: float | None = None,
-    ) -> None:
-        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
+    clip_high: float = 0.28
+    beta: float = 0.0
+    aggregation: Aggregation = field(default="token_mean", init=False)
 
 
+@dataclass(frozen=True)
 class BNPOLoss(GRPOLoss):
     """Mean over all tokens of this process's batch: TRL's ``bnpo``, with a denominator that is not per micro-batch.
 
     In TRL the denominator is that of the micro-batch, so that results depend on its size (with one completion it is
     GRPO). Here it is the batch of a process, which is a reconstruction; on one device with the same clip range it is
     :class:`DAPOLoss`. The name comes from arXiv 2506.02864, whose normalisation of rewards is another matter and not
-    implemented. The defaults are those of PPO.
-
-    Args:
-        clip_low: ε_low, in [0, 1].
-        clip_high: ε_high.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
-        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
-        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
+    implemented. The defaults are those of PPO. The arguments are those of :class:`GRPOLoss` but for ``aggregation``.
     """
 
     denominator_is_global = False
 
-    def __init__(
-        self,
-        clip_low: float = 0.2,
-        clip_high: float = 0.2,
-        beta: float = 0.0,
-        kl: KL | None = None,
-        delta: float | None = None,
-        dual_clip: float | None = None,
-    ) -> None:
-        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
+    beta: float = 0.0
+    aggregation: Aggregation = field(default="token_mean", init=False)
 
 
+@dataclass(frozen=True)
 class DrGRPOLoss(GRPOLoss):
     """Sum over tokens, divided by a constant (Dr. GRPO, arXiv 2503.20783).
 
     loss = −(1/(B·L)) Σ_i Σ_t min(ρA, clip(ρ)A) with a constant L, so that a long wrong completion is not punished less
     for each token. Belongs to :class:`remot.losses.MeanOnlyAdvantages`. Published: L is the longest completion that
-    may be sampled, ε 0.2, no KL.
+    may be sampled, ε 0.2, no KL. The other arguments are those of :class:`GRPOLoss` but for ``aggregation``.
 
     Args:
         length: L; take ``max_new_tokens`` of the objective. Another value scales the gradient by a constant.
-        clip_low: ε_low, in [0, 1].
-        clip_high: ε_high.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
-        delta: Two-sided clipping: bounds ρ in the unclipped term too; None is off.
-        dual_clip: Dual clipping: lower bound c·A of the objective where A < 0; None is off.
     """
 
-    def __init__(
-        self,
-        length: int,
-        clip_low: float = 0.2,
-        clip_high: float = 0.2,
-        beta: float = 0.0,
-        kl: KL | None = None,
-        delta: float | None = None,
-        dual_clip: float | None = None,
-    ) -> None:
-        super().__init__(clip_low, clip_high, beta, "token_mean", kl, delta, dual_clip)
-        if length < 1:
-            msg = f"Dr. GRPO divides by a length of at least 1, not {length}; give the longest completion"
+    beta: float = 0.0
+    aggregation: Aggregation = field(default="token_mean", init=False)
+    length: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.length < 1:
+            msg = f"Dr. GRPO divides by a length of at least 1, not {self.length}; give the longest completion"
             raise ConfigError(msg)
-        self.length = length
 
 
+@dataclass(frozen=True)
 class GSPOLoss(PolicyLoss):
     """:func:`remot.losses.gspo_loss`: ratio and clip of whole completions (GSPO, arXiv 2507.18071).
 
@@ -264,13 +216,14 @@ class GSPOLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
-    def __init__(
-        self, clip_low: float = 3e-4, clip_high: float = 4e-4, beta: float = 0.0, kl: KL | None = None
-    ) -> None:
-        super().__init__(beta, kl)
-        _require_clip(clip_low, clip_high)
-        self.clip_low = clip_low
-        self.clip_high = clip_high
+    clip_low: float = 3e-4
+    clip_high: float = 4e-4
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_clip(self.clip_low, self.clip_high)
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -278,27 +231,22 @@ class GSPOLoss(PolicyLoss):
         return partial(gspo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
+@dataclass(frozen=True)
 class LUSPOLoss(GSPOLoss):
     """GSPO with every completion weighted by its length (LUSPO, arXiv 2602.05261).
 
     loss = −(1/B) Σ_i |o_i| min(s_i A_i, clip(s_i)A_i). Constants as in TRL: ε 2e-3 and 2.5e-3. The loss grows with the
-    length of completions, and with it the gradient.
-
-    Args:
-        clip_low: ε_low, in [0, 1].
-        clip_high: ε_high.
-        beta: Weight of the KL term, which is weighted by length as well; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
+    length of completions, and with it the gradient; the KL is weighted by length as well. The arguments are those of
+    :class:`GSPOLoss`.
     """
 
     length = 1
 
-    def __init__(
-        self, clip_low: float = 2e-3, clip_high: float = 2.5e-3, beta: float = 0.0, kl: KL | None = None
-    ) -> None:
-        super().__init__(clip_low, clip_high, beta, kl)
+    clip_low: float = 2e-3
+    clip_high: float = 2.5e-3
 
 
+@dataclass(frozen=True)
 class GMPOLoss(PolicyLoss):
     """:func:`remot.losses.gmpo_loss`: geometric instead of arithmetic mean of token ratios (GMPO, arXiv 2507.20673).
 
@@ -311,13 +259,16 @@ class GMPOLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
-    def __init__(self, clip_low: float = 0.4, clip_high: float = 0.4, beta: float = 0.0, kl: KL | None = None) -> None:
-        super().__init__(beta, kl)
-        if not (clip_low >= 0 and clip_high >= 0):
-            msg = f"need clip_low >= 0 and clip_high >= 0; got {clip_low} and {clip_high}"
+    clip_low: float = 0.4
+    clip_high: float = 0.4
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.clip_low >= 0 and self.clip_high >= 0):
+            msg = f"need clip_low >= 0 and clip_high >= 0; got {self.clip_low} and {self.clip_high}"
             raise ConfigError(msg)
-        self.clip_low = clip_low
-        self.clip_high = clip_high
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -325,6 +276,7 @@ class GMPOLoss(PolicyLoss):
         return partial(gmpo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
+@dataclass(frozen=True)
 class CISPOLoss(PolicyLoss):
     """:func:`remot.losses.cispo_loss` with a weight bounded on both sides: clip(ρ, 1−ε_low, 1+ε_high).
 
@@ -341,18 +293,22 @@ class CISPOLoss(PolicyLoss):
 
     aggregation = "token_mean"
 
-    def __init__(self, clip_low: float = 1.0, clip_high: float = 0.2, beta: float = 0.0, kl: KL | None = None) -> None:
-        super().__init__(beta, kl)
-        _require_clip(clip_low, clip_high)
-        self.low = 1 - clip_low
-        self.high = 1 + clip_high
+    clip_low: float = 1.0
+    clip_high: float = 0.2
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_clip(self.clip_low, self.clip_high)
 
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.cispo_loss`."""
-        return partial(cispo_loss, low=self.low, high=self.high)
+        return partial(cispo_loss, low=1 - self.clip_low, high=1 + self.clip_high)
 
 
+@dataclass(frozen=True)
 class ScaleRLCISPOLoss(PolicyLoss):
     """:func:`remot.losses.cispo_loss` with a weight bounded from above by an absolute number: min(ρ, ε_max).
 
@@ -367,12 +323,15 @@ class ScaleRLCISPOLoss(PolicyLoss):
 
     aggregation = "token_mean"
 
-    def __init__(self, max_weight: float = 5.0, beta: float = 0.0, kl: KL | None = None) -> None:
-        super().__init__(beta, kl)
-        if not 1 <= max_weight < math.inf:
-            msg = f"max_weight bounds the ratio itself, so it is a number of at least 1, not {max_weight}"
+    max_weight: float = 5.0
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.max_weight < math.inf:
+            msg = f"max_weight bounds the ratio itself, so it is a number of at least 1, not {self.max_weight}"
             raise ConfigError(msg)
-        self.max_weight = max_weight
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -380,6 +339,7 @@ class ScaleRLCISPOLoss(PolicyLoss):
         return partial(cispo_loss, low=0.0, high=self.max_weight)
 
 
+@dataclass(frozen=True)
 class SAPOLoss(PolicyLoss):
     """:func:`remot.losses.sapo_loss`: a soft gate around ρ = 1 instead of a clip (SAPO, arXiv 2511.20347).
 
@@ -393,25 +353,23 @@ class SAPOLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
-    def __init__(
-        self,
-        temperature_positive: float = 1.0,
-        temperature_negative: float = 1.05,
-        beta: float = 0.0,
-        kl: KL | None = None,
-    ) -> None:
-        super().__init__(beta, kl)
-        if not (temperature_positive > 0 and temperature_negative > 0):
-            msg = f"temperatures are above 0; got {temperature_positive} and {temperature_negative}"
+    temperature_positive: float = 1.0
+    temperature_negative: float = 1.05
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        temperatures = {
+            "temperature_positive": self.temperature_positive,
+            "temperature_negative": self.temperature_negative,
+        }
+        if not all(temperature > 0 for temperature in temperatures.values()):
+            msg = f"temperatures must be above 0, got {temperatures}"
             raise ConfigError(msg)
-        self.temperature_positive = temperature_positive
-        self.temperature_negative = temperature_negative
 
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.sapo_loss`."""
-        return partial(
-            sapo_loss,
-            temperature_positive=self.temperature_positive,
-            temperature_negative=self.temperature_negative,
-        )
+        positive, negative = self.temperature_positive, self.temperature_negative
+        return partial(sapo_loss, temperature_positive=positive, temperature_negative=negative)

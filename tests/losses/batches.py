@@ -46,7 +46,7 @@ FAMILY = {
     "bnpo": (BNPOLoss, partial(reference.ppo_tokens, low=0.2, high=0.2), reference.token_mean),
     "dapo": (DAPOLoss, partial(reference.ppo_tokens, low=0.2, high=0.28), reference.token_mean),
     "dr_grpo": (
-        partial(DrGRPOLoss, 7),
+        partial(DrGRPOLoss, length=7),
         partial(reference.ppo_tokens, low=0.2, high=0.2),
         reference.constant_length(7),
     ),

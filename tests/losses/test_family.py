@@ -135,7 +135,7 @@ def test_on_policy_gradients_depend_on_the_mean_alone(seed):
         for loss in group:
             assert_close(value_and_gradient(loss, batch)[1], expected, rtol=1e-12)
     assert_close(value_and_gradient(LUSPOLoss(), batch)[1], by_sequence * lengths, rtol=1e-12)
-    assert_close(value_and_gradient(DrGRPOLoss(11), batch)[1], by_sequence * lengths / 11, rtol=1e-12)
+    assert_close(value_and_gradient(DrGRPOLoss(length=11), batch)[1], by_sequence * lengths / 11, rtol=1e-12)
 
 
 @every_loss
@@ -262,7 +262,7 @@ def test_every_loss_is_in_the_family():
         lambda: GRPOLoss(delta=4, dual_clip=4),
         lambda: DAPOLoss(clip_high=-0.1),
         lambda: BNPOLoss(clip_low=1.1),
-        lambda: DrGRPOLoss(0),
+        lambda: DrGRPOLoss(length=0),
         lambda: GSPOLoss(clip_low=-1e-4),
         lambda: LUSPOLoss(clip_high=-1e-4),
         lambda: GMPOLoss(clip_low=-0.4),

@@ -60,7 +60,7 @@ def test_bnpo_has_the_same_room_on_both_sides():
 
 def test_dr_grpo():
     """The same terms over B·L = 2·10 = 20, whatever the lengths; logged ratios are still means: ½(5/4 + 3/2)."""
-    loss = DrGRPOLoss(10)
+    loss = DrGRPOLoss(length=10)
     output, gradient = run(loss, 1, -1)
     assert loss.normalizer(MASK) == 20
     assert_close(output.loss, -0.2 / 20)

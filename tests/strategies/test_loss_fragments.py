@@ -89,7 +89,7 @@ def test_constants_that_are_kept_in_another_form():
     assert (built["gspo"].clip_low, built["gspo"].clip_high) == (3e-4, 4e-4)
     assert (built["luspo"].clip_low, built["luspo"].clip_high) == (2e-3, 2.5e-3)
     assert (built["gmpo"].clip_low, built["gmpo"].clip_high) == (0.4, 0.4)
-    assert (built["cispo"].low, built["cispo"].high) == (0.0, 1.2)
+    assert built["cispo"].function.keywords == {"low": 0.0, "high": 1.2}
     assert (built["dapo"].clip_low, built["dapo"].clip_high) == (0.2, 0.28)
     assert isinstance(built["two_sided"].kl, RatioCorrectedK3)
     assert isinstance(built["reinforce_plus_plus"].kl, K2)
