@@ -23,10 +23,8 @@ import torch
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.tiny import MINIMAL_SIZES, TinySizes, write_model_folder
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import SamplingSettings
-from remot.rollout.settings import RolloutSettings
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, generate
+from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.structures import MotionLabel, PromptBatch, Question, Rollout, Slot
 
 WORDS = [f"What moved from picture {k} to picture {k + 1}, and where to?" for k in range(9)]
@@ -105,15 +103,9 @@ def seconds_of(work: Callable[[], object], repeats: int) -> float:
 
 def roll_out(policy: VLMPolicy, encoded: EncodedPrompts, setting: Setting, settings: RolloutSettings) -> Rollout:
     """Completions of all prompts."""
-    return generate(
-        policy,
-        encoded,
-        num_completions=setting.num_completions,
-        max_new_tokens=setting.num_tokens,
-        sampling=SamplingSettings(),
-        address=RolloutAddress(0, 0, tuple(f"prompt-{k}" for k in range(setting.num_prompts))),
-        engine=RolloutEngine(settings),
-    )
+    address = RolloutAddress(0, 0, tuple(f"prompt-{k}" for k in range(setting.num_prompts)))
+    request = RolloutRequest(setting.num_completions, setting.num_tokens, SamplingSettings(), address)
+    return generate(policy, encoded, request, RolloutEngine(settings))
 
 
 def weight_reading_seconds(policy: VLMPolicy) -> float:

@@ -17,8 +17,8 @@ from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.media import write_video
 from remot.models.memory import MemoryEstimate
+from remot.rollout.decoding.engine import RolloutSettings
 from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
-from remot.rollout.settings import RolloutSettings
 from remot.strategies import PolicySettings, PostTrainingModule
 from tests.data.handmade import SIZE, mixed_clips, poses, write_folder
 from tests.helpers import PROJECT

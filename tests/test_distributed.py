@@ -18,8 +18,11 @@ from remot.losses import BNPOLoss, CISPOLoss, DAPOLoss, DrGRPOLoss, GRPOLoss
 from tests.losses.batches import random_batch, value_and_gradient
 
 LOSSES = {
-    **{"grpo": GRPOLoss(), "dapo": DAPOLoss(), "dr_grpo": DrGRPOLoss(length=7)},
-    **{"cispo": CISPOLoss(), "bnpo": BNPOLoss()},
+    "grpo": GRPOLoss(),
+    "dapo": DAPOLoss(),
+    "dr_grpo": DrGRPOLoss(length=7),
+    "cispo": CISPOLoss(),
+    "bnpo": BNPOLoss(),
 }
 PARTS = (slice(0, 1), slice(1, 2))  # one prompt each, of different lengths
 

@@ -14,9 +14,8 @@ from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_t
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import RolloutEngine, generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.structures import PromptBatch, Rollout
 
 #: Settings of ``generate`` that are not supported, and the values at which they do nothing.
@@ -133,15 +132,9 @@ def answer_batch(
     def ask(prompts: PromptBatch, names: tuple[str, ...], num_completions: int = 1) -> AnsweredBatch:
         with torch.no_grad():
             encoded = policy.encode(policy.process(prompts))
-        rollout = generate(
-            policy,
-            encoded,
-            num_completions=num_completions,
-            max_new_tokens=settings.max_new_tokens,
-            sampling=sampling,
-            address=RolloutAddress(settings.seed, EVALUATION_STEP, names),
-            engine=engine,
-        )
+        address = RolloutAddress(settings.seed, EVALUATION_STEP, names)
+        request = RolloutRequest(num_completions, settings.max_new_tokens, sampling, address)
+        rollout = generate(policy, encoded, request, engine)
         return AnsweredBatch(rollout, _judged(rollout, prompts, settings.reward))
 
     names = tuple(question.prompt_id for question in batch.questions)

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.inputs.processing import process_prompts
+from remot.models.inputs.processing import process_prompts, visual_features
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
-from remot.models.inputs.visual import visual_features
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
 from remot.models.memory import MemoryEstimate, estimate_memory

@@ -1,13 +1,14 @@
 """Turning a distribution and one uniform number into a token: reproducible, free of generator state, on any device."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
-from remot.seeding import Address, numpy_generator
+from remot.seeding import numpy_generator
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SamplingSettings:
 
     @property
     def is_greedy(self) -> bool:
-        """True if nothing is drawn at all."""
+        """True if the most likely token is taken."""
         return self.temperature == 0
 
     @property
@@ -47,22 +48,49 @@ class SamplingSettings:
 GREEDY = SamplingSettings(temperature=0.0)
 
 
-def uniform_noise(seed: int, step: int, prompt_ids: list[str], num_completions: int, num_tokens: int) -> Tensor:
+@dataclass(frozen=True)
+class RolloutAddress:
+    """Names the noise of a rollout.
+
+    Args:
+        seed: Of the run.
+        step: Optimiser step.
+        prompt_ids: One per prompt.
+    """
+
+    seed: int
+    step: int
+    prompt_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """What an engine samples, the policy's own or an external one.
+
+    Args:
+        num_completions: Completions G of each prompt.
+        max_new_tokens: Longest completion T, end-of-turn token included.
+        sampling: How tokens are drawn.
+        address: Names the noise.
+    """
+
+    num_completions: int
+    max_new_tokens: int
+    sampling: SamplingSettings
+    address: RolloutAddress
+
+
+def uniform_noise(seed: int, step: int, prompt_ids: Sequence[str], num_completions: int, num_tokens: int) -> Tensor:
     """[P, G, T] float64 uniforms in [0, 1), each row a stream of its own named by (seed, step, prompt, completion).
 
     A row does not depend on which other prompts are in the batch; a shorter row is the beginning of a longer one.
     """
     rows = [
-        [_stream(seed, "rollout", step, prompt_id, sample, num_tokens) for sample in range(num_completions)]
+        numpy_generator(seed, "rollout", step, prompt_id, sample).random(num_tokens).tolist()
         for prompt_id in prompt_ids
+        for sample in range(num_completions)
     ]
     return torch.tensor(rows, dtype=torch.float64).view(len(prompt_ids), num_completions, num_tokens)
-
-
-def _stream(seed: int, *address_and_length: Address) -> list[float]:
-    *address, length = address_and_length
-    values: list[float] = numpy_generator(seed, *address).random(int(length)).tolist()
-    return values
 
 
 def _keep_top_k(scores: Tensor, top_k: int) -> Tensor:

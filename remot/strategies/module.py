@@ -18,8 +18,7 @@ from torch.optim import Optimizer
 from remot.distributed import all_gather_objects, joined_metrics
 from remot.errors import ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.settings import RolloutSettings
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
 from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
 from remot.strategies.distributed import (

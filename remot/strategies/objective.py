@@ -131,9 +131,9 @@ class Objective(ABC):
 
 
 def planned_micro_batch(
-    policy: VLMPolicy, wanted: MicroBatchPrompts, num_columns: int, completions: tuple[int, int, int]
+    policy: VLMPolicy, wanted: MicroBatchPrompts, num_columns: int, completions: Sequence[int]
 ) -> int:
-    """Prompts of a micro-batch: the number that is wanted, or what fits.
+    """Prompts of a micro-batch: the number ``wanted``, or what fits.
 
     Args:
         policy: The policy being trained.

@@ -62,16 +62,13 @@ class SFTObjective(Objective):
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
-        """Render and tokenise the responses and encode the pictures."""
+        """Render and tokenise the responses and encode the images."""
         responses = [self.response(question, address) for question in batch.questions]
         token_ids, mask, on_letters = self.targets(policy, responses)
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
         num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
-        num_prompts, num_completions, num_tokens = token_ids.shape
-        size = planned_micro_batch(
-            policy, micro_batch_prompts, prompts.input_ids.shape[1], (num_prompts, num_completions, num_tokens)
-        )
+        size = planned_micro_batch(policy, micro_batch_prompts, prompts.input_ids.shape[1], token_ids.shape)
 
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts or size):
@@ -85,7 +82,7 @@ class SFTObjective(Objective):
             num_updates=1,
             micro_losses=micro_losses,
             micro_batch_prompts=size,
-            num_micro_losses=lambda size: len(list(micro_slices(num_prompts, size))),
+            num_micro_losses=lambda size: len(list(micro_slices(len(batch), size))),
         )
 
     def response(self, question: Question, address: StepAddress) -> str:

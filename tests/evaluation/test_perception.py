@@ -73,9 +73,10 @@ class Scripted:
     encode = process
 
 
-def scripted_generate(policy, batch, *, num_completions, address, **_):
-    """What :func:`remot.rollout.generator.generate` would return; keeps the names of the noise and the times shown."""
+def scripted_generate(policy, batch, request, _):
+    """What ``generate`` would return; keeps the names of the noise and the times shown."""
     times = [tuple(round(time, 6) for time in videos[0].pts_seconds) for videos in batch.videos]
+    num_completions, address = request.num_completions, request.address
     policy.asked.append((address.prompt_ids, times))
     texts = []
     for question, name in zip(batch.questions, address.prompt_ids, strict=True):

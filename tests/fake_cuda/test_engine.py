@@ -9,15 +9,13 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models.memory import MemoryEstimate
-from remot.rollout.decoding.buffers import DecodeRequest
 from remot.rollout.decoding.cuda_graph import GraphDecoder, StaticDecoder
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.decoding.loop import Decoder, EagerDecoder, decode
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
+from remot.rollout.decoding.loop import Decoder, DecodeRequest, EagerDecoder, decode
 from remot.rollout.decoding.memory import PLANNED_SHARE, decode_bytes, free_bytes
-from remot.rollout.settings import RolloutSettings
 from tests.fake_cuda.gpu import FakeCudaDevice, to_gpu
+from tests.rollout.decoding.test_engine import talkative
 from tests.rollout.decoding.test_loop import NUM_TOKENS, PLAIN, TRUNCATED, noise, roll_out
-from tests.rollout.test_generator import talkative
 from tests.tiny import FAMILIES, encode, make_batch, make_mixed_batch
 
 BATCHES = {"images": lambda: make_batch(5), "images and videos": make_mixed_batch}
@@ -176,7 +174,7 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
 
     def step(self):
         self.allowed.index_copy_(-1, self.columns, self.own.expand(self.num_rows, -1, -1))
-        self.drawn.draw(self.policy.decode_step(self.drawn.latest, self.position, self.allowed, self.cache))
+        self.state.draw(self.policy.decode_step(self.state.latest, self.position, self.allowed, self.cache))
         self.columns.add_(self.own.shape[0])
         self.kept = [*getattr(self, "kept", []), self.position]
         self.position = self.position + 1

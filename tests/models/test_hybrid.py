@@ -14,7 +14,7 @@ from remot.models.packing.selection import SEPARATE
 from remot.rollout.sampling import SamplingSettings
 from tests.models.packing.test_selection import warnings_of
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
-from tests.rollout.test_generator import real_tokens, roll_out, talkative
+from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
 from tests.tiny import HYBRID, encode, make_batch, make_lora_policy, make_policy, model_folder, random_completions
 
 #: Linear layers of both kinds of block, as transformers names them.

@@ -7,9 +7,9 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models import ModelSource, VLMPolicy
-from remot.models.inputs.prompts import EncodedPrompts
+from remot.models.inputs.processing import in_prompt_order
+from remot.models.inputs.prompts import EncodedPrompts, VisualInputs
 from remot.models.inputs.timestamps import video_metadata, whole_patches
-from remot.models.inputs.visual import VisualInputs, in_prompt_order
 from remot.models.packing.forward import run_prompts
 from remot.models.packing.masks import packed_attention_mask
 from remot.structures import PromptBatch, Video
@@ -25,7 +25,7 @@ from tests.models.test_parity import (
     naive_logits,
     weights_like,
 )
-from tests.rollout.test_generator import roll_out, talkative
+from tests.rollout.decoding.test_engine import roll_out, talkative
 from tests.tiny import (
     FAMILIES,
     encode,

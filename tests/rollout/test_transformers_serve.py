@@ -14,8 +14,8 @@ from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.rewards import ReMoTReward
 from remot.rollout import ServerEngine, TransformersServe
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import external_rollout
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
@@ -83,20 +83,14 @@ def policy():
     return policy
 
 
-def address_of(batch, step=0):
-    return RolloutAddress(0, step, tuple(question.prompt_id for question in batch.questions))
+def request_of(batch, step=0, num_completions=1, sampling=GREEDY):
+    address = RolloutAddress(0, step, tuple(question.prompt_id for question in batch.questions))
+    return RolloutRequest(num_completions, NUM_TOKENS, sampling, address)
 
 
 def greedy(policy, batch):
     """What the policy says itself."""
-    return generate(
-        policy,
-        encode(policy, batch),
-        num_completions=1,
-        max_new_tokens=NUM_TOKENS,
-        sampling=GREEDY,
-        address=address_of(batch),
-    )
+    return generate(policy, encode(policy, batch), request_of(batch))
 
 
 def said_by(rollout, row):
@@ -108,7 +102,7 @@ def said_by(rollout, row):
 def test_greedy_answers_are_those_of_the_policy(engine, policy, batch):
     """Token by token, end of turn included: the same weights, images, template and tokens on both sides."""
     engine.sync_weights(policy, 0)
-    found = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
+    found = engine.complete(policy, batch, request_of(batch))
     own = greedy(policy, batch)
     for row, (one,) in enumerate(found):
         assert list(one.token_ids) == said_by(own, row)
@@ -122,7 +116,7 @@ def test_new_weights_give_new_answers(engine, policy, batch):
     said = []
     for step in range(2):
         engine.sync_weights(policy, step)
-        (one,), (other,) = engine.complete(policy, batch, 1, NUM_TOKENS, GREEDY, address_of(batch))
+        (one,), (other,) = engine.complete(policy, batch, request_of(batch))
         said.append((one.token_ids, other.token_ids))
         own = greedy(policy, batch)
         assert [list(ids) for ids in said[-1]] == [said_by(own, row) for row in range(len(batch))]
@@ -135,17 +129,8 @@ def test_samples_differ_and_come_again(engine, policy, batch):
     engine.sync_weights(policy, 0)
     encoded, drawn = encode(policy, batch), []
     for step in (0, 0, 1):
-        rollout = external_rollout(
-            engine,
-            policy,
-            batch,
-            encoded,
-            num_completions=4,
-            max_new_tokens=NUM_TOKENS,
-            sampling=SamplingSettings(),
-            address=address_of(batch, step),
-        )
-        drawn.append(rollout)
+        request = request_of(batch, step, 4, SamplingSettings())
+        drawn.append(external_rollout(engine, policy, batch, encoded, request))
     assert drawn[0].texts == drawn[1].texts != drawn[2].texts
     assert len({text for group in drawn[0].texts for text in group}) > 2
     mask = drawn[0].completion_mask

@@ -5,7 +5,7 @@ import torch
 
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.rollout.sampling import GREEDY, SamplingSettings
-from tests.rollout.test_generator import PLAIN, real_tokens, roll_out, talkative
+from tests.rollout.decoding.test_engine import PLAIN, real_tokens, roll_out, talkative
 from tests.tiny import FAMILIES, encode, make_mixed_batch, make_policy, select
 
 

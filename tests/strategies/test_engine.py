@@ -9,8 +9,7 @@ import torch
 
 from remot.losses import GRPOLoss, TruncatedImportance
 from remot.models import FullWeights
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.settings import RolloutSettings
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.strategies import GRPO, SFT, SFTObjective
 from remot.strategies.objective import StepAddress
 from tests.strategies.grpo.test_objective import ADDRESS, assert_same_update, objective_of, update

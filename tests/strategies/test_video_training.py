@@ -14,8 +14,9 @@ from remot.losses import GRPOLoss
 from remot.models import FullWeights, ModelSource
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import AlternatingSFTGRPO, GRPOObjective, PolicySettings, PostTrainingModule, SFTObjective
-from remot.strategies.grpo.groups import merged
-from remot.strategies.grpo.step import DrawSettings, draw_groups
+from remot.strategies.grpo.groups import merged_groups
+from remot.strategies.grpo.step import StepSettings, sample_groups
+from remot.strategies.objective import StepAddress
 from tests.strategies.grpo.test_objective import (
     ADDRESS,
     FirstLetterReward,
@@ -65,9 +66,9 @@ def test_first_ratio_is_exactly_one_and_kl_exactly_zero(family, train_vision):
 def test_groups_of_several_draws_keep_their_videos():
     """Dynamic sampling lays the prompts of several draws out anew."""
     policy = make_policy()
-    settings = DrawSettings(2, 4, SamplingSettings(), FirstLetterReward())
-    one, other = (draw_groups(policy, make_mixed_batch(seed), 0, 0, settings)[0] for seed in (0, 1))
-    both = merged(policy, [(other, 2), (one, 0)])
+    settings = StepSettings(2, 4, SamplingSettings(), FirstLetterReward())
+    one, other = (sample_groups(policy, make_mixed_batch(seed), StepAddress(0, 0), settings)[0] for seed in (0, 1))
+    both = merged_groups(policy, [(other, 2), (one, 0)])
     assert [len(videos) for videos in both.batch.videos] == [2, 1]
     assert both.encoded.prompts.videos.counts == (2, 1)
     with torch.no_grad():

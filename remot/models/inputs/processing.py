@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
-from remot.models.inputs.prompts import ProcessedPrompts
+from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, ProcessedPrompts, VisualInputs
 from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
-from remot.models.inputs.visual import IMAGE, VIDEO, VisualInputs
 from remot.structures import PromptBatch, Video
 
 if TYPE_CHECKING:
@@ -137,3 +136,49 @@ def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Te
     )
     result: Tensor = positions
     return result
+
+
+def visual_features(
+    model: "PreTrainedModel", images: VisualInputs | None, videos: VisualInputs | None, token_types: Tensor
+) -> list[Tensor]:
+    """One pass of the vision tower over the images and one over the videos.
+
+    Args:
+        model: The whole model.
+        images: Images, if there are any.
+        videos: Videos, if there are any.
+        token_types: [P, L] kinds of tokens.
+
+    Returns:
+        For each level (pooled first, then DeepStack levels) the features [visual tokens, H] in the order of their
+        placeholders; no level if nothing is shown.
+    """
+    kinds = []
+    if images is not None:
+        kinds.append(_levels(model.model.get_image_features(images.patches, images.grid_thw, return_dict=True)))
+    if videos is not None:
+        kinds.append(_levels(model.model.get_video_features(videos.patches, videos.grid_thw, return_dict=True)))
+    if len(kinds) < 2:
+        return kinds[0] if kinds else []
+    return [in_prompt_order(of_images, of_videos, token_types) for of_images, of_videos in zip(*kinds, strict=True)]
+
+
+def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -> Tensor:
+    """Features [visual tokens, H] of images and of videos, each where its token is.
+
+    Args:
+        of_images: [image tokens, H].
+        of_videos: [video tokens, H].
+        token_types: [P, L] kinds of tokens.
+    """
+    kinds = token_types[token_types != TEXT]
+    order = torch.empty_like(kinds, dtype=torch.long)
+    order[kinds == IMAGE] = torch.arange(len(of_images), device=kinds.device)
+    order[kinds == VIDEO] = torch.arange(len(of_videos), device=kinds.device) + len(of_images)
+    return torch.cat([of_images, of_videos])[order]
+
+
+def _levels(output: Any) -> list[Tensor]:  # noqa: ANN401 - transformers' outputs differ by family
+    """Features of each level as one tensor, whether the model split them by image or not."""
+    levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+    return [level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels]

@@ -6,7 +6,43 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from remot.models.inputs.visual import TEXT, VisualInputs
+#: Kinds of tokens, as transformers numbers them in ``mm_token_type_ids``.
+TEXT, IMAGE, VIDEO = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class VisualInputs:
+    """Images, or videos, of P prompts as patches.
+
+    Args:
+        patches: [patches, numbers of a patch], one image or video after the other.
+        grid_thw: [images or videos, 3] patches in time, height and width.
+        counts: P numbers of images or videos.
+    """
+
+    patches: Tensor
+    grid_thw: Tensor
+    counts: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "VisualInputs":
+        """The same on a device."""
+        return VisualInputs(self.patches.to(device), self.grid_thw.to(device), self.counts)
+
+    def select(self, rows: slice) -> "VisualInputs | None":
+        """Those of the prompts of a contiguous slice, None if they show none."""
+        start, stop, _ = rows.indices(len(self.counts))
+        first, last = sum(self.counts[:start]), sum(self.counts[:stop])
+        if first == last:
+            return None
+        sizes = self.grid_thw.prod(-1)
+        patches = self.patches[int(sizes[:first].sum()) : int(sizes[:last].sum())]
+        return VisualInputs(patches, self.grid_thw[first:last], self.counts[start:stop])
+
+    def num_tokens(self, spatial_merge_size: int) -> list[int]:
+        """P numbers of visual tokens, ``spatial_merge_size``² patches each."""
+        sizes = (self.grid_thw.prod(-1) // spatial_merge_size**2).tolist()
+        ends = [sum(self.counts[: row + 1]) for row in range(len(self.counts))]
+        return [sum(sizes[end - count : end]) for end, count in zip(ends, self.counts, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

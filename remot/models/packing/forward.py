@@ -1,24 +1,28 @@
 """Passes of the language model: embeddings of words and images in, hidden states out. No state but the model's.
 
-Notation: P prompts, G completions, L prompt columns, T completion columns, H hidden size.
+A packed pass computes each prompt once for all its completions. The plain computation has a row for each completion,
+behind a copy of its prompt and causal without a mask: G times the work. It is the fallback for models that do not
+compute the same in packed rows, and the reference that packed rows are compared with.
+
+Notation: P prompts, G completions, B = P*G rows, L prompt columns, T completion columns, S columns, H hidden size.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from remot.models.inputs.prompts import EncodedPrompts
-from remot.models.packing.attention import RowMask, packed_block_mask, pad_to_multiple
+from remot.models.packing.attention import PackedLayout, RowMask, completion_mask, packed_block_mask, pad_to_multiple
 from remot.models.packing.masks import (
     additive_mask,
     packed_attention_mask,
     packed_position_ids,
     packed_predictor_columns,
 )
-from remot.models.packing.split_attention import PackedLayout, completion_mask
-from remot.models.packing.unpacked import separate_rows
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -39,7 +43,7 @@ def run_rows(
     Args:
         model: The policy's or the reference's transformers model.
         ids: [B, S] token ids.
-        visual: [B, S] bool, True for the places of the features.
+        visual: [B, S] bool, True where a feature replaces the embedding of a placeholder.
         features: Pooled features, then those of the DeepStack levels; none if nothing is shown.
         mask: [B, 1, S, columns] bool, True for what may be looked at, or the same in blocks; causal if None.
         **kwargs: Positions and cache, for the language model.
@@ -68,6 +72,9 @@ def run_prompts(
     visual = torch.zeros_like(ids, dtype=torch.bool)
     visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
     return run_rows(model, ids, visual, encoded.features, mask, **kwargs)
+
+
+# -- sampling ------------------------------------------------------------------------------------------------------
 
 
 def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "tuple[Tensor, Cache]":
@@ -117,6 +124,9 @@ def next_states(
     return hidden
 
 
+# -- scoring -------------------------------------------------------------------------------------------------------
+
+
 def packed_states(
     model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, row_mask: RowMask
 ) -> Tensor:
@@ -126,49 +136,92 @@ def packed_states(
         model: The policy's or the reference's transformers model.
         encoded: P prompts.
         completion_ids: [P, G, T].
-        row_mask: Kind of attention mask. Blocks become the dense mask where a gradient is wanted on a
-            processor, as FlexAttention has no backward pass there.
+        row_mask: Kind of attention mask. Blocks become the dense mask where a gradient is wanted on a CPU, as
+            FlexAttention has no backward pass there.
     """
     num_prompts, num_completions, num_tokens = completion_ids.shape
     prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
-    extra_ids = completion_ids.reshape(num_prompts, -1)
+    extra_ids = completion_ids.reshape(num_prompts, -1)  # [P, G*T]
     positions = packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens)
     mask: Tensor | BlockMask
     settings: dict[str, object] = {}
     if row_mask is RowMask.PARTS:
-        mask = completion_mask(prompts.prompt_mask, num_tokens, _heads_per_key(model))
+        text = model.config.get_text_config()
+        heads_per_key = int(text.num_attention_heads) // int(text.num_key_value_heads)
+        mask = completion_mask(prompts.prompt_mask, num_tokens, heads_per_key)
         settings["row_parts"] = PackedLayout(length, num_completions, num_tokens)
     elif row_mask is RowMask.BLOCKS and (extra_ids.is_cuda or not torch.is_grad_enabled()):
         total = pad_to_multiple(length + extra_ids.shape[1])
-        filling = (0, total - length - extra_ids.shape[1])
-        extra_ids, positions = (torch.nn.functional.pad(part, filling) for part in (extra_ids, positions))
+        padding = (0, total - length - extra_ids.shape[1])
+        extra_ids, positions = pad(extra_ids, padding), pad(positions, padding)
         mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)
     else:
         mask = packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens)
     output = run_prompts(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False, **settings)
-    columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)
-    rows = torch.arange(num_prompts, device=columns.device)[:, None]
-    hidden: Tensor = output.last_hidden_state[rows, columns.reshape(num_prompts, -1)]
-    return hidden.flatten(0, 1)
-
-
-def _heads_per_key(model: "PreTrainedModel") -> int:
-    text = model.config.get_text_config()
-    return int(text.num_attention_heads) // int(text.num_key_value_heads)
+    columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)  # [P, G, T]
+    return _states_at(output, columns.reshape(num_prompts, -1))
 
 
 def separate_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:
     """As :func:`packed_states` by the plain computation, each completion behind a copy of its prompt."""
     rows = separate_rows(encoded, completion_ids)
-    output = run_rows(
-        model,
-        rows.input_ids,
-        rows.visual_mask,
-        rows.features,
-        None,
-        position_ids=rows.position_ids,
-        use_cache=False,
-    )
-    number = torch.arange(len(rows.input_ids), device=rows.input_ids.device)[:, None]
-    hidden: Tensor = output.last_hidden_state[number, rows.predictor_columns]
+    settings = {"position_ids": rows.position_ids, "use_cache": False}
+    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
+    return _states_at(output, rows.predictor_columns)
+
+
+def _states_at(output: "BaseModelOutputWithPast", columns: Tensor) -> Tensor:
+    """Last hidden states [rows*C, H] at ``columns`` [rows, C]."""
+    rows = torch.arange(len(columns), device=columns.device)[:, None]
+    hidden: Tensor = output.last_hidden_state[rows, columns]
     return hidden.flatten(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class SeparateRows:
+    """Each completion behind a copy of its prompt, padded on the right.
+
+    Args:
+        input_ids: [B, S].
+        visual_mask: [B, S] bool, True for placeholders.
+        position_ids: [3, B, S] rotary positions.
+        features: For each level the features of all placeholders in order.
+        predictor_columns: [B, T] column whose hidden state predicts each completion token.
+    """
+
+    input_ids: Tensor
+    visual_mask: Tensor
+    position_ids: Tensor
+    features: Sequence[Tensor]
+    predictor_columns: Tensor
+
+
+def separate_rows(encoded: EncodedPrompts, completion_ids: Tensor) -> SeparateRows:
+    """Rows for ``completion_ids`` [P, G, T]; with T = 0 the prompts, each G times."""
+    prompts = encoded.prompts
+    num_prompts, num_completions, num_tokens = completion_ids.shape
+    lengths = prompts.prompt_lengths.repeat_interleave(num_completions)[:, None]  # [B, 1]
+    total = int(lengths.amax()) + num_tokens
+    column = torch.arange(total, device=lengths.device).expand(num_prompts * num_completions, -1)  # [B, S]
+    in_prompt, after = column < lengths, (column - lengths).clamp(min=0)  # [B, S] each
+
+    def merged(of_prompt: Tensor, of_completion: Tensor) -> Tensor:
+        """[P, L] of the prompts and [B, S] of the completions as [B, S]."""
+        to_width = pad(of_prompt[:, :total], (0, max(0, total - of_prompt.shape[1])))  # [P, S]
+        return torch.where(in_prompt, to_width.repeat_interleave(num_completions, dim=0), of_completion)
+
+    ids = completion_ids.flatten(0, 1)  # [B, T]
+    behind = ids.gather(1, after.clamp(max=num_tokens - 1)) if num_tokens else torch.zeros_like(column)
+    next_position = prompts.next_position.repeat_interleave(num_completions)[:, None] + after
+    counts = prompts.visual_mask.sum(-1).tolist()
+    features = [
+        torch.cat([part.repeat(num_completions, 1) for part in torch.split(level, counts)]) if len(level) else level
+        for level in encoded.features
+    ]
+    return SeparateRows(
+        input_ids=merged(prompts.input_ids, behind),
+        visual_mask=merged(prompts.visual_mask, torch.zeros_like(in_prompt)),
+        position_ids=torch.stack([merged(axis, next_position) for axis in prompts.position_ids]),
+        features=features,
+        predictor_columns=lengths - 1 + torch.arange(num_tokens, device=lengths.device),
+    )

@@ -46,7 +46,7 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def fix(self, columns: "Tensor") -> None:
-        """From now on write to ``columns`` [C], a tensor that others move on, and always return the whole buffer.
+        """From now on write to ``columns`` [C], a tensor that the caller advances, and always return the whole buffer.
 
         What is not filled yet becomes 0: a masked column weighs nothing only if what it holds is finite.
         """
@@ -110,4 +110,4 @@ def filled_from_the_end(kept: list[int]) -> list[int]:
     """
     count, last = len(kept), sorted(kept)
     stays = set(kept)
-    return [place if place in stays else last.pop() for place in range(count)]
+    return [row if row in stays else last.pop() for row in range(count)]

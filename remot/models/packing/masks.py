@@ -7,7 +7,8 @@ Row layout, prompt padded to L on the right, each completion padded to T::
 A completion token sees the real prompt tokens and the tokens of its own completion up to itself, and its positions
 continue after the prompt, so its log-probability is the one a separate row would give.
 
-Notation: P prompts, G completions, L prompt columns, T completion columns, S = L + G*T.
+Notation: P prompts, G completions, L prompt columns, T completion columns, S = L + G*T. ``prompt_mask`` is [P, L] bool,
+True for real prompt tokens, ``num_completions`` is G and ``num_tokens`` T.
 """
 
 import torch
@@ -18,11 +19,6 @@ def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens:
     """Bool mask [P, 1, S, S], True where the row's query may look at the column's key.
 
     Padding queries look at themselves, so that no row of the softmax is empty.
-
-    Args:
-        prompt_mask: [P, L] bool, True for real prompt tokens.
-        num_completions: G.
-        num_tokens: T.
     """
     num_prompts, length = prompt_mask.shape
     device = prompt_mask.device
@@ -43,11 +39,6 @@ def decode_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> T
     """Bool mask [P, G, L + T*G] of a decode loop, True for columns that completion g may look at.
 
     Behind the prompt stand the first tokens of all G completions, then their second tokens, and so on.
-
-    Args:
-        prompt_mask: [P, L] bool, True for real prompt tokens.
-        num_completions: G.
-        num_tokens: T.
     """
     own = torch.eye(num_completions, dtype=torch.bool, device=prompt_mask.device).repeat(1, num_tokens)  # [G, T*G]
     shape = (len(prompt_mask), num_completions, -1)
@@ -57,13 +48,9 @@ def decode_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> T
 def packed_position_ids(
     prompt_positions: Tensor, next_position: Tensor, num_completions: int, num_tokens: int
 ) -> Tensor:
-    """Rotary positions [3, P, S] of a packed row.
+    """Rotary positions [3, P, S] of a packed row from ``prompt_positions`` [3, P, L].
 
-    Args:
-        prompt_positions: [3, P, L].
-        next_position: [P] position of the first token after each prompt.
-        num_completions: G.
-        num_tokens: T.
+    ``next_position`` [P] is the position of the first token after each prompt.
     """
     steps = torch.arange(num_tokens, device=prompt_positions.device).repeat(num_completions)  # [G*T]
     after = next_position[:, None] + steps  # [P, G*T]
@@ -73,11 +60,7 @@ def packed_position_ids(
 def packed_predictor_columns(prompt_lengths: Tensor, length: int, num_completions: int, num_tokens: int) -> Tensor:
     """Column [P, G, T] whose hidden state predicts completion token t: the prompt's last token for t = 0.
 
-    Args:
-        prompt_lengths: [P] number of real prompt tokens.
-        length: L.
-        num_completions: G.
-        num_tokens: T.
+    ``prompt_lengths`` [P] are numbers of real prompt tokens, ``length`` is L.
     """
     device = prompt_lengths.device
     start = length + torch.arange(num_completions, device=device) * num_tokens  # [G]

@@ -1,4 +1,4 @@
-"""Whether a model computes the same in packed rows as one completion at a time, found out with the first prompts.
+"""Whether a model computes the same in packed rows as one completion at a time, tested with the first prompts.
 
 Sharing a prompt takes a model whose attention follows the mask it is given. Most do; layers that carry a state from
 token to token, or kernels that take no mask, do not, and would silently produce wrong results. Layers of the first kind
@@ -55,61 +55,38 @@ SEPARATE = Packing(shares_prompt=False)
 PrefixSharing = Literal["auto", "on", "off"]
 
 
-class ScoringPolicy(Protocol):
-    """What the comparison needs of a policy, see :class:`remot.models.policy.VLMPolicy`."""
+class _ScoringPolicy(Protocol):
+    """What the comparison needs of a :class:`remot.models.policy.VLMPolicy`, which imports this module."""
 
     prefix_sharing: PrefixSharing
     logit_bias: Tensor
 
     @property
-    def base_name(self) -> str:
-        """Short name of the base model."""
-
+    def base_name(self) -> str: ...
     @property
-    def device(self) -> torch.device:
-        """Device the weights are on."""
-
+    def device(self) -> torch.device: ...
     @property
-    def core(self) -> "PreTrainedModel":
-        """The transformers model itself."""
-
-    def row_masks(self) -> Sequence[RowMask]:
-        """Masks of packed rows that the attention implementation takes, the best first."""
-
-    def gathered(self) -> AbstractContextManager[None]:
-        """Within this context all weights are in this process."""
-
-    def evaluating(self) -> AbstractContextManager[None]:
-        """Within this context nothing carries a gradient or drops out."""
-
-    def scored(self, encoded: "EncodedPrompts", completion_ids: Tensor, packing: Packing) -> Tensor:
-        """Log-probabilities [P, G, T]."""
-
-    def prefill(self, encoded: "EncodedPrompts", room: int = 0) -> "tuple[Tensor, Cache]":
-        """Last hidden states [P, H] and the cache of the prompts."""
-
-    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
-        """Hidden states [P, G, H] after one more token."""
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Next-token logits [..., V]."""
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """Parameters an optimiser should move."""
-
-    def eval(self) -> object:
-        """Leave training mode."""
+    def core(self) -> "PreTrainedModel": ...
+    def row_masks(self) -> Sequence[RowMask]: ...
+    def gathered(self) -> AbstractContextManager[None]: ...
+    def evaluating(self) -> AbstractContextManager[None]: ...
+    def scored(self, encoded: "EncodedPrompts", completion_ids: Tensor, packing: Packing) -> Tensor: ...
+    def prefill(self, encoded: "EncodedPrompts", room: int = 0) -> "tuple[Tensor, Cache]": ...
+    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor: ...
+    def logits(self, hidden: Tensor) -> Tensor: ...
+    def trainable_parameters(self) -> list[nn.Parameter]: ...
+    def eval(self) -> object: ...
 
 
 class PackingSelector:
-    """Decided once, with the first prompts there are."""
+    """Decides once, with the first prompts, how completions are computed."""
 
     def __init__(self) -> None:
         self._own: Packing | None = None
         self._is_common = False
 
-    def of(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
-        """What this process has decided."""
+    def of(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
+        """This process's decision."""
         if self._own is None:
             ways = _ways_to_share(policy)
             if reason := unmasked_layers(policy.core.config):
@@ -123,10 +100,10 @@ class PackingSelector:
                 self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
-    def common(self, policy: "ScoringPolicy", encoded: "EncodedPrompts") -> Packing:
+    def common(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
         """The plainest way that any process has decided on; all of them must make the first call.
 
-        Processes see different prompts, and may find differently what is exact.
+        Processes see different prompts, so that their comparisons may end differently.
         """
         own = self.of(policy, encoded)
         if self._is_common:
@@ -140,7 +117,7 @@ class PackingSelector:
 
 
 def unmasked_layers(config: "PreTrainedConfig") -> str | None:
-    """Why a model cannot compute packed rows, from its configuration; None if that says nothing against it.
+    """Why a model cannot compute packed rows, from its configuration; None if it may be able to.
 
     Layers of linear attention, convolution or a state space carry a state over all columns, and transformers gives them
     no mask of pairs; layers with a sliding window have a mask of their own, which a packed row's mask would replace.
@@ -153,25 +130,21 @@ def unmasked_layers(config: "PreTrainedConfig") -> str | None:
     return f"of its {len(kinds)} layers {named} take no mask of packed completions"
 
 
-def _ways_to_share(policy: "ScoringPolicy") -> list[Packing]:
-    masks = policy.row_masks()
-    return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in masks]
+def _ways_to_share(policy: _ScoringPolicy) -> list[Packing]:
+    return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in policy.row_masks()]
 
 
-def first_exact(policy: "ScoringPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
+def first_exact(policy: _ScoringPolicy, encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
     """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
 
     For each candidate that does not, a warning names the model.
-
-    Args:
-        policy: The policy.
-        encoded: The first prompts there are.
-        candidates: Ways to compute, the best first.
-        name: Of the model.
     """
     part = encoded.select(slice(0, PROBE_PROMPTS))
     part = replace(part, features=[level.detach() for level in part.features])  # a trained tower's graph is not touched
-    ids = _probe(policy, len(part))
+    allowed = policy.logit_bias.isfinite().nonzero()[:, 0]  # tokens that may be sampled
+    shape = (len(part), PROBE_COMPLETIONS, PROBE_TOKENS)
+    indices = numpy_generator(0, "prefix_sharing").integers(len(allowed), size=shape)  # always the same ones
+    ids = allowed[torch.from_numpy(indices).to(allowed.device)]  # [P, G, T]
     with policy.evaluating():
         wanted = policy.scored(part, ids, SEPARATE)
         for candidate in candidates:
@@ -184,9 +157,9 @@ def first_exact(policy: "ScoringPolicy", encoded: "EncodedPrompts", candidates: 
 
 
 def _difference(
-    policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
+    policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
 ) -> str | None:
-    """What is wrong with a way to compute; None if nothing is."""
+    """The reason why ``packing`` does not give the log-probabilities ``wanted``; None if it does."""
     tolerance = TOLERANCES[_bytes_per_number(policy)]
     try:
         gaps = {"the scoring pass": policy.scored(encoded, ids, packing)}
@@ -204,7 +177,7 @@ def _difference(
     return None
 
 
-def _bytes_per_number(policy: "ScoringPolicy") -> int:
+def _bytes_per_number(policy: _ScoringPolicy) -> int:
     """2 where anything is computed in half precision; 4-bit weights say in which they are multiplied."""
     kind = policy.device.type
     dtypes = [policy.core.get_input_embeddings().weight.dtype]
@@ -213,15 +186,7 @@ def _bytes_per_number(policy: "ScoringPolicy") -> int:
     return 2 if is_half else 4
 
 
-def _probe(policy: "ScoringPolicy", num_prompts: int) -> Tensor:
-    """Token ids [P, G, T] that may be sampled, always the same ones."""
-    allowed = policy.logit_bias.isfinite().nonzero()[:, 0]
-    shape = (num_prompts, PROBE_COMPLETIONS, PROBE_TOKENS)
-    places = numpy_generator(0, "prefix_sharing").integers(len(allowed), size=shape)
-    return allowed[torch.from_numpy(places).to(allowed.device)]
-
-
-def _decoded(policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
+def _decoded(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
     """Log-probabilities [P, G, T] of given tokens by prefill and steps over a cache that all share."""
     _, num_completions, num_tokens = ids.shape
     num_columns, mask = encoded.prompts.input_ids.shape[1], encoded.prompts.prompt_mask
@@ -235,7 +200,7 @@ def _decoded(policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor) ->
     return torch.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
-def _try_backward(policy: "ScoringPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
+def _try_backward(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
     """A kernel's backward is compiled apart from its forward and may fail on its own."""
     try:
         with torch.enable_grad():

@@ -1,8 +1,8 @@
 """Decode steps whose tensors all have one shape and one address, so that a CUDA graph can replay them.
 
 :class:`StaticDecoder` runs anywhere and is what is captured; :class:`GraphDecoder` captures it. The cache has all its
-columns from the start, those to come hold 0 and are masked, and a tensor says which are written next. What moves on
-moves on in place: column, position, mask, token, noise.
+columns from the start, those to come hold 0 and are masked, and a tensor holds the columns that are written next.
+Column, position, mask, token and noise are all updated in place.
 """
 
 import contextlib
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from remot.models.packing.kv_cache import fix_columns, keep_rows
-from remot.rollout.decoding.buffers import DecodeRequest, DecodeState
-from remot.rollout.decoding.loop import Decoder
+from remot.rollout.decoding.loop import Decoder, DecodeRequest, DecodeState
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
@@ -36,7 +35,8 @@ class StaticDecoder(Decoder):
         num_rows, num_completions, num_tokens = request.uniforms.shape
         prompt_mask = encoded.prompts.prompt_mask
         length = prompt_mask.shape[1]
-        total = _round_up(length + (num_tokens - 1) * num_completions, COLUMN_MULTIPLE)
+        needed = length + (num_tokens - 1) * num_completions
+        total = -(-needed // COLUMN_MULTIPLE) * COLUMN_MULTIPLE  # rounded up
         hidden, self.cache = policy.prefill(encoded, room=total - length)
         super().__init__(DecodeState(policy, request), num_rows)
         self.policy = policy
@@ -46,13 +46,13 @@ class StaticDecoder(Decoder):
         self.allowed = prompt_mask.new_zeros(num_rows, num_completions, total)
         self.allowed[..., :length] = prompt_mask[:, None]
         fix_columns(self.cache, self.columns)
-        self.drawn.draw(hidden[:, None].expand(-1, num_completions, -1))
+        self.state.draw(hidden[:, None].expand(-1, num_completions, -1))
 
     def step(self) -> None:
         """One more token for every completion, the same operations on the same memory every time."""
         self.allowed.index_copy_(-1, self.columns, self.own.expand(self.num_rows, -1, -1))
-        hidden = self.policy.decode_step(self.drawn.latest, self.position, self.allowed, self.cache)
-        self.drawn.draw(hidden)
+        hidden = self.policy.decode_step(self.state.latest, self.position, self.allowed, self.cache)
+        self.state.draw(hidden)
         self.columns.add_(self.own.shape[0])
         self.position.add_(1)
 
@@ -80,7 +80,7 @@ class GraphDecoder(Decoder):
 
     def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
         self.fixed = StaticDecoder(policy, encoded, request)
-        super().__init__(self.fixed.drawn, self.fixed.num_rows)
+        super().__init__(self.fixed.state, self.fixed.num_rows)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.num_warm = 0
 
@@ -133,7 +133,3 @@ def _no_remembered_casts() -> Iterator[None]:
         yield
     finally:
         torch.set_autocast_cache_enabled(was_enabled)
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple

@@ -1,21 +1,22 @@
-"""The library's own rollout engine: decodes with the policy's weights, in parts that fit into memory."""
+"""The library's own rollout engine: decodes with the policy's weights, in parts that fit into memory.
+
+Notation: P prompts, G completions, T tokens.
+"""
 
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from remot.errors import ConfigError
-from remot.rollout.decoding.buffers import DecodeRequest
 from remot.rollout.decoding.cuda_graph import GraphDecoder
-from remot.rollout.decoding.loop import Decoder, EagerDecoder, decode
+from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, decode, decode_separately
 from remot.rollout.decoding.memory import free_bytes, halving, plan_decode
-from remot.rollout.decoding.unshared import decode_separately
-from remot.rollout.sampling import SamplingSettings
-from remot.rollout.settings import RolloutSettings
+from remot.rollout.sampling import RolloutRequest, SamplingSettings, uniform_noise
+from remot.structures import Rollout
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
@@ -23,8 +24,39 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Tokens between two looks at who has finished on a GPU.
+#: Tokens between two stop checks on a GPU.
 CHECK_EVERY_ON_GPU = 16
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """Speed and memory of a rollout. Tokens are a function of seed, step, prompt and number of the completion.
+
+    No setting changes a completion, but for rounding in half precision.
+
+    Args:
+        decode: ``plain`` runs a token's operations one by one, ``cuda_graph`` records them once for a rollout and
+            replays them. ``auto`` takes graphs on a GPU, the plain loop where they cannot be recorded and elsewhere.
+        prompts_together: Prompts whose completions are decoded at the same time. ``auto`` takes what fits into the
+            memory that is free on a GPU, and all of them elsewhere.
+        check_every: Tokens between two checks of which completions have ended; the host waits for the GPU at each.
+            None takes 16 on a GPU and 1 elsewhere.
+    """
+
+    decode: Literal["auto", "plain", "cuda_graph"] = "auto"
+    prompts_together: Literal["auto"] | int = "auto"
+    check_every: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.decode not in ("auto", "plain", "cuda_graph"):
+            msg = f"rollout.decode is auto, plain or cuda_graph, not {self.decode!r}"
+            raise ConfigError(msg)
+        if self.prompts_together != "auto" and self.prompts_together < 1:
+            msg = f"rollout.prompts_together is auto or at least 1, not {self.prompts_together}"
+            raise ConfigError(msg)
+        if self.check_every is not None and self.check_every < 1:
+            msg = f"rollout.check_every is at least 1, not {self.check_every}"
+            raise ConfigError(msg)
 
 
 class RolloutEngine:
@@ -44,25 +76,21 @@ class RolloutEngine:
     def run(
         self, policy: "VLMPolicy", encoded: "EncodedPrompts", uniforms: Tensor, sampling: SamplingSettings
     ) -> tuple[Tensor, Tensor]:
-        """Tokens [P, G, T'] and log-probabilities [P, G, T'], T' ≤ T, inside the policy's ``evaluating()``.
+        """Tokens [P, G, T'] and log-probabilities [P, G, T'], T' ≤ T, from noise [P, G, T].
 
-        Args:
-            policy: The policy.
-            encoded: P prompts.
-            uniforms: [P, G, T] noise.
-            sampling: How tokens are drawn.
+        It is called inside the policy's ``evaluating()``.
         """
         every = self.settings.check_every or (CHECK_EVERY_ON_GPU if policy.device.type == "cuda" else 1)
+        num_prompts = len(encoded)
 
         def attempt(size: int) -> tuple[Tensor, Tensor]:
-            parts = [
-                self._decode(policy, _part(encoded, rows), DecodeRequest(uniforms[rows], sampling, every))
-                for rows in _slices(len(encoded), size)
-            ]
-            longest = max(tokens.shape[-1] for tokens, _ in parts)
-            return _joined([tokens for tokens, _ in parts], longest, policy.pad_token_id), _joined(
-                [logprobs for _, logprobs in parts], longest, 0.0
-            )
+            parts = []
+            for start in range(0, num_prompts, size):
+                rows = slice(start, min(start + size, num_prompts))
+                part = encoded if size >= num_prompts else encoded.select(rows)
+                parts.append(self._decode(policy, part, DecodeRequest(uniforms[rows], sampling, every)))
+            tokens, logprobs = zip(*parts, strict=True)
+            return _joined(tokens, policy.pad_token_id), _joined(logprobs, 0.0)
 
         size = self.prompts_together(policy, encoded, uniforms)
         result, used = halving(attempt, size, "decoding")
@@ -84,22 +112,20 @@ class RolloutEngine:
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
         if not policy.packing(encoded).shares_prompt:
             return decode_separately(policy, encoded, request)
-        decides_alone = self.settings.decode == "auto"
         if self._records(policy):
             try:
                 return decode(GraphDecoder(policy, encoded, request), request)
             except torch.OutOfMemoryError:
                 raise
-            except RuntimeError as error:  # what cannot be recorded is found out by recording it
-                if not decides_alone:
+            except RuntimeError as error:  # only recording shows what cannot be recorded
+                if self.settings.decode != "auto":
                     raise
                 self.can_record = False
                 _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", str(error))
-        steps: Decoder = EagerDecoder(policy, encoded, request)
-        return decode(steps, request)
+        return decode(EagerDecoder(policy, encoded, request), request)
 
     def _records(self, policy: "VLMPolicy") -> bool:
-        """Sharded weights are not recorded: every block then has the streams of its gathering wait for the step's."""
+        """Sharded weights are not recorded: in every block the streams that gather them wait for the step's stream."""
         is_sharded = policy.sharding is not None
         if self.settings.decode == "auto":
             return policy.device.type == "cuda" and self.can_record and not is_sharded
@@ -112,15 +138,38 @@ class RolloutEngine:
         return self.settings.decode == "cuda_graph"
 
 
-def _slices(num_prompts: int, size: int) -> Iterator[slice]:
-    for start in range(0, num_prompts, size):
-        yield slice(start, min(start + size, num_prompts))
-
-
-def _part(encoded: "EncodedPrompts", rows: slice) -> "EncodedPrompts":
-    return encoded if rows == slice(0, len(encoded)) else encoded.select(rows)
-
-
-def _joined(parts: list[Tensor], longest: int, padding: float) -> Tensor:
+def _joined(parts: tuple[Tensor, ...], padding: float) -> Tensor:
     """Parts [P_i, G, T_i] as one tensor [P, G, T]."""
+    longest = max(part.shape[-1] for part in parts)
     return torch.cat([pad(part, (0, longest - part.shape[-1]), value=padding) for part in parts])
+
+
+def generate(
+    policy: "VLMPolicy", encoded: "EncodedPrompts", request: RolloutRequest, engine: RolloutEngine | None = None
+) -> Rollout:
+    """Sample completions of P prompts from the policy itself, no second engine and no copy of the weights.
+
+    Args:
+        policy: The policy.
+        encoded: P prompts.
+        request: What is sampled.
+        engine: How it is decoded, which changes no completion; with default settings if None.
+    """
+    engine = engine if engine is not None else RolloutEngine()
+    address, num_completions = request.address, request.num_completions
+    uniforms = uniform_noise(
+        address.seed, address.step, address.prompt_ids, num_completions, request.max_new_tokens
+    )  # [P, G, T]
+    with policy.sampling():
+        tokens, logprobs = engine.run(policy, encoded, uniforms.to(policy.device), request.sampling)
+    is_end = torch.isin(tokens, torch.tensor(policy.eos_token_ids, device=tokens.device))  # [P, G, T]
+    mask = ~(is_end.cumsum(-1) - is_end.long() > 0)  # [P, G, T]; the end-of-turn token itself counts
+    lengths = mask.sum(-1).tolist()
+    groups = [[ids[:n] for ids, n in zip(*group, strict=True)] for group in zip(tokens.tolist(), lengths, strict=True)]
+    return Rollout(
+        token_ids=tokens,
+        completion_mask=mask,
+        logprobs=logprobs,
+        texts=[policy.texts.responses(ids) for ids in groups],
+        finished=is_end.any(-1),
+    )

@@ -1,21 +1,20 @@
 """Completions from an engine outside of the trainer, as a rollout like the trainer's own.
 
-Whatever such an engine says is checked here: what may never be sampled ends a completion, what follows an end of turn
-is dropped, and log-probabilities it does not give are the trainer's.
+Whatever such an engine returns is checked here: a token that may never be sampled ends a completion, what follows an
+end of turn is dropped, and log-probabilities that the engine does not give are the trainer's.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
-from remot.rollout.generator import RolloutAddress
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.sampling import RolloutRequest
 from remot.structures import PromptBatch, Rollout
 
 
@@ -63,15 +62,7 @@ class ExternalEngine(ABC):
         """
 
     @abstractmethod
-    def complete(
-        self,
-        policy: VLMPolicy,
-        batch: PromptBatch,
-        num_completions: int,
-        max_new_tokens: int,
-        sampling: SamplingSettings,
-        address: RolloutAddress,
-    ) -> list[list[SampledCompletion]]:
+    def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
         """G completions for each of P prompts, [P][G].
 
         Raises:
@@ -80,40 +71,29 @@ class ExternalEngine(ABC):
 
 
 def external_rollout(
-    engine: ExternalEngine,
-    policy: VLMPolicy,
-    batch: PromptBatch,
-    encoded: EncodedPrompts,
-    *,
-    num_completions: int,
-    max_new_tokens: int,
-    sampling: SamplingSettings,
-    address: RolloutAddress,
+    engine: ExternalEngine, policy: VLMPolicy, batch: PromptBatch, encoded: EncodedPrompts, request: RolloutRequest
 ) -> Rollout:
-    """As :func:`remot.rollout.generator.generate`, by another engine.
+    """As :func:`remot.rollout.decoding.engine.generate`, by another engine.
 
     Args:
-        engine: Who samples.
-        policy: Whose weights it has; gives the log-probabilities that the engine does not.
+        engine: Samples the completions.
+        policy: Whose weights the engine has; gives the log-probabilities that the engine does not.
         batch: P prompts.
         encoded: The same for the policy.
-        num_completions: G.
-        max_new_tokens: Longest completion T, end-of-turn token included.
-        sampling: How tokens are drawn.
-        address: Names the noise.
+        request: What is sampled.
     """
-    sampled = engine.complete(policy, batch, num_completions, max_new_tokens, sampling, address)
+    sampled = engine.complete(policy, batch, request)
     banned = frozenset(torch.isinf(policy.logit_bias).nonzero()[:, 0].tolist())
-    limits = CompletionLimits(policy.eos_token_ids, banned, len(policy.logit_bias), max_new_tokens)
+    limits = CompletionLimits(policy.eos_token_ids, banned, len(policy.logit_bias), request.max_new_tokens)
     groups = [[within(completion, limits) for completion in group] for group in sampled]
     rollout = _as_rollout(policy, groups)
-    unknown = rollout.logprobs.isnan() & rollout.completion_mask
+    unknown = rollout.logprobs.isnan() & rollout.completion_mask  # [P, G, T]
     if not bool(unknown.any()):
         return rollout
-    with policy.evaluating():  # by this process's own choice: others may have nothing to compute
-        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=sampling.temperature)
-    logprobs = torch.where(unknown, own, rollout.logprobs)
-    return Rollout(rollout.token_ids, rollout.completion_mask, logprobs, rollout.texts, rollout.finished)
+    with policy.evaluating():  # with this process's own packing: others may have nothing to compute
+        temperature = request.sampling.temperature
+        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=temperature)
+    return replace(rollout, logprobs=torch.where(unknown, own, rollout.logprobs))
 
 
 @dataclass(frozen=True)

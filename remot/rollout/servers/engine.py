@@ -1,24 +1,27 @@
 """Completions from an OpenAI-compatible server: vLLM, SGLang or ``transformers serve``."""
 
 import base64
+import math
 import shutil
+import struct
 import uuid
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from torch import Tensor
 
 from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
 from remot.models.policy import VLMPolicy
-from remot.rollout.generator import RolloutAddress
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.sampling import RolloutAddress, RolloutRequest
 from remot.rollout.servers.backends import CompletionRequest, ServerBackend
 from remot.rollout.servers.base import ExternalEngine, SampledCompletion
 from remot.rollout.servers.client import JSONClient
-from remot.rollout.servers.png import encode_png
 from remot.rollout.servers.responses import Reply, as_completion, read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch
@@ -27,6 +30,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 CHAT_PATH = "/v1/chat/completions"
+PNG_SIGNATURE, PNG_TRUECOLOUR = b"\x89PNG\r\n\x1a\n", 2
 #: Seeds that every server takes.
 SEED_BITS = 31
 #: Digits of a name that distinguishes this run's weights from an earlier run's that the server may still hold.
@@ -97,20 +101,16 @@ class ServerEngine(ExternalEngine):
         folder = self.folder / name
         is_first = is_first_process()
         self.dialect.save(policy, folder, is_writer=is_first)
-        fault = self._told(lambda: self._load(name, folder)) if is_first else None
-        for said in all_gather_objects(fault):
-            if said is not None:
-                raise EngineError(said)
+        fault = None
+        if is_first:
+            try:
+                self._load(name, folder)
+            except (RemotError, OSError) as error:
+                fault = str(error)  # raised in all processes below: the others would wait for this one otherwise
+        for message in all_gather_objects(fault):
+            if message is not None:
+                raise EngineError(message)
         self._current = _SyncedWeights(name, folder, self.dialect.model_name(name, folder))
-
-    @staticmethod
-    def _told(ask: Callable[[], None]) -> str | None:
-        """What went wrong, for the other processes, which would wait for this one otherwise."""
-        try:
-            ask()
-        except (RemotError, OSError) as error:
-            return str(error)
-        return None
 
     def _load(self, name: str, folder: Path) -> None:
         before = self._current
@@ -121,39 +121,30 @@ class ServerEngine(ExternalEngine):
                 self.client.post(path, body)
             shutil.rmtree(before.folder, ignore_errors=True)
 
-    def complete(
-        self,
-        policy: VLMPolicy,
-        batch: PromptBatch,
-        num_completions: int,
-        max_new_tokens: int,
-        sampling: SamplingSettings,
-        address: RolloutAddress,
-    ) -> list[list[SampledCompletion]]:
+    def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
         """Ask for each completion; see :meth:`ExternalEngine.complete`."""
         if self._current is None:
             msg = "sync_weights() comes before complete()"
             raise RuntimeError(msg)
-        model = self._current.model
-        messages = [_messages(batch, row) for row in range(len(batch))]
-        requests = [
-            self.dialect.body(
-                model, CompletionRequest(messages[row], max_new_tokens, sampling, _seed(address, prompt_id, sample))
-            )
-            for row, prompt_id in enumerate(address.prompt_ids)
-            for sample in range(num_completions)
-        ]
-        takes_logprobs = self.logprobs == "tempered" or (self.logprobs == "raw" and sampling.temperature == 1)
+        model, sampling, max_new_tokens = self._current.model, request.sampling, request.max_new_tokens
+        bodies = []
+        for row, prompt_id in enumerate(request.address.prompt_ids):
+            messages = _messages(batch, row)
+            for sample in range(request.num_completions):
+                seed = _seed(request.address, prompt_id, sample)
+                one = CompletionRequest(messages, max_new_tokens, sampling, seed)
+                bodies.append(self.dialect.body(model, one))
 
-        def ask(request: dict[str, Any]) -> Reply:
-            return read_reply(self.client.post_for_json(CHAT_PATH, request), max_new_tokens)
+        def ask(body: dict[str, Any]) -> Reply:
+            return read_reply(self.client.post_for_json(CHAT_PATH, body), max_new_tokens)
 
-        replies = in_parallel(ask, requests, self.num_parallel)
+        replies = in_parallel(ask, bodies, self.num_parallel)
         sampled = [as_completion(reply, policy.texts.tokens_of_completion, policy.texts.of_token) for reply in replies]
-        if not takes_logprobs:
-            sampled = [_without_logprobs(one) for one in sampled]
+        if self.logprobs == "none" or (self.logprobs == "raw" and sampling.temperature != 1):
+            sampled = [replace(one, logprobs=(math.nan,) * len(one.token_ids)) for one in sampled]
         self._warn_without_logprobs(sampled)
-        return [sampled[start : start + num_completions] for start in range(0, len(sampled), num_completions)]
+        group = request.num_completions
+        return [sampled[start : start + group] for start in range(0, len(sampled), group)]
 
     def _warn_without_logprobs(self, sampled: list[SampledCompletion]) -> None:
         """Once, if most completions have none."""
@@ -183,7 +174,7 @@ def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
 
 
 def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
-    """The prompt as the policy is shown it: images, then the question.
+    """The prompt as the policy gets it: images, then the question.
 
     Raises:
         ConfigError: If it shows a video: servers take videos apart in ways of their own.
@@ -191,13 +182,21 @@ def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
     if batch.videos[row]:
         msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
         raise ConfigError(msg)
-    pictures = [
+    images = [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}
         for data in map(encode_png, batch.images[row])
     ]
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": batch.questions[row].text}]}]
+    return [{"role": "user", "content": [*images, {"type": "text", "text": batch.questions[row].text}]}]
 
 
-def _without_logprobs(completion: SampledCompletion) -> SampledCompletion:
-    unknown = (float("nan"),) * len(completion.token_ids)
-    return SampledCompletion(completion.token_ids, unknown, completion.is_ended)
+def encode_png(image: Tensor) -> bytes:
+    """An image [3, H, W] uint8 as a PNG file without filters: the server gets the policy's pixels, byte for byte."""
+    _, height, width = image.shape
+    rows = image.cpu().permute(1, 2, 0).reshape(height, 3 * width).contiguous().numpy().tobytes()
+    stride = 3 * width
+    lines = b"".join(b"\0" + rows[start : start + stride] for start in range(0, len(rows), stride))
+    header = struct.pack(">IIBBBBB", width, height, 8, PNG_TRUECOLOUR, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 1)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )

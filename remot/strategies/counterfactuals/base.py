@@ -15,8 +15,8 @@ from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.models.policy import VLMPolicy
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.seeding import numpy_generator
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Question, Video, with_counterparts
@@ -144,15 +144,11 @@ def questions_with_counterparts(
         return questions
     with torch.no_grad():
         encoded = policy.encode(policy.process(changed))
-    rollout = generate(
-        policy,
-        encoded,
-        num_completions=counterpart.num_completions,
-        max_new_tokens=max_new_tokens,
-        sampling=GREEDY if counterpart.greedy else sampling,
-        address=RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in changed.questions)),
-        engine=address.engine,
+    noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in changed.questions))
+    request = RolloutRequest(
+        counterpart.num_completions, max_new_tokens, GREEDY if counterpart.greedy else sampling, noise
     )
+    rollout = generate(policy, encoded, request, address.engine)
     for row, other, texts in zip(rows, inputs, rollout.texts, strict=True):
         questions[row] = with_counterparts(questions[row], texts, other.answer_map, other.change)
     return questions

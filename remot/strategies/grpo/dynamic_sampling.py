@@ -10,17 +10,17 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.losses.advantages import all_equal
 from remot.models.policy import VLMPolicy
-from remot.strategies.grpo.groups import Draw, merged
+from remot.strategies.grpo.groups import SampledGroups, merged_groups
 from remot.structures.training import MAX_REDRAWS
 
 
 @dataclass(frozen=True)
 class DynamicSampling:
-    """Which groups are trained on, and how often others are looked for (DAPO, arXiv 2503.14476).
+    """Which groups are trained on, and how often others are sampled in their place (DAPO, arXiv 2503.14476).
 
     The paper draws prompts until the batch is full. Here there are at most ``max_redraws`` more draws, each of as many
     prompts as are still missing; what is missing then is left out of the loss and of its denominator. Drawn prompts
-    are a function of the step and the attempt, so a resumed run is exact. Processes of one run draw on their own.
+    are a function of the step and the attempt, so a resumed run is exact. Each process of a run draws its own.
 
     Args:
         max_redraws: Further draws in one step; 0 leaves groups without a difference out.
@@ -39,9 +39,9 @@ class DynamicSampling:
             msg = f"dynamic_sampling.by is total or success, not {self.by!r}"
             raise ConfigError(msg)
 
-    def has_difference(self, draw: Draw) -> Tensor:
+    def has_difference(self, groups: SampledGroups) -> Tensor:
         """[P] bool, True for groups that are trained on."""
-        return ~all_equal(draw.rewards if self.by == "total" else draw.success.float())
+        return ~all_equal(groups.rewards if self.by == "total" else groups.success.float())
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +49,14 @@ class Selection:
     """The groups of a step after dynamic sampling.
 
     Args:
-        draw: As many groups as the batch has prompts.
+        groups: As many groups as the batch has prompts.
         is_kept: [P] bool, True for groups that are trained on.
         num_redraws: Further draws that were made.
         num_drawn: Prompts drawn altogether.
         seconds: Time of all rollouts.
     """
 
-    draw: Draw
+    groups: SampledGroups
     is_kept: Tensor
     num_redraws: int
     num_drawn: int
@@ -73,14 +73,17 @@ class Selection:
 
 
 def select_groups(
-    policy: VLMPolicy, first: Draw, draw_more: Callable[[int, int], Draw], settings: DynamicSampling
+    policy: VLMPolicy,
+    first: SampledGroups,
+    sample_more: Callable[[int, int], SampledGroups],
+    settings: DynamicSampling,
 ) -> Selection:
-    """Replace groups without a difference by others that have one, place by place.
+    """Replace groups without a difference one by one by others that have one.
 
     Args:
         policy: The policy, which encodes the batch again if prompts came in.
         first: The P groups of the batch.
-        draw_more: From the number of the attempt, counted from 1, and a number of prompts to their groups.
+        sample_more: From the number of the attempt, counted from 1, and a number of prompts to their groups.
         settings: How often, and what a difference is.
     """
     sources = [(first, row) for row in range(len(first.batch))]
@@ -89,12 +92,12 @@ def select_groups(
     while not bool(is_kept.all()) and attempt < settings.max_redraws:
         attempt += 1
         vacant = (~is_kept).nonzero()[:, 0].tolist()
-        more = draw_more(attempt, len(vacant))
+        more = sample_more(attempt, len(vacant))
         num_drawn, seconds = num_drawn + len(vacant), seconds + more.seconds
         found = settings.has_difference(more).nonzero()[:, 0].tolist()
-        for place, row in zip(vacant, found, strict=False):  # fewer are found than places are vacant
-            sources[place] = (more, row)
-            is_kept = is_kept.index_fill(0, torch.tensor([place]), True)  # noqa: FBT003
+        for index, row in zip(vacant, found, strict=False):  # fewer are found than rows are vacant
+            sources[index] = (more, row)
+            is_kept = is_kept.index_fill(0, torch.tensor([index]), True)  # noqa: FBT003
     unchanged = all(source is first for source, _ in sources)
-    draw = first if unchanged else merged(policy, sources)
-    return Selection(draw, is_kept, attempt, num_drawn, seconds)
+    groups = first if unchanged else merged_groups(policy, sources)
+    return Selection(groups, is_kept, attempt, num_drawn, seconds)

@@ -1,4 +1,4 @@
-"""Prompts with the completions drawn for them and their rewards."""
+"""Prompts with the completions sampled for them and their rewards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from remot.structures import PromptBatch, Question, Rollout
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class SampledGroups:
     """P groups of G completions.
 
     Args:
         batch: P prompts.
-        encoded: The same for the model, pictures encoded without gradient.
+        encoded: The same for the model, images encoded without gradient.
         rollout: Their completions.
         rewards: [P, G] totals.
         success: [P, G] bool.
@@ -40,33 +40,33 @@ class Draw:
     questions: Sequence[Question] = ()
 
 
-def merged(policy: VLMPolicy, sources: Sequence[tuple[Draw, int]]) -> Draw:
-    """One draw of groups from several.
+def merged_groups(policy: VLMPolicy, sources: Sequence[tuple[SampledGroups, int]]) -> SampledGroups:
+    """Groups of several samplings as one batch.
 
     Args:
-        policy: Processes and encodes the prompts once more: padding and pictures are laid out for a batch as a whole.
-        sources: For each group the draw it is from and its row there.
+        policy: Processes and encodes the prompts once more: padding and images are laid out for a batch as a whole.
+        sources: For each group the sampling it is from and its row there.
     """
-    draws = {id(draw): draw for draw, _ in sources}.values()
+    samplings = {id(groups): groups for groups, _ in sources}.values()
     batch = PromptBatch(
-        images=[draw.batch.images[row] for draw, row in sources],
-        questions=[draw.batch.questions[row] for draw, row in sources],
-        clip_ids=[draw.batch.clip_ids[row] for draw, row in sources],
-        videos=[draw.batch.videos[row] for draw, row in sources],
+        images=[groups.batch.images[row] for groups, row in sources],
+        questions=[groups.batch.questions[row] for groups, row in sources],
+        clip_ids=[groups.batch.clip_ids[row] for groups, row in sources],
+        videos=[groups.batch.videos[row] for groups, row in sources],
     )
     with torch.no_grad():
         encoded = policy.encode(policy.process(batch))
-    return Draw(
+    return SampledGroups(
         batch=batch,
         encoded=encoded,
-        rollout=_merged_rollout([(draw.rollout, row) for draw, row in sources], policy.pad_token_id),
-        rewards=torch.stack([draw.rewards[row] for draw, row in sources]),
-        success=torch.stack([draw.success[row] for draw, row in sources]),
-        terms=torch.stack([draw.terms[:, row] for draw, row in sources], dim=1),
+        rollout=_merged_rollout([(groups.rollout, row) for groups, row in sources], policy.pad_token_id),
+        rewards=torch.stack([groups.rewards[row] for groups, row in sources]),
+        success=torch.stack([groups.success[row] for groups, row in sources]),
+        terms=torch.stack([groups.terms[:, row] for groups, row in sources], dim=1),
         weights=sources[0][0].weights,
-        seconds=sum(draw.seconds for draw in draws),
-        counterpart_seconds=sum(draw.counterpart_seconds for draw in draws),
-        questions=[draw.questions[row] for draw, row in sources],
+        seconds=sum(groups.seconds for groups in samplings),
+        counterpart_seconds=sum(groups.counterpart_seconds for groups in samplings),
+        questions=[groups.questions[row] for groups, row in sources],
     )
 
 

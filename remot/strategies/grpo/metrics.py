@@ -34,7 +34,7 @@ def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
     }
 
 
-class LogprobGap:
+class LogprobMismatch:
     """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
 
     Both are of the same weights, computed in different orders: near 0 in float32, some hundredths in half precision. A
@@ -46,9 +46,9 @@ class LogprobGap:
 
     def __init__(self, rollout: Rollout) -> None:
         self.rollout = rollout
-        self.of_prompts: dict[int, Tensor] = {}  # [3]: sum, number, largest; on the device until asked for
+        self.of_prompts: dict[int, Tensor] = {}  # by prompt, [3]: sum, count and largest, on the device
 
-    def note(self, rows: slice, logprobs: Tensor) -> None:
+    def update(self, rows: slice, logprobs: Tensor) -> None:
         """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""
         if rows.start in self.of_prompts:
             return
@@ -61,6 +61,7 @@ class LogprobGap:
         """Mean over tokens and the largest; nothing if nothing was compared."""
         if not self.of_prompts:
             return {}
-        total, number, _ = torch.stack(list(self.of_prompts.values())).sum(0).tolist()
-        largest = float(torch.stack(list(self.of_prompts.values()))[:, 2].amax())
-        return {"rollout/logprob_gap_mean": total / max(number, 1.0), "rollout/logprob_gap_max": largest}
+        sums = torch.stack(list(self.of_prompts.values()))  # [P, 3]
+        total, count, _ = sums.sum(0).tolist()
+        largest = float(sums[:, 2].amax())
+        return {"rollout/logprob_gap_mean": total / max(count, 1.0), "rollout/logprob_gap_max": largest}

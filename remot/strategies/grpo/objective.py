@@ -16,12 +16,11 @@ from remot.losses import (
 )
 from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
-from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.servers.base import ExternalEngine
 from remot.strategies.counterfactuals.base import Counterpart
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
-from remot.strategies.grpo.step import DrawSettings, StepSettings, prepare_step
+from remot.strategies.grpo.step import StepSettings, prepare_step
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
 from remot.structures import PromptBatch
 
@@ -46,7 +45,7 @@ class GRPOObjective(Objective):
             takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
         counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
             :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
-        engine: Who samples, if not the policy itself.
+        engine: The engine that samples, if not the policy itself.
     """
 
     num_completions: int = 8
@@ -122,29 +121,18 @@ class GRPOObjective(Objective):
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
-        return prepare_step(self.step_settings(address.engine), policy, batch, address, micro_batch_prompts)
-
-    def step_settings(self, engine: RolloutEngine) -> StepSettings:
-        """These settings with the defaults filled in.
-
-        Args:
-            engine: What decodes completions of the policy.
-        """
-        draw = DrawSettings(
-            self.num_completions,
-            self.max_new_tokens,
-            self.sampling,
-            self.scorer,
-            self.counterparts,
-            engine,
-            self.engine,
+        settings = StepSettings(
+            num_completions=self.num_completions,
+            max_new_tokens=self.max_new_tokens,
+            sampling=self.sampling,
+            reward=self.scorer,
+            counterparts=self.counterparts,
+            external=self.engine,
+            comparison=self.comparison,
+            criterion=self.criterion,
+            correction=self.importance,
+            dynamic_sampling=self.dynamic_sampling,
+            mask_truncated=self.mask_truncated,
+            num_updates=self.updates_per_rollout,
         )
-        return StepSettings(
-            draw,
-            self.comparison,
-            self.criterion,
-            self.importance,
-            self.dynamic_sampling,
-            self.mask_truncated,
-            self.updates_per_rollout,
-        )
+        return prepare_step(settings, policy, batch, address, micro_batch_prompts)

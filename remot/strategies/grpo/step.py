@@ -2,7 +2,7 @@
 
 1. :func:`sample`: encode the prompts and generate G completions for each.
 2. :func:`score`: the reward of every completion.
-3. :func:`select`: leave out groups without a difference, or draw other prompts in their place.
+3. :func:`select`: leave out groups without a difference, or sample other prompts in their place.
 4. :func:`prepare_step`: advantages of the groups that are left.
 5. :class:`GroupLosses`: micro-batch by micro-batch the log-probabilities of the policy, of the policy before the first
    update and of the reference, and from them the loss, which the module differentiates.
@@ -12,30 +12,27 @@ weights in ``PostTrainingModule._update``.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
 from remot.errors import ConfigError
-from remot.losses import Advantages, ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
 from remot.losses.aggregate import token_count
-from remot.losses.importance import ImportanceWeights
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rewards.base import require_applicable, scored_by
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import ExternalEngine, external_rollout
 from remot.strategies.counterfactuals.base import Counterpart, questions_with_counterparts
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
-from remot.strategies.grpo.groups import Draw
-from remot.strategies.grpo.metrics import LogprobGap, frac_equal, reward_metrics, rollout_metrics
+from remot.strategies.grpo.groups import SampledGroups
+from remot.strategies.grpo.metrics import LogprobMismatch, frac_equal, reward_metrics, rollout_metrics
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
@@ -48,34 +45,16 @@ from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Ro
 
 
 @dataclass(frozen=True)
-class DrawSettings:
-    """How groups are drawn and scored.
+class StepSettings:
+    """Everything that a step depends on besides its prompts and its address.
 
     Args:
         num_completions: G.
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with.
-        counterparts: What the reward compares completions with: those for a changed input. None for nothing.
-        engine: What decodes completions, which changes none of them.
+        counterparts: Changes the input for rewards that compare completions with those for the changed input.
         external: Another engine that samples; None for the policy itself.
-    """
-
-    num_completions: int
-    max_new_tokens: int
-    sampling: SamplingSettings
-    reward: Reward
-    counterparts: Counterpart | None = None
-    engine: RolloutEngine = field(default_factory=RolloutEngine)
-    external: ExternalEngine | None = None
-
-
-@dataclass(frozen=True)
-class StepSettings:
-    """Everything that a step depends on besides its prompts and its address.
-
-    Args:
-        draw: How groups are drawn and scored.
         comparison: How completions are compared.
         criterion: The loss.
         correction: Weights for completions of another engine; None for none.
@@ -84,13 +63,18 @@ class StepSettings:
         num_updates: Optimizer updates made from one rollout.
     """
 
-    draw: DrawSettings
-    comparison: Advantages
-    criterion: PolicyLoss
-    correction: ImportanceCorrection | None
-    dynamic_sampling: DynamicSampling | None
-    mask_truncated: bool
-    num_updates: int
+    num_completions: int
+    max_new_tokens: int
+    sampling: SamplingSettings
+    reward: Reward
+    counterparts: Counterpart | None = None
+    external: ExternalEngine | None = None
+    comparison: Advantages = field(default_factory=GroupAdvantages)
+    criterion: PolicyLoss = field(default_factory=GRPOLoss)
+    correction: ImportanceCorrection | None = None
+    dynamic_sampling: DynamicSampling | None = None
+    mask_truncated: bool = False
+    num_updates: int = 1
 
 
 def prepare_step(
@@ -103,23 +87,22 @@ def prepare_step(
     """All passes of a step that need no gradient, and what computes its losses.
 
     Raises:
-        ConfigError: If prompts are to be drawn again and the data module has no ``redraw``.
+        ConfigError: If other prompts are to be sampled and the data module has no ``redraw``.
         RewardError: If the reward returns something else than one number for each completion, or NaN for all.
     """
-    counterparts = settings.draw.counterparts
-    if settings.draw.external is not None:
-        settings.draw.external.sync_weights(policy, address.step)
+    if settings.external is not None:
+        settings.external.sync_weights(policy, address.step)
     with policy.gathered():
-        first, scores = draw_groups(policy, batch, address.seed, address.step, settings.draw)
-        require_applicable(settings.draw.reward, first.rewards)
-        if counterparts is not None:
-            counterparts.observe(first.questions, first.rollout.texts)
+        first, scores = sample_groups(policy, batch, address, settings)
+        require_applicable(settings.reward, first.rewards)
+        if settings.counterparts is not None:
+            settings.counterparts.observe(first.questions, first.rollout.texts)
         selection = select(policy, first, address, settings)
-    draw, is_kept = selection.draw, selection.is_kept  # [P] bool
-    compared = settings.comparison(draw.rewards[is_kept], draw.terms[:, is_kept], draw.weights)  # [K, G] of K kept
-    num_prompts, num_completions, num_tokens = draw.rollout.token_ids.shape
-    num_columns = draw.encoded.prompts.input_ids.shape[1]
-    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, (num_prompts, num_completions, num_tokens))
+    groups, is_kept = selection.groups, selection.is_kept  # is_kept: [P] bool
+    # Advantages [K, G] of the K groups that are kept.
+    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights)
+    num_columns = groups.encoded.prompts.input_ids.shape[1]
+    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, groups.rollout.token_ids.shape)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
     return PreparedStep(
         num_updates=settings.num_updates,
@@ -127,31 +110,35 @@ def prepare_step(
         micro_batch_prompts=size,
         num_micro_losses=lambda size: len(losses.slices(size)),
         metrics=step_metrics(settings, first, scores, selection),
-        samples=scored_samples(batch.questions, first.rollout, scores, settings.draw.num_completions),
-        late_metrics=losses.gap.metrics,
+        samples=scored_samples(batch.questions, first.rollout, scores),
+        late_metrics=losses.mismatch.metrics,
     )
 
 
 # -- 1. and 2. completions and their rewards -----------------------------------------------------------------------
 
 
-def draw_groups(
-    policy: VLMPolicy, batch: PromptBatch, seed: int, step: int, settings: DrawSettings
-) -> tuple[Draw, RewardOutput]:
+def sample_groups(
+    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings
+) -> tuple[SampledGroups, RewardOutput]:
     """Encode the prompts once, sample and score.
 
     Returns:
         The groups, and the scores of all completions in one list.
     """
     started = time.perf_counter()
-    encoded, rollout = sample(policy, batch, seed, step, settings)
+    encoded, rollout = sample(policy, batch, address, settings)
     seconds = time.perf_counter() - started
-    questions = _questions(policy, batch, StepAddress(seed, step, engine=settings.engine), settings)
+    questions: Sequence[Question] = batch.questions
+    if settings.counterparts is not None:
+        questions = questions_with_counterparts(
+            policy, batch, settings.counterparts, address, settings.sampling, settings.max_new_tokens
+        )
     counterpart_seconds = time.perf_counter() - started - seconds
     scores = score(rollout, questions, settings)
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
-    draw = Draw(
+    groups = SampledGroups(
         batch=batch,
         encoded=encoded,
         rollout=rollout,
@@ -163,48 +150,24 @@ def draw_groups(
         counterpart_seconds=counterpart_seconds,
         questions=questions,
     )
-    return draw, scores
-
-
-class SampledHow(TypedDict):
-    """What the policy and other engines are given alike."""
-
-    num_completions: int
-    max_new_tokens: int
-    sampling: SamplingSettings
-    address: RolloutAddress
+    return groups, scores
 
 
 def sample(
-    policy: VLMPolicy, batch: PromptBatch, seed: int, step: int, settings: DrawSettings
+    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings
 ) -> tuple[EncodedPrompts, Rollout]:
     """Encode the prompts and generate G completions for each."""
     prompts = policy.process(batch)
     with torch.no_grad():
         encoded = policy.encode(prompts)
-    how: SampledHow = {
-        "num_completions": settings.num_completions,
-        "max_new_tokens": settings.max_new_tokens,
-        "sampling": settings.sampling,
-        "address": RolloutAddress(seed, step, tuple(question.prompt_id for question in batch.questions)),
-    }
+    noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
+    request = RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
     if settings.external is None:
-        return encoded, generate(policy, encoded, **how, engine=settings.engine)
-    return encoded, external_rollout(settings.external, policy, batch, encoded, **how)
+        return encoded, generate(policy, encoded, request, address.engine)
+    return encoded, external_rollout(settings.external, policy, batch, encoded, request)
 
 
-def _questions(
-    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: DrawSettings
-) -> Sequence[Question]:
-    """The questions that completions are scored against."""
-    if settings.counterparts is None:
-        return batch.questions
-    return questions_with_counterparts(
-        policy, batch, settings.counterparts, address, settings.sampling, settings.max_new_tokens
-    )
-
-
-def score(rollout: Rollout, questions: Sequence[Question], settings: DrawSettings) -> RewardOutput:
+def score(rollout: Rollout, questions: Sequence[Question], settings: StepSettings) -> RewardOutput:
     """The reward of all P·G completions in one list, group after group."""
     texts = [text for group in rollout.texts for text in group]
     repeated = [question for question in questions for _ in range(settings.num_completions)]
@@ -214,8 +177,8 @@ def score(rollout: Rollout, questions: Sequence[Question], settings: DrawSetting
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------
 
 
-def select(policy: VLMPolicy, first: Draw, address: StepAddress, settings: StepSettings) -> Selection:
-    """The groups to train on; all that were drawn unless dynamic sampling is on."""
+def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settings: StepSettings) -> Selection:
+    """The groups to train on; all that were sampled unless dynamic sampling is on."""
     dynamic, source = settings.dynamic_sampling, address.prompt_source
     if dynamic is None:
         everything = torch.ones(len(first.batch), dtype=torch.bool)  # [P]
@@ -227,34 +190,22 @@ def select(policy: VLMPolicy, first: Draw, address: StepAddress, settings: StepS
         )
         raise ConfigError(msg)
 
-    def draw_more(attempt: int, num_prompts: int) -> Draw:
+    def sample_more(attempt: int, num_prompts: int) -> SampledGroups:
         assert source is not None
         batch = source.redraw(address.step, attempt, num_prompts)
-        return draw_groups(policy, batch, address.seed, address.step, settings.draw)[0]
+        return sample_groups(policy, batch, address, settings)[0]
 
-    return select_groups(policy, first, draw_more, dynamic)
-
-
-def trained_tokens(rollout: Rollout, is_kept: Tensor, *, mask_truncated: bool) -> Tensor:
-    """[P, G, T] bool, True for tokens that are trained on.
-
-    Args:
-        rollout: The completions.
-        is_kept: [P] bool, groups that are trained on.
-        mask_truncated: Leave completions out that were cut off, whose reward says little of what would have followed.
-    """
-    mask = rollout.completion_mask & is_kept.to(rollout.completion_mask.device)[:, None, None]  # [P, G, T]
-    return mask & rollout.finished[..., None] if mask_truncated else mask
+    return select_groups(policy, first, sample_more, dynamic)
 
 
-def spread(advantages: Tensor, is_kept: Tensor) -> Tensor:
+# -- 5. losses -----------------------------------------------------------------------------------------------------
+
+
+def scatter_to_batch(advantages: Tensor, is_kept: Tensor) -> Tensor:
     """Advantages [K, G] of the kept groups as [P, G] of all, 0 for the others."""
     result = torch.zeros(len(is_kept), advantages.shape[-1], dtype=advantages.dtype, device=advantages.device)  # [P, G]
     result[is_kept] = advantages
     return result
-
-
-# -- 5. losses -----------------------------------------------------------------------------------------------------
 
 
 class GroupLosses:
@@ -265,7 +216,7 @@ class GroupLosses:
         policy: The policy being trained.
         selection: P groups; those that are not kept count in no denominator.
         advantages: [K, G] of the K groups that are kept.
-        micro_batch_prompts: Prompts of one forward and backward pass, unless a call says otherwise.
+        micro_batch_prompts: Prompts of one forward and backward pass, unless a call gives another number.
     """
 
     def __init__(
@@ -276,25 +227,26 @@ class GroupLosses:
         advantages: Tensor,
         micro_batch_prompts: int,
     ) -> None:
-        is_kept, rollout = selection.is_kept, selection.draw.rollout
+        is_kept, rollout = selection.is_kept, selection.groups.rollout
         self.settings = settings
         self.policy = policy
-        self.encoded = selection.draw.encoded
+        self.encoded = selection.groups.encoded
         self.rollout = rollout
-        self.advantages = spread(advantages, is_kept).to(policy.device)  # [P, G]
-        self.mask = mask = trained_tokens(rollout, is_kept, mask_truncated=settings.mask_truncated)  # [P, G, T]
+        self.advantages = scatter_to_batch(advantages, is_kept).to(policy.device)  # [P, G]
+        mask = rollout.completion_mask & is_kept.to(rollout.completion_mask.device)[:, None, None]  # [P, G, T]
+        # The reward of a completion that was cut off does not rate what would have followed.
+        self.mask = mask = mask & rollout.finished[..., None] if settings.mask_truncated else mask
         self.micro_batch_prompts = micro_batch_prompts
-        self.temperature = settings.draw.sampling.temperature
         counted = mask[is_kept.to(mask.device)]  # [K, G, T] of the K groups that are kept
         self.num_tokens = mean_over_processes(token_count(counted), mask.device) or 1.0
         normalizer = settings.criterion.normalizer(counted) if len(counted) else 0.0
         if settings.criterion.denominator_is_global:
             normalizer = mean_over_processes(normalizer, mask.device)
         self.normalizer = normalizer or 1.0
-        # By prompt, as all that is kept between updates: micro-batches may become smaller.
+        # Log-probabilities kept between updates, [G, T] by prompt, as micro-batches may become smaller.
         self.reference: dict[int, Tensor] = {}
         self.before: dict[int, Tensor] = {}
-        self.gap = LogprobGap(rollout)
+        self.mismatch = LogprobMismatch(rollout)
 
     def slices(self, micro_batch_prompts: int) -> list[slice]:
         """The micro-batches, at least one.
@@ -316,13 +268,14 @@ class GroupLosses:
         """The loss of the prompts ``rows``, p of them."""
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
-        token_ids, mask = self.rollout.token_ids[rows], self.mask[rows]  # [p, G, T] each
-        logprobs = self.policy.completion_logprobs(encoded, token_ids, temperature=self.temperature)  # [p, G, T]
-        self.gap.note(rows, logprobs.detach())
-        # Of the first update, when nothing has moved. The sampler's own differ by rounding, in half precision by more
-        # than the clip range of a sequence ratio.
+        mask = self.mask[rows]  # [p, G, T]
+        logprobs = self._logprobs(encoded, rows)  # [p, G, T] with gradient
+        self.mismatch.update(rows, logprobs.detach())
+        # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
+        # more than the clip range of a sequence ratio.
         before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
-        weights = self._importance(before, rows)
+        correction = self.settings.correction
+        importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
         output = self.settings.criterion(
             logprobs,
             before,
@@ -330,22 +283,24 @@ class GroupLosses:
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
-            weights=None if weights is None else weights.weights,
+            weights=None if importance is None else importance.weights,
         )
-        return output if weights is None else replace(output, metrics={**output.metrics, **self._logged(weights, mask)})
-
-    def _importance(self, before: Tensor, rows: slice) -> ImportanceWeights | None:
-        """What makes up for a sampler whose probabilities are not the policy's before the update."""
-        correction = self.settings.correction
-        return None if correction is None else correction(before, self.rollout.logprobs[rows], self.mask[rows])
-
-    def _logged(self, importance: ImportanceWeights, mask: Tensor) -> dict[str, float]:
+        if importance is None:
+            return output
         values = {
             "importance/ratio_mean": importance.ratio,
             "importance/weight_mean": importance.weights,
             "importance/frac_bounded": importance.is_bounded.to(importance.ratio.dtype),
         }
-        return {name: float(masked_mean(value, mask, self.num_tokens)) for name, value in values.items()}
+        means = {name: float(masked_mean(value, mask, self.num_tokens)) for name, value in values.items()}
+        return replace(output, metrics={**output.metrics, **means})
+
+    def _logprobs(self, encoded: EncodedPrompts, rows: slice, *, use_reference: bool = False) -> Tensor:
+        """[p, G, T] log-probabilities of the policy or of the reference."""
+        temperature = self.settings.sampling.temperature
+        return self.policy.completion_logprobs(
+            encoded, self.rollout.token_ids[rows], temperature=temperature, use_reference=use_reference
+        )
 
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""
@@ -353,17 +308,15 @@ class GroupLosses:
             return None
 
         def compute() -> Tensor:
-            own = self.policy.train_vision
-            seen = self.policy.encode(encoded.prompts, use_reference=True) if own else encoded
-            return self.policy.completion_logprobs(
-                seen, self.rollout.token_ids[rows], temperature=self.temperature, use_reference=True
-            )
+            has_own_vision = self.policy.train_vision
+            seen = self.policy.encode(encoded.prompts, use_reference=True) if has_own_vision else encoded
+            return self._logprobs(seen, rows, use_reference=True)
 
         return _of_rows(self.reference, rows, compute)
 
 
 def _of_rows(kept: dict[int, Tensor], rows: slice, compute: Callable[[], Tensor]) -> Tensor:
-    """[p, G, T] of some prompts: what is kept of them, computed and kept if one is missing."""
+    """[p, G, T] of some prompts from ``kept``; computed and kept if one is missing."""
     numbers = range(rows.start, rows.stop)
     if any(number not in kept for number in numbers):
         kept.update(zip(numbers, compute(), strict=True))
@@ -373,7 +326,9 @@ def _of_rows(kept: dict[int, Tensor], rows: slice, compute: Callable[[], Tensor]
 # -- reports -------------------------------------------------------------------------------------------------------
 
 
-def step_metrics(settings: StepSettings, first: Draw, scores: RewardOutput, selection: Selection) -> dict[str, float]:
+def step_metrics(
+    settings: StepSettings, first: SampledGroups, scores: RewardOutput, selection: Selection
+) -> dict[str, float]:
     """Numbers to log; those of what is off by default are left out of a plain run."""
     metrics = {
         **reward_metrics(scores),
@@ -381,30 +336,21 @@ def step_metrics(settings: StepSettings, first: Draw, scores: RewardOutput, sele
         **rollout_metrics(first.rollout, first.seconds),
     }
     if settings.mask_truncated:
-        metrics["completion/frac_masked"] = 1 - float(selection.draw.rollout.finished.float().mean())
+        metrics["completion/frac_masked"] = 1 - float(selection.groups.rollout.finished.float().mean())
     if settings.dynamic_sampling is not None:
         metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
-    if settings.draw.counterparts is not None:
-        metrics["rollout/counterpart_seconds"] = selection.draw.counterpart_seconds
-        metrics |= settings.draw.counterparts.metrics()
+    if settings.counterparts is not None:
+        metrics["rollout/counterpart_seconds"] = selection.groups.counterpart_seconds
+        metrics |= settings.counterparts.metrics()
     return metrics
 
 
-def scored_samples(
-    questions: Sequence[Question], rollout: Rollout, scores: RewardOutput, num_completions: int
-) -> list[ScoredCompletions]:
+def scored_samples(questions: Sequence[Question], rollout: Rollout, scores: RewardOutput) -> list[ScoredCompletions]:
     """The completions of each prompt and their rewards, for the page of samples."""
-    columns = {"total": scores.total, **scores.parts}
-
-    def parts(flat: int) -> Mapping[str, float]:
-        return {name: float(column[flat]) for name, column in columns.items()}
-
+    columns = {"total": scores.total, **scores.parts}  # each [P*G]
+    rewards = [{name: float(column[flat]) for name, column in columns.items()} for flat in range(len(scores.total))]
+    group = rollout.finished.shape[1]  # G
     return [
-        ScoredCompletions(
-            prompt_index=p,
-            question=question,
-            completions=rollout.texts[p],
-            rewards=[parts(p * num_completions + g) for g in range(num_completions)],
-        )
+        ScoredCompletions(p, question, rollout.texts[p], rewards[p * group : (p + 1) * group])
         for p, question in enumerate(questions)
     ]

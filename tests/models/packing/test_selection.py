@@ -8,10 +8,10 @@ import torch
 from remot.models import QLoRA
 from remot.models.packing import selection as sharing_module
 from remot.models.packing.attention import RowMask
+from remot.models.packing.forward import separate_rows
 from remot.models.packing.selection import SEPARATE
-from remot.models.packing.unpacked import separate_rows
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap, naive_batch
-from tests.rollout.test_generator import real_tokens, roll_out, talkative
+from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions, select
 
 

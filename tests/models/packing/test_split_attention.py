@@ -4,10 +4,16 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from remot.models.packing.attention import RowMask, packed_attention
+from remot.models.packing.attention import (
+    PackedLayout,
+    RowMask,
+    completion_mask,
+    folded_attention,
+    grouped_attention,
+    packed_attention,
+)
 from remot.models.packing.masks import additive_mask, packed_attention_mask
 from remot.models.packing.selection import Packing
-from remot.models.packing.split_attention import PackedLayout, completion_mask, folded_attention, grouped_attention
 from tests.models.test_parity import (
     KINDS,
     LOGPROB_TOLERANCE,

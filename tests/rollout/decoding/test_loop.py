@@ -8,14 +8,11 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models.packing.kv_cache import filled_from_the_end, fix_columns, keep_rows, preallocated_cache
-from remot.rollout.decoding.buffers import DecodeRequest
 from remot.rollout.decoding.cuda_graph import COLUMN_MULTIPLE, GraphDecoder, StaticDecoder
-from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.decoding.loop import EagerDecoder, decode
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings, uniform_noise
-from remot.rollout.settings import RolloutSettings
-from tests.rollout.test_generator import talkative
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, generate
+from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, decode
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, uniform_noise
+from tests.rollout.decoding.test_engine import talkative
 from tests.tiny import FAMILIES, encode, make_batch
 
 PLAIN = SamplingSettings()
@@ -28,15 +25,9 @@ def noise(batch, num_completions=3, num_tokens=NUM_TOKENS):
 
 
 def roll_out(policy, batch, sampling=PLAIN, num_completions=3, engine=None, **settings):
-    return generate(
-        policy,
-        encode(policy, batch),
-        num_completions=num_completions,
-        max_new_tokens=NUM_TOKENS,
-        sampling=sampling,
-        address=RolloutAddress(11, 0, tuple(question.prompt_id for question in batch.questions)),
-        engine=engine if engine is not None else RolloutEngine(RolloutSettings(**settings)),
-    )
+    address = RolloutAddress(11, 0, tuple(question.prompt_id for question in batch.questions))
+    request = RolloutRequest(num_completions, NUM_TOKENS, sampling, address)
+    return generate(policy, encode(policy, batch), request, engine or RolloutEngine(RolloutSettings(**settings)))
 
 
 def run_steps(kind, policy, batch, sampling=PLAIN, check_every=1, num_completions=3):
@@ -81,7 +72,7 @@ def test_decoding_looks_only_now_and_then(monkeypatch):
     real = EagerDecoder.step
     policy, batch = talkative(end=-60.0), make_batch(2)
     monkeypatch.setattr(EagerDecoder, "step", lambda self: (looks.append("step"), real(self)))
-    unfinished = "remot.rollout.decoding.buffers.DecodeState.unfinished_rows"
+    unfinished = "remot.rollout.decoding.loop.DecodeState.unfinished_rows"
     monkeypatch.setattr(unfinished, lambda _: (looks.append("look"), [0, 1])[1])
     roll_out(policy, batch, check_every=4)
     assert looks == ["step"] * 3 + ["look"] + ["step"] * 4 + ["look"] + ["step"] * 2
@@ -231,9 +222,9 @@ class Replay:
 
 def addresses_of(fixed):
     """Where everything lies that lives from step to step."""
-    drawn = fixed.drawn
+    state = fixed.state
     parts = [fixed.columns, fixed.position, fixed.own, fixed.allowed]
-    parts += [drawn.uniforms, drawn.tokens, drawn.logprobs, drawn.finished, drawn.latest, drawn.column]
+    parts += [state.uniforms, state.tokens, state.logprobs, state.finished, state.latest, state.column]
     parts += [part for layer in fixed.cache.layers for part in (layer.keys, layer.values)]
     return [(part.data_ptr(), tuple(part.shape)) for part in parts]
 
@@ -281,7 +272,7 @@ def test_a_step_reads_nothing_on_the_host_and_makes_no_shape_from_a_number():
         assert reads.names == []
         with HostReads() as reads:
             int(steps.columns[0])
-            steps.drawn.finished.nonzero()
+            steps.state.finished.nonzero()
         assert reads.names == ["_local_scalar_dense", "nonzero"]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.rollout.decoding.engine import RolloutSettings
 from remot.rollout.decoding.memory import (
     PLANNED_SHARE,
     SCORED_ROWS,
@@ -18,7 +19,6 @@ from remot.rollout.decoding.memory import (
     prompts_that_fit,
     score_bytes,
 )
-from remot.rollout.settings import RolloutSettings
 from tests.tiny import FAMILIES, make_policy
 
 #: Two blocks, 8 wide, 12 in the feed-forward layer, 4 numbers of keys, 10 tokens, bfloat16.

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import CompletionLimits, ExternalEngine, SampledCompletion, external_rollout, within
-from remot.rollout.servers.png import encode_png
+from remot.rollout.servers.engine import encode_png
 from tests.helpers import assert_close
 from tests.tiny import encode, make_batch, make_lora_policy
 
@@ -66,17 +66,14 @@ class Scripted(ExternalEngine):
         return self.groups
 
 
+def request_of(batch, num_completions, max_new_tokens, temperature):
+    address = RolloutAddress(0, 0, tuple(q.prompt_id for q in batch.questions))
+    return RolloutRequest(num_completions, max_new_tokens, SamplingSettings(temperature), address)
+
+
 def rollout_of(policy, batch, groups, max_new_tokens=6, temperature=1.0):
-    return external_rollout(
-        Scripted(groups),
-        policy,
-        batch,
-        encode(policy, batch),
-        num_completions=len(groups[0]),
-        max_new_tokens=max_new_tokens,
-        sampling=SamplingSettings(temperature),
-        address=RolloutAddress(0, 0, tuple(q.prompt_id for q in batch.questions)),
-    )
+    request = request_of(batch, len(groups[0]), max_new_tokens, temperature)
+    return external_rollout(Scripted(groups), policy, batch, encode(policy, batch), request)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -84,14 +81,7 @@ def test_an_engine_with_the_policys_tokens_gives_its_results(temperature):
     """Ids handed on without any log-probability: the trainer's own are those of its sampler."""
     policy, batch = make_lora_policy(), make_batch(2)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0
-    own = generate(
-        policy,
-        encode(policy, batch),
-        num_completions=3,
-        max_new_tokens=6,
-        sampling=SamplingSettings(temperature),
-        address=RolloutAddress(0, 0, tuple(q.prompt_id for q in batch.questions)),
-    )
+    own = generate(policy, encode(policy, batch), request_of(batch, 3, 6, temperature))
     rows = zip(own.token_ids, own.completion_mask, own.finished, strict=True)
     groups = [
         [

@@ -13,9 +13,9 @@ from remot.losses import GRPOLoss, MaskedImportance, TruncatedImportance
 from remot.models import QLoRA
 from remot.models.export import save_merged
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
-from remot.rollout.servers.png import encode_png
+from remot.rollout.servers.engine import encode_png
 from remot.strategies import GRPO, GRPOObjective
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Video
@@ -276,10 +276,9 @@ def test_videos_are_not_for_servers(tmp_path):
         engine = engine_of(url, tmp_path)
         engine.sync_weights(make_lora_policy(), 0)
         shown = PromptBatch(batch.images, batch.questions, batch.clip_ids, [[video]])
-        from remot.rollout.generator import RolloutAddress
-
+        request = RolloutRequest(2, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
         with pytest.raises(ConfigError, match="videos"):
-            engine.complete(make_lora_policy(), shown, 2, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
+            engine.complete(make_lora_policy(), shown, request)
 
 
 @pytest.mark.parametrize("settings", [{"num_parallel": 0}, {"logprobs": "some"}])

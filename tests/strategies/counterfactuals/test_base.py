@@ -12,13 +12,13 @@ from jsonargparse import ArgumentParser
 from remot.errors import ConfigError
 from remot.losses import GRPOLoss
 from remot.rewards import Reward, ShuffledFramesReward
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.strategies import Counterpart, FrozenFrames, GRPOObjective, MirroredPictures, ShuffledFrames
 from remot.strategies.counterfactuals.base import Shown, changed_batch, questions_with_counterparts
 from remot.strategies.counterfactuals.inputs import exchanged_words, other_order
-from remot.strategies.grpo.groups import merged
-from remot.strategies.grpo.step import DrawSettings, draw_groups
+from remot.strategies.grpo.groups import merged_groups
+from remot.strategies.grpo.step import StepSettings, sample_groups
 from remot.strategies.objective import StepAddress
 from remot.structures import (
     BoxTrack,
@@ -234,14 +234,8 @@ def test_with_counterparts():
 
 def completions_of(policy, batch, num_completions, sampling, prompt_ids):
     """What the policy says, rolled out by hand."""
-    return generate(
-        policy,
-        encode(policy, batch),
-        num_completions=num_completions,
-        max_new_tokens=5,
-        sampling=sampling,
-        address=RolloutAddress(ADDRESS.seed, ADDRESS.step, prompt_ids),
-    ).texts
+    request = RolloutRequest(num_completions, 5, sampling, RolloutAddress(ADDRESS.seed, ADDRESS.step, prompt_ids))
+    return generate(policy, encode(policy, batch), request).texts
 
 
 @pytest.mark.parametrize(
@@ -302,20 +296,20 @@ def test_t_grpo_end_to_end():
     """The bonus of SpaceR from a rollout: 0.3 for right completions of groups that are not worse than shuffled ones."""
     policy, batch = make_policy(), make_mixed_batch()
     reward = ShuffledFramesReward(Looks())
-    settings = DrawSettings(4, 5, SamplingSettings(), reward, ShuffledFrames(2))
-    draw, scores = draw_groups(policy, batch, 0, 0, settings)
+    settings = StepSettings(4, 5, SamplingSettings(), reward, ShuffledFrames(2))
+    groups, scores = sample_groups(policy, batch, StepAddress(0, 0), settings)
     shuffled = questions_with_counterparts(policy, batch, ShuffledFrames(2), ADDRESS, SamplingSettings(), 5)
-    for row, texts in enumerate(draw.rollout.texts):
+    for row, texts in enumerate(groups.rollout.texts):
         right = [float(len(text) % 2 == 0) for text in texts]
         others = [float(len(text) % 2 == 0) for text in reference_of(shuffled[row]).counterparts or ()]
         if others:
             reached = np.mean(right) >= 0.8 * np.mean(others)
-            assert draw.rewards[row].tolist() == pytest.approx([0.3 * one * reached for one in right])
+            assert groups.rewards[row].tolist() == pytest.approx([0.3 * one * reached for one in right])
         else:
-            assert draw.rewards[row].isnan().all()
+            assert groups.rewards[row].isnan().all()
     assert len(set(scores.total[:12].tolist())) == 2
-    both = merged(policy, [(draw, 1), (draw, 0)])
-    assert both.counterpart_seconds == draw.counterpart_seconds > 0
+    both = merged_groups(policy, [(groups, 1), (groups, 0)])
+    assert both.counterpart_seconds == groups.counterpart_seconds > 0
 
 
 # -- configuration -------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from remot.data import datamodule
 from remot.errors import ConfigError
 from remot.losses import DAPOLoss, DrGRPOLoss, GRPOLoss, GSPOLoss, MaskedImportance, TruncatedImportance
 from remot.rewards import Reward
-from remot.rollout.generator import generate
+from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import GRPO
 from remot.strategies.evaluation import ResamplingSource
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
-from remot.strategies.grpo.groups import merged
-from remot.strategies.grpo.step import DrawSettings, draw_groups
+from remot.strategies.grpo.groups import merged_groups
+from remot.strategies.grpo.step import StepSettings, sample_groups
 from remot.strategies.objective import StepAddress, prompt_source
 from remot.structures import PromptBatch, RewardOutput
 from tests.data.handmade import mixed_clips, write_folder
@@ -197,11 +197,11 @@ def test_a_full_batch_draws_nothing_and_is_not_encoded_again():
 def test_groups_of_several_draws_keep_everything_that_is_theirs():
     """Completions of different lengths are padded, terms and successes follow their row."""
     policy = varied_policy()
-    settings = [DrawSettings(3, length, objective_of().sampling, FirstLetterReward()) for length in (3, 7)]
-    short, _ = draw_groups(policy, make_batch(2, seed=1), 0, 0, settings[0])
-    long, _ = draw_groups(policy, make_batch(3, seed=2), 0, 0, settings[1])
+    settings = [StepSettings(3, length, objective_of().sampling, FirstLetterReward()) for length in (3, 7)]
+    short, _ = sample_groups(policy, make_batch(2, seed=1), StepAddress(0, 0), settings[0])
+    long, _ = sample_groups(policy, make_batch(3, seed=2), StepAddress(0, 0), settings[1])
     sources = [(long, 2), (short, 0), (long, 0)]
-    both = merged(policy, sources)
+    both = merged_groups(policy, sources)
     num_tokens = both.rollout.token_ids.shape[-1]
     assert num_tokens == long.rollout.token_ids.shape[-1] > short.rollout.token_ids.shape[-1]
     for row, (draw, source_row) in enumerate(sources):
@@ -328,7 +328,8 @@ def test_cut_off_completions_are_compared_but_not_trained_on():
     next(iter(masking.micro_losses()))
     mask = loss.given["completion_mask"]
     kept = mask.any(-1)
-    drawn, _ = draw_groups(policy, make_batch(4), 0, 0, DrawSettings(3, 6, SamplingSettings(), FirstLetterReward()))
+    settings = StepSettings(3, 6, SamplingSettings(), FirstLetterReward())
+    drawn, _ = sample_groups(policy, make_batch(4), StepAddress(0, 0), settings)
     assert torch.equal(kept, drawn.rollout.finished)
     assert 0 < kept.sum() < kept.numel()
     assert torch.equal(mask, given["completion_mask"] & kept[..., None])

@@ -3,22 +3,16 @@
 import pytest
 import torch
 
-from remot.rollout.generator import RolloutAddress, generate
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, select
 
 PLAIN = SamplingSettings()
 
 
 def roll_out(policy, batch, num_completions=3, max_new_tokens=8, sampling=PLAIN, step=0):
-    return generate(
-        policy,
-        encode(policy, batch),
-        num_completions=num_completions,
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        address=RolloutAddress(11, step, tuple(question.prompt_id for question in batch.questions)),
-    )
+    address = RolloutAddress(11, step, tuple(question.prompt_id for question in batch.questions))
+    return generate(policy, encode(policy, batch), RolloutRequest(num_completions, max_new_tokens, sampling, address))
 
 
 def talkative(family="qwen3_vl", end=2.5, kind=make_lora_policy, **settings):
