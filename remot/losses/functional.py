@@ -229,21 +229,13 @@ def sapo_loss(
 
 @dataclass(frozen=True, eq=False)
 class MaskedBatch:
-    """The tensors of a loss, 0 where masked; only ``logprobs`` has a gradient.
+    """The tensors of a loss, 0 where masked; only ``logprobs`` has a gradient."""
 
-    Args:
-        logprobs: [P, G, T].
-        old_logprobs: [P, G, T].
-        ref_logprobs: [P, G, T], or None.
-        advantages: [P, G, 1].
-        mask: [P, G, T] bool.
-    """
-
-    logprobs: Tensor
-    old_logprobs: Tensor
-    ref_logprobs: Tensor | None
-    advantages: Tensor
-    mask: Tensor
+    logprobs: Tensor  # [P, G, T]
+    old_logprobs: Tensor  # [P, G, T]
+    ref_logprobs: Tensor | None  # [P, G, T]
+    advantages: Tensor  # [P, G, 1]
+    mask: Tensor  # [P, G, T] bool
 
 
 def masked_batch(

@@ -21,17 +21,11 @@ LEVELS: tuple[Level, ...] = ("token", "sequence")
 
 @dataclass(frozen=True, eq=False)
 class ImportanceWeights:
-    """What an :class:`ImportanceCorrection` gives.
+    """What an :class:`ImportanceCorrection` gives."""
 
-    Args:
-        weights: [P, G, T] what the objective of a token is multiplied with; 0 where masked.
-        ratio: [P, G, T] w before any bound, of tokens or of whole completions; 0 where masked.
-        is_bounded: [P, G, T] bool, True where weight and ratio differ.
-    """
-
-    weights: Tensor
-    ratio: Tensor
-    is_bounded: Tensor
+    weights: Tensor  # [P, G, T] what the objective of a token is multiplied with; 0 where masked
+    ratio: Tensor  # [P, G, T] w before any bound, of tokens or of whole completions; 0 where masked
+    is_bounded: Tensor  # [P, G, T] bool, True where weight and ratio differ
 
 
 def importance_ratio(trainer_logprobs: Tensor, rollout_logprobs: Tensor, mask: Tensor, level: Level) -> Tensor:

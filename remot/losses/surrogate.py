@@ -18,17 +18,11 @@ SEQUENCE_LOG_RATIO_BOUND = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """The objective of every token, which a loss aggregates and minimises with a minus sign.
+    """The objective of every token, which a loss aggregates and minimises with a minus sign."""
 
-    Args:
-        objective: [P, G, T] with gradient.
-        is_clipped: [P, G, T] bool, True where a bound changed the objective or its gradient.
-        ratio: [P, G, T] the probability ratio the method is about, of tokens or of whole completions.
-    """
-
-    objective: Tensor
-    is_clipped: Tensor
-    ratio: Tensor
+    objective: Tensor  # [P, G, T] with gradient
+    is_clipped: Tensor  # [P, G, T] bool, True where a bound changed the objective or its gradient
+    ratio: Tensor  # [P, G, T] the probability ratio the method is about, of tokens or of whole completions
 
 
 def token_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:

@@ -32,23 +32,14 @@ _NUM_NAMED = 3
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """What a folder of LoRA adapters holds.
-
-    Args:
-        folder: The folder.
-        base: The model below: a name inside the package, a folder or a hub name.
-        rank: Rank r.
-        alpha: The update is scaled by alpha / rank.
-        step: Optimiser step at which it was saved, None if unknown.
-        modules: Names of the adapted layers in the transformers model.
-    """
+    """What a folder of LoRA adapters holds."""
 
     folder: Path
-    base: str
+    base: str  # the model below: a name inside the package, a folder or a hub name
     rank: int
-    alpha: float
-    step: int | None
-    modules: frozenset[str]
+    alpha: float  # the update is scaled by alpha / rank
+    step: int | None  # optimiser step at which it was saved, None if unknown
+    modules: frozenset[str]  # names of the adapted layers in the transformers model
 
     def load_into(self, model: "nn.Module", adapter_name: str) -> None:
         """Copy the tensors into adapters of the same layers and shapes.

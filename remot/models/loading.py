@@ -28,21 +28,13 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A transformers model, its processor, and the token ids that matter.
-
-    Args:
-        model: The image-text-to-text model.
-        processor: Its processor.
-        eos_token_ids: Tokens that end a turn, the tokenizer's own first.
-        pad_token_id: Padding token.
-        banned_token_ids: Tokens that may never be sampled: vision placeholders and ids without a text.
-    """
+    """A transformers model, its processor, and the token ids that matter."""
 
     model: "PreTrainedModel"
     processor: "ProcessorMixin"
-    eos_token_ids: tuple[int, ...]
+    eos_token_ids: tuple[int, ...]  # tokens that end a turn, the tokenizer's own first
     pad_token_id: int
-    banned_token_ids: list[int]
+    banned_token_ids: list[int]  # tokens that may never be sampled: vision placeholders and ids without a text
 
 
 @dataclass(frozen=True)

@@ -16,25 +16,15 @@ KEPT_PER_FEED_FORWARD = 5
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Sizes of a language model.
+    """Sizes of a language model."""
 
-    Args:
-        num_layers: Its blocks.
-        hidden_size: H.
-        intermediate_size: Width of its feed-forward layers.
-        key_value_size: Numbers in the keys of one token and block, all heads together.
-        vocab_size: V.
-        bytes_per_number: Of weights, cache and activations.
-        recomputes: Activations are recomputed in the backward pass.
-    """
-
-    num_layers: int
-    hidden_size: int
-    intermediate_size: int
-    key_value_size: int
-    vocab_size: int
-    bytes_per_number: int
-    recomputes: bool = False
+    num_layers: int  # transformer blocks
+    hidden_size: int  # H
+    intermediate_size: int  # width of its feed-forward layers
+    key_value_size: int  # numbers in the keys of one token and block, all heads together
+    vocab_size: int  # V
+    bytes_per_number: int  # of weights, cache and activations
+    recomputes: bool = False  # activations are recomputed in the backward pass
 
     @property
     def cache_bytes(self) -> int:

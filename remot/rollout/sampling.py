@@ -50,32 +50,19 @@ GREEDY = SamplingSettings(temperature=0.0)
 
 @dataclass(frozen=True)
 class RolloutAddress:
-    """Names the noise of a rollout.
+    """Names the noise of a rollout."""
 
-    Args:
-        seed: Of the run.
-        step: Optimiser step.
-        prompt_ids: One per prompt.
-    """
-
-    seed: int
-    step: int
-    prompt_ids: tuple[str, ...]
+    seed: int  # of the run
+    step: int  # optimiser step
+    prompt_ids: tuple[str, ...]  # one per prompt
 
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """What an engine samples, the policy's own or an external one.
+    """What an engine samples, the policy's own or an external one."""
 
-    Args:
-        num_completions: Completions G of each prompt.
-        max_new_tokens: Longest completion T, end-of-turn token included.
-        sampling: How tokens are drawn.
-        address: Names the noise.
-    """
-
-    num_completions: int
-    max_new_tokens: int
+    num_completions: int  # G for each prompt
+    max_new_tokens: int  # longest completion T, end-of-turn token included
     sampling: SamplingSettings
     address: RolloutAddress
 

@@ -45,17 +45,11 @@ def rate_fault(optimizer: Optimizer) -> str:
 
 @dataclass(frozen=True)
 class TrainedBatch:
-    """The batch whose loss the weights were updated by last.
+    """The batch whose loss the weights were updated by last."""
 
-    Args:
-        phase: SFT or GRPO.
-        batch: Its prompts.
-        prepared: Its losses, which can be computed again.
-    """
-
-    phase: str
+    phase: str  # SFT or GRPO
     batch: PromptBatch
-    prepared: PreparedStep
+    prepared: PreparedStep  # its losses, which can be computed again
 
     def prompts(self) -> list[dict[str, Any]]:
         """What identifies and shows each prompt, with its completions if any were sampled, as JSON takes it."""
@@ -77,19 +71,12 @@ def _prompt_record(question: Question, clip_id: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SkippedStep:
-    """A step at which nothing was updated.
+    """A step at which nothing was updated."""
 
-    Args:
-        step: Optimizer step, counted from 0.
-        phase: SFT or GRPO.
-        reason: What was not finite.
-        prompts: Of all processes; see :meth:`TrainedBatch.prompts`.
-    """
-
-    step: int
-    phase: str
+    step: int  # optimizer step, counted from 0
+    phase: str  # SFT or GRPO
     reason: str
-    prompts: Sequence[Mapping[str, Any]]
+    prompts: Sequence[Mapping[str, Any]]  # of all processes; see :meth:`TrainedBatch.prompts`
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it."""

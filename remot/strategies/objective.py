@@ -36,36 +36,24 @@ def prompt_source(data_module: object) -> PromptSource | None:
 
 @dataclass(frozen=True)
 class StepAddress:
-    """Names the randomness of one training step.
+    """Names the randomness of one training step."""
 
-    Args:
-        seed: Of the run.
-        step: Optimiser step, counted from 0.
-        prompt_source: Draws prompts again; None if the data module cannot.
-        engine: What decodes completions, which depend on seed and step alone.
-    """
-
-    seed: int
-    step: int
+    seed: int  # of the run
+    step: int  # optimiser step, counted from 0
+    #: Draws prompts again; None if the data module cannot.
     prompt_source: PromptSource | None = field(default=None, compare=False, repr=False)
+    #: What decodes completions, which depend on seed and step alone.
     engine: RolloutEngine = field(default_factory=RolloutEngine, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredCompletions:
-    """Completions of one prompt, for the page of samples.
+    """Completions of one prompt, for the page of samples."""
 
-    Args:
-        prompt_index: Which prompt of the batch.
-        question: Its question.
-        completions: Texts.
-        rewards: For each completion its reward parts, ``total`` among them.
-    """
-
-    prompt_index: int
+    prompt_index: int  # which prompt of the batch
     question: Question
     completions: Sequence[str]
-    rewards: Sequence[Mapping[str, float]]
+    rewards: Sequence[Mapping[str, float]]  # for each completion its reward parts, ``total`` among them
 
 
 class MicroLosses(Protocol):
@@ -77,25 +65,16 @@ class MicroLosses(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PreparedStep:
-    """Everything of a training step that needs no gradient, and how to compute the rest.
+    """Everything of a training step that needs no gradient, and how to compute the rest."""
 
-    Args:
-        num_updates: Optimiser updates to make from it.
-        micro_losses: Yields the losses.
-        micro_batch_prompts: Prompts of a micro-batch that it was prepared for.
-        num_micro_losses: How many losses it yields for a size; processes exchange gradients with the last one.
-        metrics: Numbers to log.
-        samples: Completions to show; empty for objectives that sample none.
-        late_metrics: Gives numbers to log that are known after the updates only.
-    """
-
-    num_updates: int
+    num_updates: int  # optimiser updates to make from it
     micro_losses: MicroLosses
-    micro_batch_prompts: int
+    micro_batch_prompts: int  # prompts of a micro-batch that it was prepared for
+    #: How many losses it yields for a size; processes exchange gradients with the last one.
     num_micro_losses: Callable[[int], int]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    samples: Sequence[ScoredCompletions] = ()
-    late_metrics: Callable[[], Mapping[str, float]] = dict
+    metrics: Mapping[str, float] = field(default_factory=dict)  # numbers to log
+    samples: Sequence[ScoredCompletions] = ()  # completions to show; empty for objectives that sample none
+    late_metrics: Callable[[], Mapping[str, float]] = dict  # gives numbers to log that are known after the updates only
 
 
 class Objective(ABC):

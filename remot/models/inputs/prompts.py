@@ -12,17 +12,11 @@ TEXT, IMAGE, VIDEO = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class VisualInputs:
-    """Images, or videos, of P prompts as patches.
+    """Images, or videos, of P prompts as patches."""
 
-    Args:
-        patches: [patches, numbers of a patch], one image or video after the other.
-        grid_thw: [images or videos, 3] patches in time, height and width.
-        counts: P numbers of images or videos.
-    """
-
-    patches: Tensor
-    grid_thw: Tensor
-    counts: tuple[int, ...]
+    patches: Tensor  # [patches, numbers of a patch], one image or video after the other
+    grid_thw: Tensor  # [images or videos, 3] patches in time, height and width
+    counts: tuple[int, ...]  # P numbers of images or videos
 
     def to(self, device: torch.device) -> "VisualInputs":
         """The same on a device."""
@@ -47,25 +41,15 @@ class VisualInputs:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPrompts:
-    """P prompts after chat template, tokeniser and processor, on the model's device.
+    """P prompts after chat template, tokeniser and processor, on the model's device."""
 
-    Args:
-        input_ids: [P, L] right-padded.
-        prompt_mask: [P, L] bool, True for real tokens.
-        position_ids: [3, P, L] rotary positions.
-        next_position: [P] position of the first completion token.
-        token_types: [P, L] 0 for text, 1 for placeholders of images, 2 for those of videos.
-        images: Their images, None if there are none.
-        videos: Their videos, None if there are none.
-    """
-
-    input_ids: Tensor
-    prompt_mask: Tensor
-    position_ids: Tensor
-    next_position: Tensor
-    token_types: Tensor
-    images: VisualInputs | None
-    videos: VisualInputs | None
+    input_ids: Tensor  # [P, L] right-padded
+    prompt_mask: Tensor  # [P, L] bool, True for real tokens
+    position_ids: Tensor  # [3, P, L] rotary positions
+    next_position: Tensor  # [P] position of the first completion token
+    token_types: Tensor  # [P, L] 0 for text, 1 for placeholders of images, 2 for those of videos
+    images: VisualInputs | None  # their images, None if there are none
+    videos: VisualInputs | None  # their videos, None if there are none
 
     def __len__(self) -> int:
         return len(self.input_ids)

@@ -179,21 +179,13 @@ def _states_at(output: "BaseModelOutputWithPast", columns: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class SeparateRows:
-    """Each completion behind a copy of its prompt, padded on the right.
+    """Each completion behind a copy of its prompt, padded on the right."""
 
-    Args:
-        input_ids: [B, S].
-        visual_mask: [B, S] bool, True for placeholders.
-        position_ids: [3, B, S] rotary positions.
-        features: For each level the features of all placeholders in order.
-        predictor_columns: [B, T] column whose hidden state predicts each completion token.
-    """
-
-    input_ids: Tensor
-    visual_mask: Tensor
-    position_ids: Tensor
-    features: Sequence[Tensor]
-    predictor_columns: Tensor
+    input_ids: Tensor  # [B, S]
+    visual_mask: Tensor  # [B, S] bool, True for placeholders
+    position_ids: Tensor  # [3, B, S] rotary positions
+    features: Sequence[Tensor]  # for each level the features of all placeholders in order
+    predictor_columns: Tensor  # [B, T] column whose hidden state predicts each completion token
 
 
 def separate_rows(encoded: EncodedPrompts, completion_ids: Tensor) -> SeparateRows:

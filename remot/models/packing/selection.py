@@ -40,15 +40,10 @@ TOLERANCES = {4: 1e-4, 2: 0.1}
 
 @dataclass(frozen=True)
 class Packing:
-    """How the completions of a prompt are computed.
+    """How the completions of a prompt are computed."""
 
-    Args:
-        shares_prompt: In one row behind the prompt; otherwise each behind a copy of it.
-        row_mask: Kind of attention mask of the scoring pass.
-    """
-
-    shares_prompt: bool
-    row_mask: RowMask = RowMask.DENSE
+    shares_prompt: bool  # in one row behind the prompt; otherwise each behind a copy of it
+    row_mask: RowMask = RowMask.DENSE  # kind of attention mask of the scoring pass
 
 
 SEPARATE = Packing(shares_prompt=False)

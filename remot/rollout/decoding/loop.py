@@ -25,17 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What a decode loop needs besides policy and prompts.
+    """What a decode loop needs besides policy and prompts."""
 
-    Args:
-        uniforms: [U, C, T] float64 noise in [0, 1), a number for each token.
-        sampling: How tokens are drawn.
-        check_every: Tokens between two stop checks.
-    """
-
-    uniforms: Tensor
+    uniforms: Tensor  # [U, C, T] float64 noise in [0, 1), a number for each token
     sampling: SamplingSettings
-    check_every: int
+    check_every: int  # tokens between two stop checks
 
 
 class DecodeState:

@@ -30,19 +30,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """One completion to ask for.
-
-    Args:
-        messages: The prompt.
-        max_new_tokens: Longest completion.
-        sampling: How tokens are drawn.
-        seed: Of its noise.
-    """
+    """One completion to ask for."""
 
     messages: list[Json]
-    max_new_tokens: int
+    max_new_tokens: int  # longest completion
     sampling: SamplingSettings
-    seed: int
+    seed: int  # of its noise
 
 
 class ServerBackend(ABC):

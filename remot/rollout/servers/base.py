@@ -20,17 +20,11 @@ from remot.structures import PromptBatch, Rollout
 
 @dataclass(frozen=True)
 class SampledCompletion:
-    """What an engine sampled.
+    """What an engine sampled."""
 
-    Args:
-        token_ids: As far as they are known; an end-of-turn token may be missing.
-        logprobs: One for each token, NaN where the engine gives none.
-        is_ended: It ended by itself.
-    """
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    is_ended: bool
+    token_ids: tuple[int, ...]  # as far as they are known; an end-of-turn token may be missing
+    logprobs: tuple[float, ...]  # one for each token, NaN where the engine gives none
+    is_ended: bool  # it ended by itself
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.logprobs):
@@ -98,19 +92,12 @@ def external_rollout(
 
 @dataclass(frozen=True)
 class CompletionLimits:
-    """What a completion may be made of.
+    """What a completion may be made of."""
 
-    Args:
-        eos_token_ids: Tokens that end a turn, the tokenizer's own first.
-        banned: Tokens that may never be sampled.
-        vocabulary: Number of tokens.
-        max_new_tokens: Longest completion, end of turn included.
-    """
-
-    eos_token_ids: tuple[int, ...]
-    banned: frozenset[int]
+    eos_token_ids: tuple[int, ...]  # tokens that end a turn, the tokenizer's own first
+    banned: frozenset[int]  # tokens that may never be sampled
     vocabulary: int
-    max_new_tokens: int
+    max_new_tokens: int  # longest completion, end of turn included
 
     def allows(self, token: int) -> bool:
         """True if the token may be sampled."""

@@ -21,21 +21,13 @@ MAX_DIGITS = 9
 
 @dataclass(frozen=True)
 class Reply:
-    """One completion as a server writes it.
+    """One completion as a server writes it."""
 
-    Args:
-        text: Without special tokens.
-        is_ended: It ended by itself.
-        token_ids: Its tokens by number, None if the server does not say.
-        tokens: Its tokens as text, None if the server does not say.
-        logprobs: As many as tokens.
-    """
-
-    text: str
-    is_ended: bool
-    token_ids: tuple[int, ...] | None
-    tokens: tuple[str, ...] | None
-    logprobs: tuple[float, ...] | None
+    text: str  # without special tokens
+    is_ended: bool  # it ended by itself
+    token_ids: tuple[int, ...] | None  # None if the server does not list them
+    tokens: tuple[str, ...] | None  # as text, None if the server does not list them
+    logprobs: tuple[float, ...] | None  # as many as tokens
 
 
 def read_reply(answer: object, max_new_tokens: int) -> Reply:

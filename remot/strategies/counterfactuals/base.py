@@ -24,23 +24,15 @@ from remot.structures import PromptBatch, Question, Video, with_counterparts
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What one prompt shows and says.
+    """Input of one prompt."""
 
-    Args:
-        images: uint8 tensors [3, H, W].
-        videos: Videos.
-        text: The question's words.
-        question: What is asked, for changes that depend on it.
-        answer_map: What a change makes of the right answer, if it is known: see :class:`remot.structures.Reference`.
-        change: Name of the change, if there are several.
-    """
-
-    images: Sequence[Tensor]
+    images: Sequence[Tensor]  # uint8 tensors [3, H, W]
     videos: Sequence[Video]
-    text: str
-    question: Question | None = None
+    text: str  # of the question
+    question: Question | None = None  # what is asked, for changes that depend on it
+    #: What a change makes of the right answer, if it is known: see :class:`remot.structures.Reference`.
     answer_map: Mapping[str, str] | None = None
-    change: str = ""
+    change: str = ""  # name of the change, if there are several
 
 
 class Counterpart(ABC):

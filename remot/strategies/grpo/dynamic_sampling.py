@@ -46,21 +46,13 @@ class DynamicSampling:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The groups of a step after dynamic sampling.
+    """The groups of a step after dynamic sampling."""
 
-    Args:
-        groups: As many groups as the batch has prompts.
-        is_kept: [P] bool, True for groups that are trained on.
-        num_redraws: Further draws that were made.
-        num_drawn: Prompts drawn altogether.
-        seconds: Time of all rollouts.
-    """
-
-    groups: SampledGroups
-    is_kept: Tensor
+    groups: SampledGroups  # P groups, as many as the batch has prompts
+    is_kept: Tensor  # [P] bool, True for groups that are trained on
     num_redraws: int
-    num_drawn: int
-    seconds: float
+    num_drawn: int  # prompts drawn altogether
+    seconds: float  # time of all rollouts
 
     @property
     def metrics(self) -> dict[str, float]:

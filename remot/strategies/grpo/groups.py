@@ -13,30 +13,18 @@ from remot.structures import PromptBatch, Question, Rollout
 
 @dataclass(frozen=True, eq=False)
 class SampledGroups:
-    """P groups of G completions.
+    """P groups of G completions."""
 
-    Args:
-        batch: P prompts.
-        encoded: The same for the model, images encoded without gradient.
-        rollout: Their completions.
-        rewards: [P, G] totals.
-        success: [P, G] bool.
-        terms: [K, P, G] rewards behind the totals, NaN where one does not apply.
-        weights: Their K weights.
-        seconds: Time to process, encode and sample.
-        counterpart_seconds: Time to do so for the changed inputs that rewards compare with.
-        questions: What completions were scored against: the batch's, with counterparts if there are any.
-    """
-
-    batch: PromptBatch
-    encoded: EncodedPrompts
+    batch: PromptBatch  # P prompts
+    encoded: EncodedPrompts  # the same for the model, images encoded without gradient
     rollout: Rollout
-    rewards: Tensor
-    success: Tensor
-    terms: Tensor
-    weights: tuple[float, ...]
-    seconds: float
-    counterpart_seconds: float = 0.0
+    rewards: Tensor  # [P, G] totals
+    success: Tensor  # [P, G] bool
+    terms: Tensor  # [K, P, G] rewards behind the totals, NaN where one does not apply
+    weights: tuple[float, ...]  # K
+    seconds: float  # time to process, encode and sample
+    counterpart_seconds: float = 0.0  # time to do so for the changed inputs that rewards compare with
+    #: What completions were scored against: the batch's, with counterparts if there are any.
     questions: Sequence[Question] = ()
 
 

@@ -46,35 +46,21 @@ from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Ro
 
 @dataclass(frozen=True)
 class StepSettings:
-    """Everything that a step depends on besides its prompts and its address.
-
-    Args:
-        num_completions: G.
-        max_new_tokens: Longest completion, end of turn included.
-        sampling: How completions are drawn.
-        reward: What they are scored with.
-        counterparts: Changes the input for rewards that compare completions with those for the changed input.
-        external: Another engine that samples; None for the policy itself.
-        comparison: How completions are compared.
-        criterion: The loss.
-        correction: Weights for completions of another engine; None for none.
-        dynamic_sampling: What happens to groups without a difference; None trains on them.
-        mask_truncated: Do not train on completions that were cut off.
-        num_updates: Optimizer updates made from one rollout.
-    """
+    """Everything that a step depends on besides its prompts and its address."""
 
     num_completions: int
-    max_new_tokens: int
+    max_new_tokens: int  # longest completion, end of turn included
     sampling: SamplingSettings
     reward: Reward
+    #: Changes the input for rewards that compare completions with those for the changed input.
     counterparts: Counterpart | None = None
-    external: ExternalEngine | None = None
+    external: ExternalEngine | None = None  # another engine that samples; None for the policy itself
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
-    correction: ImportanceCorrection | None = None
-    dynamic_sampling: DynamicSampling | None = None
-    mask_truncated: bool = False
-    num_updates: int = 1
+    correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
+    dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
+    mask_truncated: bool = False  # do not train on completions that were cut off
+    num_updates: int = 1  # optimizer updates made from one rollout
 
 
 def prepare_step(
