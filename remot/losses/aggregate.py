@@ -4,7 +4,6 @@ A batch is often too large to be differentiated at once. Each function here ther
 denominator of the *whole* batch: with it, the sum over micro-batches is the value (and the gradient) of the batch.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -63,15 +62,7 @@ def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None)
     return means.sum() / (max(1.0, sequence_count(mask)) if normalizer is None else normalizer)
 
 
-_MEANS: Mapping[Aggregation, Callable[[Tensor, Tensor, float | None], Tensor]] = {
-    "sequence_mean": sequence_mean,
-    "token_mean": masked_mean,
-}
-_COUNTS: Mapping[Aggregation, Callable[[Tensor], float]] = {
-    "sequence_mean": sequence_count,
-    "token_mean": token_count,
-}
-AGGREGATIONS: tuple[Aggregation, ...] = tuple(_MEANS)
+AGGREGATIONS: tuple[Aggregation, ...] = ("sequence_mean", "token_mean")
 
 
 def aggregate(values: Tensor, mask: Tensor, aggregation: Aggregation, normalizer: float | None = None) -> Tensor:
@@ -86,9 +77,10 @@ def aggregate(values: Tensor, mask: Tensor, aggregation: Aggregation, normalizer
     Returns:
         Scalar.
     """
-    return _MEANS[aggregation](values, mask, normalizer)
+    mean = sequence_mean if aggregation == "sequence_mean" else masked_mean
+    return mean(values, mask, normalizer)
 
 
 def normalizer_of(mask: Tensor, aggregation: Aggregation) -> float:
     """The denominator that ``aggregation`` uses for ``mask`` [..., T]; take it from the whole batch, at least 1."""
-    return max(1.0, _COUNTS[aggregation](mask))
+    return max(1.0, sequence_count(mask) if aggregation == "sequence_mean" else token_count(mask))

@@ -246,8 +246,7 @@ def masked_batch(
     Raises:
         ValueError: Unless the tensors are [P, G, T] and ``advantages`` is [P, G]: others would broadcast.
     """
-    others = {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "completion_mask": mask}
-    for name, other in others.items():
+    for name, other in {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "completion_mask": mask}.items():
         _require_shape(name, other, logprobs)
     if logprobs.ndim != 3 or advantages.shape != logprobs.shape[:2]:
         shapes = f"{tuple(logprobs.shape)}, {tuple(advantages.shape)}"
@@ -270,12 +269,6 @@ def _require_shape(name: str, tensor: Tensor | None, logprobs: Tensor) -> None:
 
 def policy_loss(batch: MaskedBatch, surrogate: Surrogate, beta: float, **terms: Unpack[LossTerms]) -> LossOutput:
     """−reduce(w·objective) + β·reduce(KL).
-
-    Args:
-        batch: The tensors.
-        surrogate: The objective of every token.
-        beta: β.
-        **terms: See :class:`LossTerms`.
 
     Raises:
         ValueError: If ``beta`` asks for a reference that is not given, or ``weights`` have another shape.

@@ -67,34 +67,23 @@ class PolicyLoss(ABC):
         normalizer: float | None = None,
         weights: Tensor | None = None,
     ) -> LossOutput:
-        """The loss of a batch, or of a micro-batch of it.
+        """The loss of a batch, or of a micro-batch of it; the tensors are those of :mod:`remot.losses.functional`.
 
         Args:
             logprobs: [P, G, T] of the policy, with gradient.
-            old_logprobs: [P, G, T] of the policy that is improved on, without gradient.
+            old_logprobs: [P, G, T] of the policy before the update, without gradient.
             ref_logprobs: [P, G, T] of the reference, or None if ``beta`` is 0.
             advantages: [P, G].
-            completion_mask: [P, G, T] bool, True where a token counts. What stands elsewhere, even NaN, is ignored.
-            normalizer: :meth:`normalizer` of the whole batch if this is a micro-batch of it; losses and metrics then
-                *add up* over the micro-batches to those of the batch.
+            completion_mask: [P, G, T] bool, True where a token counts.
+            normalizer: :meth:`normalizer` of the whole batch if this is a micro-batch of it.
             weights: [P, G, T] importance weights of the sampled tokens, see :mod:`remot.losses.importance`.
 
         Raises:
             ValueError: If shapes differ, or ``beta`` asks for a reference that is not given.
         """
-        return self.function(
-            logprobs,
-            old_logprobs,
-            ref_logprobs,
-            advantages,
-            completion_mask,
-            beta=self.beta,
-            kl=self.kl,
-            aggregation=self.aggregation,
-            length=self.length,
-            normalizer=normalizer,
-            weights=weights,
-        )
+        tensors = logprobs, old_logprobs, ref_logprobs, advantages, completion_mask
+        mean = {"aggregation": self.aggregation, "length": self.length, "normalizer": normalizer}
+        return self.function(*tensors, beta=self.beta, kl=self.kl, weights=weights, **mean)
 
 
 def _require_clip(clip_low: float, clip_high: float) -> None:

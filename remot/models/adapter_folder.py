@@ -42,11 +42,7 @@ class AdapterFolder:
     modules: frozenset[str]  # names of the adapted layers in the transformers model
 
     def load_into(self, model: "nn.Module", adapter_name: str) -> None:
-        """Copy the tensors into adapters of the same layers and shapes.
-
-        Args:
-            model: PEFT's model.
-            adapter_name: Of the set of adapters.
+        """Copy the tensors into the adapters ``adapter_name`` of PEFT's ``model``.
 
         Raises:
             CheckpointError: If tensors are missing, unknown to the model, of another shape, or not finite.
@@ -56,9 +52,8 @@ class AdapterFolder:
 
         wanted = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
         held = load_file(self.folder / TENSOR_FILE)
-        require_same_names(
-            f"the tensors of the adapter {self.folder}", held.keys() - wanted.keys(), wanted.keys() - held.keys()
-        )
+        what = f"the tensors of the adapter {self.folder}"
+        require_same_names(what, held.keys() - wanted.keys(), wanted.keys() - held.keys())
         for name, tensor in held.items():
             if tensor.shape != wanted[name].shape:
                 msg = (
@@ -75,13 +70,8 @@ class AdapterFolder:
 def require_same_names(what: str, unexpected: Collection[str], missing: Collection[str]) -> None:
     """Refuse weights that leave part of a model random, or that belong to another one.
 
-    Args:
-        what: The weights, for the message.
-        unexpected: Names that the model does not have.
-        missing: Names that only the model has.
-
     Raises:
-        CheckpointError: If there are any.
+        CheckpointError: If there are ``unexpected`` names, which the model lacks, or ``missing`` ones; names ``what``.
     """
     kinds = [("missing", missing), ("unknown to the model", unexpected)]
     parts = [f"{len(names)} tensors are {kind} ({_some(names)})" for kind, names in kinds if names]
@@ -96,7 +86,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def read_adapter(folder: Path) -> AdapterFolder | None:
-    """What ``folder`` says of its adapters; None if it holds none.
+    """The adapters of ``folder`` as its configuration describes them; None if it holds none.
 
     Raises:
         CheckpointError: If files are damaged, missing, or not LoRA's.
@@ -110,7 +100,7 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
         raise CheckpointError(msg)
     _require_plain_lora(config, folder)
     record = read_record(folder)
-    base, step = config.get("base_model_name_or_path"), record.get("step")
+    base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or not base or not base.isprintable():
         msg = f"{folder / CONFIG_FILE} names no base model: set base_model_name_or_path"
         raise CheckpointError(msg)
@@ -119,7 +109,7 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
         base=record.get("base_model", base),
         rank=_number(config, "r", int, folder),
         alpha=_number(config, "lora_alpha", (int, float), folder),
-        step=step,
+        step=record.get("step"),
         modules=_adapted_modules(folder),
     )
 

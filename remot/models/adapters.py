@@ -224,8 +224,8 @@ class LoRA(Adaptation):
     def describe(self, model: nn.Module) -> str:
         """Kind, rank, and how many layers of each name are adapted."""
         layers = self.adapted_layers(model)
-        counts = Counter(name.rpartition(".")[2] for name in layers)
-        named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        counts = sorted(Counter(name.rpartition(".")[2] for name in layers).items())
+        named = ", ".join(f"{name} {count}" for name, count in counts)
         return f"{type(self).__name__} of rank {self.rank} on {len(layers)} layers: {named}"
 
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":

@@ -112,9 +112,7 @@ class ModelSource:
     def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
         """Kinds of attention masks for packed rows that this model supports, the best first.
 
-        Args:
-            device: Of the weights.
-            is_sharded: They are divided over processes, which FlexAttention's compiled kernel has not been tried with.
+        FlexAttention's compiled kernel has not been tried with weights that are divided over processes.
         """
         from remot.models.packing.attention import RowMask
 
@@ -137,23 +135,20 @@ class ModelSource:
         if self.random_weights and quantization_config is not None:
             msg = "random_weights cannot be quantised: save the random model to a folder, or choose LoRA"
             raise ConfigError(msg)
-
         if self.random_weights and self.adapter() is not None:
             msg = f"random_weights: true does not fit the adapter {self.pretrained}, which was trained on {self.base}"
             raise ConfigError(msg)
-
-        name = self.resolve()
         local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
             processor = AutoProcessor.from_pretrained(
                 self._processor_source, local_files_only=local_only, trust_remote_code=False
             )
-            model = self._load_model(name, quantization_config, local_only=local_only)
+            model = self._load_model(self.resolve(), quantization_config, local_only=local_only)
         except (OSError, ValueError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
             msg = (
-                f"cannot load the model {self.base!r}{below} ({first_line}); give the folder of a downloaded model, or "
+                f"cannot load the model {self.base!r}{below} ({reason}); give the folder of a downloaded model, or "
                 "set allow_download: true to let transformers fetch it"
             )
             raise CheckpointError(msg) from error
@@ -191,7 +186,7 @@ class ModelSource:
         if videos is not None:
             _limit_size(videos, self.video_min_pixels, self.video_max_pixels)
             if getattr(videos, "cap_pixels_per_frame", False) is None:
-                videos.cap_pixels_per_frame = False  # transformers' default so far, and to be the other one some day
+                videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
 
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:

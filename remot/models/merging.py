@@ -18,8 +18,8 @@ def adapted_layers(model: nn.Module) -> list[Any]:
     """The layers with adapters, empty if one of them must not be added up.
 
     In half precision, autocast included, a small update would round away, so that the sampler would not be the policy;
-    copies of the weights of a model on a GPU cost memory that is wanted for completions. What an output head learns is
-    not for the embeddings whose weights it has.
+    on a GPU copies of the weights take memory that completions need. The adapters of an output head must not change the
+    embeddings with which it shares its weights.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -36,11 +36,9 @@ def adapted_layers(model: nn.Module) -> list[Any]:
 
 @contextlib.contextmanager
 def merged_adapters(model: nn.Module, without_adapters: AbstractContextManager[None]) -> Iterator[None]:
-    """Within this context the layers of ``model`` hold W + (alpha / rank) B A and compute without adapters.
+    """Within this context the layers of ``model`` hold W + (alpha / rank) B A and compute ``without_adapters``.
 
-    Args:
-        model: With adapters of peft; nothing happens unless all of them can be added, see :func:`adapted_layers`.
-        without_adapters: Context in which it computes without adapters.
+    Nothing happens unless all adapters can be added, see :func:`adapted_layers`.
     """
     layers = adapted_layers(model)
     if not layers:
@@ -49,10 +47,8 @@ def merged_adapters(model: nn.Module, without_adapters: AbstractContextManager[N
     weights = [layer.get_base_layer().weight for layer in layers]
     kept = [weight.data for weight in weights]
     with torch.no_grad():
-        sums = [
-            weight + layer.get_delta_weight(layer.active_adapters[0])
-            for layer, weight in zip(layers, kept, strict=True)
-        ]
+        deltas = (layer.get_delta_weight(layer.active_adapters[0]) for layer in layers)
+        sums = [weight + delta for weight, delta in zip(kept, deltas, strict=True)]
     try:
         for weight, merged in zip(weights, sums, strict=True):
             weight.data = merged

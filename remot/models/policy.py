@@ -1,4 +1,4 @@
-"""The policy: the only place that knows how a vision-language model takes images and gives log-probabilities.
+"""The policy: how a vision-language model takes images and gives log-probabilities.
 
 Every pass (prefill, reference, policy) starts from the same :class:`EncodedPrompts`, so images are preprocessed and
 encoded once per prompt, not once per completion and pass.
@@ -49,10 +49,10 @@ class VLMPolicy(nn.Module):
             whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
-        with_anchor: Keep a reference that can be taken anew, see :mod:`remot.models.reference`, not the base model
-            alone.
-        is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape,
-            whatever ``adaptation`` says.
+        with_anchor: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the base
+            model.
+        is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape
+            instead of that of ``adaptation``.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class VLMPolicy(nn.Module):
         self.eval()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VLMPolicy":  # noqa: FBT001, FBT002
-        """As of any module, but buffers keep their precision.
+        """Like ``nn.Module._apply``, but keeps buffer dtypes.
 
-        A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits are other
-        frequencies: some hundred columns on, images and words would stand somewhere else.
+        A trainer's ``precision: bf16-true`` converts the whole module. Rotary frequencies rounded to 8 bits would shift
+        the positions of images and words some hundred columns on.
         """
         buffers = [(module, name, held) for module in self.modules() for name, held in module._buffers.items()]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -146,7 +146,7 @@ class VLMPolicy(nn.Module):
 
     @property
     def footprint(self) -> MemoryEstimate:
-        """Bytes a token costs."""
+        """Memory estimate: bytes per token."""
         return estimate_memory(self.core)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
@@ -175,12 +175,7 @@ class VLMPolicy(nn.Module):
         return process_prompts(self.processor, self.core, batch)
 
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
-        """Run the vision tower once; with gradient only where it is trained.
-
-        Args:
-            prompts: Processed prompts.
-            use_reference: Take the reference policy's vision tower, which differs only where the vision is trained.
-        """
+        """Run the vision tower once, or the reference policy's; with gradient only where it is trained."""
         with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
             features = visual_features(model, prompts.images, prompts.videos, prompts.token_types)
         return EncodedPrompts(prompts, features)
@@ -188,24 +183,17 @@ class VLMPolicy(nn.Module):
     # -- language model ------------------------------------------------------------------------------------------
 
     def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
-        """Compute the prompts once.
-
-        Args:
-            encoded: P prompts.
-            room: Columns to keep free in the cache for :meth:`decode_step`.
+        """Compute P prompts once.
 
         Returns:
-            The last real hidden state of each prompt [P, H] and the key-value cache with L columns.
+            The last real hidden state of each prompt [P, H], and the key-value cache with L columns and ``room`` more
+            for :meth:`decode_step`.
         """
         with self._pass(with_gradient=False) as model:
             return prefilled(model, encoded, room)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
-        """Compute one prompt once, and copy what transformers' own cache holds for each completion.
-
-        Args:
-            encoded: One prompt.
-            num_completions: G.
+        """Compute one prompt once, and copy what transformers' own cache holds for each of G completions.
 
         Returns:
             The last hidden state [G, H] and a cache of G rows.
@@ -221,7 +209,7 @@ class VLMPolicy(nn.Module):
         Args:
             token_ids: [P, G].
             position: [P] rotary position of the tokens.
-            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may look at; None
+            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may attend to; None
                 for all of them.
             cache: Key-value cache, extended in place.
         """
@@ -248,7 +236,7 @@ class VLMPolicy(nn.Module):
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
             temperature: The one the completions were sampled with.
-            use_reference: Ask the reference policy instead.
+            use_reference: Take the reference policy instead.
         """
         packing = self._packing.common(self, encoded)
         return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
@@ -262,19 +250,14 @@ class VLMPolicy(nn.Module):
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """As :meth:`completion_logprobs`, computed as ``packing`` says."""
+        """As :meth:`completion_logprobs`, with the given packing."""
         with self._pass(use_reference=use_reference) as model:
             if packing.shares_prompt:
                 hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
             else:
                 hidden = separate_states(model, encoded, completion_ids)
-            flat = token_logprobs(
-                hidden,
-                completion_ids.reshape(-1),
-                model.lm_head,
-                logit_bias=self.logit_bias,
-                temperature=temperature,
-            )
+            targets, bias = completion_ids.reshape(-1), self.logit_bias
+            flat = token_logprobs(hidden, targets, model.lm_head, logit_bias=bias, temperature=temperature)
         return flat.view(completion_ids.shape)
 
     # -- modes ---------------------------------------------------------------------------------------------------
@@ -286,7 +269,7 @@ class VLMPolicy(nn.Module):
             with self.reference_policy() as reference:
                 yield reference
         elif with_gradient and torch.is_grad_enabled():
-            self.train()  # and it stays so: the backward pass recomputes in the mode of the forward pass
+            self.train()  # stays in this mode: the backward pass recomputes in the mode of the forward pass
             yield self.core
         else:
             with self.evaluating():
@@ -308,8 +291,8 @@ class VLMPolicy(nn.Module):
     @contextlib.contextmanager
     def sampling(self) -> Iterator[None]:
         """As :meth:`evaluating`, for many passes between two updates: adapters become part of whole weights."""
-        is_whole = self.sharding is None
-        with self.evaluating(), self.adaptation.merged(self.model) if is_whole else contextlib.nullcontext():
+        merged = contextlib.nullcontext() if self.sharding is not None else self.adaptation.merged(self.model)
+        with self.evaluating(), merged:
             yield
 
     @contextlib.contextmanager

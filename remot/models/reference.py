@@ -1,7 +1,7 @@
-"""A second, frozen set of the trained weights: the policy at an earlier step, for KL to be measured against.
+"""A second, frozen set of the trained weights: the policy at an earlier step, which KL is measured against.
 
-Until it is first taken it stands for the policy as it was loaded. It is made before weights are divided over processes,
-so that it is divided with them, and is no part of what is trained or exported.
+Until it is first captured it is the policy as loaded. It is made before weights are divided over processes, so that it
+is divided with them, and is neither trained nor exported.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class ReferenceSnapshot(nn.Module, ABC):
     """A reference policy other than the base model.
 
     Attributes:
-        step: Optimiser step at whose start it was taken, counted from 0; None as long as it is the policy as loaded.
+        step: Optimiser step at whose start it was captured, counted from 0; None while it is the policy as loaded.
     """
 
     def __init__(self) -> None:
@@ -50,23 +50,16 @@ class ReferenceSnapshot(nn.Module, ABC):
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
         """For each trained parameter of ``model`` the frozen one that stands for it, and itself."""
 
-    def capture(self, model: nn.Module, step: int) -> None:
+    @torch.no_grad()
+    def capture(self, model: nn.Module, step: int | None) -> None:
         """Keep the trained weights of ``model`` as they are at the start of optimiser step ``step``."""
-        self._copy(model)
+        for frozen, trained in self.pairs(model):
+            frozen.copy_(trained)
         self.step = step
-
-    def _copy(self, model: nn.Module) -> None:
-        with torch.no_grad():
-            for frozen, trained in self.pairs(model):
-                frozen.copy_(trained)
 
 
 class ModelSnapshot(ReferenceSnapshot):
-    """A whole frozen model, for policies whose weights are trained themselves.
-
-    Args:
-        model: The policy's model.
-    """
+    """A frozen copy of the policy's whole ``model``, for policies whose weights are trained themselves."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -88,18 +81,14 @@ class ModelSnapshot(ReferenceSnapshot):
 
 
 class AdapterSnapshot(ReferenceSnapshot):
-    """A second set of adapters beside the trained ones, in the same layers; costs the memory of adapters.
-
-    Args:
-        model: The policy's model with its adapters.
-    """
+    """A second set of adapters beside the trained ones of ``model``, in the same layers; costs their memory."""
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401 (peft has no types)
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # the numbers that peft draws for it are never used
             model.add_adapter(ANCHORED, copy.deepcopy(model.peft_config[TRAINED]))
         model.set_adapter(TRAINED)  # which freezes the others
-        self._copy(model)
+        self.capture(model, None)
 
     @contextlib.contextmanager
     def active(self, model: Any) -> "Iterator[PreTrainedModel]":  # noqa: ANN401

@@ -4,14 +4,14 @@ Every class here is transformers' own; only the sizes are ours. The tokenizer is
 pre-tokeniser and special tokens, trained on the texts the caller gives.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import BaseImageProcessor, PreTrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 
@@ -81,12 +81,9 @@ MINIMAL_SIZES = TinySizes(
 def build_tokenizer(
     texts: Iterable[str], vocab_size: int, whole_tags: Sequence[str] = WHOLE_TAGS
 ) -> "PreTrainedTokenizerBase":
-    """A Qwen2 tokenizer with a vocabulary learnt from ``texts``.
+    """A Qwen2 tokenizer whose vocabulary is learnt from ``texts``; ``whole_tags`` are one token each.
 
-    Args:
-        texts: What it is learnt from.
-        vocab_size: Its largest size, special tokens included.
-        whole_tags: Tags that are one token each.
+    It has at most ``vocab_size`` tokens, special ones included.
     """
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
     from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
@@ -101,19 +98,17 @@ def build_tokenizer(
         min_frequency=2,
     )
     learner.train_from_iterator(texts, trainer)
-    vocabulary, merges = _vocabulary_and_merges(learner)
-    ends = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=merges, **ends)
+    model = json.loads(learner.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    tokenizer = Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=merges,
+        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
+    )
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in whole_tags])
     return tokenizer
-
-
-def _vocabulary_and_merges(learner: "Tokenizer") -> tuple[dict[str, int], list[tuple[str, str]]]:
-    import json
-
-    model = json.loads(learner.to_str())["model"]
-    return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
 def build_processor(
@@ -122,13 +117,8 @@ def build_processor(
     """The family's processor for square images of ``sizes.image_pixels``, and videos of such frames.
 
     Qwen3-VL's counts the pixels of all frames of a video together, Qwen2.5-VL's those of one frame.
-
-    Args:
-        tokenizer: Its tokenizer.
-        sizes: Sizes of the model.
-        family: Architecture.
     """
-    from transformers import Qwen2VLImageProcessor
+    import transformers
 
     area = sizes.image_pixels**2
     shared: dict[str, Any] = {
@@ -138,40 +128,25 @@ def build_processor(
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
     }
-    images = Qwen2VLImageProcessor(size={"shortest_edge": area, "longest_edge": area}, **shared)
-    return _FAMILY_PROCESSORS[family](images, tokenizer, area, shared)
-
-
-def _qwen3_vl_processor(
-    images: "BaseImageProcessor", tokenizer: "PreTrainedTokenizerBase", area: int, shared: dict[str, Any]
-) -> "ProcessorMixin":
-    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor
-
-    videos = Qwen3VLVideoProcessor(size={"shortest_edge": area, "longest_edge": 8 * area}, **shared)
-    return Qwen3VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
-
-
-def _qwen2_5_vl_processor(
-    images: "BaseImageProcessor", tokenizer: "PreTrainedTokenizerBase", area: int, shared: dict[str, Any]
-) -> "ProcessorMixin":
-    from transformers import Qwen2_5_VLProcessor, Qwen2VLVideoProcessor
-
-    videos = Qwen2VLVideoProcessor(size={"shortest_edge": area, "longest_edge": area}, **shared)
-    return Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
-
-
-_FAMILY_PROCESSORS = {"qwen3_vl": _qwen3_vl_processor, "qwen2_5_vl": _qwen2_5_vl_processor}
-
-
-def _rope(sizes: TinySizes) -> dict[str, Any]:
-    half = sizes.hidden_size // sizes.num_heads // 2
-    section = [half - 2 * (half // 3), half // 3, half // 3]
-    return {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": section}
+    size = {"shortest_edge": area, "longest_edge": area}
+    images = transformers.Qwen2VLImageProcessor(size=size, **shared)
+    videos: Any
+    if family == "qwen3_vl":
+        videos = transformers.Qwen3VLVideoProcessor(size=size | {"longest_edge": 8 * area}, **shared)
+        return transformers.Qwen3VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
+    videos = transformers.Qwen2VLVideoProcessor(size=size, **shared)
+    return transformers.Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=CHAT_TEMPLATE)
 
 
 def build_config(family: Family, sizes: TinySizes, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedConfig":
     """Configuration of the family's transformers class at the given sizes."""
-    text = {
+    import transformers
+
+    head_size = sizes.hidden_size // sizes.num_heads
+    third = head_size // 2 // 3
+    section = [head_size // 2 - 2 * third, third, third]
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": section}
+    text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": sizes.hidden_size,
         "num_hidden_layers": sizes.num_layers,
@@ -183,9 +158,9 @@ def build_config(family: Family, sizes: TinySizes, tokenizer: "PreTrainedTokeniz
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": None,
-        "rope_parameters": _rope(sizes),
+        "rope_parameters": rope,
     }
-    vision = {
+    vision: dict[str, Any] = {
         "depth": sizes.vision_depth,
         "hidden_size": sizes.vision_hidden_size,
         "intermediate_size": 3 * sizes.vision_hidden_size,
@@ -195,44 +170,23 @@ def build_config(family: Family, sizes: TinySizes, tokenizer: "PreTrainedTokeniz
         "temporal_patch_size": 2,
         "out_hidden_size": sizes.hidden_size,
     }
-    tokens = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for name, token in (
-            ("image", "image_pad"),
-            ("video", "video_pad"),
-            ("vision_start", "vision_start"),
-            ("vision_end", "vision_end"),
-        )
+    tokens = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    shared: dict[str, Any] = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in tokens.items()
     }
-    return _FAMILY_CONFIGS[family](text, vision, tokens, sizes)
-
-
-def _qwen3_vl_config(
-    text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes
-) -> "PreTrainedConfig":
-    from transformers import Qwen3VLConfig
-
-    text |= {"head_dim": sizes.hidden_size // sizes.num_heads}
-    text["rope_parameters"] |= {"mrope_interleaved": True}
-    grid = sizes.image_pixels // sizes.patch_pixels
-    vision |= {"num_position_embeddings": grid**2, "deepstack_visual_indexes": [sizes.vision_depth // 2]}
-    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
-
-
-def _qwen2_5_vl_config(
-    text: dict[str, Any], vision: dict[str, Any], tokens: dict[str, int], sizes: TinySizes
-) -> "PreTrainedConfig":
-    from transformers import Qwen2_5_VLConfig
-
+    shared |= {"text_config": text, "vision_config": vision, "tie_word_embeddings": True}
+    if family == "qwen3_vl":
+        text["head_dim"] = head_size
+        rope["mrope_interleaved"] = True
+        grid = sizes.image_pixels // sizes.patch_pixels
+        vision |= {"num_position_embeddings": grid**2, "deepstack_visual_indexes": [sizes.vision_depth // 2]}
+        return transformers.Qwen3VLConfig(**shared)
     vision |= {
         "window_size": sizes.image_pixels // 2,
         "fullatt_block_indexes": [sizes.vision_depth - 1],
         "tokens_per_second": 2,
     }
-    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
-
-
-_FAMILY_CONFIGS = {"qwen3_vl": _qwen3_vl_config, "qwen2_5_vl": _qwen2_5_vl_config}
+    return transformers.Qwen2_5_VLConfig(**shared)
 
 
 def write_model_folder(

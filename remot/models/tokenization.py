@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class PolicyTexts:
     """Tokens of completions and of responses.
 
-    A completion is what the policy writes; a response is that behind what the chat template has already opened for it.
+    A completion is what the policy writes; a response is the text that the chat template opens for it, such as
+    ``<think>``, followed by the completion.
 
     Args:
         processor: The model's, with its tokenizer and chat template.
@@ -42,7 +43,8 @@ class PolicyTexts:
 
         What the chat template already opened is left out; the end-of-turn token is appended and covers nothing.
         """
-        skip = _overlap(self.response_prefix, response)
+        bare = self.response_prefix.strip()
+        skip = len(bare) if bare and response.startswith(bare) else 0
         encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
@@ -54,9 +56,3 @@ def _response_prefix(processor: "ProcessorMixin") -> str:
     prompt = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     opened = prompt.rfind(THINK_OPEN)
     return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""
-
-
-def _overlap(prefix: str, response: str) -> int:
-    """Characters at the start of ``response`` that the template has already written, white space aside."""
-    bare = prefix.strip()
-    return len(bare) if bare and response.startswith(bare) else 0

@@ -80,12 +80,6 @@ def uniform_noise(seed: int, step: int, prompt_ids: Sequence[str], num_completio
     return torch.tensor(rows, dtype=torch.float64).view(len(prompt_ids), num_completions, num_tokens)
 
 
-def _keep_top_k(scores: Tensor, top_k: int) -> Tensor:
-    """True for the k best; of several that are as good as the k-th all stay."""
-    kth = scores.topk(min(top_k, scores.shape[-1]), dim=-1).values[..., -1:]  # [..., 1]
-    return scores >= kth
-
-
 def _keep_top_p(scores: Tensor, top_p: float) -> Tensor:
     """True for the smallest set of best tokens that holds ``top_p``; of equal ones the smaller ids stay."""
     best_first, order = scores.sort(dim=-1, descending=True, stable=True)  # [..., V]
@@ -93,11 +87,6 @@ def _keep_top_p(scores: Tensor, top_p: float) -> Tensor:
     keep = (held > 1 - top_p).flip(-1)  # a token goes while it and all worse ones hold at most 1 - top_p
     keep[..., 0] = True
     return torch.zeros_like(keep).scatter(-1, order, keep)
-
-
-def _keep_min_p(scores: Tensor, min_p: float) -> Tensor:
-    probabilities = scores.softmax(-1)
-    return probabilities >= min_p * probabilities.amax(-1, keepdim=True)
 
 
 def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
@@ -116,12 +105,14 @@ def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
         [..., V] bool.
     """
     keep = torch.isfinite(scores)  # [..., V]
-    if settings.top_k > 0:
-        keep = keep & _keep_top_k(scores.masked_fill(~keep, -torch.inf), settings.top_k)
+    if settings.top_k > 0:  # of several tokens that are as good as the k-th all stay
+        left = scores.masked_fill(~keep, -torch.inf)
+        keep = keep & (left >= left.topk(min(settings.top_k, left.shape[-1]), dim=-1).values[..., -1:])
     if settings.top_p < 1:
         keep = keep & _keep_top_p(scores.masked_fill(~keep, -torch.inf), settings.top_p)
     if settings.min_p > 0:
-        keep = keep & _keep_min_p(scores.masked_fill(~keep, -torch.inf), settings.min_p)
+        probabilities = scores.masked_fill(~keep, -torch.inf).softmax(-1)
+        keep = keep & (probabilities >= settings.min_p * probabilities.amax(-1, keepdim=True))
     return keep
 
 

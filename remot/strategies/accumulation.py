@@ -22,10 +22,7 @@ class GradientAccumulator:
     def __call__(self, prepared: PreparedStep, clear: Callable[[], None], backward: Backward) -> dict[str, float]:
         """Backward passes of all micro-batches, smaller ones from the start again if memory runs out.
 
-        Args:
-            prepared: The step.
-            clear: Forgets gradients.
-            backward: Adds those of a micro-batch.
+        ``clear`` sets gradients to none, ``backward`` adds those of a micro-batch.
 
         Returns:
             The loss and the metrics of the update, which are sums over its micro-batches.
@@ -33,7 +30,15 @@ class GradientAccumulator:
 
         def attempt(micro_batch_prompts: int) -> dict[str, float]:
             clear()
-            return _backward_passes(prepared, micro_batch_prompts, backward)
+            totals: dict[str, float] = {"loss": 0.0}
+            num_micro_losses, num_done = prepared.num_micro_losses(micro_batch_prompts), 0
+            for num_done, output in enumerate(prepared.micro_losses(micro_batch_prompts), start=1):
+                backward(output.loss, num_done == num_micro_losses)
+                totals["loss"] += float(output.loss.detach())
+                for name, number in output.metrics.items():
+                    totals[name] = totals.get(name, 0.0) + number
+            assert num_done == num_micro_losses, "processes exchange gradients with the last micro-batch"
+            return totals
 
         size = self._size(prepared)
         if is_distributed():  # the others would wait for backward passes that one process makes twice
@@ -50,15 +55,3 @@ class GradientAccumulator:
 
     def _size(self, prepared: PreparedStep) -> int:
         return min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)
-
-
-def _backward_passes(prepared: PreparedStep, micro_batch_prompts: int, backward: Backward) -> dict[str, float]:
-    totals: dict[str, float] = {"loss": 0.0}
-    num_micro_losses, num_done = prepared.num_micro_losses(micro_batch_prompts), 0
-    for num_done, output in enumerate(prepared.micro_losses(micro_batch_prompts), start=1):
-        backward(output.loss, num_done == num_micro_losses)
-        totals["loss"] += float(output.loss.detach())
-        for name, number in output.metrics.items():
-            totals[name] = totals.get(name, 0.0) + number
-    assert num_done == num_micro_losses, "processes exchange gradients with the last that was announced"
-    return totals

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the weights that are trained, so that it fits any number of processes."""
+"""The trained weights in a checkpoint, independent of the number of processes."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,23 +9,18 @@ from remot.errors import CheckpointError
 
 
 def trained_shapes(module: nn.Module, trained: Collection[str]) -> dict[str, list[int]]:
-    """Names and shapes of the parameters that are trained, of all shards together.
-
-    Args:
-        module: The whole module.
-        trained: Their names.
-    """
+    """Shapes by name of the parameters that are ``trained``, of all shards together."""
     return {name: list(parameter.shape) for name, parameter in module.named_parameters() if name in trained}
 
 
 def names_of(module: nn.Module, parameters: Iterable[nn.Parameter]) -> set[str]:
-    """What these parameters are called in ``module``."""
+    """Names of the parameters in ``module``."""
     wanted = {id(parameter) for parameter in parameters}
     return {name for name, parameter in module.named_parameters() if id(parameter) in wanted}
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
-    """The same of a state dict."""
+    """Shapes by name of the tensors of a state dict."""
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -35,13 +30,7 @@ def differing_names(held: Mapping[str, list[int]], wanted: Mapping[str, list[int
 
 
 def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wanted: Mapping[str, list[int]]) -> None:
-    """Refuse a checkpoint of another model or adaptation.
-
-    Args:
-        base: The base model it was made from.
-        held: Names and shapes of what was trained.
-        base_here: The base model of this run.
-        wanted: What is trained here.
+    """Refuse a checkpoint of another base model or of other trained shapes than this run's.
 
     Raises:
         CheckpointError: If they differ.
@@ -59,12 +48,9 @@ def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wante
 
 
 def keep_trained(checkpoint: dict[str, Any], kept: Collection[str], numbered: Sequence[str]) -> None:
-    """Leave out of Lightning's checkpoint what comes from the base model, and name what the optimizers numbered.
+    """Keep only the weights ``kept`` in Lightning's checkpoint, and key optimizer states by parameter name.
 
-    Args:
-        checkpoint: Changed in place.
-        kept: Names of the weights to keep.
-        numbered: Names of the parameters in the order of the optimizer.
+    The checkpoint is changed in place; ``numbered`` are parameter names in the order of the optimizer.
     """
     checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
     states = checkpoint.get("optimizer_states", [])
@@ -72,19 +58,16 @@ def keep_trained(checkpoint: dict[str, Any], kept: Collection[str], numbered: Se
 
 
 def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """An optimiser's state with names in place of numbers, which are not the same for sharded weights.
+    """An optimiser's state with parameter names as keys; the numbers differ for sharded weights.
 
-    PyTorch matches groups by their order when it loads, whatever stands in them, so a single process reads both.
-
-    Args:
-        state: What ``state_dict`` of an optimiser returned; empty in processes that save nothing.
-        names: Of the parameters, by their number.
+    PyTorch matches groups by their order when it loads, so a single process reads both. ``state`` is empty in processes
+    that save nothing.
     """
     if not state:
         return {}
-    groups = [{**group, "params": [_name(key, names) for key in group["params"]]} for group in state["param_groups"]]
-    return {**state, "state": {_name(key, names): held for key, held in state["state"].items()}, "param_groups": groups}
 
+    def name(key: int | str) -> str:
+        return names[key] if isinstance(key, int) else key
 
-def _name(key: int | str, names: Sequence[str]) -> str:
-    return names[key] if isinstance(key, int) else key
+    groups = [{**group, "params": [name(key) for key in group["params"]]} for group in state["param_groups"]]
+    return {**state, "state": {name(key): held for key, held in state["state"].items()}, "param_groups": groups}

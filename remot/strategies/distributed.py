@@ -1,4 +1,4 @@
-"""What a training step has to know of the wrapper that Lightning's strategy has put around the module."""
+"""How a training step works with the wrapper that Lightning's strategy puts around the module."""
 
 import math
 from collections.abc import Iterable
@@ -22,10 +22,6 @@ def backward_context(wrapper: nn.Module | None, *, is_last: bool) -> AbstractCon
 
     DistributedDataParallel exchanges gradients with the last one only. DeepSpeed's engine is set to do so too.
     Sharded weights exchange each time, so that no process ever holds all gradients.
-
-    Args:
-        wrapper: What the strategy made of the module; the module itself if there is one process.
-        is_last: This is the last micro-batch before the optimiser moves the weights.
     """
     if isinstance(wrapper, DistributedDataParallel) and not is_last:
         return wrapper.no_sync()
@@ -40,11 +36,7 @@ def is_deepspeed(wrapper: nn.Module | None) -> bool:
 
 
 def loss_scale(precision: object) -> float:
-    """What losses are multiplied with before the backward pass: 1, but with mixed float16.
-
-    Args:
-        precision: The trainer's precision plugin.
-    """
+    """What losses are multiplied with before the backward pass: 1 unless the precision plugin is of mixed float16."""
     scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
     return 1.0 if scaler is None else float(scaler.get_scale())
 
@@ -54,13 +46,8 @@ def clip_gradients(
 ) -> dict[str, float]:
     """Scale gradients so that their norm over all processes' shards is at most ``limit``.
 
-    They stay as they are where the norm is not finite: all of them would become NaN, and hide which of them is.
-
-    Args:
-        wrapper: What the strategy made of the module.
-        parameters: What is trained.
-        limit: Largest norm.
-        scale: :func:`loss_scale`, which gradients still carry.
+    Gradients still carry ``scale``, the :func:`loss_scale`. They stay as they are where the norm is not finite: all of
+    them would become NaN, which would hide the faulty one.
 
     Returns:
         The norm before, as ``grad_norm``. Nothing with DeepSpeed, which clips by ``gradient_clipping`` of its own

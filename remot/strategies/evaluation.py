@@ -23,7 +23,7 @@ from remot.structures import PromptBatch
 
 @runtime_checkable
 class ResamplingSource(Protocol):
-    """A data module that shows prompts again with other frames."""
+    """A data module that renders prompts again with other frames."""
 
     @property
     def resampler(self) -> Resampler | None:
@@ -49,7 +49,7 @@ class AnsweringModule(lightning.LightningModule):
         self._evaluating = contextlib.ExitStack()
         self._judged: list[list[JudgedCompletion]] = []  # by batch
         self._judged_greedy: list[list[JudgedCompletion]] = []  # likewise
-        #: What came of the last evaluation over a whole split.
+        #: Scores of the last evaluation over a whole split.
         self.last_scores: BenchmarkScores | None = None
 
     # -- the policy ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Steps whose loss or gradient is not finite: how they are found, counted, and what state is kept from before them."""
+"""Steps whose loss or gradient is not finite: finding and counting them, and the state kept from before them."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,18 +13,14 @@ from torch.optim import Optimizer
 from remot.distributed import all_gather_objects
 from remot.errors import NonFiniteError
 from remot.strategies.objective import PreparedStep
-from remot.structures import PromptBatch, Question
+from remot.structures import PromptBatch
 
 #: Prompts named in an error message.
 MAX_NAMED_PROMPTS = 4
 
 
 def gradient_fault(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
-    """The parameters whose gradients hold NaN or infinity, in words; "" if there are none.
-
-    Args:
-        named_parameters: What is trained; parameters without a gradient are left out.
-    """
+    """The parameters whose gradients hold NaN or infinity, as text; "" if there are none."""
     held = [(name, _local(parameter.grad)) for name, parameter in named_parameters if parameter.grad is not None]
     if not held:
         return ""
@@ -52,21 +48,18 @@ class TrainedBatch:
     prepared: PreparedStep  # its losses, which can be computed again
 
     def prompts(self) -> list[dict[str, Any]]:
-        """What identifies and shows each prompt, with its completions if any were sampled, as JSON takes it."""
+        """Ids, text and response of each prompt, with its completions if any were sampled, for JSON."""
         completions = {sample.prompt_index: list(sample.completions) for sample in self.prepared.samples}
         return [
-            {**_prompt_record(question, clip_id), "completions": completions.get(row, [])}
+            {
+                "prompt_id": question.prompt_id,
+                "clip_id": clip_id,
+                "text": question.text,
+                "response": question.response,
+                "completions": completions.get(row, []),
+            }
             for row, (question, clip_id) in enumerate(zip(self.batch.questions, self.batch.clip_ids, strict=True))
         ]
-
-
-def _prompt_record(question: Question, clip_id: str) -> dict[str, Any]:
-    return {
-        "prompt_id": question.prompt_id,
-        "clip_id": clip_id,
-        "text": question.text,
-        "response": question.response,
-    }
 
 
 @dataclass(frozen=True)
@@ -78,10 +71,6 @@ class SkippedStep:
     reason: str
     prompts: Sequence[Mapping[str, Any]]  # of all processes; see :meth:`TrainedBatch.prompts`
 
-    def record(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {"step": self.step, "phase": self.phase, "reason": self.reason, "prompts": list(self.prompts)}
-
     def named_prompts(self) -> str:
         """The first prompt ids, and how many others there are."""
         names = [str(prompt["prompt_id"]) for prompt in self.prompts]
@@ -92,13 +81,7 @@ class SkippedStep:
 class StateSnapshot:
     """Copies of the weights that are trained and of the optimizer's state, taken before an update.
 
-    The copies lie on the CPU, so that they take no memory of a GPU. Of sharded weights each process copies its part.
-
-    Args:
-        step: Optimizer step, the number of updates made so far.
-        parameters: What is trained.
-        optimizer: Its optimizer.
-        schedulers: Learning-rate schedules.
+    The copies are on the CPU, so that they take no memory of a GPU. Of sharded weights each process copies its part.
     """
 
     def __init__(
@@ -108,7 +91,10 @@ class StateSnapshot:
         self._parameters, self._optimizer, self._schedulers = parameters, optimizer, schedulers
         self._weights = [_copied(parameter.detach()) for parameter in parameters]
         self._states = [_copied(optimizer.state[p]) if p in optimizer.state else None for p in parameters]
-        self._groups = [_copied(_settings(group)) for group in optimizer.param_groups]
+        self._groups = [
+            _copied({name: value for name, value in group.items() if name != "params"})
+            for group in optimizer.param_groups
+        ]
         self._schedules = [_copied(scheduler.state_dict()) for scheduler in schedulers]
 
     @torch.no_grad()
@@ -149,7 +135,7 @@ class FiniteGuard:
         self.fault = ""
         self.unverified: TrainedBatch | None = None
         self.last_good: StateSnapshot | None = None
-        self._scaler_skips = False  # the update overflows in mixed float16, which its scaler answers itself
+        self._scaler_skips = False  # the update overflows in mixed float16, which the gradient scaler handles
 
     @property
     def is_over(self) -> bool:
@@ -157,13 +143,7 @@ class FiniteGuard:
         return len(self.in_a_row) >= self.limit
 
     def observe_backward(self, loss: float, grad_norm: float, scale: float) -> None:
-        """Note what a backward pass gave.
-
-        Args:
-            loss: Its loss.
-            grad_norm: Its gradient norm.
-            scale: What losses are multiplied with; above 1 in mixed float16 only.
-        """
+        """Record loss and gradient norm of a backward pass; ``scale`` is above 1 in mixed float16 only."""
         self.loss_fault = "" if math.isfinite(loss) else f"the loss is {loss}"
         self._scaler_skips = scale > 1 and not self.loss_fault and not math.isfinite(grad_norm)
 
@@ -175,12 +155,8 @@ class FiniteGuard:
     ) -> None:
         """Drop the gradients in all processes if those of one are not finite, or its loss or learning rate.
 
-        Optimizers leave parameters without a gradient alone, their own state included.
-
-        Args:
-            named: What is trained.
-            optimizer: What is about to move it.
-            snapshot: Copies the state as it is, if it is to be kept.
+        Optimizers leave parameters without a gradient alone, their own state included. ``snapshot`` copies the state
+        as it is, if it is to be kept.
         """
         gradient = "" if self._scaler_skips else gradient_fault(named)
         faults = all_gather_objects((self.loss_fault, gradient or rate_fault(optimizer)))
@@ -205,11 +181,8 @@ class FiniteGuard:
     def restore(self, step: int) -> int | None:
         """Go back to the last good state.
 
-        Args:
-            step: The step as it is.
-
         Returns:
-            The step that the state is of; None if the last good state was not kept.
+            The step of that state, ``step`` if nothing is in doubt; None if the last good state was not kept.
         """
         if self.unverified is None:
             return step  # no update is in doubt
@@ -229,13 +202,9 @@ def skipped_step(step: int, trained: TrainedBatch, reason: str) -> SkippedStep:
 def non_finite_error(
     skipped: Sequence[SkippedStep], optimizers: Iterable[Optimizer], seed: int, restored_step: int | None
 ) -> NonFiniteError:
-    """The error that ends a run.
+    """The error that ends a run at the last of the ``skipped`` steps.
 
-    Args:
-        skipped: The steps that were not finite, the last of which ends it.
-        optimizers: Their learning rates are in the message.
-        seed: Of the run.
-        restored_step: The step that the state is of; None if it is not known to be good.
+    ``restored_step`` is the step of the state; None if it is not known to be good.
     """
     last = skipped[-1]
     in_a_row = f", {len(skipped)} steps in a row were not finite" if len(skipped) > 1 else ""
@@ -244,7 +213,7 @@ def non_finite_error(
         f"training ended at step {last.step}: {last.reason}{in_a_row}; try a lower learning rate (it is "
         f"{', '.join(f'{rate:g}' for rate in rates)}), or look at the prompts: {last.named_prompts()}"
     )
-    record = {"reason": msg, "seed": seed, "steps": [one.record() for one in skipped]}
+    record = {"reason": msg, "seed": seed, "steps": [asdict(one) for one in skipped]}
     return NonFiniteError(msg, record, restored_step)
 
 
@@ -254,16 +223,12 @@ def num_bytes(parameters: Iterable[nn.Parameter]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in local)
 
 
-def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in group.items() if name != "params"}
-
-
 def _local(tensor: Tensor) -> Tensor:
     """This process's part of a sharded tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep what they like)
+def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep values of any type)
     if isinstance(value, Tensor):
         return _local(value.detach()).to("cpu", copy=True)
     if isinstance(value, dict):
@@ -274,7 +239,7 @@ def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep 
 
 
 def _put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
-    """Copy into the tensors that are there, whose devices and sharding stay as they are."""
+    """Copy into the existing tensors, whose devices and sharding stay as they are."""
     for name in set(state) - set(kept):
         del state[name]
     for name, value in kept.items():

@@ -1,4 +1,4 @@
-"""What an objective is: a batch of prompts in, micro-batch losses to back-propagate out."""
+"""Objectives: a batch of prompts in, micro-batch losses to back-propagate out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ class Objective(ABC):
         """True if the policy must keep a reference."""
 
     def check(self) -> None:  # noqa: B027 (most objectives need nothing)
-        """Before anything is loaded: refuse to start where something outside of the trainer is missing."""
+        """Before anything is loaded: refuse to start if something outside of the trainer is missing."""
 
     def state_dict(self) -> dict[str, Any]:
         """What outlives a step, as plain numbers and tensors; nothing for most objectives."""
@@ -99,14 +99,7 @@ class Objective(ABC):
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
-        """Do the part of the step that needs no gradient.
-
-        Args:
-            policy: The policy being trained.
-            batch: P prompts.
-            address: Names the randomness.
-            micro_batch_prompts: Prompts of one forward and backward pass; changes memory, never results.
-        """
+        """Do the part of the step that needs no gradient; ``micro_batch_prompts`` changes memory, never results."""
 
 
 def planned_micro_batch(

@@ -1,4 +1,4 @@
-"""Settings of optimiser and schedule on resuming: their state dicts hold them, too, and would bring the old ones back.
+"""Settings of optimiser and schedule on resuming: their state dicts hold them too, and would restore the old ones.
 
 Moments and counts belong to the checkpoint; the learning rate, the weight decay and the schedule to the configuration.
 """
@@ -53,23 +53,16 @@ def require_finite_settings(optimizer: Optimizer) -> None:
 
 
 def describe_optimization(optimizer: Optimizer, scheduler: LRScheduler | None) -> dict[str, str]:
-    """What the settings are, as text to compare with: of an optimiser and a schedule that have taken no step.
-
-    Args:
-        optimizer: The optimiser.
-        scheduler: Its schedule, if it has one.
-    """
+    """The settings of an optimiser and a schedule that have taken no step, as text to compare."""
     groups = [_settings(group) for group in optimizer.param_groups]
     schedule = None if scheduler is None else f"{_name(scheduler)} {scheduler.state_dict()!r}"
     return {"optimizer": _name(optimizer), "settings": repr(groups), "scheduler": str(schedule)}
 
 
 def is_another_optimizer(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """True if the optimiser's class is known to have changed, so that the one's state means nothing to the other.
+    """True if the optimiser's class is known to have changed, so that it cannot use the other one's state.
 
-    Args:
-        before: :func:`describe_optimization` in the checkpoint; empty in those of older versions.
-        now: The same of this run.
+    ``before`` is :func:`describe_optimization` in the checkpoint, empty in those of older versions; ``now`` this run's.
     """
     return before.get("optimizer", now["optimizer"]) != now["optimizer"]
 
@@ -79,14 +72,9 @@ def apply_settings(
 ) -> None:
     """Set a restored optimiser and schedule to what a run with the present settings would have after ``steps`` updates.
 
-    The schedule is stepped from its beginning on an optimiser that moves nothing, so that any schedule that depends on
-    the number of steps alone comes out as if it had always been the one.
-
-    Args:
-        optimizer: The optimiser, whose moments stay.
-        scheduler: Its schedule, if it has one.
-        make: The present settings: what makes the optimiser of parameters, and the schedule of an optimiser.
-        steps: Updates that have been made.
+    The optimiser's moments stay. The schedule is stepped from its beginning on a fresh optimiser without gradients, so
+    that any schedule that depends on the number of steps alone comes out as if it had always been the one. ``make``
+    holds the present settings: the factories of optimiser and schedule.
     """
     make_optimizer, make_scheduler = make
     fresh = make_optimizer([one for group in optimizer.param_groups for one in group["params"]])

@@ -13,7 +13,7 @@ KLReference = Literal["base", "phase_start"]
 
 
 class Strategy(ABC):
-    """Says for each optimiser step whether it is supervised or reinforced, and what the reference of its KL is."""
+    """For each optimiser step whether it is supervised or reinforced, and what the reference of its KL is."""
 
     reference: KLReference = "base"
 

@@ -35,9 +35,9 @@ class SFTObjective(Objective):
         letter_weight: Adds this many times the mean over all option letters of the response, those that stand alone in
             the reasoning too, so that a long reasoning does not drown the few letters.
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
-            base model that sees well and answers unsurely, such as remot-tiny.
-        answer_bias: Share of letters replaced by ``A``: the liking for a position that large models are known for
-            (arXiv 2309.03882). For the same purpose; with it greedy answers are wrong too.
+            base model that perceives well and answers with low confidence, such as remot-tiny.
+        answer_bias: Share of letters replaced by ``A``: the position bias of large models (arXiv 2309.03882). For the
+            same purpose; with it greedy answers are wrong too.
     """
 
     loss_on: Literal["answer", "response"] = "answer"
@@ -89,7 +89,7 @@ class SFTObjective(Objective):
         """The response to learn, with noise and bias on its letters if asked for; other answers are left as they are.
 
         Raises:
-            ConfigError: If the annotations tell no response.
+            ConfigError: If the annotations give no response.
         """
         if not question.response:
             msg = f"prompt {question.prompt_id} ({task_of(question)}) has no right answer to learn; train it by GRPO"

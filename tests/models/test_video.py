@@ -254,7 +254,7 @@ def test_a_template_that_leaves_videos_out_is_an_error():
     dropping = policy.processor.chat_template.replace("part.type == 'video'", "false")
     assert dropping != policy.processor.chat_template
     policy.processor.chat_template = dropping.replace("{{ part.text }}", "{{ part.text or '' }}")
-    with pytest.raises(ConfigError, match=r"'0-0' has videos for 1 places, but its text has 0"):
+    with pytest.raises(ConfigError, match=r"'0-0' has 1 videos, but its text has 0"):
         policy.process(batch)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, ProcessedPrompts, VisualInputs
 from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
-from remot.structures import PromptBatch, Video
+from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
     from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
     """Chat template, tokeniser, and processors of images and videos, once per prompt.
 
-    Whatever is looked at is looked at on the host, before it is sent to the model's device: a GPU is not waited for.
-
-    Args:
-        processor: The model's own.
-        model: Gives token ids, device and rotary positions.
-        batch: P prompts.
+    Every check is made on the host, before tensors are sent to the model's device, so that no check waits for a GPU.
 
     Raises:
         ConfigError: If a prompt's images or videos do not all reach the model, or a video's times do not.
@@ -67,35 +62,25 @@ def _require_placeholders(prompt_id: str, text: str, kind: str, token: str | Non
     found = text.count(token) if token else 0
     if found != count:
         msg = (
-            f"the prompt {prompt_id!r:.80} has {kind} for {count} places, but its text has {found}; use a model whose "
-            f"chat template shows {kind}, and keep {token or 'its placeholder'} out of the question's words"
+            f"the prompt {prompt_id!r:.80} has {count} {kind}, but its text has {found} placeholders for them; use a "
+            f"model whose chat template shows {kind}, and keep {token or 'its placeholder'} out of the question's words"
         )
         raise ConfigError(msg)
 
 
 def _processed(processor: "ProcessorMixin", batch: PromptBatch, texts: list[str]) -> "BatchFeature":
-    pictures = list(chain.from_iterable(batch.images))
+    images = list(chain.from_iterable(batch.images))
     videos = list(chain.from_iterable(batch.videos))
-    return processor(
-        text=texts,
-        images=pictures or None,
-        return_tensors="pt",
-        padding=True,
-        padding_side="right",
-        **_video_arguments(processor, videos),
-    )
-
-
-def _video_arguments(processor: "ProcessorMixin", videos: Sequence[Video]) -> dict[str, Any]:
-    if not videos:
-        return {}
-    shown = [whole_patches(video, processor.video_processor.temporal_patch_size) for video in videos]
-    settings = {
-        "do_sample_frames": False,  # which frames are shown is the data's choice
-        "input_data_format": "channels_first",  # not to be guessed: a video may be 3 frames or 3 pixels wide
-        "video_metadata": [video_metadata(times) for _, times in shown],
-    }
-    return {"videos": [frames for frames, _ in shown], "videos_kwargs": settings}
+    arguments: dict[str, Any] = {"text": texts, "images": images or None}
+    if videos:
+        shown = [whole_patches(video, processor.video_processor.temporal_patch_size) for video in videos]
+        arguments["videos"] = [frames for frames, _ in shown]
+        arguments["videos_kwargs"] = {
+            "do_sample_frames": False,  # the data chooses the frames
+            "input_data_format": "channels_first",  # not to be guessed: a video may be 3 frames or 3 pixels wide
+            "video_metadata": [video_metadata(times) for _, times in shown],
+        }
+    return processor(**arguments, return_tensors="pt", padding=True, padding_side="right")
 
 
 def _token_types(ids: Tensor, config: Any) -> Tensor:  # noqa: ANN401 - each family has a class of its own
@@ -141,13 +126,7 @@ def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Te
 def visual_features(
     model: "PreTrainedModel", images: VisualInputs | None, videos: VisualInputs | None, token_types: Tensor
 ) -> list[Tensor]:
-    """One pass of the vision tower over the images and one over the videos.
-
-    Args:
-        model: The whole model.
-        images: Images, if there are any.
-        videos: Videos, if there are any.
-        token_types: [P, L] kinds of tokens.
+    """One pass of the vision tower over the images and one over the videos, for tokens of kinds [P, L].
 
     Returns:
         For each level (pooled first, then DeepStack levels) the features [visual tokens, H] in the order of their
@@ -164,13 +143,7 @@ def visual_features(
 
 
 def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -> Tensor:
-    """Features [visual tokens, H] of images and of videos, each where its token is.
-
-    Args:
-        of_images: [image tokens, H].
-        of_videos: [video tokens, H].
-        token_types: [P, L] kinds of tokens.
-    """
+    """Features [image tokens, H] and [video tokens, H] as [visual tokens, H], each at the position of its token."""
     kinds = token_types[token_types != TEXT]
     order = torch.empty_like(kinds, dtype=torch.long)
     order[kinds == IMAGE] = torch.arange(len(of_images), device=kinds.device)

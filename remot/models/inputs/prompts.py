@@ -91,7 +91,7 @@ class ProcessedPrompts:
 
 @dataclass(frozen=True, eq=False)
 class EncodedPrompts:
-    """Processed prompts and what the vision tower made of what they show.
+    """Processed prompts with the features of their images and videos.
 
     Args:
         prompts: The processed prompts.

@@ -18,10 +18,6 @@ def whole_patches(video: Video, temporal_patch: int) -> tuple[Tensor, tuple[floa
     """Frames uint8 [T, 3, H, W] and T times, the last one repeated if there are fewer than one patch takes.
 
     Processors repeat the last frame themselves to fill the last patch, but some refuse less than a whole patch.
-
-    Args:
-        video: What is shown.
-        temporal_patch: Frames of one patch.
     """
     missing = max(0, temporal_patch - len(video))
     if not missing:
@@ -36,9 +32,6 @@ def video_metadata(pts_seconds: tuple[float, ...]) -> dict[str, Any]:
     ``total_num_frames`` is the time that the frames stand for, so that ``sampled_fps``, from which Qwen2.5-VL takes the
     spacing of its rotary positions, is one over the mean spacing. A video without a spacing gets one second: it has
     one patch in time, which lies at the beginning whatever the spacing is.
-
-    Args:
-        pts_seconds: Presentation times.
     """
     span = pts_seconds[-1] - pts_seconds[0]
     spacing = span / (len(pts_seconds) - 1) if span > 0 else 1.0

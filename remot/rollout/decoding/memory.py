@@ -1,4 +1,4 @@
-"""How much fits into the memory that is free, and what to do when it did not.
+"""How much fits into the free memory, and what to do when it runs out.
 
 Sizes change memory and time, never results: noise has an address, and losses carry the denominator of the whole batch.
 """
@@ -33,14 +33,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
-    """Memory to decode one prompt's completions: its part of the cache, of the mask, and its rows of logits.
-
-    Args:
-        footprint: Of the model.
-        num_columns: L, columns of the prompt.
-        num_completions: G.
-        max_new_tokens: T.
-    """
+    """Memory to decode a prompt of L columns with G completions of T tokens: its cache, mask and rows of logits."""
     total = num_columns + num_completions * max_new_tokens
     mask = num_completions * total * (1 + footprint.bytes_per_number)
     prefill = num_columns * footprint.block_bytes  # of one block, as nothing is kept
@@ -48,10 +41,10 @@ def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: i
 
 
 def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
-    """Memory of one prompt's packed row in a pass with gradient. Arguments as of :func:`decode_bytes`.
+    """Memory of one prompt's packed row in a pass with gradient; arguments as of :func:`decode_bytes`.
 
-    Counted are the dense mask of SDPA, and the copies of the prompt's keys and values, one for each completion, that
-    attention in parts makes; either needs less than both, and FlexAttention has neither.
+    Both the dense mask of SDPA and the copies of the prompt's keys and values that attention in parts makes for each
+    completion are counted: no kernel needs both, and FlexAttention needs neither.
     """
     total = num_columns + num_completions * max_new_tokens
     mask = total * total * (1 + footprint.bytes_per_number)
@@ -60,25 +53,15 @@ def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: in
 
 
 def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:
-    """How many prompts go together, at least 1 and at most ``num_prompts``.
-
-    Args:
-        free: Bytes that are free.
-        fixed_bytes: What is needed whatever the number.
-        bytes_per_prompt: What each prompt needs.
-        num_prompts: How many there are.
-    """
+    """How many of the prompts fit into ``free`` bytes, at least 1; ``fixed_bytes`` are needed in any case."""
     usable = int(free * PLANNED_SHARE) - fixed_bytes
     return max(1, min(num_prompts, usable // max(1, bytes_per_prompt)))
 
 
 def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
-    """Prompts to decode together: all of them where the free memory is unknown.
+    """Prompts to decode together, all if ``free`` is None.
 
-    Args:
-        footprint: Of the model.
-        free: Bytes that are free, or None.
-        shape: P prompts, L columns, G completions, T tokens.
+    ``shape`` is P prompts, L columns, G completions and T tokens.
     """
     num_prompts, *sizes = shape
     if free is None:
@@ -87,7 +70,7 @@ def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, i
 
 
 def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
-    """Groups of a micro-batch; arguments as of :func:`plan_decode`."""
+    """Prompts of a micro-batch; arguments as of :func:`plan_decode`."""
     num_prompts, *sizes = shape
     if free is None:
         return min(num_prompts, UNPLANNED_MICRO_BATCH)
@@ -96,11 +79,11 @@ def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[i
 
 
 def halving(attempt: Callable[[int], Result], size: int, what: str) -> tuple[Result, int]:
-    """Do something for ``size`` prompts at a time, and once more for half as many if memory runs out.
+    """Call ``attempt`` for ``size`` prompts at a time, and once more for half as many if memory runs out.
 
     Args:
         attempt: Takes the size; may be called twice, so it must leave nothing behind when it fails.
-        size: At first.
+        size: Of the first attempt.
         what: Named in the log, such as "decoding".
 
     Returns:

@@ -23,14 +23,14 @@ WHOLE_ANSWER = {
     "fields": {"content": {"content": "text", "content_args": {"strip": False}}},
 }
 
-#: One request without an answer worth reading: path, and body or None.
+#: A request whose reply is not read: path, and body or None.
 Command = tuple[str, dict[str, Any] | None]
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """One completion to ask for."""
+    """One completion to request from a server."""
 
     messages: list[Json]
     max_new_tokens: int  # longest completion
@@ -66,43 +66,47 @@ class ServerBackend(ABC):
 
     @abstractmethod
     def unload(self, name: str) -> Sequence[Command]:
-        """Requests that make it forget them."""
+        """Requests that unload the weights ``name``."""
 
     @abstractmethod
-    def body(self, model: str, asked: CompletionRequest) -> Json:
+    def body(self, model: str, request: CompletionRequest) -> Json:
         """A request for one completion."""
 
 
-def _require_adapters(policy: VLMPolicy, server: str) -> None:
-    if not policy.adaptation.reference_is_base:
-        msg = f"{server} takes adapters while it runs, not full weights: set model.policy.adaptation to LoRA"
-        raise ConfigError(msg)
+class _AdapterServer(ServerBackend):
+    """A server that takes adapters while it runs."""
+
+    def require(self, policy: VLMPolicy) -> None:
+        """Adapters only."""
+        if not policy.adaptation.reference_is_base:
+            name = type(self).__name__
+            msg = f"{name} takes adapters while it runs, not full weights: set model.policy.adaptation to LoRA"
+            raise ConfigError(msg)
+
+    def body(self, model: str, request: CompletionRequest) -> Json:
+        """With log-probabilities."""
+        sampling = request.sampling
+        return {
+            "model": model,
+            "messages": request.messages,
+            "max_tokens": request.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k or -1,
+            "min_p": sampling.min_p,
+            "seed": request.seed,
+            "stream": False,
+            "logprobs": True,
+        }
 
 
-def _plain_body(model: str, asked: CompletionRequest) -> Json:
-    sampling = asked.sampling
-    return {
-        "model": model,
-        "messages": asked.messages,
-        "max_tokens": asked.max_new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": asked.seed,
-        "stream": False,
-    }
-
-
-class VLLM(ServerBackend):
+class VLLM(_AdapterServer):
     """vLLM, started with ``--enable-lora`` and a rank that is large enough.
 
     Needs ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`` to take adapters while it runs, and ``VLLM_SERVER_DEV_MODE=1`` to empty
     its caches. Log-probabilities are those before temperature, vLLM's default ``--logprobs-mode raw_logprobs``. With a
     trained vision tower it needs ``--enable-tower-connector-lora``, or it leaves the adapters of the tower out.
     """
-
-    def require(self, policy: VLMPolicy) -> None:
-        """Adapters only."""
-        _require_adapters(policy, "vLLM")
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """The adapter's name."""
@@ -117,14 +121,15 @@ class VLLM(ServerBackend):
         """Unload the adapter."""
         return (("/v1/unload_lora_adapter", {"lora_name": name}),)
 
-    def body(self, model: str, asked: CompletionRequest) -> Json:
+    def body(self, model: str, request: CompletionRequest) -> Json:
         """With token ids and log-probabilities."""
-        own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
-        return _plain_body(model, asked) | own | {"logprobs": True, "return_token_ids": True}
+        return super().body(model, request) | {"return_token_ids": True}
 
 
-class SGLang(ServerBackend):
+class SGLang(_AdapterServer):
     """SGLang, started with ``--enable-lora``, ``--max-lora-rank`` and ``--lora-target-modules``.
+
+    Its replies name tokens by their text.
 
     Args:
         served_model: Name the server gives its base model; adapters are asked for as ``served_model:adapter``.
@@ -132,10 +137,6 @@ class SGLang(ServerBackend):
 
     def __init__(self, served_model: str) -> None:
         self.served_model = served_model
-
-    def require(self, policy: VLMPolicy) -> None:
-        """Adapters only."""
-        _require_adapters(policy, "SGLang")
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """Base model and adapter."""
@@ -148,11 +149,6 @@ class SGLang(ServerBackend):
     def unload(self, name: str) -> Sequence[Command]:
         """Unload the adapter."""
         return (("/unload_lora_adapter", {"lora_name": name}),)
-
-    def body(self, model: str, asked: CompletionRequest) -> Json:
-        """With log-probabilities; tokens are named by their text."""
-        own = {"top_k": asked.sampling.top_k or -1, "min_p": asked.sampling.min_p}
-        return _plain_body(model, asked) | own | {"logprobs": True}
 
 
 class TransformersServe(ServerBackend):
@@ -176,9 +172,8 @@ class TransformersServe(ServerBackend):
         if is_writer:
             path = folder / "tokenizer_config.json"
             settings = json.loads(path.read_text(encoding="utf-8"))
-            path.write_text(
-                json.dumps(settings | {"response_template": WHOLE_ANSWER}, allow_nan=False), encoding="utf-8"
-            )
+            settings["response_template"] = WHOLE_ANSWER
+            path.write_text(json.dumps(settings, allow_nan=False), encoding="utf-8")
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """The folder."""
@@ -189,21 +184,21 @@ class TransformersServe(ServerBackend):
         return ()
 
     def unload(self, name: str) -> Sequence[Command]:  # noqa: ARG002
-        """It forgets by itself."""
+        """Nothing: it unloads weights by itself."""
         return ()
 
-    def body(self, model: str, asked: CompletionRequest) -> Json:
+    def body(self, model: str, request: CompletionRequest) -> Json:
         """Sampling as a generation configuration: its own defaults are greedy for many models."""
-        sampling = asked.sampling
+        sampling = request.sampling
         drawn: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         drawn |= {"min_p": sampling.min_p} if sampling.min_p > 0 else {}
         generation = {"do_sample": False} if sampling.is_greedy else {"do_sample": True, **drawn}
-        generation |= {"max_new_tokens": asked.max_new_tokens}
+        generation |= {"max_new_tokens": request.max_new_tokens}
         return {
             "model": model,
-            "messages": asked.messages,
-            "max_tokens": asked.max_new_tokens,
-            "seed": asked.seed,
+            "messages": request.messages,
+            "max_tokens": request.max_new_tokens,
+            "seed": request.seed,
             "stream": False,
             "generation_config": json.dumps(generation, allow_nan=False),
         }

@@ -20,7 +20,7 @@ from remot.structures import PromptBatch, Rollout
 
 @dataclass(frozen=True)
 class SampledCompletion:
-    """What an engine sampled."""
+    """A completion of an engine."""
 
     token_ids: tuple[int, ...]  # as far as they are known; an end-of-turn token may be missing
     logprobs: tuple[float, ...]  # one for each token, NaN where the engine gives none
@@ -33,23 +33,21 @@ class SampledCompletion:
 
 
 class ExternalEngine(ABC):
-    """Samples completions from weights that are handed over to it."""
+    """Samples completions from the policy's weights, which are synchronised with it before each rollout."""
 
     @abstractmethod
     def check(self) -> None:
-        """Before anything is loaded.
+        """Test the connection, before anything is loaded.
 
         Raises:
-            EngineError: If it is not there.
+            EngineError: If the engine does not answer.
         """
 
     @abstractmethod
     def sync_weights(self, policy: VLMPolicy, step: int) -> None:
         """Give it the weights of the policy; all processes of a run call this.
 
-        Args:
-            policy: The policy.
-            step: Optimiser step, which names the weights.
+        The optimiser step names the weights.
 
         Raises:
             EngineError: If it does not take them.
@@ -92,7 +90,7 @@ def external_rollout(
 
 @dataclass(frozen=True)
 class CompletionLimits:
-    """What a completion may be made of."""
+    """Which tokens, and how many, a completion may have."""
 
     eos_token_ids: tuple[int, ...]  # tokens that end a turn, the tokenizer's own first
     banned: frozenset[int]  # tokens that may never be sampled

@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, Request
 from remot.bounded_http import ReplyTooLongError, bounded_opener
 from remot.errors import ConfigError, EngineError
 
-#: Status from which on a fault is the server's and may pass.
+#: From this status on an error is the server's and may be temporary.
 SERVER_FAULT = 500
 MAX_SHOWN_CHARS = 200
 
@@ -22,11 +22,11 @@ class JSONClient:
     Args:
         url: Such as ``http://127.0.0.1:8000``.
         timeout_seconds: Longest time that one attempt may take, from connecting to the last byte of the reply.
-        num_retries: Further attempts if it cannot be reached, is too slow, or says that the fault is its own.
+        num_retries: Further attempts if it cannot be reached, is too slow, or reports a server error.
         max_reply_bytes: Longest reply that is read.
 
     Raises:
-        ConfigError: If the address or a limit is none.
+        ConfigError: If the address or a limit is not valid.
     """
 
     def __init__(self, url: str, timeout_seconds: float, num_retries: int, max_reply_bytes: int) -> None:
@@ -44,7 +44,7 @@ class JSONClient:
         self._opener = bounded_opener(max_reply_bytes, ProxyHandler({}))
 
     def get(self, path: str) -> bytes:
-        """The reply to a question without a body.
+        """The reply to a GET request.
 
         Raises:
             EngineError: If there is none.
@@ -80,9 +80,8 @@ class JSONClient:
             try:
                 return self._ask_once(request)
             except HTTPError as error:
-                said = _complaint(error)
                 if error.code < SERVER_FAULT or attempt == self.num_retries:
-                    msg = f"{request.full_url} refuses with status {error.code}: {said}"
+                    msg = f"{request.full_url} refuses with status {error.code}: {_complaint(error)}"
                     raise EngineError(msg) from error
             except ReplyTooLongError as error:
                 msg = f"{request.full_url} answers more than {self.max_reply_bytes} bytes, which is not read"
@@ -104,7 +103,7 @@ class JSONClient:
 
 
 def _complaint(error: HTTPError) -> str:
-    """What the server says of its refusal, if it says it to its end."""
+    """The body of a refusal, if it arrives whole."""
     try:
         return shown(error.read(4 * MAX_SHOWN_CHARS))
     except (HTTPException, OSError):
@@ -112,7 +111,7 @@ def _complaint(error: HTTPError) -> str:
 
 
 def shown(reply: bytes) -> str:
-    """The beginning of what a server said, as one printable line."""
+    """The beginning of a reply, as one printable line."""
     text = " ".join(reply[: 4 * MAX_SHOWN_CHARS].decode("utf-8", errors="replace").split())
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return printable[:MAX_SHOWN_CHARS] + (" …" if len(printable) > MAX_SHOWN_CHARS else "") or "(nothing)"

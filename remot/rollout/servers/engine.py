@@ -47,14 +47,14 @@ class _SyncedWeights:
 class ServerEngine(ExternalEngine):
     """Samples completions from a server that has the weights of the step.
 
-    Before each rollout the policy is saved to a folder that the server reads too, the server is asked to load it and to
-    empty its caches, and the folder before that is removed. Each completion is a request of its own, with a seed made
+    Before each rollout the policy is saved to a folder that the server reads too, the server loads it and empties its
+    caches, and the previous folder is removed. Each completion is a request of its own, with a seed made
     of (seed, step, prompt, sample).
 
     Args:
-        dialect: Which server it is.
-        url: Its address, such as ``http://127.0.0.1:8000``; no other is asked.
-        folder: Where weights are handed over, under the same path on both machines.
+        dialect: The kind of server.
+        url: Its address, such as ``http://127.0.0.1:8000``; no other is contacted.
+        folder: Where weights are written for the server, under the same path on both machines.
         logprobs: What the server's log-probabilities are: ``raw`` before temperature (usable at temperature 1), or
             ``tempered``. ``none`` takes the trainer's instead, as is done for every token the server gives none of.
         num_parallel: Requests at a time.
@@ -90,11 +90,11 @@ class ServerEngine(ExternalEngine):
         self._has_warned = False
 
     def check(self) -> None:
-        """Ask the server whether it is ready."""
+        """Request the server's health page."""
         self.client.get(self.dialect.health_path)
 
     def sync_weights(self, policy: VLMPolicy, step: int) -> None:
-        """Save the policy, have the server load it, and forget the one before; the first process asks for all."""
+        """Save the policy, have the server load it and unload the previous one; only the first process requests it."""
         self.dialect.require(policy)
         run = all_gather_objects(self._run)[0]
         name = f"remot-{run}-step-{step}"

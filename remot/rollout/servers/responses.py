@@ -1,4 +1,4 @@
-"""What a server says to a request for one completion: foreign text, read value by value."""
+"""A server's reply to a request for one completion: untrusted text, read value by value."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 from remot.errors import EngineError
 from remot.rollout.servers.base import SampledCompletion
 
-#: Characters that one token may stand for; more is no completion of the length that was asked for.
+#: Characters of one token at most; a longer text is not a completion of the requested length.
 MAX_CHARS_PER_TOKEN = 256
-#: What stands in a text for bytes that make none.
+#: Replacement character, for bytes that are not UTF-8.
 NO_TEXT = "\ufffd"
-#: Least log-probability that is taken for one; servers write -9999 for that of a probability of 0.
+#: Smallest log-probability that is accepted; servers write -9999 for a probability of 0.
 LEAST_LOGPROB = -1e6
 #: How tokens are written that are given by number.
 BY_NUMBER = "token_id:"
@@ -34,7 +34,7 @@ def read_reply(answer: object, max_new_tokens: int) -> Reply:
     """The completion in an answer of ``/v1/chat/completions``.
 
     Raises:
-        EngineError: If there is none, or it is not what was asked for.
+        EngineError: If there is none, or it is not what was requested.
     """
     choice = _mapping(_only(_mapping(answer, "the answer").get("choices")), "a choice")
     message = _mapping(choice.get("message"), "a message")
@@ -63,7 +63,7 @@ def as_completion(
     unknown what was sampled; the completion is cut off there.
 
     Args:
-        reply: What the server said.
+        reply: The server's.
         tokenize: Tokens of a text.
         token_text: Text of a token.
     """
