@@ -1,4 +1,4 @@
-"""The LightningModule: takes prompts, asks the strategy which objective is due, and moves the weights."""
+"""The LightningModule: takes prompts, computes the losses of the objective that is due, and updates the weights."""
 
 import math
 import time
@@ -79,7 +79,7 @@ class PostTrainingModule(AnsweringModule):
             what fits into the memory that is free on a GPU, and 4 elsewhere.
         rollout: How completions are decoded, in training and evaluation; changes speed and memory, never completions.
         gradient_clip_norm: Largest gradient norm; 0 is off.
-        max_skipped_in_a_row: So many steps in a row that are not finite end the run with a ``NonFiniteError``.
+        max_skipped_in_a_row: This many steps in a row that are not finite end the run with a ``NonFiniteError``.
         evaluation: How validate, test and predict decode.
         seed: Names the rollout noise. The command line sets it from ``seed_everything``.
     """
@@ -103,10 +103,10 @@ class PostTrainingModule(AnsweringModule):
         require_optional(
             grpo=(grpo, GRPOObjective), rollout=(rollout, RolloutSettings), evaluation=(evaluation, EvaluationSettings)
         )
-        reinforced = grpo if grpo is not None else GRPOObjective()
+        grpo = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
-            evaluation = replace(evaluation, reward=reinforced.scorer)
+            evaluation = replace(evaluation, reward=grpo.scorer)
         super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
@@ -120,10 +120,7 @@ class PostTrainingModule(AnsweringModule):
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
-        self.objectives: Mapping[str, Objective] = {
-            "SFT": sft if sft is not None else SFTObjective(),
-            "GRPO": reinforced,
-        }
+        self.objectives: Mapping[str, Objective] = {"SFT": sft if sft is not None else SFTObjective(), "GRPO": grpo}
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
@@ -153,10 +150,11 @@ class PostTrainingModule(AnsweringModule):
         """Load the policy; after the data is known to be good, so that bad data costs no loading time."""
         if self.policy is not None:
             return
-        moves = self._has_reference and self.strategy.reference != "base"
-        is_trained = self._trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
+        has_reference = self._has_reference
         self.policy = self.policy_settings.load(
-            with_reference=self._has_reference, with_anchor=moves, is_trained=is_trained
+            with_reference=has_reference,
+            with_anchor=has_reference and self.strategy.reference != "base",
+            is_trained=self._trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING),
         )
         self.divide_policy()
 
@@ -195,7 +193,7 @@ class PostTrainingModule(AnsweringModule):
         self.train()
 
     def on_train_start(self) -> None:
-        """Let changed settings of optimiser and schedule take effect: the checkpoint has brought back its own."""
+        """Let changed settings of optimiser and schedule take effect: the checkpoint has restored its own."""
         restored, self._restored_optimization = self._restored_optimization, None
         if restored is None or restored == self._optimization:
             return
@@ -218,10 +216,14 @@ class PostTrainingModule(AnsweringModule):
         trained = TrainedBatch(phase, batch, prepared)
         for _ in range(prepared.num_updates):
             metrics |= self._update(trained)
-            # A fault would come again, as nothing has moved; and updates of one phase must not pass over another.
+            # A fault would repeat, as nothing has moved; and updates must not continue into another phase.
             if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
-        self._count_fault(trained)
+        skipped = self._guard.count(self.global_step - 1, trained)
+        if skipped is not None:
+            count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
+            prompts = skipped.named_prompts()
+            self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {prompts}")
         metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
         joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
@@ -229,10 +231,10 @@ class PostTrainingModule(AnsweringModule):
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
         if self._guard.is_over:
-            raise self._given_up(self._guard.in_a_row)
+            raise self._restore_and_error(self._guard.in_a_row)
 
     def _move_reference(self, step: int) -> dict[str, float]:
-        """Take the reference that the strategy asks for, unless it has been taken; the step of that for the metrics."""
+        """Capture the reference of the strategy unless it has been captured; returns its step for the metrics."""
         anchor, wanted = self.loaded_policy.anchor, self.strategy.reference_step(step)
         if anchor is None or wanted is None:
             return {}
@@ -249,7 +251,7 @@ class PostTrainingModule(AnsweringModule):
         totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
         guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
         if is_deepspeed(wrapper) and any(all_gather_objects(guard.loss_fault)):  # it keeps gradients
-            raise self._given_up([skipped_step(self.global_step, trained, guard.loss_fault)])
+            raise self._restore_and_error([skipped_step(self.global_step, trained, guard.loss_fault)])
         optimizer.step()  # type: ignore[union-attr]
         if not guard.fault:
             guard.unverified = trained
@@ -259,7 +261,7 @@ class PostTrainingModule(AnsweringModule):
         return totals
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Look at gradients as the optimizer will, after callbacks; one that is not finite updates nothing."""
+        """Check the gradients that the optimizer will use, after callbacks; one that is not finite updates nothing."""
         named = [(name, p) for name, p in self.loaded_policy.named_parameters() if p.requires_grad]
         self._guard.check_gradients(named, optimizer, lambda: self._snapshot(optimizer))
 
@@ -270,15 +272,6 @@ class PostTrainingModule(AnsweringModule):
             return None
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         return StateSnapshot(self.global_step, parameters, optimizer, schedulers)
-
-    def _count_fault(self, trained: TrainedBatch) -> None:
-        """Count and report the step if it was skipped."""
-        skipped = self._guard.count(self.global_step - 1, trained)
-        if skipped is not None:
-            count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
-            self.print(
-                f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {skipped.named_prompts()}"
-            )
 
     def require_finite_state(self) -> None:
         """Compute the loss of the last batch with the weights as they are now, unless that has been done.
@@ -296,11 +289,11 @@ class PostTrainingModule(AnsweringModule):
         losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
-            raise self._given_up([skipped_step(self.global_step, trained, reason)])
+            raise self._restore_and_error([skipped_step(self.global_step, trained, reason)])
         self._guard.unverified = None
 
-    def _given_up(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
-        """Go back to the last good state; the error to raise."""
+    def _restore_and_error(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
+        """Go back to the last good state; returns the error to raise."""
         restored_step = self._guard.restore(self.global_step)
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         undone = 0 if restored_step is None else progress.total.completed - restored_step
@@ -332,7 +325,7 @@ class PostTrainingModule(AnsweringModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is trained, and the reference if one has been taken; the rest comes from the base model.
+        """Keep what is trained, and the reference if one has been captured; the rest comes from the base model.
 
         Raises:
             NonFiniteError: If the weights give a loss that is not finite; then nothing is written.
@@ -354,7 +347,7 @@ class PostTrainingModule(AnsweringModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model or adaptation.
 
-        A strategy that divides weights has loaded them, and taken them out of the checkpoint, before this is called.
+        A strategy that shards weights has loaded them, and removed them from the checkpoint, before this is called.
 
         Raises:
             CheckpointError: If it was made from another base model, or its parameters are not those trained here.
@@ -372,7 +365,7 @@ class PostTrainingModule(AnsweringModule):
 
     def _restore_optimization(self, checkpoint: dict[str, Any], restored: dict[str, str]) -> None:
         """Leave out of the checkpoint what another optimiser or schedule could not load."""
-        self.configure_optimizers()  # for what it notes: the trainer has not made, or not kept, its own yet
+        self.configure_optimizers()  # sets _optimization: the trainer has not made, or not kept, its own yet
         self._restored_optimization = restored
         if is_another_optimizer(restored, self._optimization):
             checkpoint["optimizer_states"] = []
@@ -383,12 +376,12 @@ class PostTrainingModule(AnsweringModule):
         return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})
 
     def on_train_end(self) -> None:
-        """Look at the weights of the last update, before they are evaluated and exported."""
+        """Check the weights of the last update, before they are evaluated and exported."""
         self.require_finite_state()
 
 
 def require_supported(strategy: TrainerStrategy) -> None:
-    """Refuse strategies that gather weights in one ``forward`` only, which a rollout has none of.
+    """Refuse strategies that gather weights in ``forward`` only, which a rollout does not call.
 
     Raises:
         ConfigError: For the older FSDP and for ZeRO stage 3.

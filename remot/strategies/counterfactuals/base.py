@@ -1,7 +1,7 @@
-"""The same question about a changed input, answered by the same policy, for rewards that compare the two.
+"""Counterfactual inputs: the same question about a changed input, answered by the same policy.
 
-Counterparts are scored against, never trained on. What they are changed by has an address, so a resumed run changes
-in the same way, and their completions have noise of their own.
+Rewards compare the completions with these counterparts, which are never trained on. Each change is seeded by seed, step
+and prompt, so that a resumed run repeats it, and the completions have noise of their own.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class Shown:
 
 
 class Counterpart(ABC):
-    """How an input is changed, and how it is answered.
+    """A counterfactual: how an input is changed, and how completions for it are sampled.
 
     Attributes:
         name: Part of the names of changed prompts.
@@ -58,13 +58,11 @@ class Counterpart(ABC):
     def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
         """The changed input, None if there is nothing to change: such a prompt gets no counterparts.
 
-        Args:
-            shown: The input; not to be changed in place.
-            generator: The only source of chance.
+        ``shown`` must not be changed in place; all randomness comes from ``generator``.
         """
 
     def observe(self, questions: Sequence[Question], completions: Sequence[Sequence[str]]) -> None:  # noqa: B027
-        """See what came of it, once a step and in all processes; most changes do not learn from that.
+        """Update from the outcome, once a step and in all processes; most changes do not.
 
         Args:
             questions: P questions, their counterparts in their references.
@@ -76,7 +74,7 @@ class Counterpart(ABC):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continued run must know; plain numbers."""
+        """State of a run to continue, as plain numbers."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
@@ -88,15 +86,10 @@ def changed_batch(
 ) -> tuple[list[int], list[Shown], PromptBatch]:
     """The prompts that can be changed, changed.
 
-    Args:
-        batch: P prompts.
-        counterpart: How to change them.
-        address: Names the randomness.
-
     Returns:
-        Their rows in ``batch``, their inputs, and the prompts, with names of their own.
+        Their rows in ``batch``, their inputs, and the changed prompts with ids of their own.
     """
-    rows, changed = [], []
+    rows, changed, questions = [], [], []
     prompts = zip(batch.images, batch.videos, batch.questions, strict=True)
     for row, (images, videos, question) in enumerate(prompts):
         generator = numpy_generator(address.seed, "counterpart", counterpart.name, address.step, question.prompt_id)
@@ -104,12 +97,15 @@ def changed_batch(
         if other is not None:
             rows.append(row)
             changed.append(other)
-    questions = [
-        replace(batch.questions[row], text=other.text, prompt_id=f"{batch.questions[row].prompt_id}/{counterpart.name}")
-        for row, other in zip(rows, changed, strict=True)
-    ]
-    shown = [other.images for other in changed], questions, [batch.clip_ids[row] for row in rows]
-    return rows, changed, PromptBatch(*shown, videos=[other.videos for other in changed])
+            prompt_id = f"{question.prompt_id}/{counterpart.name}"
+            questions.append(replace(question, text=other.text, prompt_id=prompt_id))
+    prompts_changed = PromptBatch(
+        images=[other.images for other in changed],
+        questions=questions,
+        clip_ids=[batch.clip_ids[row] for row in rows],
+        videos=[other.videos for other in changed],
+    )
+    return rows, changed, prompts_changed
 
 
 def questions_with_counterparts(
@@ -120,16 +116,7 @@ def questions_with_counterparts(
     sampling: SamplingSettings,
     max_new_tokens: int,
 ) -> list[Question]:
-    """The questions of a batch with completions for the changed input in their references.
-
-    Args:
-        policy: Who answers.
-        batch: P prompts.
-        counterpart: How they are changed.
-        address: Names the randomness.
-        sampling: How completions are drawn, unless they are greedy.
-        max_new_tokens: Longest completion.
-    """
+    """The questions of a batch with the policy's completions for the changed input in their references."""
     rows, inputs, changed = changed_batch(batch, counterpart, address)
     questions = list(batch.questions)
     if not rows:

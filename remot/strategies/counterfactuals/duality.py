@@ -1,4 +1,4 @@
-"""Counterparts by operations with a known effect on the answer, drawn from a pool that follows what is not mastered."""
+"""Counterparts by operations with a known effect on the answer, drawn from a pool that prefers unmastered ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,13 +23,13 @@ class DualityOperations(Counterpart):
     letters; a prompt none applies to has no counterparts.
 
     Args:
-        operations: What may be drawn; a mirrored view, reversed pictures and exchanged options if None.
+        operations: What may be drawn; a mirrored view, reversed images and exchanged options if None.
         num_completions: Completions for each changed prompt.
         greedy: Take the most likely tokens.
-        decay: Weight of what was seen before in the running mean of the consistency.
+        decay: Weight of the earlier value in the running mean of the consistency.
         mastered_at: Consistency from which an operation is mastered.
         min_seen: Prompts it has to be seen with before.
-        floor: Chance that is left to a wholly consistent operation.
+        floor: Weight that is left to a wholly consistent operation.
     """
 
     name = "duality"
@@ -54,7 +54,7 @@ class DualityOperations(Counterpart):
         self.pool = OperationPool(list(self.operations), decay, mastered_at, min_seen, floor)
 
     def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
-        """See :meth:`Counterpart.change`; operations that do not apply are drawn no second time."""
+        """See :meth:`Counterpart.change`; operations that do not apply are drawn only once."""
         chances = self.pool.chances()
         while chances and shown.question is not None:
             weights = np.array(list(chances.values()))
@@ -66,13 +66,13 @@ class DualityOperations(Counterpart):
         return None
 
     def observe(self, questions: Sequence[Question], completions: Sequence[Sequence[str]]) -> None:
-        """See :meth:`Counterpart.observe`; the pools of all processes see what all have seen."""
-        seen = []
-        for question, texts in zip(questions, completions, strict=True):
-            share = agreement(question, texts)
-            if share is not None:
-                seen.append((reference_of(question).change, share))
-        for part in all_gather_objects(seen):
+        """See :meth:`Counterpart.observe`; the pools of all processes get the shares of all."""
+        shares = [
+            (reference_of(question).change, share)
+            for question, texts in zip(questions, completions, strict=True)
+            if (share := agreement(question, texts)) is not None
+        ]
+        for part in all_gather_objects(shares):
             for name, share in part:
                 self.pool.observe(name, share)
 
@@ -84,7 +84,7 @@ class DualityOperations(Counterpart):
         return consistency | {f"duality/{name}/chance": chances.get(name, 0.0) for name in seen}
 
     def state_dict(self) -> dict[str, Any]:
-        """What the pool has seen."""
+        """The pool's statistics."""
         return self.pool.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Ways to change an input: shuffled or frozen frames, mirrored pictures."""
+"""Ways to change an input: shuffled or frozen frames, mirrored images."""
 
 import re
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from remot.structures import Question, Video, reference_of
 class ShuffledFrames(Counterpart):
     """Frames in another order at the same times (T-GRPO: Video-R1, arXiv 2503.21776; SpaceR, arXiv 2504.01805).
 
-    For :class:`remot.rewards.ShuffledFramesReward`. A prompt without a video has its pictures shuffled; one with
-    neither two frames nor two pictures has no counterparts.
+    For :class:`remot.rewards.ShuffledFramesReward`. A prompt without a video has its images shuffled; one with
+    neither two frames nor two images has no counterparts.
 
     Args:
         num_completions: Completions for each changed prompt; the papers draw half as many as the group has.
@@ -43,10 +43,10 @@ class FrozenFrames(Counterpart):
 
     For :class:`remot.rewards.MotionPerturbationReward`. As released (``grpo_trainer_v3.py``), the first frame is
     frozen, or, of a question with key frames, the first of these: frames before it stay, all after it are replaced by
-    it. Key frames are the times of the reference's tracks. A prompt without a video shows its first picture throughout.
+    it. Key frames are the times of the reference's tracks. A prompt without a video shows its first image throughout.
 
     Args:
-        place: A single frame or picture to show throughout instead, from 0 for the first to 1 for the last.
+        place: A single frame or image to show throughout instead, from 0 for the first to 1 for the last.
         num_completions: Completions for each changed prompt.
         greedy: Take the most likely tokens.
     """
@@ -66,8 +66,7 @@ class FrozenFrames(Counterpart):
             key_seconds = _first_key_seconds(shown.question)
             return replace(shown, videos=[self._frozen(video, key_seconds) for video in shown.videos])
         if not shown.videos and len(shown.images) > 1:
-            images = [shown.images[k] for k in self._order(len(shown.images), 0)]
-            return replace(shown, images=images)
+            return replace(shown, images=[shown.images[k] for k in self._order(len(shown.images), 0)])
         return None
 
     def _frozen(self, video: Video, key_seconds: float) -> Video:
@@ -89,13 +88,13 @@ def _first_key_seconds(question: Question | None) -> float:
 
 
 class MirroredPictures(Counterpart):
-    """Pictures and frames as in a mirror, with left and right exchanged in the question (SVQA-R1, arXiv 2506.01371).
+    """Images and frames flipped left to right, with left and right exchanged in the question (SVQA-R1, 2506.01371).
 
-    For :class:`remot.rewards.ViewConsistencyReward`; for :class:`remot.rewards.DualityReward`, whose reference says
-    how the answer changes, leave the words alone.
+    For :class:`remot.rewards.ViewConsistencyReward`; for :class:`remot.rewards.DualityReward`, whose reference holds
+    how the answer changes, leave the words as they are.
 
     Args:
-        exchanged: Words of the question that change places; none leave it as it is.
+        exchanged: Pairs of words of the question that are exchanged; none leave it as it is.
         num_completions: Completions for each changed prompt.
         greedy: Take the most likely tokens.
     """

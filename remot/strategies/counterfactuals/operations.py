@@ -1,7 +1,7 @@
-"""Changes of a question about motion whose right answer is known if that of the question is, whatever it is.
+"""Changes of a question about motion that map the right answer to the right answer of the changed question.
 
-Such an operation T comes with φ_T, what it makes of an answer, so that agreement of answer(T(x)) with φ_T(answer(x))
-needs no truth. φ is a map of whole answers in letters: ``{"AC": "BC", …}``.
+Such an operation T comes with φ_T, a map of answers, so that agreement of answer(T(x)) with φ_T(answer(x)) needs no
+label. φ is a map of whole answers in letters: ``{"AC": "BC", …}``.
 """
 
 from abc import ABC, abstractmethod
@@ -34,16 +34,14 @@ class Operation(ABC):
 
     @abstractmethod
     def apply(self, shown: Shown, question: Question) -> Shown | None:
-        """The changed input with its ``answer_map``; None if the operation says nothing about this question.
+        """The changed input with its ``answer_map``; None if the operation does not apply to this question.
 
-        Args:
-            shown: The input; not to be changed in place.
-            question: What is asked; its truth is not looked at.
+        ``shown`` must not be changed in place; the right answer of ``question`` is not used.
         """
 
 
 class MirroredView(Operation):
-    """Pictures as in a mirror, the same words: left and right, clockwise and counterclockwise change places."""
+    """Images flipped left to right, the same words: left and right, clockwise and counterclockwise are exchanged."""
 
     name = "mirrored"
 
@@ -61,7 +59,7 @@ class MirroredView(Operation):
 
 
 class ReversedOrder(Operation):
-    """Pictures in the reverse order, the same words: pair (i, j) shows what (n+1-j, n+1-i) showed, backwards."""
+    """Images in reverse order, the same words: pair (i, j) shows what (n+1-j, n+1-i) showed, backwards."""
 
     name = "reversed"
 
@@ -71,8 +69,8 @@ class ReversedOrder(Operation):
         ordered = all(ATTRIBUTES[slot.label.attribute].answers_are_codes for slot in slots)
         if shown.videos or not _are_motions(slots) or not ordered:
             return None
-        places = {_asked(slot): place for place, slot in enumerate(slots)}
-        sources = [places.get(_reversed(slot, count), -1) for slot in slots]
+        slot_indices = {_asked(slot): index for index, slot in enumerate(slots)}
+        sources = [slot_indices.get(_reversed(slot, count), -1) for slot in slots]
         if -1 in sources:
             return None
 
@@ -86,7 +84,7 @@ class ReversedOrder(Operation):
 
 
 class ExchangedOptions(Operation):
-    """The same pictures; options that are opposites change places in the text, and so do their letters."""
+    """The same images; opposite options are exchanged in the text, and so are their letters."""
 
     name = "exchanged_options"
 
@@ -104,12 +102,7 @@ class ExchangedOptions(Operation):
 
 
 def answer_map(before: Sequence[Slot], after: Sequence[Slot], change: ValueMap) -> dict[str, str] | None:
-    """φ over all answers in letters.
-
-    Args:
-        before: Slots of the question.
-        after: Slots of the changed one, of as many options.
-        change: What becomes of the chosen options.
+    """φ over all answers in letters, from the slots ``before`` a change of the question to those ``after`` it.
 
     Returns:
         None if there are more than :data:`MAX_ANSWERS`, or a changed option is none of the options.
