@@ -91,7 +91,7 @@ def _batch_std(values: Tensor, *, unbiased: bool) -> Tensor:
 def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = True) -> AdvantageOutput:
     """(r − mean) / (std + eps) within each group (GRPO, arXiv 2402.03300, section 4.1.2; ReMoT, arXiv 2603.00461).
 
-    Neither paper says which standard deviation it means. The default is the sample deviation (divide by G − 1), which
+    Neither paper specifies the standard deviation. The default is the sample deviation (divide by G − 1), which
     is what TRL computes; at G = 4 it makes advantages sqrt(3/4) times those of the population deviation.
 
     Args:
@@ -119,7 +119,7 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = Tru
 def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool = True) -> AdvantageOutput:
     """(r − group mean) / (batch std + eps): one scale for all groups (Lite PPO, arXiv 2508.08221).
 
-    A group with little to choose is not blown up to the size of the others. The deviation is that of all rewards of
+    A group with small differences is not scaled up to the size of the others. The deviation is that of all rewards of
     the batch, as in TRL's ``scale_rewards: batch``.
 
     Args:
@@ -137,7 +137,7 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
 
 
 def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:
-    """R − group mean (Dr. GRPO, arXiv 2503.20783): groups that are nearly all right or all wrong weigh no more.
+    """R − group mean (Dr. GRPO, arXiv 2503.20783): groups that are nearly all right or all wrong are not weighted up.
 
     >>> mean_only_advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]])).advantages
     tensor([[ 0.5000, -0.5000, -0.5000,  0.5000]])

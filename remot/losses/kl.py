@@ -109,7 +109,7 @@ class K3(KL):
 
 
 class K3WithK2Gradient(KL):
-    """The value of k3 with the gradient of k2: low variance to look at, the right direction to go (verl's ``k3+``).
+    """The value of k3, of low variance, with the gradient of k2, which points in the right direction (verl's ``k3+``).
 
     A ``bound`` holds for the value alone: the gradient is that of k2 beyond it, too, as in verl.
     """

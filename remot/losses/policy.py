@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -86,22 +87,42 @@ class PolicyLoss(ABC):
         return self.function(*tensors, beta=self.beta, kl=self.kl, weights=weights, **mean)
 
 
-def _require_clip(clip_low: float, clip_high: float) -> None:
-    if not (0 <= clip_low <= 1 and clip_high >= 0):
-        msg = f"need 0 <= clip_low <= 1 and clip_high >= 0; got {clip_low} and {clip_high}"
-        raise ConfigError(msg)
+@dataclass(frozen=True)
+class _ClippedLoss(PolicyLoss):
+    """A loss that clips ratios to [1 − ε_low, 1 + ε_high].
+
+    Args:
+        clip_low: ε_low, in [0, 1].
+        clip_high: ε_high.
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+    """
+
+    largest_clip_low: ClassVar[float] = 1
+
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    beta: float = 0.0
+    kl: KL | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 <= self.clip_low <= self.largest_clip_low and self.clip_high >= 0):
+            wanted = f"0 <= clip_low <= {self.largest_clip_low:g} and clip_high >= 0"
+            msg = f"{type(self).__name__} needs {wanted}; got {self.clip_low} and {self.clip_high}"
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True)
-class GRPOLoss(PolicyLoss):
+class GRPOLoss(_ClippedLoss):
     """:func:`remot.losses.grpo_loss`.
 
     Args:
         clip_low: ε_low, in [0, 1].
         clip_high: ε_high.
         beta: Weight of the KL term; 0 needs no reference.
-        aggregation: ``sequence_mean`` weighs completions alike (GRPO), ``token_mean`` tokens alike (DAPO).
         kl: How the KL is estimated; k3 if None.
+        aggregation: ``sequence_mean`` weighs completions alike (GRPO), ``token_mean`` tokens alike (DAPO).
         delta: Two-sided clipping: bounds ρ in the unclipped term too (INTELLECT-2 has 4); None is off.
         dual_clip: Dual clipping: lower bound c·A of the objective where A < 0 (3 in its paper); None is off.
 
@@ -109,17 +130,13 @@ class GRPOLoss(PolicyLoss):
         ConfigError: If a number is out of its range, or both ``delta`` and ``dual_clip`` are given.
     """
 
-    clip_low: float = 0.2
-    clip_high: float = 0.2
     beta: float = 0.01
     aggregation: Aggregation = "sequence_mean"
-    kl: KL | None = None
     delta: float | None = None
     dual_clip: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_clip(self.clip_low, self.clip_high)
         if self.delta is not None and self.dual_clip is not None:
             msg = "delta and dual_clip bound the same thing in the same way; give one of them"
             raise ConfigError(msg)
@@ -134,8 +151,8 @@ class GRPOLoss(PolicyLoss):
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.grpo_loss`."""
-        constants = {"clip_low": self.clip_low, "clip_high": self.clip_high}
-        return partial(grpo_loss, **constants, delta=self.delta, dual_clip=self.dual_clip)
+        bounds = {"delta": self.delta, "dual_clip": self.dual_clip}
+        return partial(grpo_loss, clip_low=self.clip_low, clip_high=self.clip_high, **bounds)
 
 
 @dataclass(frozen=True)
@@ -193,26 +210,17 @@ class DrGRPOLoss(GRPOLoss):
 
 
 @dataclass(frozen=True)
-class GSPOLoss(PolicyLoss):
+class GSPOLoss(_ClippedLoss):
     """:func:`remot.losses.gspo_loss`: ratio and clip of whole completions (GSPO, arXiv 2507.18071).
 
     With one update per rollout it is GRPO: it matters only off-policy. Published: ε 3e-4 and 4e-4, no KL.
 
     Args:
         clip_low: ε_low, in [0, 1]; sequence ratios are much closer to 1 than those of tokens.
-        clip_high: ε_high.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
     """
 
     clip_low: float = 3e-4
     clip_high: float = 4e-4
-    beta: float = 0.0
-    kl: KL | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_clip(self.clip_low, self.clip_high)
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -236,7 +244,7 @@ class LUSPOLoss(GSPOLoss):
 
 
 @dataclass(frozen=True)
-class GMPOLoss(PolicyLoss):
+class GMPOLoss(_ClippedLoss):
     """:func:`remot.losses.gmpo_loss`: geometric instead of arithmetic mean of token ratios (GMPO, arXiv 2507.20673).
 
     Published: ρ within e^±0.4; the KL is ours to leave out or add.
@@ -244,20 +252,12 @@ class GMPOLoss(PolicyLoss):
     Args:
         clip_low: log ρ is not below −clip_low.
         clip_high: log ρ is not above clip_high.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
     """
+
+    largest_clip_low = math.inf
 
     clip_low: float = 0.4
     clip_high: float = 0.4
-    beta: float = 0.0
-    kl: KL | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.clip_low >= 0 and self.clip_high >= 0):
-            msg = f"need clip_low >= 0 and clip_high >= 0; got {self.clip_low} and {self.clip_high}"
-            raise ConfigError(msg)
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -266,7 +266,7 @@ class GMPOLoss(PolicyLoss):
 
 
 @dataclass(frozen=True)
-class CISPOLoss(PolicyLoss):
+class CISPOLoss(_ClippedLoss):
     """:func:`remot.losses.cispo_loss` with a weight bounded on both sides: clip(ρ, 1−ε_low, 1+ε_high).
 
     As published for MiniMax-M1 (arXiv 2506.13585) and in verl, where ε_high is counted from 1. Published are no
@@ -276,20 +276,11 @@ class CISPOLoss(PolicyLoss):
     Args:
         clip_low: ε_low in [0, 1]; 1 is no lower bound, as ratios are positive.
         clip_high: ε_high, counted from 1.
-        beta: Weight of the KL term; 0 needs no reference.
-        kl: How the KL is estimated; k3 if None.
     """
 
     aggregation = "token_mean"
 
     clip_low: float = 1.0
-    clip_high: float = 0.2
-    beta: float = 0.0
-    kl: KL | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_clip(self.clip_low, self.clip_high)
 
     @property
     def function(self) -> Callable[..., LossOutput]:
@@ -349,12 +340,9 @@ class SAPOLoss(PolicyLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        temperatures = {
-            "temperature_positive": self.temperature_positive,
-            "temperature_negative": self.temperature_negative,
-        }
-        if not all(temperature > 0 for temperature in temperatures.values()):
-            msg = f"temperatures must be above 0, got {temperatures}"
+        positive, negative = self.temperature_positive, self.temperature_negative
+        if not (positive > 0 and negative > 0):
+            msg = f"temperature_positive and temperature_negative must be above 0, got {positive} and {negative}"
             raise ConfigError(msg)
 
     @property

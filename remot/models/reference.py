@@ -48,7 +48,7 @@ class ReferenceSnapshot(nn.Module, ABC):
 
     @abstractmethod
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
-        """For each trained parameter of ``model`` the frozen one that stands for it, and itself."""
+        """Pairs of a frozen parameter and the trained parameter of ``model`` that it is a copy of."""
 
     @torch.no_grad()
     def capture(self, model: nn.Module, step: int | None) -> None:

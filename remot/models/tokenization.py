@@ -35,7 +35,7 @@ class PolicyTexts:
         return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def of_token(self, token_id: int) -> str:
-        """What one token stands for by itself."""
+        """Text of one token by itself."""
         return str(self.processor.tokenizer.decode([token_id]))
 
     def tokens_of_response(self, response: str) -> tuple[list[int], list[tuple[int, int]]]:

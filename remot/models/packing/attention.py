@@ -106,7 +106,7 @@ def register_kernel() -> str:
 
 # -- FlexAttention over blocks -------------------------------------------------------------------------------------
 
-#: From indices of prompt, head, query column and key column to whether the query may look at the key.
+#: From indices of prompt, head, query column and key column to whether the query may attend to the key.
 MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -121,7 +121,7 @@ def packed_mask_function(
         prompt_mask: [P, L] bool, True for real prompt tokens.
         num_completions: G.
         num_tokens: T.
-        num_columns: Columns of the padded row, at least L + G*T; padding looks at itself only.
+        num_columns: Columns of the padded row, at least L + G*T; padding attends to itself only.
     """
     length, device = prompt_mask.shape[1], prompt_mask.device
     filled = length + num_completions * num_tokens
@@ -131,12 +131,12 @@ def packed_mask_function(
     segment = segment.masked_fill(index < length, _PROMPT).masked_fill(index >= filled, _PADDING)
     is_real = pad(prompt_mask, (0, total - length), value=True)
 
-    def may_look(prompt: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:  # noqa: ARG001
+    def may_attend(prompt: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:  # noqa: ARG001
         asker, owner = segment[query], segment[key]
         belongs = (owner == _PROMPT) & (asker != _PADDING) | (asker == owner) & (asker >= 0)
         return (query >= key) & belongs & is_real[prompt, key] | (query == key)
 
-    return may_look
+    return may_attend
 
 
 def packed_block_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int, num_columns: int) -> BlockMask:
@@ -180,12 +180,9 @@ class PackedLayout:
 
 
 def completion_mask(prompt_mask: Tensor, num_tokens: int, heads_per_key: int) -> Tensor:
-    """Bool mask [P, 1, R*T, L + T], True for what a completion's tokens may look at: real prompt tokens and themselves.
+    """Bool mask [P, 1, R*T, L + T], True where a completion's tokens may attend: to real prompt tokens and themselves.
 
-    Args:
-        prompt_mask: [P, L] bool, True for real prompt tokens.
-        num_tokens: T.
-        heads_per_key: R.
+    ``prompt_mask`` is [P, L] bool, True for real prompt tokens; ``heads_per_key`` is R.
     """
     num_prompts = len(prompt_mask)
     own = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=prompt_mask.device).tril()

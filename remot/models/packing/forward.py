@@ -45,7 +45,7 @@ def run_rows(
         ids: [B, S] token ids.
         visual: [B, S] bool, True where a feature replaces the embedding of a placeholder.
         features: Pooled features, then those of the DeepStack levels; none if nothing is shown.
-        mask: [B, 1, S, columns] bool, True for what may be looked at, or the same in blocks; causal if None.
+        mask: [B, 1, S, columns] bool, True for what may be attended to, or the same in blocks; causal if None.
         **kwargs: Positions and cache, for the language model.
     """
     embeds = model.get_input_embeddings()(ids)

@@ -97,7 +97,7 @@ def keep_rows(cache: "Cache", rows: list[int]) -> None:
 def cache_argument(cache: "Cache", language_model: "nn.Module") -> dict[str, object]:
     """The cache under the name that the language model's ``forward`` takes it by.
 
-    transformers 5.17 knows ``past_key_values`` only; later versions call it ``cache`` and warn of the old name.
+    transformers 5.17 takes ``past_key_values`` only; later versions call it ``cache`` and warn of the old name.
     """
     takes_cache = "cache" in inspect.signature(language_model.forward).parameters
     return {"cache" if takes_cache else "past_key_values": cache, "use_cache": True}
@@ -106,7 +106,7 @@ def cache_argument(cache: "Cache", language_model: "nn.Module") -> dict[str, obj
 def filled_from_the_end(kept: list[int]) -> list[int]:
     """The rows of ``kept`` in an order that leaves most where they are: the last ones fill the gaps of those that go.
 
-    ``[0, 3, 4]`` of 5 rows becomes ``[0, 4, 3]``: only two rows move, and none to a higher place.
+    ``[0, 3, 4]`` of 5 rows becomes ``[0, 4, 3]``: only two rows move, and none to a higher index.
     """
     count, last = len(kept), sorted(kept)
     stays = set(kept)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 
 def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> Tensor:
-    """Bool mask [P, 1, S, S], True where the row's query may look at the column's key.
+    """Bool mask [P, 1, S, S], True where the row's query may attend to the column's key.
 
-    Padding queries look at themselves, so that no row of the softmax is empty.
+    Padding queries attend to themselves, so that no row of the softmax is empty.
     """
     num_prompts, length = prompt_mask.shape
     device = prompt_mask.device
@@ -36,9 +36,9 @@ def packed_attention_mask(prompt_mask: Tensor, num_completions: int, num_tokens:
 
 
 def decode_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int) -> Tensor:
-    """Bool mask [P, G, L + T*G] of a decode loop, True for columns that completion g may look at.
+    """Bool mask [P, G, L + T*G] of a decode loop, True for columns that completion g may attend to.
 
-    Behind the prompt stand the first tokens of all G completions, then their second tokens, and so on.
+    The prompt is followed by the first tokens of all G completions, then by their second tokens, and so on.
     """
     own = torch.eye(num_completions, dtype=torch.bool, device=prompt_mask.device).repeat(1, num_tokens)  # [G, T*G]
     shape = (len(prompt_mask), num_completions, -1)

@@ -173,7 +173,7 @@ def _difference(
 
 
 def _bytes_per_number(policy: _ScoringPolicy) -> int:
-    """2 where anything is computed in half precision; 4-bit weights say in which they are multiplied."""
+    """2 where anything is computed in half precision; 4-bit weights hold the dtype they are multiplied in."""
     kind = policy.device.type
     dtypes = [policy.core.get_input_embeddings().weight.dtype]
     dtypes += [dtype for module in policy.core.modules() if (dtype := getattr(module, "compute_dtype", None))]
@@ -202,4 +202,4 @@ def _try_backward(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor
             total = policy.scored(encoded, ids, packing).sum()
             torch.autograd.grad(total, policy.trainable_parameters(), allow_unused=True)
     finally:
-        policy.eval()  # a pass with gradient leaves it in training mode, and it may be a rollout that asks
+        policy.eval()  # a pass with gradient leaves it in training mode, and the caller may be a rollout

@@ -1,4 +1,4 @@
-"""Where OpenAI-compatible servers differ: how weights are handed over, which caches to empty, what a request may say.
+"""Where OpenAI-compatible servers differ: how they load weights, which caches to empty, what a request holds.
 
 Addresses and fields are those of the servers' documentation in November 2026. ``transformers serve`` is run in the
 tests; vLLM and SGLang have not been run by us, see docs/servers.md.
@@ -46,7 +46,7 @@ class ServerBackend(ABC):
 
     @abstractmethod
     def require(self, policy: VLMPolicy) -> None:
-        """Refuse a policy whose weights cannot be handed over.
+        """Refuse a policy whose weights it cannot load.
 
         Raises:
             ConfigError: If so.
@@ -190,9 +190,9 @@ class TransformersServe(ServerBackend):
     def body(self, model: str, request: CompletionRequest) -> Json:
         """Sampling as a generation configuration: its own defaults are greedy for many models."""
         sampling = request.sampling
-        drawn: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
-        drawn |= {"min_p": sampling.min_p} if sampling.min_p > 0 else {}
-        generation = {"do_sample": False} if sampling.is_greedy else {"do_sample": True, **drawn}
+        settings: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        settings |= {"min_p": sampling.min_p} if sampling.min_p > 0 else {}
+        generation = {"do_sample": False} if sampling.is_greedy else {"do_sample": True, **settings}
         generation |= {"max_new_tokens": request.max_new_tokens}
         return {
             "model": model,

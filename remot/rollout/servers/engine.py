@@ -135,10 +135,10 @@ class ServerEngine(ExternalEngine):
                 one = CompletionRequest(messages, max_new_tokens, sampling, seed)
                 bodies.append(self.dialect.body(model, one))
 
-        def ask(body: dict[str, Any]) -> Reply:
+        def send(body: dict[str, Any]) -> Reply:
             return read_reply(self.client.post_for_json(CHAT_PATH, body), max_new_tokens)
 
-        replies = in_parallel(ask, bodies, self.num_parallel)
+        replies = in_parallel(send, bodies, self.num_parallel)
         sampled = [as_completion(reply, policy.texts.tokens_of_completion, policy.texts.of_token) for reply in replies]
         if self.logprobs == "none" or (self.logprobs == "raw" and sampling.temperature != 1):
             sampled = [replace(one, logprobs=(math.nan,) * len(one.token_ids)) for one in sampled]
@@ -158,10 +158,10 @@ class ServerEngine(ExternalEngine):
             warnings.warn(message, stacklevel=2)
 
 
-def in_parallel(ask: Callable[[Q], A], questions: Sequence[Q], num_parallel: int) -> list[A]:
-    """Answers to all questions in their order; once one fails, those that have not been asked never are."""
+def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int) -> list[A]:
+    """Replies to all requests in their order; once one fails, no further request is sent."""
     with ThreadPoolExecutor(num_parallel) as pool:
-        waiting = [pool.submit(ask, question) for question in questions]
+        waiting = [pool.submit(send, request) for request in requests]
         try:
             return [answer.result() for answer in waiting]
         except BaseException:

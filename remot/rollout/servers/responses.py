@@ -58,7 +58,7 @@ def as_completion(
 ) -> SampledCompletion:
     """The tokens of a reply: those the server names, else those of its text.
 
-    A text may be the text of several sequences of tokens. Its own tokenisation then stands for what was sampled, and
+    A text may be the text of several sequences of tokens. Its own tokenisation is then taken as what was sampled, and
     the server's log-probabilities are taken only if it lists the very same tokens. Where bytes make no text, it is
     unknown what was sampled; the completion is cut off there.
 

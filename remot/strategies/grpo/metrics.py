@@ -1,4 +1,4 @@
-"""The numbers that are logged of the completions of a step."""
+"""Metrics of the completions of a step."""
 
 import torch
 from torch import Tensor
