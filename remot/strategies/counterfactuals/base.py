@@ -23,7 +23,7 @@ from remot.structures import PromptBatch, Question, Video, with_counterparts
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PromptInput:
     """Input of one prompt."""
 
     images: Sequence[Tensor]  # uint8 tensors [3, H, W]
@@ -55,7 +55,7 @@ class Counterpart(ABC):
         self.greedy = greedy
 
     @abstractmethod
-    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
+    def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
         """The changed input, None if there is nothing to change: such a prompt gets no counterparts.
 
         ``shown`` must not be changed in place; all randomness comes from ``generator``.
@@ -83,7 +83,7 @@ class Counterpart(ABC):
 
 def changed_batch(
     batch: PromptBatch, counterpart: Counterpart, address: StepAddress
-) -> tuple[list[int], list[Shown], PromptBatch]:
+) -> tuple[list[int], list[PromptInput], PromptBatch]:
     """The prompts that can be changed, changed.
 
     Returns:
@@ -93,7 +93,7 @@ def changed_batch(
     prompts = zip(batch.images, batch.videos, batch.questions, strict=True)
     for row, (images, videos, question) in enumerate(prompts):
         generator = numpy_generator(address.seed, "counterpart", counterpart.name, address.step, question.prompt_id)
-        other = counterpart.change(Shown(images, videos, question.text, question), generator)
+        other = counterpart.change(PromptInput(images, videos, question.text, question), generator)
         if other is not None:
             rows.append(row)
             changed.append(other)

@@ -10,7 +10,7 @@ from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.operation_pool import OperationPool
 from remot.rewards.functional.duality import agrees
-from remot.strategies.counterfactuals.base import Counterpart, Shown
+from remot.strategies.counterfactuals.base import Counterpart, PromptInput
 from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, Operation
 from remot.structures import Question, reference_of
 
@@ -53,7 +53,7 @@ class DualityOperations(Counterpart):
             raise ConfigError(msg)
         self.pool = OperationPool(list(self.operations), decay, mastered_at, min_seen, floor)
 
-    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
+    def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
         """See :meth:`Counterpart.change`; operations that do not apply are drawn only once."""
         chances = self.pool.chances()
         while chances and shown.question is not None:

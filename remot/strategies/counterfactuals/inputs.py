@@ -9,7 +9,7 @@ import torch
 
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.view_consistency import MIRRORED
-from remot.strategies.counterfactuals.base import Counterpart, Shown
+from remot.strategies.counterfactuals.base import Counterpart, PromptInput
 from remot.structures import Question, Video, reference_of
 
 
@@ -28,7 +28,7 @@ class ShuffledFrames(Counterpart):
     def __init__(self, num_completions: int = 4) -> None:
         super().__init__(num_completions)
 
-    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:
+    def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
         """See :meth:`Counterpart.change`."""
         if any(len(video) > 1 for video in shown.videos):
             videos = [replace(video, frames=video.frames[other_order(len(video), generator)]) for video in shown.videos]
@@ -60,7 +60,7 @@ class FrozenFrames(Counterpart):
             raise ConfigError(msg)
         self.place = place
 
-    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:  # noqa: ARG002
+    def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:  # noqa: ARG002
         """See :meth:`Counterpart.change`."""
         if any(len(video) > 1 for video in shown.videos):
             key_seconds = _first_key_seconds(shown.question)
@@ -111,13 +111,13 @@ class MirroredPictures(Counterpart):
             raise ConfigError(msg)
         self.exchanged = exchanged
 
-    def change(self, shown: Shown, generator: np.random.Generator) -> Shown | None:  # noqa: ARG002
+    def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:  # noqa: ARG002
         """See :meth:`Counterpart.change`."""
         if not shown.images and not shown.videos:
             return None
         images = [image.flip(-1) for image in shown.images]
         videos = [replace(video, frames=video.frames.flip(-1)) for video in shown.videos]
-        return Shown(images, videos, exchanged_words(shown.text, self.exchanged))
+        return PromptInput(images, videos, exchanged_words(shown.text, self.exchanged))
 
 
 def other_order(count: int, generator: np.random.Generator) -> torch.Tensor:

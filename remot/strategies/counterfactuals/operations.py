@@ -12,7 +12,7 @@ from math import prod
 
 from remot.motion import ATTRIBUTES
 from remot.rewards.counterfactual.operation_pool import ANSWER_MAPS
-from remot.strategies.counterfactuals.base import Shown
+from remot.strategies.counterfactuals.base import PromptInput
 from remot.structures import Question, Slot
 
 #: Answers a map of them may hold: three questions of three options have 27.
@@ -33,7 +33,7 @@ class Operation(ABC):
     name: str
 
     @abstractmethod
-    def apply(self, shown: Shown, question: Question) -> Shown | None:
+    def apply(self, shown: PromptInput, question: Question) -> PromptInput | None:
         """The changed input with its ``answer_map``; None if the operation does not apply to this question.
 
         ``shown`` must not be changed in place; the right answer of ``question`` is not used.
@@ -45,7 +45,7 @@ class MirroredView(Operation):
 
     name = "mirrored"
 
-    def apply(self, shown: Shown, question: Question) -> Shown | None:
+    def apply(self, shown: PromptInput, question: Question) -> PromptInput | None:
         """See :meth:`Operation.apply`; None where the subject's name has a side itself, such as a left gripper."""
         slots = question.slots
         if shown.videos or not shown.images or not _are_motions(slots) or any(map(_has_side, slots)):
@@ -63,7 +63,7 @@ class ReversedOrder(Operation):
 
     name = "reversed"
 
-    def apply(self, shown: Shown, question: Question) -> Shown | None:
+    def apply(self, shown: PromptInput, question: Question) -> PromptInput | None:
         """See :meth:`Operation.apply`; None where a slot's reversed pair is not asked about, and for masks."""
         slots, count = question.slots, len(shown.images)
         ordered = all(ATTRIBUTES[slot.label.attribute].answers_are_codes for slot in slots)
@@ -88,7 +88,7 @@ class ExchangedOptions(Operation):
 
     name = "exchanged_options"
 
-    def apply(self, shown: Shown, question: Question) -> Shown | None:
+    def apply(self, shown: PromptInput, question: Question) -> PromptInput | None:
         """See :meth:`Operation.apply`; None where the text does not list the options as ``A left, B right``."""
         slots = question.slots
         if not _are_motions(slots) or not all(ATTRIBUTES[slot.label.attribute].answers_are_codes for slot in slots):

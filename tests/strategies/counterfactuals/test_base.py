@@ -15,7 +15,7 @@ from remot.rewards import Reward, ShuffledFramesReward
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.strategies import Counterpart, FrozenFrames, GRPOObjective, MirroredPictures, ShuffledFrames
-from remot.strategies.counterfactuals.base import Shown, changed_batch, questions_with_counterparts
+from remot.strategies.counterfactuals.base import PromptInput, changed_batch, questions_with_counterparts
 from remot.strategies.counterfactuals.inputs import exchanged_words, other_order
 from remot.strategies.grpo.groups import merged_groups
 from remot.strategies.grpo.step import StepSettings, sample_groups
@@ -65,7 +65,7 @@ class Recorder(Reward):
 def test_shuffled_frames_keep_times_and_images():
     """Frames of the video change places, each at another's time; images beside it stay."""
     video, image = levels(10, 20, 30), make_batch(1).images[0][0]
-    other = ShuffledFrames().change(Shown([image], [video, levels(5)], "what?"), RANDOM)
+    other = ShuffledFrames().change(PromptInput([image], [video, levels(5)], "what?"), RANDOM)
     assert sorted(last_column(other.videos[0].frames)) == [10, 20, 30]
     assert last_column(other.videos[0].frames) != [10, 20, 30]
     assert other.videos[0].pts_seconds == video.pts_seconds
@@ -77,7 +77,7 @@ def test_shuffled_frames_keep_times_and_images():
 
 def test_without_a_video_images_are_shuffled():
     pictures = list(levels(1, 2, 3).frames)
-    other = ShuffledFrames().change(Shown(pictures, [], ""), RANDOM)
+    other = ShuffledFrames().change(PromptInput(pictures, [], ""), RANDOM)
     assert sorted(map(last_column, other.images)) == [1, 2, 3]
     assert list(map(last_column, other.images)) != [1, 2, 3]
 
@@ -86,7 +86,7 @@ def test_without_a_video_images_are_shuffled():
 @pytest.mark.parametrize(("num_images", "lengths"), [(0, ()), (1, ()), (0, (1,)), (3, (1,))])
 def test_where_there_is_no_order_there_are_no_counterparts(counterpart, num_images, lengths):
     images = make_batch(2).images[1][:num_images]
-    assert counterpart.change(Shown(images, [make_video(n) for n in lengths], ""), RANDOM) is None
+    assert counterpart.change(PromptInput(images, [make_video(n) for n in lengths], ""), RANDOM) is None
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -102,10 +102,10 @@ def test_other_orders(count):
 @pytest.mark.parametrize(("place", "level"), [(0.0, 10), (0.5, 30), (1.0, 50)])
 def test_frozen_frames_show_one_all_the_time(place, level):
     video = levels(10, 20, 30, 40, 50)
-    other = FrozenFrames(place).change(Shown([], [video], ""), RANDOM)
+    other = FrozenFrames(place).change(PromptInput([], [video], ""), RANDOM)
     assert last_column(other.videos[0].frames) == [level] * 5
     assert other.videos[0].pts_seconds == video.pts_seconds
-    pictures = FrozenFrames(place).change(Shown(list(video.frames), [], ""), RANDOM)
+    pictures = FrozenFrames(place).change(PromptInput(list(video.frames), [], ""), RANDOM)
     assert list(map(last_column, pictures.images)) == [level] * 5
 
 
@@ -128,22 +128,22 @@ def test_the_first_key_frame_is_frozen_as_in_motion_o(key_times, shown):
     ]
     question = Question("p", "", (), "", "", reference=Reference(tracks=tuple(tracks) if key_times else None))
     video = levels(10, 20, 30, 40, 50)
-    other = FrozenFrames().change(Shown([], [video], "", question), RANDOM)
+    other = FrozenFrames().change(PromptInput([], [video], "", question), RANDOM)
     assert last_column(other.videos[0].frames) == shown
-    pictures = FrozenFrames().change(Shown(list(video.frames), [], "", question), RANDOM)
+    pictures = FrozenFrames().change(PromptInput(list(video.frames), [], "", question), RANDOM)
     assert list(map(last_column, pictures.images)) == [10] * 5
 
 
 def test_mirrored_images_and_words():
     """The bright column is on the other side, in images and frames; words change places in the question only."""
     video = levels(10, 20)
-    shown = Shown(list(video.frames), [video], "Is it LEFT of the upper-right box, and bright?")
+    shown = PromptInput(list(video.frames), [video], "Is it LEFT of the upper-right box, and bright?")
     other = MirroredPictures().change(shown, RANDOM)
     assert other.text == "Is it RIGHT of the upper-left box, and bright?"
     assert list(map(last_column, other.images)) == [11, 21]
     assert last_column(other.videos[0].frames) == [11, 21]
     assert MirroredPictures(exchanged=()).change(shown, RANDOM).text == shown.text
-    assert MirroredPictures().change(Shown([], [], "left"), RANDOM) is None
+    assert MirroredPictures().change(PromptInput([], [], "left"), RANDOM) is None
 
 
 def test_exchanged_words():

@@ -18,7 +18,7 @@ from remot.strategies import (
     Operation,
     ReversedOrder,
 )
-from remot.strategies.counterfactuals.base import Shown
+from remot.strategies.counterfactuals.base import PromptInput
 from remot.strategies.counterfactuals.duality import agreement
 from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, answer_map
 from remot.structures import MotionLabel, Question, Slot, reference_of, with_counterparts
@@ -52,7 +52,7 @@ def asked(attribute, options, truth, subject=""):
 
 
 def show(question, count=3):
-    return Shown(pictures(count), [], question.text, question)
+    return PromptInput(pictures(count), [], question.text, question)
 
 
 def applied(operation, question, count=3):
@@ -150,7 +150,7 @@ def test_real_prompts():
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     for question, images in zip(batch.questions, batch.images, strict=True):
-        shown = Shown(images, [], question.text, question)
+        shown = PromptInput(images, [], question.text, question)
         changed = [operation.apply(shown, question) for operation in ALL_OPERATIONS.values()]
         assert all(one is not None and question.solution in one.answer_map for one in changed)
         assert changed[2].text != question.text
@@ -195,10 +195,10 @@ def test_an_option_that_is_missing_has_no_map():
 
 def test_videos_are_left_alone():
     question = make_question("ABB")
-    shown = Shown([], [make_video(4)], question.text, question)
+    shown = PromptInput([], [make_video(4)], question.text, question)
     assert MirroredView().apply(shown, question) is None
     assert ReversedOrder().apply(shown, question) is None
-    assert DualityOperations().change(Shown(pictures(3), [], "?"), RANDOM) is None
+    assert DualityOperations().change(PromptInput(pictures(3), [], "?"), RANDOM) is None
 
 
 # -- the pool ------------------------------------------------------------------------------------------------------
