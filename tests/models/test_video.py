@@ -262,7 +262,7 @@ def test_a_template_that_leaves_videos_out_is_an_error():
 def test_a_question_that_holds_a_placeholder_is_an_error(token):
     policy, batch = make_policy(), make_mixed_batch()
     batch.questions = [replace(question, text=question.text + token) for question in batch.questions]
-    with pytest.raises(ConfigError, match=r"'0-0' has \w+ for (2|1) places, but its text has (3|2)"):
+    with pytest.raises(ConfigError, match=r"'0-0' has (2|1) (images|videos), but its text has (3|2)"):
         policy.process(batch)
 
 
