@@ -151,8 +151,8 @@ class GRPOLoss(_ClippedLoss):
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.grpo_loss`."""
-        bounds = {"delta": self.delta, "dual_clip": self.dual_clip}
-        return partial(grpo_loss, clip_low=self.clip_low, clip_high=self.clip_high, **bounds)
+        low, high = self.clip_low, self.clip_high
+        return partial(grpo_loss, clip_low=low, clip_high=high, delta=self.delta, dual_clip=self.dual_clip)
 
 
 @dataclass(frozen=True)
