@@ -75,7 +75,7 @@ HOMES = {
     "miniworld": ("synthetic/simulators/",),
     "gymnasium": ("synthetic/simulators/",),
     "jsonargparse": ("commands/", "tracking/save_config.py"),
-    "yaml": ("commands/", "data/questions/templates.py", "data/annotations/"),
+    "yaml": ("commands/", "evaluation/model_card.py", "data/questions/templates.py", "data/annotations/"),
     "lightning": (
         "strategies/module.py",
         "strategies/evaluation.py",

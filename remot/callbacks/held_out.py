@@ -9,8 +9,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import Progress
 
+from remot.callbacks.run_folders import run_folder
 from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
+from remot.evaluation.model_card import RESULTS_FILE
 from remot.evaluation.pages import sample_records
 from remot.evaluation.report import (
     as_metrics,
@@ -24,6 +26,7 @@ from remot.evaluation.report import (
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
+from remot.strict_json import json_text
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table
 
@@ -72,7 +75,10 @@ class HeldOutEvaluation(lightning.Callback):
         budget = pl_module.evaluation.max_new_tokens
         table = render_comparison(*pair, greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
-        log_table(trainer.loggers, table_text(table), comparison_record(*pair, greedy=greedy, max_new_tokens=budget))
+        record = comparison_record(*pair, greedy=greedy, max_new_tokens=budget)
+        log_table(trainer.loggers, table_text(table), record)
+        if (folder := run_folder(trainer)) is not None:
+            (folder / RESULTS_FILE).write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
 
     def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Print the table of ``remot test``: the rows that a fit ends with, of one policy."""

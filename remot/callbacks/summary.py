@@ -6,10 +6,11 @@ from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from remot.callbacks.interrupt import checkpoint_to_write, print_line
+from remot.callbacks.run_folders import run_folder
+from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
@@ -84,6 +85,10 @@ class RunSummary(lightning.Callback):
             assert isinstance(pl_module, PostTrainingModule)
             adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
+            if trainer.is_global_zero:
+                facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=trainer.global_step)
+                results = read_results(None, folder)
+                write_card(self._export_folder, facts, config=run_config(folder), results=results)
 
     def teardown(
         self,
@@ -102,11 +107,3 @@ class RunSummary(lightning.Callback):
             uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
             console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
-
-
-def run_folder(trainer: Trainer) -> Path | None:
-    """Folder of the run's checkpoints, None if it keeps none."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath:
-            return Path(callback.dirpath)
-    return None

@@ -38,6 +38,7 @@ class Own:
 #: Commands by their first word, and by their second word where there is one.
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
+    "export": Own("remot.commands.export:export_command"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
@@ -100,6 +101,9 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot test     --config … --ckpt_path …
   remot predict  --config … --ckpt_path …
   remot configs [NAME]                        list the packaged recipes, or print one
+
+publish:
+  remot export --ckpt_path … --out DIR        write a trained policy for transformers, PEFT and vLLM, with a card
 
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot

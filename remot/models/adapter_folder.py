@@ -126,9 +126,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def write_record(folder: Path, base_model: str, step: int) -> None:
+def write_record(folder: Path, base_model: str, step: int | None) -> None:
     """Write :data:`RECORD_FILE`."""
-    record = json_text({"base_model": base_model, "step": step})
+    record = json_text({"base_model": base_model} | ({} if step is None else {"step": step}))
     (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
 
 

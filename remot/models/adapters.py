@@ -235,19 +235,19 @@ class LoRA(Adaptation):
     def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
         """W + (alpha / rank) B A in the precision of W; ``model`` itself is left as it is.
 
+        4-bit weights are dequantised to the precision they were loaded in.
+
         Raises:
-            ConfigError: If the weights are quantised, or those of an adapted layer belong to another one, too.
+            ConfigError: If the weights of an adapted layer belong to another one, too.
         """
         from peft.tuners.lora import LoraLayer
 
         core = self.unwrap(model)
-        state = {}
-        for name, parameter in core.named_parameters():
-            if not parameter.is_floating_point():
-                msg = "adapters on 4-bit weights cannot be added to them: use LoRA instead of QLoRA"
-                raise ConfigError(msg)
-            if ".lora_" not in name:
-                state[name.replace(".base_layer.", ".")] = parameter.detach()
+        state = {
+            name.replace(".base_layer.", "."): self._plain_weight(parameter)
+            for name, parameter in core.named_parameters()
+            if ".lora_" not in name
+        }
         for name, module in core.named_modules():
             if isinstance(module, LoraLayer):
                 if f"{name}.weight" not in state:
@@ -257,6 +257,10 @@ class LoRA(Adaptation):
                 delta = module.get_delta_weight(module.active_adapters[0]).detach()
                 state[f"{name}.weight"] = (weight.float() + delta.float()).to(weight.dtype)
         return state
+
+    def _plain_weight(self, weight: nn.Parameter) -> Tensor:
+        """A weight as transformers stores it."""
+        return weight.detach()
 
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Switch the adapters off."""
@@ -332,6 +336,16 @@ class QLoRA(LoRA):
             if isinstance(module, Linear4bit):
                 module.support_avx512bf16_for_cpu = False
         return super().wrap(model)
+
+    def _plain_weight(self, weight: nn.Parameter) -> Tensor:
+        """A weight as transformers stores it, dequantised where it is held in 4 bits."""
+        from bitsandbytes.functional import dequantize_4bit
+        from bitsandbytes.nn import Params4bit
+
+        if not isinstance(weight, Params4bit) or weight.quant_state is None:
+            return weight.detach()
+        plain: Tensor = dequantize_4bit(weight.data, weight.quant_state)  # in the precision they were quantised from
+        return plain
 
     def quantization_config(self) -> "BitsAndBytesConfig":
         """NF4 for the language model; the vision tower and the output head keep their precision."""

@@ -1,13 +1,40 @@
 """Weights of a policy as files that transformers and PEFT load."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from remot.models.adapter_folder import write_record
+import torch
+
+from remot.errors import ConfigError
+from remot.models.adapter_folder import CONFIG_FILE, write_record
+from remot.models.loading import EMBEDDED_MODELS, ModelSource
 from remot.models.sharding import full_state
+from remot.strict_json import json_text
 
 if TYPE_CHECKING:
+    from transformers import BatchFeature, PreTrainedModel
+
     from remot.models.policy import VLMPolicy
+
+#: The image and the question that an export is compared with the policy on; any will do, as all weights take part.
+_PROBE_TEXT, _PROBE_SIZE = "Which way did the camera turn?", (112, 84)
+
+
+@dataclass(frozen=True)
+class ExportCheck:
+    """An export computed by transformers and PEFT alone, beside the policy it was made from.
+
+    Args:
+        max_difference: Largest absolute difference of a logit.
+        max_logit: Largest absolute logit of the policy, as a scale.
+        num_positions: Positions of the prompt that were compared, each over the whole vocabulary.
+    """
+
+    max_difference: float
+    max_logit: float
+    num_positions: int
 
 
 def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, is_writer: bool = True) -> Path:
@@ -34,12 +61,95 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
 def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -> Path:
     """Write full weights with the adapters added to them, and the processor; arguments as of :func:`save_trained`.
 
-    Raises:
-        ConfigError: If the weights are quantised.
+    4-bit weights are dequantised first, to the precision they were loaded in.
     """
     with policy.gathered():
         if is_writer:
             folder.mkdir(parents=True, exist_ok=True)
-            policy.core.save_pretrained(folder, state_dict=policy.adaptation.merged_state(policy.model))
+            state = policy.adaptation.merged_state(policy.model)
+            _unquantised_shell(policy.core, state).save_pretrained(folder, state_dict=state)
             policy.processor.save_pretrained(folder)
     return folder
+
+
+def _unquantised_shell(core: "PreTrainedModel", state: dict[str, torch.Tensor]) -> "PreTrainedModel":
+    """A model without weights whose configuration names no quantisation; ``core`` itself if it has none."""
+    if getattr(core.config, "quantization_config", None) is None:
+        return core
+    settings = core.config.to_dict()
+    settings.pop("quantization_config")
+    config = type(core.config).from_dict(settings)
+    config.dtype = next(iter(state.values())).dtype
+    with torch.device("meta"):
+        return type(core)(config)
+
+
+def published_base(source: ModelSource, base_name: str | None = None) -> str:
+    """The name by which others find the base model of an adapter.
+
+    Args:
+        source: What the policy was loaded from.
+        base_name: The name to use, such as ``Qwen/Qwen3-VL-4B-Instruct``; None for the one that can be found out.
+
+    Raises:
+        ConfigError: If the base model is a folder on this machine whose name on the hub is not known.
+    """
+    base = source.base
+    if base_name is not None:
+        return base_name
+    if base in EMBEDDED_MODELS or not Path(base).is_dir():
+        return base
+    cached = next((part for part in Path(base).resolve().parts if part.startswith("models--")), None)
+    if cached is not None:  # a snapshot in the hub's cache: models--ORG--NAME/snapshots/…
+        return cached.removeprefix("models--").replace("--", "/")
+    msg = f"the base model is the folder {base}, which others do not have: give its name on the hub by --base_name"
+    raise ConfigError(msg)
+
+
+def name_base(folder: Path, base: str, step: int | None) -> None:
+    """Let an exported adapter name its base model by ``base`` in place of a path of this machine."""
+    file = folder / CONFIG_FILE
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = base
+    file.write_text(json_text(settings, indent=2) + "\n", encoding="utf-8")
+    write_record(folder, base, step)
+
+
+def check_export(policy: "VLMPolicy", folder: Path, *, is_adapter: bool) -> ExportCheck:
+    """Load an export with transformers and PEFT alone and compare its logits on one image and one question.
+
+    Args:
+        policy: What the export was made from.
+        folder: The export.
+        is_adapter: It is an adapter on the policy's base model, not a whole model.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    inputs = _probe(AutoProcessor.from_pretrained(folder, local_files_only=True)).to(policy.device)
+    with torch.no_grad():
+        expected = policy.core(**inputs).logits.float()  # [1, L, V]
+    name = policy.source.resolve() if is_adapter else str(folder)
+    dtype = next(weight.dtype for weight in policy.core.parameters() if weight.is_floating_point())
+    quantization = policy.adaptation.quantization_config() if is_adapter else None
+    model: Any = AutoModelForImageTextToText.from_pretrained(
+        name, dtype=dtype, quantization_config=quantization, local_files_only=True, use_safetensors=True
+    )
+    if is_adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, folder)
+    with torch.no_grad():
+        found = model.to(policy.device).eval()(**inputs).logits.float()  # [1, L, V]
+    return ExportCheck(float((found - expected).abs().max()), float(expected.abs().max()), expected.shape[1])
+
+
+def _probe(processor: Any) -> "BatchFeature":  # noqa: ANN401 (transformers' processors share no useful type)
+    """One image, a colour gradient, and one question as inputs of a model."""
+    from PIL import Image
+
+    width, height = _PROBE_SIZE
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    content = [{"type": "image"}, {"type": "text", "text": _PROBE_TEXT}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt")
+    return inputs

@@ -1,7 +1,8 @@
 """Commands that are plain functions: their arguments become options, and mistakes one sentence."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
@@ -37,6 +38,7 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         args = [f"--{positional}", *args]
     for option, takes_all in _list_options(function).items():
         args = as_one_option(args, option, takes_all=takes_all)
+    args = [f"{word}=true" if is_bare else word for word, is_bare in _bare_switches(function, args)]
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))))
@@ -50,6 +52,14 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
         if kinds:
             options[f"--{name}"] = get_args(kinds[0]) == (str,)
     return options
+
+
+def _bare_switches(function: Callable[..., None], args: list[str]) -> Iterator[tuple[str, bool]]:
+    """Each word, and whether it is a switch without a value, as in ``--merge``."""
+    parameters = inspect.signature(function).parameters.values()
+    switches = {f"--{parameter.name}" for parameter in parameters if parameter.annotation is bool}
+    for word, following in zip_longest(args, args[1:]):
+        yield word, word in switches and (following is None or following.startswith("-"))
 
 
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)

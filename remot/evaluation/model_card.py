@@ -1,0 +1,198 @@
+"""The model card of an exported policy: what it is, what it scores, how it was trained, how to load it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from remot.errors import ConfigError
+
+#: Where a run keeps the table that compares its base model with its trained policy.
+RESULTS_FILE = "held_out.json"
+CARD_FILE = "README.md"
+#: Where it keeps its configuration.
+CONFIG_FILE = "config.yaml"
+_MAX_BYTES = 1 << 20
+#: Settings of a run that say nothing about the weights: where it ran, what it kept and what it showed.
+_NOT_THE_RECIPE = frozenset(
+    ("config", "ckpt_path", "weights_only", "resume", "checkpoint", "progress", "predictions", "samples", "held_out")
+) | frozenset(("interrupt", "summary", "weights", "root"))
+
+
+def read_results(file: Path | None, run_folder: Path | None) -> dict[str, Any]:
+    """The table of results for a card.
+
+    Args:
+        file: As ``fit`` and ``evaluate`` write it; None for that of the run's folder.
+        run_folder: Looked through for :data:`RESULTS_FILE`.
+
+    Returns:
+        Empty if there is none.
+
+    Raises:
+        ConfigError: If a file that was named is no table.
+    """
+    path = file if file is not None else None if run_folder is None else run_folder / RESULTS_FILE
+    if path is None or (file is None and not path.is_file()):
+        return {}
+    try:
+        content = path.read_bytes()[: _MAX_BYTES + 1]
+        table = json.loads(content) if len(content) <= _MAX_BYTES else None
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"--results {path} cannot be read: {str(error).splitlines()[0]}"
+        raise ConfigError(msg) from error
+    if not isinstance(table, dict):
+        msg = f"--results {path} is no table of results of at most {_MAX_BYTES} bytes"
+        raise ConfigError(msg)
+    return table
+
+
+def run_config(run_folder: Path | None) -> dict[str, Any]:
+    """The configuration that a run has left in its folder; empty if there is none."""
+    path = None if run_folder is None else run_folder / CONFIG_FILE
+    if path is None or not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says of an export.
+
+    Args:
+        base: Name of the base model.
+        is_adapter: The folder holds adapters, not a whole model.
+        step: Optimizer step, None if unknown.
+        check: What a comparison with the policy has shown, in a sentence.
+    """
+
+    base: str
+    is_adapter: bool
+    step: int | None = None
+    check: str | None = None
+
+
+def write_card(folder: Path, facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[str, Any]) -> Path:
+    """Write ``README.md`` into an export, in place of the one that PEFT leaves.
+
+    Args:
+        folder: The export.
+        facts: What it is.
+        config: Configuration of the run, empty if unknown.
+        results: What :func:`read_results` returned.
+    """
+    path = folder / CARD_FILE
+    path.write_text(model_card(facts, config=config, results=results), encoding="utf-8")
+    return path
+
+
+def model_card(facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The text of a card; arguments as of :func:`write_card`."""
+    from remot import __version__
+
+    base, is_adapter, step = facts.base, facts.is_adapter, facts.step
+    head = {
+        "base_model": base,
+        "library_name": "peft" if is_adapter else "transformers",
+        "pipeline_tag": "image-text-to-text",
+        "tags": ["remot", "motion", *(["lora"] if is_adapter else [])],
+    }
+    trained = f", trained for {step} steps" if step is not None else ""
+    kind = "LoRA adapters for" if is_adapter else "Weights of"
+    sections = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# {PurePath(base).name} trained to see motion",
+        f"{kind} `{base}`{trained} with remot {__version__} on motion-contrast prompts.",
+        *_results_section(results),
+        "## Use",
+        *([] if facts.check is None else [facts.check]),
+        f"```python\n{_usage(base, is_adapter=is_adapter)}```",
+        *_recipe_section(config),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _results_section(results: Mapping[str, Any]) -> list[str]:
+    """The table of means with 95 % intervals; a remark where there is none."""
+    tables = {name: results[name] for name in ("sampled", "greedy") if isinstance(results.get(name), dict)}
+    rows = [_row(metric, kind, cells) for kind, table in tables.items() for metric, cells in table.items()]
+    if not rows:
+        return ["## Results", "Not evaluated: `remot evaluate` makes the numbers."]
+    facts = (
+        f"{results.get('num_completions')} completions of at most {results.get('max_new_tokens')} new tokens for "
+        f"{results.get('num_prompts')} held-out prompts from {results.get('num_scenes')} scenes."
+    )
+    notes = [str(note) for note in results.get("notes") or ()]
+    header = "| metric | base | trained | change |\n|---|---|---|---|"
+    return [
+        "## Results",
+        "\n".join([header, *rows]),
+        " ".join([facts, "Brackets: 95 % intervals over scenes.", *notes]),
+    ]
+
+
+def _row(metric: str, kind: str, cells: Any) -> str:  # noqa: ANN401 (JSON)
+    held = cells if isinstance(cells, dict) else {}
+    columns = [_cell(held.get("base")), _cell(held.get("trained")), _cell(held.get("change"), sign="+")]
+    name = metric.replace("|", "/").replace("\n", " ")
+    return f"| {name}{' (greedy)' if kind == 'greedy' else ''} | {' | '.join(columns)} |"
+
+
+def _cell(numbers: Any, sign: str = "") -> str:  # noqa: ANN401 (JSON)
+    mean, low, high = (numbers.get(key) if isinstance(numbers, dict) else None for key in ("mean", "low", "high"))
+    if not isinstance(mean, int | float):
+        return "–"
+    has_interval = isinstance(low, int | float) and isinstance(high, int | float)
+    interval = f" [{low:{sign}.2f}, {high:{sign}.2f}]" if has_interval else ""
+    return f"{mean:{sign}.3f}{interval}"
+
+
+def _usage(base: str, *, is_adapter: bool) -> str:
+    lines = ["from transformers import AutoModelForImageTextToText, AutoProcessor", ""]
+    if not is_adapter:
+        return "\n".join(
+            [
+                *lines,
+                'model = AutoModelForImageTextToText.from_pretrained("THIS_FOLDER")',
+                'processor = AutoProcessor.from_pretrained("THIS_FOLDER")\n',
+            ]
+        )
+    embedded = base == "remot-tiny"
+    where = 'files("remot") / "assets" / "remot-tiny"' if embedded else f'"{base}"'
+    imports = ["from importlib.resources import files", ""] if embedded else []
+    return "\n".join(
+        [
+            *imports,
+            "from peft import PeftModel",
+            *lines,
+            f"base = AutoModelForImageTextToText.from_pretrained({where})",
+            'model = PeftModel.from_pretrained(base, "THIS_FOLDER")',
+            'processor = AutoProcessor.from_pretrained("THIS_FOLDER")\n',
+        ]
+    )
+
+
+def _recipe_section(config: Mapping[str, Any]) -> list[str]:
+    """The configuration without what says nothing about the weights, paths by their last part."""
+    kept = {key: _without_paths(value) for key, value in config.items() if key not in _NOT_THE_RECIPE and value}
+    if isinstance(kept.get("trainer"), dict):
+        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "logger" and value}
+    if not kept:
+        return []
+    listing = f"```yaml\n{yaml.safe_dump(kept, sort_keys=False)}```"
+    return ["## Recipe", f"<details><summary>Configuration</summary>\n\n{listing}\n\n</details>"]
+
+
+def _without_paths(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    if isinstance(value, Mapping):
+        return {key: _without_paths(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(one) for one in value]
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
