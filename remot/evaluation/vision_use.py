@@ -156,7 +156,7 @@ def _next_of_same_shape(batch: PromptBatch) -> list[int]:
 
 def _selected(batch: PromptBatch, rows: Sequence[int]) -> PromptBatch:
     held = (batch.images, batch.questions, batch.clip_ids, batch.videos)
-    return PromptBatch(*([one[row] for row in rows] for one in held))  # type: ignore[index, arg-type]
+    return PromptBatch(*([one[row] for row in rows] for one in held))  # type: ignore[arg-type]
 
 
 def _share_right(
