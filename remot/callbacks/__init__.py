@@ -7,6 +7,7 @@ from remot.callbacks.predictions import PredictionFile
 from remot.callbacks.progress import PhaseProgressBar, StepClock
 from remot.callbacks.samples import CompletionSamples
 from remot.callbacks.summary import RUN_KEY, RunSummary
+from remot.callbacks.vision_guard import VisionGuard
 from remot.callbacks.weights import WeightsReport
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "RunSummary",
     "StepClock",
     "StoppedBySignal",
+    "VisionGuard",
     "WeightsReport",
 ]

@@ -25,6 +25,7 @@ from remot.callbacks import (
     PredictionFile,
     RunSummary,
     StoppedBySignal,
+    VisionGuard,
     WeightsReport,
 )
 from remot.commands.environment import quiet_libraries
@@ -79,6 +80,7 @@ class RemotCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionFile, "predictions")
         parser.add_lightning_class_args(CompletionSamples, "samples")
         parser.add_lightning_class_args(HeldOutEvaluation, "held_out")
+        parser.add_lightning_class_args(VisionGuard, "vision")
         parser.add_lightning_class_args(InterruptCheckpoint, "interrupt")
         parser.add_lightning_class_args(RunSummary, "summary")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")

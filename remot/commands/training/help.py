@@ -13,6 +13,7 @@ SECTIONS = {
     "data": "clips, tasks, batch size, prompts of each split",
     "checkpoint": "what is saved and when",
     "held_out": "the comparison before and after training",
+    "vision": "whether answers come from the frames",
     "samples": "prompts, completions and rewards that are printed and logged",
     "predictions": "the file of `remot predict`",
     "progress": "the progress line",

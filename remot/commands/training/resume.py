@@ -16,7 +16,7 @@ LAST = "last"
 #: and keeps, and what changes speed and memory alone.
 FREE_KEYS = (
     *("config", "ckpt_path", "weights_only", "resume"),
-    *("progress", "predictions", "samples", "held_out", "interrupt", "summary", "checkpoint", "weights"),
+    *("progress", "predictions", "samples", "held_out", "vision", "interrupt", "summary", "checkpoint", "weights"),
     *(f"trainer.{bound}_{unit}" for bound in ("max", "min") for unit in ("steps", "epochs")),
     *("trainer.max_time", "trainer.fast_dev_run", "trainer.default_root_dir", "trainer.barebones"),
     *("trainer.logger", "trainer.log_every_n_steps", "trainer.profiler", "trainer.detect_anomaly"),
