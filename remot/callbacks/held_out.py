@@ -24,6 +24,7 @@ from remot.evaluation.report import (
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
+from remot.strategies.objective import prompt_source
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table
 
@@ -96,7 +97,7 @@ class HeldOutEvaluation(lightning.Callback):
         log_table(trainer.loggers, table_text(table), record, f"{split}_table")
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
-        batches = list(_test_batches(trainer))
+        batches, source = list(_test_batches(trainer)), prompt_source(trainer)
         pages: list[list[SampleRecord]] = []  # by batch
         with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
@@ -113,7 +114,7 @@ class HeldOutEvaluation(lightning.Callback):
                     module.evaluation,
                     on_batch,
                     module.rollout_engine,
-                    getattr(trainer.datamodule, "resampler", None),  # type: ignore[attr-defined]
+                    None if source is None else source.resampler,
                 )
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"

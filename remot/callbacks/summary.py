@@ -11,6 +11,7 @@ from rich.console import Console
 
 from remot.callbacks.interrupt import checkpoint_to_write, print_line
 from remot.strategies.module import PostTrainingModule
+from remot.strategies.objective import prompt_source
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
@@ -37,9 +38,9 @@ class RunSummary(lightning.Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Tag the run, and say how many prompts each task has if there are several."""
         assert isinstance(pl_module, PostTrainingModule)
-        describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
-        if describe is not None and trainer.is_global_zero:
-            for line in describe():
+        source = prompt_source(trainer)
+        if source is not None and trainer.is_global_zero:
+            for line in source.describe():
                 Console(soft_wrap=True, highlight=False).print(line, markup=False)
         tags = {
             "remot.strategy": pl_module.strategy.name,

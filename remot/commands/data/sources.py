@@ -1,4 +1,4 @@
-"""Data modules for commands that need no training run."""
+"""The prompts of a configuration, for commands that need no trainer."""
 
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -8,13 +8,13 @@ from remot.commands.parsing.functions import OwnParser, instantiated
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from remot.data.datamodule import MotionDataModule
+    from remot.data.prompt_data import PromptData
 
 
 def read_data(
     config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
-) -> "MotionDataModule":
-    """The data module a configuration file describes.
+) -> "PromptData":
+    """The prompts a configuration file describes.
 
     Args:
         config: Configuration of a run, in YAML, in one or several files; None for the defaults.
@@ -28,19 +28,17 @@ def read_data(
     return data_from(data_section(config, root, seed, on_bad_clip))
 
 
-def data_from(section: dict[str, Any]) -> "MotionDataModule":
-    """The data module with the settings of a ``data`` section.
+def data_from(section: dict[str, Any]) -> "PromptData":
+    """The prompts of a ``data`` section.
 
     Raises:
         ConfigError: If a key or value does not fit.
     """
-    from remot.commands.environment import quiet_libraries
-    from remot.data.datamodule import MotionDataModule
+    from remot.data.prompt_data import PromptData
 
-    quiet_libraries()
     parser = OwnParser(prog="remot data")
-    parser.add_class_arguments(MotionDataModule, "data")
-    data: MotionDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
+    parser.add_class_arguments(PromptData, "data")
+    data: PromptData = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
     return data
 
 

@@ -29,6 +29,18 @@ NO_SETTINGS = {"help", "config", "print_config"}
 MAX_NAMED = 30
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
+#: The same for whole keys, and for keys of another section.
+CLOSE = 0.85
+#: Where settings are that stood directly in the data section.
+MOVED = {
+    f"data.{name}": f"data.{parent}.{name}"
+    for parent, names in {
+        "tasks[MotionContrast]": "experts negatives formats binary num_wordings option_order wordings balance_by",
+        "tasks[MotionContrast].sampling": "max_candidate_frames min_gap_frames",
+        "options": "seed held_out_seed on_bad_clip exclude require_splits images_root",
+    }.items()
+    for name in names.split()
+}
 #: A class in a message, unless it is built in.
 _DOTTED_CLASS = re.compile(r"<class '([\w.]+)\.(\w+)'>")
 #: Types whose subclasses are no suggestion.
@@ -113,6 +125,7 @@ def _wrong_word(text: str) -> str:
 def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
     """The key most like ``wrong`` as a whole, else the one most like a section it stands in, else by its last word.
 
+    By the last word, a key below the same parent comes first, then one of the same section, then a close one anywhere.
     A file that holds ``wrong`` names it, and the sections it stands in, among the known keys; these are no suggestion.
     """
     words = wrong.split(".")
@@ -120,14 +133,21 @@ def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
     known = sorted(set(known_keys) - set(itself))
     if not wrong:
         return ""
+    if ".".join(words[:2]) in MOVED:
+        return MOVED[".".join(words[:2])]
     for part in itself:
         alike = [key for key in known if key.count(".") == part.count(".")]
-        close = difflib.get_close_matches(part, alike, n=1, cutoff=0.85)
+        close = difflib.get_close_matches(part, alike, n=1, cutoff=CLOSE)
         if close:
             return close[0]
-    by_last = {key.rpartition(".")[2]: key for key in known}
-    last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=SIMILARITY)
-    return by_last[last[0]] if last else ""
+    elsewhere = CLOSE if words[1:] else SIMILARITY  # a key without a section may be meant for any
+    for above, cutoff in ((words[:-1], SIMILARITY), (words[:1], SIMILARITY), ([], elsewhere)):
+        prefix = ".".join([*above, ""]) if words[1:] else ""
+        by_last = {key.rpartition(".")[2]: key for key in known if key.startswith(prefix)}
+        last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=cutoff)
+        if last:
+            return by_last[last[0]]
+    return ""
 
 
 def _nearest_of_class(wrong: str, text: str) -> str:
