@@ -40,13 +40,13 @@ def show_command(  # noqa: PLR0913 - the options of the command
         split: Split of a run to take the prompts from.
         task: Show this task only, by its name.
     """
-    from remot.datatools.contact_sheets import html_sheet, png_sheet
-
     out = _checked_out(folder, out, num_rows)
     if folder is None:
         rows, title = _rows_of_run(config, root, seed, (split, num_rows, domain, task or attribute))
     else:
         rows, title = _rows_of_folder(folder, num_rows, domain, task or attribute)
+    from remot.datatools.contact_sheets import html_sheet, png_sheet
+
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".html":
