@@ -85,11 +85,11 @@ def _rows_of_folder(
 def _rows_of_run(
     config: list[Path] | None, root: str | None, seed: int | None, wanted: tuple[str, int, str | None, str | None]
 ) -> "tuple[list[SheetRow], str]":
-    from remot.commands.data.sources import read_data
-    from remot.datatools.contact_sheets import rows_of_run
-
     if not config:
         msg = "nothing to show: give a folder of built prompts, or --config"
         raise ConfigError(msg)
+    from remot.commands.data.sources import read_data
+    from remot.datatools.contact_sheets import rows_of_run
+
     rows = rows_of_run(read_data(config, root, seed), *wanted)
     return rows, f"the first {len(rows)} prompts of the {wanted[0]} split of {', '.join(file.name for file in config)}"
