@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "Check every clip below a folder: its annotation, its media, and what can be asked about it.",
         ),
         "schema": Own(
-            "remot.commands.data.schema:schema_command",
+            "remot.commands.data.validate:schema_command",
             summary="Print the JSON Schema (draft 2020-12) of the native clip format.",
         ),
         "render": Own("remot.synthetic.rendering:render_command", summary="Render a collection of synthetic clips."),

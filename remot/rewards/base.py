@@ -89,10 +89,18 @@ class PointwiseReward(Reward):
         for number, (row, question) in enumerate(zip(rows, questions, strict=True)):
             _require_parts(row, (self.name, *keys), f"completion {number} of prompt {question.prompt_id}")
         parts = {key: as_column(f"part {key}", [row[key] for row in rows]) for key in keys}
-        successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
-        judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
-        success = torch.tensor(successes, dtype=torch.bool)
+        success, judged = letters_right(answers, questions)
         return RewardOutput(total=parts[self.name], parts=parts, success=success, judged=judged)
+
+
+def letters_right(answers: Sequence[ParsedAnswer], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+    """Whether each answer is exactly the solution [B], and whether its question has slots, hence a solution [B]."""
+    judged = [bool(question.slots) for question in questions]
+    right = [
+        not has_slots or all_right(parsed.answer, question)
+        for has_slots, parsed, question in zip(judged, answers, questions, strict=True)
+    ]
+    return torch.tensor(right, dtype=torch.bool), torch.tensor(judged, dtype=torch.bool)
 
 
 def _require_parts(row: object, keys: Sequence[str], where: str) -> None:

@@ -36,11 +36,6 @@ class LoggerGuard:
     From the first failure on every record of metrics is also written to ``metrics_not_logged.jsonl``, a line of strict
     JSON each, and pages and tables to the folder ``not_logged``. The logger is tried again every
     :data:`RETRY_SECONDS`; between two tries it costs no time.
-
-    Args:
-        logger: Of the trainer.
-        folder: The run's folder.
-        report: Prints a line.
     """
 
     def __init__(self, logger: Logger, folder: Path, report: Callable[[str], None]) -> None:
@@ -58,14 +53,7 @@ class LoggerGuard:
     def attempt(
         self, what: str, call: Callable[[], object], seconds: float | None = None, *, last: bool = False
     ) -> bool:
-        """Whether ``call`` worked.
-
-        Args:
-            what: Is lost if it does not.
-            call: Writes with the logger.
-            seconds: Longest time that it may take.
-            last: Try, even if the logger failed a moment ago.
-        """
+        """Whether ``call`` worked."""
         if not last and time.monotonic() < self._retry_at:
             self.lost[what] += 1
             return False
@@ -138,11 +126,6 @@ def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) ->
     """Let no write of ``logger`` end or hold up the run; a logger is guarded once, then its folder is updated.
 
     Its class stays what it is, for callbacks that look for it.
-
-    Args:
-        logger: Of the trainer.
-        folder: The run's folder, for what the logger does not take.
-        report: Prints a line.
     """
     if (known := _GUARDS.get(logger)) is not None:
         known.folder, known.report = folder, report

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from remot.errors import ConfigError, RemotError
 from remot.rewards import EndpointJudge, EventRecallReward, LexicalJudge, RepetitionReward, TextOverlapReward
 from remot.rewards.functional import text as text_module
-from remot.rewards.functional.lengths import repeated_share
+from remot.rewards.functional.numbers import repeated_share
 from remot.rewards.functional.text import content_words, option_letter, rouge_mean, swapped_words, word_accuracy
 from remot.structures import Reference
 from tests.helpers import assert_close

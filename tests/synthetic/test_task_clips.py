@@ -12,7 +12,7 @@ from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root, embedded_clips_root
 from remot.data.media import check_media, read_frames
 from remot.synthetic.rendering.canvas import COLOURS
-from remot.synthetic.rendering.task_clips import render_task_clip, render_task_clips
+from remot.synthetic.rendering.clips import render_task_clip, render_task_clips
 from remot.synthetic.rendering.tracing import Room, Solid, looking, sight
 from tests.helpers import assert_close
 

@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 def read_data(
     config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
 ) -> "PromptData":
-    """The prompts a configuration file describes.
-
-    Args:
-        config: Configuration of a run, in YAML, in one or several files; None for the defaults.
-        root: Folder of clips, instead of the file's.
-        seed: Seed of the training prompts, instead of the file's.
-        on_bad_clip: What to do about bad clips, instead of the file's choice.
-
-    Raises:
-        ConfigError: If the file cannot be read, or a key or value of its data section does not fit.
-    """
+    """The prompts a configuration describes; arguments and errors are those of :func:`data_section`."""
     return data_from(data_section(config, root, seed, on_bad_clip))
 
 

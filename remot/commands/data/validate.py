@@ -1,6 +1,7 @@
-"""``remot data validate``."""
+"""``remot data validate`` and ``remot data schema``."""
 
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -69,3 +70,17 @@ def _require_clips(root: Path) -> None:
     if (root / RECORDS).is_file() and (root / MANIFEST).is_file():
         msg = f"{root} holds built prompts, which are checked by: remot data audit {root}"
         raise ConfigError(msg)
+
+
+def schema_command() -> None:
+    """Print the JSON Schema (draft 2020-12) of the native clip format.
+
+    Editors and other languages check clips with it while they are written. It cannot see how lists and files fit
+    together: ``remot data validate`` does.
+    """
+    sys.stdout.write(schema_text())
+
+
+def schema_text() -> str:
+    """The JSON Schema of the native clip format."""
+    return (files("remot") / "assets" / "clip.schema.json").read_text(encoding="utf-8")

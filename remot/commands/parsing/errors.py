@@ -48,13 +48,7 @@ BUILT_IN = (list, dict, tuple, str, int, float, type(None))
 
 
 def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | None = None) -> str:
-    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one.
-
-    Args:
-        message: What the parser says.
-        known_keys: Keys to suggest.
-        types: Type of each key, for the names of classes.
-    """
+    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one."""
     text = in_new_words(" ".join(message.split()))
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
@@ -63,9 +57,13 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
     if wrong and text.startswith(OF_ONE_CLASS) and types:
         suggestion = _nearest_or_all(wrong, set(types) - NO_SETTINGS)
     elif NOT_A_CLASS in core:
-        suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
+        names = {one.__name__ for one in _expected_classes(text, types or {})}
+        suggestion = _nearest_or_all(wrong.rpartition(".")[2], names)
+    elif wrong:
+        settings = {name for one in _expected_classes(text, {}) for name in _settings(one)}
+        suggestion = _nearest_or_all(wrong, settings) or _nearest_key(wrong, known_keys)
     else:
-        suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
+        suggestion = ""
     return tidied(core) + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
@@ -131,8 +129,6 @@ def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
     words = wrong.split(".")
     itself = [".".join(words[:end]) for end in range(len(words), 0, -1)]
     known = sorted(set(known_keys) - set(itself))
-    if not wrong:
-        return ""
     if ".".join(words[:2]) in MOVED:
         return MOVED[".".join(words[:2])]
     for part in itself:
@@ -150,13 +146,6 @@ def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
     return ""
 
 
-def _nearest_of_class(wrong: str, text: str) -> str:
-    """Nearest setting of the classes that were expected, all of them if none is near, "" if no class was."""
-    if not wrong:
-        return ""
-    return _nearest_or_all(wrong, {name for one in _expected_classes(text, {}) for name in _settings(one)})
-
-
 def _settings(one: type) -> Iterator[str]:
     """Names of a class's settings, and of those of its parents that it passes on as ``**settings``."""
     for name, parameter in inspect.signature(one).parameters.items():
@@ -166,12 +155,8 @@ def _settings(one: type) -> Iterator[str]:
             yield name
 
 
-def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
-    """Name of the class most like ``wrong``, all names if none is near, "" if no class is known to be expected."""
-    return _nearest_or_all(wrong.rpartition(".")[2], {one.__name__ for one in classes})
-
-
 def _nearest_or_all(wrong: str, names: set[str]) -> str:
+    """The name most like ``wrong``, all of them if none is near, "" if there are none."""
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
     if close or len(names) <= MAX_NAMED:
         return close[0] if close else ", ".join(sorted(names))

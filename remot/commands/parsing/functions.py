@@ -65,12 +65,6 @@ def _taken_out(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
 def object_from(words: Sequence[str], option: str, kind: type[_T], prog: str) -> _T | None:
     """The object that the words of a class option describe; None if there are none.
 
-    Args:
-        words: As a command gets them for :data:`ClassWords`.
-        option: Name of the option, without dashes.
-        kind: Class of the object, or a parent of it.
-        prog: The command's name, for messages.
-
     Raises:
         ConfigError: If there is no such class, or a setting does not fit.
     """

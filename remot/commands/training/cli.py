@@ -221,14 +221,7 @@ def _run_name(config: Namespace) -> str:
 def _set_logger(
     config: Namespace, *, run_name: str, checkpoint: Path | None = None, tags: Mapping[str, str] | None = None
 ) -> None:
-    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to.
-
-    Args:
-        config: Of the subcommand.
-        run_name: Name of a new run.
-        checkpoint: A training to go on with.
-        tags: Of a new run.
-    """
+    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to."""
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return

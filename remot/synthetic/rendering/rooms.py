@@ -1,15 +1,15 @@
 """Clips of rooms with coloured boxes: one where the camera turns among them, one where some of them move."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
+from remot.synthetic.rendering.scene import named_clip
 from remot.synthetic.rendering.texture import muted_colour
 from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, sight
 
@@ -33,12 +33,7 @@ MAX_TRIES = 200
 
 
 def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
-    """The camera turns in the middle of a room; every thing in it is seen at some time.
-
-    Args:
-        generator: Source of every choice.
-        name: Id of the clip and its scene.
-    """
+    """The camera turns in the middle of a room; every thing in it is seen at some time."""
     while True:  # about one draw in two will do
         room = _draw_room(generator)
         solids = _ring_of(generator, room)
@@ -58,12 +53,7 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
 
 
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
-    """The camera rests; two things go over the floor one after the other, the rest stands.
-
-    Args:
-        generator: Source of every choice.
-        name: Id of the clip and its scene.
-    """
+    """The camera rests; two things go over the floor one after the other, the rest stands."""
     while True:  # about one draw in five will do
         room = _draw_room(generator)
         pose = looking(np.array([room.size_metres[0] / 2, 0.25, CAMERA_HEIGHT + 0.5]), 90, 26)
@@ -96,12 +86,10 @@ def numbered(kinds: Sequence[str]) -> list[str]:
 def _clip(
     name: str, domain: str, camera: CameraTrack, objects: dict[str, ObjectTrack], room: Room, solids: Sequence[Solid]
 ) -> Clip:
-    return Clip(
-        clip_id=name,
-        scene_id=name,
-        domain=domain,
-        media=Path(f"{name}.mp4"),
-        pts_seconds=np.arange(NUM_FRAMES) / FPS,
+    return named_clip(
+        name,
+        domain,
+        np.arange(NUM_FRAMES) / FPS,
         camera=camera,
         objects=objects,
         room_area_square_metres=round(float(room.size_metres[0] * room.size_metres[1]), 4),
@@ -159,12 +147,21 @@ def _ring_of(generator: np.random.Generator, room: Room) -> list[Solid]:
     repeated = [int(generator.choice([1, 2, 3])) for _ in range(int(generator.integers(1, 3)))]
     single = [1] * int(generator.integers(3, 5))
     kinds = _kinds(generator, repeated + single, list(SIZES))
-    middle, solids = room.size_metres[:2] / 2, list[Solid]()
+    middle = room.size_metres[:2] / 2
+
+    def draw_place() -> FloatArray:
+        angle, reach = generator.uniform(0, 2 * np.pi), generator.uniform(1.3, 1.0 + 0.5 * middle.min())
+        return np.asarray(middle + reach * np.array([np.cos(angle), np.sin(angle)]))
+
+    return _placed(generator, kinds, draw_place)
+
+
+def _placed(generator: np.random.Generator, kinds: Sequence[str], draw_place: Callable[[], FloatArray]) -> list[Solid]:
+    """A thing of each kind, apart from the others; one that finds no place is left out."""
+    solids = list[Solid]()
     for kind in kinds:
         for _ in range(MAX_TRIES):
-            angle, reach = generator.uniform(0, 2 * np.pi), generator.uniform(1.3, 1.0 + 0.5 * middle.min())
-            place = middle + reach * np.array([np.cos(angle), np.sin(angle)])
-            solid = _solid(kind, place, generator.uniform(0, 90))
+            solid = _solid(kind, draw_place(), generator.uniform(0, 90))
             if _apart(solid, solids):
                 solids.append(solid)
                 break
@@ -183,14 +180,7 @@ def _scattered(generator: np.random.Generator, room: Room) -> list[Solid]:
     """Two things that will move, of one each, and some that stand."""
     kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))], MOVABLE)
     low, high = np.array([1.0, 1.9]), np.array([room.size_metres[0] - 1.0, room.size_metres[1] - 0.7])
-    solids = list[Solid]()
-    for kind in kinds:
-        for _ in range(MAX_TRIES):
-            solid = _solid(kind, generator.uniform(low, high), generator.uniform(0, 90))
-            if _apart(solid, solids):
-                solids.append(solid)
-                break
-    return solids
+    return _placed(generator, kinds, lambda: generator.uniform(low, high))
 
 
 #: Ways over the floor in the words of an observer behind the camera, and their direction in the world.

@@ -126,13 +126,7 @@ def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
 
 
 def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
-    """What a camera sees.
-
-    Args:
-        pose: Its camera-to-world [4, 4].
-        room: Where it stands.
-        solids: What stands there, too.
-    """
+    """What a camera sees."""
     eye, rays = pose[:3, 3], _rays() @ pose[:3, :3].T
     colours = _room_colours(eye, rays, room)
     nearest = np.full(len(rays), np.inf)
