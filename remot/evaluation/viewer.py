@@ -84,10 +84,10 @@ def _safe(text: str) -> str:
 
 def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
-    pictures = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
+    images = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
     videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
     return (
-        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"
+        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{images}{videos}"
         f"<pre>{_safe(question.text)}</pre><p>truth: {_truth_html(question)}</p>{_completions_html(sample)}</section>"
     )
 
@@ -173,17 +173,17 @@ def image_figure(image: Tensor, caption: str, width: int = SHOWN_WIDTH) -> str:
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         msg = f"{caption} is {image.dtype} of shape {tuple(image.shape)}, expected uint8 [3, H, W]"
         raise ValueError(msg)
-    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
-    scale = max(1, width // picture.width)
+    shown = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    scale = max(1, width // shown.width)
     shown_as = ' class="pixelated"' if scale > 1 else ""
-    if picture.width > width:
-        picture.thumbnail((width, width * 4))
+    if shown.width > width:
+        shown.thumbnail((width, width * 4))
     kind = "jpeg" if image.shape[-1] > _JPEG_ABOVE else "png"
     buffer = BytesIO()
-    picture.save(buffer, format=kind, quality=90)
+    shown.save(buffer, format=kind, quality=90)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
-        f'<figure><img{shown_as} width="{picture.width * scale}" height="{picture.height * scale}" alt="{caption}" '
+        f'<figure><img{shown_as} width="{shown.width * scale}" height="{shown.height * scale}" alt="{caption}" '
         f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )
 

@@ -1,4 +1,4 @@
-"""What a completion is worth: one reward a file, added up by :class:`CompositeReward`."""
+"""Rewards: what completions are scored by; :class:`CompositeReward` adds several."""
 
 from remot.rewards.answers.compared import ExactAnswerReward, NumberReward, TextOverlapReward
 from remot.rewards.answers.letters import AccuracyReward, FormatReward, LogicReward

@@ -1,4 +1,4 @@
-"""What a reward is: completions and their questions in, totals and named parts out."""
+"""The interface of rewards: completions and their questions in, totals and named parts out."""
 
 import math
 from abc import ABC, abstractmethod
@@ -40,7 +40,7 @@ class Reward(ABC):
         self,
         completions: Sequence[str],
         questions: Sequence[Question],
-        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that look at it
+        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that need it
     ) -> RewardOutput:
         """As :meth:`__call__`, for callers that know how many tokens each of the B completions has.
 
@@ -68,7 +68,7 @@ def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> 
 
 
 class PointwiseReward(Reward):
-    """A reward that looks at one completion at a time: subclasses say in :meth:`score` what it is worth."""
+    """A reward of one completion at a time; subclasses implement :meth:`score`."""
 
     @abstractmethod
     def score(self, parsed: ParsedAnswer, question: Question) -> Mapping[str, float]:
@@ -80,7 +80,7 @@ class PointwiseReward(Reward):
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score a flat list of B completions; one succeeds if its answer is exactly the solution.
 
-        A question without slots has no solution, so nothing about it can fail here, and that is no verdict.
+        A question without slots has no solution: it cannot fail here, and does not count as judged.
         """
         check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]

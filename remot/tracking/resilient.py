@@ -31,7 +31,7 @@ _CHECKPOINT_WRITES = ("after_save_checkpoint", "finalize")
 
 
 class LoggerGuard:
-    """Stands between a run and one logger: a call that fails or hangs is reported once, and the run goes on.
+    """Guards the calls of one logger: the first that fails or hangs is reported, and the run goes on.
 
     From the first failure on every record of metrics is also written to ``metrics_not_logged.jsonl``, a line of strict
     JSON each, and pages and tables to the folder ``not_logged``. The logger is tried again every
@@ -125,7 +125,7 @@ _GUARDS: WeakKeyDictionary[Logger, LoggerGuard] = WeakKeyDictionary()
 def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) -> LoggerGuard:
     """Let no write of ``logger`` end or hold up the run; a logger is guarded once, then its folder is updated.
 
-    Its class stays what it is, for callbacks that look for it.
+    The logger keeps its class, which callbacks check.
     """
     if (known := _GUARDS.get(logger)) is not None:
         known.folder, known.report = folder, report

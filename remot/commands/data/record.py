@@ -59,6 +59,10 @@ def miniworld_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
     _record(record_room, out, num_clips, seed, (SOURCE, LICENCE))
 
 
+#: Names of the simulators on the command line.
+RECORD_COMMANDS = {"vizdoom": vizdoom_command, "aloha": aloha_command, "miniworld": miniworld_command}
+
+
 def _require_some(num_clips: int) -> None:
     if num_clips < 1:
         msg = f"num_clips is {num_clips}, record at least one clip"

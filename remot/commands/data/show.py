@@ -9,7 +9,7 @@ from remot.errors import ConfigError
 if TYPE_CHECKING:
     from remot.datatools.contact_sheets import SheetRow
 
-#: Most prompts on a sheet, by its kind: a browser and a picture viewer have to open it.
+#: Most prompts on a sheet, by its kind: a browser or an image viewer has to open it.
 MAX_ROWS = {".html": 1000, ".png": 500}
 
 

@@ -43,8 +43,7 @@ def data_section(
     content = read_configs(config)
     section = content.get("data") or {}
     if not isinstance(section, dict):
-        told = f"the configuration {named(config)} is no mapping with a data section that is one"
-        msg = f"{told}; see configs/quickstart.yaml"
+        msg = f"the data section of {named(config)} has to be a mapping of settings; see configs/quickstart.yaml"
         raise ConfigError(msg)
     completed: dict[str, Any] = deepcopy(section)
     # a single recording can be looked at; training asks for more

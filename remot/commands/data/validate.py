@@ -28,7 +28,7 @@ def validate_command(
         config: Configuration whose reader, experts and tasks are used; the native format and the default experts
             otherwise. Given more than once, the later files count.
         reader: Class of the annotation format, instead of the configuration's; its settings are --reader.KEY VALUE.
-        decode: Decode every annotated picture; false only compares times, which is quick.
+        decode: Decode every annotated frame; false only compares times, which is quick.
         format: What to write to the standard output.
     """
     from rich.console import Console

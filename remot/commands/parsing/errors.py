@@ -77,10 +77,10 @@ def _core(text: str) -> str:
     about_value = [
         clause for clause in clauses if not clause.startswith(NO_TYPE_FITS) and "NoneType" not in clause[:40]
     ]
-    told = min(about_value, key=_rank) if about_value else "the value does not fit"
-    if told.startswith(EXPECTED):
-        told = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
-    return f"{key}: {told}" if key else told
+    clause = min(about_value, key=_rank) if about_value else "the value does not fit"
+    if clause.startswith(EXPECTED):
+        clause = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
+    return f"{key}: {clause}" if key else clause
 
 
 def _any_of(clauses: Iterable[str], given: str) -> str:
@@ -256,7 +256,7 @@ def first_words(text: str) -> str:
 
 @contextmanager
 def constructing() -> Iterator[None]:
-    """Tell what a constructor refused, not which types the parser tried before.
+    """Report what a constructor refused, not which types the parser tried before.
 
     Where several types are allowed, the parser tries each, and older versions keep of what a constructor raises only
     the text.

@@ -180,7 +180,7 @@ class RemotCLI(LightningCLI):
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
     def _continue(self, checkpoint: Path) -> None:
-        """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
+        """Report the checkpoint, and refuse to continue a run with other settings than those that may change."""
         held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
@@ -193,8 +193,8 @@ class RemotCLI(LightningCLI):
         require_allowed(changes, config.resume.allow, checkpoint)
         for change in changes:
             _tell(f"changed     {change}")
-        told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
-        self.save_config_kwargs = self.save_config_kwargs | told
+        changed = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
+        self.save_config_kwargs = self.save_config_kwargs | changed
 
 
 def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)

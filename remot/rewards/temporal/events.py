@@ -33,7 +33,7 @@ class Judge(ABC):
 
     @abstractmethod
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event.
+        """For each event whether the description mentions it.
 
         Args:
             events: What happens, one sentence each.
@@ -60,7 +60,7 @@ class LexicalJudge(Judge):
             raise ConfigError(msg)
 
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event; an event without content words is never described."""
+        """For each event whether a sentence has enough of its content words; never for an event without any."""
         sentences = [content_words(text) for text in _SENTENCE_END.split(description, MAX_SENTENCES)[:MAX_SENTENCES]]
         return [
             bool(event) and any(len(event & sentence) >= self.min_share * len(event) - 1e-9 for sentence in sentences)
@@ -103,7 +103,7 @@ class EndpointJudge(Judge):
         self.num_attempts = max(1, self.num_attempts)
 
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event.
+        """For each event whether the description mentions it.
 
         Raises:
             RemotError: If the address gives no reply.
@@ -143,7 +143,7 @@ class EventRecallReward(ReferenceReward):
     published: reconstruction.
 
     Args:
-        judge: Who decides; :class:`LexicalJudge` without the network if None.
+        judge: Decides; :class:`LexicalJudge` without the network if None.
         max_chars: Length of the answer that is judged.
         success_at: Share from which a completion succeeds.
         name: Metric key.

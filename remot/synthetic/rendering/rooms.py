@@ -11,7 +11,7 @@ from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.scene import named_clip
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, sight
+from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, trace_frame
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -38,18 +38,18 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
         room = _draw_room(generator)
         solids = _ring_of(generator, room)
         poses = _turning(generator, room)
-        sightings = [sight(pose, room, solids) for pose in poses]
-        if all(_best(sightings, number) >= MIN_BEST_PIXELS for number in range(len(solids))):
+        traced = [trace_frame(pose, room, solids) for pose in poses]
+        if all(_best(traced, number) >= MIN_BEST_PIXELS for number in range(len(solids))):
             break
     camera = CameraTrack(np.stack(poses), intrinsics())
     objects = {
-        called: _track(sightings, number, camera, np.tile(solid.centre_metres, (NUM_FRAMES, 1)), solid, stands=True)
+        called: _track(traced, number, camera, np.tile(solid.centre_metres, (NUM_FRAMES, 1)), solid, stands=True)
         for number, (called, solid) in enumerate(zip(numbered([s.kind for s in solids]), solids, strict=True))
     }
     clip = replace(
         _clip(name, "rooms", camera, objects, room, solids), layout=tuple(solid.layout_box for solid in solids)
     )
-    return clip, np.stack([one.image for one in sightings])
+    return clip, np.stack([one.image for one in traced])
 
 
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
@@ -61,16 +61,16 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
         paths, events = _moves(generator, solids)
         if not _keep_apart(paths, solids, room):
             continue
-        sightings = [sight(pose, room, _at(solids, paths, frame)) for frame in range(NUM_FRAMES)]
-        if all(np.isfinite(one.box_xyxy(k)).all() for one in sightings for k in range(len(solids))):
+        traced = [trace_frame(pose, room, _at(solids, paths, frame)) for frame in range(NUM_FRAMES)]
+        if all(np.isfinite(one.box_xyxy(k)).all() for one in traced for k in range(len(solids))):
             break
     camera = CameraTrack(np.tile(pose, (NUM_FRAMES, 1, 1)), intrinsics())
     objects = {
-        called: _track(sightings, number, camera, paths[number], solids[number], stands=False)
+        called: _track(traced, number, camera, paths[number], solids[number], stands=False)
         for number, called in enumerate(numbered([solid.kind for solid in solids]))
     }
     clip = replace(_clip(name, "floors", camera, objects, room, solids), events=events)
-    return clip, np.stack([one.image for one in sightings])
+    return clip, np.stack([one.image for one in traced])
 
 
 def numbered(kinds: Sequence[str]) -> list[str]:
@@ -98,9 +98,9 @@ def _clip(
 
 
 def _track(
-    sightings: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
+    traced: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
 ) -> ObjectTrack:
-    boxes = np.stack([one.box_xyxy(number) for one in sightings])
+    boxes = np.stack([one.box_xyxy(number) for one in traced])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
     return ObjectTrack(
         boxes_xyxy=boxes,
@@ -111,9 +111,9 @@ def _track(
     )
 
 
-def _best(sightings: Sequence[TracedFrame], number: int) -> int:
+def _best(traced: Sequence[TracedFrame], number: int) -> int:
     """The most pixels that a thing shows in any frame."""
-    return max(int((one.numbers == number).sum()) for one in sightings)
+    return max(int((one.numbers == number).sum()) for one in traced)
 
 
 def _draw_room(generator: np.random.Generator) -> Room:

@@ -15,7 +15,7 @@ from remot.data.annotations.native.writer import write_clip
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray
 
-#: Fewer pixels of an object than these are not taken for a sight of it.
+#: An object with fewer visible pixels counts as not visible.
 MIN_PIXELS = 30
 
 
