@@ -113,20 +113,9 @@ def temporal_bonus(
     bonus: float = 0.3,
     min_accuracy: float = 0.1,
 ) -> Tensor:
-    """T-GRPO: ``bonus`` for each answer above ``min_accuracy`` if mean(acc) ≥ ratio · mean(acc of shuffled frames).
+    """The bonus [G] of :class:`ShuffledFramesReward` from accuracies [G], and those [S] with shuffled frames.
 
-    (SpaceR, arXiv 2504.01805, and Video-R1, arXiv 2503.21776.) Without shuffled completions, as for images, none
-    gets it. SpaceR samples half as many of them as of the others.
-
-    Args:
-        accuracies: [G] float32, accuracy of each completion.
-        shuffled: [S] float32, accuracy of completions that saw the frames in a wrong order.
-        ratio: How much of the shuffled accuracy has to be reached.
-        bonus: What a completion gets.
-        min_accuracy: What it has to exceed.
-
-    Returns:
-        [G] float32.
+    Without shuffled completions, as for images, none gets it.
     """
     if not len(accuracies) or not len(shuffled) or accuracies.mean() < ratio * shuffled.mean():
         return torch.zeros_like(accuracies)
@@ -142,21 +131,7 @@ def length_bonus(
     bonus: float = 0.2,
     min_accuracy: float = 0.1,
 ) -> Tensor:
-    """SpaceR's length control: ``bonus`` for answers above ``min_accuracy`` that are neither short nor long.
-
-    It is given only if more than one completion of the group is above ``min_accuracy``.
-
-    Args:
-        accuracies: [G] float32, accuracy of each completion.
-        lengths: G lengths; SpaceR counts tokens.
-        shortest: Smallest length that gets it.
-        longest: Largest length that gets it.
-        bonus: What a completion gets.
-        min_accuracy: What its accuracy has to exceed.
-
-    Returns:
-        [G] float32.
-    """
+    """The bonus [G] of :class:`LengthBonusReward` from the accuracies [G] and lengths of a group."""
     good = accuracies > min_accuracy  # [G]
     fits = torch.tensor([shortest <= length <= longest for length in lengths], dtype=torch.bool)  # [G]
     return bonus * (good & fits & (good.sum() > 1)).float()

@@ -141,15 +141,10 @@ class CosineLengthReward(WrapperReward):
 
 
 def soft_overlong(length: float, max_length: float, cache: float) -> float:
-    """0 up to ``max_length − cache``, then falling in a straight line to −1 at ``max_length`` (DAPO, 2503.14476).
+    """0 if n ≤ L_max − L_cache, −1 if n > L_max, ((L_max − L_cache) − n) / L_cache between (DAPO, arXiv 2503.14476).
 
-    Args:
-        length: Length of the completion n.
-        max_length: L_max.
-        cache: L_cache, the stretch over which the penalty grows.
-
-    Returns:
-        0 if n ≤ L_max − L_cache, −1 if n > L_max, ((L_max − L_cache) − n) / L_cache between.
+    >>> [soft_overlong(length, 100, 20) for length in (80, 90, 101)]
+    [0.0, -0.5, -1.0]
     """
     return max(-1.0, min(0.0, (max_length - cache - length) / cache))
 
