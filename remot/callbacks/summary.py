@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
@@ -149,14 +149,14 @@ def _show(trainer: Trainer, lines: list[str]) -> None:
 FAULT_FILE = "not_finite.json"
 
 
-class FaultRecord(Callback):
+class FaultRecord(lightning.Callback):
     """On a ``NonFiniteError``: saves the last good state as ``last.ckpt``, and the prompts for a replay.
 
     ``not_finite.json`` lies beside the checkpoint. It holds the reason, the seed, and for each step in question its
     number, phase, reason and prompts: id, clip, text, response, and the completions that were sampled.
     """
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
         """Write both files."""
         if not isinstance(exception, NonFiniteError):
             return

@@ -13,6 +13,15 @@ from remot.rewards.functional.numbers import cosine_scaled, repeated_share
 from remot.structures import Question, Reference, RewardOutput
 
 CountUnit = Literal["tokens", "words", "characters"]
+LengthUnit = Literal["words", "characters"]
+
+
+def count_words(text: str) -> int:
+    """Number of runs of non-white-space."""
+    return len(text.split())
+
+
+LENGTHS: Mapping[LengthUnit, Callable[[str], int]] = {"words": count_words, "characters": len}
 
 
 def check_unit(unit: str) -> None:
@@ -41,17 +50,6 @@ def lengths_of(completions: Sequence[str], unit: CountUnit, num_tokens: Sequence
     if unit == "words":
         completions = [text[:MAX_COMPLETION_CHARS] for text in completions]
     return [LENGTHS[unit](text) for text in completions]
-
-
-LengthUnit = Literal["words", "characters"]
-
-
-def count_words(text: str) -> int:
-    """Number of runs of non-white-space."""
-    return len(text.split())
-
-
-LENGTHS: Mapping[LengthUnit, Callable[[str], int]] = {"words": count_words, "characters": len}
 
 
 @dataclass(eq=False)
