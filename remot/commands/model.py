@@ -16,6 +16,6 @@ def blank_command(out: Path, num_texts: int = 2000, seed: int = 0) -> None:
 
     data = PromptData(batch_size=1, num_train_prompts_per_epoch=num_texts, options=DataOptions(seed=seed))
     data.setup()
-    questions = [sample.question for sample in data.prompts["train"]]
+    questions = [data.prompts["train"].prompt(number).question for number in range(num_texts)]
     texts = [text for question in questions for text in (question.text, question.reasoning)]
     write_model_folder(out, texts, seed=seed)

@@ -42,7 +42,7 @@ def validate_command(
 
     data = data_from(data_section(config, None if root is None else str(root)))
     _require_clips(data.root)
-    chosen = object_from(reader, "reader", AnnotationReader, "remot data validate") or data.reader
+    chosen: AnnotationReader = object_from(reader, "reader", AnnotationReader, "remot data validate") or data.reader
     checked = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("checking clips", total=len(chosen.sources(data.root)))

@@ -2,15 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
 from remot.commands.parsing.config_files import as_one_option
 from remot.commands.parsing.errors import constructing, explain
 from remot.errors import ConfigError
-
-_T = TypeVar("_T")
 
 #: Words of an option for a class whose module is slow to import, such as ``--reader CLASS --reader.init_args.size 3``.
 #: The command parses them by :func:`object_from` when it needs the object, so that help and other errors are quick.
@@ -54,7 +52,9 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
 
 def _taken_out(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
     """The words without an option for a class, and its words."""
-    rest, taken, is_value = [], [], False
+    rest: list[str] = []
+    taken: list[str] = []
+    is_value = False
     for word in args:
         of_option = is_value or word.partition("=")[0].partition(".")[0] == option
         (taken if of_option else rest).append(word)
@@ -62,7 +62,7 @@ def _taken_out(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
     return rest, taken
 
 
-def object_from(words: Sequence[str], option: str, kind: type[_T], prog: str) -> _T | None:
+def object_from(words: Sequence[str], option: str, kind: Any, prog: str) -> Any:  # noqa: ANN401 (of an abstract class)
     """The object that the words of a class option describe; None if there are none.
 
     Raises:
@@ -70,8 +70,7 @@ def object_from(words: Sequence[str], option: str, kind: type[_T], prog: str) ->
     """
     parser = OwnParser(prog=prog, allow_abbrev=False)
     parser.add_argument(f"--{option}", type=kind | None, default=None)
-    found: _T | None = instantiated(parser, parser.parse_args(list(words)))[option]
-    return found
+    return instantiated(parser, parser.parse_args(list(words)))[option]
 
 
 def _list_options(function: Callable[..., None]) -> dict[str, bool]:
