@@ -328,5 +328,5 @@ def test_endpoints_that_make_no_sense(monkeypatch):
     with pytest.raises(ConfigError, match="http://"):
         EndpointJudge("file:///etc/passwd", "m")
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    with pytest.raises(ConfigError, match="NO_SUCH_KEY, which is not set"):
+    with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
         EndpointJudge("http://localhost", "m", api_key_variable="NO_SUCH_KEY")
