@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from remot.commands.data.audit_table import ProgressBars
 from remot.commands.data.sources import data_from, data_section
 
 
@@ -27,6 +26,7 @@ def build_command(
         num_triplets: Prompts of all splits together.
         on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
     """
+    from remot.commands.data.audit_table import ProgressBars
     from remot.data.datasets.distinct import distinct_lines
     from remot.datatools.build.prompts import build
 
