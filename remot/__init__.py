@@ -33,7 +33,8 @@ from remot._version import __version__
 from remot.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from remot.data.datamodule import DataOptions, MotionDataModule
+    from remot.data.datamodule import MotionDataModule
+    from remot.data.prompt_data import DataOptions
     from remot.data.tasks import MotionContrast, Task
     from remot.errors import RemotError
     from remot.losses import GRPOLoss, PolicyLoss
@@ -52,43 +53,31 @@ if TYPE_CHECKING:
     )
     from remot.structures import Clip, PromptBatch, Question, Reference, Slot
 
-#: Module of each public name, imported on first use. The imports above are the same for type checkers.
+#: Public names of each module, imported on first use. The imports above are the same for type checkers.
 HOMES = {
-    "DataOptions": "remot.data.datamodule",
-    "MotionDataModule": "remot.data.datamodule",
-    "MotionContrast": "remot.data.tasks",
-    "Task": "remot.data.tasks",
-    "RemotError": "remot.errors",
-    "GRPOLoss": "remot.losses",
-    "PolicyLoss": "remot.losses",
-    "Adaptation": "remot.models",
-    "FullWeights": "remot.models",
-    "LoRA": "remot.models",
-    "ModelSource": "remot.models",
-    "QLoRA": "remot.models",
-    "VLMPolicy": "remot.models",
-    "CompositeReward": "remot.rewards",
-    "PointwiseReward": "remot.rewards",
-    "ReMoTReward": "remot.rewards",
-    "Reward": "remot.rewards",
-    "GRPO": "remot.strategies",
-    "SFT": "remot.strategies",
-    "AlternatingSFTGRPO": "remot.strategies",
-    "GRPOObjective": "remot.strategies",
-    "PolicySettings": "remot.strategies",
-    "PostTrainingModule": "remot.strategies",
-    "SFTObjective": "remot.strategies",
-    "SFTThenGRPO": "remot.strategies",
-    "Strategy": "remot.strategies",
-    "Clip": "remot.structures",
-    "PromptBatch": "remot.structures",
-    "Question": "remot.structures",
-    "Reference": "remot.structures",
-    "Slot": "remot.structures",
+    "remot.data.datamodule": ("MotionDataModule",),
+    "remot.data.prompt_data": ("DataOptions",),
+    "remot.data.tasks": ("MotionContrast", "Task"),
+    "remot.errors": ("RemotError",),
+    "remot.losses": ("GRPOLoss", "PolicyLoss"),
+    "remot.models": ("Adaptation", "FullWeights", "LoRA", "ModelSource", "QLoRA", "VLMPolicy"),
+    "remot.rewards": ("CompositeReward", "PointwiseReward", "ReMoTReward", "Reward"),
+    "remot.strategies": (
+        "GRPO",
+        "SFT",
+        "AlternatingSFTGRPO",
+        "GRPOObjective",
+        "PolicySettings",
+        "PostTrainingModule",
+        "SFTObjective",
+        "SFTThenGRPO",
+        "Strategy",
+    ),
+    "remot.structures": ("Clip", "PromptBatch", "Question", "Reference", "Slot"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
-    __getattr__, __dir__ = lazy_names(__name__, HOMES)
+    __getattr__ = lazy_names(__name__, HOMES)
 
 __all__ = [
     "GRPO",

@@ -44,7 +44,7 @@ def bounded_opener(max_reply_bytes: int, *handlers: BaseHandler) -> OpenerDirect
         An opener; requests raise ``TimeoutError``, :class:`ReplyTooLongError`, or what ``urllib`` raises.
     """
     max_bytes = max_reply_bytes + MAX_HEADER_BYTES
-    return build_opener(_NoRedirect(), _HTTPHandler(max_bytes), _HTTPSHandler(max_bytes), *handlers)
+    return build_opener(_NoRedirect(), _BoundedHandler(max_bytes), *handlers)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -136,29 +136,20 @@ class _HTTPConnection(HTTPConnection):
         self.sock = cast("Any", _BoundedSocket(self.sock, self._bound))
 
 
-class _HTTPSConnection(HTTPSConnection):
-    def __init__(self, host: str, *, max_bytes: int, timeout: float, **settings: Any) -> None:  # noqa: ANN401
-        super().__init__(host, timeout=timeout, **settings)
-        self._bound = _Bound(timeout, max_bytes)
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = cast("Any", _BoundedSocket(self.sock, self._bound))
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    """Wraps TLS, which is begun by the method of the second parent."""
 
 
-class _HTTPHandler(HTTPHandler):
+class _BoundedHandler(HTTPHandler, HTTPSHandler):
+    """Opens both kinds of connections."""
+
     def __init__(self, max_bytes: int) -> None:
         super().__init__()
-        self._connection = partial(_HTTPConnection, max_bytes=max_bytes)
+        self._plain = partial(_HTTPConnection, max_bytes=max_bytes)
+        self._secure = partial(_HTTPSConnection, max_bytes=max_bytes, context=ssl.create_default_context())
 
     def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(cast("Any", self._connection), req)
-
-
-class _HTTPSHandler(HTTPSHandler):
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__()
-        self._connection = partial(_HTTPSConnection, max_bytes=max_bytes, context=ssl.create_default_context())
+        return self.do_open(cast("Any", self._plain), req)
 
     def https_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(cast("Any", self._connection), req)
+        return self.do_open(cast("Any", self._secure), req)

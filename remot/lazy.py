@@ -1,33 +1,26 @@
 """Public names of a package that import their module on first use (PEP 562)."""
 
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package.
+def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
+    """``__getattr__`` of a package.
+
+    The names stay out of ``dir``, and out of the package's namespace once they are used: ``help`` evaluates each name
+    that ``dir`` lists, and would print thousands of lines about the classes. ``__all__`` lists the names.
 
     Args:
         package: ``__name__`` of the package.
-        homes: Module of each public name.
+        homes: Public names of each module.
     """
-    namespace = vars(sys.modules[package])
+    module_of = {name: module for module, names in homes.items() for name in names}
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 (any public name; what Python calls it)
-        if name not in homes:
+        if name not in module_of:
             msg = f"module {package!r} has no attribute {name!r}"
-            raise AttributeError(msg, name=name, obj=sys.modules[package])
-        value = getattr(import_module(homes[name]), name)
-        namespace[name] = value  # found without this function from now on
-        return value
+            raise AttributeError(msg, name=name, obj=import_module(package))
+        return getattr(import_module(module_of[name]), name)
 
-    def __dir__() -> list[str]:  # noqa: N807 (what Python calls it)
-        # `inspect.getmembers`, and `help` by it, evaluates every name listed: that would import torch, and print
-        # thousands of lines about the classes. Completion, which only needs the names, calls `dir` from elsewhere.
-        if sys._getframe(1).f_globals.get("__name__") == "inspect":
-            return sorted(set(namespace) - set(homes))
-        return sorted({*namespace, *homes})
-
-    return __getattr__, __dir__
+    return __getattr__

@@ -1,6 +1,5 @@
 """Evaluates the policy on held-out scenes before the first and after the last step, and shows what changed."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import lightning
@@ -26,6 +25,7 @@ from remot.evaluation.report import (
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
+from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
 from remot.tracking import log_samples_html, log_table
@@ -102,7 +102,7 @@ class HeldOutEvaluation(lightning.Callback):
         log_table(trainer.loggers, table_text(table), record, f"{split}_table")
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
-        batches = list(_test_batches(trainer))
+        batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
         pages: list[list[SampleRecord]] = []  # by batch
         with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
@@ -119,7 +119,7 @@ class HeldOutEvaluation(lightning.Callback):
                     module.evaluation,
                     on_batch,
                     module.rollout_engine,
-                    getattr(trainer.datamodule, "resampler", None),  # type: ignore[attr-defined]
+                    None if source is None else source.resampler,
                 )
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
@@ -137,8 +137,3 @@ class HeldOutEvaluation(lightning.Callback):
         cut_off = f"cut off: {scores.sampled.cut_off.mean:.1%} sampled, {scores.greedy.cut_off.mean:.1%} greedy"
         budget = f"at most {module.evaluation.max_new_tokens} new tokens"
         return [f"{budget}; {cut_off}", *notes((scores.greedy, scores.sampled))]
-
-
-def _test_batches(trainer: Trainer) -> Iterator[PromptBatch]:
-    datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    yield from datamodule.test_dataloader()

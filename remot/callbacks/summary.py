@@ -1,17 +1,21 @@
-"""What a run is and where it leaves its results: tags at the start, the exported policy and a few lines at the end."""
+"""What a run is and where it leaves its results: weights and tags at the start, files and a few lines at the end."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from remot.callbacks.interrupt import checkpoint_to_write, print_line
 from remot.callbacks.run_folders import run_folder
+from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
+from remot.strategies.objective import prompt_source
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
@@ -38,9 +42,9 @@ class RunSummary(lightning.Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Tag the run, and say how many prompts each task has if there are several."""
         assert isinstance(pl_module, PostTrainingModule)
-        describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
-        if describe is not None and trainer.is_global_zero:
-            for line in describe():
+        source = prompt_source(trainer)
+        if source is not None and trainer.is_global_zero:
+            for line in source.describe():
                 Console(soft_wrap=True, highlight=False).print(line, markup=False)
         tags = {
             "remot.strategy": pl_module.strategy.name,
@@ -107,3 +111,61 @@ class RunSummary(lightning.Callback):
             uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
             console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
+
+
+class WeightsReport(lightning.Callback):
+    """Prints the weights that fit, validate, test and predict begin with, and for fit what is trained of them.
+
+    Without arguments. It has to come before callbacks that evaluate when a run begins.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Weights, trained part, and what KL is measured against."""
+        assert isinstance(pl_module, PostTrainingModule)
+        policy, reference = pl_module.loaded_policy, pl_module.describe_reference()
+        trained = policy.adaptation.describe(policy.model)
+        lines = [f"weights: {pl_module.describe_weights()}", f"trained: {trained}"]
+        _show(trainer, [*lines, *([] if reference is None else [f"KL reference: {reference}"])])
+
+    def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Weights of ``remot validate``; validation within a run has been announced."""
+        if trainer.state.fn is not TrainerFn.FITTING:
+            assert isinstance(pl_module, PostTrainingModule)
+            _show(trainer, [f"weights: {pl_module.describe_weights()}"])
+
+    on_test_start = on_predict_start = on_validation_start
+
+
+def _show(trainer: Trainer, lines: list[str]) -> None:
+    if trainer.is_global_zero:
+        console = Console(soft_wrap=True, highlight=False)
+        for line in lines:
+            console.print(line, markup=False)
+
+
+FAULT_FILE = "not_finite.json"
+
+
+class FaultRecord(lightning.Callback):
+    """On a ``NonFiniteError``: saves the last good state as ``last.ckpt``, and the prompts for a replay.
+
+    ``not_finite.json`` lies beside the checkpoint. It holds the reason, the seed, and for each step in question its
+    number, phase, reason and prompts: id, clip, text, response, and the completions that were sampled.
+    """
+
+    def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
+        """Write both files."""
+        if not isinstance(exception, NonFiniteError):
+            return
+        folder = run_folder(trainer) or Path(trainer.default_root_dir)
+        if trainer.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(exception.record, indent=1, ensure_ascii=False, allow_nan=False)
+            (folder / FAULT_FILE).write_text(text + "\n", encoding="utf-8")
+        pl_module.print(f"steps and prompts that were not finite: {folder / FAULT_FILE}")
+        if exception.restored_step is None:
+            pl_module.print("the last good state is that of the last checkpoint; none is saved of this one")
+        elif trainer.checkpoint_callbacks:
+            path, _ = checkpoint_to_write(trainer)
+            trainer.save_checkpoint(path)
+            pl_module.print(f"the last good state, of step {exception.restored_step}, is saved: {path}")

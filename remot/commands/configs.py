@@ -24,7 +24,7 @@ def find_config(name: str) -> Path:
     Raises:
         ConfigError: If there is neither.
     """
-    if os.path.exists(name):  # noqa: PTH110 - Path raises if the text is too long for a name
+    if os.path.exists(name) and not os.path.isdir(name):  # noqa: PTH110, PTH112 - Path raises on overlong names
         return Path(name)
     folder = recipes_folder()
     recipe = (folder / name.removeprefix("configs/")).resolve()
@@ -40,16 +40,27 @@ def with_recipes(args: Sequence[str]) -> list[str]:
     Settings written out in place of a file, and lists of several files, are left to the parser.
 
     Raises:
-        ConfigError: If a file does not exist.
+        ConfigError: If a file does not exist, or is not named.
     """
     found = list(args)
     for index, word in enumerate(args):
         option, equals, value = word.partition("=")
-        if index and args[index - 1] in OPTIONS and word.endswith(SUFFIXES):
-            found[index] = str(find_config(word))
-        elif equals and option in OPTIONS and value.endswith(SUFFIXES):
-            found[index] = f"{option}={find_config(value)}"
+        if option not in OPTIONS:
+            continue
+        if equals:
+            found[index] = f"{option}={_file_of(value)}"
+        elif index + 1 == len(args) or args[index + 1].startswith("-"):
+            msg = f"{option} needs a file, such as quickstart.yaml; the recipes: remot configs"
+            raise ConfigError(msg)
+        else:
+            found[index + 1] = _file_of(args[index + 1])
     return found
+
+
+def _file_of(value: str) -> str:
+    """Path of the file a value names; settings, which hold a colon or a bracket, as they are."""
+    is_file = value.endswith(SUFFIXES) or not any(sign in value for sign in ":{[")
+    return str(find_config(value)) if is_file else value
 
 
 def configs_command(name: str | None = None, copy: Path | None = None) -> None:

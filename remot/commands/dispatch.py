@@ -12,6 +12,8 @@ from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
 TRAINING = ("fit", "validate", "test", "predict")
+#: Options of a training command that make others unnecessary.
+CONFIGURES = {"--config", "-c", "--print_config", "--help", "-h"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "Check every clip below a folder: its annotation, its media, and what can be asked about it.",
         ),
         "schema": Own(
-            "remot.commands.data.schema:schema_command",
+            "remot.commands.data.validate:schema_command",
             summary="Print the JSON Schema (draft 2020-12) of the native clip format.",
         ),
         "render": Own("remot.synthetic.rendering:render_command", summary="Render a collection of synthetic clips."),
@@ -159,8 +161,11 @@ def _run_training(args: list[str]) -> None:
 
 
 def _require_settings(args: list[str]) -> None:
-    """Refuse a training command without any option before torch is imported, which takes seconds."""
-    if len(args) == 1:
+    """Refuse a training command that nothing configures, before torch is imported, which takes seconds."""
+    given = [word.partition("=")[0] for word in args[1:]]
+    # without a file, a fit ends where an option of the trainer says
+    wanted = ("--trainer",) if args[0] == "fit" else ("--trainer", "--model", "--data", "--ckpt_path")
+    if not any(word in CONFIGURES or word.partition(".")[0] in wanted for word in given):
         msg = f"remot {args[0]} needs --config FILE, such as --config quickstart.yaml; the recipes: remot configs"
         raise ConfigError(msg)
 

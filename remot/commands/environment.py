@@ -41,7 +41,7 @@ _IGNORED_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",  # lightning 2.6 with torch 2.13 and later
     ".*in eval mode at the start of training.*",  # lightning: the policy has no layer that differs between the modes
     ".*across ranks is zero.*",  # lightning: a run without a validation split is meant
-    ".*does not have many workers.*",  # lightning: decoding three small pictures is cheap; data.num_workers says more
+    ".*does not have many workers.*",  # lightning: decoding three small images is cheap; data.num_workers says more
     ".*You are using a custom batch sampler .* for prediction.*",  # lightning: ours holds every prompt once
     ".*ModelCheckpoint with manual optimization.*",  # lightning: a checkpoint is meant to hold the updated weights
     ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5

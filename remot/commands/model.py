@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from remot.models.tiny import write_model_folder
-
 
 def blank_command(out: Path, num_texts: int = 2000, seed: int = 0) -> None:
     """Write a model folder whose vocabulary is learnt from the embedded clips' prompts and responses.
@@ -13,10 +11,11 @@ def blank_command(out: Path, num_texts: int = 2000, seed: int = 0) -> None:
         num_texts: Prompts the vocabulary is learnt from.
         seed: Of the prompts and the weights.
     """
-    from remot.data.datamodule import DataOptions, MotionDataModule
+    from remot.data.prompt_data import DataOptions, PromptData
+    from remot.models.tiny import write_model_folder
 
-    data = MotionDataModule(num_train_prompts_per_epoch=num_texts, options=DataOptions(seed=seed))
-    data.setup("fit")
-    questions = [question for batch in data.train_dataloader() for question in batch.questions]
+    data = PromptData(batch_size=1, num_train_prompts_per_epoch=num_texts, options=DataOptions(seed=seed))
+    data.setup()
+    questions = [data.prompts["train"].prompt(number).question for number in range(num_texts)]
     texts = [text for question in questions for text in (question.text, question.reasoning)]
     write_model_folder(out, texts, seed=seed)

@@ -10,33 +10,26 @@ from remot.lazy import lazy_names
 
 if TYPE_CHECKING:
     from remot.data.annotations import AnnotationReader, ClipSource, FileReader, NativeReader, write_clip
-    from remot.data.datamodule import DataOptions, MotionDataModule
+    from remot.data.datamodule import MotionDataModule
     from remot.data.experts import MotionExpert, default_experts
     from remot.data.negatives import Negative
+    from remot.data.prompt_data import DataOptions, PromptData
     from remot.data.questions.formats import QuestionFormat
     from remot.data.tasks import FrameSampling, MotionContrast, Task, TaskPlan
 
-#: Module of each public name, imported on first use. The imports above are the same for type checkers.
+#: Public names of each module, imported on first use. The imports above are the same for type checkers.
 HOMES = {
-    "AnnotationReader": "remot.data.annotations",
-    "ClipSource": "remot.data.annotations",
-    "FileReader": "remot.data.annotations",
-    "NativeReader": "remot.data.annotations",
-    "write_clip": "remot.data.annotations",
-    "DataOptions": "remot.data.datamodule",
-    "MotionDataModule": "remot.data.datamodule",
-    "MotionExpert": "remot.data.experts",
-    "default_experts": "remot.data.experts",
-    "Negative": "remot.data.negatives",
-    "QuestionFormat": "remot.data.questions.formats",
-    "FrameSampling": "remot.data.tasks",
-    "MotionContrast": "remot.data.tasks",
-    "Task": "remot.data.tasks",
-    "TaskPlan": "remot.data.tasks",
+    "remot.data.annotations": ("AnnotationReader", "ClipSource", "FileReader", "NativeReader", "write_clip"),
+    "remot.data.datamodule": ("MotionDataModule",),
+    "remot.data.prompt_data": ("DataOptions", "PromptData"),
+    "remot.data.experts": ("MotionExpert", "default_experts"),
+    "remot.data.negatives": ("Negative",),
+    "remot.data.questions.formats": ("QuestionFormat",),
+    "remot.data.tasks": ("FrameSampling", "MotionContrast", "Task", "TaskPlan"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
-    __getattr__, __dir__ = lazy_names(__name__, HOMES)
+    __getattr__ = lazy_names(__name__, HOMES)
 
 __all__ = [
     "AnnotationReader",
@@ -49,6 +42,7 @@ __all__ = [
     "MotionExpert",
     "NativeReader",
     "Negative",
+    "PromptData",
     "QuestionFormat",
     "Task",
     "TaskPlan",

@@ -1,191 +1,30 @@
-"""The data of a run: clips, splits, prompts and loaders, ready for a Lightning trainer."""
+"""The prompts of a run for a Lightning trainer: loaders, division among processes, resuming."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from remot.data.annotations.base import AnnotationReader
-from remot.data.annotations.native.reader import NativeReader
-from remot.data.clips.bundled import clips_root
-from remot.data.clips.catalogue import Catalogue, ClipStore
-from remot.data.clips.catalogue_cache import catalogue_of
-from remot.data.clips.exclusions import Exclusions
-from remot.data.clips.loading import OnBadClip
-from remot.data.datasets.distinct import count_first
-from remot.data.datasets.factory import (
-    OnUnservedTask,
-    SplitSettings,
-    datasets_of_clips,
-    datasets_of_records,
-    describe_tasks,
-    require_served,
-)
-from remot.data.datasets.loaders import address_loader, collate_prompts, require_batch, require_workers
-from remot.data.datasets.mixed import MixedDataset
-from remot.data.datasets.prompts import PromptDataset, Sample
+from remot.data.datasets.loaders import address_loader, collate_prompts
+from remot.data.datasets.prompts import Sample
 from remot.data.datasets.samplers import AddressSampler, ListedBatches
-from remot.data.tasks.base import Task
-from remot.data.tasks.motion_contrast import MotionContrast
-from remot.errors import ConfigError, require_type, require_types
-from remot.files import expanded
-from remot.structures import PromptBatch, ResampleRequest, interval_note
+from remot.data.prompt_data import DataOptions, PromptData
+from remot.structures import PromptBatch
 from remot.structures.training import MAX_REDRAWS
 
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Settings of the data that seldom change.
-
-    Args:
-        seed: Seed of the training prompts. The command line sets it from ``seed_everything``.
-        held_out_seed: Seed of the split and of the validation and test prompts: apart from ``seed``, so that runs that
-            differ in their seed are asked the same held-out questions.
-        on_bad_clip: Stop at a bad clip, or leave it out with a warning.
-        exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
-        require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
-        on_unserved_task: Refuse a task that can ask about none of the clips, or ``skip`` it with a warning.
-        images_root: Folder of the records' images, if it is not the one they lie in. Of the paths in a published
-            file the longest end that exists below it counts.
-    """
-
-    seed: int = 0
-    held_out_seed: int = 0
-    on_bad_clip: OnBadClip = "raise"
-    exclude: Path | None = None
-    require_splits: bool = True
-    on_unserved_task: OnUnservedTask = "raise"
-    images_root: Path | None = None
+__all__ = ["DataOptions", "MotionDataModule"]
 
 
-class MotionDataModule(LightningDataModule):
-    """Prompts about annotated clips, or prompts from disk.
+class MotionDataModule(PromptData, LightningDataModule):
+    """Prompts about annotated clips, or prompts from disk; the arguments are those of :class:`PromptData`.
 
     Training prompts never repeat: every epoch continues where the last one ended, and a resumed run continues with the
     very prompts it would have seen. Validation and test prompts are the same every time. With several processes use
     ``Trainer(use_distributed_sampler=False)``: the loaders already divide the prompts.
-
-    Args:
-        root: Folder of the annotated clips; None for the clips that come with the library, ``embedded/tasks`` for those
-            with events, tracks and layouts.
-        reader: Annotation format; the native one by default.
-        tasks: What to ask, interleaved round-robin; motion-contrast triplets by default.
-        batch_size: Prompts in a step (of one process).
-        num_train_prompts_per_epoch: Training prompts in an epoch, rounded down to whole steps.
-        num_val_prompts: Validation prompts.
-        num_test_prompts: Test prompts.
-        num_workers: Processes that decode; the prompts do not depend on it.
-        val_fraction: Share of the scenes to validate on; 0 for no validation.
-        test_fraction: Share of the scenes to test on; 0 for no test.
-        records: Finished prompts to use instead of clips: a folder that ``remot data build`` wrote, with the splits it
-            has, or a file in the public ReMoT layout, divided by prompts. ``tasks`` then has no effect, and
-            ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
-        options: Seeds, bad clips, exclusions.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of the configuration file's `data` section
-        self,
-        root: str | None = None,
-        reader: AnnotationReader | None = None,
-        tasks: list[Task] | None = None,
-        batch_size: int = 8,
-        num_train_prompts_per_epoch: int = 1024,
-        num_val_prompts: int = 128,
-        num_test_prompts: int = 256,
-        num_workers: int = 0,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        records: Path | None = None,
-        options: DataOptions = DataOptions(),
-    ) -> None:
-        super().__init__()
-        if reader is not None:
-            require_type("reader", reader, AnnotationReader)
-        if tasks is not None:
-            require_types("tasks", tasks, Task)
-        require_type("options", options, DataOptions)
-        require_batch(batch_size, num_train_prompts_per_epoch)
-        require_workers(num_workers)
-        self.root = clips_root(root)
-        self.reader = reader or NativeReader()
-        self.tasks: tuple[Task, ...] = tuple(tasks or [MotionContrast()])
-        self.batch_size = batch_size
-        self.num_train_prompts_per_epoch = num_train_prompts_per_epoch
-        self.num_val_prompts = num_val_prompts
-        self.num_test_prompts = num_test_prompts
-        self.num_workers = num_workers
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.records = records and expanded(records)
-        self.options = options
-        self.exclusions = Exclusions.read(options.exclude and expanded(options.exclude))
-        self.left_out_tasks: list[str] = []
-        self.mixed: dict[str, MixedDataset] = {}
-        self.recorded: dict[str, PromptDataset] = {}
-        self.catalogue = Catalogue(())
-        self.num_scenes: dict[str, int] = {}  # of each split
-        self._restored_batch = 0
-
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
-        """Read and split the clips and survey what can be asked, so that bad data stop a run before it starts.
-
-        Raises:
-            AnnotationError: If the annotations are malformed.
-            DecodeError: If media are missing or too short.
-            EmptySplitError: If a wanted split has no clip or no prompt.
-            ConfigError: If no clip can serve one of the tasks.
-        """
-        if self.prompts:
-            return
-        settings = self._split_settings()
-        if self.records is not None:
-            images_root = self.options.images_root and expanded(self.options.images_root)
-            self.recorded = dict(datasets_of_records(self.records, images_root, settings))
-            self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
-            return
-        store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
-        self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
-        entries = self.exclusions.remaining(self.catalogue.entries)
-        self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
-        self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
-        self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
-
-    def _split_settings(self) -> SplitSettings:
-        sizes = {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts}
-        options = self.options
-        return SplitSettings(
-            self.val_fraction, self.test_fraction, sizes, options.seed, options.held_out_seed, options.require_splits
-        )
-
-    @property
-    def prompts(self) -> Mapping[str, PromptDataset]:
-        """The prompts of each split, once :meth:`setup` has been called."""
-        return self.recorded or self.mixed
-
-    def describe(self) -> list[str]:
-        """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
-        left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
-        distinct = [line for one in self.prompts.values() for line in count_first(one)]
-        note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
-        few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
-        return [*describe_tasks(self.mixed), *left_out, *distinct, *few]
-
-    def require_clips(self, otherwise: str) -> None:
-        """Refuse finished prompts where those of clips are needed.
-
-        Args:
-            otherwise: What follows from there being none, or what to do instead.
-
-        Raises:
-            ConfigError: If :attr:`records` is set.
-        """
-        if self.records is not None:
-            msg = f"data.records: {self.records} holds finished prompts and no clips, {otherwise}"
-            raise ConfigError(msg)
+    _restored_batch = 0  # the training batch that a resumed run starts with
 
     @property
     def next_train_batch(self) -> int:
@@ -251,19 +90,6 @@ class MotionDataModule(LightningDataModule):
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
         drawn = self.prompts["train"].with_split("redrawn")
         return collate_prompts([drawn.prompt(place * self.batch_size + number) for number in range(num_prompts)])
-
-    @property
-    def resampler(self) -> Callable[[str, ResampleRequest], PromptBatch | None] | None:
-        """Shows a prompt, found by its name, again with other frames; None if no task's answers name times.
-
-        It returns a batch of one prompt, or None for a prompt that keeps its frames.
-        """
-        names_times = self.records is None and any(task.key_times for task in self.tasks)
-        return self._resample_frames if names_times else None
-
-    def _resample_frames(self, prompt_id: str, look: ResampleRequest) -> PromptBatch | None:
-        sample = self.mixed[prompt_id.partition("/")[0]].resample_frames(prompt_id, look)
-        return None if sample is None else collate_prompts([sample])
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""

@@ -214,7 +214,7 @@ def run_benchmark(
     Each of several processes answers its own batches, and all get the answers to all, in the order of one process.
 
     Args:
-        policy: Who is asked.
+        policy: The model to evaluate.
         batches: The held-out prompts.
         settings: How to decode.
         on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.

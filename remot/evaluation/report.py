@@ -58,14 +58,7 @@ def render_comparison(
 def render_scores(
     scores: ScoreTable, title: str, *, greedy: ScoreTable | None = None, max_new_tokens: int | None = None
 ) -> Table:
-    """The table of one policy, the rows of :func:`render_comparison` with one column of scores.
-
-    Args:
-        scores: Sampled scores.
-        title: What was evaluated.
-        greedy: The same decoded greedily; adds rows below.
-        max_new_tokens: As of :func:`render_comparison`.
-    """
+    """The table of one policy, the rows of :func:`render_comparison` with one column of scores."""
     others = () if greedy is None else (greedy,)
     table = _table(
         title, ("score", "scenes"), _caption((scores,), others, "95 % intervals over scenes", max_new_tokens)
@@ -100,11 +93,7 @@ def _caption(
 
 
 def notes(tables: Sequence[ScoreTable]) -> list[str]:
-    """What a reader of scores has to know: too few scenes for intervals, completions that were cut off.
-
-    Args:
-        tables: What is shown together; the last one's scenes count.
-    """
+    """What a reader of scores has to know: too few scenes for intervals, completions that were cut off."""
     last = tables[-1]
     lines = [interval_note(len(last.scenes))]
     contributing = [one.num_scenes for one in last.estimates().values() if one.num_scenes]
@@ -151,11 +140,6 @@ def table_text(table: Table, *, width: int = NUM_COLUMNS) -> str:
 
 def as_metrics(table: ScoreTable, prefix: str, *, suffix: str = "") -> dict[str, float]:
     """Flat metrics in 0–1 under keys MLflow takes: ``PREFIX/partialSUFFIX``, ``PREFIX/attribute/NAME/partialSUFFIX``.
-
-    Args:
-        table: Scores.
-        prefix: Such as ``eval/base``.
-        suffix: Such as ``_greedy``.
 
     Returns:
         Means; scores that do not apply to this split are left out.

@@ -4,15 +4,17 @@ No scripts and no network: images are embedded, and a content policy forbids eve
 text, so every word from outside goes through :func:`_safe`.
 """
 
+import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
+import torch
 from torch import Tensor
 
 from remot.answers import parse_response
-from remot.evaluation.figures import image_figure, video_strip
 from remot.rewards.functional import answers_of, is_right, option_of
 from remot.structures import Question, Slot, Video
 
@@ -63,13 +65,7 @@ class SampleRecord:
 
 
 def completions_html(samples: Sequence[SampleRecord], title: str, notes: Sequence[str] = ()) -> str:
-    """The page as one string of valid UTF-8.
-
-    Args:
-        samples: What is shown.
-        title: Of the page.
-        notes: Paragraphs below the title.
-    """
+    """The page as one string of valid UTF-8."""
     body = "".join(_sample_html(sample) for sample in samples) or "<p>No samples.</p>"
     paragraphs = "".join(f"<p>{_safe(note)}</p>" for note in notes)
     return (
@@ -88,10 +84,10 @@ def _safe(text: str) -> str:
 
 def _sample_html(sample: SampleRecord) -> str:
     question = sample.question
-    pictures = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
+    images = "".join(image_figure(image, f"image {number}") for number, image in enumerate(sample.images, 1))
     videos = "".join(video_strip(video, number) for number, video in enumerate(sample.videos, 1))
     return (
-        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{pictures}{videos}"
+        f"<section><h2>{_safe(question.prompt_id)} <small>({_safe(question.domain)})</small></h2>{images}{videos}"
         f"<pre>{_safe(question.text)}</pre><p>truth: {_truth_html(question)}</p>{_completions_html(sample)}</section>"
     )
 
@@ -151,3 +147,56 @@ def _shortened(text: str) -> str:
     if len(text) <= MAX_SHOWN_CHARS:
         return _safe(text)
     return f"{_safe(text[:MAX_SHOWN_CHARS])}\n<i>… {len(text) - MAX_SHOWN_CHARS} more characters</i>"
+
+
+#: Widths in pixels that images, and frames of videos, are shown at.
+SHOWN_WIDTH, FRAME_WIDTH = 256, 128
+#: Frames shown of a video; of more, so many that lie evenly.
+MAX_SHOWN_FRAMES = 16
+#: Wider originals are embedded with losses; small ones are what the policy saw, pixel by pixel.
+_JPEG_ABOVE = 192
+
+
+def image_figure(image: Tensor, caption: str, width: int = SHOWN_WIDTH) -> str:
+    """A figure: small images are scaled up in whole pixels, large ones are shrunk before they are embedded.
+
+    Args:
+        image: uint8 [3, H, W].
+        caption: What to call it; plain words of ours, not escaped.
+        width: Largest width in pixels.
+
+    Raises:
+        ValueError: If ``image`` is no such tensor.
+    """
+    from PIL import Image
+
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        msg = f"{caption} is {image.dtype} of shape {tuple(image.shape)}, expected uint8 [3, H, W]"
+        raise ValueError(msg)
+    shown = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    scale = max(1, width // shown.width)
+    shown_as = ' class="pixelated"' if scale > 1 else ""
+    if shown.width > width:
+        shown.thumbnail((width, width * 4))
+    kind = "jpeg" if image.shape[-1] > _JPEG_ABOVE else "png"
+    buffer = BytesIO()
+    shown.save(buffer, format=kind, quality=90)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        f'<figure><img{shown_as} width="{shown.width * scale}" height="{shown.height * scale}" alt="{caption}" '
+        f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def video_strip(video: Video, number: int) -> str:
+    """The frames of a video in a row, each with its time.
+
+    Args:
+        video: What the policy was shown.
+        number: Which video of the prompt, counted from 1.
+    """
+    count = min(len(video), MAX_SHOWN_FRAMES)
+    chosen = [round(k * (len(video) - 1) / max(1, count - 1)) for k in range(count)]
+    frames = "".join(image_figure(video.frames[k], f"{video.pts_seconds[k]:.2f} s", width=FRAME_WIDTH) for k in chosen)
+    left_out = f", {count} of them shown" if count < len(video) else ""
+    return f"<div><p>video {number}: {len(video)} frames{left_out}</p>{frames}</div>"

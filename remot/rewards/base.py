@@ -1,4 +1,4 @@
-"""What a reward is: completions and their questions in, totals and named parts out."""
+"""The interface of rewards: completions and their questions in, totals and named parts out."""
 
 import math
 from abc import ABC, abstractmethod
@@ -40,7 +40,7 @@ class Reward(ABC):
         self,
         completions: Sequence[str],
         questions: Sequence[Question],
-        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that look at it
+        num_tokens: Sequence[int],  # noqa: ARG002 - for rewards that need it
     ) -> RewardOutput:
         """As :meth:`__call__`, for callers that know how many tokens each of the B completions has.
 
@@ -68,7 +68,7 @@ def check_lengths(completions: Sequence[str], questions: Sequence[Question]) -> 
 
 
 class PointwiseReward(Reward):
-    """A reward that looks at one completion at a time: subclasses say in :meth:`score` what it is worth."""
+    """A reward of one completion at a time; subclasses implement :meth:`score`."""
 
     @abstractmethod
     def score(self, parsed: ParsedAnswer, question: Question) -> Mapping[str, float]:
@@ -80,7 +80,7 @@ class PointwiseReward(Reward):
     def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
         """Score a flat list of B completions; one succeeds if its answer is exactly the solution.
 
-        A question without slots has no solution, so nothing about it can fail here, and that is no verdict.
+        A question without slots has no solution: it cannot fail here, and does not count as judged.
         """
         check_lengths(completions, questions)
         answers = [parse_response(completion) for completion in completions]
@@ -89,10 +89,18 @@ class PointwiseReward(Reward):
         for number, (row, question) in enumerate(zip(rows, questions, strict=True)):
             _require_parts(row, (self.name, *keys), f"completion {number} of prompt {question.prompt_id}")
         parts = {key: as_column(f"part {key}", [row[key] for row in rows]) for key in keys}
-        successes = [not q.slots or all_right(parsed.answer, q) for parsed, q in zip(answers, questions, strict=True)]
-        judged = torch.tensor([bool(question.slots) for question in questions], dtype=torch.bool)
-        success = torch.tensor(successes, dtype=torch.bool)
+        success, judged = letters_right(answers, questions)
         return RewardOutput(total=parts[self.name], parts=parts, success=success, judged=judged)
+
+
+def letters_right(answers: Sequence[ParsedAnswer], questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+    """Whether each answer is exactly the solution [B], and whether its question has slots, hence a solution [B]."""
+    judged = [bool(question.slots) for question in questions]
+    right = [
+        not has_slots or all_right(parsed.answer, question)
+        for has_slots, parsed, question in zip(judged, answers, questions, strict=True)
+    ]
+    return torch.tensor(right, dtype=torch.bool), torch.tensor(judged, dtype=torch.bool)
 
 
 def _require_parts(row: object, keys: Sequence[str], where: str) -> None:

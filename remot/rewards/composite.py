@@ -1,18 +1,19 @@
-"""Weighted sums of rewards."""
+"""Rewards made of other rewards: sums, gates, one for each task; and of plain functions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.answers.accuracy import AccuracyReward
-from remot.rewards.answers.format import FormatReward
-from remot.rewards.answers.logic import LogicReward
-from remot.rewards.base import Reward, WrapperReward, scored_by
-from remot.rewards.length.conciseness import ConcisenessReward
-from remot.structures import Question, RewardOutput
+from remot.rewards.answers.letters import AccuracyReward, FormatReward, LogicReward
+from remot.rewards.base import Reward, WrapperReward, as_column, check_lengths, scored_by
+from remot.rewards.lengths import ConcisenessReward
+from remot.structures import Question, RewardOutput, task_of
 
 
+@dataclass(eq=False)
 class CompositeReward(WrapperReward):
     """Σ_k w_k · R_k; each R_k is also a part, unweighted, under its own name.
 
@@ -27,16 +28,17 @@ class CompositeReward(WrapperReward):
 
     name = "composite"
 
-    def __init__(self, rewards: list[Reward], weights: list[float]) -> None:
-        names = [reward.name for reward in rewards]
-        if not rewards or len(rewards) != len(weights):
-            msg = f"a sum of rewards needs one weight for each reward: {len(rewards)} rewards, {len(weights)} weights"
+    rewards: list[Reward]
+    weights: list[float]
+
+    def __post_init__(self) -> None:
+        names, num_weights = [reward.name for reward in self.rewards], len(self.weights)
+        if not names or len(names) != num_weights:
+            msg = f"a sum of rewards needs one weight for each reward: {len(names)} rewards, {num_weights} weights"
             raise ConfigError(msg)
         if len(set(names)) != len(names):
             msg = f"two rewards of one sum share a name, so one would hide the other in the metrics: {', '.join(names)}"
             raise ConfigError(msg)
-        self.rewards = rewards
-        self.weights = weights
 
     def score(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
@@ -89,3 +91,136 @@ class ReMoTReward(CompositeReward):
             [FormatReward(), AccuracyReward(), ConcisenessReward(target_length, scale=scale), LogicReward()],
             [format_weight, accuracy_weight, conciseness_weight, logic_weight],
         )
+
+
+@dataclass(eq=False)
+class GatedReward(WrapperReward):
+    """R where gate ≥ ``at_least``, else ``otherwise``; where the gate is not applicable it is open.
+
+    Motion-o's published sum (arXiv 2603.18856) has the format for a gate.
+
+    Args:
+        reward: R.
+        gate: The gate, such as a format.
+        at_least: What the gate has to reach.
+        otherwise: Value behind a closed gate.
+        name: Metric key.
+    """
+
+    reward: Reward
+    gate: Reward
+    at_least: float = 1.0
+    otherwise: float = 0.0
+    name: str = "gated"
+
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
+        """Parts of both, and this reward's total. Behind a closed gate nothing succeeds."""
+        inner = scored_by(self.reward, completions, questions, num_tokens)
+        gate = scored_by(self.gate, completions, questions, num_tokens)
+        is_open = gate.total.isnan() | (gate.total >= self.at_least)
+        closed = torch.where(inner.total.isnan(), torch.nan, self.otherwise)
+        total = torch.where(is_open, inner.total, closed)
+        parts = {**gate.parts, **inner.parts, self.name: total}
+        return RewardOutput(total, parts, inner.success & is_open, judged=inner.judged)
+
+
+class PerTaskReward(WrapperReward):
+    """The reward of each completion's task; VideoChat-R1 (arXiv 2504.06958) trains its tasks jointly in this way.
+
+    Parts of other tasks are NaN ("not applicable"). Rewards of the same name in two tasks share one metric.
+
+    Args:
+        tasks: Reward by name of the task, which is a question's ``task``, or how it is asked if it has none.
+        default: Reward of all other tasks; they are an error if None.
+        same_as: Further tasks and the one of ``tasks`` whose reward they have, such as ``object_counting: numerical``.
+    """
+
+    name = "per_task"
+
+    def __init__(
+        self, tasks: dict[str, Reward], default: Reward | None = None, same_as: dict[str, str] | None = None
+    ) -> None:
+        if not tasks and default is None:
+            msg = "rewards by task need at least one task"
+            raise ConfigError(msg)
+        for task, other in (same_as or {}).items():
+            if task in tasks or other not in tasks:
+                msg = f"same_as has {task}: {other}; the first must be a new task, the second one of {', '.join(tasks)}"
+                raise ConfigError(msg)
+        self.tasks = tasks | {task: tasks[other] for task, other in (same_as or {}).items()}
+        self.default = default
+
+    def score(
+        self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+    ) -> RewardOutput:
+        """Score a flat list of B completions.
+
+        Raises:
+            ConfigError: If a question is of a task without a reward.
+        """
+        total = torch.full((len(completions),), torch.nan)
+        success, judged = torch.zeros(2, len(completions), dtype=torch.bool)
+        parts: dict[str, torch.Tensor] = {}
+        terms: list[tuple[float, torch.Tensor]] = []
+        for task, rows in self._rows_by_task(questions).items():
+            output = scored_by(
+                self._reward(task),
+                [completions[row] for row in rows],
+                [questions[row] for row in rows],
+                None if num_tokens is None else [num_tokens[row] for row in rows],
+            )
+            total[rows], success[rows], judged[rows] = output.total, output.success, output.verdicts
+            for name, part in output.parts.items():
+                parts.setdefault(name, torch.full_like(total, torch.nan))[rows] = part
+            for weight, term in output.weighted_terms or ((1.0, output.total),):
+                terms.append((weight, _spread(term, rows, len(completions))))
+        return RewardOutput(total=total, parts=parts, success=success, weighted_terms=terms, judged=judged)
+
+    def _rows_by_task(self, questions: Sequence[Question]) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, question in enumerate(questions):
+            rows.setdefault(task_of(question), []).append(row)
+        return rows
+
+    def _reward(self, task: str) -> Reward:
+        reward = self.tasks.get(task, self.default)
+        if reward is None:
+            msg = f"there is no reward for the task {task!r:.60}; the configuration has {', '.join(self.tasks)}"
+            raise ConfigError(msg)
+        return reward
+
+
+def _spread(column: torch.Tensor, rows: list[int], num_rows: int) -> torch.Tensor:
+    """A column [num_rows] with ``column`` in its rows and NaN in the others."""
+    spread = torch.full((num_rows,), torch.nan)
+    spread[rows] = column
+    return spread
+
+
+@dataclass(eq=False)
+class FunctionReward(Reward):
+    """``function(completion, question)``, a number, or None where it is not applicable.
+
+    Args:
+        function: The function; in YAML its import path, such as my_rewards.brevity.
+        name: Metric key; the function's own name if "".
+        success_at: Value from which a completion succeeds; None for a function that does not determine success.
+    """
+
+    function: Callable[[str, Any], float | None]
+    name: str = ""
+    success_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.name = self.name or str(getattr(self.function, "__name__", "function"))
+
+    def __call__(self, completions: Sequence[str], questions: Sequence[Question]) -> RewardOutput:
+        """Call the function for each completion."""
+        check_lengths(completions, questions)
+        values = [self.function(text, question) for text, question in zip(completions, questions, strict=True)]
+        total = as_column(f"from {self.name}", [torch.nan if value is None else value for value in values])
+        success = ~total.isnan() if self.success_at is None else total >= self.success_at
+        judged = ~total.isnan() & (self.success_at is not None)
+        return RewardOutput(total, {self.name: total}, success, judged=judged)

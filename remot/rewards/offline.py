@@ -208,10 +208,6 @@ def _tracks(value: object) -> tuple[BoxTrack, ...]:
     )
 
 
-def _texts_by_text(value: dict[str, Any]) -> dict[str, str]:
-    return {before: _text(after) for before, after in value.items()}
-
-
 def _letter_slots(value: object) -> tuple[Slot, ...]:
     """Slots of a solution such as CAB, with or without its tags; what the letters stand for is not known."""
     solution = _text(value).strip().removeprefix(ANSWER_OPEN).removesuffix(ANSWER_CLOSE).strip().upper()
@@ -252,5 +248,5 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "graphs": _graphs,
     "tracks": _tracks,
     "counterparts": _texts,
-    "answer_map": _texts_by_text,
+    "answer_map": lambda value: {before: _text(after) for before, after in value.items()},
 }

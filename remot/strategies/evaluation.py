@@ -3,12 +3,11 @@
 import contextlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import lightning
 
 from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
-from remot.evaluation.perception import Resampler
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion
 from remot.models.export import save_trained
@@ -17,17 +16,9 @@ from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies.distributed import data_mesh
+from remot.strategies.objective import prompt_source
 from remot.strategies.settings import PolicySettings
 from remot.structures import PromptBatch
-
-
-@runtime_checkable
-class ResamplingSource(Protocol):
-    """A data module that renders prompts again with other frames."""
-
-    @property
-    def resampler(self) -> Resampler | None:
-        """From the id of a prompt and the frames that are wanted to a batch of it; None if no answers name times."""
 
 
 class AnsweringModule(lightning.LightningModule):
@@ -96,8 +87,8 @@ class AnsweringModule(lightning.LightningModule):
     on_test_end = on_predict_end = on_validation_end
 
     def _evaluation_step(self, batch: PromptBatch, sampling: SamplingSettings) -> list[JudgedCompletion]:
-        data_module = getattr(self.trainer, "datamodule", None)
-        resample = data_module.resampler if isinstance(data_module, ResamplingSource) else None
+        source = prompt_source(self.trainer)
+        resample = None if source is None else source.resampler
         return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, self.rollout_engine, resample).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002

@@ -208,7 +208,7 @@ class PostTrainingModule(AnsweringModule):
         started = time.perf_counter()
         step = self.global_step
         phase = self.strategy.phase(step)
-        source = prompt_source(getattr(self.trainer, "datamodule", None))
+        source = prompt_source(self.trainer)
         address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from remot.distributed import least_over_processes
+from remot.evaluation.perception import Resampler
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
@@ -17,7 +18,14 @@ MicroBatchPrompts = Literal["auto"] | int
 
 @runtime_checkable
 class PromptSource(Protocol):
-    """A data module that draws prompts again, for objectives that replace some of a step."""
+    """A data module that describes its prompts, draws others, and shows them again with other frames."""
+
+    def describe(self) -> list[str]:
+        """Lines to print before a run, such as the prompts of each task."""
+
+    @property
+    def resampler(self) -> Resampler | None:
+        """From the id of a prompt and the frames that are wanted to a batch of it; None if no answers name times."""
 
     def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
         """More training prompts; the same arguments give the same ones, so that a resumed run is exact.
@@ -29,8 +37,9 @@ class PromptSource(Protocol):
         """
 
 
-def prompt_source(data_module: object) -> PromptSource | None:
-    """``data_module`` if it can draw prompts again."""
+def prompt_source(trainer: object) -> PromptSource | None:
+    """The trainer's data module if it is a source of prompts; loaders without a data module are none."""
+    data_module = getattr(trainer, "datamodule", None)
     return data_module if isinstance(data_module, PromptSource) else None
 
 

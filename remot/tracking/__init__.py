@@ -19,22 +19,15 @@ if TYPE_CHECKING:
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
     from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
-#: Module of each name that imports lightning.
+#: The names that import lightning, by module.
 _WRITING = {
-    "CONFIG_KEY": "remot.tracking.save_config",
-    "MLflowSaveConfig": "remot.tracking.save_config",
-    "flatten": "remot.tracking.save_config",
-    "guard_logger": "remot.tracking.resilient",
-    "log_params": "remot.tracking.save_config",
-    "log_run_facts": "remot.tracking.run_log",
-    "log_samples_html": "remot.tracking.run_log",
-    "log_table": "remot.tracking.run_log",
-    "mark_killed": "remot.tracking.run_log",
-    "mlflow_loggers": "remot.tracking.run_log",
+    "remot.tracking.save_config": ("CONFIG_KEY", "MLflowSaveConfig", "flatten", "log_params"),
+    "remot.tracking.resilient": ("guard_logger",),
+    "remot.tracking.run_log": ("log_run_facts", "log_samples_html", "log_table", "mark_killed", "mlflow_loggers"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
-    __getattr__, __dir__ = lazy_names(__name__, _WRITING)
+    __getattr__ = lazy_names(__name__, _WRITING)
 
 __all__ = [
     "COMMAND_TAG",

@@ -58,11 +58,6 @@ def require_writable(tracking_uri: str, experiment: str, run_id: str | None = No
 
     Nothing is created: a local store that does not exist yet is left to MLflow.
 
-    Args:
-        tracking_uri: Where MLflow keeps its runs.
-        experiment: Name of the experiment.
-        run_id: A run to go on with, None for a new one.
-
     Raises:
         ConfigError: If the server does not answer within :data:`ANSWER_SECONDS`, the experiment was deleted, or the run
             is not there.

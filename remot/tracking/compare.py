@@ -58,11 +58,6 @@ class CompareTable:
 def compare_runs(tracking_uri: str, experiment: str, by: Sequence[str] = ()) -> CompareTable:
     """Read the runs of ``experiment``, oldest first.
 
-    Args:
-        tracking_uri: Where MLflow keeps its runs.
-        experiment: Name of the experiment.
-        by: As of :func:`~remot.tracking.groups.group_runs`.
-
     Raises:
         ConfigError: If the store or the experiment does not exist, the experiment holds no run, or ``by`` no setting.
     """

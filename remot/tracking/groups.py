@@ -49,7 +49,7 @@ class RunRow:
     Args:
         run_id: MLflow's identifier.
         name: The run's name.
-        status: MLflow's word, such as ``FINISHED``, ``RUNNING`` or ``FAILED``.
+        status: As in MLflow, such as ``FINISHED``, ``RUNNING`` or ``FAILED``.
         strategy: Tag ``remot.strategy``, "?" if missing.
         base_model: Tag ``remot.base_model``, "?" if missing.
         seed: Parameter ``seed_everything``, None if missing.

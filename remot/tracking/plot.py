@@ -92,7 +92,11 @@ def _draw_bars(axis: "Axes", metric: str, bars: list[_Bar]) -> None:
 
 def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
     """A thin line for the reward of each step, a thick one for its running mean; a colour for each group."""
-    labels_of = {run.run_id: _curve_label(table, run) for run in runs}
+    labels_of = {}
+    for run in runs:
+        number = table.group_number(run)
+        state = f"{run.strategy} ({run.status.lower()})"
+        labels_of[run.run_id] = state if number is None else f"{number}: {run.strategy}"
     drawn = list(dict.fromkeys(labels_of.values()))
     for run in runs:
         label = labels_of[run.run_id]
@@ -105,11 +109,6 @@ def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
     axis.legend(once.values(), once.keys(), frameon=False, fontsize=8)
     axis.set(title="reward/total while training", xlabel="step")
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _curve_label(table: CompareTable, run: RunRow) -> str:
-    number = table.group_number(run)
-    return f"{run.strategy} ({run.status.lower()})" if number is None else f"{number}: {run.strategy}"
 
 
 def running_mean(values: "FloatArray", share: float = 0.1) -> "FloatArray":

@@ -86,7 +86,7 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
                 _or_dash(run.seed),
                 _or_dash(run.steps),
             ),
-            *(_arrow(run.base, run.final, name, _two_digits) for name in metrics),
+            *(_arrow(run.base, run.final, name, "{:.2f}".format) for name in metrics),
             f"{run.change['partial']:+.3f}" if "partial" in run.change else "–",
             "–" if run.minutes is None else f"{run.minutes:.1f}",
             _state(run),
@@ -148,10 +148,6 @@ def shown_setting(row: GroupRow, key: str) -> str:
 
 def _or_dash(value: int | None) -> str:
     return "–" if value is None else str(value)
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _plus_minus(spread: Spread, *, sign: str = "") -> str:
@@ -221,13 +217,11 @@ def _fitting(header: Cells, rows: list[Cells], width: int) -> tuple[Cells, list[
 
 def to_markdown(table: CompareTable) -> str:
     """Tables for a README."""
-    return "\n\n".join(_markdown_table(header, rows) for _, (header, rows) in _sections(table))
 
+    def row(cells: Cells) -> str:
+        plain = (" ".join(printable(cell).split()).replace("|", "\\|") for cell in cells)
+        return f"| {' | '.join(plain)} |"
 
-def _markdown_table(header: Cells, rows: list[Cells]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _markdown_cell(text: str) -> str:
-    return " ".join(printable(text).split()).replace("|", "\\|")
+    return "\n\n".join(
+        "\n".join(map(row, [header, ["---"] * len(header), *rows])) for _, (header, rows) in _sections(table)
+    )

@@ -31,16 +31,11 @@ _CHECKPOINT_WRITES = ("after_save_checkpoint", "finalize")
 
 
 class LoggerGuard:
-    """Stands between a run and one logger: a call that fails or hangs is reported once, and the run goes on.
+    """Guards the calls of one logger: the first that fails or hangs is reported, and the run goes on.
 
     From the first failure on every record of metrics is also written to ``metrics_not_logged.jsonl``, a line of strict
     JSON each, and pages and tables to the folder ``not_logged``. The logger is tried again every
     :data:`RETRY_SECONDS`; between two tries it costs no time.
-
-    Args:
-        logger: Of the trainer.
-        folder: The run's folder.
-        report: Prints a line.
     """
 
     def __init__(self, logger: Logger, folder: Path, report: Callable[[str], None]) -> None:
@@ -58,14 +53,7 @@ class LoggerGuard:
     def attempt(
         self, what: str, call: Callable[[], object], seconds: float | None = None, *, last: bool = False
     ) -> bool:
-        """Whether ``call`` worked.
-
-        Args:
-            what: Is lost if it does not.
-            call: Writes with the logger.
-            seconds: Longest time that it may take.
-            last: Try, even if the logger failed a moment ago.
-        """
+        """Whether ``call`` worked."""
         if not last and time.monotonic() < self._retry_at:
             self.lost[what] += 1
             return False
@@ -137,12 +125,7 @@ _GUARDS: WeakKeyDictionary[Logger, LoggerGuard] = WeakKeyDictionary()
 def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) -> LoggerGuard:
     """Let no write of ``logger`` end or hold up the run; a logger is guarded once, then its folder is updated.
 
-    Its class stays what it is, for callbacks that look for it.
-
-    Args:
-        logger: Of the trainer.
-        folder: The run's folder, for what the logger does not take.
-        report: Prints a line.
+    The logger keeps its class, which callbacks check.
     """
     if (known := _GUARDS.get(logger)) is not None:
         known.folder, known.report = folder, report

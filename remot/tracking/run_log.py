@@ -32,9 +32,13 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         config_text: The resolved configuration, stored as ``config.yaml``; None if it is stored elsewhere.
         tags: Such as ``remot.strategy`` and ``remot.base_model``; they win over the facts found here.
     """
+
+    def set_tags(logger: MLFlowLogger) -> None:
+        for name, value in (machine_facts() | dict(tags)).items():
+            logger.experiment.set_tag(logger.run_id, name, str(value))
+
     for logger in mlflow_loggers(loggers):
-        facts = machine_facts() | dict(tags)
-        write_with(logger, "facts about the run", partial(_set_tags, logger, facts))
+        write_with(logger, "facts about the run", partial(set_tags, logger))
     if config_text is not None:
         _log_text(loggers, config_text, CONFIG_FILE)
 
@@ -64,11 +68,6 @@ def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
 def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
     """Store a text as an artifact of an MLflow run."""
     write_text(logger, lambda: logger.experiment.log_text(logger.run_id, text, artifact), text, artifact)
-
-
-def _set_tags(logger: MLFlowLogger, tags: Mapping[str, str]) -> None:
-    for name, value in tags.items():
-        logger.experiment.set_tag(logger.run_id, name, str(value))
 
 
 def machine_facts() -> dict[str, str]:

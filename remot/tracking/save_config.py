@@ -126,7 +126,9 @@ def log_params(logger: MLFlowLogger, settings: Mapping[str, Any]) -> None:
     flat = {name: _short(str(value)) for name, value in flatten(settings)}
     if held.params:
         changes = _changes(flat, held.params, continued_with(held.tags))
-        logger.experiment.set_tag(logger.run_id, CONTINUED_WITH, _tag_text(changes))
+        text = json_text(changes)
+        text = text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [_short(text)]})
+        logger.experiment.set_tag(logger.run_id, CONTINUED_WITH, text)
         return
     params = [Param(name, value) for name, value in flat.items()]
     for start in range(0, len(params), _PARAMS_PER_CALL):
@@ -149,8 +151,3 @@ def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[st
         if now.get(key, NOT_SET) != before:
             changes.setdefault(key, []).append(now.get(key, NOT_SET))
     return changes
-
-
-def _tag_text(changes: Mapping[str, list[str]]) -> str:
-    text = json_text(changes)
-    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [_short(text)]})

@@ -23,11 +23,6 @@ def prepare_store(tracking_uri: str, experiment: str, artifact_location: str | N
     MLflow itself does both without a lock: of several processes all but one end in its migrations or in a constraint
     of its tables.
 
-    Args:
-        tracking_uri: As MLflow takes it.
-        experiment: Name of the experiment.
-        artifact_location: Where a new experiment keeps its artifacts; None for MLflow's choice.
-
     Raises:
         ConfigError: If the store cannot be opened, the experiment has been deleted, or another process holds the lock.
     """

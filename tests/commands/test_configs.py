@@ -9,6 +9,7 @@ import pytest
 
 from remot.cli import main
 from remot.commands.configs import find_config, recipes, recipes_folder, with_recipes
+from remot.commands.dispatch import COMMANDS
 from remot.errors import ConfigError
 
 PROJECT = Path(__file__).parents[2]
@@ -66,6 +67,12 @@ def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
         (["fit", "--config", "nope.yaml"], "nope.yaml"),
         (["test", "--config=nope.yaml"], "nope.yaml"),
         (["fit"], "--config"),
+        (["fit", "--root", "clips", "--data.batch_size=2"], "--config"),
+        (["validate", "--root=clips"], "--config"),
+        (["fit", "--config"], "--config"),
+        (["fit", "-c", "--root", "clips"], "-c"),
+        (["fit", "--config", "nope"], "nope"),
+        (["fit", "--config", "."], "--config ."),
         (["data", "build", "--out", "out", "--config", "nope.yaml"], "nope.yaml"),
     ],
 )
@@ -84,7 +91,18 @@ def test_a_missing_file_is_reported_before_torch_is_imported(tmp_path, words, na
 
 @pytest.mark.parametrize(
     "words",
-    [*(["data", name, "--help"] for name in ("build", "audit", "show", "schema")), ["data"], ["compare"]],
+    [
+        *(["data", name, "--help"] for name in COMMANDS["data"]),
+        *(["record", name, "--help"] for name in COMMANDS["record"]),
+        *(["data", name, "--rot", "x"] for name in ("build", "audit", "show", "validate")),
+        *(["data", name] for name in ("audit", "show", "validate")),
+        ["data"],
+        ["compare"],
+        ["compare", "--help"],
+        ["score", "--help"],
+        ["model", "blank", "--help"],
+        ["fit", "--help"],
+    ],
     ids=" ".join,
 )
 def test_neither_torch_nor_transformers_is_imported(tmp_path, words):
@@ -96,6 +114,22 @@ def test_neither_torch_nor_transformers_is_imported(tmp_path, words):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_data_commands_import_neither_lightning_nor_transformers(tmp_path):
+    """Frames are tensors of torch; prompts need no trainer and no model."""
+    code = (
+        "import sys\nfrom remot.cli import main\n"
+        "main(['data', 'build', '--config', 'quickstart.yaml', '--out', 'out', '--num_triplets', '4'])\n"
+        "main(['data', 'show', 'out'])\n"
+        "main(['data', 'validate', '--config', 'quickstart.yaml', '--root', 'embedded/tasks', '--decode', 'false',\n"
+        "    '--reader', 'remot.data.annotations.NativeReader'])\n"
+        "try: main(['data', 'audit', 'out'])\n"
+        "finally: print(sorted({'lightning', 'transformers', 'mlflow', 'peft'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert "written to out" in done.stdout
 
 
 @pytest.mark.slow

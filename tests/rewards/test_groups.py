@@ -23,9 +23,9 @@ from remot.rewards import (
     ViewConsistencyReward,
 )
 from remot.rewards.counterfactual.operation_pool import ANSWER_MAPS
-from remot.rewards.functional.duality import agrees, mapped_answer
-from remot.rewards.functional.groups import length_bonus, temporal_bonus
-from remot.rewards.functional.lengths import cosine_scaled
+from remot.rewards.functional.numbers import cosine_scaled
+from remot.rewards.functional.text import agrees, mapped_answer
+from remot.rewards.group_bonuses import length_bonus, temporal_bonus
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
 from tests.rewards.samples import question, say, totals

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import remot.rewards as r
-from remot.rewards.functional.groups import length_bonus, temporal_bonus
-from remot.rewards.functional.lengths import cosine_scaled, repeated_share
-from remot.rewards.length.overlong import soft_overlong
+from remot.rewards.functional.numbers import cosine_scaled, repeated_share
+from remot.rewards.group_bonuses import length_bonus, temporal_bonus
+from remot.rewards.lengths import soft_overlong
 from remot.structures import Reference
 from tests.helpers import assert_close, make_question
 from tests.rewards.other_ways import NUM, assert_agree, inside, rng_of, written

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remot.rewards.parsing.boxes import box_list, one_box
 from remot.rewards.parsing.graphs import read_graphs, read_map
-from remot.rewards.parsing.literals import literal_value
+from remot.rewards.parsing.literals import box_list, literal_value, one_box
 from remot.rewards.parsing.motion import MotionTag, ObjectObservation, motion_tags, object_name, sightings
 from remot.rewards.parsing.spans import (
     glue_spans,

@@ -18,10 +18,8 @@ from remot.rewards import (
     NumberReward,
     SceneGraphReward,
 )
-from remot.rewards.functional import maps as maps_module
-from remot.rewards.functional.graphs import edge_score, edges_of, node_score
-from remot.rewards.functional.maps import closest_pairs, map_score
-from remot.rewards.functional.motion import (
+from remot.rewards.functional import layouts
+from remot.rewards.functional.boxes import (
     change_score,
     direction_of,
     direction_score,
@@ -30,6 +28,7 @@ from remot.rewards.functional.motion import (
     scale_of,
     speed_of,
 )
+from remot.rewards.functional.layouts import closest_pairs, edge_score, edges_of, map_score, node_score
 from remot.rewards.parsing.motion import MotionTag
 from remot.structures import BoxTrack, Reference
 from tests.helpers import assert_close
@@ -79,7 +78,7 @@ def test_many_points_are_matched_as_few_are(monkeypatch):
         )
         found = []
         for many in (0, 10**6):
-            monkeypatch.setattr(maps_module, "MANY_PAIRS", many)
+            monkeypatch.setattr(layouts, "MANY_PAIRS", many)
             found.append(closest_pairs(told, right))
         assert found[0] == pytest.approx(found[1])
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
 
 from remot.callbacks import FaultRecord
-from remot.callbacks.faults import FAULT_FILE
+from remot.callbacks.summary import FAULT_FILE
 from remot.errors import ConfigError, NonFiniteError
 from remot.losses import GRPOLoss
 from remot.models import FullWeights

@@ -36,6 +36,11 @@ class LengthReward(FirstLetterReward):
 class DrawnAgain(RandomPrompts):
     """Prompts of a step and an attempt."""
 
+    resampler = None
+
+    def describe(self):
+        return []
+
     def redraw(self, step, attempt, num_prompts):
         return make_batch(num_prompts, seed=1000 + 10 * step + attempt)
 

@@ -12,8 +12,8 @@ from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root, embedded_clips_root
 from remot.data.media import check_media, read_frames
 from remot.synthetic.rendering.canvas import COLOURS
-from remot.synthetic.rendering.task_clips import render_task_clip, render_task_clips
-from remot.synthetic.rendering.tracing import Room, Solid, looking, sight
+from remot.synthetic.rendering.clips import render_task_clip, render_task_clips
+from remot.synthetic.rendering.tracing import Room, Solid, looking, trace_frame
 from tests.helpers import assert_close
 
 ROOT = clips_root("embedded/tasks")
@@ -178,9 +178,9 @@ def test_the_nearer_box_hides_the_farther_one():
     room = Room(np.array([6.0, 6.0, 3.0]), np.full((4, 3), 100.0))
     near = Solid("red crate", (255, 0, 0), np.array([3.0, 2.5, 0.5]), np.ones(3), 0)
     far = Solid("blue crate", (0, 0, 255), np.array([3.0, 4.5, 0.5]), np.ones(3), 0)
-    ahead = sight(looking(np.array([3.0, 0.5, 0.5]), 90, 0), room, [near, far])
+    ahead = trace_frame(looking(np.array([3.0, 0.5, 0.5]), 90, 0), room, [near, far])
     assert np.isnan(ahead.box_xyxy(1)).all()
     # the front face, 1 m wide at 1.5 m, covers 128 / 2 / tan(37.5 degrees) / 1.5 = 55.6 pixels about the middle
     assert_close(ahead.box_xyxy(0), [36, 36, 92, 92])
-    aside = sight(looking(np.array([0.5, 0.5, 0.5]), 45, 0), room, [near, far])
+    aside = trace_frame(looking(np.array([0.5, 0.5, 0.5]), 45, 0), room, [near, far])
     assert np.isfinite(aside.box_xyxy(1)).all()

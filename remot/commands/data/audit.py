@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from remot.commands.data.audit_table import ProgressBars, print_table
 from remot.commands.data.sources import data_from, data_section
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 
 if TYPE_CHECKING:
+    from remot.commands.data.audit_table import ProgressBars
     from remot.datatools.audit import Audit
 
 EXIT_UNFIT = 1
@@ -45,6 +45,8 @@ def audit_command(
     if folder is None and config is None:
         msg = "nothing to audit: give a folder of built prompts, or --config"
         raise ConfigError(msg)
+    from remot.commands.data.audit_table import ProgressBars, print_table
+
     section = None if config is None else data_section(config, root, seed)
     if folder is None and section is not None and section.get("records"):
         folder, section = Path(section["records"]).expanduser(), None
@@ -63,14 +65,14 @@ def audit_command(
         sys.exit(EXIT_UNFIT)
 
 
-def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: ProgressBars) -> "Audit":
+def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: "ProgressBars") -> "Audit":
     from remot.datatools.audit import audit_data
 
     return audit_data(data_from(section), num_prompts, split, on_progress=bars.show)
 
 
 def _audit_prompts(
-    path: Path, section: dict[str, Any] | None, root: str | None, num_prompts: int | None, bars: ProgressBars
+    path: Path, section: dict[str, Any] | None, root: str | None, num_prompts: int | None, bars: "ProgressBars"
 ) -> "Audit":
     """A folder, or a file: that of a folder, or a published one."""
     from remot.data.records.folder import RECORDS, read_manifest

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from remot.commands.data.audit_table import ProgressBars
 from remot.commands.data.sources import data_from, data_section
 
 
@@ -27,6 +26,7 @@ def build_command(
         num_triplets: Prompts of all splits together.
         on_bad_clip: Stop at a bad clip, or leave it out and count it, instead of the configuration's choice.
     """
+    from remot.commands.data.audit_table import ProgressBars
     from remot.data.datasets.distinct import distinct_lines
     from remot.datatools.build.prompts import build
 
@@ -35,9 +35,12 @@ def build_command(
     with ProgressBars() as bars:
         manifest = build(data, out, num_triplets, section, bars.show)
     counts, refused = manifest["counts"], manifest["refused"]
-    splits = ", ".join(f"{name} {count}" for name, count in counts["by_split"].items())
-    tasks, attributes = (
-        ", ".join(f"{name} {count}" for name, count in counts[key].items()) for key in ("by_task", "by_attribute")
+    splits, tasks, attributes, reasons = (
+        ", ".join(f"{name} {count}" for name, count in by_name.items())
+        for by_name in (
+            *(counts[f"by_{key}"] for key in ("split", "task", "attribute")),
+            refused["bad_clips_by_reason"],
+        )
     )
     frames, questions = counts["distinct"]["frames"], counts["distinct"]["questions"]
     distinct = [*distinct_lines(frames), *distinct_lines(questions, "questions")]
@@ -45,12 +48,8 @@ def build_command(
         f"{counts['prompts']} prompts ({splits}) with {counts['images']} images\n"
         f"tasks: {tasks}\n"
         + (f"attributes: {attributes}\n" if attributes else "")
-        + f"refused: {refused['bad_clips']} bad clips{_reasons(refused['bad_clips_by_reason'])}, "
+        + f"refused: {refused['bad_clips']} bad clips{f' ({reasons})' if reasons else ''}, "
         f"{refused['left_out_by_the_reader']} left out by the reader, {refused['excluded_clips']} excluded\n"
         + "".join(f"{line}\n" for line in distinct)
         + f"written to {out}; look at them with: remot data show {out}\n"
     )
-
-
-def _reasons(by_reason: dict[str, int]) -> str:
-    return f" ({', '.join(f'{reason} {count}' for reason, count in by_reason.items())})" if by_reason else ""

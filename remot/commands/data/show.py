@@ -9,7 +9,7 @@ from remot.errors import ConfigError
 if TYPE_CHECKING:
     from remot.datatools.contact_sheets import SheetRow
 
-#: Most prompts on a sheet, by its kind: a browser and a picture viewer have to open it.
+#: Most prompts on a sheet, by its kind: a browser or an image viewer has to open it.
 MAX_ROWS = {".html": 1000, ".png": 500}
 
 
@@ -40,13 +40,13 @@ def show_command(  # noqa: PLR0913 - the options of the command
         split: Split of a run to take the prompts from.
         task: Show this task only, by its name.
     """
-    from remot.datatools.contact_sheets import html_sheet, png_sheet
-
     out = _checked_out(folder, out, num_rows)
     if folder is None:
         rows, title = _rows_of_run(config, root, seed, (split, num_rows, domain, task or attribute))
     else:
         rows, title = _rows_of_folder(folder, num_rows, domain, task or attribute)
+    from remot.datatools.contact_sheets import html_sheet, png_sheet
+
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".html":
@@ -85,11 +85,11 @@ def _rows_of_folder(
 def _rows_of_run(
     config: list[Path] | None, root: str | None, seed: int | None, wanted: tuple[str, int, str | None, str | None]
 ) -> "tuple[list[SheetRow], str]":
-    from remot.commands.data.sources import read_data
-    from remot.datatools.contact_sheets import rows_of_run
-
     if not config:
         msg = "nothing to show: give a folder of built prompts, or --config"
         raise ConfigError(msg)
+    from remot.commands.data.sources import read_data
+    from remot.datatools.contact_sheets import rows_of_run
+
     rows = rows_of_run(read_data(config, root, seed), *wanted)
     return rows, f"the first {len(rows)} prompts of the {wanted[0]} split of {', '.join(file.name for file in config)}"

@@ -1,4 +1,4 @@
-"""Data modules for commands that need no training run."""
+"""The prompts of a configuration, for commands that need no trainer."""
 
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -8,39 +8,27 @@ from remot.commands.parsing.functions import OwnParser, instantiated
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from remot.data.datamodule import MotionDataModule
+    from remot.data.prompt_data import PromptData
 
 
 def read_data(
     config: Configs, root: str | None = None, seed: int | None = None, on_bad_clip: str | None = None
-) -> "MotionDataModule":
-    """The data module a configuration file describes.
-
-    Args:
-        config: Configuration of a run, in YAML, in one or several files; None for the defaults.
-        root: Folder of clips, instead of the file's.
-        seed: Seed of the training prompts, instead of the file's.
-        on_bad_clip: What to do about bad clips, instead of the file's choice.
-
-    Raises:
-        ConfigError: If the file cannot be read, or a key or value of its data section does not fit.
-    """
+) -> "PromptData":
+    """The prompts a configuration describes; arguments and errors are those of :func:`data_section`."""
     return data_from(data_section(config, root, seed, on_bad_clip))
 
 
-def data_from(section: dict[str, Any]) -> "MotionDataModule":
-    """The data module with the settings of a ``data`` section.
+def data_from(section: dict[str, Any]) -> "PromptData":
+    """The prompts of a ``data`` section.
 
     Raises:
         ConfigError: If a key or value does not fit.
     """
-    from remot.commands.environment import quiet_libraries
-    from remot.data.datamodule import MotionDataModule
+    from remot.data.prompt_data import PromptData
 
-    quiet_libraries()
     parser = OwnParser(prog="remot data")
-    parser.add_class_arguments(MotionDataModule, "data")
-    data: MotionDataModule = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
+    parser.add_class_arguments(PromptData, "data")
+    data: PromptData = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
     return data
 
 
@@ -55,8 +43,7 @@ def data_section(
     content = read_configs(config)
     section = content.get("data") or {}
     if not isinstance(section, dict):
-        told = f"the configuration {named(config)} is no mapping with a data section that is one"
-        msg = f"{told}; see configs/quickstart.yaml"
+        msg = f"the data section of {named(config)} has to be a mapping of settings; see configs/quickstart.yaml"
         raise ConfigError(msg)
     completed: dict[str, Any] = deepcopy(section)
     # a single recording can be looked at; training asks for more

@@ -1,11 +1,12 @@
-"""``remot data validate``."""
+"""``remot data validate`` and ``remot data schema``."""
 
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from remot.commands.data.sources import data_from, data_section
-from remot.data.annotations.base import AnnotationReader
+from remot.commands.parsing.functions import ClassWords, object_from
 from remot.errors import ConfigError
 from remot.files import count_clutter
 from remot.strict_json import json_text
@@ -14,7 +15,7 @@ from remot.strict_json import json_text
 def validate_command(
     root: Path | None = None,
     config: list[Path] | None = None,
-    reader: AnnotationReader | None = None,
+    reader: ClassWords = [],  # noqa: B006 - never changed
     decode: bool = True,  # noqa: FBT001, FBT002 (an option)
     format: Literal["text", "json"] = "text",  # noqa: A002 (the name of the option)
 ) -> None:
@@ -26,24 +27,26 @@ def validate_command(
         root: Folder of the annotated clips; the configuration's by default.
         config: Configuration whose reader, experts and tasks are used; the native format and the default experts
             otherwise. Given more than once, the later files count.
-        reader: Annotation format, instead of the configuration's.
-        decode: Decode every annotated picture; false only compares times, which is quick.
+        reader: Class of the annotation format, instead of the configuration's; its settings are --reader.KEY VALUE.
+        decode: Decode every annotated frame; false only compares times, which is quick.
         format: What to write to the standard output.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from remot.datatools.validation import Validation, check_clips, scenes_by_split
-
     if root is None and config is None:
         msg = "nothing to validate: give a folder of annotated clips"
         raise ConfigError(msg)
+    from remot.data.annotations.base import AnnotationReader
+    from remot.datatools.validation import Validation, check_clips, scenes_by_split
+
     data = data_from(data_section(config, None if root is None else str(root)))
     _require_clips(data.root)
-    reader, checked = reader or data.reader, []
+    chosen: AnnotationReader = object_from(reader, "reader", AnnotationReader, "remot data validate") or data.reader
+    checked = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("checking clips", total=len(reader.sources(data.root)))
-        for one in check_clips(reader, data.root, data.tasks, decode=decode):
+        task = bar.add_task("checking clips", total=len(chosen.sources(data.root)))
+        for one in check_clips(chosen, data.root, data.tasks, decode=decode):
             checked.append(one)
             bar.update(task, advance=1)
     record = Validation(
@@ -67,3 +70,17 @@ def _require_clips(root: Path) -> None:
     if (root / RECORDS).is_file() and (root / MANIFEST).is_file():
         msg = f"{root} holds built prompts, which are checked by: remot data audit {root}"
         raise ConfigError(msg)
+
+
+def schema_command() -> None:
+    """Print the JSON Schema (draft 2020-12) of the native clip format.
+
+    Editors and other languages check clips with it while they are written. It cannot see how lists and files fit
+    together: ``remot data validate`` does.
+    """
+    sys.stdout.write(schema_text())
+
+
+def schema_text() -> str:
+    """The JSON Schema of the native clip format."""
+    return (files("remot") / "assets" / "clip.schema.json").read_text(encoding="utf-8")

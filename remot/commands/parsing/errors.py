@@ -29,6 +29,18 @@ NO_SETTINGS = {"help", "config", "print_config"}
 MAX_NAMED = 30
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
+#: The same for whole keys, and for keys of another section.
+CLOSE = 0.85
+#: Where settings are that stood directly in the data section.
+MOVED = {
+    f"data.{name}": f"data.{parent}.{name}"
+    for parent, names in {
+        "tasks[MotionContrast]": "experts negatives formats binary num_wordings option_order wordings balance_by",
+        "tasks[MotionContrast].sampling": "max_candidate_frames min_gap_frames",
+        "options": "seed held_out_seed on_bad_clip exclude require_splits images_root",
+    }.items()
+    for name in names.split()
+}
 #: A class in a message, unless it is built in.
 _DOTTED_CLASS = re.compile(r"<class '([\w.]+)\.(\w+)'>")
 #: Types whose subclasses are no suggestion.
@@ -36,13 +48,7 @@ BUILT_IN = (list, dict, tuple, str, int, float, type(None))
 
 
 def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | None = None) -> str:
-    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one.
-
-    Args:
-        message: What the parser says.
-        known_keys: Keys to suggest.
-        types: Type of each key, for the names of classes.
-    """
+    """``message`` of the parser, shortened to what the user did, with a suggestion where there is one."""
     text = in_new_words(" ".join(message.split()))
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
@@ -51,9 +57,13 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
     if wrong and text.startswith(OF_ONE_CLASS) and types:
         suggestion = _nearest_or_all(wrong, set(types) - NO_SETTINGS)
     elif NOT_A_CLASS in core:
-        suggestion = _nearest_class(wrong, _expected_classes(text, types or {}))
+        names = {one.__name__ for one in _expected_classes(text, types or {})}
+        suggestion = _nearest_or_all(wrong.rpartition(".")[2], names)
+    elif wrong:
+        settings = {name for one in _expected_classes(text, {}) for name in _settings(one)}
+        suggestion = _nearest_or_all(wrong, settings) or _nearest_key(wrong, known_keys)
     else:
-        suggestion = _nearest_of_class(wrong, text) or _nearest_key(wrong, known_keys)
+        suggestion = ""
     return tidied(core) + (f" {NEAREST} {suggestion})" if suggestion else "")
 
 
@@ -67,10 +77,10 @@ def _core(text: str) -> str:
     about_value = [
         clause for clause in clauses if not clause.startswith(NO_TYPE_FITS) and "NoneType" not in clause[:40]
     ]
-    told = min(about_value, key=_rank) if about_value else "the value does not fit"
-    if told.startswith(EXPECTED):
-        told = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
-    return f"{key}: {told}" if key else told
+    clause = min(about_value, key=_rank) if about_value else "the value does not fit"
+    if clause.startswith(EXPECTED):
+        clause = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
+    return f"{key}: {clause}" if key else clause
 
 
 def _any_of(clauses: Iterable[str], given: str) -> str:
@@ -113,28 +123,27 @@ def _wrong_word(text: str) -> str:
 def _nearest_key(wrong: str, known_keys: Iterable[str]) -> str:
     """The key most like ``wrong`` as a whole, else the one most like a section it stands in, else by its last word.
 
+    By the last word, a key below the same parent comes first, then one of the same section, then a close one anywhere.
     A file that holds ``wrong`` names it, and the sections it stands in, among the known keys; these are no suggestion.
     """
     words = wrong.split(".")
     itself = [".".join(words[:end]) for end in range(len(words), 0, -1)]
     known = sorted(set(known_keys) - set(itself))
-    if not wrong:
-        return ""
+    if ".".join(words[:2]) in MOVED:
+        return MOVED[".".join(words[:2])]
     for part in itself:
         alike = [key for key in known if key.count(".") == part.count(".")]
-        close = difflib.get_close_matches(part, alike, n=1, cutoff=0.85)
+        close = difflib.get_close_matches(part, alike, n=1, cutoff=CLOSE)
         if close:
             return close[0]
-    by_last = {key.rpartition(".")[2]: key for key in known}
-    last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=SIMILARITY)
-    return by_last[last[0]] if last else ""
-
-
-def _nearest_of_class(wrong: str, text: str) -> str:
-    """Nearest setting of the classes that were expected, all of them if none is near, "" if no class was."""
-    if not wrong:
-        return ""
-    return _nearest_or_all(wrong, {name for one in _expected_classes(text, {}) for name in _settings(one)})
+    elsewhere = CLOSE if words[1:] else SIMILARITY  # a key without a section may be meant for any
+    for above, cutoff in ((words[:-1], SIMILARITY), (words[:1], SIMILARITY), ([], elsewhere)):
+        prefix = ".".join([*above, ""]) if words[1:] else ""
+        by_last = {key.rpartition(".")[2]: key for key in known if key.startswith(prefix)}
+        last = difflib.get_close_matches(words[-1], by_last, n=1, cutoff=cutoff)
+        if last:
+            return by_last[last[0]]
+    return ""
 
 
 def _settings(one: type) -> Iterator[str]:
@@ -146,12 +155,8 @@ def _settings(one: type) -> Iterator[str]:
             yield name
 
 
-def _nearest_class(wrong: str, classes: Iterable[type]) -> str:
-    """Name of the class most like ``wrong``, all names if none is near, "" if no class is known to be expected."""
-    return _nearest_or_all(wrong.rpartition(".")[2], {one.__name__ for one in classes})
-
-
 def _nearest_or_all(wrong: str, names: set[str]) -> str:
+    """The name most like ``wrong``, all of them if none is near, "" if there are none."""
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
     if close or len(names) <= MAX_NAMED:
         return close[0] if close else ", ".join(sorted(names))
@@ -251,7 +256,7 @@ def first_words(text: str) -> str:
 
 @contextmanager
 def constructing() -> Iterator[None]:
-    """Tell what a constructor refused, not which types the parser tried before.
+    """Report what a constructor refused, not which types the parser tried before.
 
     Where several types are allowed, the parser tries each, and older versions keep of what a constructor raises only
     the text.

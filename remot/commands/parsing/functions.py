@@ -1,15 +1,19 @@
 """Commands that are plain functions: their arguments become options, and mistakes one sentence."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
 from remot.commands.parsing.config_files import as_one_option
 from remot.commands.parsing.errors import constructing, explain
 from remot.errors import ConfigError
+
+#: Words of an option for a class whose module is slow to import, such as ``--reader CLASS --reader.init_args.size 3``.
+#: The command parses them by :func:`object_from` when it needs the object, so that help and other errors are quick.
+ClassWords = Annotated[list[str], "class"]
 
 
 class OwnParser(ArgumentParser):
@@ -36,12 +40,39 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
     """
     if positional and args and not args[0].startswith("-"):
         args = [f"--{positional}", *args]
+    by_name = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+    class_words: dict[str, list[str]] = {}
+    for name in [name for name, kind in by_name.items() if kind is ClassWords]:
+        args, class_words[name] = _taken_out(args, f"--{name}")
     for option, takes_all in _list_options(function).items():
         args = as_one_option(args, option, takes_all=takes_all)
     args = [f"{word}=true" if is_bare else word for word, is_bare in _bare_switches(function, args)]
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
-    function(**vars(instantiated(parser, parser.parse_args(args))))
+    function(**vars(instantiated(parser, parser.parse_args(args))) | class_words)
+
+
+def _taken_out(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
+    """The words without an option for a class, and its words."""
+    rest: list[str] = []
+    taken: list[str] = []
+    is_value = False
+    for word in args:
+        of_option = is_value or word.partition("=")[0].partition(".")[0] == option
+        (taken if of_option else rest).append(word)
+        is_value = of_option and not is_value and "=" not in word
+    return rest, taken
+
+
+def object_from(words: Sequence[str], option: str, kind: Any, prog: str) -> Any:  # noqa: ANN401 (of an abstract class)
+    """The object that the words of a class option describe; None if there are none.
+
+    Raises:
+        ConfigError: If there is no such class, or a setting does not fit.
+    """
+    parser = OwnParser(prog=prog, allow_abbrev=False)
+    parser.add_argument(f"--{option}", type=kind | None, default=None)
+    return instantiated(parser, parser.parse_args(list(words)))[option]
 
 
 def _list_options(function: Callable[..., None]) -> dict[str, bool]:
@@ -49,7 +80,7 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
     options = {}
     for name, parameter in inspect.signature(function).parameters.items():
         kinds = [kind for kind in (parameter.annotation, *get_args(parameter.annotation)) if get_origin(kind) is list]
-        if kinds:
+        if kinds and parameter.annotation is not ClassWords:
             options[f"--{name}"] = get_args(kinds[0]) == (str,)
     return options
 

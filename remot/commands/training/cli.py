@@ -182,7 +182,7 @@ class RemotCLI(LightningCLI):
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
     def _continue(self, checkpoint: Path) -> None:
-        """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
+        """Report the checkpoint, and refuse to continue a run with other settings than those that may change."""
         held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
@@ -195,8 +195,8 @@ class RemotCLI(LightningCLI):
         require_allowed(changes, config.resume.allow, checkpoint)
         for change in changes:
             _tell(f"changed     {change}")
-        told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
-        self.save_config_kwargs = self.save_config_kwargs | told
+        changed = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
+        self.save_config_kwargs = self.save_config_kwargs | changed
 
 
 def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
@@ -223,14 +223,7 @@ def _run_name(config: Namespace) -> str:
 def _set_logger(
     config: Namespace, *, run_name: str, checkpoint: Path | None = None, tags: Mapping[str, str] | None = None
 ) -> None:
-    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to.
-
-    Args:
-        config: Of the subcommand.
-        run_name: Name of a new run.
-        checkpoint: A training to go on with.
-        tags: Of a new run.
-    """
+    """Name the MLflow run, or go on with the checkpoint's, in a store that can be written to."""
     init = getattr(config.trainer.logger, "init_args", None)
     if init is None or "run_name" not in init:
         return

@@ -28,9 +28,6 @@ ALL = "all"
 def print_help(args: Sequence[str]) -> bool:
     """Answer ``COMMAND --help [SECTION]``.
 
-    Args:
-        args: Words after ``remot``; the first is a training command.
-
     Returns:
         False for anything else, such as ``--help`` after options, or help for all keys, which the parser prints.
 

@@ -47,7 +47,11 @@ class Exclusions:
         """
         if file is None:
             return cls()
-        lines = (line.strip() for line in lines_of(read_text(file)))
+        try:
+            lines = [line.strip() for line in lines_of(read_text(file))]
+        except AnnotationError as error:
+            msg = f"data.options.exclude: {error}"
+            raise AnnotationError(msg) from error
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
     def excludes(self, clip: NamedClip) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.media import read_frames
 from remot.data.media.images import read_image
 from remot.data.media.transforms import show
+from remot.data.prompt_data import PromptData
 from remot.data.records.folder import RECORDS
 from remot.data.records.jsonl import read_prompts
 from remot.data.records.parsing import from_record
@@ -55,7 +55,7 @@ class ImageOnDisk(ImageEdit):
 
 def audit_built(
     folder: Path,
-    data: MotionDataModule,
+    data: PromptData,
     num_prompts: int | None = None,
     frames_per_clip: int = 4,
     on_progress: Progress = lambda *_: None,

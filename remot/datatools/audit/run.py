@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.experts import default_experts
+from remot.data.prompt_data import PromptData
 from remot.data.tasks import MotionContrast, Task
 from remot.datatools.audit.checkers import ClipCounts, TaskChecker, checker_of
 from remot.datatools.audit.overlap import SplitOverlap, overlap_of
@@ -27,7 +27,7 @@ _IMAGE_SIZE = (1, 1)
 
 
 def audit_data(
-    data: MotionDataModule,
+    data: PromptData,
     num_prompts: int = 2000,
     split: str = "train",
     frames_per_clip: int = 4,

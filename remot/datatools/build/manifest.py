@@ -12,9 +12,9 @@ import numpy as np
 from remot._version import __version__
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES
 from remot.data.clips.catalogue import Fault
-from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.distinct import DistinctCounts, asked_of
 from remot.data.datasets.prompts import TaskDataset
+from remot.data.prompt_data import PromptData
 from remot.data.records.folder import FORMAT, RECORDS, sha256_of
 from remot.data.records.schema import BuiltPrompt
 from remot.data.tasks.base import Task
@@ -28,7 +28,7 @@ MAX_NAMED = 1000
 MAX_CLIPS = 200
 
 
-def manifest_of(data: MotionDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready.
 
     Args:
@@ -60,7 +60,7 @@ def _task_record(task: Task) -> dict[str, Any]:
     return {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
 
 
-def _refused(data: MotionDataModule, num_clips: int) -> dict[str, Any]:
+def _refused(data: PromptData, num_clips: int) -> dict[str, Any]:
     """Clips that were left out, and why; ``num_clips`` were not."""
     return {
         "bad_clips": len(data.catalogue.faults),
@@ -86,7 +86,7 @@ def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
     return dict(sorted(Counter(fault.reason for fault in faults).items()))
 
 
-def _sources(data: MotionDataModule) -> dict[str, Any]:
+def _sources(data: PromptData) -> dict[str, Any]:
     sources = data.reader.sources(data.root)
     files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
     named = {_relative(file, data.root): _hash_unless_large(file) for file in files[:MAX_NAMED]}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.mixed import MixedDataset
+from remot.data.prompt_data import PromptData
 from remot.data.records.folder import MANIFEST, RECORDS
 from remot.data.records.schema import BuiltPrompt, built_frames, to_line
 from remot.datatools.build.images import ImageFolder, PlannedPrompt
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def build(
-    data: MotionDataModule,
+    data: PromptData,
     out: Path,
     num_prompts: int,
     settings: dict[str, Any],
@@ -59,7 +59,7 @@ def build(
 
 
 def _write(
-    data: MotionDataModule, out: Path, sizes: dict[str, int], settings: dict[str, Any], on_progress: Progress
+    data: PromptData, out: Path, sizes: dict[str, int], settings: dict[str, Any], on_progress: Progress
 ) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     counts, images, total, done = Counts(), ImageFolder(out), sum(sizes.values()), 0
@@ -108,7 +108,7 @@ def _built(
         )
 
 
-def require_usable(data: MotionDataModule, out: Path, num_prompts: int) -> None:
+def require_usable(data: PromptData, out: Path, num_prompts: int) -> None:
     """Refuse to build nothing, or into a folder that is not empty or among the clips.
 
     Raises:
@@ -125,7 +125,7 @@ def require_usable(data: MotionDataModule, out: Path, num_prompts: int) -> None:
         raise ConfigError(msg)
 
 
-def prompts_by_split(data: MotionDataModule, num_prompts: int) -> dict[str, int]:
+def prompts_by_split(data: PromptData, num_prompts: int) -> dict[str, int]:
     """How many prompts of each split make ``num_prompts``: by the fractions, at least one of each split."""
     shares = {"val": data.val_fraction, "test": data.test_fraction}
     held_out = {name: max(1, round(share * num_prompts)) for name, share in shares.items() if name in data.prompts}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.media.images import read_image
+from remot.data.prompt_data import PromptData
 from remot.data.records.reading import image_in
 from remot.data.records.schema import BuiltPrompt, built_frames
 from remot.datatools.audit.run import asked_at
@@ -21,7 +21,7 @@ _MAX_TRIES = 50
 
 
 def rows_of_run(
-    data: MotionDataModule, split: str, num_rows: int, domain: str | None = None, kind: str | None = None
+    data: PromptData, split: str, num_rows: int, domain: str | None = None, kind: str | None = None
 ) -> list[SheetRow]:
     """The first prompts that a run would see, sorted by task and attribute.
 

@@ -1,11 +1,12 @@
 """Does the completion consist of the elements that a system asks for?"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward
-from remot.rewards.parsing.boxes import box_list, one_box
+from remot.rewards.parsing.literals import box_list, one_box
 from remot.rewards.parsing.spans import glue_spans, is_quoted_span
 from remot.rewards.parsing.tags import first_element, is_sequence, split_last
 from remot.structures import Reference
@@ -21,6 +22,7 @@ CONTENTS: Mapping[Content, Callable[[str], bool]] = {
 }
 
 
+@dataclass(eq=False)
 class TaggedFormatReward(ReferenceReward):
     r"""1 if the completion is the elements ``tags`` with white space between and the last holds what it should.
 
@@ -43,28 +45,21 @@ class TaggedFormatReward(ReferenceReward):
 
     success_at = None
 
-    def __init__(
-        self,
-        tags: tuple[str, ...] = ("think", "answer"),
-        content: Content = "any",
-        num_items: int | None = None,
-        *,
-        outer_space: bool = True,
-        once: bool = False,
-        name: str = "format",
-    ) -> None:
-        if len(tags) < 1 + (content == "json_span") or not all(tag.isidentifier() for tag in tags):
-            msg = f"the format needs names of elements such as think and answer, got {tags}"
+    tags: tuple[str, ...] = ("think", "answer")
+    content: Content = "any"
+    num_items: int | None = None
+    _: KW_ONLY
+    outer_space: bool = True
+    once: bool = False
+    name: str = "format"
+
+    def __post_init__(self) -> None:
+        if len(self.tags) < 1 + (self.content == "json_span") or not all(tag.isidentifier() for tag in self.tags):
+            msg = f"the format needs names of elements such as think and answer, got {self.tags}"
             raise ConfigError(msg)
-        if content not in CONTENTS:
-            msg = f"a format holds {', '.join(CONTENTS)}, not {content!r}"
+        if self.content not in CONTENTS:
+            msg = f"a format holds {', '.join(CONTENTS)}, not {self.content!r}"
             raise ConfigError(msg)
-        self.tags = tags
-        self.content: Content = content
-        self.num_items = num_items
-        self.outer_space = outer_space
-        self.once = once
-        self.name = name
 
     def score(self, completion: str, reference: Reference) -> float:  # noqa: ARG002
         """1 or 0."""

@@ -149,5 +149,5 @@ def logic_score(prediction: str, question: Question) -> float:
     """
     predicted = predicted_codes(prediction, question)
     known = {key: codes for key, codes in predicted.items() if key[0] in ATTRIBUTES}
-    verdicts = [ATTRIBUTES[attribute].consistency(codes) for (attribute, _), codes in known.items()]
-    return sum(verdicts) / max(1, len(predicted))
+    scores = [ATTRIBUTES[attribute].consistency(codes) for (attribute, _), codes in known.items()]
+    return sum(scores) / max(1, len(predicted))

@@ -1,4 +1,4 @@
-"""How near a number is to the right one, in [0, 1]."""
+"""How near a number is to the right one, in [0, 1]; what a length and repetitions cost."""
 
 import math
 
@@ -22,3 +22,16 @@ def regression_score(predicted: float, gold: float) -> float:
     """1 − min(1, (|p − g| + 1e-9) / (|g| + 1e-9)) (SpaceR, problem type "regression")."""
     error = (abs(predicted - gold) + 1e-9) / (abs(gold) + 1e-9)
     return 1 - min(1.0, error) if math.isfinite(error) else 0.0
+
+
+def cosine_scaled(length: float, max_length: float, at_zero: float, at_end: float) -> float:
+    """``at_end`` + (``at_zero`` − ``at_end``) · (1 + cos(π·length / max_length)) / 2, flat beyond ``max_length``."""
+    share = min(length, max_length) / max_length
+    return at_end + (at_zero - at_end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def repeated_share(text: str, ngram_words: int, max_words: int = 20_000) -> float:
+    """1 − different / all n-grams of the first ``max_words`` words in lower case, 0 if there is no n-gram."""
+    words = text.lower().split(None, max_words)[:max_words]
+    ngrams = list(zip(*(words[start:] for start in range(ngram_words)), strict=False))
+    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0

@@ -1,8 +1,8 @@
-"""How alike two texts are, in [0, 1]."""
+"""How alike two texts are, in [0, 1], and the answers that are read from them."""
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -145,3 +145,27 @@ def _swapped(word: str, other: dict[str, str]) -> str:
     core = word.strip(string.punctuation)
     parts = "-".join(other.get(part, part) for part in core.split("-"))
     return word.replace(core, parts, 1) if core else word
+
+
+def normal_answer(answer: str) -> str:
+    """``answer`` in lower case with single spaces and without a full stop at its end."""
+    return " ".join(answer.lower().split()).rstrip(".")
+
+
+def mapped_answer(answer: str, answer_map: Mapping[str, str]) -> str:
+    """φ(answer): what ``answer_map`` makes of it as a whole, itself if that is not in it; letters one by one.
+
+    An answer of several option letters, such as CAB, is mapped letter by letter if the map is one of letters.
+    """
+    answer = normal_answer(answer)
+    table = {normal_answer(before): normal_answer(after) for before, after in answer_map.items()}
+    if answer in table:
+        return table[answer]
+    if table and all(len(before) == len(after) == 1 for before, after in table.items()) and " " not in answer:
+        return "".join(table.get(letter, letter) for letter in answer)
+    return answer
+
+
+def agrees(answer: str, counterpart: str, answer_map: Mapping[str, str]) -> bool:
+    """Whether the answer to the changed input is φ of the answer to the input; two empty answers do not agree."""
+    return bool(normal_answer(answer)) and mapped_answer(answer, answer_map) == normal_answer(counterpart)

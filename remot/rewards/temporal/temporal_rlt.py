@@ -1,6 +1,7 @@
 """Half for the right answer, half for its form."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from remot.errors import ConfigError
@@ -20,6 +21,7 @@ _FORMATS: Mapping[Kind, TaggedFormatReward] = {
 }
 
 
+@dataclass(eq=False)
 class TemporalRLTReward(ReferenceReward):
     """``accuracy_weight`` · accuracy + ``format_weight`` · format, 0.5 each (Temporal-RLT, arXiv 2506.01908).
 
@@ -40,22 +42,16 @@ class TemporalRLTReward(ReferenceReward):
     extra_parts = ("accuracy", "format")
     success_part = "accuracy"
 
-    def __init__(
-        self,
-        kind: Kind = "continuous",
-        accuracy_weight: float = 0.5,
-        format_weight: float = 0.5,
-        success_at: float = 0.5,
-        name: str = "temporal_rlt",
-    ) -> None:
-        if kind not in _FORMATS:
-            msg = f"Temporal-RLT has kinds {', '.join(_FORMATS)}, not {kind!r}"
+    kind: Kind = "continuous"
+    accuracy_weight: float = 0.5
+    format_weight: float = 0.5
+    success_at: float = 0.5
+    name: str = "temporal_rlt"
+
+    def __post_init__(self) -> None:
+        if self.kind not in _FORMATS:
+            msg = f"Temporal-RLT has kinds {', '.join(_FORMATS)}, not {self.kind!r}"
             raise ConfigError(msg)
-        self.kind: Kind = kind
-        self.accuracy_weight = accuracy_weight
-        self.format_weight = format_weight
-        self.success_at = success_at
-        self.name = name
 
     def score(self, completion: str, reference: Reference) -> Mapping[str, float] | None:
         """Parts: the total, ``accuracy`` and ``format``; not applicable without the answer or interval it needs."""

@@ -9,7 +9,7 @@ from remot.answers import parse_response
 from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.operation_pool import OperationPool
-from remot.rewards.functional.duality import agrees
+from remot.rewards.functional.text import agrees
 from remot.strategies.counterfactuals.base import Counterpart, PromptInput
 from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, Operation
 from remot.structures import Question, reference_of

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from remot.errors import ConfigError
-from remot.rewards.counterfactual.view_consistency import MIRRORED
+from remot.rewards.counterfactual.consistency import MIRRORED
 from remot.strategies.counterfactuals.base import Counterpart, PromptInput
 from remot.structures import Question, Video, reference_of
 

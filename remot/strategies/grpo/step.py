@@ -171,8 +171,8 @@ def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settin
         return Selection(first, everything, 0, len(first.batch), first.seconds)
     if dynamic.max_redraws > 0 and source is None:
         msg = (
-            "grpo.dynamic_sampling draws prompts again, and the data module has no redraw(step, attempt, "
-            "num_prompts); set max_redraws to 0 to leave groups without a difference out"
+            "grpo.dynamic_sampling draws prompts again, and the data module is no PromptSource (redraw, resampler, "
+            "describe); set max_redraws to 0 to leave groups without a difference out"
         )
         raise ConfigError(msg)
 

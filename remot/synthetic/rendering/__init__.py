@@ -30,8 +30,7 @@ def render_command(
         raise ConfigError(msg)
     from rich.progress import Progress
 
-    from remot.synthetic.rendering.clips import render_dataset
-    from remot.synthetic.rendering.task_clips import render_task_clips
+    from remot.synthetic.rendering.clips import render_dataset, render_task_clips
 
     with Progress() as bar:
         task = bar.add_task("rendering clips", total=num_clips)

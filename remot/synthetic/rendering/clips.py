@@ -1,4 +1,4 @@
-"""Synthetic annotated clips by number, and folders full of them."""
+"""Synthetic annotated clips by number, and folders full of them: for triplets, and for tasks."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -13,10 +13,11 @@ from remot.data.annotations.native.writer import write_clip
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip
+from remot.synthetic.rendering import happenings, rooms
 from remot.synthetic.rendering.camera import render_camera_scene
 from remot.synthetic.rendering.effector import render_effector_scene, render_gripper_scene
 from remot.synthetic.rendering.objects import render_object_scene
-from remot.synthetic.rendering.scene import FPS, NUM_FRAMES, RenderedScene
+from remot.synthetic.rendering.scene import FPS, NUM_FRAMES, RenderedScene, named_clip
 
 Renderer = Callable[[np.random.Generator], RenderedScene]
 
@@ -39,11 +40,6 @@ CRF = 26
 def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint8]]:
     """One synthetic clip; the same arguments always give the same clip.
 
-    Args:
-        seed: Of the whole collection.
-        index: Number of the clip in it.
-        kind: A key of :data:`KINDS`.
-
     Returns:
         The clip, whose media does not exist yet, and its images [N, H, W, 3].
 
@@ -56,17 +52,8 @@ def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint
     domain, renderer = KINDS[kind]
     scene = renderer(numpy_generator(seed, "render", kind, index))
     name = f"synthetic-{seed}-{index}"
-    clip = Clip(
-        clip_id=name,
-        scene_id=name,
-        domain=domain,
-        media=Path(f"{name}.mp4"),
-        pts_seconds=np.arange(NUM_FRAMES) / FPS,
-        camera=scene.camera,
-        effectors=scene.effectors,
-        objects=scene.objects,
-    )
-    return clip, scene.frames
+    tracks = {"camera": scene.camera, "effectors": scene.effectors, "objects": scene.objects}
+    return named_clip(name, domain, np.arange(NUM_FRAMES) / FPS, **tracks), scene.frames
 
 
 def kind_of(index: int) -> str:
@@ -82,15 +69,7 @@ def render_dataset(
     num_workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``.
-
-    Args:
-        folder: Created if missing.
-        num_clips: How many, the kinds taking turns.
-        seed: Of the collection.
-        num_workers: Processes to share the work; the files do not depend on it.
-        progress: Called with the number of clips done after each.
-    """
+    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     task = partial(_render_to, folder, seed)
     if num_workers <= 1:
@@ -109,3 +88,36 @@ def _report(files: Iterable[Path], progress: Callable[[int], None] | None) -> No
     for number, _ in enumerate(files, start=1):
         if progress is not None:
             progress(number)
+
+
+TaskRenderer = Callable[[np.random.Generator, str], tuple[Clip, NDArray[np.uint8]]]
+
+#: The kinds of clips, with their images per second. A collection holds each in turn.
+TASK_KINDS: dict[str, tuple[TaskRenderer, int]] = {
+    "happenings": (happenings.render_happenings, happenings.FPS),
+    "rooms": (rooms.render_room, rooms.FPS),
+    "floors": (rooms.render_floor, rooms.FPS),
+}
+TASK_CRF = 28
+
+
+def render_task_clip(seed: int, index: int) -> tuple[Clip, NDArray[np.uint8], int]:
+    """One clip of a collection; the same arguments always give the same clip.
+
+    Returns:
+        The clip, whose media does not exist yet, its images [N, H, W, 3], and how many there are in a second.
+    """
+    kind = list(TASK_KINDS)[index % len(TASK_KINDS)]
+    renderer, fps = TASK_KINDS[kind]
+    return *renderer(numpy_generator(seed, "render", kind, index), f"{kind}-{seed}-{index}"), fps
+
+
+def render_task_clips(
+    folder: Path, num_clips: int, seed: int, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``, created if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(num_clips):
+        clip, frames, fps = render_task_clip(seed, index)
+        write_clip(clip, frames, folder, fps=fps, source=SOURCE, licence=LICENCE, crf=TASK_CRF)
+        progress(index + 1)

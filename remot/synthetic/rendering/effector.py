@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.structures import EffectorTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, Canvas, Colour, paint_bar, paint_rectangle, to_image
+from remot.synthetic.rendering.canvas import COLOURS, Canvas, Colour, paint_bar, paint_rectangle
 from remot.synthetic.rendering.profile import level_profile, wander
 from remot.synthetic.rendering.scene import (
     FIXED_FOCAL_PIXELS,
@@ -16,6 +16,7 @@ from remot.synthetic.rendering.scene import (
     bystanders,
     draw_colours,
     fixed_camera,
+    painted,
     wandering_path,
 )
 from remot.synthetic.rendering.texture import tabletop
@@ -150,18 +151,13 @@ def _render(
     arm = _draw_arm(generator, gripper, direction, colours, is_dark=float(background.mean()) < 115)
     lane = float(path_xy[:, 1 - free_axis].mean())
     props = bystanders(generator, colours, free_axis=free_axis, lane=lane)
-    frames = []
-    for frame in range(NUM_FRAMES):
-        canvas = background.copy()
-        for prop in props:
-            prop.paint(canvas, frame)
+
+    def paint_arm(canvas: Canvas, frame: int) -> None:
         arm.paint(canvas, path_xy[frame], float(opening[frame]))
-        frames.append(to_image(canvas))
-    camera = fixed_camera()
-    effector = EffectorTrack(_to_metres(path_xy), np.clip(opening, 0, 1))
-    return RenderedScene(
-        np.stack(frames), camera, {ARM_NAME: effector}, {ARM_NAME: ObjectTrack(arm.boxes_xyxy(path_xy))}
-    )
+
+    frames = painted(background, [*(prop.paint for prop in props), paint_arm])
+    effectors = {ARM_NAME: EffectorTrack(_to_metres(path_xy), np.clip(opening, 0, 1))}
+    return RenderedScene(frames, fixed_camera(), effectors, {ARM_NAME: ObjectTrack(arm.boxes_xyxy(path_xy))})
 
 
 def _draw_arm(

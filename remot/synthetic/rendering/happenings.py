@@ -1,13 +1,10 @@
 """Clips in which named things move one after the other, each move an event with its times."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import to_image
-from remot.synthetic.rendering.scene import FIXED_FOCAL_PIXELS, IMAGE_SIZE, Prop, draw_colours, draw_prop
+from remot.structures import Clip, Event, FloatArray, ObjectTrack
+from remot.synthetic.rendering.scene import IMAGE_SIZE, draw_colours, draw_prop, fixed_camera, named_clip, painted
 from remot.synthetic.rendering.texture import tabletop
 
 NUM_FRAMES, FPS = 48, 8
@@ -26,42 +23,22 @@ MAX_TRIES = 400
 
 
 def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
-    """Three or four moves of two or three things on a table.
-
-    Args:
-        generator: Source of every choice.
-        name: Id of the clip and its scene.
-    """
+    """Three or four moves of two or three things on a table."""
     background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
     paths, moves = _draw_paths(generator, int(generator.integers(2, 4)))
     props = [draw_prop(generator, colours.pop(), float(generator.uniform(10.5, 12.5)), path) for path in paths]
     events = tuple(
         Event(f"the {props[who].name} moves {way}", first / FPS, last / FPS) for who, way, first, last in moves
     )
-    clip = Clip(
-        clip_id=name,
-        scene_id=name,
-        domain="happenings",
-        media=Path(f"{name}.mp4"),
-        pts_seconds=np.arange(NUM_FRAMES) / FPS,
-        camera=_camera(),
+    clip = named_clip(
+        name,
+        "happenings",
+        np.arange(NUM_FRAMES) / FPS,
+        camera=fixed_camera(NUM_FRAMES),
         objects={prop.name: ObjectTrack(prop.boxes_xyxy) for prop in props},
         events=events,
     )
-    return clip, np.stack([_image(background, props, frame) for frame in range(NUM_FRAMES)])
-
-
-def _image(background: FloatArray | NDArray[np.float32], props: list[Prop], frame: int) -> NDArray[np.uint8]:
-    canvas = np.array(background, dtype=np.float32)
-    for prop in props:
-        prop.paint(canvas, frame)
-    return to_image(canvas)
-
-
-def _camera() -> CameraTrack:
-    half = IMAGE_SIZE / 2
-    intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
-    return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
+    return clip, painted(background, [prop.paint for prop in props], NUM_FRAMES)
 
 
 def _draw_paths(

@@ -3,7 +3,6 @@
 import numpy as np
 
 from remot.structures import ObjectTrack
-from remot.synthetic.rendering.canvas import to_image
 from remot.synthetic.rendering.profile import level_profile
 from remot.synthetic.rendering.scene import (
     IMAGE_SIZE,
@@ -15,6 +14,7 @@ from remot.synthetic.rendering.scene import (
     draw_colours,
     draw_prop,
     fixed_camera,
+    painted,
     wandering_path,
 )
 from remot.synthetic.rendering.texture import tabletop
@@ -33,14 +33,9 @@ def render_object_scene(generator: np.random.Generator, free_axis: int) -> Rende
     lanes = _draw_lanes(generator)
     actors = [_actor(generator, colours.pop(), free_axis, lane) for lane in lanes]
     others = bystanders(generator, colours, free_axis=free_axis, lane=lanes[0]) if len(lanes) == 1 else []
-    frames = []
-    for frame in range(NUM_FRAMES):
-        canvas = background.copy()
-        for prop in (*others, *actors):
-            prop.paint(canvas, frame)
-        frames.append(to_image(canvas))
+    frames = painted(background, [prop.paint for prop in (*others, *actors)])
     return RenderedScene(
-        np.stack(frames), fixed_camera(), objects={actor.name: ObjectTrack(actor.boxes_xyxy) for actor in actors}
+        frames, fixed_camera(), objects={actor.name: ObjectTrack(actor.boxes_xyxy) for actor in actors}
     )
 
 

@@ -26,7 +26,7 @@ def direction_of(azimuth_degrees: float, elevation_degrees: float) -> FloatArray
 
 
 def frame_towards(direction: FloatArray) -> FloatArray:
-    """Rotation [3, 3] whose columns are right, down and ahead for someone who looks along ``direction``."""
+    """Rotation [3, 3] whose columns are right, down and ahead of a camera that looks along ``direction``."""
     right = np.cross([0.0, 1.0, 0.0], direction)
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(direction, right), direction], axis=1)

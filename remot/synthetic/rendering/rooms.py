@@ -1,17 +1,17 @@
 """Clips of rooms with coloured boxes: one where the camera turns among them, one where some of them move."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
+from remot.synthetic.rendering.scene import named_clip
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, sight
+from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, trace_frame
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -33,37 +33,27 @@ MAX_TRIES = 200
 
 
 def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
-    """The camera turns in the middle of a room; every thing in it is seen at some time.
-
-    Args:
-        generator: Source of every choice.
-        name: Id of the clip and its scene.
-    """
+    """The camera turns in the middle of a room; every thing in it is seen at some time."""
     while True:  # about one draw in two will do
         room = _draw_room(generator)
         solids = _ring_of(generator, room)
         poses = _turning(generator, room)
-        sightings = [sight(pose, room, solids) for pose in poses]
-        if all(_best(sightings, number) >= MIN_BEST_PIXELS for number in range(len(solids))):
+        traced = [trace_frame(pose, room, solids) for pose in poses]
+        if all(_best(traced, number) >= MIN_BEST_PIXELS for number in range(len(solids))):
             break
     camera = CameraTrack(np.stack(poses), intrinsics())
     objects = {
-        called: _track(sightings, number, camera, np.tile(solid.centre_metres, (NUM_FRAMES, 1)), solid, stands=True)
+        called: _track(traced, number, camera, np.tile(solid.centre_metres, (NUM_FRAMES, 1)), solid, stands=True)
         for number, (called, solid) in enumerate(zip(numbered([s.kind for s in solids]), solids, strict=True))
     }
     clip = replace(
         _clip(name, "rooms", camera, objects, room, solids), layout=tuple(solid.layout_box for solid in solids)
     )
-    return clip, np.stack([one.image for one in sightings])
+    return clip, np.stack([one.image for one in traced])
 
 
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
-    """The camera rests; two things go over the floor one after the other, the rest stands.
-
-    Args:
-        generator: Source of every choice.
-        name: Id of the clip and its scene.
-    """
+    """The camera rests; two things go over the floor one after the other, the rest stands."""
     while True:  # about one draw in five will do
         room = _draw_room(generator)
         pose = looking(np.array([room.size_metres[0] / 2, 0.25, CAMERA_HEIGHT + 0.5]), 90, 26)
@@ -71,16 +61,16 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
         paths, events = _moves(generator, solids)
         if not _keep_apart(paths, solids, room):
             continue
-        sightings = [sight(pose, room, _at(solids, paths, frame)) for frame in range(NUM_FRAMES)]
-        if all(np.isfinite(one.box_xyxy(k)).all() for one in sightings for k in range(len(solids))):
+        traced = [trace_frame(pose, room, _at(solids, paths, frame)) for frame in range(NUM_FRAMES)]
+        if all(np.isfinite(one.box_xyxy(k)).all() for one in traced for k in range(len(solids))):
             break
     camera = CameraTrack(np.tile(pose, (NUM_FRAMES, 1, 1)), intrinsics())
     objects = {
-        called: _track(sightings, number, camera, paths[number], solids[number], stands=False)
+        called: _track(traced, number, camera, paths[number], solids[number], stands=False)
         for number, called in enumerate(numbered([solid.kind for solid in solids]))
     }
     clip = replace(_clip(name, "floors", camera, objects, room, solids), events=events)
-    return clip, np.stack([one.image for one in sightings])
+    return clip, np.stack([one.image for one in traced])
 
 
 def numbered(kinds: Sequence[str]) -> list[str]:
@@ -96,12 +86,10 @@ def numbered(kinds: Sequence[str]) -> list[str]:
 def _clip(
     name: str, domain: str, camera: CameraTrack, objects: dict[str, ObjectTrack], room: Room, solids: Sequence[Solid]
 ) -> Clip:
-    return Clip(
-        clip_id=name,
-        scene_id=name,
-        domain=domain,
-        media=Path(f"{name}.mp4"),
-        pts_seconds=np.arange(NUM_FRAMES) / FPS,
+    return named_clip(
+        name,
+        domain,
+        np.arange(NUM_FRAMES) / FPS,
         camera=camera,
         objects=objects,
         room_area_square_metres=round(float(room.size_metres[0] * room.size_metres[1]), 4),
@@ -110,9 +98,9 @@ def _clip(
 
 
 def _track(
-    sightings: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
+    traced: Sequence[TracedFrame], number: int, camera: CameraTrack, path: FloatArray, solid: Solid, *, stands: bool
 ) -> ObjectTrack:
-    boxes = np.stack([one.box_xyxy(number) for one in sightings])
+    boxes = np.stack([one.box_xyxy(number) for one in traced])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
     return ObjectTrack(
         boxes_xyxy=boxes,
@@ -123,9 +111,9 @@ def _track(
     )
 
 
-def _best(sightings: Sequence[TracedFrame], number: int) -> int:
+def _best(traced: Sequence[TracedFrame], number: int) -> int:
     """The most pixels that a thing shows in any frame."""
-    return max(int((one.numbers == number).sum()) for one in sightings)
+    return max(int((one.numbers == number).sum()) for one in traced)
 
 
 def _draw_room(generator: np.random.Generator) -> Room:
@@ -159,12 +147,21 @@ def _ring_of(generator: np.random.Generator, room: Room) -> list[Solid]:
     repeated = [int(generator.choice([1, 2, 3])) for _ in range(int(generator.integers(1, 3)))]
     single = [1] * int(generator.integers(3, 5))
     kinds = _kinds(generator, repeated + single, list(SIZES))
-    middle, solids = room.size_metres[:2] / 2, list[Solid]()
+    middle = room.size_metres[:2] / 2
+
+    def draw_place() -> FloatArray:
+        angle, reach = generator.uniform(0, 2 * np.pi), generator.uniform(1.3, 1.0 + 0.5 * middle.min())
+        return np.asarray(middle + reach * np.array([np.cos(angle), np.sin(angle)]))
+
+    return _placed(generator, kinds, draw_place)
+
+
+def _placed(generator: np.random.Generator, kinds: Sequence[str], draw_place: Callable[[], FloatArray]) -> list[Solid]:
+    """A thing of each kind, apart from the others; one that finds no place is left out."""
+    solids = list[Solid]()
     for kind in kinds:
         for _ in range(MAX_TRIES):
-            angle, reach = generator.uniform(0, 2 * np.pi), generator.uniform(1.3, 1.0 + 0.5 * middle.min())
-            place = middle + reach * np.array([np.cos(angle), np.sin(angle)])
-            solid = _solid(kind, place, generator.uniform(0, 90))
+            solid = _solid(kind, draw_place(), generator.uniform(0, 90))
             if _apart(solid, solids):
                 solids.append(solid)
                 break
@@ -183,14 +180,7 @@ def _scattered(generator: np.random.Generator, room: Room) -> list[Solid]:
     """Two things that will move, of one each, and some that stand."""
     kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))], MOVABLE)
     low, high = np.array([1.0, 1.9]), np.array([room.size_metres[0] - 1.0, room.size_metres[1] - 0.7])
-    solids = list[Solid]()
-    for kind in kinds:
-        for _ in range(MAX_TRIES):
-            solid = _solid(kind, generator.uniform(low, high), generator.uniform(0, 90))
-            if _apart(solid, solids):
-                solids.append(solid)
-                break
-    return solids
+    return _placed(generator, kinds, lambda: generator.uniform(low, high))
 
 
 #: Ways over the floor in the words of an observer behind the camera, and their direction in the world.

@@ -1,13 +1,15 @@
 """What all synthetic scenes share: the size of a clip, the result of a renderer, and things that decorate a scene."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.structures import CameraTrack, EffectorTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Shape, paint_shape
+from remot.structures import CameraTrack, Clip, EffectorTrack, FloatArray, ObjectTrack
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Shape, paint_shape, to_image
 from remot.synthetic.rendering.profile import wander
 
 IMAGE_SIZE = 128
@@ -63,11 +65,31 @@ class Prop:
         return np.concatenate([self.path_xy - half, self.path_xy + half], axis=1)
 
 
-def fixed_camera() -> CameraTrack:
+def painted(
+    background: Canvas, paints: Iterable[Callable[[Canvas, int], None]], num_frames: int = NUM_FRAMES
+) -> NDArray[np.uint8]:
+    """Images [N, H, W, 3] of a still background with what each of ``paints`` paints on it in a frame, in this order."""
+    paints, frames = list(paints), []
+    for frame in range(num_frames):
+        canvas = background.copy()
+        for paint in paints:
+            paint(canvas, frame)
+        frames.append(to_image(canvas))
+    return np.stack(frames)
+
+
+def named_clip(name: str, domain: str, pts_seconds: FloatArray, **annotations: Any) -> Clip:  # noqa: ANN401 (Clip's own)
+    """A clip that is a scene of its own, whose video will have its name."""
+    return Clip(
+        clip_id=name, scene_id=name, domain=domain, media=Path(f"{name}.mp4"), pts_seconds=pts_seconds, **annotations
+    )
+
+
+def fixed_camera(num_frames: int = NUM_FRAMES) -> CameraTrack:
     """A camera that does not move, at the origin of its world."""
     half = IMAGE_SIZE / 2
     intrinsics = np.array([[FIXED_FOCAL_PIXELS, 0, half], [0, FIXED_FOCAL_PIXELS, half], [0, 0, 1]])
-    return CameraTrack(np.tile(np.eye(4), (NUM_FRAMES, 1, 1)), intrinsics)
+    return CameraTrack(np.tile(np.eye(4), (num_frames, 1, 1)), intrinsics)
 
 
 def draw_colours(generator: np.random.Generator) -> list[str]:
@@ -96,15 +118,7 @@ def draw_prop(
 def bystanders(
     generator: np.random.Generator, colours: Sequence[str], *, free_axis: int, lane: float, moving_share: float = 0.4
 ) -> list[Prop]:
-    """Two to four props beside the lane of the main thing; some move on their own.
-
-    Args:
-        generator: Source of every choice.
-        colours: Colours not taken yet.
-        free_axis: 0 if the main thing moves along x, 1 if along y.
-        lane: Where on the other axis it moves, in pixels.
-        moving_share: Probability of each to move.
-    """
+    """Two to four props beside the lane of the main thing; some move on their own."""
     count = min(int(generator.integers(2, 5)), len(colours))
     return [_bystander(generator, colours[number], free_axis, lane, moving_share) for number in range(count)]
 

@@ -17,7 +17,7 @@ FIELD_OF_VIEW_DEGREES = 75.0
 FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
 #: Rays along each side of a pixel; the mean of their colours is shown.
 SAMPLES = 2
-#: Fewer pixels of a thing than these are no sight of it.
+#: A thing with fewer visible pixels counts as not visible.
 MIN_PIXELS = 12
 #: Light on faces across each of a box's own axes.
 _FACE_LIGHT = np.array([0.86, 0.68, 1.0], dtype=np.float32)
@@ -125,14 +125,8 @@ def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     return np.asarray(places(camera, centres_metres)[:, 2])
 
 
-def sight(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
-    """What a camera sees.
-
-    Args:
-        pose: Its camera-to-world [4, 4].
-        room: Where it stands.
-        solids: What stands there, too.
-    """
+def trace_frame(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
+    """What a camera sees."""
     eye, rays = pose[:3, 3], _rays() @ pose[:3, :3].T
     colours = _room_colours(eye, rays, room)
     nearest = np.full(len(rays), np.inf)

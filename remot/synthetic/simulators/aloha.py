@@ -80,10 +80,6 @@ class Track:
 def record_arms(seed: int, index: int) -> Recording:
     """One clip; arms that move between places and clips of a cube that is picked up take turns.
 
-    Args:
-        seed: Of the collection.
-        index: Number of the clip in it.
-
     Raises:
         ConfigError: If the simulator or the models are not installed, or nothing can be drawn.
     """

@@ -35,13 +35,7 @@ class Pose:
 
 
 def levels(start: Sequence[FloatArray], generator: np.random.Generator, seconds: float) -> list[Pose]:
-    """Arms that move in turn, each sideways, up or down or with the fingers only, and rest in between.
-
-    Args:
-        start: [3] of both grippers.
-        generator: Source of every choice.
-        seconds: Length of the path.
-    """
+    """Arms that move in turn, each sideways, up or down or with the fingers only, and rest in between."""
     path = [Pose(0.0, (start[0], start[1]), (0.0, 0.0))]
     while path[-1].seconds < seconds:
         last = replace(path[-1], seconds=path[-1].seconds + float(generator.uniform(*REST_SECONDS)))
@@ -58,13 +52,7 @@ def levels(start: Sequence[FloatArray], generator: np.random.Generator, seconds:
 
 
 def grasp(start: Sequence[FloatArray], cube: FloatArray, seconds: float) -> list[Pose]:
-    """The right arm opens, takes the cube from above and lifts it; the left one waits.
-
-    Args:
-        start: [3] of both grippers.
-        cube: [3] its place.
-        seconds: Length of the path.
-    """
+    """The right arm opens, takes the cube from above and lifts it; the left one waits."""
     tilt = np.radians(TAKE_PITCH_DEGREES)
     behind = TIP_METRES * np.array([np.cos(tilt), 0.0, np.sin(tilt)])
     stops = (

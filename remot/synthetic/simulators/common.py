@@ -15,7 +15,7 @@ from remot.data.annotations.native.writer import write_clip
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray
 
-#: Fewer pixels of an object than these are not taken for a sight of it.
+#: An object with fewer visible pixels counts as not visible.
 MIN_PIXELS = 30
 
 
@@ -39,12 +39,6 @@ class Recording:
 def write_recording(recording: Recording, out: Path, *, source: str, licence: str) -> Path:
     """Write a recording in the native format, its masks as ``<clip id>-masks``.
 
-    Args:
-        recording: What to write.
-        out: Folder to write to, created if missing.
-        source: Where the images come from.
-        licence: Under which terms they may be used.
-
     Returns:
         The JSON file.
     """
@@ -64,12 +58,6 @@ def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str,
     is at fault. A process that draws nothing nearly always writes the same video for the same images. Annotations
     and masks are the same for the same seed in any case.
 
-    Args:
-        recordings: What to write; each is made when the one before is written.
-        out: Folder to write to, created if missing.
-        source: Where the images come from.
-        licence: Under which terms they may be used.
-
     Yields:
         The JSON files.
     """
@@ -81,10 +69,6 @@ def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str,
 @contextmanager
 def required(what: str, install: str) -> Iterator[None]:
     """Turns a failed import into a sentence that says what to install.
-
-    Args:
-        what: What cannot be done.
-        install: What to do about it.
 
     Raises:
         ConfigError: If an import in the block fails.

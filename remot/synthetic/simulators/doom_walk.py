@@ -85,10 +85,6 @@ class Thing:
 def record_walk(seed: int, index: int) -> Recording:
     """One clip of walking, turning and standing.
 
-    Args:
-        seed: Of the collection.
-        index: Number of the clip in it; the maps take turns.
-
     Raises:
         ConfigError: If the simulator is not installed.
     """
@@ -97,15 +93,10 @@ def record_walk(seed: int, index: int) -> Recording:
     with running_game(game_map, derive_seed(seed, "doom-walk", index) % 2**31, annotated=True) as game:
         walk(game, generator)
         face_something(game)
-        _wake_monsters(game)
+        game.make_action([0, 0, 1], TICS_PER_FRAME)  # a shot into the air: monsters that hear it come
+        game.make_action([0, 0, 0], TICS_PER_SECOND)
         frames = _wander(game, generator)
     return _recording(f"doom-walk-{seed}-{index}", f"doom-{game_map.lower()}", frames)
-
-
-def _wake_monsters(game: Any) -> None:  # noqa: ANN401
-    """Fire into the air: who hears it comes."""
-    game.make_action([0, 0, 1], TICS_PER_FRAME)
-    game.make_action([0, 0, 0], TICS_PER_SECOND)
 
 
 def _wander(game: Any, generator: np.random.Generator) -> list[RecordedFrame]:  # noqa: ANN401
@@ -119,7 +110,8 @@ def _wander(game: Any, generator: np.random.Generator) -> list[RecordedFrame]:  
             game.make_action([0, side], 1)
             game.make_action([ahead, 0], TICS_PER_FRAME - 1)
             frames.append(_recorded_frame(game))
-            blocked = ahead > 0 and number > 1 and _travelled(frames[-2:]) < BLOCKED_UNITS
+            if ahead > 0 and number > 1:
+                blocked = bool(np.linalg.norm(frames[-1].player[:2] - frames[-2].player[:2]) < BLOCKED_UNITS)
             if blocked:
                 break
     return frames
@@ -134,10 +126,6 @@ def _moves(stretch: str, generator: np.random.Generator) -> list[tuple[float, fl
     low, high = AWAY_DEGREES if stretch == "away" else TURN_DEGREES
     side = float(generator.choice([-1, 1])) * float(generator.uniform(low, high))
     return [(0.0, side / 3)] * 3 + [(0.0, 0.0)] * 3
-
-
-def _travelled(pair: list[RecordedFrame]) -> float:
-    return float(np.linalg.norm(pair[1].player[:2] - pair[0].player[:2]))
 
 
 def _recorded_frame(game: Any) -> RecordedFrame:  # noqa: ANN401

@@ -78,10 +78,6 @@ class RecordedFrame:
 def record_room(seed: int, index: int) -> Recording:
     """One clip of an agent who turns, walks, looks up and down, and rests in between.
 
-    Args:
-        seed: Of the collection.
-        index: Number of the clip in it; each shows a room of its own.
-
     Raises:
         ConfigError: If the simulator is not installed or cannot draw.
     """

@@ -55,11 +55,6 @@ class RecordedFrame:
 def record_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
     """Record clips of a player who turns to the sides, rests, and turns back.
 
-    Args:
-        out: Folder to write to, created if missing.
-        num_clips: Number of clips, the maps taking turns.
-        seed: Of the walks and turns.
-
     Raises:
         ConfigError: If the simulator is not installed.
     """
@@ -73,11 +68,6 @@ def record_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
 
 def record_clip(seed: int, index: int, game_map: str) -> tuple[Clip, NDArray[np.uint8]]:
     """One clip of turning to the sides.
-
-    Args:
-        seed: Of the collection.
-        index: Number of the clip in it.
-        game_map: Name of the map, such as ``MAP01``.
 
     Returns:
         The clip, whose media does not exist yet, and its images [N, H, W, 3].

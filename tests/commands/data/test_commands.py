@@ -109,7 +109,7 @@ def test_build_reports_bad_clips(place, run, complaint, tmp_path):
         (("--out", "NEW", "--num_triplets", "0"), "ask for at least 1"),
         (("--out", "NEW", "--num_triplet", "5"), "num_triplets"),
         (("--out", "NEW", "--root", "GONE"), "there is no such folder"),
-        (("--out", "NEW", "--config", "GONE"), "cannot be read"),
+        (("--out", "NEW", "--config", "GONE"), "gone: there is no such file"),
         (("--out", "NEW", "--on_bad_clip", "ignore"), "on_bad_clip"),
     ],
 )
@@ -361,7 +361,7 @@ def seen(monkeypatch):
 def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     """Two steps, the held-out evaluation before and after, the table, and MLflow; no clip is opened."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("remot.data.datamodule.catalogue_of", lambda *_: pytest.fail("clips were read"))
+    monkeypatch.setattr("remot.data.prompt_data.catalogue_of", lambda *_: pytest.fail("clips were read"))
     fit(strategy, **{"data.records": place / "out"})
     by_id = {one["id"]: one for one in lines_of(place / "out") if one["remot"]["split"] == "train"}
     assert len(seen) >= 4

@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from remot.commands.data.schema import schema_command, schema_text
+from remot.commands.data.validate import schema_command, schema_text
 from remot.data.annotations import NativeReader, write_annotation
 from remot.data.annotations.native.reader import OPTIONAL_KEYS, REQUIRED_KEYS
 from remot.data.clips.bundled import embedded_clips_root

@@ -70,6 +70,9 @@ def root(tmp_path):
     [
         (["--model.beta_kll", "0.1"], "model.beta_kll", "model.grpo.loss.init_args.beta)"),
         (["--data.batchsize", "3"], "data.batchsize", "data.batch_size)"),
+        (["--data.experts", "[]"], "data.experts", "data.tasks[MotionContrast].experts)"),
+        (["--data.min_gap_frames", "2"], "min_gap_frames", "data.tasks[MotionContrast].sampling.min_gap_frames)"),
+        (["--data.held_out_seed", "2"], "data.held_out_seed", "data.options.held_out_seed)"),
         (["--trainer.max_stepss", "3"], "trainer.max_stepss", "trainer.max_steps)"),
         (["--model.strategy", "SFTT"], "SFTT", "SFT)"),
         (["--model.grpo.reward", "ReMoTRewardd"], "ReMoTRewardd", "ReMoTReward)"),
@@ -309,6 +312,23 @@ def test_defects_of_the_library_keep_their_traceback(monkeypatch):
     monkeypatch.setattr("remot.commands.run", broken)
     with pytest.raises(ZeroDivisionError):
         main(["fit"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("data.expert", ""),  # `summary.export` is of another section, and no better than nothing
+        ("data.optns.seed", "data.options.seed"),
+        ("data.seeds", "data.options.seed"),  # not `model.seed`, which comes later in the alphabet
+        ("model.seeds", "model.seed"),
+        ("batchsize", "data.batch_size"),
+        ("data.grpo", "model.grpo"),  # the same word elsewhere
+    ],
+)
+def test_a_suggestion_prefers_the_section(wrong, nearest):
+    known = ["data.batch_size", "data.options.seed", "model.grpo", "model.seed", "summary.export"]
+    told = explain(f"unrecognized arguments: --{wrong} 1", known)
+    assert told.partition(NEAREST)[2].strip(" )") == nearest
 
 
 def test_no_suggestion_without_a_similar_key():

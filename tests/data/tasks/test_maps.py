@@ -5,8 +5,7 @@ import pytest
 
 from remot.data.tasks.geometry.graphs import graph_text, rounded_nodes
 from remot.data.tasks.geometry.maps import cognitive_map, heading_of, map_text
-from remot.rewards.functional.graphs import edge_score, edges_of, node_score
-from remot.rewards.functional.maps import map_score
+from remot.rewards.functional.layouts import edge_score, edges_of, map_score, node_score
 from remot.rewards.parsing.graphs import read_graphs, read_map
 from tests.data.tasks.rooms import box, pose, random_box
 from tests.helpers import assert_close

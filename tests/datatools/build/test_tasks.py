@@ -358,7 +358,7 @@ def test_a_run_on_built_prompts(tmp_path, monkeypatch):
     seen = []
     read = RecordDataset.prompt
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("remot.data.datamodule.catalogue_of", lambda *_: pytest.fail("clips were read"))
+    monkeypatch.setattr("remot.data.prompt_data.catalogue_of", lambda *_: pytest.fail("clips were read"))
     monkeypatch.setattr(
         RecordDataset, "prompt", lambda self, address: seen.append(sample := read(self, address)) or sample
     )

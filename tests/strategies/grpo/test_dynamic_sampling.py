@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ from remot.rewards import Reward
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import GRPO
-from remot.strategies.evaluation import ResamplingSource
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.groups import merged_groups
 from remot.strategies.grpo.step import StepSettings, sample_groups
@@ -274,9 +274,8 @@ def test_prompts_of_the_data_module_are_named_by_step_and_attempt(tmp_path):
     assert all(name.startswith("redrawn/") for name in named)
     assert ids(1, 2, 3) == ids(1, 2, 4)[:3]
     assert data.mixed["train"].split == "train"
-    assert prompt_source(data) is data
-    assert isinstance(data, ResamplingSource)
-    assert prompt_source(object()) is None
+    assert prompt_source(SimpleNamespace(datamodule=data)) is data
+    assert prompt_source(SimpleNamespace(datamodule=object())) is prompt_source(object()) is None
     again = data_module(**settings, num_test_prompts=2)
     again.setup()
     one, other = data.redraw(7, 2, 2), again.redraw(7, 2, 2)

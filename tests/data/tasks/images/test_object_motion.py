@@ -12,7 +12,7 @@ from remot.data.tasks import FrameSampling, ObjectMotion
 from remot.data.tasks.images.object_motion import DIRECTIONS, screen_motion
 from remot.errors import ConfigError
 from remot.rewards import ExactAnswerReward, MotionPerturbationReward, MotionTrajectoryReward, TaggedFormatReward
-from remot.rewards.functional.motion import direction_of, scale_of, speed_of
+from remot.rewards.functional.boxes import direction_of, scale_of, speed_of
 from remot.structures import ObjectTrack, Question
 from tests.data.handmade import boxes, clip_of
 from tests.data.made import task_prompts

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from remot.errors import ConfigError
 from remot.rewards import AccuracyReward, CompositeReward, SoftOverlongReward
-from remot.rewards.length.overlong import soft_overlong
+from remot.rewards.lengths import soft_overlong
 from tests.helpers import assert_close, hostile_text, make_question, respond
 
 

@@ -1,17 +1,21 @@
-"""Judges that decide which events a description mentions."""
+"""Share of the annotated events that a description mentions, and the judges that decide it."""
 
 import json
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from urllib.request import Request
 
 from remot.bounded_http import bounded_opener
 from remot.errors import ConfigError, RemotError
+from remot.rewards.base import ReferenceReward
 from remot.rewards.functional.text import content_words
+from remot.rewards.parsing.tags import first_element
 from remot.rewards.parsing.values import json_value
+from remot.structures import Reference
 
 _SENTENCE_END = re.compile(r"[.!?;\n]")
 #: Sentences of a description that are looked at.
@@ -29,7 +33,7 @@ class Judge(ABC):
 
     @abstractmethod
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event.
+        """For each event whether the description mentions it.
 
         Args:
             events: What happens, one sentence each.
@@ -37,6 +41,7 @@ class Judge(ABC):
         """
 
 
+@dataclass(eq=False)
 class LexicalJudge(Judge):
     """An event counts as described if one sentence has at least a share of its content words. Deterministic.
 
@@ -47,25 +52,26 @@ class LexicalJudge(Judge):
         min_share: Share of the event's content words.
     """
 
-    def __init__(self, min_share: float = 0.6) -> None:
-        if not 0 < min_share <= 1:
-            msg = f"the lexical judge needs a share in (0, 1], got {min_share}"
+    min_share: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_share <= 1:
+            msg = f"the lexical judge needs a share in (0, 1], got {self.min_share}"
             raise ConfigError(msg)
-        self.min_share = min_share
 
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event; an event without content words is never described."""
+        """For each event whether a sentence has enough of its content words; never for an event without any."""
         sentences = [content_words(text) for text in _SENTENCE_END.split(description, MAX_SENTENCES)[:MAX_SENTENCES]]
-        return [self._is_described(content_words(event), sentences) for event in events]
-
-    def _is_described(self, event: frozenset[str], sentences: Sequence[frozenset[str]]) -> bool:
-        needed = self.min_share * len(event) - 1e-9
-        return bool(event) and any(len(event & sentence) >= needed for sentence in sentences)
+        return [
+            bool(event) and any(len(event & sentence) >= self.min_share * len(event) - 1e-9 for sentence in sentences)
+            for event in map(content_words, events)
+        ]
 
 
 _OPENER = bounded_opener(_MAX_REPLY_BYTES)
 
 
+@dataclass(eq=False)
 class EndpointJudge(Judge):
     """Asks a language model behind an OpenAI-compatible ``/chat/completions``. Sends descriptions to that address only.
 
@@ -80,28 +86,24 @@ class EndpointJudge(Judge):
         num_attempts: How often to try.
     """
 
-    def __init__(
-        self,
-        url: str,
-        model: str,
-        api_key_variable: str = "",
-        timeout_seconds: float = 30,
-        num_attempts: int = 3,
-    ) -> None:
-        if not url.startswith(("http://", "https://")):
-            msg = f"the judge's address has to start with http:// or https://, got {url!r:.80}"
+    url: str
+    model: str
+    api_key_variable: str = ""
+    timeout_seconds: float = 30
+    num_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            msg = f"the judge's address has to start with http:// or https://, got {self.url!r:.80}"
             raise ConfigError(msg)
-        if api_key_variable and not os.environ.get(api_key_variable):
-            msg = f"the judge's key is to be found in the environment variable {api_key_variable}, which is not set"
+        if self.api_key_variable and not os.environ.get(self.api_key_variable):
+            msg = f"the environment variable {self.api_key_variable} has to hold the judge's key, but it is not set"
             raise ConfigError(msg)
-        self.url = url.rstrip("/") + "/chat/completions"
-        self.model = model
-        self.api_key_variable = api_key_variable
-        self.timeout_seconds = timeout_seconds
-        self.num_attempts = max(1, num_attempts)
+        self.url = self.url.rstrip("/") + "/chat/completions"
+        self.num_attempts = max(1, self.num_attempts)
 
     def covered(self, events: Sequence[str], description: str) -> list[bool]:
-        """One verdict for each event.
+        """For each event whether the description mentions it.
 
         Raises:
             RemotError: If the address gives no reply.
@@ -132,3 +134,38 @@ class EndpointJudge(Judge):
                 error = fault
         msg = f"the judge at {self.url} gave no reply in {self.num_attempts} attempts: {error}"
         raise RemotError(msg, reason="missing")
+
+
+class EventRecallReward(ReferenceReward):
+    """Share of the reference's events that the first answer element describes.
+
+    R_recall of VideoChat-R1's captioning (arXiv 2504.06958): there a language model judges. Its code and prompt are not
+    published: reconstruction.
+
+    Args:
+        judge: Decides; :class:`LexicalJudge` without the network if None.
+        max_chars: Length of the answer that is judged.
+        success_at: Share from which a completion succeeds.
+        name: Metric key.
+    """
+
+    def __init__(
+        self,
+        judge: Judge | None = None,
+        max_chars: int = 8000,
+        success_at: float = 1.0,
+        name: str = "event_recall",
+    ) -> None:
+        self.judge = judge or LexicalJudge()
+        self.max_chars = max_chars
+        self.success_at = success_at
+        self.name = name
+
+    def score(self, completion: str, reference: Reference) -> float | None:
+        """In [0, 1]; not applicable without events."""
+        if not reference.events:
+            return None
+        description = (first_element(completion, "answer") or "")[: self.max_chars]
+        if not description.strip():
+            return 0.0
+        return sum(self.judge.covered(reference.events, description)) / len(reference.events)

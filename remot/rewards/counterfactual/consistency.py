@@ -1,16 +1,45 @@
-"""Do left and right change places when the image is mirrored?"""
+"""Does the answer change as it must when the question or the image is changed?"""
 
+from dataclasses import KW_ONLY, dataclass
+
+from remot.answers import parse_response
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward
-from remot.rewards.functional.duality import normal_answer
-from remot.rewards.functional.text import swapped_words
+from remot.rewards.functional.text import agrees, normal_answer, swapped_words
 from remot.rewards.parsing.tags import first_element
 from remot.structures import Reference
+
+
+@dataclass(eq=False)
+class DualityReward(ReferenceReward):
+    """Share of the counterparts with answer(T(x)) = φ_T(answer(x)); truth plays no part in it.
+
+    SAGE (arXiv 2605.18162): T is an operation on images or words, such as a mirror or a reversed order, and φ_T the
+    known change of the answer, here the reference's ``answer_map``. Only the abstract is published: reconstruction.
+    Which T to use next is decided by :class:`remot.rewards.OperationPool`. An unreadable answer agrees with nothing.
+
+    Args:
+        name: Metric key.
+    """
+
+    success_at = None
+
+    name: str = "duality"
+
+    def score(self, completion: str, reference: Reference) -> float | None:
+        """In [0, 1]; not applicable without counterparts or a map of answers."""
+        if not reference.counterparts or reference.answer_map is None:
+            return None
+        answer = parse_response(completion).answer
+        answers = [parse_response(text).answer for text in reference.counterparts]
+        return sum(agrees(answer, other, reference.answer_map) for other in answers) / len(answers)
+
 
 #: Words that a horizontal mirror exchanges.
 MIRRORED = (("left", "right"), ("leftmost", "rightmost"), ("clockwise", "counterclockwise"))
 
 
+@dataclass(eq=False)
 class ViewConsistencyReward(ReferenceReward):
     """Share of the counterparts whose answer is the completion's with left and right exchanged.
 
@@ -28,22 +57,17 @@ class ViewConsistencyReward(ReferenceReward):
 
     success_at = None
 
-    def __init__(
-        self,
-        pairs: tuple[tuple[str, str], ...] = MIRRORED,
-        *,
-        require_right: bool = True,
-        max_chars: int = 2000,
-        name: str = "view_consistency",
-    ) -> None:
-        words = [word for pair in pairs for word in pair]
+    pairs: tuple[tuple[str, str], ...] = MIRRORED
+    _: KW_ONLY
+    require_right: bool = True
+    max_chars: int = 2000
+    name: str = "view_consistency"
+
+    def __post_init__(self) -> None:
+        words = [word for pair in self.pairs for word in pair]
         if not words or len(set(words)) != len(words):
             msg = f"exchanged words must all be different, got {', '.join(words)}"
             raise ConfigError(msg)
-        self.pairs = pairs
-        self.require_right = require_right
-        self.max_chars = max_chars
-        self.name = name
 
     def score(self, completion: str, reference: Reference) -> float | None:
         """In [0, 1]; not applicable without counterparts."""

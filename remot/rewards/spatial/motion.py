@@ -1,15 +1,17 @@
-"""Does the reasoning say how the objects moved?"""
+"""Rewards of the described motion of objects (Motion-o, arXiv 2603.18856)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from remot.rewards.base import ReferenceReward
-from remot.rewards.functional.motion import direction_of, motion_score, scale_of, speed_of
+from remot.rewards.functional.boxes import change_score, direction_of, motion_score, scale_of, speed_of
 from remot.rewards.parsing.motion import MotionTag, ObjectObservation, motion_tags, object_name, sightings
 from remot.rewards.parsing.tags import first_element
 from remot.structures import BoxTrack, Reference
 
 
+@dataclass(eq=False)
 class MotionTrajectoryReward(ReferenceReward):
     """Mean over objects of 0.4 · direction + 0.3 · speed + 0.3 · scale of their ``<motion …/>`` tags.
 
@@ -28,17 +30,10 @@ class MotionTrajectoryReward(ReferenceReward):
         name: Metric key.
     """
 
-    def __init__(
-        self,
-        max_gap_seconds: float = 2.0,
-        fallback: float = 0.1,
-        success_at: float = 0.5,
-        name: str = "motion_trajectory",
-    ) -> None:
-        self.max_gap_seconds = max_gap_seconds
-        self.fallback = fallback
-        self.success_at = success_at
-        self.name = name
+    max_gap_seconds: float = 2.0
+    fallback: float = 0.1
+    success_at: float = 0.5
+    name: str = "motion_trajectory"
 
     def score(self, completion: str, reference: Reference) -> float | None:
         """In [0, 1]; not applicable without tracks."""
@@ -73,3 +68,30 @@ def _score(tag: MotionTag | None, track: BoxTrack, frames: list[int]) -> float:
     boxes, seconds = (track.boxes[first], track.boxes[last]), track.pts_seconds[last] - track.pts_seconds[first]
     gold = MotionTag(direction_of(*boxes), speed_of(*boxes, seconds), scale_of(*boxes))
     return 0.0 if tag is None else motion_score(tag, gold)
+
+
+@dataclass(eq=False)
+class MotionPerturbationReward(ReferenceReward):
+    """Mean over described objects of 0.5·[direction changed] + 0.3·[speed changed] + 0.2·[scale changed].
+
+    Compared with the answer to the same prompt with the video frozen at one frame, the reference's first counterpart;
+    an object that is not described there counts 1. Motion-o (arXiv 2603.18856). As released this reward is 0 for every
+    completion, because the trainer hands the frozen answer over after the rewards were called. Here it is part of the
+    reference, so it has to be there before the call, and without it the reward is not applicable instead of 0.
+
+    Args:
+        name: Metric key.
+    """
+
+    success_at = None
+
+    name: str = "motion_perturbation"
+
+    def score(self, completion: str, reference: Reference) -> float | None:
+        """In [0, 1], 0 if the completion describes no motion; not applicable without a counterpart."""
+        if not reference.counterparts:
+            return None
+        described, frozen = (
+            motion_tags(first_element(text, "think") or "") for text in (completion, reference.counterparts[0])
+        )
+        return change_score(described, frozen)
