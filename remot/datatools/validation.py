@@ -58,14 +58,7 @@ def check_clips(
     *,
     decode: bool = True,
 ) -> Iterator[CheckedClip]:
-    """Check one annotation file after another.
-
-    Args:
-        reader: Knows the annotation format.
-        root: Folder of the annotation files.
-        tasks: What the run asks.
-        decode: Decode every annotated image; False only compares times.
-    """
+    """Check one annotation file after another; without ``decode`` only times are compared, and no image is decoded."""
     num_triples = 0
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))

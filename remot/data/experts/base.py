@@ -70,12 +70,7 @@ class Expert(ABC):
     def label(self, clip: Clip, i: int, j: int, subject: str, pair: tuple[int, int] = (1, 2)) -> MotionLabel | None:
         """The motion from annotated frame ``i`` to ``j``, or None if it is ambiguous or not measurable.
 
-        Args:
-            clip: The annotated clip.
-            i: Earlier image's frame.
-            j: Later image's frame.
-            subject: A key of :meth:`judge`.
-            pair: Image numbers to write into the label.
+        ``pair`` are the image numbers to write into the label.
         """
         verdicts = self.judge(clip, np.array([i, j], dtype=np.int64)).get(subject)
         return None if verdicts is None else self._label_of(verdicts, (0, 1), pair, subject)

@@ -38,12 +38,9 @@ _MAX_TURN_DEGREES = 45.0
 
 
 class Window(NamedTuple):
-    """What a narrower image is cut from.
+    """What a narrower image is cut from: intrinsics [3, 3] and size of the decoded image, and size of the narrower one.
 
-    Args:
-        intrinsics: [3, 3] of the decoded image.
-        size: Width and height of the decoded image in pixels.
-        shown: Width and height of the narrower image in pixels.
+    Sizes are width and height in pixels.
     """
 
     intrinsics: FloatArray
@@ -76,12 +73,7 @@ class _SyntheticView(Negative):
 
     @abstractmethod
     def matrix(self, degrees: float, window: Window) -> FloatArray:
-        """[3, 3] map from shown to decoded pixels of a window turned by ``degrees``.
-
-        Args:
-            degrees: Turn about the axis: right, up or clockwise.
-            window: What it is cut from.
-        """
+        """[3, 3] map from shown to decoded pixels of a window turned right, up or clockwise by ``degrees``."""
 
     @abstractmethod
     def rotation(self, degrees: float, window: Window) -> FloatArray:
@@ -183,12 +175,7 @@ class Mirror(Negative):
 
 
 def mirrored_clip(clip: Clip, width: int) -> Clip:
-    """The annotations of a clip seen in a mirror.
-
-    Args:
-        clip: The clip.
-        width: Width of its images in pixels.
-    """
+    """The annotations of a clip seen in a mirror, whose images are ``width`` pixels wide."""
     flip = np.array([-1.0, 1.0, 1.0])
     agent = clip.agent
     if agent is not None:

@@ -21,7 +21,7 @@ AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
 def describe_reasoning(
     clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], image_size: tuple[int, int]
 ) -> str:
-    """For each pair what is seen in its two images, as far as it is annotated, what follows, and its letter.
+    """For each pair what its two images show, as far as it is annotated, what follows, and its letter.
 
     Args:
         clip: The annotated clip.

@@ -63,10 +63,7 @@ class Wordings:
 
 @cache
 def read_wordings(file: Path | None = None) -> Wordings:
-    """The wordings in a YAML file.
-
-    Args:
-        file: Such a file; None for the English ones that come with the library.
+    """The wordings in a YAML file; the English ones that come with the library by default.
 
     Raises:
         ConfigError: If it cannot be read, lacks a section or an attribute, or holds an unknown one.

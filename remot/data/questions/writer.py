@@ -72,7 +72,7 @@ class QuestionWriter:
         requested_format: QuestionFormat | None = None,
         slot_values: Sequence[tuple[str, ...]] = (),
     ) -> tuple[QuestionFormat, Written]:
-        """How ``triplet`` is asked about, and the text and slots.
+        """The format that asks about ``triplet``, and the text and slots.
 
         Args:
             triplet: Frames and labels.
@@ -92,13 +92,7 @@ class QuestionWriter:
         return one, one.write(asked, generator)
 
     def reasoning(self, triplet: Triplet, slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
-        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
-
-        Args:
-            triplet: Frames and labels.
-            slots: The questions.
-            image_size: Width and height of the clip's images in pixels.
-        """
+        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated."""
         if any(transform is not None for transform in triplet.transforms):
             return describe_labels(slots)
         shown = triplet.frame_indices[: self.num_images(triplet)]

@@ -131,12 +131,7 @@ class Task(ABC):
 
     @abstractmethod
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """A prompt about ``clip``, None if what was drawn cannot be asked about.
-
-        Args:
-            clip: One that the task :meth:`serves`.
-            generator: Source of every choice.
-        """
+        """A prompt about a clip that the task :meth:`serves`, None if what was drawn cannot be asked about."""
 
     def survey(self, clip: Clip) -> Survey | None:
         """What :meth:`index` has to know about ``clip``, JSON-ready; None if nothing can be asked about it."""
@@ -180,12 +175,7 @@ class Task(ABC):
         return ()
 
     def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
-        """How often something is ``asked`` or refused, by reason; one draw of each clip, unless a task counts more.
-
-        Args:
-            clips: Some clips; those that the task does not serve are passed over.
-            generator: Source of every choice.
-        """
+        """How often something is ``asked`` or refused, by reason; one draw of each served clip unless overridden."""
         plans = (self.plan(clip, generator) for clip in clips if self.serves(clip))
         return Counter("nothing clear in what was drawn" if plan is None else "asked" for plan in plans)
 

@@ -18,9 +18,9 @@ from remot.data.records.jsonl import read_prompts
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import BuiltPrompt
 from remot.data.tasks import MotionContrast, Task
-from remot.datatools.audit.checkers import ClipCounts, TaskChecker, checker_of
-from remot.datatools.audit.report import Audit
-from remot.datatools.audit.run import Progress, audit_of, compared, numbered
+from remot.datatools.audit.checkers import TaskChecker, checker_of
+from remot.datatools.audit.report import Audit, ClipCounts
+from remot.datatools.audit.run import Progress, compared, numbered
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.build.images import image_name
 from remot.errors import AnnotationError
@@ -95,8 +95,7 @@ def audit_built(
         for name, k in zip(names, places, strict=True)
     ]
     overlap = compared(data.tasks, clips_by_split(prompts, clips), frames_per_clip, on_progress)
-    audit = audit_of(figures, BUILT, overlap)
-    return Audit(**{**vars(audit), "facts": facts, "images": images, "num_images": num_images})
+    return Audit(BUILT, figures, overlap, facts, images, num_images)
 
 
 def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt]:
@@ -155,7 +154,7 @@ def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) ->
 
 
 def _clip_counts(task: Task, clips: Sequence[Clip]) -> ClipCounts:
-    return ClipCounts(len(clips), sum(task.survey(clip) is not None for clip in clips), {}, 0)
+    return ClipCounts(len(clips), sum(task.survey(clip) is not None for clip in clips))
 
 
 def wrong_facts(prompt: BuiltPrompt, asked: AskedPrompt) -> list[str]:

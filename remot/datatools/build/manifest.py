@@ -24,19 +24,12 @@ from remot.structures import Clip
 
 #: How many faults and files are named; the numbers count all.
 MAX_NAMED = 1000
-#: Clips of the training split whose refusals are counted.
+#: Clips of a split whose refusals are counted, spread over it.
 MAX_CLIPS = 200
 
 
 def manifest_of(data: MotionDataModule, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready.
-
-    Args:
-        data: Whose prompts.
-        counts: How many prompts of each kind were built, see :class:`Counts`.
-        out: Folder of ``prompts.jsonl``.
-        settings: The configuration's data section.
-    """
+    """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready."""
     return {
         "format": FORMAT,
         "remot_version": __version__,
@@ -69,13 +62,13 @@ def _refused(data: MotionDataModule, num_clips: int) -> dict[str, Any]:
         "left_out_by_the_reader": data.catalogue.num_left_out,
         "excluded_clips": len(data.catalogue.entries) - num_clips,
         "by_task": {
-            part.task.name: dict(part.task.refusals(_spread(part), numpy_generator(part.seed, "refusals")))
+            part.task.name: dict(part.task.refusals(spread_clips(part), numpy_generator(part.seed, "refusals")))
             for part in data.mixed["train"].parts
         },
     }
 
 
-def _spread(part: TaskDataset) -> list[Clip]:
+def spread_clips(part: TaskDataset) -> list[Clip]:
     """Up to :data:`MAX_CLIPS` clips that a task can ask about, spread over the split."""
     chosen = np.unique(np.linspace(0, len(part.serving) - 1, MAX_CLIPS).astype(int))
     return [part.clips[part.serving[int(k)]] for k in chosen]
@@ -136,11 +129,7 @@ class Counts:
         self.kinds["format"][question.format] += 1
 
     def record(self, num_images: int) -> dict[str, Any]:
-        """The counts, JSON-ready.
-
-        Args:
-            num_images: Images that the prompts show, each counted once.
-        """
+        """The counts, JSON-ready; the prompts show ``num_images`` different images."""
         by_kind = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
         distinct = {"frames": self.distinct_frames.record(), "questions": self.distinct_questions.record()}
         return {"prompts": self.kinds["split"].total(), "images": num_images, **by_kind, "distinct": distinct}

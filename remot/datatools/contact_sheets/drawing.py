@@ -21,13 +21,7 @@ def drawn_frames(
     """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text say about each.
 
     Boxes of the reference are green, those that the text gives blue; frames of a right stretch of time have a green
-    border.
-
-    Args:
-        images: What is shown.
-        times: Seconds of each.
-        reference: The truth.
-        text: The prompt, whose times say which image a single box is of.
+    border. The times in the text say which image a single box is of.
     """
     boxes, given = boxes_of(reference, times, text), given_boxes(times, text)
     spans = reference.intervals or ()
@@ -100,12 +94,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour
 
 
 def drawn_map(cells: Mapping[str, Sequence[Point]], num_cells: int = 10) -> Image.Image:
-    """A map of cells [column, row] from above, row 0 at the bottom, each thing with its name.
-
-    Args:
-        cells: Cells of the things of each name.
-        num_cells: Cells along each side.
-    """
+    """A map of cells [column, row] from above, row 0 at the bottom, each thing with its name."""
     image, step = Image.new("RGB", (WIDTH, WIDTH), "white"), WIDTH / num_cells
     draw = ImageDraw.Draw(image)
     for line in range(num_cells + 1):

@@ -15,12 +15,7 @@ _TEXT_WIDTH = 460
 
 
 def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
-    """The sheet: a row for each prompt, its images to the left and what is known to the right.
-
-    Args:
-        rows: What to show.
-        title: Above the sheet.
-    """
+    """The sheet: a row for each prompt, its images to the left and what is known to the right."""
     strips = [_strip(row) for row in rows]
     width = max(strip.width for strip in strips)
     sheet = Image.new("RGB", (width, 2 * LINE_HEIGHT + sum(strip.height for strip in strips)), "white")

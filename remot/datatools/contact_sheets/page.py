@@ -19,12 +19,7 @@ b{background:#dff2df;padding:0 .4rem}
 
 
 def html_sheet(rows: Sequence[SheetRow], title: str) -> str:
-    """The page; it needs no network and runs no script.
-
-    Args:
-        rows: What to show.
-        title: Above the sheet.
-    """
+    """The page; it needs no network and runs no script."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     sections = "\n".join(_section(row) for row in rows)
     return (

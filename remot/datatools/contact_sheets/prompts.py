@@ -84,14 +84,9 @@ def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
 def rows_of_folder(
     folder: Path, prompts: Sequence[BuiltPrompt], num_rows: int, domain: str | None = None, kind: str | None = None
 ) -> list[SheetRow]:
-    """Prompts drawn at random, the same ones every time, sorted by task and attribute.
+    """Built prompts of a folder drawn at random, the same ones every time, sorted by task and attribute.
 
-    Args:
-        folder: Folder of the built prompts.
-        prompts: All of them.
-        num_rows: How many to show at most.
-        domain: Show this domain only.
-        kind: Show this task or attribute only.
+    See :func:`rows_of_run` for the arguments.
 
     Raises:
         ConfigError: If there is none of that kind.

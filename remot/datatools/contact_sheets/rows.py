@@ -47,17 +47,7 @@ def prompt_row(
     verdict: Sequence[str],
     clip_id: str,
 ) -> SheetRow:
-    """The row of one prompt.
-
-    Args:
-        images: uint8 [3, H, W] each, as shown.
-        frames: Where each comes from.
-        question: Text, slots or reference, and response.
-        labels: Labels of pairs of frames.
-        negative: How the third image of a triplet was found or made.
-        verdict: What the audit says of it.
-        clip_id: Its source.
-    """
+    """The row of one prompt: images uint8 [3, H, W] as shown, and what the audit says of it (``verdict``)."""
     reference = reference_of(question) if question.reference else Reference()
     chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
     times = [frame.pts_seconds for frame in frames]

@@ -52,12 +52,7 @@ class QuestionSpec:
 
 @dataclass(frozen=True)
 class Written:
-    """The text of a question and what is asked.
-
-    Args:
-        lines: The text.
-        slots: The questions, in the order of the answer.
-    """
+    """The lines of a question, and its slots in the order of the answer."""
 
     lines: tuple[str, ...]
     slots: tuple[Slot, ...]
@@ -75,12 +70,7 @@ class QuestionFormat(ABC):
 
     @abstractmethod
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
-        """The question.
-
-        Args:
-            asked: What it is about; :meth:`accepts` holds for its labels.
-            generator: Chooses wordings and the order of options.
-        """
+        """The question about labels that :meth:`accepts` accepts; draws the wording and the order of options."""
 
 
 def pair_line(place: int, label: MotionLabel, text: str) -> str:

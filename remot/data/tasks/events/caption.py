@@ -11,13 +11,7 @@ from remot.structures import Clip, Reference
 
 
 class EventCaption(WordedTask):
-    """A description of the clip, scored by the share of annotated events that it describes (VideoChat-R1).
-
-    Args:
-        frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and include it in the response.
-    """
+    """A description of the clip, scored by the share of annotated events that it describes (VideoChat-R1)."""
 
     name = "caption"
     needs: ClassVar[str] = "events"
@@ -30,13 +24,11 @@ class EventCaption(WordedTask):
         """All events, in the order in which they begin."""
         texts = tuple(event.text for event in named_events(clip))
         shown = self.frames.frames_of(clip)
-        return TaskPlan(
-            frame_indices=shown,
-            text=self.text("ask", generator, clip=clip, shown=shown),
-            reference=Reference(events=texts),
+        return self.prompt(
+            shown,
+            self.text("ask", generator, clip=clip, shown=shown),
+            Reference(events=texts),
             answer=" ".join(f"{_capital(text[0])}{text[1:]}." for text in texts),
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"Things that happen: {len(texts)}.",
         )
 

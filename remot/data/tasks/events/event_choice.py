@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -95,10 +94,9 @@ class EventChoice(WordedTask):
 
     Args:
         frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
+        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often; the class's own if None.
         margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and include it in the response.
+        shared: ``wordings`` and ``thinks``, see :class:`WordedTask`.
     """
 
     name = "multiple_choice"
@@ -108,12 +106,11 @@ class EventChoice(WordedTask):
     def __init__(
         self,
         frames: FrameSampling | None = None,
-        wordings: Path | None = None,
         kinds: tuple[str, ...] | None = None,
         margin_seconds: float = 0.2,
-        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        **shared: Any,
     ) -> None:
-        super().__init__(frames, wordings, thinks)
+        super().__init__(frames, **shared)
         self.kinds = self.default_kinds if kinds is None else tuple(kinds)
         self.margin_seconds = margin_seconds
         if not self.kinds or not set(self.kinds) <= KINDS.keys() or not margin_seconds > 0:
@@ -134,15 +131,12 @@ class EventChoice(WordedTask):
         picked = _different(asked.wrong, [int(k) for k in generator.permutation(len(asked.wrong))])
         choice = shuffled_choice(asked.right.text, [event.text for event in picked], generator)
         shown = self.frames.frames_of(clip)
-        text = self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places)
         start, end = asked.right.intervals[0]
-        return TaskPlan(
-            frame_indices=shown,
-            text=text,
-            reference=self.reference(choice.letter, asked.right),
+        return self.prompt(
+            shown,
+            self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places),
+            self.reference(choice.letter, asked.right),
             answer=choice.letter,
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
             after=self.after(asked.right),
         )
@@ -164,12 +158,7 @@ class EventChoice(WordedTask):
 class GroundedEventChoice(EventChoice):
     """The same with the stretch of time that shows the answer, ``<glue>[(5.20, 10.40)]</glue>`` (VideoChat-R1).
 
-    Args:
-        frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
-        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and include it in the response.
+    ``during`` is not asked by default, since its text gives the stretch.
     """
 
     name = "grounded_qa"

@@ -32,7 +32,7 @@ def cognitive_map(
     10 x 10 cells and centres; the extent, the direction and the rounding are a reconstruction.
 
     Args:
-        boxes: What is drawn, at least one.
+        boxes: At least one.
         heading: [2] direction on the ground that rows follow; the world's y if None.
         num_cells: Cells along each side.
     """

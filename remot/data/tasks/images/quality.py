@@ -1,14 +1,13 @@
 """How good are the images?"""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.images.degradations import Blur, Darken, Noise
-from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Clip, ImageEdit, Reference
@@ -33,22 +32,14 @@ class ImageQuality(WordedTask):
     Args:
         ask: ``kind`` asks which of blurred, noisy, dark and clean it is; ``blur``, ``noise`` and ``dark`` ask how
             strong that is: none, slight or strong.
-        frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and include it in the response.
+        shared: ``frames``, ``wordings`` and ``thinks``, see :class:`WordedTask`.
     """
 
     name = "classification"
     needs: ClassVar[str] = "images"
 
-    def __init__(
-        self,
-        ask: Ask = "kind",
-        frames: FrameSampling | None = None,
-        wordings: Path | None = None,
-        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
-    ) -> None:
-        super().__init__(frames, wordings, thinks)
+    def __init__(self, ask: Ask = "kind", **shared: Any) -> None:
+        super().__init__(**shared)
         if ask != "kind" and ask not in KINDS:
             msg = f"classification: ask is kind, {', '.join(KINDS)}; got {ask!r}"
             raise ConfigError(msg)
@@ -65,17 +56,15 @@ class ImageQuality(WordedTask):
         edit = self._edit(answer, generator)
         shown = self.frames.frames_of(clip)
         choices = ", ".join(self.answers[int(k)] for k in generator.permutation(len(self.answers)))
-        return TaskPlan(
-            frame_indices=shown,
-            text=self.text(self.ask, generator, clip=clip, shown=shown, choices=choices),
-            reference=Reference(answer=answer),
+        plan = self.prompt(
+            shown,
+            self.text(self.ask, generator, clip=clip, shown=shown, choices=choices),
+            Reference(answer=answer),
             answer=answer,
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"I look at how sharp, clean and bright the pictures are: {answer}.",
             verdict=answer,
-            transforms=(edit,) * len(shown),
         )
+        return replace(plan, transforms=(edit,) * len(shown))
 
     def _edit(self, answer: str, generator: np.random.Generator) -> ImageEdit | None:
         """What is done to the images; strongly where only the kind is asked for."""

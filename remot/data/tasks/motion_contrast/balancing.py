@@ -26,12 +26,7 @@ class Entry(NamedTuple):
 
 
 class _Group:
-    """What is balanced together: the subjects that show each pattern of codes.
-
-    Args:
-        owners: For each pattern the subjects that show it.
-        attribute: What is asked about them.
-    """
+    """What is balanced together: the subjects that show each pattern of codes, asked about one attribute."""
 
     def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute) -> None:
         self.owners = owners
@@ -145,17 +140,14 @@ def _by_size(groups: Sequence[_Group], generator: np.random.Generator) -> int:
 
 
 def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
-    """Shares of the available patterns under which all answers that occur in a place are equally frequent there.
+    """Shares [M] of the available patterns under which all answers that occur in a slot are equally frequent there.
 
     Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
-    balance all places, the result is a compromise.
+    balance all slots, the result is a compromise.
 
     Args:
         answers: [M, Q] of each pattern the answers to its Q questions.
         shares: [M] shares where every pattern is available.
-
-    Returns:
-        [M] shares that sum to 1.
     """
     fitted: FloatArray = shares / shares.sum()
     given = np.array(answers)

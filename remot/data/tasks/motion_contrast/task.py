@@ -9,19 +9,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.experts import Expert, default_experts
+from remot.data.experts import AMBIGUOUS, Expert, default_experts
 from remot.data.negatives import Negative
 from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import OptionOrder, QuestionWriter
 from remot.data.tasks.base import PromptSeed, Survey, Task, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy
 from remot.data.tasks.motion_contrast.index import MotionContrastIndex
-from remot.data.tasks.motion_contrast.refusals import pairs_by_verdict
 from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.files import expanded
 from remot.motion import Attribute, Pattern
 from remot.structures import Clip
 
+#: Frames of a clip whose pairs are counted, spread over it.
+MAX_FRAMES = 32
+#: What becomes of a pair.
+VERDICTS = ("none", "moved", "unclear", "not_measurable")
 #: Triplets of a split that are planned and counted before a run, and how many where planning decodes images.
 MAX_COUNTED, MAX_DECODED = 512, 32
 
@@ -164,3 +167,27 @@ def _bits_of(attribute: Attribute, patterns: Sequence[Pattern]) -> int:
 def _patterns_of(attribute: Attribute, bits: int) -> tuple[Pattern, ...]:
     """The patterns of such bits; equal ones are one object."""
     return tuple(pattern for bit, pattern in enumerate(attribute.patterns) if bits >> bit & 1)
+
+
+def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[str, dict[str, int]]:
+    """For each attribute how many pairs of frames are asked about, and why others are not.
+
+    Pairs of up to :data:`MAX_FRAMES` frames of each clip: ``none`` and ``moved`` are asked about; ``unclear`` lie
+    between the thresholds or beyond the largest motion; ``not_measurable`` are not annotated, or something else moved.
+    """
+    counts = {expert.attribute.name: dict.fromkeys(VERDICTS, 0) for expert in experts}
+    for clip in clips:
+        frames = np.unique(np.linspace(0, clip.num_frames - 1, MAX_FRAMES).astype(np.int64))
+        earlier = np.triu_indices(len(frames), k=1)
+        for expert in experts:
+            for verdicts in expert.judge(clip, frames).values():
+                codes, unknown = verdicts.codes[earlier], np.isnan(verdicts.magnitudes[earlier])
+                of_kind = (
+                    codes == 0,
+                    (codes != 0) & (codes != AMBIGUOUS),
+                    (codes == AMBIGUOUS) & ~unknown,
+                    unknown,
+                )
+                for name, pairs in zip(VERDICTS, of_kind, strict=True):
+                    counts[expert.attribute.name][name] += int(pairs.sum())
+    return counts

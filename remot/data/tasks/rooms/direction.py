@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from remot.data.tasks.geometry.directions import ANSWERS, VERDICTS, Difficulty, turn_degrees
-from remot.data.tasks.rooms.base import Candidate, RoomTask
+from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.scene import Scene
-from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.candidates import Candidate, Refusal
 from remot.errors import ConfigError
 
 #: Things of a scene whose triples are looked at; more are drawn from.
@@ -60,4 +60,4 @@ class RelativeDirection(RoomTask):
                 yield Refusal("between two directions")
             else:
                 words = dict(zip(("standing", "facing", "target"), three, strict=True))
-                yield Candidate(words, said, tuple(one for one in self.answers if one != said), verdict=said)
+                yield Candidate(words, said, self.other_answers(said), verdict=said)

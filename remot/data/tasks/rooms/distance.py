@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from remot.data.tasks.geometry.boxes import box_distance
-from remot.data.tasks.rooms.base import Candidate, RoomTask
+from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.scene import Scene, kind_counts
-from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.candidates import Candidate, Refusal
+from remot.data.tasks.shared.orders import clearly_nearest
 from remot.errors import ConfigError
 from remot.structures import Clip, LayoutBox
 
@@ -67,9 +68,9 @@ class RelativeDistance(RoomTask):
         super().__init__(**shared)
         if not 2 <= num_options <= 8 or min_gap_metres < 0 or min_ratio < 1:
             msg = (
-                f"RelativeDistance: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose "
+                f"{self.name}: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose 2 to "
             )
-            raise ConfigError(msg + "2 to 8 options, a gap of at least 0 and a ratio of at least 1")
+            raise ConfigError(msg + "8 options, a gap of at least 0 and a ratio of at least 1")
         self.num_options = num_options
         self.min_gap_metres = min_gap_metres
         self.min_ratio = min_ratio
@@ -92,9 +93,7 @@ class RelativeDistance(RoomTask):
 
     def _judge(self, name: str, box: LayoutBox, others: Mapping[str, tuple[LayoutBox, ...]]) -> Candidate | Refusal:
         metres = {kind: min(box_distance(box, one) for one in boxes) for kind, boxes in others.items()}
-        nearest, *rest = sorted(metres, key=metres.__getitem__)
-        gap = metres[rest[0]] - metres[nearest]
-        if gap < self.min_gap_metres or metres[rest[0]] < self.min_ratio * metres[nearest]:
+        ordered = clearly_nearest(metres, self.min_gap_metres, self.min_ratio)
+        if ordered is None:
             return Refusal("two are about as close")
-        wrong = tuple(rest)
-        return Candidate({"thing": name}, nearest, wrong, verdict=nearest)
+        return Candidate({"thing": name}, ordered[0], tuple(ordered[1:]), verdict=ordered[0])

@@ -58,16 +58,9 @@ class KeyFrames(FrameSampling):
 
 
 def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np.bool_]:
-    """Which of N frames lie in one of the stretches.
+    """[N] bool, which frames at ``pts_seconds`` [N] lie in one of the stretches.
 
     A stretch between two frames has the frame nearest to its middle; one outside of the clip has none.
-
-    Args:
-        pts_seconds: [N] times, strictly increasing.
-        stretches: First and last moment of each, in seconds.
-
-    Returns:
-        [N] bool.
     """
     found = np.zeros(len(pts_seconds), dtype=bool)
     for start, end in stretches:
@@ -79,13 +72,7 @@ def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np
 
 
 def dense_and_sparse(is_inside: NDArray[np.bool_], count: int, dense_share: float) -> tuple[int, ...]:
-    """``count`` of N frames in order: ``dense_share`` of them inside if there are so many, the rest outside.
-
-    Args:
-        is_inside: [N] bool.
-        count: At most N.
-        dense_share: In (0, 1].
-    """
+    """``count`` of N frames in order: ``dense_share`` of them inside if there are so many, the rest outside."""
     within, without = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
     wanted = max(1, round(dense_share * count))
     num_within = max(min(wanted, len(within)), count - len(without))

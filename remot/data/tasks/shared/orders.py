@@ -1,4 +1,4 @@
-"""In which order things come into view: sets of things with a clear order, and orders to choose from."""
+"""The order in which things come into view, orders to choose from, and which thing is the nearest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, permutations
@@ -39,6 +39,14 @@ def clear_orders(
             else:
                 yield ordered
                 break
+
+
+def clearly_nearest(metres: Mapping[str, float], min_gap_metres: float, min_ratio: float) -> list[str] | None:
+    """Names from the nearest to the farthest; None unless the nearest is closer than the next by both margins."""
+    nearest, following, *rest = sorted(metres, key=metres.__getitem__)
+    gap = metres[following] - metres[nearest]
+    is_clear = gap >= min_gap_metres and metres[following] >= min_ratio * metres[nearest]
+    return [nearest, following, *rest] if is_clear else None
 
 
 def order_options(

@@ -61,10 +61,7 @@ def not_hidden(clip: Clip, name: str) -> np.ndarray:
 
 
 def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
-    """Whether another object of the same kind overlaps it so much that a box does not distinguish them.
-
-    It does if their boxes overlap by more than :data:`MAX_SHARED` (intersection over union).
-    """
+    """Whether another object of the same kind overlaps it (IoU) by more than :data:`MAX_SHARED`."""
     alike = [other for other in clip.objects if other != name and kind_of(other) == kind_of(name)]
     if not alike:
         return False
@@ -73,12 +70,7 @@ def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
 
 
 def share_box(box_xyxy: FloatArray, size: tuple[int, int]) -> Box:
-    """A box in shares of the image, cut at its border and rounded as it is written.
-
-    Args:
-        box_xyxy: [4] pixels.
-        size: Width and height of the image in pixels.
-    """
+    """A box [4] in pixels as shares of an image of ``size`` pixels, cut at its border and rounded as it is written."""
     width, height = size
     shares = np.clip(box_xyxy / np.array([width, height, width, height]), 0, 1)
     left, top, right, bottom = (round(float(edge), DECIMALS) for edge in shares)
@@ -90,15 +82,17 @@ def box_in_words(box: Box) -> str:
     return f"[{', '.join(f'{edge:g}' for edge in box)}]"
 
 
-def is_large(box_xyxy: FloatArray, size: tuple[int, int], min_side: float, min_pixels: float) -> bool:
-    """Whether the part of a box inside the image is large enough to be seen.
+def large_box(clip: Clip, name: str, frame: int, min_side: float, min_pixels: float) -> Box | None:
+    """The box of an object in a frame, in shares of the image; None unless its part inside the image is large enough.
 
     Args:
-        box_xyxy: [4] pixels.
-        size: Width and height of the image in pixels.
+        clip: The clip; its first image is decoded for its size.
+        name: The object.
+        frame: Annotated frame in which it has a box.
         min_side: Smallest side as a share of the image's.
         min_pixels: Shorter side in pixels.
     """
+    box_xyxy, size = clip.objects[name].boxes_xyxy[frame], image_size(clip)
     bounds = np.array(size, dtype=np.float64)
     sides = np.clip(box_xyxy[2:], 0, bounds) - np.clip(box_xyxy[:2], 0, bounds)
-    return bool(np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9))
+    return share_box(box_xyxy, size) if np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9) else None

@@ -1,4 +1,4 @@
-"""What tasks share that are asked in words of a file about frames of a clip."""
+"""Tasks about frames of a clip whose questions are worded by a file."""
 
 import copy
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from remot.data.tasks.base import Task
+from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.shared.frames import FrameSampling, times_in_words
 from remot.data.tasks.shared.key_times import KeyFrames
 from remot.data.tasks.shared.wordings import read_wordings
-from remot.structures import Clip, ResampleRequest
+from remot.structures import Clip, Reference, ResampleRequest
 
 
 class WordedTask(Task):
@@ -34,7 +34,7 @@ class WordedTask(Task):
         self.frames = frames if frames is not None else FrameSampling()
         self.thinks = thinks
         self.wordings = read_wordings(self.name, self.family, wordings)
-        self.common = read_wordings("common", self.family, wordings)
+        self.shared = read_wordings("common", self.family, wordings)
 
     def closer(self, look: ResampleRequest) -> Self:
         """See :meth:`Task.closer`."""
@@ -52,16 +52,7 @@ class WordedTask(Task):
         options: str = "",
         **places: str,
     ) -> str:
-        """A whole prompt: times if images are shown, the question, options, how to answer.
-
-        Args:
-            use: Which of the section's questions.
-            generator: Draws the wordings.
-            clip: What is asked about.
-            shown: Frames shown.
-            options: Lines of options, if there are any.
-            places: What to fill in.
-        """
+        """A whole prompt: times of the shown frames unless a video has them, question ``use``, options, closing."""
         lines = [
             self.wordings.say(use, generator, **places),
             options,
@@ -70,5 +61,20 @@ class WordedTask(Task):
         if self.frames.tells_times and len(shown) > 1:
             times = times_in_words(clip, tuple(shown), self.frames.time_decimals)
             use = "video_times" if self.frames.as_video else "times"
-            lines = [self.common.say(use, generator, times=times), *lines]
+            lines = [self.shared.say(use, generator, times=times), *lines]
         return "\n".join(line for line in lines if line)
+
+    def prompt(
+        self,
+        shown: tuple[int, ...],
+        text: str,
+        reference: Reference,
+        *,
+        answer: str,
+        thought: str,
+        after: str = "",
+        verdict: str = "",
+    ) -> TaskPlan:
+        """A plan with the task's way to show frames and to think; see :class:`TaskPlan`."""
+        as_video = self.frames.as_video
+        return TaskPlan(shown, text, reference, answer, as_video, thought, after, (), verdict, thinks=self.thinks)

@@ -17,13 +17,7 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 @dataclass(frozen=True)
 class TaskWordings:
-    """Texts of one task, by what they are for, such as ``ask`` and ``closing``, each in one or several wordings.
-
-    Args:
-        file: Where they are from.
-        task: Whose they are.
-        texts: The texts by use.
-    """
+    """Texts of one task by use, such as ``ask`` and ``closing``, each in one or several wordings."""
 
     file: Path
     task: str
@@ -49,12 +43,7 @@ class TaskWordings:
 
 @cache
 def read_wordings(task: str, family: str = "videochat", file: Path | None = None) -> TaskWordings:
-    """The wordings of one task.
-
-    Args:
-        task: Name of its section.
-        family: Which of the files that come with the library, ``remot/assets/wordings/tasks_FAMILY.yaml``.
-        file: A file to use instead.
+    """The wordings of one task: the section of its name in ``remot/assets/wordings/tasks_FAMILY.yaml``, or in ``file``.
 
     Raises:
         ConfigError: If the file cannot be read, lacks the section, or the section holds something else than texts.

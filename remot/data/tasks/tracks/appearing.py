@@ -7,7 +7,7 @@ import numpy as np
 
 from remot.data.tasks.shared.candidates import Refusal
 from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
-from remot.data.tasks.shared.places import box_in_words, image_size, is_large, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, large_box, visible
 from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
@@ -52,7 +52,7 @@ class TrackOrder(TrackTask):
             else:
                 ordered = [scene.names[name] for name in found]
                 right, wrong, listed = order_options(ordered, self.num_options, generator)
-                yield TrackCandidate(tuple(sorted(found)), {"things": listed}, right, wrong)
+                yield TrackCandidate({"things": listed}, right, wrong, tracks=tuple(sorted(found)))
 
 
 class TimeInView(TrackTask):
@@ -94,9 +94,9 @@ class TimeInView(TrackTask):
             elif end - start < self.min_seconds or end - start > self.max_share * (times[-1] - times[0]):
                 yield Refusal("too short or too long in view")
             else:
-                interval = round(start, 2), round(end, 2)
+                interval, words = (round(start, 2), round(end, 2)), {"thing": scene.names[name]}
                 said = f"{interval[0]:.2f} to {interval[1]:.2f}"
-                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, interval=interval, has_graphs=False)
+                yield TrackCandidate(words, said, tracks=(name,), interval=interval, has_graphs=False)
 
 
 class BoxLocalisation(TrackTask):
@@ -115,20 +115,18 @@ class BoxLocalisation(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """A drawn moment of each track."""
-        size = image_size(scene.clip)
         for name in scene.names:
             shown = np.flatnonzero(scene.clear(name))
             if not len(shown):
                 yield Refusal("never clearly seen")
                 continue
             moment = int(shown[generator.integers(len(shown))])
-            pixels = scene.clip.objects[name].boxes_xyxy[scene.frames[moment]]
-            if not is_large(pixels, size, self.min_side, self.min_pixels):
+            box = large_box(scene.clip, name, scene.frames[moment], self.min_side, self.min_pixels)
+            if box is None:
                 yield Refusal("too small")
                 continue
-            box = share_box(pixels, size)
             words = {"thing": scene.names[name], "time": scene.seconds(moment)}
-            yield TrackCandidate((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
+            yield TrackCandidate(words, f"[{box_in_words(box)}]", tracks=(name,), box=box, not_at=moment)
 
 
 class TrackSize(TrackTask):
@@ -152,5 +150,5 @@ class TrackSize(TrackTask):
             if centimetres < 1 or not scene.clear(name).any():
                 yield Refusal("size not known, or never clearly seen")
             else:
-                said = str(centimetres)
-                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, number=centimetres)
+                words = {"thing": scene.names[name]}
+                yield TrackCandidate(words, str(centimetres), tracks=(name,), number=centimetres)

@@ -49,4 +49,4 @@ class TrackCounting(TrackTask):
                 yield Refusal("one is hardly seen")
             else:
                 number = len(tracks)
-                yield TrackCandidate((), {"kind": kind}, str(number), verdict=str(number), number=number)
+                yield TrackCandidate({"kind": kind}, str(number), verdict=str(number), number=number)

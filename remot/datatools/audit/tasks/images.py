@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from remot.data.tasks.images.detection import Detection
-from remot.data.tasks.images.image_choice import ImageGroundedChoice
+from remot.data.tasks.images.detection import Detection, ImageGroundedChoice
 from remot.data.tasks.images.tracking import ObjectTracking
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, kind, one_of, thing
 from remot.datatools.audit.tasks.responses import THREE

@@ -24,11 +24,7 @@ def wrong_map(
 ) -> Iterator[str]:
     """What is wrong with the map of the reference and the line that asks for it.
 
-    Args:
-        asked: The prompt.
-        names: What a prompt calls each box of the layout.
-        is_seen: Whether a box is clearly seen for certain, by its number.
-        may_be_seen: Whether it may be.
+    ``names`` is what the prompt calls each box; ``is_seen`` and ``may_be_seen`` take the number of a box.
     """
     found, cells, hinted = _axes(asked), asked.reference.map_centres, _hinted(asked)
     drawn = [number for number, name in enumerate(names) if len(name) <= _MAX_CHARS and may_be_seen(number)]

@@ -24,14 +24,9 @@ def wrong_nearest(
 def wrong_order(
     asked: AskedPrompt, listed: Sequence[str], first: dict[str, int], never: int, num_options: int
 ) -> Iterator[str]:
-    """Whether the chosen option names what is listed in the order of the first frames that show it.
+    """Whether the chosen option names what is listed in the order of the ``first`` frames that show it.
 
-    Args:
-        asked: The prompt.
-        listed: What is to be ordered.
-        first: Number of the first frame by name.
-        never: The number of what no frame shows.
-        num_options: Most options.
+    ``never`` is the number of what no frame shows.
     """
     ways = {option: _in_order(option, listed) for option in asked.options().values()}
     if any(way is None for way in ways.values()) or len(ways) > num_options:

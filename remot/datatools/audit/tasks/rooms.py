@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from remot.data.tasks.rooms.counting import ObjectCounting
+from remot.data.tasks.rooms.amounts import ObjectCounting, ObjectSize
 from remot.data.tasks.rooms.direction import RelativeDirection
 from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder
-from remot.data.tasks.rooms.size import ObjectSize
 from remot.datatools.audit.tasks.maps import wrong_map
 from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt

@@ -43,13 +43,7 @@ class SeenBounds:
 
 @lru_cache(maxsize=256)
 def seen_bounds(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...]) -> SeenBounds:
-    """How much of each box frames show, walls not known.
-
-    Args:
-        boxes: B boxes, each of which may hide the others.
-        camera: Poses in their axes, with intrinsics.
-        frames: F annotated frames.
-    """
+    """How much of each of B boxes, each of which may hide the others, F frames show; walls are not known."""
     assert camera.intrinsics is not None
     points = np.stack([box.centre_metres + (_GRID * box.size_metres / 2) @ box.axes for box in boxes])
     bounds = []
@@ -113,11 +107,6 @@ def first_hits(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[
     """For each box the first of F frames that shows a bit of it; F if none does.
 
     Small things are found by many points inside their faces, near ones by many rays through the image.
-
-    Args:
-        boxes: B boxes.
-        camera: Poses in their axes, with intrinsics.
-        frames: F annotated frames.
     """
     assert camera.intrinsics is not None
     found = [len(frames)] * len(boxes)

@@ -18,16 +18,7 @@ Check = Callable[[Question, Triplet, Wordings], list[str]]
 
 
 def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
-    """What is wrong with the answers of ``question``, one sentence for each that is.
-
-    Args:
-        question: The text and its right answers.
-        triplet: What it is about.
-        wordings: The texts it was written with.
-
-    Returns:
-        The sentences; none for a third-party format, which cannot be read back.
-    """
+    """What is wrong with the answers of a question; nothing for a third-party format, which cannot be read back."""
     check = CHECKS.get(question.format)
     faults = [] if check is None else [*check(question, triplet, wordings), _frame_fault(question, triplet, wordings)]
     return [f"{question.prompt_id}: {fault}" for fault in faults if fault]

@@ -95,12 +95,7 @@ class WrongLabel:
 
 
 def wrong_labels(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[WrongLabel]:
-    """The labels of a triplet that the annotations contradict.
-
-    Args:
-        triplet: Frames and labels.
-        limits: Settings of every expert for the attribute; a label is right if it is right by one of them.
-    """
+    """The labels that the annotations contradict; one is right if it is right by one expert for its attribute."""
     if triplet.labels[0].attribute == MASK_FRAME:
         return wrong_masks(triplet, limits)
     found = []
