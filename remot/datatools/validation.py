@@ -23,20 +23,17 @@ ENOUGH_TRIPLES = 100_000
 
 @dataclass(frozen=True)
 class CheckedClip:
-    """What became of one annotation file.
+    """What became of one annotation file, relative to the folder that is checked.
 
     Args:
-        file: The file, relative to the folder that is checked.
-        fault: What is wrong, "" if nothing is.
-        num_frames: Annotated frames, 0 for a bad clip.
-        attributes: What can be asked about the clip: attributes of triplets, and other tasks; empty for a bad clip, or
-            if nothing can be asked.
-        scene_id: Scene of the clip, "" for a bad clip.
+        file: The file.
+        fault: What is wrong, "" if nothing is; else the other fields are empty.
+        num_frames: Annotated frames.
+        attributes: What can be asked about the clip: attributes of triplets, and other tasks.
+        scene_id: Scene of the clip.
         domain: Its domain.
-        frame_triples: Distinct sets of three frames that triplets can show; None if they were not counted, because
-            enough were found before.
-        notes: What is not wrong but may surprise, a sentence each, see
-            :func:`remot.data.media.notes.notes_on_media`.
+        frame_triples: Distinct sets of three frames that triplets can show; None if enough were found before.
+        notes: What is not wrong but may surprise, see :func:`remot.data.media.notes.notes_on_media`.
         warnings: What the annotation leaves open, so that something is not asked about or may not be visible.
     """
 
@@ -68,11 +65,13 @@ def check_clips(
         enough = num_triples >= ENOUGH_TRIPLES
         triples = None if enough else sum(task.num_frame_sets(result) for task in tasks)
         num_triples += triples or 0
+        surveys = ((task, task.survey(result)) for task in tasks)
+        topics = {topic for task, survey in surveys if survey is not None for topic in task.topics(survey)}
         yield CheckedClip(
             file=name,
             fault="",
             num_frames=result.num_frames,
-            attributes=_topics(tasks, result),
+            attributes=tuple(sorted(topics)),
             scene_id=result.scene_id,
             domain=result.domain,
             frame_triples=triples,
@@ -102,12 +101,6 @@ def open_questions(clip: Clip) -> tuple[str, ...]:
             "of their names, or set require_visible of the experts"
         )
     return tuple(found)
-
-
-def _topics(tasks: Sequence[Task], clip: Clip) -> tuple[str, ...]:
-    """What the tasks can ask about a clip."""
-    found = ((task, task.survey(clip)) for task in tasks)
-    return tuple(sorted({topic for task, survey in found if survey is not None for topic in task.topics(survey)}))
 
 
 def scenes_by_split(

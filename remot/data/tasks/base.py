@@ -77,14 +77,7 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class PromptSeed:
-    """The address of a prompt, which names its random streams.
-
-    Args:
-        seed: Seed of the split.
-        split: Name of the split.
-        address: Number of the prompt, from 0 without end.
-        task_index: Position of the task among those of the run.
-    """
+    """The address of a prompt, from 0 without end, which names its random streams."""
 
     seed: int
     split: str
@@ -101,11 +94,7 @@ class TaskIndex(ABC):
 
     @abstractmethod
     def plan(self, at: PromptSeed) -> tuple[Clip, TaskPlan]:
-        """Clip and plan of the prompt at an address; decodes nothing unless a plan needs an image.
-
-        Raises:
-            ConfigError: If no clip that is drawn can be asked about.
-        """
+        """Clip and plan of the prompt at an address; decodes nothing unless needed. A ConfigError if there is none."""
 
 
 class Task(ABC):
@@ -185,17 +174,7 @@ class Task(ABC):
 
 
 class UniformIndex(TaskIndex):
-    """Draws each clip as often; where a task has few answers, the answer is drawn before the clip.
-
-    Args:
-        task: What is asked.
-        clips: The clips of a split.
-        surveys: What the task found in each; None for clips that it cannot ask about.
-        split: Name of the split, for messages.
-
-    Raises:
-        EmptySplitError: If the task can ask about none of the clips.
-    """
+    """Draws each clip as often; where a task has few answers, the answer is drawn before the clip."""
 
     def __init__(self, task: Task, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> None:
         self.task, self.clips, self.split = task, clips, split

@@ -19,12 +19,9 @@ _OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class TextOnlyPrompt:
-    """Text-only view of a prompt, for blind baselines.
+    """Text-only view of a prompt, for blind baselines; its right answers serve to score guesses.
 
-    Args:
-        question: Its text, and its right answers to score guesses by.
-        seconds: Length of what is shown.
-        answers: Answers the task can have, if it has few; else empty.
+    ``seconds`` is the length of what is shown, ``answers`` are those the task can have, if it has few.
     """
 
     question: Question

@@ -36,20 +36,12 @@ MAX_COMPARED = 100
 
 @dataclass(frozen=True)
 class ImageOnDisk(ImageEdit):
-    """Stands for an edit that a line does not describe: the result is the image in a file.
-
-    Args:
-        file: The image.
-    """
+    """Stands for an edit that a line does not describe: the result is the image in a file."""
 
     file: Path
 
     def __call__(self, picture: Tensor) -> Tensor:  # noqa: ARG002 - what was decoded does not matter
-        """The image in the file.
-
-        Raises:
-            DecodeError: If it cannot be read.
-        """
+        """The image in the file."""
         return read_image(self.file)
 
 
@@ -91,7 +83,11 @@ def audit_built(
     places = sorted(checkers)
     names = numbered([data.tasks[k].name for k in places])
     figures = [
-        checkers[k].figures(name, _clip_counts(data.tasks[k], list(clips.values())), data.options.seed)
+        checkers[k].figures(
+            name,
+            ClipCounts(len(clips), sum(data.tasks[k].survey(clip) is not None for clip in clips.values())),
+            data.options.seed,
+        )
         for name, k in zip(names, places, strict=True)
     ]
     overlap = compared(data.tasks, clips_by_split(prompts, clips), frames_per_clip, on_progress)
@@ -99,20 +95,12 @@ def audit_built(
 
 
 def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt]:
-    """The prompts in a folder.
-
-    Raises:
-        AnnotationError: If there is none, an id stands there twice, or a line is malformed.
-    """
+    """The prompts in a folder; an AnnotationError if there are none, an id occurs twice, or a line is malformed."""
     return read_prompts(folder / RECORDS, from_record, num_prompts)
 
 
 def asked_of(folder: Path, prompt: BuiltPrompt, clips: Mapping[str, Clip], tasks: Sequence[Task]) -> AskedPrompt:
-    """A built prompt with its clip and task.
-
-    Raises:
-        AnnotationError: If one of them, or a frame or masked object, is not there.
-    """
+    """A built prompt with its clip and task; an AnnotationError if one, a frame or a masked object is missing."""
     where = f"{folder / RECORDS}: {prompt.question.prompt_id}"
     clip = clips.get(prompt.clip_id)
     if clip is None or any(frame.index >= clip.num_frames for frame in prompt.frames):
@@ -153,10 +141,6 @@ def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) ->
     return {split: list(of_split.values()) for split, of_split in used.items()}
 
 
-def _clip_counts(task: Task, clips: Sequence[Clip]) -> ClipCounts:
-    return ClipCounts(len(clips), sum(task.survey(clip) is not None for clip in clips))
-
-
 def wrong_facts(prompt: BuiltPrompt, asked: AskedPrompt) -> list[str]:
     """What a prompt says about its clip and images that is not so; labels and answers are checked elsewhere."""
     clip, question, faults = asked.clip, prompt.question, []
@@ -195,11 +179,7 @@ def _compare_images(
 
 
 def wrong_images(folder: Path, prompt: BuiltPrompt, clip: Clip) -> list[str]:
-    """Images of a prompt on disk that are not what the source shows, one sentence each.
-
-    Raises:
-        DecodeError: If one cannot be read.
-    """
+    """Images of a prompt on disk that are not what the source shows, one sentence each."""
     decoded = read_frames(clip, [frame.index for frame in prompt.frames])
     return [
         f"{prompt.question.prompt_id}: {name} is not frame {frame.index} of clip {clip.clip_id}"

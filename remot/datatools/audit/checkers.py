@@ -24,22 +24,14 @@ MAX_ANSWERS = 16
 
 
 class TaskChecker(ABC):
-    """Checks the prompts of one task by computations that share nothing with the task's own.
-
-    Args:
-        task: The task; only its settings and wordings are used.
-    """
+    """Checks the prompts of one task by computations that share only its settings and wordings."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.num_prompts = self.num_wrong = 0
 
     def add(self, asked: AskedPrompt) -> None:
-        """Check one prompt.
-
-        Raises:
-            DecodeError: If an image is needed and cannot be decoded.
-        """
+        """Check one prompt, decoding an image if one is needed."""
         self.num_prompts += 1
         self.num_wrong += self._has_fault(asked)
 

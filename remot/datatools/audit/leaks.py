@@ -33,15 +33,7 @@ MIN_CONTRAST = 3.0
 
 @dataclass(frozen=True)
 class FramePrint:
-    """What is kept of an image.
-
-    Args:
-        split: Split of its clip.
-        clip_id: Its clip.
-        frame: Its annotated frame.
-        small: Copy [3, 32, 32] in grey levels of 255.
-        bits: Hash [63] of its shape, -1 or +1.
-    """
+    """What is kept of an image: a copy [3, 32, 32] in grey levels of 255 and a hash [63], -1 or +1, of its shape."""
 
     split: str
     clip_id: str

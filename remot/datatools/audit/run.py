@@ -55,12 +55,12 @@ def audit_data(
         checkers[mixed.part(address)[0].task_index].add(asked)
         on_progress("checking labels and references", address + 1, num_prompts)
     names = numbered([part.task.name for part in mixed.parts])
-    tasks = [
+    figures = [
         checkers[part.task_index].figures(name, _clip_counts(part), part.seed)
         for name, part in zip(names, mixed.parts, strict=True)
     ]
     splits = {name: one.clips for name, one in data.mixed.items()}
-    return Audit(split, tasks, compared(data.tasks, splits, frames_per_clip, on_progress))
+    return Audit(split, figures, compared(data.tasks, splits, frames_per_clip, on_progress))
 
 
 def asked_at(mixed: MixedDataset, address: int) -> AskedPrompt:

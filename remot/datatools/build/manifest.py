@@ -17,7 +17,6 @@ from remot.data.datasets.distinct import DistinctCounts, asked_of
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.records.folder import FORMAT, RECORDS, sha256_of
 from remot.data.records.schema import BuiltPrompt
-from remot.data.tasks.base import Task
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip
@@ -37,7 +36,10 @@ def manifest_of(data: MotionDataModule, counts: dict[str, Any], out: Path, setti
         "root": str(data.root.resolve()),
         "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
         "sources": _sources(data),
-        "tasks": [_task_record(task) for task in data.tasks],
+        "tasks": [
+            {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
+            for task in data.tasks
+        ],
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
         "counts": counts,
         "clips": {name: len(mixed.clips) for name, mixed in data.mixed.items()},
@@ -46,11 +48,6 @@ def manifest_of(data: MotionDataModule, counts: dict[str, Any], out: Path, setti
         },
         "refused": _refused(data, sum(len(mixed.clips) for mixed in data.mixed.values())),
     }
-
-
-def _task_record(task: Task) -> dict[str, Any]:
-    """A task with the numbers among the settings of what it consists of."""
-    return {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
 
 
 def _refused(data: MotionDataModule, num_clips: int) -> dict[str, Any]:
@@ -82,17 +79,12 @@ def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
 def _sources(data: MotionDataModule) -> dict[str, Any]:
     sources = data.reader.sources(data.root)
     files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
-    named = {_relative(file, data.root): _hash_unless_large(file) for file in files[:MAX_NAMED]}
+    named: dict[str, str | None] = {}
+    for file in files[:MAX_NAMED]:
+        name = str(file.relative_to(data.root)) if file.is_relative_to(data.root) else file.name
+        is_small = file.stat().st_size <= MAX_ANNOTATION_BYTES  # containers of images would take hours to read
+        named[name] = sha256_of(file) if is_small else None
     return {"reader": type(data.reader).__name__, "clips": len(sources), "files": len(files), "sha256": named}
-
-
-def _relative(file: Path, root: Path) -> str:
-    return str(file.relative_to(root)) if file.is_relative_to(root) else file.name
-
-
-def _hash_unless_large(file: Path) -> str | None:
-    """Hash of an annotation file; None for containers of images, which would take hours to read."""
-    return sha256_of(file) if file.stat().st_size <= MAX_ANNOTATION_BYTES else None
 
 
 def _thresholds(component: object) -> dict[str, Any]:
@@ -136,11 +128,7 @@ class Counts:
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON can hold them and the configuration's parser reads them back.
-
-    Raises:
-        ConfigError: If one is neither text, number, list nor mapping.
-    """
+    """Settings as JSON holds them and the configuration's parser reads them back; a ConfigError for other objects."""
     return {str(key): _json_value(str(key), value) for key, value in settings.items()}
 
 

@@ -90,7 +90,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour
     draw.rectangle(edges, outline="white", width=7)
     draw.rectangle(edges, outline=colour, width=4)
     if name:
-        draw.text((left + 4, top + 2), name, colour, _font(), stroke_width=2, stroke_fill="white")
+        draw.text((left + 4, top + 2), name, colour, label_font(), stroke_width=2, stroke_fill="white")
 
 
 def drawn_map(cells: Mapping[str, Sequence[Point]], num_cells: int = 10) -> Image.Image:
@@ -116,7 +116,7 @@ def drawn_graph(nodes: Mapping[str, Point]) -> Image.Image:
         for other in places.values():
             draw.line((*one, *other), "#dddddd")
     draw.polygon([(WIDTH / 2 - 7, WIDTH - 20), (WIDTH / 2 + 7, WIDTH - 20), (WIDTH / 2, WIDTH - 34)], "#444444")
-    draw.text((6, WIDTH - 18), f"{reach:.1f} m", "#555555", _font())
+    draw.text((6, WIDTH - 18), f"{reach:.1f} m", "#555555", label_font())
     _draw_marks(draw, list(places.items()), list(nodes))
     return image
 
@@ -125,11 +125,12 @@ def _draw_marks(draw: ImageDraw.ImageDraw, marks: Sequence[tuple[str, Point]], n
     for name, (x, y) in marks:
         colour = _COLOURS[names.index(name) % len(_COLOURS)]
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
-        width = draw.textlength(name[:24], _font())
+        width = draw.textlength(name[:24], label_font())
         draw.text(
-            (min(x + 8, WIDTH - width - 2), y - 8), name[:24], colour, _font(), stroke_width=2, stroke_fill="white"
+            (min(x + 8, WIDTH - width - 2), y - 8), name[:24], colour, label_font(), stroke_width=2, stroke_fill="white"
         )
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def label_font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """The font of names and captions."""
     return ImageFont.load_default(size=13)

@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from remot.datatools.contact_sheets.drawing import label_font
 from remot.datatools.contact_sheets.rows import SheetRow
 
 IMAGE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
@@ -19,7 +20,7 @@ def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
     strips = [_strip(row) for row in rows]
     width = max(strip.width for strip in strips)
     sheet = Image.new("RGB", (width, 2 * LINE_HEIGHT + sum(strip.height for strip in strips)), "white")
-    ImageDraw.Draw(sheet).text((MARGIN, MARGIN), title, "black", _font())
+    ImageDraw.Draw(sheet).text((MARGIN, MARGIN), title, "black", label_font())
     top = 2 * LINE_HEIGHT
     for strip in strips:
         sheet.paste(strip, (0, top))
@@ -42,9 +43,9 @@ def _strip(row: SheetRow) -> Image.Image:
         below, beside = divmod(place, across)
         x, y = MARGIN + beside * (width + MARGIN), MARGIN + below * tallest
         strip.paste(image, (x, y))
-        draw.text((x, y + image.height), caption, "#555555", _font())
+        draw.text((x, y + image.height), caption, "#555555", label_font())
     for number, line in enumerate(lines):
-        draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", _font())
+        draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", label_font())
     return strip
 
 
@@ -57,7 +58,3 @@ def _sized(shown: Image.Image, width: int) -> Image.Image:
     """As wide as its place, or as high as twice that if it is very tall."""
     scale = min(width / shown.width, 2 * width / shown.height)
     return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
-
-
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size=13)

@@ -19,15 +19,9 @@ MAX_WIDTH = 420
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One prompt of a sheet.
+    """One prompt of a sheet: images with captions, and the text and right answer.
 
-    Args:
-        title: Which prompt it is.
-        images: What is shown.
-        captions: Where each image comes from.
-        labels: The label of each pair, with its size, or what the reference holds, and what the audit found.
-        text: The question.
-        gold: The right answer or response.
+    ``labels`` are the label of each pair, or what the reference holds, and what the audit found.
     """
 
     title: str

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from remot.data.tasks.geometry.graphs import graph_text, rounded_nodes
-from remot.data.tasks.geometry.maps import cognitive_map, heading_of, map_text
+from remot.data.tasks.geometry.maps import cognitive_map, graph_text, heading_of, map_text, rounded_nodes
 from remot.rewards.functional.graphs import edge_score, edges_of, node_score
 from remot.rewards.functional.maps import map_score
 from remot.rewards.parsing.graphs import read_graphs, read_map

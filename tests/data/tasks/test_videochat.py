@@ -23,7 +23,7 @@ from remot.data.tasks import (
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
-from remot.data.tasks.images.degradations import Blur, Darken, Noise
+from remot.data.tasks.images.quality import Blur, Darken, Noise
 from remot.data.tasks.shared import places as places_module
 from remot.data.tasks.shared.places import lone_names, share_box
 from remot.errors import ConfigError

@@ -21,13 +21,7 @@ SAME_SHARE = 0.5
 
 @dataclass(frozen=True)
 class EventQuestion:
-    """A question about events before its options are in order.
-
-    Args:
-        right: The right answer.
-        wrong: Events of the same clip that the annotations say are no answer.
-        places: What the wording is filled with.
-    """
+    """A question before its options are in order: right answer, wrong ones of the same clip, places of the wording."""
 
     right: NamedEvent
     wrong: tuple[NamedEvent, ...]

@@ -10,12 +10,7 @@ from remot.answers import LETTERS
 
 @dataclass(frozen=True)
 class Choice:
-    """Options in the order of their letters.
-
-    Args:
-        options: What may be chosen.
-        letter: Letter of the right one.
-    """
+    """Options in the order of their letters, and the letter of the right one."""
 
     options: tuple[str, ...]
     letter: str
@@ -27,11 +22,7 @@ class Choice:
 
 
 def shuffled_choice(right: str, wrong: Sequence[str], generator: np.random.Generator) -> Choice:
-    """``right`` among ``wrong`` in random order, every place equally likely.
-
-    Raises:
-        ValueError: If two options are the same, or there are more than letters.
-    """
+    """``right`` among ``wrong`` in random order, every place equally likely; a ValueError if two are the same."""
     options = [right, *wrong]
     if len(set(options)) < len(options) or len(options) > len(LETTERS):
         msg = f"options must differ and be at most {len(LETTERS)}, got {options}"

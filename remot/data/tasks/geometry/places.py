@@ -10,11 +10,7 @@ from remot.structures import Clip, FloatArray, Point
 
 
 def places_seen_from(clip: Clip, name: str, frame: int) -> FloatArray | None:
-    """[N, 3] places of a thing in the axes of the camera of annotated frame ``frame``, in metres, NaN where not known.
-
-    Returns:
-        None if its places or the camera's motion are not known.
-    """
+    """[N, 3] metres of a thing in the axes of the camera of ``frame``, NaN where unknown; None without known motion."""
     local = clip.objects[name].centres_metres
     if local is None or clip.camera_moves:
         return None

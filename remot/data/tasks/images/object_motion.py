@@ -30,13 +30,9 @@ DECIMALS = 1
 
 @dataclass(frozen=True)
 class ScreenMotion:
-    """How a box moves from one time to another, and how clearly.
+    """How a box moves from one time to another: one of :data:`DIRECTIONS`, one of :data:`SPEEDS`, and a change of size.
 
-    Args:
-        direction: One of :data:`DIRECTIONS`.
-        speed: One of :data:`SPEEDS`.
-        scale: ``approaching``, ``stable`` or ``receding``.
-        margin: How far it is from being called something else, as a share: 0 at a threshold.
+    ``margin`` is the distance from the nearest threshold, as a share.
     """
 
     direction: str

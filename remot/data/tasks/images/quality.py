@@ -1,16 +1,58 @@
-"""How good are the images?"""
+"""How good are the images? They are made worse in known ways."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.images.degradations import Blur, Darken, Noise
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
+from remot.seeding import numpy_generator
 from remot.structures import Clip, ImageEdit, Reference
+
+
+@dataclass(frozen=True)
+class Blur(ImageEdit):
+    """Gaussian blur; ``radius`` is its standard deviation as a share of the image's height."""
+
+    radius: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The blurred image."""
+        radius = ImageFilter.GaussianBlur(self.radius * image.shape[1])
+        blurred = Image.fromarray(image.permute(1, 2, 0).numpy()).filter(radius)
+        return torch.from_numpy(np.array(blurred)).permute(2, 0, 1).contiguous()
+
+
+@dataclass(frozen=True)
+class Noise(ImageEdit):
+    """Normal noise of a ``deviation`` in grey levels; ``seed`` names it, together with the image."""
+
+    deviation: float
+    seed: int
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The noisy image."""
+        generator = numpy_generator(self.seed, "noise", int(image.sum(dtype=torch.int64)))
+        noisy = image.numpy() + generator.normal(0, self.deviation, tuple(image.shape))
+        return torch.from_numpy(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Darken(ImageEdit):
+    """Less light; ``share`` of it is left."""
+
+    share: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The darker image."""
+        return (image.float() * self.share).round().to(torch.uint8)
+
 
 Ask = Literal["kind", "blur", "noise", "dark"]
 LEVELS = ("none", "slight", "strong")

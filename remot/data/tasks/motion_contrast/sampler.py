@@ -19,11 +19,8 @@ from remot.structures import Clip, FloatArray, Triplet
 class TripletCandidate:
     """What can be asked about one subject of a clip with one kind of negative.
 
-    Args:
-        expert_index: Position of the expert among the sampler's experts.
-        subject: Arm or object, "" for the camera or the agent.
-        patterns: Patterns of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three images.
-        negative_index: Position of the negative among the sampler's negatives.
+    ``patterns`` are those of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three images; the indices are
+    positions among the sampler's experts and negatives.
     """
 
     expert_index: int
@@ -41,14 +38,9 @@ class _Judged:
 
 
 class TripletSampler:
-    """Finds anchor, positive and negative frames in one clip.
+    """Finds anchor, positive and negative frames in one clip; keeps the verdicts of ``cache_size`` clips.
 
-    Args:
-        experts: Judges of the motion between two frames.
-        max_candidate_frames: Clips with more frames are thinned to this many, spread over the clip.
-        min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
-        cache_size: Number of clips whose verdicts are kept.
-        negatives: Ways to find or make the third image; other frames of the clip by default.
+    See :class:`Sampling` for the limits on frames; negatives are other frames of the clip by default.
     """
 
     def __init__(
@@ -109,11 +101,7 @@ class TripletSampler:
         generator: np.random.Generator,
         negative_index: int = 0,
     ) -> Triplet:
-        """A triplet drawn uniformly among those of ``clip`` whose answers are ``pattern``.
-
-        Raises:
-            AnnotationError: If the clip holds none, see :meth:`askable`.
-        """
+        """A triplet drawn uniformly among those of ``clip`` whose answers are ``pattern``; see :meth:`askable`."""
         judged, negative = self._judge(clip).get(negative_index), self.negatives[negative_index]
         codes = None if judged is None else judged.codes.get((expert_index, subject))
         if judged is None or codes is None or not (counts := _PatternCounts(codes, judged.view.cases)).any(pattern):
@@ -184,12 +172,7 @@ class TripletSampler:
 
 
 class _PatternCounts:
-    """How many triplets of images have a pattern of codes, and one of them drawn uniformly.
-
-    Args:
-        codes: [M, M] codes between images.
-        cases: Which images may stand where; empty for any.
-    """
+    """Triplets of images with a pattern of codes [M, M], of which ``cases`` limit the places."""
 
     def __init__(self, codes: CodeMatrix, cases: Sequence[Case]) -> None:
         self.codes = codes

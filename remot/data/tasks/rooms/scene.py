@@ -15,13 +15,7 @@ from remot.structures import Clip, FloatArray, LayoutBox
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A clip, the frames that are shown and what they show. Names are those that a prompt uses.
-
-    Args:
-        clip: The source.
-        frames: Annotated frames that are shown.
-        min_seen: Share of a box's surface that makes it clearly seen.
-    """
+    """A clip, the annotated frames that are shown and what they show. Names are those that a prompt uses."""
 
     clip: Clip
     frames: tuple[int, ...]

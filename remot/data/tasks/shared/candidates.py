@@ -35,11 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that is not asked.
-
-    Args:
-        reason: Why, in a few words that are the same for all of its kind.
-    """
+    """Something that is not asked, and why, in a few words that are the same for all of its kind."""
 
     reason: str
 

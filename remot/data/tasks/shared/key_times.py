@@ -16,18 +16,11 @@ ROUNDING_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class KeyFrames(FrameSampling):
-    """As many frames as a :class:`FrameSampling` shows, most of them inside stretches of time.
+    """As many frames as the :class:`FrameSampling` of the first look shows, most of them inside stretches of time.
 
     Iterative perception of VideoChat-R1.5 (arXiv 2509.21100), where frames are dense in the predicted stretches. How
     many and which ones is not published: reconstruction. Here ``dense_share`` of the frames lie inside, fewer if there
     are fewer, and the rest outside; both evenly among the annotated frames there, first and last included.
-
-    Args:
-        max_frames: As of the first look.
-        fps: As of the first look.
-        as_video: As of the first look.
-        first: How the frames of the first look were chosen.
-        look: Where frames are to be dense.
     """
 
     first: FrameSampling = field(kw_only=True)

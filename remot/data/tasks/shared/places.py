@@ -20,11 +20,7 @@ _NUMBER = re.compile(r" \d+$")
 
 @lru_cache(maxsize=4096)
 def image_size(clip: Clip) -> tuple[int, int]:
-    """Width and height of a clip's images in pixels; decodes its first one.
-
-    Raises:
-        DecodeError: If that cannot be decoded.
-    """
+    """Width and height of a clip's images in pixels; decodes its first one."""
     (image,) = read_frames(clip, [0])
     return int(image.shape[2]), int(image.shape[1])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.questions.templates import read_yaml_mapping
+from remot.data.questions.templates import read_yaml_mapping, require_texts
 from remot.errors import ConfigError
 
 #: A place in a wording.
@@ -24,11 +24,7 @@ class TaskWordings:
     texts: dict[str, tuple[str, ...]]
 
     def say(self, use: str, generator: np.random.Generator, **places: str) -> str:
-        """One of the texts for ``use``, drawn evenly, with its places filled.
-
-        Raises:
-            ConfigError: If there is no such text, or it has a place that is not among ``places``.
-        """
+        """One of the texts for ``use``, drawn evenly, with its places filled; a ConfigError if that cannot be done."""
         texts = self.texts.get(use)
         if not texts:
             msg = f"the wordings {self.file} hold no text for {self.task}: {use}"
@@ -54,11 +50,5 @@ def read_wordings(task: str, family: str = "videochat", file: Path | None = None
     if not isinstance(section, dict) or not section:
         msg = f"the wordings {file} have no section {task!r} with texts by use"
         raise ConfigError(msg)
-    return TaskWordings(file, task, {str(use): _texts(f"{file}: {task}: {use}", held) for use, held in section.items()})
-
-
-def _texts(where: str, held: object) -> tuple[str, ...]:
-    if not isinstance(held, list) or not held or not all(isinstance(text, str) and text.strip() for text in held):
-        msg = f"{where} must be a list of texts"
-        raise ConfigError(msg)
-    return tuple(text.strip() for text in held)
+    uses = {str(use): require_texts(f"{file}: {task}: {use}", held) for use, held in section.items()}
+    return TaskWordings(file, task, {use: tuple(map(str.strip, texts)) for use, texts in uses.items()})

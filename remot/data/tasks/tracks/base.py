@@ -1,6 +1,6 @@
 """Questions about tracks: frames, relation graphs, and which thing a number means."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.geometry.graphs import graphs_text, rounded_nodes
-from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graphs_text, rounded_nodes
 from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
 from remot.data.tasks.shared.places import box_in_words, image_size, share_box, shares_its_box
@@ -93,7 +92,10 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
         question = self.worded(chosen, generator)
         head = self.times_lines(scene.clip, scene.frames, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
-        hint = self._graph_lines(scene, graph_frames, graphs, generator)
+        hint = []
+        if graphs:
+            times, names = ", ".join(map(scene.seconds, graph_frames)), ", ".join(graphs[0])
+            hint = [self.shared.say("graph", generator, times=times, names=names)]
         thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         pointing = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
@@ -113,19 +115,6 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
-
-    def _graph_lines(
-        self,
-        scene: TrackScene,
-        frames: Sequence[int],
-        graphs: Sequence[Mapping[str, Point]],
-        generator: np.random.Generator,
-    ) -> list[str]:
-        """A line that asks for the graphs, none if there are none."""
-        if not graphs:
-            return []
-        times, names = ", ".join(map(scene.seconds, frames)), ", ".join(graphs[0])
-        return [self.shared.say("graph", generator, times=times, names=names)]
 
     def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""

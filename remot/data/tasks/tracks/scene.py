@@ -15,13 +15,9 @@ from remot.structures import Clip, FloatArray
 
 @dataclass(frozen=True, eq=False)
 class TrackScene:
-    """A clip and the frames of it that are shown.
+    """A clip and the S annotated frames of it that are shown.
 
-    Args:
-        clip: The source.
-        frames: S annotated frames that are shown.
-        min_pixels: Length of the shorter side from which a box is clearly seen.
-        renumbered: Other names than the clip's for some tracks, see :func:`renumbered`.
+    Boxes are clearly seen from a shorter side of ``min_pixels`` on; ``renumbered`` are other names than the clip's.
     """
 
     clip: Clip

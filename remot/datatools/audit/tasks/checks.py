@@ -53,11 +53,7 @@ def is_checked(task: Task) -> bool:
 
 
 def wrong_references(asked: AskedPrompt) -> list[str]:
-    """What is wrong with a prompt of a task that :func:`is_checked`, one sentence each.
-
-    Raises:
-        DecodeError: If an image is needed and cannot be decoded.
-    """
+    """What is wrong with a prompt of a task that :func:`is_checked`, one sentence each; may decode an image."""
     try:
         faults = [*wrong_responses(asked), *CHECKS[type(asked.task)](asked)]
     except UnreadableError as error:

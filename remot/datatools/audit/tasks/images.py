@@ -109,11 +109,7 @@ def names_at(clip: Clip, place: str) -> dict[str, str]:
 
 
 def named(asked: AskedPrompt, word: str) -> str:
-    """The name in the clip of what the prompt calls ``word``.
-
-    Raises:
-        UnreadableError: If it is not the name of one thing.
-    """
+    """The name in the clip of what the prompt calls ``word``; an UnreadableError unless it names one thing."""
     found = [name for name in asked.clip.objects if thing(name) == word]
     if len(found) != 1:
         msg = f"{word!r:.40} names {len(found)} things of the clip"

@@ -1,13 +1,14 @@
 """The cognitive map of a room worked out once more: in the complex plane, with support functions for its extent."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 
 import numpy as np
 
-from remot.datatools.audit.tasks.prompt import AskedPrompt, readings
+from remot.datatools.audit.tasks.prompt import readings
+from remot.datatools.audit.tasks.room import RoomGeometry
 from remot.datatools.audit.tasks.solids import on_ground, reach
 from remot.structures import LayoutBox, Point
 
@@ -19,16 +20,12 @@ _MIN_LEVEL = 0.2
 _MAX_DOUBTS = 8
 
 
-def wrong_map(
-    asked: AskedPrompt, names: Sequence[str], is_seen: Callable[[int], bool], may_be_seen: Callable[[int], bool]
-) -> Iterator[str]:
-    """What is wrong with the map of the reference and the line that asks for it.
-
-    ``names`` is what the prompt calls each box; ``is_seen`` and ``may_be_seen`` take the number of a box.
-    """
-    found, cells, hinted = _axes(asked), asked.reference.map_centres, _hinted(asked)
-    drawn = [number for number, name in enumerate(names) if len(name) <= _MAX_CHARS and may_be_seen(number)]
-    sure = [number for number in drawn if is_seen(number)]
+def wrong_map(room: RoomGeometry) -> Iterator[str]:
+    """What is wrong with the map of the reference and the line that asks for it."""
+    asked, names = room.asked, room.names
+    found, cells, hinted = _axes(room), asked.reference.map_centres, _hinted(room)
+    drawn = [number for number, name in enumerate(names) if len(name) <= _MAX_CHARS and room.may_be_seen(number)]
+    sure = [number for number in drawn if room.is_seen(number)]
     doubtful = [number for number in drawn if number not in sure][:_MAX_DOUBTS]
     if found is None or cells is None:
         wanted = found is not None and len(sure) > 0 and len(drawn) <= _MAX_THINGS
@@ -40,31 +37,30 @@ def wrong_map(
         yield "the line that asks for the map names other things or other axes than the reference has"
     for chosen in product((False, True), repeat=len(doubtful)):
         numbers = [*sure, *(number for number, taken in zip(doubtful, chosen, strict=True) if taken)]
-        boxes = [(names[number], asked.clip.layout[number]) for number in numbers]
+        boxes = [(names[number], room.layout[number]) for number in numbers]
         if boxes and _fits(cells, boxes, axes):
             return
     yield f"the map {dict(cells)!r:.200} is not that of the boxes that are seen"
 
 
-def _axes(asked: AskedPrompt) -> tuple[str, complex] | None:
+def _axes(room: RoomGeometry) -> tuple[str, complex] | None:
     """How the map is asked for, and the direction on the ground that its rows follow; None where there is none."""
-    task, camera = asked.room_task, asked.clip.camera
+    task, camera = room.task, room.asked.clip.camera
     if task.map_axes == "none":
         return None
     if task.map_axes == "world" or camera is None:
         return "map_world", 1j
-    east, north, _, _ = camera.camera_to_world[asked.frames[0]] @ [0.0, 0.0, 1.0, 0.0]
+    east, north, _, _ = camera.camera_to_world[room.asked.frames[0]] @ [0.0, 0.0, 1.0, 0.0]
     level = math.hypot(east, north)
     return ("map_first_view", complex(east, north) / level) if level > _MIN_LEVEL else None
 
 
-def _hinted(asked: AskedPrompt) -> list[tuple[str, str]]:
+def _hinted(room: RoomGeometry) -> list[tuple[str, str]]:
     """The lines that ask for a map: their use and the things they name."""
-    shared = asked.room_task.shared
     return [
         (use, found["kinds"])
         for use in ("map_first_view", "map_world")
-        for found in readings(asked.text, shared.texts.get(use, ()), {})
+        for found in readings(room.asked.text, room.task.shared.texts.get(use, ()), {})
     ]
 
 

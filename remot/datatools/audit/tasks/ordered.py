@@ -1,12 +1,12 @@
-"""What is the nearest, and what comes first: options that name things, and lists of things in a text."""
+"""Answers that several tasks have: numbers, the nearest of options, and orders of things listed in a text."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 
-#: How far a distance may lie beyond a limit: distances are found to a tenth of a millimetre.
-_METRES = 1e-3
+#: How far a distance may lie beyond a limit: distances are found to a tenth of a millimetre; other numbers exactly.
+_METRES, _SLACK = 1e-3, 1e-6
 
 
 def wrong_nearest(
@@ -19,6 +19,14 @@ def wrong_nearest(
         yield f"{asked.chosen()!r:.40} is said to be the closest, should be {nearest!r:.40} at {metres[nearest]:.2f} m"
     elif gap < min_gap_metres - _METRES or metres[following] < min_ratio * (metres[nearest] - _METRES) - _METRES:
         yield f"{nearest!r:.40} and {following!r:.40} are about as close, {gap:.2f} m differ"
+
+
+def wrong_number(asked: AskedPrompt, should: float, tolerance: float, at_least: float = 0.0) -> Iterator[str]:
+    """Whether the right number is ``should``, and that is enough to be asked for."""
+    if not abs(asked.number - should) <= tolerance:
+        yield f"the reference says {asked.number:g}, should be {should:.3f}"
+    elif should < at_least - _SLACK:
+        yield f"{should:.3f} is too little to be asked for"
 
 
 def wrong_order(
@@ -42,8 +50,7 @@ def wrong_order(
 def listed(text: str, names: Sequence[str]) -> list[str]:
     """Names that stand in a text with commas between; the longest first, since a name may hold a comma.
 
-    Raises:
-        UnreadableError: If something else stands there, or a name twice.
+    An UnreadableError if something else stands there, or a name twice.
     """
     found: list[str] = []
     rest = f"{text}, "

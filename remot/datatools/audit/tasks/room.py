@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from remot.data.tasks.rooms.base import RoomTask
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, one_of, thing
 from remot.datatools.audit.tasks.visibility import SeenBounds, seen_bounds
@@ -11,11 +12,7 @@ from remot.structures import LayoutBox
 
 @dataclass(frozen=True, eq=False)
 class RoomGeometry:
-    """A room and what its prompt says that can be seen of it.
-
-    Args:
-        asked: The prompt.
-    """
+    """A room and what its prompt says that can be seen of it."""
 
     asked: AskedPrompt
 
@@ -37,24 +34,21 @@ class RoomGeometry:
             return None
         return seen_bounds(self.layout, camera, self.asked.frames)
 
+    @property
+    def task(self) -> RoomTask:
+        """The task, whose settings and wordings are used."""
+        return self.asked.settings(RoomTask)
+
     def may_be_seen(self, number: int) -> bool:
         """Whether a frame may show enough of a box."""
-        return self.bounds is None or bool((self.bounds.most[number] >= self._min_seen - 1e-9).any())
+        return self.bounds is None or bool((self.bounds.most[number] >= self.task.min_seen - 1e-9).any())
 
     def is_seen(self, number: int) -> bool:
         """Whether a frame shows enough of a box for certain."""
-        return self.bounds is None or bool((self.bounds.least[number] >= self._min_seen + 1e-9).any())
-
-    @property
-    def _min_seen(self) -> float:
-        return self.asked.room_task.min_seen
+        return self.bounds is None or bool((self.bounds.least[number] >= self.task.min_seen + 1e-9).any())
 
     def of_kind(self, name: str) -> list[LayoutBox]:
-        """All boxes of a name.
-
-        Raises:
-            UnreadableError: If there is none, one has no box, or one is not shown.
-        """
+        """All boxes of a name; an UnreadableError if there is none, one has no box, or one is not shown."""
         numbers = [number for number, one in enumerate(self.names) if one.casefold() == name.casefold()]
         complete = self.asked.clip.complete_kinds
         if not numbers or (complete is not None and name not in map(thing, complete)):
@@ -66,11 +60,7 @@ class RoomGeometry:
         return [self.layout[number] for number in numbers]
 
     def single(self, name: str) -> LayoutBox:
-        """The only box of a name.
-
-        Raises:
-            UnreadableError: If there are several.
-        """
+        """The only box of a name; an UnreadableError if there are several."""
         boxes = self.of_kind(name)
         if len(boxes) != 1:
             msg = f"the name {name!r:.40} fits {len(boxes)} things"
@@ -79,15 +69,10 @@ class RoomGeometry:
 
     def read(self, *places: str) -> list[str]:
         """The names at places of the question."""
-        names = one_of(self.names)
-        found = self.asked.read(self.asked.room_task.wordings.texts["ask"], dict.fromkeys(places, names))
+        found = self.asked.read(self.task.wordings.texts["ask"], dict.fromkeys(places, one_of(self.names)))
         return [found[place] for place in places]
 
     def read_listed(self) -> list[str]:
-        """The names that the question lists at its only place.
-
-        Raises:
-            UnreadableError: If something else stands there.
-        """
-        (text,) = self.asked.read(self.asked.room_task.wordings.texts["ask"]).values()
+        """The names that the question lists at its only place; an UnreadableError if something else stands there."""
+        (text,) = self.asked.read(self.task.wordings.texts["ask"]).values()
         return listed(text, self.names)

@@ -30,12 +30,7 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class SeenBounds:
-    """How many of a box's 26 points images show.
-
-    Args:
-        least: [B, F] share of them that is seen for certain.
-        most: [B, F] share that may be seen.
-    """
+    """Shares [B, F] of a box's 26 points that images show: for certain, and at most."""
 
     least: FloatArray
     most: FloatArray

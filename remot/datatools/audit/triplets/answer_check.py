@@ -43,13 +43,9 @@ def _frame_fault(question: Question, triplet: Triplet, wordings: Wordings) -> st
     return ""
 
 
-def _pairs(question: Question) -> list[re.Match[str]]:
-    return [found for line in question.text.splitlines() if (found := _PAIR_LINE.fullmatch(line))]
-
-
 def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[str]:
     """The fault of each line about a pair and its slot."""
-    lines = _pairs(question)
+    lines = [found for line in question.text.splitlines() if (found := _PAIR_LINE.fullmatch(line))]
     if len(lines) != len(question.slots):
         return [f"the text asks {len(lines)} questions, {len(question.slots)} are answered"]
     return [

@@ -20,13 +20,9 @@ TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
 @dataclass(frozen=True)
 class ShownPair:
-    """What the annotations say about two of the images shown.
+    """Two of the images shown: their annotated frames, how they are seen, and the subject by the clip's own name.
 
-    Args:
-        clip: The source.
-        frames: Its two annotated frames.
-        views: How the two images are seen.
-        subject: The arm or object by the clip's own name, "" for the camera or the agent.
+    The subject is "" for the camera or the agent.
     """
 
     clip: Clip
