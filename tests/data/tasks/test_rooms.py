@@ -11,9 +11,8 @@ import pytest
 from remot.data.annotations import NativeReader
 from remot.data.clips.bundled import clips_root
 from remot.data.tasks.rooms.amounts import ObjectCounting, ObjectSize, RoomSize
-from remot.data.tasks.rooms.direction import RelativeDirection
-from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder, first_views
+from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
 from remot.data.tasks.rooms.scene import Scene
 from remot.data.tasks.shared.candidates import Candidate
 from remot.data.tasks.shared.frames import FrameSampling

@@ -8,7 +8,7 @@ import numpy as np
 
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time, single
-from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError

@@ -7,7 +7,7 @@ import numpy as np
 from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.places import box_in_words, clearly_visible, large_box, lone_names
 from remot.data.tasks.shared.worded import WordedTask

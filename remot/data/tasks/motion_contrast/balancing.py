@@ -104,7 +104,7 @@ class TripletIndex:
     def values(self, attribute: str, subject: str) -> tuple[str, ...]:
         """The answers that occur among the questions balanced together with those about ``subject``.
 
-        One that never occurs, such as "none" for a camera that never rests, is no option: without it guessing would beat
+        One that never occurs, such as "none" for a camera that never rests, is no option: leaving it out would beat
         chance.
         """
         group = self._groups[attribute][self._group_key(subject)]

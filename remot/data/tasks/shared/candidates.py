@@ -2,15 +2,15 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from remot.answers import LETTERS
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.geometry.choices import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling, times_in_words
 from remot.data.tasks.shared.wordings import read_wordings
 from remot.structures import Clip
@@ -131,3 +131,26 @@ def drawn(found: Iterable[C | Refusal], generator: np.random.Generator) -> C | N
 def counted(found: Iterable[Candidate | Refusal]) -> Counter[str]:
     """How often something is ``asked`` or refused, by reason."""
     return Counter(one.reason if isinstance(one, Refusal) else "asked" for one in found)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Options in the order of their letters, and the letter of the right one."""
+
+    options: tuple[str, ...]
+    letter: str
+
+    @property
+    def lines(self) -> str:
+        """One line for each option, such as ``A. left``."""
+        return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, self.options, strict=False))
+
+
+def shuffled_choice(right: str, wrong: Sequence[str], generator: np.random.Generator) -> Choice:
+    """``right`` among ``wrong`` in random order, every place equally likely; a ValueError if two are the same."""
+    options = [right, *wrong]
+    if len(set(options)) < len(options) or len(options) > len(LETTERS):
+        msg = f"options must differ and be at most {len(LETTERS)}, got {options}"
+        raise ValueError(msg)
+    order = generator.permutation(len(options))
+    return Choice(tuple(options[k] for k in order), LETTERS[int(np.flatnonzero(order == 0)[0])])

@@ -8,8 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from remot.data.tasks.base import Task, TaskPlan
-from remot.data.tasks.shared.frames import FrameSampling, times_in_words
-from remot.data.tasks.shared.key_times import KeyFrames
+from remot.data.tasks.shared.frames import FrameSampling, KeyFrames, times_in_words
 from remot.data.tasks.shared.wordings import read_wordings
 from remot.structures import Clip, Reference, ResampleRequest
 

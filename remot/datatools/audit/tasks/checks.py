@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from remot.data import tasks
 from remot.data.tasks import Task
-from remot.datatools.audit.tasks import events, images, motion, quality, rooms, tracks
+from remot.datatools.audit.tasks import events, images, quality, rooms, tracks
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 from remot.datatools.audit.tasks.responses import wrong_responses
 
@@ -25,7 +25,7 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
         tasks.Detection: images.check_detection,
         tasks.ImageGroundedChoice: images.check_image_choice,
         tasks.ImageQuality: quality.check_quality,
-        tasks.ObjectMotion: motion.check_object_motion,
+        tasks.ObjectMotion: images.check_object_motion,
         tasks.ObjectCounting: rooms.check_object_count,
         tasks.ObjectSize: rooms.check_object_size,
         tasks.RoomSize: rooms.check_room_size,

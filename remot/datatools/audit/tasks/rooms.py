@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from remot.data.tasks.rooms.amounts import ObjectCounting
-from remot.data.tasks.rooms.direction import RelativeDirection
-from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
 from remot.data.tasks.rooms.order import AppearanceOrder
-from remot.datatools.audit.tasks.maps import wrong_map
+from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
 from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_number, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.tasks.responses import ONE
-from remot.datatools.audit.tasks.room import RoomGeometry
+from remot.datatools.audit.tasks.room import RoomGeometry, wrong_map
 from remot.datatools.audit.tasks.solids import on_ground, solid_distance, turn_degrees
 from remot.datatools.audit.tasks.visibility import first_hits
 

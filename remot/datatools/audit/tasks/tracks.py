@@ -7,8 +7,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackOrder
-from remot.data.tasks.tracks.counting import TrackCounting
+from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackCounting, TrackOrder
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
 from remot.datatools.audit.tasks.images import shares, wrong_boxes

@@ -20,7 +20,7 @@ from remot.data.tasks import (
     TrackDistance,
     TrackNearest,
 )
-from remot.datatools.audit.tasks.motion import motion_words
+from remot.datatools.audit.tasks.images import motion_words
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.datatools.audit.tasks.quality import blurriness, darkness, noisiness
