@@ -18,7 +18,7 @@ MAX_DRAWS = 64
 
 #: Width and height in pixels.
 ImageSize = tuple[int, int]
-#: What a task has found in a clip: rows of texts and numbers, whose meaning only the task knows.
+#: What a task has found in a clip: rows of texts and numbers that only the task interprets.
 Survey = tuple[tuple[Any, ...], ...]
 
 
@@ -123,7 +123,7 @@ class Task(ABC):
         """A prompt about a clip that the task :meth:`serves`, None if what was drawn cannot be asked about."""
 
     def survey(self, clip: Clip) -> Survey | None:
-        """What :meth:`index` has to know about ``clip``, JSON-ready; None if nothing can be asked about it."""
+        """What :meth:`index` needs of ``clip``, JSON-ready; None if nothing can be asked about it."""
         return () if clip.media is not None and self.serves(clip) else None
 
     def stratum(self, survey: Survey | None) -> Hashable:
@@ -169,7 +169,7 @@ class Task(ABC):
         return Counter("nothing clear in what was drawn" if plan is None else "asked" for plan in plans)
 
     def closer(self, look: ResampleRequest) -> "Task":  # noqa: ARG002
-        """This task with frames that are dense where ``look`` says; itself if its frames stay."""
+        """This task with frames that are dense in the stretches of ``look``; itself if its frames stay."""
         return self
 
 

@@ -142,7 +142,7 @@ def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) ->
 
 
 def wrong_facts(prompt: BuiltPrompt, asked: AskedPrompt) -> list[str]:
-    """What a prompt says about its clip and images that is not so; labels and answers are checked elsewhere."""
+    """Facts about clip and images that a prompt states wrongly; labels and answers are checked elsewhere."""
     clip, question, faults = asked.clip, prompt.question, []
     if (question.scene_id, question.domain) != (clip.scene_id, clip.domain):
         faults.append(f"scene {question.scene_id} and domain {question.domain} are not those of clip {clip.clip_id}")

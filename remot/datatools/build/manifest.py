@@ -1,4 +1,4 @@
-"""What a folder of built prompts says about itself."""
+"""The manifest of a folder of built prompts."""
 
 import math
 from collections import Counter

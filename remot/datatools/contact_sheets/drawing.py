@@ -18,7 +18,7 @@ _COLOURS = ("#c02020", "#2060ff", "#00803c", "#a06000", "#8020a0", "#008090", "#
 def drawn_frames(
     images: Sequence[Image.Image], times: Sequence[float], reference: Reference, text: str
 ) -> list[Image.Image]:
-    """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text say about each.
+    """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text state about each.
 
     Boxes of the reference are green, those that the text gives blue; frames of a right stretch of time have a green
     border. The times in the text say which image a single box is of.
@@ -26,14 +26,14 @@ def drawn_frames(
     boxes, given = boxes_of(reference, times, text), given_boxes(times, text)
     spans = reference.intervals or ()
     found = []
-    for number, (picture, time) in enumerate(zip(images, times, strict=True)):
-        copy = picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))))
+    for number, (image, time) in enumerate(zip(images, times, strict=True)):
+        copy = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
         draw = ImageDraw.Draw(copy)
         for name, box in given.get(number, []):
             _draw_box(draw, copy.size, box, GIVEN, name)
         for box in boxes.get(number, []):
             _draw_box(draw, copy.size, box, RIGHT)
-        for box in _tracked(reference, time, picture.size):
+        for box in _tracked(reference, time, image.size):
             _draw_box(draw, copy.size, box, RIGHT)
         if any(start <= time < end for start, end in spans):
             draw.rectangle((0, 0, copy.width - 1, copy.height - 1), outline=RIGHT, width=8)

@@ -45,7 +45,7 @@ class TemporalGrounding(WordedTask):
         return f"{event.start:.2f} to {event.end:.2f}"
 
     def reason(self, event: NamedEvent) -> str:
-        """What the reasoning says about an event."""
+        """The reasoning about an event, after its text."""
         return f"it begins at {event.start:.2f} s and is over at {event.end:.2f} s"
 
     def _events(self, clip: Clip) -> list[NamedEvent]:
@@ -82,7 +82,7 @@ class TemporalGroundingSpans(TemporalGrounding):
         return in_words(event.intervals)
 
     def reason(self, event: NamedEvent) -> str:
-        """What the reasoning says about an event."""
+        """The reasoning about an event, after its text."""
         return "once" if len(event.intervals) == 1 else f"{len(event.intervals)} times"
 
 

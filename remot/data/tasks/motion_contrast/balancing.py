@@ -60,7 +60,7 @@ class TripletIndex:
         sampler: Lists the candidates of each.
         balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
             that the subject gives nothing away; it needs enough clips of every subject.
-        askables: The candidates of each clip, if they are known already.
+        candidates: The candidates of each clip, if they are known already.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class TripletIndex:
         clips: Sequence[Clip],
         sampler: TripletSampler,
         balance_by: BalanceBy = "attribute",
-        askables: Sequence[Sequence[TripletCandidate]] | None = None,
+        candidates: Sequence[Sequence[TripletCandidate]] | None = None,
     ) -> None:
         self.balance_by: BalanceBy = balance_by
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
-        found = map(sampler.askable, clips) if askables is None else askables
+        found = map(sampler.candidates, clips) if candidates is None else candidates
         for clip_index, of_clip in enumerate(found):
             for one in of_clip:
                 entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)

@@ -30,12 +30,12 @@ class MotionContrastIndex(TaskIndex):
         sampler: TripletSampler,
         writer: QuestionWriter,
         clips: Sequence[Clip],
-        askables: Sequence[Sequence[TripletCandidate]],
+        candidates: Sequence[Sequence[TripletCandidate]],
         balance_by: BalanceBy = "attribute",
         split: str = "train",
     ) -> None:
         self.sampler, self.writer, self.clips = sampler, writer, clips
-        self.balance = TripletIndex(clips, sampler, balance_by, askables)
+        self.balance = TripletIndex(clips, sampler, balance_by, candidates)
         if not self.balance.attributes:
             msg = (
                 f"no triplet can be built from the {len(clips)} clips of the {split} split: no three frames are "

@@ -85,13 +85,13 @@ class MotionContrast(Task):
 
     def serves(self, clip: Clip) -> bool:
         """Whether three frames of ``clip`` make a triplet under an expert."""
-        return bool(self.sampler.askable(clip))
+        return bool(self.sampler.candidates(clip))
 
     def survey(self, clip: Clip) -> Survey | None:
         """Rows (expert, subject, bits of the available patterns, negative) of what can be asked about ``clip``."""
-        return self.survey_of(self.sampler.askable(clip)) if clip.media is not None else None
+        return self.survey_of(self.sampler.candidates(clip)) if clip.media is not None else None
 
-    def survey_of(self, askables: Sequence[TripletCandidate]) -> Survey | None:
+    def survey_of(self, candidates: Sequence[TripletCandidate]) -> Survey | None:
         """The rows of such findings; None if there are none."""
         rows = tuple(
             (
@@ -100,12 +100,12 @@ class MotionContrast(Task):
                 _bits_of(self._attribute(one.expert_index), one.patterns),
                 one.negative_index,
             )
-            for one in askables
+            for one in candidates
         )
         return rows or None
 
-    def askables(self, survey: Survey | None) -> list[TripletCandidate]:
-        """What a survey says can be asked."""
+    def candidates(self, survey: Survey | None) -> list[TripletCandidate]:
+        """The candidates that a survey lists."""
         return [
             TripletCandidate(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
             for expert_index, subject, bits, negative_index in survey or ()
@@ -134,8 +134,8 @@ class MotionContrast(Task):
 
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
         """Draws patterns of answers before clips, so that every answer is equally likely over the split."""
-        askables = [self.askables(survey) for survey in surveys]
-        return MotionContrastIndex(self.sampler, self.writer, clips, askables, self.balance_by, split)
+        candidates = [self.candidates(survey) for survey in surveys]
+        return MotionContrastIndex(self.sampler, self.writer, clips, candidates, self.balance_by, split)
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt about ``clip``, balanced over its own patterns alone."""

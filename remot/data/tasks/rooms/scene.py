@@ -1,4 +1,4 @@
-"""What of a room's layout the shown frames let a viewer know."""
+"""A room's layout, and which of its boxes the shown frames show."""
 
 from collections import Counter
 from collections.abc import Mapping

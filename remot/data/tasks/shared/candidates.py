@@ -53,7 +53,7 @@ class WordedQuestion(NamedTuple):
 
 
 class SceneTask(Task, Generic[S, C]):
-    """A question about what the shown frames let a viewer know of a scene.
+    """A question about what the shown frames show of a scene.
 
     The wordings are those of ``remot/assets/wordings/tasks_FAMILY.yaml``, in the sections of the task's name and
     ``shared``.

@@ -35,7 +35,7 @@ class FrameSampling:
             raise ConfigError(msg)
 
     @property
-    def tells_times(self) -> bool:
+    def states_times(self) -> bool:
         """Whether the prompt states the times in words."""
         return not self.as_video
 
@@ -85,7 +85,7 @@ class KeyFrames(FrameSampling):
         return cls(first.max_frames, first.fps, first.as_video, first=first, look=look)
 
     @property
-    def tells_times(self) -> bool:
+    def states_times(self) -> bool:
         """Whether the prompt states the times."""
         return not self.as_video or self.look.tell_times
 

@@ -57,7 +57,7 @@ class WordedTask(Task):
             options,
             self.wordings.say("closing" if self.thinks else "closing_at_once", generator, **places),
         ]
-        if self.frames.tells_times and len(shown) > 1:
+        if self.frames.states_times and len(shown) > 1:
             times = times_in_words(clip, tuple(shown), self.frames.time_decimals)
             use = "video_times" if self.frames.as_video else "times"
             lines = [self.shared.say(use, generator, times=times), *lines]

@@ -128,7 +128,7 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
         return [self.shared.say("pointing", generator, boxes=listed, time=scene.seconds(shown))]
 
     def _graphs(self, scene: TrackScene, tracks: Sequence[str]) -> tuple[list[int], tuple[dict[str, Point], ...]]:
-        """Shown frames with a graph, and ground places by spoken name; the same names in each."""
+        """Shown frames with a graph, and ground places by the names in the prompt; the same names in each."""
         places = {k: scene.places(k) for k in scene.common(tracks)} if self.num_graphs else {}
         usable = [k for k, found in places.items() if all(name in found for name in tracks) and len(found) > 1]
         if not usable:

@@ -1,4 +1,4 @@
-"""What of a clip's tracks the shown frames let a viewer know."""
+"""A clip's tracks, and what the shown frames show of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class TrackScene:
         return np.asarray(large & not_hidden(self.clip, name)[list(self.frames)])
 
     def seconds(self, shown: int) -> str:
-        """Time of a shown frame as a prompt says it."""
+        """Time of a shown frame as prompts write it."""
         return f"{float(self.clip.pts_seconds[self.frames[shown]]):.2f}"
 
     def places(self, shown: int) -> dict[str, FloatArray]:

@@ -165,6 +165,6 @@ def thing(name: str) -> str:
 
 
 def kind(name: str) -> str:
-    """What a thing is one of: its spoken name without the number at its end."""
+    """The kind of a thing: its name in a prompt without the number at its end."""
     head, _, tail = thing(name).rpartition(" ")
     return head if head and tail.isdecimal() and tail.isascii() else thing(name)

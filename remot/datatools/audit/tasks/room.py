@@ -1,4 +1,4 @@
-"""A room, what its prompt says that can be seen of it, and its cognitive map, in the complex plane."""
+"""A room, what the shown frames show of it, and its cognitive map in the complex plane."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _MAX_DOUBTS = 8
 
 @dataclass(frozen=True, eq=False)
 class RoomGeometry:
-    """A room and what its prompt says that can be seen of it."""
+    """A room as its prompt names and shows it."""
 
     asked: AskedPrompt
 

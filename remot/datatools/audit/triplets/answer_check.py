@@ -1,4 +1,4 @@
-"""Whether the right answers of a prompt, as a model reads it, say what its labels say."""
+"""Whether the right answers of a prompt, as a model reads it, agree with its labels."""
 
 import re
 from collections.abc import Callable

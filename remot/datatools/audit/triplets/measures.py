@@ -1,4 +1,4 @@
-"""What the annotations say about two images, in numbers: measured anew, by other formulas than the experts'."""
+"""The motion between two images, measured anew from the annotations by other formulas than the experts'."""
 
 import cmath
 import math
