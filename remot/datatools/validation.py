@@ -49,11 +49,7 @@ class CheckedClip:
 
 
 def check_clips(
-    reader: AnnotationReader,
-    root: Path,
-    tasks: Sequence[Task],
-    *,
-    decode: bool = True,
+    reader: AnnotationReader, root: Path, tasks: Sequence[Task], *, decode: bool = True
 ) -> Iterator[CheckedClip]:
     """Check one annotation file after another; without ``decode`` only times are compared, and no image is decoded."""
     num_triples = 0

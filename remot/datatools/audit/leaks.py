@@ -53,9 +53,7 @@ class FramePrint:
 
 
 def print_frames(
-    splits: Mapping[str, Sequence[Clip]],
-    frames_per_clip: int = 4,
-    progress: Callable[[int], None] = lambda _: None,
+    splits: Mapping[str, Sequence[Clip]], frames_per_clip: int = 4, progress: Callable[[int], None] = lambda _: None
 ) -> list[FramePrint]:
     """Prints of a few images of every clip, spread over it; plain images are left out.
 

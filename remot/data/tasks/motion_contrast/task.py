@@ -182,12 +182,7 @@ def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[s
         for expert in experts:
             for verdicts in expert.judge(clip, frames).values():
                 codes, unknown = verdicts.codes[earlier], np.isnan(verdicts.magnitudes[earlier])
-                of_kind = (
-                    codes == 0,
-                    (codes != 0) & (codes != AMBIGUOUS),
-                    (codes == AMBIGUOUS) & ~unknown,
-                    unknown,
-                )
+                of_kind = (codes == 0, (codes != 0) & (codes != AMBIGUOUS), (codes == AMBIGUOUS) & ~unknown, unknown)
                 for name, pairs in zip(VERDICTS, of_kind, strict=True):
                     counts[expert.attribute.name][name] += int(pairs.sum())
     return counts

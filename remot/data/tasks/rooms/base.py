@@ -66,9 +66,7 @@ class RoomTask(SceneTask[Scene, Candidate]):
             frame_indices=scene.frames,
             text="\n".join([*head, *question.lines, *hint, closing]),
             reference=Reference(
-                answer=question.answer,
-                number=None if chosen.wrong else float(chosen.right),
-                map_centres=cells or None,
+                answer=question.answer, number=None if chosen.wrong else float(chosen.right), map_centres=cells or None
             ),
             answer=question.answer,
             as_video=self.frames.as_video,

@@ -12,7 +12,7 @@ import numpy as np
 from remot.answers import LETTERS
 from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.shared.frames import FrameSampling, times_in_words
-from remot.data.tasks.shared.wordings import read_wordings
+from remot.data.tasks.shared.worded import read_wordings
 from remot.structures import Clip
 
 

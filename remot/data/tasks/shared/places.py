@@ -1,4 +1,9 @@
-"""Objects of a clip and their boxes as shares of the image."""
+"""Objects of a clip: their names, boxes as shares of the image, and places in the axes of a camera.
+
+Ground places are as seen by the camera: x metres to its right, y metres along its view. They are annotated; boxes and
+distances alone do not determine them well enough: the middle of a box that the border of the image cuts is off by half
+a metre.
+"""
 
 import re
 from functools import lru_cache
@@ -9,7 +14,7 @@ from remot.data.experts.mask import box_overlaps
 from remot.data.experts.visibility import MIN_SIZE_PIXELS, box_sizes
 from remot.data.media import read_frames
 from remot.data.questions.text import called
-from remot.structures import Box, Clip, FloatArray
+from remot.structures import Box, Clip, FloatArray, Point
 
 #: Decimals of a box as it is asked for and compared.
 DECIMALS = 3
@@ -92,3 +97,29 @@ def large_box(clip: Clip, name: str, frame: int, min_side: float, min_pixels: fl
     bounds = np.array(size, dtype=np.float64)
     sides = np.clip(box_xyxy[2:], 0, bounds) - np.clip(box_xyxy[:2], 0, bounds)
     return share_box(box_xyxy, size) if np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9) else None
+
+
+def places_seen_from(clip: Clip, name: str, frame: int) -> FloatArray | None:
+    """[N, 3] metres of a thing in the axes of the camera of ``frame``, NaN where unknown; None without known motion."""
+    local = clip.objects[name].centres_metres
+    if local is None or clip.camera_moves:
+        return None
+    if clip.camera is None:
+        return local
+    if not clip.camera.is_metric:
+        return None
+    poses = clip.camera.camera_to_world
+    world = np.einsum("nij,nj->ni", poses[:, :3, :3], local) + poses[:, :3, 3]
+    return np.asarray((world - poses[frame, :3, 3]) @ poses[frame, :3, :3])
+
+
+def ground_place(place: FloatArray) -> Point:
+    """To the right and along the view: x and z of a place [3] in camera axes."""
+    return float(place[0]), float(place[2])
+
+
+def camera_places(clip: Clip, frame: int) -> dict[str, FloatArray]:
+    """Known places [3] of things in annotated frame ``frame``, in the axes of its camera, in metres; by name."""
+    known = {name: track.centres_metres for name, track in clip.objects.items()}
+    found = {name: centres[frame] for name, centres in known.items() if centres is not None}
+    return {name: place for name, place in found.items() if np.isfinite(place).all()}

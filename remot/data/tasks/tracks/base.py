@@ -9,9 +9,8 @@ import numpy as np
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graphs_text, rounded_nodes
-from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
-from remot.data.tasks.shared.places import box_in_words, image_size, share_box, shares_its_box
+from remot.data.tasks.shared.places import box_in_words, ground_place, image_size, share_box, shares_its_box
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
@@ -42,7 +41,7 @@ class TrackCandidate(Candidate):
 class TrackTask(SceneTask[TrackScene, TrackCandidate]):
     """A question about tracked things.
 
-    Places are those of :mod:`remot.data.tasks.geometry.places`; those of a frame are seen from its own camera. Tracks
+    Places are those of :mod:`remot.data.tasks.shared.places`; those of a frame are seen from its own camera. Tracks
     whose names end in a number, such as ``car 2``, are pointed out by their box in a shown frame in which all that the
     question is about are clearly seen, and no other of their kind shares the box (an overlap above 0.7); their numbers
     change places from prompt to prompt. Where places are known, the reasoning begins with the relation graphs of

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.geometry.places import places_seen_from
 from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.places import places_seen_from
 from remot.data.tasks.tracks.base import DirectionTask, FarTask, TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.structures import Clip, FloatArray

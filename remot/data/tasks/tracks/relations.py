@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.candidates import Refusal
 from remot.data.tasks.shared.orders import clearly_nearest
+from remot.data.tasks.shared.places import ground_place
 from remot.data.tasks.tracks.base import DirectionTask, FarTask, TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.questions.text import called
-from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.shared.places import kind_of, not_hidden, visible
+from remot.data.tasks.shared.places import camera_places, kind_of, not_hidden, visible
 from remot.structures import Clip, FloatArray
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from remot.data.tasks.shared.wordings import TaskWordings
+from remot.data.tasks.shared.worded import TaskWordings
 from remot.datatools.audit.tasks.prompt import AskedPrompt, readings
 from remot.structures import Point
 

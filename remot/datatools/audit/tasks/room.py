@@ -9,10 +9,9 @@ from itertools import product
 import numpy as np
 
 from remot.data.tasks.rooms.base import RoomTask
+from remot.datatools.audit.tasks.geometry import SeenBounds, on_ground, reach, seen_bounds
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, one_of, readings, thing
-from remot.datatools.audit.tasks.solids import on_ground, reach
-from remot.datatools.audit.tasks.visibility import SeenBounds, seen_bounds
 from remot.structures import LayoutBox, Point
 
 #: Cells along each side, things and characters of a name that are drawn, as documented in docs/scenes.md.

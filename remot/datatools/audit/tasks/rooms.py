@@ -7,20 +7,17 @@ import numpy as np
 from remot.data.tasks.rooms.amounts import ObjectCounting
 from remot.data.tasks.rooms.order import AppearanceOrder
 from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
+from remot.datatools.audit.tasks.geometry import first_hits, on_ground, solid_distance, turn_degrees
 from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_number, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.tasks.responses import ONE
 from remot.datatools.audit.tasks.room import RoomGeometry, wrong_map
-from remot.datatools.audit.tasks.solids import on_ground, solid_distance, turn_degrees
-from remot.datatools.audit.tasks.visibility import first_hits
 
 #: How far a distance or an angle may lie beyond a limit: distances are found to a tenth of a millimetre.
 _METRES, _DEGREES = 1e-3, 1e-6
 
 
-def _with_map(
-    check: Callable[[AskedPrompt, RoomGeometry], Iterator[str]],
-) -> Callable[[AskedPrompt], Iterator[str]]:
+def _with_map(check: Callable[[AskedPrompt, RoomGeometry], Iterator[str]]) -> Callable[[AskedPrompt], Iterator[str]]:
     """A check of a question about a room, and of the map that its prompt may ask for."""
 
     def checked(asked: AskedPrompt) -> Iterator[str]:

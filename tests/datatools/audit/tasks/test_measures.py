@@ -20,12 +20,11 @@ from remot.data.tasks import (
     TrackDistance,
     TrackNearest,
 )
+from remot.datatools.audit.tasks.geometry import first_hits, reach, seen_bounds, solid_distance, turn_degrees
 from remot.datatools.audit.tasks.images import motion_words
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.datatools.audit.tasks.quality import blurriness, darkness, noisiness
-from remot.datatools.audit.tasks.solids import reach, solid_distance, turn_degrees
-from remot.datatools.audit.tasks.visibility import first_hits, seen_bounds
 from remot.structures import CameraTrack
 from tests.data.made import task_prompts
 from tests.data.tasks import test_rooms, test_tracks
