@@ -185,7 +185,7 @@ def check_track_count(asked: AskedPrompt) -> Iterator[str]:
 
 def _wrong_graphs(asked: AskedPrompt, things: TrackedObjects, about: list[str]) -> Iterator[str]:
     """Whether the graphs are asked for at the times and of the things that the reference has, and are right."""
-    task, graphs = asked.track_task, asked.reference.graphs or ()
+    task, graphs = things.task, asked.reference.graphs or ()
     hints = readings(asked.text, task.shared.texts["graph"], {"times": r"[\d., ]+"})
     if len(hints) != bool(graphs) or len(graphs) > task.num_graphs:
         yield "graphs are asked for and the reference holds none, or the other way round"
