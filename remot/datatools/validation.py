@@ -23,15 +23,13 @@ ENOUGH_TRIPLES = 100_000
 
 @dataclass(frozen=True)
 class CheckedClip:
-    """What became of one annotation file, relative to the folder that is checked.
+    """What became of one annotation file.
 
     Args:
-        file: The file.
+        file: The file, relative to the folder that is checked.
         fault: What is wrong, "" if nothing is; else the other fields are empty.
         num_frames: Annotated frames.
         attributes: What can be asked about the clip: attributes of triplets, and other tasks.
-        scene_id: Scene of the clip.
-        domain: Its domain.
         frame_triples: Distinct sets of three frames that triplets can show; None if enough were found before.
         notes: What is not wrong but may surprise, see :func:`remot.data.media.notes.notes_on_media`.
         warnings: What the annotation leaves open, so that something is not asked about or may not be visible.
@@ -113,14 +111,7 @@ def scenes_by_split(
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in a folder.
-
-    Args:
-        checked: All clips.
-        num_prompts: Training prompts in an epoch of the run.
-        num_skipped_files: Bookkeeping files of macOS and Windows that were passed over.
-        scenes: Scenes of each split of the run.
-    """
+    """What was found in a folder, for a run with ``num_prompts`` training prompts an epoch."""
 
     checked: Sequence[CheckedClip]
     num_prompts: int

@@ -64,12 +64,8 @@ class QuestionWriter:
     ) -> tuple[QuestionFormat, Written]:
         """The format that asks about ``triplet``, and the text and slots.
 
-        Args:
-            triplet: Frames and labels.
-            generator: Chooses format and wording and shuffles the options.
-            values: Answers that occur in the data set; all of the attribute's by default.
-            requested_format: The format to use if it accepts the labels; any that does by default.
-            slot_values: For each question those that occur in its place; ``values`` for all by default.
+        ``values`` are the answers that occur in the data set, ``slot_values`` those of each question; all of the
+        attribute's by default. A format that accepts the labels is drawn if the requested one does not.
         """
         labels = self.labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)

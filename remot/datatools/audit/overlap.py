@@ -109,13 +109,9 @@ def overlap_of(
     frames_per_clip: int = 4,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SplitOverlap:
-    """Compare the splits.
+    """Compare the splits; experts determine whether two clips show the same motion.
 
-    Args:
-        splits: Clips of each split.
-        experts: Decide whether two clips show the same motion.
-        frames_per_clip: Images of each clip to compare.
-        progress: Called with the number of clips done.
+    ``progress`` is called with the number of clips whose images are read.
 
     Raises:
         DecodeError: If an image cannot be decoded.

@@ -61,13 +61,9 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class ClipCounts:
-    """What the clips of a split allow a task to ask.
+    """How many clips of a split there are, and how many have what a task needs.
 
-    Args:
-        num_clips: Clips of the split.
-        num_serving: Those that have what the task needs.
-        refusals: How often something is ``asked`` or refused, by reason, over some of these clips.
-        num_looked_at: How many of them.
+    ``refusals`` is how often something is ``asked`` or refused, by reason, over ``num_looked_at`` clips.
     """
 
     num_clips: int = 0

@@ -16,12 +16,9 @@ from remot.structures import MotionLabel, Slot
 class QuestionSpec:
     """What a prompt asks about.
 
-    Args:
-        labels: The labels asked about, all of one attribute and subject: of each pair, or of the first one only.
-        values: The answers that occur in the data set, in the attribute's order.
-        wordings: Texts to choose from.
-        num_wordings: How many of the texts for each attribute may be used.
-        slot_values: For each question the answers that occur in its place; ``values`` for all if empty.
+    ``labels`` are all of one attribute and subject: of each pair, or of the first one only. ``values`` are the answers
+    that occur in the data set, in the attribute's order; ``slot_values`` those of each question, if they differ. Of the
+    texts for each attribute ``num_wordings`` may be used.
     """
 
     labels: tuple[MotionLabel, ...]

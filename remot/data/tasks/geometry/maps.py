@@ -35,13 +35,9 @@ def cognitive_map(
 ) -> dict[str, tuple[Point, ...]]:
     """Cells [column, row] of the centres of all boxes by name, columns to the right and rows away from the viewer.
 
-    The square is the smallest that holds every corner, one scale for both sides, the scene in its middle. SpaceR says
-    10 x 10 cells and centres; the extent, the direction and the rounding are a reconstruction.
-
-    Args:
-        boxes: At least one.
-        heading: [2] direction on the ground that rows follow; the world's y if None.
-        num_cells: Cells along each side.
+    The square is the smallest that holds every corner, one scale for both sides, the scene in its middle. Rows follow
+    ``heading`` [2] on the ground, the world's y if None. SpaceR says 10 x 10 cells and centres; the extent, the
+    direction and the rounding are a reconstruction.
     """
     away = np.array([0.0, 1.0]) if heading is None else heading
     basis = np.array([[away[1], -away[0]], away])  # rows: to the right, away

@@ -77,12 +77,8 @@ def visibilities(
 ) -> list[Visibility]:
     """How much N frames show of each of ``boxes``, all of which may stand in front of each other.
 
-    Args:
-        boxes: What is looked for.
-        camera: Poses in the axes of the boxes, with intrinsics.
-        frames: N annotated frames.
-        border: Distance from the image, as a share of its size, within which a point is possibly in it.
-        min_extent: Width or height in shares of the image's from which a thing is large enough to be seen.
+    Points within ``border`` of the image, as a share of its size, are possibly in it; a thing is large enough to be
+    seen from a width or height of ``min_extent`` shares of the image's.
 
     Raises:
         ValueError: If the camera has no intrinsics.

@@ -136,12 +136,8 @@ class TripletIndex:
 def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
     """Shares [M] of the available patterns under which all answers that occur in a slot are equally frequent there.
 
-    Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
-    balance all slots, the result is a compromise.
-
-    Args:
-        answers: [M, Q] of each pattern the answers to its Q questions.
-        shares: [M] shares where every pattern is available.
+    Found by iterative proportional fitting, which changes the given shares [M] as little as possible. ``answers`` [M,
+    Q] are those of each pattern to its Q questions. Where no shares balance all slots, the result is a compromise.
     """
     fitted: FloatArray = shares / shares.sum()
     given = np.array(answers)

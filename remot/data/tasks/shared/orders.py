@@ -18,14 +18,9 @@ def clear_orders(
 ) -> Iterator[list[str] | Refusal]:
     """Drawn sets of things, each in the order in which they come into view.
 
-    Things come one after another if the stretches in which they come follow each other. A set that has no such order is
-    refused and drawn again with one thing less, down to :data:`MIN_THINGS`.
-
-    Args:
-        entries: For each thing the first shown frame that may show it and the first that clearly does.
-        num_things: Things of a set.
-        generator: Draws the sets.
-        too_few: Why a set is refused for which there are not enough things.
+    ``entries`` are the first shown frame that may show a thing and the first that clearly does. Things come one after
+    another if these stretches follow each other. A set that has no such order is refused and drawn again with one thing
+    less, down to :data:`MIN_THINGS`.
     """
     names = sorted(entries)
     for _ in range(MAX_DRAWS):

@@ -86,12 +86,7 @@ def box_in_words(box: Box) -> str:
 def large_box(clip: Clip, name: str, frame: int, min_side: float, min_pixels: float) -> Box | None:
     """The box of an object in a frame, in shares of the image; None unless its part inside the image is large enough.
 
-    Args:
-        clip: The clip; its first image is decoded for its size.
-        name: The object.
-        frame: Annotated frame in which it has a box.
-        min_side: Smallest side as a share of the image's.
-        min_pixels: Shorter side in pixels.
+    Its sides must be at least ``min_side`` shares of the image's, and ``min_pixels``.
     """
     box_xyxy, size = clip.objects[name].boxes_xyxy[frame], image_size(clip)
     bounds = np.array(size, dtype=np.float64)
