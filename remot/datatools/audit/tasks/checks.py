@@ -17,7 +17,7 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
     {
         tasks.TemporalGrounding: events.check_grounding,
         tasks.TemporalGroundingJson: events.check_grounding,
-        tasks.TemporalGroundingSpans: events.check_spans,
+        tasks.TemporalGroundingSpans: events.check_grounding,
         tasks.EventChoice: events.check_choice,
         tasks.GroundedEventChoice: events.check_choice,
         tasks.EventCaption: events.check_caption,

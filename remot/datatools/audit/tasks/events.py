@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from remot.data.tasks.events.event_choice import EventChoice
-from remot.data.tasks.events.grounding import TemporalGrounding, TemporalGroundingSpans
+from remot.data.tasks.events.grounding import TemporalGrounding
 from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, readings, spoken
 from remot.datatools.audit.tasks.responses import TWO
 from remot.structures import Clip, Interval
@@ -28,17 +28,8 @@ def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
 
 
 def check_grounding(asked: AskedPrompt) -> Iterator[str]:
-    """The one stretch of an event that happens once."""
+    """All stretches of an event, of which there is one unless the task allows more."""
     task = asked.settings(TemporalGrounding)
-    event, times = _asked_event(asked, task.wordings.texts["ask"])
-    if len(times) != 1:
-        yield f"{event!r:.60} happens {len(times)} times"
-    yield from _wrong_intervals(asked, event, times)
-
-
-def check_spans(asked: AskedPrompt) -> Iterator[str]:
-    """All stretches of an event."""
-    task = asked.settings(TemporalGroundingSpans)
     event, times = _asked_event(asked, task.wordings.texts["ask"])
     if len(times) > task.max_spans:
         yield f"{event!r:.60} happens {len(times)} times, which are too many"
