@@ -205,7 +205,8 @@ class BestConstant(BlindBaseline, Generic[V]):
         values = sorted({self.value_of(prompt) for prompt in prompts}, key=str)
         places = np.unique(np.linspace(0, len(values) - 1, _MAX_TRIED).astype(int))
         means = [float(np.mean([self.score_of(values[k], prompt) for prompt in prompts])) for k in places]
-        return values[places[int(np.argmax(means))]]
+        best: V = values[places[int(np.argmax(means))]]
+        return best
 
 
 class ConstantByQuestion(BestConstant[V]):

@@ -49,7 +49,8 @@ class RoomGeometry:
     @property
     def task(self) -> RoomTask:
         """The task, whose settings and wordings are used."""
-        return self.asked.settings(RoomTask)
+        assert isinstance(self.asked.task, RoomTask)
+        return self.asked.task
 
     def may_be_seen(self, number: int) -> bool:
         """Whether a frame may show enough of a box."""

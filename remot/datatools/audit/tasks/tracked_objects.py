@@ -27,7 +27,8 @@ class TrackedObjects:
     @property
     def task(self) -> TrackTask:
         """The task, whose settings and wordings are used."""
-        return self.asked.settings(TrackTask)
+        assert isinstance(self.asked.task, TrackTask)
+        return self.asked.task
 
     @cached_property
     def pointed(self) -> dict[str, list[str]]:
