@@ -58,10 +58,9 @@ def _kinds(question: Question, labels: Sequence[MotionLabel]) -> tuple[str, str]
 
 def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
     sample = mixed.prompt(address)
-    verdict: list[str] = []
-    if not asked.labels:
-        checked = wrong_references(asked) or ["right by a second computation"]
-        verdict = checked if is_checked(asked.task) else ["not checked"]
+    verdict = [] if asked.labels else ["not checked"]
+    if verdict and is_checked(asked.task):
+        verdict = wrong_references(asked) or ["right by a second computation"]
     _, clip, plan = mixed.plan(address)
     images = sample.videos[0].frames if sample.videos else sample.images
     return prompt_row(
