@@ -27,16 +27,11 @@ class CheckedClip:
 
     Args:
         file: The file, relative to the folder that is checked.
-        fault: What is wrong, "" if nothing is.
-        num_frames: Annotated frames, 0 for a bad clip.
-        attributes: What can be asked about the clip: attributes of triplets, and other tasks; empty for a bad clip, or
-            if nothing can be asked.
-        scene_id: Scene of the clip, "" for a bad clip.
-        domain: Its domain.
-        frame_triples: Distinct sets of three frames that triplets can show; None if they were not counted, because
-            enough were found before.
-        notes: What is not wrong but may surprise, a sentence each, see
-            :func:`remot.data.media.notes.notes_on_media`.
+        fault: What is wrong, "" if nothing is; else the other fields are empty.
+        num_frames: Annotated frames.
+        attributes: What can be asked about the clip: attributes of triplets, and other tasks.
+        frame_triples: Distinct sets of three frames that triplets can show; None if enough were found before.
+        notes: What is not wrong but may surprise, see :func:`remot.data.media.notes.notes_on_media`.
         warnings: What the annotation leaves open, so that something is not asked about or may not be visible.
     """
 
@@ -52,20 +47,9 @@ class CheckedClip:
 
 
 def check_clips(
-    reader: AnnotationReader,
-    root: Path,
-    tasks: Sequence[Task],
-    *,
-    decode: bool = True,
+    reader: AnnotationReader, root: Path, tasks: Sequence[Task], *, decode: bool = True
 ) -> Iterator[CheckedClip]:
-    """Check one annotation file after another.
-
-    Args:
-        reader: Knows the annotation format.
-        root: Folder of the annotation files.
-        tasks: What the run asks.
-        decode: Decode every annotated image; False only compares times.
-    """
+    """Check one annotation file after another; without ``decode`` only times are compared, and no image is decoded."""
     num_triples = 0
     for source, result in read_each(reader, root, decode=decode):
         name = " ".join(filter(None, (str(source.file.relative_to(root)), source.key)))
@@ -75,11 +59,13 @@ def check_clips(
         enough = num_triples >= ENOUGH_TRIPLES
         triples = None if enough else sum(task.num_frame_sets(result) for task in tasks)
         num_triples += triples or 0
+        surveys = ((task, task.survey(result)) for task in tasks)
+        topics = {topic for task, survey in surveys if survey is not None for topic in task.topics(survey)}
         yield CheckedClip(
             file=name,
             fault="",
             num_frames=result.num_frames,
-            attributes=_topics(tasks, result),
+            attributes=tuple(sorted(topics)),
             scene_id=result.scene_id,
             domain=result.domain,
             frame_triples=triples,
@@ -111,12 +97,6 @@ def open_questions(clip: Clip) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _topics(tasks: Sequence[Task], clip: Clip) -> tuple[str, ...]:
-    """What the tasks can ask about a clip."""
-    found = ((task, task.survey(clip)) for task in tasks)
-    return tuple(sorted({topic for task, survey in found if survey is not None for topic in task.topics(survey)}))
-
-
 def scenes_by_split(
     checked: Sequence[CheckedClip], val_fraction: float, test_fraction: float, seed: int = 0
 ) -> dict[str, int]:
@@ -131,14 +111,7 @@ def scenes_by_split(
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in a folder.
-
-    Args:
-        checked: All clips.
-        num_prompts: Training prompts in an epoch of the run.
-        num_skipped_files: Bookkeeping files of macOS and Windows that were passed over.
-        scenes: Scenes of each split of the run.
-    """
+    """What was found in a folder, for a run with ``num_prompts`` training prompts an epoch."""
 
     checked: Sequence[CheckedClip]
     num_prompts: int

@@ -55,7 +55,7 @@ def task_prompts(task, clips, split="train", num_prompts=16, seed=0, task_index=
 def triplet_prompts(clips, sampler=None, writer=None, split="train", num_prompts=16, seed=0, balance_by="attribute"):
     """Motion-contrast prompts about clips, media or none."""
     task = contrast(sampler, writer, balance_by)
-    askables = [task.sampler.askable(clip) for clip in clips]
+    askables = [task.sampler.candidates(clip) for clip in clips]
     surveys = [task.survey_of(found) for found in askables]
     return TaskDataset(task, clips, surveys, split, num_prompts, seed)
 

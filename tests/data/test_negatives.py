@@ -88,7 +88,7 @@ def drawn(sampler, clips, per_pattern=3, seed=0):
     """A few triplets for every expert, subject, negative and pattern of codes that the clips allow."""
     generator = numpy_generator(seed)
     for clip in clips:
-        for one in sampler.askable(clip):
+        for one in sampler.candidates(clip):
             for pattern in one.patterns:
                 for _ in range(per_pattern):
                     place = one.expert_index, one.subject, pattern
@@ -303,8 +303,8 @@ def test_time_reversal_puts_the_anchor_between_and_draws_evenly():
     """Both ways round, each as often as there are triples of it, by trying everything."""
     clip, expected = camera_clip(YAW), all_triples(YAW, lambda a, b, c: b < a < c or c < a < b)
     sampler, generator = TripletSampler([CameraYaw()], negatives=[TimeReversal()]), numpy_generator(0)
-    (askable,) = sampler.askable(clip)
-    assert set(askable.patterns) == expected.keys()
+    (candidate,) = sampler.candidates(clip)
+    assert set(candidate.patterns) == expected.keys()
     assert any(len({b < a for a, b, _ in triples}) == 2 for triples in expected.values())
     for signs, triples in expected.items():
         counts = Counter(sampler.sample(clip, 0, "", signs, generator).frame_indices for _ in range(400))
@@ -389,7 +389,7 @@ def test_negatives_of_one_clip_are_kept_apart(clips):
 def test_without_images_nothing_is_made(negative):
     clip = replace(moving_camera(), media=None)
     assert negative.view(clip, np.arange(24)) is None
-    assert TripletSampler([CameraYaw()], negatives=[negative]).askable(clip) == []
+    assert TripletSampler([CameraYaw()], negatives=[negative]).candidates(clip) == []
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------
@@ -464,12 +464,12 @@ def test_a_window_of_the_same_moment_is_another_image_but_not_a_repeated_one(cli
 def test_a_resting_camera_is_asked_about_with_turned_windows(clips):
     """Retrieval has nothing to ask; the one turned image is right or left of both others, by the window alone."""
     clip = with_resting_camera(clips[0])
-    assert TripletSampler([CameraYaw()]).askable(clip) == []
-    (askable,) = TripletSampler([CameraYaw(salient_min=5)], negatives=[RotatedView(zoom=3)]).askable(clip)
+    assert TripletSampler([CameraYaw()]).candidates(clip) == []
+    (candidate,) = TripletSampler([CameraYaw(salient_min=5)], negatives=[RotatedView(zoom=3)]).candidates(clip)
     apart = {(0, side, side) for side in (-1, 1)} | {(side, 0, -side) for side in (-1, 1)}
     apart |= {(side, side, 0) for side in (-1, 1)}
-    assert {(0, 0, 0)} < set(askable.patterns) <= {(0, 0, 0)} | apart
-    assert len(askable.patterns) == 4  # the common window lies to one side, so that the turned one is on the other
+    assert {(0, 0, 0)} < set(candidate.patterns) <= {(0, 0, 0)} | apart
+    assert len(candidate.patterns) == 4  # the common window lies to one side, so that the turned one is on the other
 
 
 def with_resting_camera(clip):
@@ -496,7 +496,7 @@ def test_only_the_camera_is_asked_about_behind_a_window(clips):
     table = clips[2]
     for negative in (RotatedView(), ShiftedCrop()):
         sampler = TripletSampler([ObjectHorizontal(), MaskFrame(), EffectorHorizontal()], negatives=[negative])
-        assert sampler.askable(table) == []
+        assert sampler.candidates(table) == []
 
 
 # -- mirror ------------------------------------------------------------------------------------------------------------
@@ -607,11 +607,11 @@ def test_a_frame_is_shown_twice_only_as_the_mask():
     """Places 10 and 12 overlap by 2/3 and are not told apart; 10, 30 and 50 are."""
     sampler, generator = TripletSampler([MaskFrame(min_size_pixels=0)]), numpy_generator(0)
     clip = ball_clip([10, 30, 50, 12])
-    (askable,) = sampler.askable(clip)
-    assert set(askable.patterns) == set(ATTRIBUTES["mask_frame"].patterns)
+    (candidate,) = sampler.candidates(clip)
+    assert set(candidate.patterns) == set(ATTRIBUTES["mask_frame"].patterns)
     expected = {"first": lambda a, b, c: c == a != b, "second": lambda a, b, c: c == b != a}
     expected["neither"] = lambda a, b, c: len({a, b, c}) == 3
-    for pattern in askable.patterns:
+    for pattern in candidate.patterns:
         for _ in range(60):
             triplet = sampler.sample(clip, 0, "red ball", pattern, generator)
             (label,), frames = triplet.labels, triplet.frame_indices
@@ -667,6 +667,6 @@ def test_with_time_reversed_a_mask_is_neither():
 def test_a_camera_without_the_metre_is_not_asked_how_far_it_went(clips):
     clip = replace(clips[0], clip_id="sfm", camera=replace(clips[0].camera, is_metric=False))
     for negative in (Retrieval(), Mirror(), RotatedView(), ShiftedCrop()):
-        assert TripletSampler([CameraForward(), CameraSideways()], negatives=[negative]).askable(clip) == []
+        assert TripletSampler([CameraForward(), CameraSideways()], negatives=[negative]).candidates(clip) == []
     said = MotionLabel((1, 2), "camera_forward", "forward", 0.3, "metres")
     assert wrong_labels(Triplet(clip, (18, 23, 18), (said,)), LIMITS["camera_forward"])

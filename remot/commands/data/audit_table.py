@@ -12,8 +12,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from remot.datatools.audit import Audit
+    from remot.datatools.audit.blind import Guesses
     from remot.datatools.audit.report import LabelFigures, TaskFigures
-    from remot.datatools.audit.tasks.guessing import Guesses
 
 
 #: Said of a figure that could not be had from other scenes.
@@ -83,10 +83,11 @@ def _rows(audit: "Audit") -> Iterator[tuple[str, str]]:
 def _task_rows(task: "TaskFigures") -> Iterator[tuple[str, str]]:
     checked = f"{task.num_checked} checked, {task.num_wrong} wrong" if task.num_checked else "not checked"
     yield task.name, f"{task.num_prompts} prompts, {checked}" if task.num_prompts else "no prompt"
-    if task.num_clips:
-        yield f"  clips with {task.needs}", f"{task.num_serving} of {task.num_clips}"
-    if task.refusals:
-        yield f"  asked and refused in {task.num_looked_at} of them", _counted(task.refusals)
+    clips = task.clips
+    if clips.num_clips:
+        yield f"  clips with {task.needs}", f"{clips.num_serving} of {clips.num_clips}"
+    if clips.refusals:
+        yield f"  asked and refused in {clips.num_looked_at} of them", _counted(clips.refusals)
     if task.answers and task.labels is None:
         yield "  right answers", _counted(task.answers)
     if task.quantiles is not None:

@@ -3,13 +3,7 @@
 from remot.data.experts.agent import AgentAdvance, AgentTurn
 from remot.data.experts.base import AMBIGUOUS, Expert, MotionExpert, Verdicts
 from remot.data.experts.camera import CameraForward, CameraHeight, CameraPitch, CameraRoll, CameraSideways, CameraYaw
-from remot.data.experts.effector import (
-    EffectorComposite,
-    EffectorDepth,
-    EffectorHorizontal,
-    EffectorVertical,
-    Gripper,
-)
+from remot.data.experts.effector import EffectorComposite, EffectorDepth, EffectorHorizontal, EffectorVertical, Gripper
 from remot.data.experts.mask import MaskFrame
 from remot.data.experts.objects import ObjectDepth, ObjectHorizontal, ObjectVertical
 

@@ -1,6 +1,8 @@
 """Which way a player, vehicle or mobile robot turned and went, seen from above."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray
 
 
+@dataclass(eq=False)
 class AgentTurn(MotionExpert):
     """Agent turned to its right (positive) or left.
 
@@ -20,17 +23,16 @@ class AgentTurn(MotionExpert):
 
     attribute = ATTRIBUTES["agent_turn"]
 
-    def __init__(self, still: float = 1.0, salient_min: float = 10.0, salient_max: float = 90.0) -> None:
-        super().__init__(still, salient_min, salient_max)
+    still: float = 1.0
+    salient_min: float = 10.0
+    salient_max: float = 90.0
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
-        """The shorter way round; headings are counter-clockwise, so a turn to the right makes them smaller."""
-        if clip.agent is None:
-            return {}
-        turned = -differences(clip.agent.headings_degrees[frame_indices])
-        return {"": (turned + 180) % 360 - 180}
+        """Turns; headings are counter-clockwise, so a turn to the right makes them smaller."""
+        return {} if clip.agent is None else {"": _wrapped(-differences(clip.agent.headings_degrees[frame_indices]))}
 
 
+@dataclass(eq=False)
 class AgentAdvance(MotionExpert):
     """Agent went forward (positive) or backward, along where it faced in the first image.
 
@@ -43,15 +45,10 @@ class AgentAdvance(MotionExpert):
 
     attribute = ATTRIBUTES["agent_advance"]
 
-    def __init__(
-        self,
-        still: float = 0.05,
-        salient_min: float = 0.5,
-        salient_max: float = float("inf"),
-        max_turn_degrees: float = 45.0,
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        self.max_turn_degrees = max_turn_degrees
+    still: float = 0.05
+    salient_min: float = 0.5
+    salient_max: float = math.inf
+    max_turn_degrees: float = 45.0
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Ways in the direction the agent faced at the first of the two frames."""
@@ -61,5 +58,10 @@ class AgentAdvance(MotionExpert):
         places = clip.agent.positions_metres[frame_indices]
         ways = places[None] - places[:, None]
         ahead = np.cos(headings)[:, None] * ways[..., 0] + np.sin(headings)[:, None] * ways[..., 1]
-        turned = np.abs((np.degrees(differences(headings)) + 180) % 360 - 180)
+        turned = np.abs(_wrapped(np.degrees(differences(headings))))
         return {"": np.where(turned <= self.max_turn_degrees, ahead, np.nan)}
+
+
+def _wrapped(degrees: FloatArray) -> FloatArray:
+    """Turns the shorter way round, in [-180, 180)."""
+    return (degrees + 180) % 360 - 180

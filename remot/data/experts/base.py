@@ -1,5 +1,6 @@
-"""What every motion expert does: measure, then call a motion none, directed or too close to call."""
+"""Motion experts: measure, then call a motion none, directed or too close to call."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import ConfigError
-from remot.motion import PAIRS, Attribute, Code
+from remot.motion import PAIRS, Attribute
 from remot.structures import Clip, FloatArray, ImageTransform, MotionLabel
 
 Frames = tuple[int, int, int]
@@ -27,7 +28,7 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """What an expert says about one subject at K frames.
+    """Labels of one subject's motion between K frames.
 
     Args:
         codes: [K, K] codes of the attribute's values, entry (i, j) from frame i to frame j; :data:`AMBIGUOUS` where no
@@ -54,7 +55,7 @@ class Expert(ABC):
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
         """Verdicts for every subject of ``clip`` ("" is the camera or the agent) about annotated frames [K].
 
-        What is said of a pair must depend on the two frames of that pair only.
+        The verdict about a pair must depend on the two frames of that pair only.
         """
 
     def labels(self, clip: Clip, frames: Frames, subject: str) -> tuple[MotionLabel, ...] | None:
@@ -62,35 +63,29 @@ class Expert(ABC):
         verdicts = self.judge(clip, np.array(frames, dtype=np.int64)).get(subject)
         if verdicts is None:
             return None
-        found = [self._label_of(verdicts, pair, subject) for pair in PAIRS]
+        found = [self._label_of(verdicts, (first - 1, second - 1), (first, second), subject) for first, second in PAIRS]
         labels = tuple(label for label in found if label is not None)
         return labels if len(labels) == len(PAIRS) else None
 
     def label(self, clip: Clip, i: int, j: int, subject: str, pair: tuple[int, int] = (1, 2)) -> MotionLabel | None:
         """The motion from annotated frame ``i`` to ``j``, or None if it is ambiguous or not measurable.
 
-        Args:
-            clip: The annotated clip.
-            i: Earlier image's frame.
-            j: Later image's frame.
-            subject: A key of :meth:`judge`.
-            pair: Image numbers to write into the label.
+        ``pair`` are the image numbers to write into the label.
         """
         verdicts = self.judge(clip, np.array([i, j], dtype=np.int64)).get(subject)
-        if verdicts is None or verdicts.codes[0, 1] == AMBIGUOUS:
+        return None if verdicts is None else self._label_of(verdicts, (0, 1), pair, subject)
+
+    def _label_of(
+        self, verdicts: Verdicts, indices: tuple[int, int], pair: tuple[int, int], subject: str
+    ) -> MotionLabel | None:
+        code, size = int(verdicts.codes[indices]), abs(float(verdicts.magnitudes[indices]))
+        if code == AMBIGUOUS:
             return None
-        return self._named(int(verdicts.codes[0, 1]), float(verdicts.magnitudes[0, 1]), pair, subject)
-
-    def _label_of(self, verdicts: Verdicts, pair: tuple[int, int], subject: str) -> MotionLabel | None:
-        place = pair[0] - 1, pair[1] - 1
-        code = int(verdicts.codes[place])
-        return None if code == AMBIGUOUS else self._named(code, float(verdicts.magnitudes[place]), pair, subject)
-
-    def _named(self, code: Code, magnitude: float, pair: tuple[int, int], subject: str) -> MotionLabel:
-        value, unit = self.attribute.value_of(code), self.attribute.unit
-        return MotionLabel(pair, self.attribute.name, value, abs(magnitude), unit, subject)
+        attribute = self.attribute
+        return MotionLabel(pair, attribute.name, attribute.value_of(code), size, attribute.unit, subject)
 
 
+@dataclass(eq=False)
 class MotionExpert(Expert):
     """Judges a motion that has one direction, its opposite, or none.
 
@@ -103,11 +98,17 @@ class MotionExpert(Expert):
         salient_max: Largest magnitude that is asked about.
     """
 
-    def __init__(self, still: float, salient_min: float, salient_max: float = float("inf")) -> None:
-        require_order(type(self).__name__, still, salient_min, salient_max)
-        self.still = still
-        self.salient_min = salient_min
-        self.salient_max = salient_max
+    still: float
+    salient_min: float
+    salient_max: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.still < self.salient_min <= self.salient_max:
+            msg = (
+                f"{type(self).__name__}: still={self.still}, salient_min={self.salient_min}, "
+                f"salient_max={self.salient_max}; choose 0 <= still < salient_min <= salient_max"
+            )
+            raise ConfigError(msg)
 
     @abstractmethod
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
@@ -118,8 +119,8 @@ class MotionExpert(Expert):
             frame_indices: [K] annotated frames.
 
         Returns:
-            For each subject ("" is the camera) an array [K, K] in the attribute's unit: entry (i, j) says where frame
-            j lies from frame i. NaN marks pairs that cannot be measured.
+            For each subject ("" is the camera) an array [K, K] in the attribute's unit: entry (i, j) is the motion from
+            frame i to frame j. NaN marks pairs that cannot be measured.
         """
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
@@ -135,20 +136,6 @@ class MotionExpert(Expert):
         codes[directed] = np.sign(magnitudes[directed]).astype(np.int8)
         codes[codes != -codes.T] = AMBIGUOUS
         return codes
-
-
-def require_order(name: str, still: float, salient_min: float, salient_max: float) -> None:
-    """Check the thresholds of the expert ``name``.
-
-    Raises:
-        ConfigError: If they are not in order.
-    """
-    if not 0 <= still < salient_min <= salient_max:
-        msg = (
-            f"{name}: still={still}, salient_min={salient_min}, salient_max={salient_max}; "
-            "choose 0 <= still < salient_min <= salient_max"
-        )
-        raise ConfigError(msg)
 
 
 def differences(values: FloatArray) -> FloatArray:

@@ -1,6 +1,8 @@
 """Which way the camera turned and moved between two frames, from its poses."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -39,6 +41,7 @@ def rotation_degrees(relative: FloatArray) -> FloatArray:
     return angle
 
 
+@dataclass(eq=False)
 class _CameraTurn(MotionExpert):
     """Shared by yaw, pitch and roll.
 
@@ -52,15 +55,10 @@ class _CameraTurn(MotionExpert):
     #: Which of yaw, pitch and roll is asked about.
     turn: ClassVar[int]
 
-    def __init__(
-        self,
-        still: float = 1.0,
-        salient_min: float = 10.0,
-        salient_max: float = 50.0,
-        max_other_degrees: float = 6.0,
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        self.max_other_degrees = max_other_degrees
+    still: float = 1.0
+    salient_min: float = 10.0
+    salient_max: float = 50.0
+    max_other_degrees: float = 6.0
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         if clip.camera is None:
@@ -95,6 +93,7 @@ class CameraRoll(_CameraTurn):
     turn = 2
 
 
+@dataclass(eq=False)
 class _CameraMove(MotionExpert):
     """Shared by the three directions, measured in the axes of the first of the two images.
 
@@ -111,15 +110,10 @@ class _CameraMove(MotionExpert):
     axis: ClassVar[int]
     direction: ClassVar[int]
 
-    def __init__(
-        self,
-        still: float = 0.02,
-        salient_min: float = 0.2,
-        salient_max: float = float("inf"),
-        max_turn_degrees: float = 20.0,
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        self.max_turn_degrees = max_turn_degrees
+    still: float = 0.02
+    salient_min: float = 0.2
+    salient_max: float = math.inf
+    max_turn_degrees: float = 20.0
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         if clip.camera is None or not clip.camera.is_metric:

@@ -1,27 +1,30 @@
 """Which way a hand, gripper or tool moved, and whether it opened or closed."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from remot.data.experts.base import AMBIGUOUS, Expert, IntArray, MotionExpert, Verdicts, differences, require_order
+from remot.data.experts.base import AMBIGUOUS, IntArray, MotionExpert, Verdicts, differences
 from remot.data.experts.visibility import RequireVisible, directions_known, require_choice, shown_pairs
 from remot.motion import ATTRIBUTES, plane_code
 from remot.structures import Clip, FloatArray
 
 
+@dataclass(eq=False)
 class _EffectorMove(MotionExpert):
-    """Shared by the three directions.
+    """Shared by the directions.
 
     A direction is that of the images. It is asked about only where the positions are in the axes of each image's own
     camera, or the camera is known to have stood still between the two frames; see
     :class:`remot.structures.EffectorTrack`.
 
     Args:
-        still: Largest displacement in metres that counts as none.
-        salient_min: Smallest displacement in metres that is asked about.
-        salient_max: Largest displacement in metres that is asked about.
+        still: Largest displacement along an axis in metres that counts as none.
+        salient_min: Smallest displacement along an axis in metres that is asked about.
+        salient_max: Largest displacement along an axis in metres that is asked about.
         max_camera_degrees: Rotation up to which a camera with poses counts as still.
         max_camera_metres: Translation up to which a camera with poses counts as still.
         require_visible: ``when_known`` leaves out frames in which the effector is known not to be visible, ``always``
@@ -31,29 +34,30 @@ class _EffectorMove(MotionExpert):
     axis: ClassVar[int]
     direction: ClassVar[int]
 
-    def __init__(
-        self,
-        still: float = 0.02,
-        salient_min: float = 0.2,
-        salient_max: float = float("inf"),
-        max_camera_degrees: float = 0.5,
-        max_camera_metres: float = 0.01,
-        require_visible: RequireVisible = "when_known",
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        require_choice(type(self).__name__, require_visible)
-        self.max_camera_degrees = max_camera_degrees
-        self.max_camera_metres = max_camera_metres
-        self.require_visible: RequireVisible = require_visible
+    still: float = 0.02
+    salient_min: float = 0.2
+    salient_max: float = math.inf
+    max_camera_degrees: float = 0.5
+    max_camera_metres: float = 0.01
+    require_visible: RequireVisible = "when_known"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice(type(self).__name__, self.require_visible)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Displacements [K, K]; NaN where the images do not show them."""
+        return self._displacements(clip, frame_indices, self.axis, self.direction)
+
+    def _displacements(
+        self, clip: Clip, frame_indices: IntArray, axis: int, direction: int
+    ) -> Mapping[str, FloatArray]:
         limits = self.max_camera_degrees, self.max_camera_metres
         return {
             name: np.where(
                 directions_known(clip, track, frame_indices, *limits)
                 & shown_pairs(clip, name, frame_indices, self.require_visible),
-                self.direction * differences(track.positions[frame_indices, self.axis]),
+                direction * differences(track.positions[frame_indices, axis]),
                 np.nan,
             )
             for name, track in clip.effectors.items()
@@ -81,56 +85,31 @@ class EffectorDepth(_EffectorMove):
     axis, direction = 2, 1
 
 
-class EffectorComposite(Expert):
+class EffectorComposite(_EffectorMove):
     """Effector moved towards one of the four corners, as the viewer sees it.
 
     Both its sideways and its vertical displacement have to be still, or both salient; a motion along one of them only
     is not asked about.
-
-    Args:
-        still: Largest displacement along each axis in metres that counts as none.
-        salient_min: Smallest displacement along each axis in metres that is asked about.
-        salient_max: Largest displacement along each axis in metres that is asked about.
-        max_camera_degrees: Rotation up to which a camera with poses counts as still.
-        max_camera_metres: Translation up to which a camera with poses counts as still.
-        require_visible: See :class:`EffectorHorizontal`.
     """
 
     attribute = ATTRIBUTES["effector_composite"]
 
-    def __init__(
-        self,
-        still: float = 0.02,
-        salient_min: float = 0.2,
-        salient_max: float = float("inf"),
-        max_camera_degrees: float = 0.5,
-        max_camera_metres: float = 0.01,
-        require_visible: RequireVisible = "when_known",
-    ) -> None:
-        require_order(type(self).__name__, still, salient_min, salient_max)
-        require_choice(type(self).__name__, require_visible)
-        self.still, self.salient_min, self.salient_max = still, salient_min, salient_max
-        self.max_camera_degrees, self.max_camera_metres = max_camera_degrees, max_camera_metres
-        self.require_visible: RequireVisible = require_visible
-        settings = (still, salient_min, salient_max, max_camera_degrees, max_camera_metres, require_visible)
-        self._sideways = EffectorHorizontal(*settings)
-        self._upward = EffectorVertical(*settings)
-
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
         """Verdicts whose magnitude is the length of the way in the image's plane."""
-        sideways, upward = (expert.judge(clip, frame_indices) for expert in (self._sideways, self._upward))
-        return {name: _in_plane(sideways[name], upward[name]) for name in clip.effectors}
+        sideways = self._displacements(clip, frame_indices, 0, 1)
+        upward = self._displacements(clip, frame_indices, 1, -1)
+        return {name: self._in_plane(sideways[name], upward[name]) for name in clip.effectors}
+
+    def _in_plane(self, sideways: FloatArray, upward: FloatArray) -> Verdicts:
+        """Codes [K, K] of :class:`remot.motion.Plane` from the displacements along its axes."""
+        across, up = self._classify(sideways), self._classify(upward)
+        together = (across != AMBIGUOUS) & (up != AMBIGUOUS) & ((across == 0) == (up == 0))
+        codes = np.full(across.shape, AMBIGUOUS, dtype=np.int8)
+        codes[together] = plane_code(across[together], up[together])
+        return Verdicts(codes, np.hypot(sideways, upward))
 
 
-def _in_plane(sideways: Verdicts, upward: Verdicts) -> Verdicts:
-    """Codes of :class:`remot.motion.Plane` from those of its axes."""
-    clear = (sideways.codes != AMBIGUOUS) & (upward.codes != AMBIGUOUS)
-    together = clear & ((sideways.codes == 0) == (upward.codes == 0))
-    codes = np.full(sideways.codes.shape, AMBIGUOUS, dtype=np.int8)
-    codes[together] = plane_code(sideways.codes[together], upward.codes[together])
-    return Verdicts(codes, np.hypot(sideways.magnitudes, upward.magnitudes))
-
-
+@dataclass(eq=False)
 class Gripper(MotionExpert):
     """Gripper opened (positive) or closed. It does not matter how the camera moves.
 
@@ -143,16 +122,14 @@ class Gripper(MotionExpert):
 
     attribute = ATTRIBUTES["gripper"]
 
-    def __init__(
-        self,
-        still: float = 0.05,
-        salient_min: float = 0.25,
-        salient_max: float = float("inf"),
-        require_visible: RequireVisible = "when_known",
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        require_choice(type(self).__name__, require_visible)
-        self.require_visible: RequireVisible = require_visible
+    still: float = 0.05
+    salient_min: float = 0.25
+    salient_max: float = math.inf
+    require_visible: RequireVisible = "when_known"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice(type(self).__name__, self.require_visible)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Change of the opening for each effector that has a gripper."""

@@ -1,6 +1,7 @@
 """To which of two images a mask belongs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from remot.structures import Clip, FloatArray, MaskOf, MotionLabel
 _MIN_SIDE_PIXELS = 1.0
 
 
+@dataclass(eq=False)
 class MaskFrame(Expert):
     """The third image is the mask of an object at the moment of the first image, of the second, or of neither.
 
@@ -29,13 +31,14 @@ class MaskFrame(Expert):
     attribute = ATTRIBUTES["mask_frame"]
     compares_images = False
 
-    def __init__(self, max_overlap: float = 0.5, min_size_pixels: float = MIN_SIZE_PIXELS) -> None:
-        if not 0 <= max_overlap < 1:
-            msg = f"MaskFrame: max_overlap is {max_overlap}; choose a share from 0 to below 1"
+    max_overlap: float = 0.5
+    min_size_pixels: float = MIN_SIZE_PIXELS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_overlap < 1:
+            msg = f"MaskFrame: max_overlap is {self.max_overlap}; choose a share from 0 to below 1"
             raise ConfigError(msg)
-        require_size("MaskFrame", min_size_pixels)
-        self.max_overlap = max_overlap
-        self.min_size_pixels = min_size_pixels
+        require_size("MaskFrame", self.min_size_pixels)
 
     def judge(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, Verdicts]:
         """Codes 0 for a frame and itself, 1 for clearly different places; the magnitude is the overlap."""

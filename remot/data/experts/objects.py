@@ -1,16 +1,19 @@
 """Which way an object moved: in the image while the camera stood still, and nearer to it or farther away."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from remot.data.experts.base import IntArray, MotionExpert, differences
-from remot.data.experts.visibility import MIN_SIZE_PIXELS, BoolArray, camera_still, large_pairs, require_size
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, camera_still, large_pairs, require_size
 from remot.motion import ATTRIBUTES
 from remot.structures import Clip, FloatArray
 
 
+@dataclass(eq=False)
 class _ObjectMove(MotionExpert):
     """Shared by the two directions.
 
@@ -31,20 +34,16 @@ class _ObjectMove(MotionExpert):
     axis: ClassVar[int]
     direction: ClassVar[int]
 
-    def __init__(
-        self,
-        still: float = 4.0,
-        salient_min: float = 26.0,
-        salient_max: float = float("inf"),
-        max_camera_degrees: float = 0.5,
-        max_camera_metres: float = 0.01,
-        min_size_pixels: float = MIN_SIZE_PIXELS,
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        require_size(type(self).__name__, min_size_pixels)
-        self.min_size_pixels = min_size_pixels
-        self.max_camera_degrees = max_camera_degrees
-        self.max_camera_metres = max_camera_metres
+    still: float = 4.0
+    salient_min: float = 26.0
+    salient_max: float = math.inf
+    max_camera_degrees: float = 0.5
+    max_camera_metres: float = 0.01
+    min_size_pixels: float = MIN_SIZE_PIXELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_size(type(self).__name__, self.min_size_pixels)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         movers = {
@@ -55,13 +54,13 @@ class _ObjectMove(MotionExpert):
         still = np.ones((len(frame_indices), len(frame_indices)), dtype=np.bool_)
         if clip.camera is not None:
             still = camera_still(clip, frame_indices, self.max_camera_degrees, self.max_camera_metres)
-        return {name: self._displacement(track.boxes_xyxy[frame_indices], still) for name, track in movers.items()}
-
-    def _displacement(self, boxes_xyxy: FloatArray, still: BoolArray) -> FloatArray:
-        """[K, K] pixels; NaN where a box is too small or missing, or the camera moved."""
-        centres = (boxes_xyxy[:, self.axis] + boxes_xyxy[:, self.axis + 2]) / 2
-        large = large_pairs(boxes_xyxy, self.min_size_pixels)
-        return np.where(still & large, self.direction * differences(centres), np.nan)
+        found = {}
+        for name, track in movers.items():
+            boxes_xyxy = track.boxes_xyxy[frame_indices]
+            centres = (boxes_xyxy[:, self.axis] + boxes_xyxy[:, self.axis + 2]) / 2
+            measurable = still & large_pairs(boxes_xyxy, self.min_size_pixels)
+            found[name] = np.where(measurable, self.direction * differences(centres), np.nan)
+        return found
 
 
 class ObjectHorizontal(_ObjectMove):
@@ -78,6 +77,7 @@ class ObjectVertical(_ObjectMove):
     axis, direction = 1, -1
 
 
+@dataclass(eq=False)
 class ObjectDepth(MotionExpert):
     """Object came nearer to the camera (positive) or went farther away, whichever of the two moved.
 
@@ -90,16 +90,14 @@ class ObjectDepth(MotionExpert):
 
     attribute = ATTRIBUTES["object_depth"]
 
-    def __init__(
-        self,
-        still: float = 0.05,
-        salient_min: float = 0.5,
-        salient_max: float = float("inf"),
-        min_size_pixels: float = MIN_SIZE_PIXELS,
-    ) -> None:
-        super().__init__(still, salient_min, salient_max)
-        require_size(type(self).__name__, min_size_pixels)
-        self.min_size_pixels = min_size_pixels
+    still: float = 0.05
+    salient_min: float = 0.5
+    salient_max: float = math.inf
+    min_size_pixels: float = MIN_SIZE_PIXELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_size(type(self).__name__, self.min_size_pixels)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Decrease of the distance along the optical axis, for visible objects whose distance is annotated."""

@@ -25,25 +25,14 @@ MIN_SIZE_PIXELS = 16.0
 
 
 def require_choice(name: str, require_visible: str) -> None:
-    """Check the setting of the expert ``name``.
-
-    Raises:
-        ConfigError: If it is none of :data:`RequireVisible`.
-    """
+    """Raise a ConfigError if the setting of the expert ``name`` is none of :data:`RequireVisible`."""
     if require_visible not in get_args(RequireVisible):
         msg = f"{name}: require_visible is {require_visible!r:.40}, choose {', '.join(get_args(RequireVisible))}"
         raise ConfigError(msg)
 
 
 def camera_still(clip: Clip, frame_indices: IntArray, max_degrees: float, max_metres: float) -> BoolArray:
-    """[K, K] whether the camera of a clip with poses stood still between two frames.
-
-    Args:
-        clip: A clip with :attr:`~remot.structures.Clip.camera`.
-        frame_indices: [K] annotated frames.
-        max_degrees: Rotation up to which it counts as still.
-        max_metres: Translation up to which it counts as still.
-    """
+    """[K, K] whether the camera of a clip with poses stood still between two annotated frames, up to these limits."""
     assert clip.camera is not None
     turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
     places = clip.camera.camera_to_world[frame_indices, :3, 3]
@@ -98,11 +87,7 @@ def large_pairs(boxes_xyxy: FloatArray, min_size_pixels: float) -> BoolArray:
 
 
 def require_size(name: str, min_size_pixels: float) -> None:
-    """Check the setting of the expert ``name``.
-
-    Raises:
-        ConfigError: If it is no size.
-    """
+    """Raise a ConfigError if the setting of the expert or task ``name`` is no size."""
     if not 0 <= min_size_pixels < float("inf"):
         msg = f"{name}: min_size_pixels is {min_size_pixels}, choose a number of pixels of at least 0"
         raise ConfigError(msg)

@@ -69,7 +69,7 @@ class Negative(ABC):
             frames: [K] candidate frames.
 
         Raises:
-            DecodeError: If an image is needed to know its size and cannot be decoded.
+            DecodeError: If an image is needed for its size and cannot be decoded.
         """
 
     def choose(self, view: View, drawn: Sequence[IntArray]) -> IntArray:  # noqa: ARG002

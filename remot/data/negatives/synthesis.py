@@ -10,7 +10,7 @@ shifted crops).
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -38,12 +38,9 @@ _MAX_TURN_DEGREES = 45.0
 
 
 class Window(NamedTuple):
-    """What a narrower image is cut from.
+    """What a narrower image is cut from: intrinsics [3, 3] and size of the decoded image, and size of the narrower one.
 
-    Args:
-        intrinsics: [3, 3] of the decoded image.
-        size: Width and height of the decoded image in pixels.
-        shown: Width and height of the narrower image in pixels.
+    Sizes are width and height in pixels.
     """
 
     intrinsics: FloatArray
@@ -51,6 +48,7 @@ class Window(NamedTuple):
     shown: tuple[int, int]
 
 
+@dataclass(eq=False)
 class _SyntheticView(Negative):
     """Shared by turned and shifted windows.
 
@@ -62,26 +60,22 @@ class _SyntheticView(Negative):
         max_frames: Frames of a clip that are used at most.
     """
 
-    def __init__(self, axis: Axis = "yaw", zoom: float = 1.6, views_per_frame: int = 3, max_frames: int = 24) -> None:
-        if not 1 < zoom <= 8 or views_per_frame < 1 or max_frames < 2:
+    axis: Axis = "yaw"
+    zoom: float = 1.6
+    views_per_frame: int = 3
+    max_frames: int = 24
+
+    def __post_init__(self) -> None:
+        if not 1 < self.zoom <= 8 or self.views_per_frame < 1 or self.max_frames < 2:
             msg = (
-                f"{type(self).__name__}: zoom is {zoom}, views_per_frame {views_per_frame} and max_frames {max_frames};"
-                " choose a zoom above 1 and at most 8, at least 1 view and at least 2 frames"
+                f"{type(self).__name__}: zoom is {self.zoom}, views_per_frame {self.views_per_frame} and max_frames "
+                f"{self.max_frames}; choose a zoom above 1 and at most 8, at least 1 view and at least 2 frames"
             )
             raise ConfigError(msg)
-        self.axis: Axis = axis
-        self.zoom = zoom
-        self.views_per_frame = views_per_frame
-        self.max_frames = max_frames
 
     @abstractmethod
     def matrix(self, degrees: float, window: Window) -> FloatArray:
-        """[3, 3] map from shown to decoded pixels of a window turned by ``degrees``.
-
-        Args:
-            degrees: Turn about the axis: right, up or clockwise.
-            window: What it is cut from.
-        """
+        """[3, 3] map from shown to decoded pixels of a window turned right, up or clockwise by ``degrees``."""
 
     @abstractmethod
     def rotation(self, degrees: float, window: Window) -> FloatArray:
@@ -93,7 +87,8 @@ class _SyntheticView(Negative):
             return None
         assert clip.camera.intrinsics is not None
         generator = numpy_generator(0, self.name, self.axis, clip.clip_id)
-        frames = _thinned(frames, self.max_frames, generator)
+        if len(frames) > self.max_frames:
+            frames = np.sort(generator.choice(frames, self.max_frames, replace=False))
         height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
         shown = round(width / self.zoom), round(height / self.zoom)
         window = Window(clip.camera.intrinsics, (width, height), shown)
@@ -105,7 +100,8 @@ class _SyntheticView(Negative):
         turns[:, 0] = aside  # nothing turned must stay possible
         degrees = np.concatenate([np.full(len(frames), aside), turns.ravel()])
         source_frames = np.concatenate([frames, np.repeat(frames, self.views_per_frame)])
-        warps = tuple(Warp(self.name, _numbers(self.matrix(turn, window)), shown) for turn in degrees)
+        matrices = [self.matrix(turn, window) for turn in degrees]
+        warps = tuple(Warp(self.name, tuple((matrix / matrix[2, 2]).ravel().tolist()), shown) for matrix in matrices)
         rotations = np.stack([self.rotation(turn, window) for turn in degrees])
         return View(
             _turned_clip(clip, source_frames, rotations),
@@ -183,12 +179,7 @@ class Mirror(Negative):
 
 
 def mirrored_clip(clip: Clip, width: int) -> Clip:
-    """The annotations of a clip seen in a mirror.
-
-    Args:
-        clip: The clip.
-        width: Width of its images in pixels.
-    """
+    """The annotations of a clip seen in a mirror, whose images are ``width`` pixels wide."""
     flip = np.array([-1.0, 1.0, 1.0])
     agent = clip.agent
     if agent is not None:
@@ -269,10 +260,6 @@ def _sees_through(intrinsics: FloatArray | None) -> bool:
     return bool(intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0)
 
 
-def _thinned(frames: IntArray, most: int, generator: np.random.Generator) -> IntArray:
-    return frames if len(frames) <= most else np.sort(generator.choice(frames, most, replace=False))
-
-
 def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> Clip:
     """A clip of M frames that holds what the turned cameras [M, 3, 3] are annotated with, and nothing else."""
     assert clip.camera is not None
@@ -291,7 +278,3 @@ def _one_turned(num_real: int, num_images: int) -> tuple[Case, Case, Case]:
     real = np.arange(num_images) < num_real
     both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)
     return Case(both, out, out), Case(out, both, back), Case(back, back, both)
-
-
-def _numbers(matrix: FloatArray) -> tuple[float, ...]:
-    return tuple(float(number) for number in (matrix / matrix[2, 2]).ravel())

@@ -21,17 +21,11 @@ AXES = {"yaw": "x", "horizontal": "x", "pitch": "y", "vertical": "y"}
 def describe_reasoning(
     clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], image_size: tuple[int, int]
 ) -> str:
-    """For each pair what is seen in its two images, as far as it is annotated, what follows, and its letter.
+    """For each pair what its two images show, as far as it is annotated, what follows, and its letter.
 
-    Args:
-        clip: The annotated clip.
-        frame_indices: The frames shown, in order.
-        slots: The questions, all of one attribute and subject.
-        image_size: Width and height of the images the boxes refer to, in pixels.
-
-    Returns:
-        Such as ``the red tower: first x3 x7 left C, second x3 x3 none C, third x7 x3 right A``; verdicts and letters
-        alone if the annotations do not locate the evidence.
+    Such as ``the red tower: first x3 x7 left C, second x3 x3 none C, third x7 x3 right A``; verdicts and letters alone
+    if the annotations do not locate the evidence. ``image_size`` is width and height in pixels of the images that the
+    boxes refer to.
     """
     what, seen = describe_observations(clip, frame_indices, slots[0].label, image_size)
     text = describe_labels(slots, seen)

@@ -63,10 +63,7 @@ class Wordings:
 
 @cache
 def read_wordings(file: Path | None = None) -> Wordings:
-    """The wordings in a YAML file.
-
-    Args:
-        file: Such a file; None for the English ones that come with the library.
+    """The wordings in a YAML file; the English ones that come with the library by default.
 
     Raises:
         ConfigError: If it cannot be read, lacks a section or an attribute, or holds an unknown one.
@@ -87,11 +84,7 @@ def read_wordings(file: Path | None = None) -> Wordings:
 
 
 def read_yaml_mapping(file: Path) -> dict[str, Any]:
-    """What a file of wordings holds; nothing if it is no mapping.
-
-    Raises:
-        ConfigError: If it cannot be read.
-    """
+    """What a file of wordings holds, nothing if it is no mapping; a ConfigError if it cannot be read."""
     try:
         with open_text(file) as stream:
             content = yaml.safe_load(stream)
@@ -118,10 +111,16 @@ def _claims(file: Path, name: str, found: object) -> dict[str, tuple[str, ...]]:
     return {value: _texts(file, f"claim: {name}: {value}", texts) for value, texts in found.items()}
 
 
-def _texts(file: Path, where: str, texts: object) -> tuple[str, ...]:
+def require_texts(where: str, texts: object) -> tuple[str, ...]:
+    """A list of texts of a file of wordings; a ConfigError if it is something else, or one is empty."""
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        msg = f"{file}: {where} must be a list of texts"
+        msg = f"{where} must be a list of texts"
         raise ConfigError(msg)
+    return tuple(texts)
+
+
+def _texts(file: Path, where: str, held: object) -> tuple[str, ...]:
+    texts = require_texts(f"{file}: {where}", held)
     for text in texts:
         if set("{}") & set(text.replace("{subject}", "")):
             msg = f"{file}: {where}: {text!r} may hold {{subject}} and no other braces"
@@ -129,4 +128,4 @@ def _texts(file: Path, where: str, texts: object) -> tuple[str, ...]:
         if len(text.splitlines()) > 1:
             msg = f"{file}: {where}: {text!r} must be a single line, since prompts are parsed line by line"
             raise ConfigError(msg)
-    return tuple(texts)
+    return texts

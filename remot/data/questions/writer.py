@@ -19,13 +19,7 @@ __all__ = ["OptionOrder", "QuestionWriter"]
 class QuestionWriter:
     """Writes one prompt about all pairs of a triplet.
 
-    Args:
-        num_wordings: How many wordings to choose from for each attribute; 1 always uses the first.
-        binary: Ask about anchor and positive only, two images and one answer (the pair baseline of ReMoT,
-            arXiv 2603.00461).
-        option_order: Of the default format, see :class:`remot.data.questions.formats.MultipleChoice`.
-        formats: Ways to ask, each wished for as often; multiple choice by default.
-        wordings: File of the texts; None for the English ones that come with the library.
+    See :class:`remot.data.tasks.MotionContrast` for the settings; ``option_order`` is that of the default format.
     """
 
     def __init__(
@@ -60,10 +54,6 @@ class QuestionWriter:
         """
         return self.formats[0] if len(self.formats) == 1 else self.formats[generator.integers(len(self.formats))]
 
-    def accepts_format(self, requested_format: QuestionFormat, triplet: Triplet) -> bool:
-        """Whether ``triplet`` can be asked about in the requested format."""
-        return requested_format.accepts(self.labels(triplet))
-
     def write(
         self,
         triplet: Triplet,
@@ -72,33 +62,21 @@ class QuestionWriter:
         requested_format: QuestionFormat | None = None,
         slot_values: Sequence[tuple[str, ...]] = (),
     ) -> tuple[QuestionFormat, Written]:
-        """How ``triplet`` is asked about, and the text and slots.
+        """The format that asks about ``triplet``, and the text and slots.
 
-        Args:
-            triplet: Frames and labels.
-            generator: Chooses format and wording and shuffles the options.
-            values: Answers that occur in the data set; all of the attribute's by default.
-            requested_format: The format to use if it accepts the labels; any that does by default.
-            slot_values: For each question those that occur in its place; ``values`` for all by default.
+        ``values`` are the answers that occur in the data set, ``slot_values`` those of each question; all of the
+        attribute's by default. A format that accepts the labels is drawn if the requested one does not.
         """
         labels = self.labels(triplet)
         chosen = tuple(ATTRIBUTES[labels[0].attribute].values if values is None else values)
         asked = QuestionSpec(labels, chosen, self.wordings, self.num_wordings, tuple(slot_values))
-        one = (
-            requested_format
-            if requested_format is not None and requested_format.accepts(labels)
-            else self._choose_format(labels, generator)
-        )
-        return one, one.write(asked, generator)
+        if requested_format is None or not requested_format.accepts(labels):
+            fitting = [one for one in self.formats if one.accepts(labels)]
+            requested_format = fitting[0 if len(self.formats) == 1 else generator.integers(len(fitting))]
+        return requested_format, requested_format.write(asked, generator)
 
     def reasoning(self, triplet: Triplet, slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
-        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated.
-
-        Args:
-            triplet: Frames and labels.
-            slots: The questions.
-            image_size: Width and height of the clip's images in pixels.
-        """
+        """Reasoning that leads to the answers; observations only of images that are shown as they are annotated."""
         if any(transform is not None for transform in triplet.transforms):
             return describe_labels(slots)
         shown = triplet.frame_indices[: self.num_images(triplet)]
@@ -107,7 +85,3 @@ class QuestionWriter:
     def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
         """The labels asked about: of all pairs, or of the first one only."""
         return triplet.labels[:1] if self.binary else triplet.labels
-
-    def _choose_format(self, labels: Sequence[MotionLabel], generator: np.random.Generator) -> QuestionFormat:
-        fitting = [one for one in self.formats if one.accepts(labels)]
-        return fitting[0] if len(self.formats) == 1 else fitting[generator.integers(len(fitting))]

@@ -18,7 +18,7 @@ MAX_DRAWS = 64
 
 #: Width and height in pixels.
 ImageSize = tuple[int, int]
-#: What a task has found in a clip: rows of texts and numbers, whose meaning only the task knows.
+#: What a task has found in a clip: rows of texts and numbers that only the task interprets.
 Survey = tuple[tuple[Any, ...], ...]
 
 
@@ -77,14 +77,7 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class PromptSeed:
-    """The address of a prompt, which names its random streams.
-
-    Args:
-        seed: Seed of the split.
-        split: Name of the split.
-        address: Number of the prompt, from 0 without end.
-        task_index: Position of the task among those of the run.
-    """
+    """The address of a prompt, from 0 without end, which names its random streams."""
 
     seed: int
     split: str
@@ -101,11 +94,7 @@ class TaskIndex(ABC):
 
     @abstractmethod
     def plan(self, at: PromptSeed) -> tuple[Clip, TaskPlan]:
-        """Clip and plan of the prompt at an address; decodes nothing unless a plan needs an image.
-
-        Raises:
-            ConfigError: If no clip that is drawn can be asked about.
-        """
+        """Clip and plan of the prompt at an address; decodes nothing unless needed. A ConfigError if there is none."""
 
 
 class Task(ABC):
@@ -131,15 +120,10 @@ class Task(ABC):
 
     @abstractmethod
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """A prompt about ``clip``, None if what was drawn cannot be asked about.
-
-        Args:
-            clip: One that the task :meth:`serves`.
-            generator: Source of every choice.
-        """
+        """A prompt about a clip that the task :meth:`serves`, None if what was drawn cannot be asked about."""
 
     def survey(self, clip: Clip) -> Survey | None:
-        """What :meth:`index` has to know about ``clip``, JSON-ready; None if nothing can be asked about it."""
+        """What :meth:`index` needs of ``clip``, JSON-ready; None if nothing can be asked about it."""
         return () if clip.media is not None and self.serves(clip) else None
 
     def stratum(self, survey: Survey | None) -> Hashable:
@@ -180,32 +164,17 @@ class Task(ABC):
         return ()
 
     def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
-        """How often something is ``asked`` or refused, by reason; one draw of each clip, unless a task counts more.
-
-        Args:
-            clips: Some clips; those that the task does not serve are passed over.
-            generator: Source of every choice.
-        """
+        """How often something is ``asked`` or refused, by reason; one draw of each served clip unless overridden."""
         plans = (self.plan(clip, generator) for clip in clips if self.serves(clip))
         return Counter("nothing clear in what was drawn" if plan is None else "asked" for plan in plans)
 
     def closer(self, look: ResampleRequest) -> "Task":  # noqa: ARG002
-        """This task with frames that are dense where ``look`` says; itself if its frames stay."""
+        """This task with frames that are dense in the stretches of ``look``; itself if its frames stay."""
         return self
 
 
 class UniformIndex(TaskIndex):
-    """Draws each clip as often; where a task has few answers, the answer is drawn before the clip.
-
-    Args:
-        task: What is asked.
-        clips: The clips of a split.
-        surveys: What the task found in each; None for clips that it cannot ask about.
-        split: Name of the split, for messages.
-
-    Raises:
-        EmptySplitError: If the task can ask about none of the clips.
-    """
+    """Draws each clip as often; where a task has few answers, the answer is drawn before the clip."""
 
     def __init__(self, task: Task, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> None:
         self.task, self.clips, self.split = task, clips, split

@@ -1,232 +1,178 @@
-"""How often the right letter can be guessed without looking at an image."""
+"""How much of an answer can be guessed without looking at an image.
 
-from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+A letter or word counts if it is right, a number by its mean relative accuracy (VSI-Bench, arXiv 2412.14171), stretches
+of time and boxes by their overlap. Each baseline is fitted to one half of the scenes and scored on the other, since
+prompts of one scene are alike; where there is one scene only, the halves are divided by prompt, which also finds what
+is true of that scene alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import ClassVar, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from remot.datatools.audit.splits import HalvedBy, first_half, mean_with_error, unit_for, unit_of
-from remot.structures import FloatArray, Question, Slot
+from remot.datatools.audit.baselines import (
+    AnswerFromText,
+    BestConstant,
+    BlindBaseline,
+    ConstantByQuestion,
+    GivenBoxStays,
+    KnownLaw,
+    LikelyOption,
+    MajorityAnswer,
+    TextOnlyPrompt,
+    ValuesFromText,
+    boxes_overlap,
+    relative_accuracy,
+    times_overlap,
+)
+from remot.seeding import numpy_generator
+from remot.structures import Box, Interval, Question
 
-_Choice = TypeVar("_Choice", bound=Hashable)
+HalvedBy = Literal["scene", "prompt"]
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class BlindScores:
-    """Shares of right letters without an image.
+class Guesses:
+    """What baselines reach without images.
 
     Args:
-        by_model: Share of right letters of each blind model, on scenes or prompts it was not fitted to.
-        standard_errors: Standard error of each share.
-        chance: Mean of 1 / number of options.
+        measure: ``right``, ``relative_accuracy`` or ``overlap``.
+        by_model: Mean score of each baseline, on scenes or prompts it was not fitted to.
+        standard_errors: Standard error of each mean.
         halved_by: What the halves were divided by, which is also the unit of the standard errors.
+        chance: Mean of 1 / number of answers to choose from; None where there is nothing to choose from.
     """
 
-    by_model: dict[str, float]
-    standard_errors: dict[str, float]
-    chance: float
-    halved_by: HalvedBy = "scene"
+    measure: str
+    by_model: Mapping[str, float]
+    standard_errors: Mapping[str, float]
+    halved_by: HalvedBy
+    chance: float | None = None
 
     @property
     def best(self) -> str:
-        """Name of the best model. Its share is a little too high, as that of a best of several."""
+        """Name of the best baseline. Its mean is a little too high, as that of a best of several."""
         return max(self.by_model, key=lambda name: self.by_model[name])
 
-
-class BlindModel(ABC):
-    """Answers from the text of a prompt alone."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def fit(self, questions: Sequence[Question]) -> None:
-        """Learn from ``questions`` and their right letters."""
-
-    @abstractmethod
-    def answers(self, questions: Sequence[Question]) -> list[str]:
-        """Letters for each of ``questions``, one for each slot."""
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        return {
+            "measure": self.measure,
+            "chance": self.chance,
+            "blind_score": self.by_model[self.best],
+            "blind_models": dict(self.by_model),
+            "blind_standard_errors": dict(self.standard_errors),
+            "blind_halved_by": self.halved_by,
+        }
 
 
-class MajorityLetter(BlindModel):
-    """The most frequent letter of each slot."""
+def score_blind(questions: Sequence[Question], seed: int = 0) -> Guesses | None:
+    """What can be guessed of the letters of prompts with slots; None if there are fewer than two prompts with letters.
 
-    name = "majority_letter"
-
-    def fit(self, questions: Sequence[Question]) -> None:
-        """Count the letters of each slot."""
-        self._letters = "".join(_most_frequent(golds) for golds in zip(*(q.solution for q in questions), strict=True))
-
-    def answers(self, questions: Sequence[Question]) -> list[str]:
-        """The same letters for all."""
-        return [self._letters] * len(questions)
-
-
-class LettersFromText(BlindModel):
-    """Naive Bayes of each slot's letter on the words of the prompt, its options and their order among them."""
-
-    name = "letters_from_text"
-
-    def fit(self, questions: Sequence[Question]) -> None:
-        """Count the words that come with each answer, for each slot."""
-        texts = [features(question.text) for question in questions]
-        self._slots = [NaiveBayes(texts, golds) for golds in zip(*(q.solution for q in questions), strict=True)]
-
-    def answers(self, questions: Sequence[Question]) -> list[str]:
-        """The most probable answer of each slot by itself."""
-        texts = [features(question.text) for question in questions]
-        return ["".join(letters) for letters in zip(*(slot.predict(texts) for slot in self._slots), strict=True)]
-
-
-class ValuesFromText(BlindModel):
-    """Naive Bayes of each slot's value on the words of the prompt, turned into a letter by the options.
-
-    Finds what letters in shuffled order hide, such as a subject that mostly moves to the right.
+    Each format and number of questions has baselines of its own. Questions for numbers are left out: they have no
+    chance level. ``seed`` names the halves.
     """
-
-    name = "values_from_text"
-
-    def fit(self, questions: Sequence[Question]) -> None:
-        """Count the words that come with each answer, for each slot."""
-        texts = [features(question.text.split("\n", 1)[0]) for question in questions]
-        values = zip(*([slot.label.value for slot in q.slots] for q in questions), strict=True)
-        self._slots = [NaiveBayes(texts, of_slot) for of_slot in values]
-
-    def answers(self, questions: Sequence[Question]) -> list[str]:
-        """The most probable answer of each slot by itself."""
-        texts = [features(question.text.split("\n", 1)[0]) for question in questions]
-        predicted = zip(*(slot.predict(texts) for slot in self._slots), strict=True)
-        return [_letters(question.slots, values) for question, values in zip(questions, predicted, strict=True)]
+    prompts = [TextOnlyPrompt(question) for question in questions if not question.asks_numbers]
+    baselines = [MajorityAnswer("majority_letter"), AnswerFromText("letters_from_text"), ValuesFromText(), KnownLaw()]
+    counts = [len(slot.options) for prompt in prompts for slot in prompt.question.slots]
+    return _score(baselines, "right", prompts, seed, counts)
 
 
-class KnownLaw(BlindModel):
-    """The most frequent answers of each attribute, all slots together, turned into letters by the options.
+def score_guesses(prompts: Sequence[TextOnlyPrompt], seed: int = 0) -> list[Guesses]:
+    """What can be guessed of the prompts of one task, by what all of their references hold.
 
-    A data set in which one pattern holds throughout, such as "there and back", gives itself away here.
+    One for letters or words, numbers, times and boxes each; none where there are fewer than two prompts.
     """
-
-    name = "known_law"
-
-    def fit(self, questions: Sequence[Question]) -> None:
-        """Count the answers to all slots of each attribute."""
-        seen: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for question in questions:
-            seen[_attribute(question)].append(tuple(slot.label.value for slot in question.slots))
-        self._values = {attribute: _most_frequent(tuples) for attribute, tuples in seen.items()}
-
-    def answers(self, questions: Sequence[Question]) -> list[str]:
-        """The attribute's most frequent answers; the first letters for an attribute that was not seen."""
-        return [_letters(q.slots, self._values.get(_attribute(q), ("",) * len(q.slots))) for q in questions]
-
-
-class NaiveBayes:
-    """Multinomial naive Bayes with one count added to each feature.
-
-    Args:
-        documents: Features of each document.
-        classes: Class of each document.
-    """
-
-    def __init__(self, documents: Sequence[Sequence[str]], classes: Sequence[str]) -> None:
-        self.classes = sorted(set(classes))
-        known = sorted({feature for document in documents for feature in document})
-        self._columns = {feature: column for column, feature in enumerate(known)}
-        counts = self._counts(documents)
-        members = np.array([[one == name for one in classes] for name in self.classes], dtype=np.float64)
-        totals = members @ counts + 1
-        self._log_prior = np.log(members.mean(1))
-        self._log_likelihood = np.log(totals / totals.sum(1, keepdims=True))
-
-    def predict(self, documents: Sequence[Sequence[str]]) -> list[str]:
-        """The most probable class of each document; features that were not seen before are passed over."""
-        scores = self._counts(documents) @ self._log_likelihood.T + self._log_prior
-        return [self.classes[best] for best in scores.argmax(1)]
-
-    def _counts(self, documents: Sequence[Sequence[str]]) -> FloatArray:
-        """[D, F] number of times each known feature occurs in each document."""
-        counts = np.zeros((len(documents), len(self._columns)))
-        for row, document in enumerate(documents):
-            for feature in document:
-                if feature in self._columns:
-                    counts[row, self._columns[feature]] += 1
-        return counts
-
-
-def features(text: str) -> list[str]:
-    """Words and pairs of neighbouring words, each with its line, since the same option in another line is another."""
+    held = [prompt.reference for prompt in prompts]
+    numbers = bool(held) and all(one.number is not None for one in held)
+    intervals = bool(held) and all(one.intervals is not None for one in held)
+    boxes = bool(held) and all(one.boxes is not None for one in held)
+    lettered = all(prompt.options for prompt in prompts)
     found = []
-    for number, line in enumerate(text.splitlines()):
-        words = line.split()
-        found += [f"{number}:{word}" for word in words]
-        found += [f"{number}:{word} {following}" for word, following in pairwise(words)]
-    return found
+    if lettered or (all(one.answer is not None for one in held) and not (numbers or intervals or boxes)):
+        baselines = [MajorityAnswer(), AnswerFromText(), *([LikelyOption()] if lettered else [])]
+        counts = [len(prompt.options or prompt.answers) for prompt in prompts]
+        found.append(_score(baselines, "right", prompts, seed, counts))
+    if numbers:
+        constants = _constants(_number, lambda guess, prompt: relative_accuracy(guess, _number(prompt)))
+        found.append(_score(constants, "relative_accuracy", prompts, seed))
+    if intervals:
+        found.append(_score(_constants(_share_of_time, times_overlap), "overlap", prompts, seed))
+    if boxes:
+        given = [GivenBoxStays()] if all(map(_first_box_is_given, prompts)) else []
+        found.append(_score([*_constants(_first_box, boxes_overlap), *given], "overlap", prompts, seed))
+    return [one for one in found if one is not None]
 
 
-def score_blind(questions: Sequence[Question], seed: int = 0) -> BlindScores | None:
-    """Fit every blind model to each half of the scenes and score it on the other half.
-
-    Halves are divided by scene, since prompts of one scene are alike; where there is one scene only, by prompt, which
-    also finds what is true of that scene alone. Each format and number of questions has models of its own. Questions
-    for numbers are left out: they have no chance level.
-
-    Args:
-        questions: Prompts with their right letters.
-        seed: Names the halves.
-
-    Returns:
-        The scores, or None if there are fewer than two prompts with letters.
-    """
-    lettered = [question for question in questions if not question.asks_numbers]
-    unit = unit_for(lettered)
-    chosen = first_half(lettered, unit, seed)
-    by_model, errors = {}, {}
-    for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
-        hits: dict[str, list[float]] = defaultdict(list)
-        for kind in _kinds(lettered):
-            halves = [[q for q in kind if (unit_of(q, unit) in chosen) == first] for first in (True, False)]
-            _collect_hits(model, halves, hits, unit)
-        if hits:
-            by_model[model.name], errors[model.name] = mean_with_error(hits)
-    options = [1 / len(slot.options) for question in lettered for slot in question.slots]
-    return BlindScores(by_model, errors, float(np.mean(options)), unit) if by_model else None
+def _constants(
+    value_of: Callable[[TextOnlyPrompt], V], score_of: Callable[[V, TextOnlyPrompt], float]
+) -> list[BlindBaseline]:
+    return [BestConstant(value_of, score_of), ConstantByQuestion(value_of, score_of)]
 
 
-def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
-    """Questions of one format and number of slots together."""
-    kinds: dict[tuple[str, int], list[Question]] = defaultdict(list)
-    for question in questions:
-        kinds[question.format, len(question.slots)].append(question)
-    return list(kinds.values())
+def _number(prompt: TextOnlyPrompt) -> float:
+    return prompt.reference.number or 0.0
 
 
-def _collect_hits(
-    model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[float]], unit: HalvedBy
-) -> None:
-    """Add for each unit whether each letter was right; nothing if a half is empty."""
-    if not all(halves):
-        return
-    for fitted, scored in (halves, halves[::-1]):
-        model.fit(fitted)
-        for question, letters in zip(scored, model.answers(scored), strict=True):
-            hits[unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
+def _share_of_time(prompt: TextOnlyPrompt) -> Interval:
+    start, end = (prompt.reference.intervals or ((0.0, 0.0),))[0]
+    return start / prompt.seconds, end / prompt.seconds
 
 
-def _most_frequent(items: Iterable[_Choice]) -> _Choice:
-    """The most frequent of ``items``; among equals the first in order, so that the order of prompts says nothing."""
-    counts = Counter(items)
-    return min(counts, key=lambda item: (-counts[item], str(item)))
+def _first_box(prompt: TextOnlyPrompt) -> Box:
+    return (prompt.reference.boxes or ((0, 0, 0, 0),))[0]
 
 
-def _attribute(question: Question) -> str:
-    return question.slots[0].label.attribute
+def _first_box_is_given(prompt: TextOnlyPrompt) -> bool:
+    return f"[{', '.join(f'{edge:g}' for edge in _first_box(prompt))}]" in prompt.question.text
 
 
-def _letters(slots: Sequence[Slot], values: Sequence[str]) -> str:
-    """Letters of ``values``; a value that is no option gets the first letter."""
-    return "".join(
-        slot.letters[slot.options.index(value) if value in slot.options else 0]
-        for slot, value in zip(slots, values, strict=True)
-    )
+def _score(
+    baselines: Sequence[BlindBaseline],
+    measure: str,
+    prompts: Sequence[TextOnlyPrompt],
+    seed: int,
+    num_choices: Sequence[int] = (),
+) -> Guesses | None:
+    """Scores of baselines on halves they are not fitted to; None if no kind of prompts has two halves."""
+    unit: HalvedBy = "scene" if len({prompt.question.scene_id for prompt in prompts}) > 1 else "prompt"
+    chosen = _first_half({_unit_of(prompt, unit) for prompt in prompts}, seed)
+    kinds: dict[tuple[str, int], list[TextOnlyPrompt]] = defaultdict(list)
+    for prompt in prompts:
+        kinds[prompt.question.format, len(prompt.question.slots)].append(prompt)
+    means, errors = {}, {}
+    for baseline in baselines:
+        scores: dict[str, list[float]] = defaultdict(list)
+        for kind in kinds.values():
+            halves = [[one for one in kind if (_unit_of(one, unit) in chosen) == first] for first in (True, False)]
+            for fitted, scored in (halves, halves[::-1]) if all(halves) else ():
+                baseline.fit(fitted)
+                for prompt, found in zip(scored, baseline.scores(scored), strict=True):
+                    scores[_unit_of(prompt, unit)] += found
+        if scores:
+            means[baseline.name], errors[baseline.name] = _mean_with_error(scores)
+    chance = float(np.mean([1 / number for number in num_choices])) if num_choices and all(num_choices) else None
+    return Guesses(measure, means, errors, unit, chance) if means else None
+
+
+def _unit_of(prompt: TextOnlyPrompt, unit: HalvedBy) -> str:
+    return prompt.question.scene_id if unit == "scene" else prompt.question.prompt_id
+
+
+def _first_half(units: Iterable[str], seed: int) -> set[str]:
+    """Half of the units, drawn."""
+    names = sorted(units)
+    order = numpy_generator(seed, "audit", "halves").permutation(len(names))
+    return {names[k] for k in order[: len(names) // 2]}
+
+
+def _mean_with_error(scores: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """Mean of all scores and its standard error, the keys taken as the independent units."""
+    total = sum(len(of_unit) for of_unit in scores.values())
+    mean = sum(sum(of_unit) for of_unit in scores.values()) / total
+    surplus = np.array([sum(of_unit) - mean * len(of_unit) for of_unit in scores.values()])
+    return mean, float(np.sqrt((surplus**2).sum())) / total

@@ -18,9 +18,9 @@ from remot.data.records.jsonl import read_prompts
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import BuiltPrompt
 from remot.data.tasks import MotionContrast, Task
-from remot.datatools.audit.checkers import ClipCounts, TaskChecker, checker_of
-from remot.datatools.audit.report import Audit
-from remot.datatools.audit.run import Progress, audit_of, compared, numbered
+from remot.datatools.audit.checkers import TaskChecker, checker_of
+from remot.datatools.audit.report import Audit, ClipCounts
+from remot.datatools.audit.run import Progress, compared, numbered
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.build.images import image_name
 from remot.errors import AnnotationError
@@ -36,20 +36,12 @@ MAX_COMPARED = 100
 
 @dataclass(frozen=True)
 class ImageOnDisk(ImageEdit):
-    """Stands for an edit that a line does not describe: the result is the image in a file.
-
-    Args:
-        file: The image.
-    """
+    """Stands for an edit that a line does not describe: the result is the image in a file."""
 
     file: Path
 
     def __call__(self, picture: Tensor) -> Tensor:  # noqa: ARG002 - what was decoded does not matter
-        """The image in the file.
-
-        Raises:
-            DecodeError: If it cannot be read.
-        """
+        """The image in the file."""
         return read_image(self.file)
 
 
@@ -91,29 +83,24 @@ def audit_built(
     places = sorted(checkers)
     names = numbered([data.tasks[k].name for k in places])
     figures = [
-        checkers[k].figures(name, _clip_counts(data.tasks[k], list(clips.values())), data.options.seed)
+        checkers[k].figures(
+            name,
+            ClipCounts(len(clips), sum(data.tasks[k].survey(clip) is not None for clip in clips.values())),
+            data.options.seed,
+        )
         for name, k in zip(names, places, strict=True)
     ]
     overlap = compared(data.tasks, clips_by_split(prompts, clips), frames_per_clip, on_progress)
-    audit = audit_of(figures, BUILT, overlap)
-    return Audit(**{**vars(audit), "facts": facts, "images": images, "num_images": num_images})
+    return Audit(BUILT, figures, overlap, facts, images, num_images)
 
 
 def read_built(folder: Path, num_prompts: int | None = None) -> list[BuiltPrompt]:
-    """The prompts in a folder.
-
-    Raises:
-        AnnotationError: If there is none, an id stands there twice, or a line is malformed.
-    """
+    """The prompts in a folder; an AnnotationError if there are none, an id occurs twice, or a line is malformed."""
     return read_prompts(folder / RECORDS, from_record, num_prompts)
 
 
 def asked_of(folder: Path, prompt: BuiltPrompt, clips: Mapping[str, Clip], tasks: Sequence[Task]) -> AskedPrompt:
-    """A built prompt with its clip and task.
-
-    Raises:
-        AnnotationError: If one of them, or a frame or masked object, is not there.
-    """
+    """A built prompt with its clip and task; an AnnotationError if one, a frame or a masked object is missing."""
     where = f"{folder / RECORDS}: {prompt.question.prompt_id}"
     clip = clips.get(prompt.clip_id)
     if clip is None or any(frame.index >= clip.num_frames for frame in prompt.frames):
@@ -154,12 +141,8 @@ def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) ->
     return {split: list(of_split.values()) for split, of_split in used.items()}
 
 
-def _clip_counts(task: Task, clips: Sequence[Clip]) -> ClipCounts:
-    return ClipCounts(len(clips), sum(task.survey(clip) is not None for clip in clips), {}, 0)
-
-
 def wrong_facts(prompt: BuiltPrompt, asked: AskedPrompt) -> list[str]:
-    """What a prompt says about its clip and images that is not so; labels and answers are checked elsewhere."""
+    """Facts about clip and images that a prompt states wrongly; labels and answers are checked elsewhere."""
     clip, question, faults = asked.clip, prompt.question, []
     if (question.scene_id, question.domain) != (clip.scene_id, clip.domain):
         faults.append(f"scene {question.scene_id} and domain {question.domain} are not those of clip {clip.clip_id}")
@@ -196,11 +179,7 @@ def _compare_images(
 
 
 def wrong_images(folder: Path, prompt: BuiltPrompt, clip: Clip) -> list[str]:
-    """Images of a prompt on disk that are not what the source shows, one sentence each.
-
-    Raises:
-        DecodeError: If one cannot be read.
-    """
+    """Images of a prompt on disk that are not what the source shows, one sentence each."""
     decoded = read_frames(clip, [frame.index for frame in prompt.frames])
     return [
         f"{prompt.question.prompt_id}: {name} is not frame {frame.index} of clip {clip.clip_id}"

@@ -2,18 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from remot.data.experts import Expert
 from remot.data.tasks import MotionContrast, Task
-from remot.datatools.audit.blind import score_blind
-from remot.datatools.audit.report import LabelFigures, TaskFigures, describe
-from remot.datatools.audit.tasks.blind_baselines import TextOnlyPrompt
+from remot.datatools.audit.baselines import TextOnlyPrompt
+from remot.datatools.audit.blind import score_blind, score_guesses
+from remot.datatools.audit.report import ClipCounts, LabelFigures, TaskFigures, describe
 from remot.datatools.audit.tasks.checks import is_checked, wrong_references
-from remot.datatools.audit.tasks.guessing import Guesses, score_guesses
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.datatools.audit.triplets.label_check import ExpertLimits, WrongLabel, wrong_labels
@@ -24,43 +23,25 @@ from remot.structures import Question, Reference
 MAX_ANSWERS = 16
 
 
-@dataclass(frozen=True)
-class ClipCounts:
-    """What the clips of a split allow a task to ask.
-
-    Args:
-        num_clips: Clips of the split.
-        num_serving: Those that have what the task needs.
-        refusals: How often something is asked or refused, by reason.
-        num_looked_at: Clips that these are of.
-    """
-
-    num_clips: int
-    num_serving: int
-    refusals: Mapping[str, int]
-    num_looked_at: int
-
-
 class TaskChecker(ABC):
-    """Checks the prompts of one task by computations that share nothing with the task's own."""
+    """Checks the prompts of one task by computations that share only its settings and wordings."""
 
-    @abstractmethod
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.num_prompts = self.num_wrong = 0
+
     def add(self, asked: AskedPrompt) -> None:
-        """Check one prompt.
-
-        Raises:
-            DecodeError: If an image is needed and cannot be decoded.
-        """
+        """Check one prompt, decoding an image if one is needed."""
+        self.num_prompts += 1
+        self.num_wrong += self._has_fault(asked)
 
     @abstractmethod
-    def figures(self, name: str, clips: ClipCounts, seed: int) -> TaskFigures:
-        """What was found.
+    def _has_fault(self, asked: AskedPrompt) -> bool:
+        """Check a prompt and keep what was found."""
 
-        Args:
-            name: What the task is called.
-            clips: What the clips of the split allow.
-            seed: Seed of the halves that blind baselines are fitted to.
-        """
+    def figures(self, name: str, clips: ClipCounts, seed: int) -> TaskFigures:  # noqa: ARG002
+        """What was found; ``seed`` names the halves that blind baselines are fitted to."""
+        return TaskFigures(name, self.num_prompts, self.task.needs, num_wrong=self.num_wrong, clips=clips)
 
 
 def checker_of(task: Task) -> TaskChecker:
@@ -69,46 +50,32 @@ def checker_of(task: Task) -> TaskChecker:
 
 
 class ReferenceChecker(TaskChecker):
-    """Computes references a second time from the annotations.
-
-    Args:
-        task: The task.
-    """
+    """Computes references a second time from the annotations."""
 
     def __init__(self, task: Task) -> None:
-        self.task = task
+        super().__init__(task)
         self.prompts: list[TextOnlyPrompt] = []
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.num_wrong = 0
 
-    def add(self, asked: AskedPrompt) -> None:
-        """Check one prompt."""
+    def _has_fault(self, asked: AskedPrompt) -> bool:
         times = asked.clip.pts_seconds
         seconds = max(float(times[asked.frames[-1]] - times[0]), 1e-3)
         self.prompts.append(TextOnlyPrompt(asked.question, seconds, self.task.answers))
         self.answers[_answer_of(self.prompts[-1], asked.verdict)] += 1
-        if is_checked(self.task):
-            faults = wrong_references(asked)
-            self.wrong += faults
-            self.num_wrong += bool(faults)
+        faults = wrong_references(asked) if is_checked(self.task) else []
+        self.wrong += faults
+        return bool(faults)
 
     def figures(self, name: str, clips: ClipCounts, seed: int) -> TaskFigures:
         """What was found."""
-        return TaskFigures(
-            name=name,
-            num_prompts=len(self.prompts),
-            num_checked=len(self.prompts) * is_checked(self.task),
+        return replace(
+            super().figures(name, clips, seed),
+            num_checked=self.num_prompts * is_checked(self.task),
             wrong=self.wrong,
-            num_wrong=self.num_wrong,
-            needs=self.task.needs,
-            num_clips=clips.num_clips,
-            num_serving=clips.num_serving,
-            refusals=clips.refusals,
-            num_looked_at=clips.num_looked_at,
             answers={answer: count for answer, count in self.answers.most_common(MAX_ANSWERS) if answer},
             quantiles=_quantiles([prompt.reference for prompt in self.prompts]),
-            guesses=score_guesses(self.prompts, seed) if len(self.prompts) > 1 else [],
+            guesses=score_guesses(self.prompts, seed) if self.num_prompts > 1 else [],
         )
 
 
@@ -131,14 +98,11 @@ def _quantiles(references: Sequence[Reference]) -> tuple[float, ...] | None:
 
 
 class LabelChecker(TaskChecker):
-    """Computes labels of pairs of frames a second time, reads letters back, and counts tuples of answers.
-
-    Args:
-        task: The task; only its thresholds and wordings are used.
-    """
+    """Computes labels of pairs of frames a second time, reads letters back, and counts tuples of answers."""
 
     def __init__(self, task: MotionContrast) -> None:
-        self.task = task
+        super().__init__(task)
+        self.wordings = task.writer.wordings
         self.limits = limits_of(task.sampler.experts)
         self.questions: list[Question] = []
         self.wrong: list[WrongLabel] = []
@@ -147,61 +111,42 @@ class LabelChecker(TaskChecker):
         self.attributes: Counter[str] = Counter()
         self.tuples: Counter[str] = Counter()
         self.possible: set[str] = set()
-        self.num_wrong = 0
 
-    def add(self, asked: AskedPrompt) -> None:
-        """Check one prompt."""
-        question, triplet, before = asked.question, asked.triplet, self._num_faults
+    def _has_fault(self, asked: AskedPrompt) -> bool:
+        question, triplet = asked.question, asked.triplet
         self.questions.append(question)
         attribute = triplet.labels[0].attribute
-        self.wrong += wrong_labels(triplet, self.limits.get(attribute, []))
-        self.letters += wrong_letters(question, triplet, self.task.writer.wordings)
+        wrong = wrong_labels(triplet, self.limits.get(attribute, []))
+        letters = wrong_letters(question, triplet, self.wordings)
         self.attributes.update(label.attribute for label in triplet.labels)
         labels = triplet.labels if question.format == "comparative" else [slot.label for slot in question.slots]
         answers, possible = answer_tuple(labels), possible_tuples(attribute, len(labels))
         self.tuples[answers] += 1
         self.possible |= possible
-        if answers not in possible:
-            self.impossible.append(f"{question.prompt_id} has {answers}")
-        self.num_wrong += self._num_faults > before
-
-    @property
-    def _num_faults(self) -> int:
-        return len(self.wrong) + len(self.letters) + len(self.impossible)
+        impossible = [] if answers in possible else [f"{question.prompt_id} has {answers}"]
+        self.wrong += wrong
+        self.letters += letters
+        self.impossible += impossible
+        return bool(wrong or letters or impossible)
 
     def figures(self, name: str, clips: ClipCounts, seed: int) -> TaskFigures:
         """What was found."""
-        return TaskFigures(
-            name=name,
-            num_prompts=len(self.questions),
-            num_checked=len(self.questions),
+        guesses = score_blind(self.questions, seed)
+        return replace(
+            super().figures(name, clips, seed),
+            num_checked=self.num_prompts,
             wrong=[*map(describe, self.wrong), *self.letters, *self.impossible],
-            num_wrong=self.num_wrong,
-            needs=self.task.needs,
-            num_clips=clips.num_clips,
-            num_serving=clips.num_serving,
-            refusals=clips.refusals,
-            num_looked_at=clips.num_looked_at,
             answers=dict(self.tuples.most_common(MAX_ANSWERS)),
-            quantiles=None,
-            guesses=letter_guesses(self.questions, seed),
+            guesses=[] if guesses is None else [guesses],
             labels=LabelFigures(
+                tuples={answers: self.tuples[answers] for answers in sorted(self.possible | set(self.tuples))},
+                num_possible=len(self.possible),
                 attributes=dict(sorted(self.attributes.items())),
                 wrong=self.wrong,
                 letters=self.letters,
                 impossible=self.impossible,
-                tuples={answers: self.tuples[answers] for answers in sorted(self.possible | set(self.tuples))},
-                num_possible=len(self.possible),
             ),
         )
-
-
-def letter_guesses(questions: Sequence[Question], seed: int = 0) -> list[Guesses]:
-    """Share of letters that blind baselines guess; none if there are fewer than two prompts with letters."""
-    blind = score_blind(questions, seed)
-    if blind is None:
-        return []
-    return [Guesses("right", blind.by_model, blind.standard_errors, blind.halved_by, blind.chance)]
 
 
 def limits_of(experts: Sequence[Expert]) -> dict[str, list[ExpertLimits]]:

@@ -33,15 +33,7 @@ MIN_CONTRAST = 3.0
 
 @dataclass(frozen=True)
 class FramePrint:
-    """What is kept of an image.
-
-    Args:
-        split: Split of its clip.
-        clip_id: Its clip.
-        frame: Its annotated frame.
-        small: Copy [3, 32, 32] in grey levels of 255.
-        bits: Hash [63] of its shape, -1 or +1.
-    """
+    """What is kept of an image: a copy [3, 32, 32] in grey levels of 255 and a hash [63], -1 or +1, of its shape."""
 
     split: str
     clip_id: str
@@ -49,33 +41,23 @@ class FramePrint:
     small: NDArray[np.float32]
     bits: NDArray[np.float32]
 
+    @property
+    def clip(self) -> tuple[str, str]:
+        """Split and clip."""
+        return self.split, self.clip_id
 
-@dataclass(frozen=True)
-class Duplicate:
-    """One image in two splits, as (split, clip, frame) each.
-
-    Args:
-        first: Where it is.
-        second: Where it is too.
-        grey_levels: Mean difference of the small copies.
-    """
-
-    first: tuple[str, str, int]
-    second: tuple[str, str, int]
-    grey_levels: float
+    @property
+    def address(self) -> tuple[str, str, int]:
+        """Split, clip and frame."""
+        return self.split, self.clip_id, self.frame
 
 
 def print_frames(
-    splits: Mapping[str, Sequence[Clip]],
-    frames_per_clip: int = 4,
-    progress: Callable[[int], None] = lambda _: None,
+    splits: Mapping[str, Sequence[Clip]], frames_per_clip: int = 4, progress: Callable[[int], None] = lambda _: None
 ) -> list[FramePrint]:
     """Prints of a few images of every clip, spread over it; plain images are left out.
 
-    Args:
-        splits: Clips of each split.
-        frames_per_clip: Images to decode of each clip.
-        progress: Called with the number of clips done.
+    ``progress`` is called with the number of clips done.
 
     Raises:
         DecodeError: If an image cannot be decoded.
@@ -103,34 +85,22 @@ def shape_bits(small: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(terms > np.median(terms), 1, -1).astype(np.float32)
 
 
-def duplicates_across_splits(prints: Sequence[FramePrint]) -> list[Duplicate]:
-    """All pairs of prints from two different splits that show the same image."""
-    return [one.duplicate() for one in similar_pairs(prints) if one.is_same]
-
-
 @dataclass(frozen=True)
 class SimilarPair:
-    """Two prints from different splits that show the same view.
-
-    Args:
-        first: One of them.
-        second: The other.
-        grey_levels: Mean difference of the small copies.
-        is_same: Whether they show the same image, not only the same view.
-    """
+    """Two prints from different splits that show the same view, and whether also the same image."""
 
     first: FramePrint
     second: FramePrint
     grey_levels: float
     is_same: bool
 
-    def duplicate(self) -> Duplicate:
-        """The pair as a record."""
-        return Duplicate(_address(self.first), _address(self.second), self.grey_levels)
+    def record(self) -> dict[str, object]:
+        """The addresses and the difference, JSON-ready."""
+        return {"first": self.first.address, "second": self.second.address, "grey_levels": self.grey_levels}
 
 
 def similar_pairs(prints: Sequence[FramePrint]) -> list[SimilarPair]:
-    """All pairs of prints from two different splits that show the same view."""
+    """All pairs of prints from two different splits that show the same view, the same image or not."""
     by_split: dict[str, list[FramePrint]] = {}
     for one in prints:
         by_split.setdefault(one.split, []).append(one)
@@ -167,7 +137,3 @@ def _alike_in_shape(ours: Sequence[FramePrint], theirs: Sequence[FramePrint]) ->
         candidates = torch.nonzero(agreement >= len(one.bits) - 2 * MAX_HASH_BITS).flatten().tolist()
         if candidates:
             yield i, candidates
-
-
-def _address(one: FramePrint) -> tuple[str, str, int]:
-    return one.split, one.clip_id, one.frame

@@ -9,9 +9,9 @@ table before one camera. Such images are alike without giving an answer away. Wh
   half as much as the two moments do, so that a camera that never moves does not make episodes into copies.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from remot.data.experts import Expert
 from remot.data.experts.base import AMBIGUOUS
 from remot.datatools.audit.leaks import (
     MAX_LOCAL_GREY_LEVELS,
-    Duplicate,
     FramePrint,
     SimilarPair,
     local_difference,
@@ -57,7 +56,7 @@ class SplitOverlap:
     shared_scenes: Sequence[str] = ()
     shared_frames: Sequence[str] = ()
     num_frames: int = 0
-    duplicates: Sequence[Duplicate] = ()
+    duplicates: Sequence[SimilarPair] = ()
     num_alike: int = 0
     shared_views: Mapping[str, int] = field(default_factory=dict)
 
@@ -70,7 +69,7 @@ class SplitOverlap:
         if self.shared_frames:
             found.append(f"{len(self.shared_frames)} pairs of clips share frames, such as {self.shared_frames[0]}")
         if self.duplicates:
-            both = self.duplicates[0].first, self.duplicates[0].second
+            both = self.duplicates[0].first.address, self.duplicates[0].second.address
             named = " and ".join(f"{split} (clip {clip}, frame {k})" for split, clip, k in both)
             found.append(
                 f"{len(self.duplicates)} pairs of images are the same in two splits, with the same motion between "
@@ -88,7 +87,7 @@ class SplitOverlap:
             "shared_frame_examples": list(self.shared_frames[:MAX_NAMED]),
             "clips_with_a_shared_view": dict(self.shared_views),
             "compared_frames": self.num_frames,
-            "duplicate_examples": [asdict(one) for one in self.duplicates[:MAX_NAMED]],
+            "duplicate_examples": [one.record() for one in self.duplicates[:MAX_NAMED]],
             "unfit_splits": self.faults,
         }
 
@@ -110,13 +109,9 @@ def overlap_of(
     frames_per_clip: int = 4,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SplitOverlap:
-    """Compare the splits.
+    """Compare the splits; experts determine whether two clips show the same motion.
 
-    Args:
-        splits: Clips of each split.
-        experts: Decide whether two clips show the same motion.
-        frames_per_clip: Images of each clip to compare.
-        progress: Called with the number of clips done.
+    ``progress`` is called with the number of clips whose images are read.
 
     Raises:
         DecodeError: If an image cannot be decoded.
@@ -133,7 +128,7 @@ def overlap_of(
         shared_scenes=scenes_in_two_splits(splits),
         shared_frames=shared_frames(splits),
         num_frames=len(prints),
-        duplicates=[one.duplicate() for one in leaks],
+        duplicates=leaks,
         num_alike=sum(one.is_same for one in pairs) - len(leaks),
         shared_views={name: len(clips) for name, clips in views.items()},
     )
@@ -183,17 +178,11 @@ def _copies(
     of_clips: dict[tuple[tuple[str, str], tuple[str, str]], list[SimilarPair]] = defaultdict(list)
     for pair in pairs:
         if pair.is_same:
-            of_clips[_clip_of(pair.first), _clip_of(pair.second)].append(pair)
-    num_prints: dict[tuple[str, str], int] = defaultdict(int)
-    for one in prints:
-        num_prints[_clip_of(one)] += 1
-    named = {place for places in of_clips for place in places}
-    clips = {
-        (split, clip.clip_id): clip
-        for split, of_split in splits.items()
-        for clip in of_split
-        if (split, clip.clip_id) in named
-    }
+            of_clips[pair.first.clip, pair.second.clip].append(pair)
+    num_prints = Counter(one.clip for one in prints)
+    named = {key for both in of_clips for key in both}
+    everything = ((split, clip) for split, of_split in splits.items() for clip in of_split)
+    clips = {(split, clip.clip_id): clip for split, clip in everything if (split, clip.clip_id) in named}
     found = []
     for (ours, theirs), same in of_clips.items():
         whole = min(num_prints[ours], num_prints[theirs])
@@ -205,9 +194,9 @@ def _copies(
 def _is_copy(same: Sequence[SimilarPair], num_prints: int, ours: Clip, theirs: Clip, experts: Sequence[Expert]) -> bool:
     """Whether two clips show the same at two moments, or in all of their images where nothing moves."""
     moments = [(one, two) for one in same for two in same if _follows(one, two)]
-    told_apart = [(one, two) for one, two in moments if _moved_more_than_they_differ(one, two)]
-    if told_apart:
-        return any(_same_motion(one, two, ours, theirs, experts) for one, two in told_apart)
+    distinct = [(one, two) for one, two in moments if _moved_more_than_they_differ(one, two)]
+    if distinct:
+        return any(_same_motion(one, two, ours, theirs, experts) for one, two in distinct)
     covered = min(len({one.first.frame for one in same}), len({one.second.frame for one in same}))
     is_whole = covered == num_prints and not any(_differ(one, two) for one, two in moments)
     return is_whole and all(_same_motion(one, two, ours, theirs, experts, may_move=False) for one, two in moments)
@@ -234,16 +223,12 @@ def _gap(one: FramePrint, other: FramePrint) -> float:
 def _same_motion(
     one: SimilarPair, two: SimilarPair, ours: Clip, theirs: Clip, experts: Sequence[Expert], *, may_move: bool = True
 ) -> bool:
-    """Whether no label of the motion between the two moments differs between the clips, or names a motion at all."""
+    """Whether no label of the motion between two moments differs between the clips (nor is one unless ``may_move``)."""
     frames = np.array([one.first.frame, two.first.frame]), np.array([one.second.frame, two.second.frame])
     for expert in experts:
-        said, also_said = expert.judge(ours, frames[0]), expert.judge(theirs, frames[1])
-        for subject in said.keys() & also_said.keys():
-            codes = int(said[subject].codes[0, 1]), int(also_said[subject].codes[0, 1])
+        first, second = expert.judge(ours, frames[0]), expert.judge(theirs, frames[1])
+        for subject in first.keys() & second.keys():
+            codes = int(first[subject].codes[0, 1]), int(second[subject].codes[0, 1])
             if AMBIGUOUS not in codes and (codes[0] != codes[1] or not (may_move or codes[0] == 0)):
                 return False
     return True
-
-
-def _clip_of(one: FramePrint) -> tuple[str, str]:
-    return one.split, one.clip_id

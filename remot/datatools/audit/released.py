@@ -4,42 +4,30 @@ from collections import Counter
 from pathlib import Path
 
 from remot.data.records.released import read_released
-from remot.datatools.audit.checkers import letter_guesses
+from remot.datatools.audit.blind import score_blind
 from remot.datatools.audit.overlap import SplitOverlap
 from remot.datatools.audit.report import Audit, LabelFigures, TaskFigures
 from remot.structures import Question
 
 
 def audit_released(file: Path, num_prompts: int | None = None) -> Audit:
-    """Guessing models and answer tuples over the prompts of a file; labels cannot be checked without annotations.
-
-    Args:
-        file: JSON lines in the public ReMoT layout.
-        num_prompts: Prompts to read, from the first one on; None for all.
+    """Blind baselines and answer tuples over the first prompts of a file; without annotations labels cannot be checked.
 
     Raises:
         AnnotationError: If a line is malformed.
     """
     questions = [prompt.question for prompt in read_released(file)][:num_prompts]
-    tuples = Counter(answers_of(question) for question in questions if question.slots)
-    judged = [question for question in questions if question.slots]
+    lettered = [question for question in questions if question.slots]
+    tuples = Counter(map(answers_of, lettered))
+    guesses = score_blind(lettered)
     figures = TaskFigures(
         name=file.name,
         num_prompts=len(questions),
-        num_checked=0,
-        wrong=[],
-        num_wrong=0,
         needs="lettered options",
-        num_clips=0,
-        num_serving=0,
-        refusals={},
-        num_looked_at=0,
-        answers={},
-        quantiles=None,
-        guesses=letter_guesses(judged),
-        labels=LabelFigures({}, [], [], [], dict(sorted(tuples.items())), 0),
+        guesses=[] if guesses is None else [guesses],
+        labels=LabelFigures(dict(sorted(tuples.items()))),
     )
-    return Audit(file.name, len(questions), [figures], SplitOverlap())
+    return Audit(file.name, [figures], SplitOverlap())
 
 
 def answers_of(question: Question) -> str:

@@ -1,11 +1,11 @@
-"""The figures of an audit: of each task and of the splits, as a record."""
+"""The figures of an audit, of each task and of the splits, and their record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from remot.datatools.audit.blind import Guesses
 from remot.datatools.audit.overlap import SplitOverlap
-from remot.datatools.audit.tasks.guessing import Guesses
 from remot.datatools.audit.triplets.label_check import WrongLabel
 
 #: How many of a kind are named in a record.
@@ -17,20 +17,20 @@ class LabelFigures:
     """What was found of the labels and answers of motion-contrast prompts.
 
     Args:
+        tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
+        num_possible: Number of tuples that can be true together.
         attributes: Labels checked of each attribute; empty where there are no annotations to check them against.
         wrong: Labels that the annotations contradict.
         letters: What is wrong with the letters in the text, one sentence each.
         impossible: Prompts whose answers cannot be true together.
-        tuples: Prompts with each tuple of answers, such as ``+0-``; the possible ones also where there are none.
-        num_possible: Number of tuples that can be true together.
     """
 
-    attributes: Mapping[str, int]
-    wrong: Sequence[WrongLabel]
-    letters: Sequence[str]
-    impossible: Sequence[str]
     tuples: Mapping[str, int]
-    num_possible: int
+    num_possible: int = 0
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    wrong: Sequence[WrongLabel] = ()
+    letters: Sequence[str] = ()
+    impossible: Sequence[str] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -60,20 +60,30 @@ class LabelFigures:
 
 
 @dataclass(frozen=True)
+class ClipCounts:
+    """How many clips of a split there are, and how many have what a task needs.
+
+    ``refusals`` is how often something is ``asked`` or refused, by reason, over ``num_looked_at`` clips.
+    """
+
+    num_clips: int = 0
+    num_serving: int = 0
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    num_looked_at: int = 0
+
+
+@dataclass(frozen=True)
 class TaskFigures:
     """What was found of one task.
 
     Args:
         name: The task; a second one of the same name has a number behind it.
         num_prompts: Prompts of it.
-        num_checked: Those of which a second computation exists.
+        needs: The annotation it needs, in words.
+        num_checked: Prompts of which a second computation exists.
         wrong: What is wrong with their labels, references, texts or responses, one sentence for each fault.
         num_wrong: Prompts with a fault.
-        needs: The annotation it needs, in words.
-        num_clips: Clips of the split.
-        num_serving: Those that have what it needs.
-        refusals: How often something is ``asked`` or refused, by reason, over some of these clips.
-        num_looked_at: How many of them.
+        clips: What the clips of the split allow it to ask.
         answers: How often each answer is right, the most frequent first: words of options, words or numbers.
         quantiles: Least, quarter, half, three quarters and greatest of numbers, of seconds, or of shares of the
             image that boxes cover; None for letters and words.
@@ -83,17 +93,14 @@ class TaskFigures:
 
     name: str
     num_prompts: int
-    num_checked: int
-    wrong: Sequence[str]
-    num_wrong: int
     needs: str
-    num_clips: int
-    num_serving: int
-    refusals: Mapping[str, int]
-    num_looked_at: int
-    answers: Mapping[str, int]
-    quantiles: tuple[float, ...] | None
-    guesses: Sequence[Guesses]
+    num_checked: int = 0
+    wrong: Sequence[str] = ()
+    num_wrong: int = 0
+    clips: ClipCounts = field(default_factory=ClipCounts)
+    answers: Mapping[str, int] = field(default_factory=dict)
+    quantiles: tuple[float, ...] | None = None
+    guesses: Sequence[Guesses] = ()
     labels: LabelFigures | None = None
 
     @property
@@ -114,10 +121,10 @@ class TaskFigures:
             "wrong_prompts": self.num_wrong,
             "wrong_examples": list(self.wrong[:MAX_NAMED]),
             "needs": self.needs,
-            "clips": self.num_clips,
-            "clips_with_what_it_needs": self.num_serving,
-            "clips_looked_at_for_refusals": self.num_looked_at,
-            "refusals": dict(self.refusals),
+            "clips": self.clips.num_clips,
+            "clips_with_what_it_needs": self.clips.num_serving,
+            "clips_looked_at_for_refusals": self.clips.num_looked_at,
+            "refusals": dict(self.clips.refusals),
             "answers": dict(self.answers),
             "quantiles": None if self.quantiles is None else list(self.quantiles),
             "guesses": [one.record() for one in self.guesses],
@@ -131,7 +138,6 @@ class Audit:
 
     Args:
         split: The split whose prompts were checked.
-        num_prompts: How many.
         tasks: Figures of each task.
         overlap: What the splits have in common.
         facts: What built prompts say about their clips that is not so, one sentence each.
@@ -140,12 +146,16 @@ class Audit:
     """
 
     split: str
-    num_prompts: int
     tasks: Sequence[TaskFigures]
     overlap: SplitOverlap
     facts: Sequence[str] = ()
     images: Sequence[str] = ()
     num_images: int = 0
+
+    @property
+    def num_prompts(self) -> int:
+        """How many prompts were looked at."""
+        return sum(task.num_prompts for task in self.tasks)
 
     @property
     def num_checked(self) -> int:
@@ -206,5 +216,5 @@ def describe(wrong: WrongLabel) -> str:
 
 
 def _wrong_record(wrong: WrongLabel) -> dict[str, Any]:
-    """A wrong label as JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
+    """JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
     return asdict(wrong) | {"measured": wrong.measured if wrong.measured == wrong.measured else None}

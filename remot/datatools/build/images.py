@@ -32,11 +32,7 @@ _AT_ONCE = 32
 def image_name(clip_id: str, index: int, transform: ImageTransform | None, prompt_id: str) -> str:
     """Such as ``frames/kitchen-7/000012.png``; a transformed image has a hash of its transform behind the number.
 
-    Args:
-        clip_id: Source clip.
-        index: Annotated frame.
-        transform: What is done to it; records of equal values share a name.
-        prompt_id: The prompt that shows it, which marks transforms that are no such record.
+    Transforms that are records of equal values share a name; others are marked by the prompt that shows them.
     """
     marked = ""
     if transform is not None:
@@ -58,13 +54,7 @@ def short_hash(text: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class PlannedPrompt:
-    """A prompt before its images are written.
-
-    Args:
-        clip: The source.
-        plan: Frames, transforms and the question's parts.
-        prompt_id: Its name.
-    """
+    """A prompt before its images are written."""
 
     clip: Clip
     plan: TaskPlan
@@ -79,11 +69,7 @@ class PlannedPrompt:
 
 @dataclass
 class ImageFolder:
-    """Decodes the frames that are new, and writes each image of them once, as PNG without loss.
-
-    Args:
-        root: Folder of the built prompts.
-    """
+    """Decodes the frames that are new, and writes each image of them once below ``root``, as PNG without loss."""
 
     root: Path
     _written: set[str] = field(default_factory=set)
@@ -101,9 +87,7 @@ class ImageFolder:
     def add(self, planned: Sequence[PlannedPrompt], on_progress: Callable[[int], None] = lambda _: None) -> None:
         """Write the images that are new, clip by clip, so that a video is not opened for each prompt.
 
-        Args:
-            planned: The prompts.
-            on_progress: Called after each clip with the number of prompts that are done.
+        ``on_progress`` is called after each clip with the number of prompts that are done.
 
         Raises:
             DecodeError: If a frame cannot be decoded.

@@ -1,4 +1,4 @@
-"""What a folder of built prompts says about itself."""
+"""The manifest of a folder of built prompts."""
 
 import math
 from collections import Counter
@@ -17,26 +17,18 @@ from remot.data.datasets.prompts import TaskDataset
 from remot.data.prompt_data import PromptData
 from remot.data.records.folder import FORMAT, RECORDS, sha256_of
 from remot.data.records.schema import BuiltPrompt
-from remot.data.tasks.base import Task
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip
 
 #: How many faults and files are named; the numbers count all.
 MAX_NAMED = 1000
-#: Clips of the training split whose refusals are counted.
+#: Clips of a split whose refusals are counted, spread over it.
 MAX_CLIPS = 200
 
 
 def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready.
-
-    Args:
-        data: Whose prompts.
-        counts: How many prompts of each kind were built, see :class:`Counts`.
-        out: Folder of ``prompts.jsonl``.
-        settings: The configuration's data section.
-    """
+    """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready."""
     return {
         "format": FORMAT,
         "remot_version": __version__,
@@ -44,7 +36,10 @@ def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: d
         "root": str(data.root.resolve()),
         "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
         "sources": _sources(data),
-        "tasks": [_task_record(task) for task in data.tasks],
+        "tasks": [
+            {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
+            for task in data.tasks
+        ],
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
         "counts": counts,
         "clips": {name: len(mixed.clips) for name, mixed in data.mixed.items()},
@@ -53,11 +48,6 @@ def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: d
         },
         "refused": _refused(data, sum(len(mixed.clips) for mixed in data.mixed.values())),
     }
-
-
-def _task_record(task: Task) -> dict[str, Any]:
-    """A task with the numbers among the settings of what it consists of."""
-    return {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
 
 
 def _refused(data: PromptData, num_clips: int) -> dict[str, Any]:
@@ -69,13 +59,13 @@ def _refused(data: PromptData, num_clips: int) -> dict[str, Any]:
         "left_out_by_the_reader": data.catalogue.num_left_out,
         "excluded_clips": len(data.catalogue.entries) - num_clips,
         "by_task": {
-            part.task.name: dict(part.task.refusals(_spread(part), numpy_generator(part.seed, "refusals")))
+            part.task.name: dict(part.task.refusals(spread_clips(part), numpy_generator(part.seed, "refusals")))
             for part in data.mixed["train"].parts
         },
     }
 
 
-def _spread(part: TaskDataset) -> list[Clip]:
+def spread_clips(part: TaskDataset) -> list[Clip]:
     """Up to :data:`MAX_CLIPS` clips that a task can ask about, spread over the split."""
     chosen = np.unique(np.linspace(0, len(part.serving) - 1, MAX_CLIPS).astype(int))
     return [part.clips[part.serving[int(k)]] for k in chosen]
@@ -89,17 +79,12 @@ def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
 def _sources(data: PromptData) -> dict[str, Any]:
     sources = data.reader.sources(data.root)
     files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
-    named = {_relative(file, data.root): _hash_unless_large(file) for file in files[:MAX_NAMED]}
+    named: dict[str, str | None] = {}
+    for file in files[:MAX_NAMED]:
+        name = str(file.relative_to(data.root)) if file.is_relative_to(data.root) else file.name
+        is_small = file.stat().st_size <= MAX_ANNOTATION_BYTES  # containers of images would take hours to read
+        named[name] = sha256_of(file) if is_small else None
     return {"reader": type(data.reader).__name__, "clips": len(sources), "files": len(files), "sha256": named}
-
-
-def _relative(file: Path, root: Path) -> str:
-    return str(file.relative_to(root)) if file.is_relative_to(root) else file.name
-
-
-def _hash_unless_large(file: Path) -> str | None:
-    """Hash of an annotation file; None for containers of images, which would take hours to read."""
-    return sha256_of(file) if file.stat().st_size <= MAX_ANNOTATION_BYTES else None
 
 
 def _thresholds(component: object) -> dict[str, Any]:
@@ -136,22 +121,14 @@ class Counts:
         self.kinds["format"][question.format] += 1
 
     def record(self, num_images: int) -> dict[str, Any]:
-        """The counts, JSON-ready.
-
-        Args:
-            num_images: Images that the prompts show, each counted once.
-        """
+        """The counts, JSON-ready; the prompts show ``num_images`` different images."""
         by_kind = {f"by_{name}": dict(sorted(counter.items())) for name, counter in self.kinds.items()}
         distinct = {"frames": self.distinct_frames.record(), "questions": self.distinct_questions.record()}
         return {"prompts": self.kinds["split"].total(), "images": num_images, **by_kind, "distinct": distinct}
 
 
 def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON can hold them and the configuration's parser reads them back.
-
-    Raises:
-        ConfigError: If one is neither text, number, list nor mapping.
-    """
+    """Settings as JSON holds them and the configuration's parser reads them back; a ConfigError for other objects."""
     return {str(key): _json_value(str(key), value) for key, value in settings.items()}
 
 

@@ -109,11 +109,7 @@ def _built(
 
 
 def require_usable(data: PromptData, out: Path, num_prompts: int) -> None:
-    """Refuse to build nothing, or into a folder that is not empty or among the clips.
-
-    Raises:
-        ConfigError: Saying which of them.
-    """
+    """Raise a ConfigError unless something is to be built, into a folder that is empty and not among the clips."""
     if num_prompts < 1:
         msg = f"{num_prompts} prompts: ask for at least 1"
         raise ConfigError(msg)

@@ -18,28 +18,22 @@ _COLOURS = ("#c02020", "#2060ff", "#00803c", "#a06000", "#8020a0", "#008090", "#
 def drawn_frames(
     images: Sequence[Image.Image], times: Sequence[float], reference: Reference, text: str
 ) -> list[Image.Image]:
-    """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text say about each.
+    """Copies of images, at most :data:`WIDTH` wide, with what the reference and the text state about each.
 
     Boxes of the reference are green, those that the text gives blue; frames of a right stretch of time have a green
-    border.
-
-    Args:
-        images: What is shown.
-        times: Seconds of each.
-        reference: The truth.
-        text: The prompt, whose times say which image a single box is of.
+    border. The times in the text say which image a single box is of.
     """
     boxes, given = boxes_of(reference, times, text), given_boxes(times, text)
     spans = reference.intervals or ()
     found = []
-    for number, (picture, time) in enumerate(zip(images, times, strict=True)):
-        copy = picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))))
+    for number, (image, time) in enumerate(zip(images, times, strict=True)):
+        copy = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
         draw = ImageDraw.Draw(copy)
         for name, box in given.get(number, []):
             _draw_box(draw, copy.size, box, GIVEN, name)
         for box in boxes.get(number, []):
             _draw_box(draw, copy.size, box, RIGHT)
-        for box in _tracked(reference, time, picture.size):
+        for box in _tracked(reference, time, image.size):
             _draw_box(draw, copy.size, box, RIGHT)
         if any(start <= time < end for start, end in spans):
             draw.rectangle((0, 0, copy.width - 1, copy.height - 1), outline=RIGHT, width=8)
@@ -96,16 +90,11 @@ def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour
     draw.rectangle(edges, outline="white", width=7)
     draw.rectangle(edges, outline=colour, width=4)
     if name:
-        draw.text((left + 4, top + 2), name, colour, _font(), stroke_width=2, stroke_fill="white")
+        draw.text((left + 4, top + 2), name, colour, label_font(), stroke_width=2, stroke_fill="white")
 
 
 def drawn_map(cells: Mapping[str, Sequence[Point]], num_cells: int = 10) -> Image.Image:
-    """A map of cells [column, row] from above, row 0 at the bottom, each thing with its name.
-
-    Args:
-        cells: Cells of the things of each name.
-        num_cells: Cells along each side.
-    """
+    """A map of cells [column, row] from above, row 0 at the bottom, each thing with its name."""
     image, step = Image.new("RGB", (WIDTH, WIDTH), "white"), WIDTH / num_cells
     draw = ImageDraw.Draw(image)
     for line in range(num_cells + 1):
@@ -127,7 +116,7 @@ def drawn_graph(nodes: Mapping[str, Point]) -> Image.Image:
         for other in places.values():
             draw.line((*one, *other), "#dddddd")
     draw.polygon([(WIDTH / 2 - 7, WIDTH - 20), (WIDTH / 2 + 7, WIDTH - 20), (WIDTH / 2, WIDTH - 34)], "#444444")
-    draw.text((6, WIDTH - 18), f"{reach:.1f} m", "#555555", _font())
+    draw.text((6, WIDTH - 18), f"{reach:.1f} m", "#555555", label_font())
     _draw_marks(draw, list(places.items()), list(nodes))
     return image
 
@@ -136,11 +125,12 @@ def _draw_marks(draw: ImageDraw.ImageDraw, marks: Sequence[tuple[str, Point]], n
     for name, (x, y) in marks:
         colour = _COLOURS[names.index(name) % len(_COLOURS)]
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
-        width = draw.textlength(name[:24], _font())
+        width = draw.textlength(name[:24], label_font())
         draw.text(
-            (min(x + 8, WIDTH - width - 2), y - 8), name[:24], colour, _font(), stroke_width=2, stroke_fill="white"
+            (min(x + 8, WIDTH - width - 2), y - 8), name[:24], colour, label_font(), stroke_width=2, stroke_fill="white"
         )
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def label_font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """The font of names and captions."""
     return ImageFont.load_default(size=13)

@@ -1,12 +1,14 @@
-"""A contact sheet as one HTML file, with its images inside it."""
+"""A contact sheet as one HTML file with its images inside it, or as one image."""
 
 import base64
 import html
+import textwrap
 from collections.abc import Sequence
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from remot.datatools.contact_sheets.drawing import label_font
 from remot.datatools.contact_sheets.rows import SheetRow
 
 _STYLE = """
@@ -16,15 +18,15 @@ figure{display:inline-block;margin:0 .6rem .4rem 0;vertical-align:top}figcaption
 img{max-width:26rem;image-rendering:auto}ul{margin:.3rem 0}pre{white-space:pre-wrap;background:#f4f5f6;padding:.5rem}
 b{background:#dff2df;padding:0 .4rem}
 """
+IMAGE_WIDTH, MARGIN, LINE_HEIGHT = 260, 8, 16
+#: Images beside each other; twice as many, half as wide, where there are more than that.
+ACROSS, MANY = 3, 6
+_TEXT_WIDTH_CHARS = 62
+_TEXT_WIDTH = 460
 
 
 def html_sheet(rows: Sequence[SheetRow], title: str) -> str:
-    """The page; it needs no network and runs no script.
-
-    Args:
-        rows: What to show.
-        title: Above the sheet.
-    """
+    """The page; it needs no network and runs no script."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     sections = "\n".join(_section(row) for row in rows)
     return (
@@ -50,3 +52,48 @@ def _data_url(shown: Image.Image) -> str:
     buffer = BytesIO()
     shown.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
+    """The sheet: a row for each prompt, its images to the left and what is known to the right."""
+    strips = [_strip(row) for row in rows]
+    width = max(strip.width for strip in strips)
+    sheet = Image.new("RGB", (width, 2 * LINE_HEIGHT + sum(strip.height for strip in strips)), "white")
+    ImageDraw.Draw(sheet).text((MARGIN, MARGIN), title, "black", label_font())
+    top = 2 * LINE_HEIGHT
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def _strip(row: SheetRow) -> Image.Image:
+    half = len(row.images) > MANY
+    width, across = ((IMAGE_WIDTH - MARGIN) // 2, 2 * ACROSS) if half else (IMAGE_WIDTH, ACROSS)
+    images = [_sized(image, width) for image in row.images]
+    lines = _lines(row)
+    left = ACROSS * (IMAGE_WIDTH + MARGIN) + MARGIN
+    tallest = max(image.height for image in images) + LINE_HEIGHT + MARGIN
+    height = max(-(-len(images) // across) * tallest, len(lines) * LINE_HEIGHT) + 2 * MARGIN
+    strip = Image.new("RGB", (left + _TEXT_WIDTH, height), "white")
+    draw = ImageDraw.Draw(strip)
+    draw.line((0, 0, strip.width, 0), "#c0c4c8")
+    for place, (image, caption) in enumerate(zip(images, row.captions, strict=True)):
+        below, beside = divmod(place, across)
+        x, y = MARGIN + beside * (width + MARGIN), MARGIN + below * tallest
+        strip.paste(image, (x, y))
+        draw.text((x, y + image.height), caption, "#555555", label_font())
+    for number, line in enumerate(lines):
+        draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", label_font())
+    return strip
+
+
+def _lines(row: SheetRow) -> list[str]:
+    paragraphs = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
+    return [line for text in paragraphs for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
+
+
+def _sized(shown: Image.Image, width: int) -> Image.Image:
+    """As wide as its place, or as high as twice that if it is very tall."""
+    scale = min(width / shown.width, 2 * width / shown.height)
+    return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))

@@ -1,6 +1,6 @@
 """Rows of a sheet: prompts that a run would see, or prompts of a folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from remot.data.datasets.mixed import MixedDataset
@@ -23,14 +23,9 @@ _MAX_TRIES = 50
 def rows_of_run(
     data: PromptData, split: str, num_rows: int, domain: str | None = None, kind: str | None = None
 ) -> list[SheetRow]:
-    """The first prompts that a run would see, sorted by task and attribute.
+    """The first prompts of a split that a run would see, of one domain, task or attribute if that is given.
 
-    Args:
-        data: The data module of the run.
-        split: Whose prompts.
-        num_rows: How many at most.
-        domain: Show this domain only.
-        kind: Show this task or attribute only.
+    They are sorted by task and attribute.
 
     Raises:
         ConfigError: If there is no such split, or no such prompt.
@@ -41,9 +36,12 @@ def rows_of_run(
     if split not in data.prompts:
         msg = f"there is no {split} split; show one of {', '.join(data.prompts)}"
         raise ConfigError(msg)
-    found = []
-    for kinds, row in _rows(data.mixed[split], num_rows, domain, kind):
-        found.append((kinds, row))
+    mixed, found = data.mixed[split], list[tuple[tuple[str, str], SheetRow]]()
+    for address in range(num_rows * (1 if domain is None and kind is None else _MAX_TRIES)):
+        asked = asked_at(mixed, address)
+        kinds = _kinds(asked.question, asked.labels)
+        if (kind is None or kind in kinds) and domain in {None, asked.clip.domain}:
+            found.append((kinds, _run_row(mixed, address, asked)))
         if len(found) == num_rows:
             break
     if not found:
@@ -53,16 +51,6 @@ def rows_of_run(
     return [row for _, row in sorted(found, key=lambda one: one[0])]
 
 
-def _rows(
-    mixed: MixedDataset, num_rows: int, domain: str | None, kind: str | None
-) -> Iterator[tuple[tuple[str, str], SheetRow]]:
-    for address in range(num_rows * (1 if domain is None and kind is None else _MAX_TRIES)):
-        asked = asked_at(mixed, address)
-        kinds = _kinds(asked.question, asked.labels)
-        if (kind is None or kind in kinds) and domain in {None, asked.clip.domain}:
-            yield kinds, _run_row(mixed, address, asked)
-
-
 def _kinds(question: Question, labels: Sequence[MotionLabel]) -> tuple[str, str]:
     """Task and attribute of a prompt; the attribute is "" for tasks without labels."""
     return question.task, labels[0].attribute if labels else ""
@@ -70,10 +58,9 @@ def _kinds(question: Question, labels: Sequence[MotionLabel]) -> tuple[str, str]
 
 def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
     sample = mixed.prompt(address)
-    verdict: list[str] = []
-    if not asked.labels:
-        checked = wrong_references(asked) or ["right by a second computation"]
-        verdict = checked if is_checked(asked.task) else ["not checked"]
+    verdict = [] if asked.labels else ["not checked"]
+    if verdict and is_checked(asked.task):
+        verdict = wrong_references(asked) or ["right by a second computation"]
     _, clip, plan = mixed.plan(address)
     images = sample.videos[0].frames if sample.videos else sample.images
     return prompt_row(
@@ -84,14 +71,7 @@ def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
 def rows_of_folder(
     folder: Path, prompts: Sequence[BuiltPrompt], num_rows: int, domain: str | None = None, kind: str | None = None
 ) -> list[SheetRow]:
-    """Prompts drawn at random, the same ones every time, sorted by task and attribute.
-
-    Args:
-        folder: Folder of the built prompts.
-        prompts: All of them.
-        num_rows: How many to show at most.
-        domain: Show this domain only.
-        kind: Show this task or attribute only.
+    """Built prompts of a folder drawn at random, the same ones every time, sorted by task and attribute.
 
     Raises:
         ConfigError: If there is none of that kind.
@@ -109,10 +89,9 @@ def rows_of_folder(
         raise ConfigError(msg)
     order = numpy_generator(0, "sheet").permutation(len(fitting))[:num_rows]
     chosen = sorted((fitting[k] for k in order), key=lambda one: kinds[id(one)])
-    return [_folder_row(folder, prompt) for prompt in chosen]
-
-
-def _folder_row(folder: Path, prompt: BuiltPrompt) -> SheetRow:
-    where = f"{folder}: {prompt.question.prompt_id}"
-    images = [read_image(image_in(where, name, folder)) for name in prompt.images]
-    return prompt_row(images, prompt.frames, prompt.question, prompt.labels, prompt.negative, [], prompt.clip_id)
+    rows = []
+    for one in chosen:
+        where = f"{folder}: {one.question.prompt_id}"
+        images = [read_image(image_in(where, name, folder)) for name in one.images]
+        rows.append(prompt_row(images, one.frames, one.question, one.labels, one.negative, [], one.clip_id))
+    return rows

@@ -19,15 +19,9 @@ MAX_WIDTH = 420
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One prompt of a sheet.
+    """One prompt of a sheet: images with captions, and the text and right answer.
 
-    Args:
-        title: Which prompt it is.
-        images: What is shown.
-        captions: Where each image comes from.
-        labels: The label of each pair, with its size, or what the reference holds, and what the audit found.
-        text: The question.
-        gold: The right answer or response.
+    ``labels`` are the label of each pair, or what the reference holds, and what the audit found.
     """
 
     title: str
@@ -47,22 +41,12 @@ def prompt_row(
     verdict: Sequence[str],
     clip_id: str,
 ) -> SheetRow:
-    """The row of one prompt.
-
-    Args:
-        images: uint8 [3, H, W] each, as shown.
-        frames: Where each comes from.
-        question: Text, slots or reference, and response.
-        labels: Labels of pairs of frames.
-        negative: How the third image of a triplet was found or made.
-        verdict: What the audit says of it.
-        clip_id: Its source.
-    """
+    """The row of one prompt: images uint8 [3, H, W] as shown, and the audit's ``verdict``."""
     reference = reference_of(question) if question.reference else Reference()
     chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
     times = [frame.pts_seconds for frame in frames]
-    pictures = [as_image(image) for image in images]
-    drawn = drawn_frames(pictures, times, reference, question.text) if question.reference else [*map(_shrunk, pictures)]
+    whole = [as_image(image) for image in images]
+    drawn = drawn_frames(whole, times, reference, question.text) if question.reference else [*map(_shrunk, whole)]
     shown = [(drawn[k], _caption(k + 1, frames[k])) for k in chosen]
     if reference.map_centres:
         shown.append((drawn_map(reference.map_centres), "map from above"))
@@ -79,11 +63,11 @@ def prompt_row(
     )
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
+def _shrunk(image: Image.Image) -> Image.Image:
     """At most :data:`MAX_WIDTH` wide, so that a thousand rows fit into memory."""
-    if picture.width <= MAX_WIDTH:
-        return picture
-    return picture.resize((MAX_WIDTH, max(1, round(picture.height * MAX_WIDTH / picture.width))))
+    if image.width <= MAX_WIDTH:
+        return image
+    return image.resize((MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))))
 
 
 def _held(reference: Reference) -> list[str]:
@@ -109,12 +93,12 @@ def _caption(number: int, frame: BuiltFrame) -> str:
 
 
 def label_text(label: MotionLabel) -> str:
-    """What a label says, in words."""
+    """A label in words."""
     subject = f" of {label.subject}" if label.subject else ""
     first, second = label.pair
     return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"
 
 
-def as_image(picture: Tensor) -> Image.Image:
+def as_image(image: Tensor) -> Image.Image:
     """An image uint8 [3, H, W] for drawing."""
-    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())

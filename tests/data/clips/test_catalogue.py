@@ -86,7 +86,7 @@ def test_a_catalogue_survives_the_round_trip(folder):
     file = folder.parent / "deep" / "catalogue.json"
     save_catalogue(found, file)
     assert load_catalogue(file) == found
-    askables = [one for entry in found.entries for one in task.askables(entry.surveys[0])]
+    askables = [one for entry in found.entries for one in task.candidates(entry.surveys[0])]
     assert {one.negative_index for one in askables} == {0, 1}
     assert [path.name for path in file.parent.iterdir()] == ["catalogue.json"]
 

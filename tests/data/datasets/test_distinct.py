@@ -54,12 +54,12 @@ def test_frames_between_the_thresholds_make_no_triple():
 def test_frame_triples_are_those_that_are_drawn():
     clip = arm_clip([0, 0.3, 0.3, 0.6, 0.31])
     sampler = TripletSampler([EffectorHorizontal(still=0.02, salient_min=0.1)], negatives=[Retrieval()])
-    (askable,) = sampler.askable(clip)
+    (candidate,) = sampler.candidates(clip)
     counts = DistinctCounts()
     generator = np.random.default_rng(0)
-    for pattern in askable.patterns:
+    for pattern in candidate.patterns:
         for _ in range(200):
-            triplet = sampler.sample(clip, 0, askable.subject, pattern, generator)
+            triplet = sampler.sample(clip, 0, candidate.subject, pattern, generator)
             counts.add("train", triplet.frame_indices, "")
     assert counts.record()["train"]["frames"] == sampler.frame_triples(clip)
 

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from remot.data.tasks.geometry.graphs import graph_text, rounded_nodes
-from remot.data.tasks.geometry.maps import cognitive_map, heading_of, map_text
+from remot.data.tasks.geometry.maps import cognitive_map, graph_text, heading_of, map_text, rounded_nodes
 from remot.rewards.functional.layouts import edge_score, edges_of, map_score, node_score
 from remot.rewards.parsing.graphs import read_graphs, read_map
 from tests.data.tasks.rooms import box, pose, random_box

@@ -10,13 +10,11 @@ import pytest
 
 from remot.data.annotations import NativeReader
 from remot.data.clips.bundled import clips_root
-from remot.data.tasks.rooms.base import Candidate
-from remot.data.tasks.rooms.counting import ObjectCounting
-from remot.data.tasks.rooms.direction import RelativeDirection
-from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
+from remot.data.tasks.rooms.amounts import ObjectCounting, ObjectSize, RoomSize
 from remot.data.tasks.rooms.order import AppearanceOrder, first_views
-from remot.data.tasks.rooms.scene import scene_of
-from remot.data.tasks.rooms.size import ObjectSize, RoomSize
+from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
+from remot.data.tasks.rooms.scene import Scene
+from remot.data.tasks.shared.candidates import Candidate
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.errors import ConfigError
 from remot.rewards.parsing.graphs import read_map
@@ -45,7 +43,7 @@ RNG_SEED = 3
 
 
 def candidates(task, clip):
-    scene = scene_of(clip, task.frames.frames_of(clip), task.min_seen)
+    scene = Scene(clip, task.frames.frames_of(clip), task.min_seen)
     return [one for one in task.candidates(scene, np.random.default_rng(RNG_SEED)) if isinstance(one, Candidate)]
 
 
@@ -150,7 +148,7 @@ def test_order_by_hand():
     """
     task = AppearanceOrder(num_kinds=3, frames=ALL_FRAMES)
     clip = room(PLAN, WALK, intrinsics=NARROW)
-    scene = scene_of(clip, ALL_FRAMES.frames_of(clip), task.min_seen)
+    scene = Scene(clip, ALL_FRAMES.frames_of(clip), task.min_seen)
     clear = {name: scene.clip.camera.camera_to_world[one[1], 1, 3] for name, one in first_views(scene).items()}
     by_hand = {"table": -3, "chair": -1.75, "sofa": -1.25, "desk": -0.5, "lamp": 2.25, "window": 3.5}
     assert all(abs(clear[name] - by_hand[name]) <= 0.75 for name in by_hand), clear

@@ -147,7 +147,8 @@ def test_every_wording_has_the_same_places(family):
 
 
 def test_images_come_with_their_times():
-    for task in (ObjectSize(FrameSampling(4, as_video=False)), TrackSize(FrameSampling(4, as_video=False))):
+    few = FrameSampling(4, as_video=False)
+    for task in (ObjectSize(frames=few), TrackSize(frames=few)):
         clip, plan = prompts(task, 1)[0]
         assert not plan.as_video
         assert len(plan.frame_indices) == 4

@@ -48,13 +48,12 @@ SIZE = (200, 150)
 def _images_of_a_known_size(monkeypatch):
     """The hand-made clips have no images."""
     from remot.data.tasks.shared.places import image_size
-    from remot.data.tasks.tracks import appearing
 
     def size(clip):
         return SIZE if clip.media is None else image_size(clip)
 
     monkeypatch.setattr(base, "image_size", size)
-    monkeypatch.setattr(appearing, "image_size", size)
+    monkeypatch.setattr("remot.data.tasks.shared.places.image_size", size)
 
 
 def track(places=None, seen=range(NUM_FRAMES), box=(20, 30, 60, 90), **kwargs):

@@ -23,7 +23,7 @@ from remot.data.tasks import (
     TemporalGroundingJson,
     TemporalGroundingSpans,
 )
-from remot.data.tasks.images.degradations import Blur, Darken, Noise
+from remot.data.tasks.images.quality import Blur, Darken, Noise
 from remot.data.tasks.shared import places as places_module
 from remot.data.tasks.shared.places import lone_names, share_box
 from remot.errors import ConfigError
@@ -66,8 +66,7 @@ def happening(*events, num_frames=41, **tracks):
 def square(monkeypatch):
     """Images of 100 x 50 pixels that need not exist."""
     monkeypatch.setattr("remot.data.tasks.images.tracking.image_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.images.detection.image_size", lambda _: (100, 50))
-    monkeypatch.setattr("remot.data.tasks.images.image_choice.image_size", lambda _: (100, 50))
+    monkeypatch.setattr("remot.data.tasks.shared.places.image_size", lambda _: (100, 50))
 
 
 # -- grounding -----------------------------------------------------------------------------------------------------

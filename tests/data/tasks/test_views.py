@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from remot.data.tasks.geometry.boxes import contains
-from remot.data.tasks.geometry.views import hidden, image_points, in_image, sights
+from remot.data.tasks.geometry.views import hidden, image_points, in_image, visibilities
 from remot.structures import CameraTrack
 from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box
 from tests.helpers import assert_close
@@ -34,7 +34,7 @@ def test_hidden_agrees_with_steps_along_the_line_of_sight():
 
 
 def sight(one, others, camera, frames):
-    return sights([one, *others], camera, frames)[0]
+    return visibilities([one, *others], camera, frames)[0]
 
 
 CAMERA = CameraTrack(np.stack([pose((0, 0, 0), yaw) for yaw in (90, 0, 270)]), INTRINSICS)

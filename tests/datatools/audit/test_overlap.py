@@ -58,7 +58,7 @@ def test_a_copy_under_another_name_is_found_among_them(tmp_path):
     """Half as large and coded with visible loss; its four images are those of one training clip."""
     train = [episode(tmp_path, "a", ONE), episode(tmp_path, "b", OTHER)]
     found = overlap(train, [episode(tmp_path, "c", OTHER, size=SIZE // 2, crf=30)])
-    assert {(one.first, one.second) for one in found.duplicates} == {
+    assert {(one.first.address, one.second.address) for one in found.duplicates} == {
         (("train", "b", frame), ("test", "c", frame)) for frame in range(4)
     }
     assert found.num_alike == 1  # the arm at home in clip a
@@ -71,7 +71,7 @@ def test_two_moments_in_common_are_enough(tmp_path):
     """The second half of one clip is the first half of the other."""
     train = [episode(tmp_path, "a", ((48, 48), (32, 0), (0, 0), (16, 16)))]
     found = overlap(train, [episode(tmp_path, "b", ((0, 0), (16, 16), (0, 48), (48, 0)))])
-    assert {(one.first[2], one.second[2]) for one in found.duplicates} == {(2, 0), (3, 1)}
+    assert {(one.first.frame, one.second.frame) for one in found.duplicates} == {(2, 0), (3, 1)}
 
 
 def test_the_same_images_with_other_labels_give_nothing_away(tmp_path):

@@ -141,8 +141,9 @@ def test_a_task_of_ones_own_is_not_checked_and_never_right():
     assert (grounding.num_prompts, grounding.num_checked) == (10, 10)
     assert audit.record()["not_checked_prompts"] == 10
     assert own.answers == {"99": 10}
-    assert own.refusals["nothing clear in what was drawn"] + own.refusals["asked"] == own.num_serving
-    assert own.refusals["nothing clear in what was drawn"] > 0
+    refusals = own.clips.refusals
+    assert refusals["nothing clear in what was drawn"] + refusals["asked"] == own.clips.num_serving
+    assert refusals["nothing clear in what was drawn"] > 0
 
 
 def test_what_is_derived_from_a_task_of_the_library_is_not_checked():
@@ -157,7 +158,7 @@ def test_a_task_named_twice_has_two_rows_and_its_own_settings():
     strict = RelativeDirection("easy", margin_degrees=30)
     audit = audit_data(data_with(RelativeDirection("easy"), strict), 12)
     assert [task.name for task in audit.tasks] == ["relative_direction_easy", "relative_direction_easy 2"]
-    first, second = (task.refusals["between two directions"] for task in audit.tasks)
+    first, second = (task.clips.refusals["between two directions"] for task in audit.tasks)
     assert first < second
 
 

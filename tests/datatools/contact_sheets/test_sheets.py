@@ -12,7 +12,7 @@ from PIL import Image
 
 from remot.datatools.audit.built import read_built
 from remot.datatools.contact_sheets import html_sheet, png_sheet, rows_of_folder
-from remot.datatools.contact_sheets.image import IMAGE_WIDTH
+from remot.datatools.contact_sheets.page import IMAGE_WIDTH
 from remot.datatools.contact_sheets.rows import MAX_WIDTH
 from remot.errors import AnnotationError, ConfigError, DecodeError
 from tests.datatools.builds import VARIED, built, lines_of, varied_root, write_lines

@@ -9,6 +9,7 @@ from PIL import Image
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.data.sources import data_from
 from remot.data.records.schema import BuiltFrame
+from remot.data.tasks import TemporalGrounding
 from remot.datatools.contact_sheets import html_sheet, png_sheet, rows_of_run
 from remot.datatools.contact_sheets.drawing import (
     GIVEN,
@@ -23,6 +24,7 @@ from remot.datatools.contact_sheets.drawing import (
 from remot.datatools.contact_sheets.rows import MAX_FRAMES, prompt_row
 from remot.errors import ConfigError
 from remot.structures import Question, Reference
+from tests.data.made import data_module
 
 TIMES = [0.0, 0.5, 1.0]
 BOX, OTHER = (0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 0.75, 0.9)
@@ -157,3 +159,11 @@ def test_the_command(tmp_path, capsys):
         with pytest.raises(SystemExit) as stop:
             main(["data", "show", *words])
         assert stop.value.code == EXIT_BAD_INPUT
+
+
+def test_a_task_of_ones_own_is_shown_as_not_checked():
+    class Own(TemporalGrounding):
+        """Nothing computes its references a second time."""
+
+    (row,) = rows_of_run(data_module("embedded/tasks", tasks=[Own()]), "train", 1)
+    assert row.labels[-1] == "not checked"

@@ -16,12 +16,9 @@ from remot.structures import MotionLabel, Slot
 class QuestionSpec:
     """What a prompt asks about.
 
-    Args:
-        labels: The labels asked about, all of one attribute and subject: of each pair, or of the first one only.
-        values: The answers that occur in the data set, in the attribute's order.
-        wordings: Texts to choose from.
-        num_wordings: How many of the texts for each attribute may be used.
-        slot_values: For each question the answers that occur in its place; ``values`` for all if empty.
+    ``labels`` are all of one attribute and subject: of each pair, or of the first one only. ``values`` are the answers
+    that occur in the data set, in the attribute's order; ``slot_values`` those of each question, if they differ. Of the
+    texts for each attribute ``num_wordings`` may be used.
     """
 
     labels: tuple[MotionLabel, ...]
@@ -52,12 +49,7 @@ class QuestionSpec:
 
 @dataclass(frozen=True)
 class Written:
-    """The text of a question and what is asked.
-
-    Args:
-        lines: The text.
-        slots: The questions, in the order of the answer.
-    """
+    """The lines of a question, and its slots in the order of the answer."""
 
     lines: tuple[str, ...]
     slots: tuple[Slot, ...]
@@ -75,12 +67,7 @@ class QuestionFormat(ABC):
 
     @abstractmethod
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
-        """The question.
-
-        Args:
-            asked: What it is about; :meth:`accepts` holds for its labels.
-            generator: Chooses wordings and the order of options.
-        """
+        """The question about labels that :meth:`accepts` accepts; draws the wording and the order of options."""
 
 
 def pair_line(place: int, label: MotionLabel, text: str) -> str:

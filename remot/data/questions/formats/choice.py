@@ -1,5 +1,6 @@
 """Multiple choice: the answers as lettered options, in shuffled order."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from remot.structures import MotionLabel, Slot
 OptionOrder = Literal["question", "prompt"]
 
 
+@dataclass(eq=False)
 class MultipleChoice(QuestionFormat):
     """One line of options for each pair of images.
 
@@ -24,16 +26,16 @@ class MultipleChoice(QuestionFormat):
 
     name = "multiple_choice"
 
-    def __init__(self, option_order: OptionOrder = "question") -> None:
-        self.option_order: OptionOrder = option_order
+    option_order: OptionOrder = "question"
 
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """Options, then the wording: the order in which the generator is used."""
-        shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else None
-        slots = tuple(
-            _slot(label, _options(asked.values_at(place), shared, generator))
-            for place, label in enumerate(asked.labels)
-        )
+        shared = _shuffled(asked.values, generator) if self.option_order == "prompt" else ()
+        values = [asked.values_at(place) for place in range(len(asked.labels))]
+        options = [
+            tuple(one for one in shared if one in own) if shared else _shuffled(own, generator) for own in values
+        ]
+        slots = tuple(map(_slot, asked.labels, options))
         question = asked.text(asked.wordings.choose[asked.attribute], generator)
         lines = [pair_line(place, slot.label, options_text(slot)) for place, slot in enumerate(slots)]
         if not ATTRIBUTES[asked.attribute].answers_are_codes:
@@ -43,18 +45,8 @@ class MultipleChoice(QuestionFormat):
 
 def options_text(slot: Slot) -> str:
     """Such as ``A left, B none, C right``."""
-    return ", ".join(f"{letter} {_words(value)}" for letter, value in zip(slot.letters, slot.options, strict=False))
-
-
-def _words(value: str) -> str:
-    return value.replace("_", " ")
-
-
-def _options(
-    values: tuple[str, ...], shared: tuple[str, ...] | None, generator: np.random.Generator
-) -> tuple[str, ...]:
-    """The values of a question in an order of its own, or in that of all questions of the prompt."""
-    return _shuffled(values, generator) if shared is None else tuple(value for value in shared if value in values)
+    options = [option.replace("_", " ") for option in slot.options]
+    return ", ".join(f"{letter} {option}" for letter, option in zip(slot.letters, options, strict=False))
 
 
 def _shuffled(values: tuple[str, ...], generator: np.random.Generator) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Comparative: between which two images is the motion largest?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
 from remot.structures import MotionLabel, Slot
 
 
+@dataclass(eq=False)
 class Comparative(QuestionFormat):
     """One question about all three pairs, which all have to show a motion.
 
@@ -21,11 +23,12 @@ class Comparative(QuestionFormat):
 
     name = "comparative"
 
-    def __init__(self, min_ratio: float = 1.25) -> None:
-        if min_ratio <= 1:
-            msg = f"Comparative: min_ratio is {min_ratio}; choose more than 1"
+    min_ratio: float = 1.25
+
+    def __post_init__(self) -> None:
+        if self.min_ratio <= 1:
+            msg = f"Comparative: min_ratio is {self.min_ratio}; choose more than 1"
             raise ConfigError(msg)
-        self.min_ratio = min_ratio
 
     def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """For three motions with two directions each, one of them clearly the largest."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time, single
-from remot.data.tasks.geometry.choices import shuffled_choice
+from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
@@ -22,13 +21,7 @@ SAME_SHARE = 0.5
 
 @dataclass(frozen=True)
 class EventQuestion:
-    """A question about events before its options are in order.
-
-    Args:
-        right: The right answer.
-        wrong: Events of the same clip that the annotations say are no answer.
-        places: What the wording is filled with.
-    """
+    """A question before its options are in order: right answer, wrong ones of the same clip, places of the wording."""
 
     right: NamedEvent
     wrong: tuple[NamedEvent, ...]
@@ -95,10 +88,9 @@ class EventChoice(WordedTask):
 
     Args:
         frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often.
+        kinds: What to ask: ``first``, ``last``, ``after`` and ``during``, each as often; the class's own if None.
         margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and include it in the response.
+        shared: ``wordings`` and ``thinks``, see :class:`WordedTask`.
     """
 
     name = "multiple_choice"
@@ -108,12 +100,11 @@ class EventChoice(WordedTask):
     def __init__(
         self,
         frames: FrameSampling | None = None,
-        wordings: Path | None = None,
         kinds: tuple[str, ...] | None = None,
         margin_seconds: float = 0.2,
-        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        **shared: Any,
     ) -> None:
-        super().__init__(frames, wordings, thinks)
+        super().__init__(frames, **shared)
         self.kinds = self.default_kinds if kinds is None else tuple(kinds)
         self.margin_seconds = margin_seconds
         if not self.kinds or not set(self.kinds) <= KINDS.keys() or not margin_seconds > 0:
@@ -134,15 +125,12 @@ class EventChoice(WordedTask):
         picked = _different(asked.wrong, [int(k) for k in generator.permutation(len(asked.wrong))])
         choice = shuffled_choice(asked.right.text, [event.text for event in picked], generator)
         shown = self.frames.frames_of(clip)
-        text = self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places)
         start, end = asked.right.intervals[0]
-        return TaskPlan(
-            frame_indices=shown,
-            text=text,
-            reference=self.reference(choice.letter, asked.right),
+        return self.prompt(
+            shown,
+            self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places),
+            self.reference(choice.letter, asked.right),
             answer=choice.letter,
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
             after=self.after(asked.right),
         )
@@ -164,12 +152,7 @@ class EventChoice(WordedTask):
 class GroundedEventChoice(EventChoice):
     """The same with the stretch of time that shows the answer, ``<glue>[(5.20, 10.40)]</glue>`` (VideoChat-R1).
 
-    Args:
-        frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        kinds: What to ask: ``first``, ``last`` and ``after``, each as often.
-        margin_seconds: Times nearer than this are not distinguished; above 0, or an event would come before itself.
-        thinks: Ask for thinking before the answer, and include it in the response.
+    ``during`` is not asked by default, since its text gives the stretch.
     """
 
     name = "grounded_qa"

@@ -9,12 +9,7 @@ from remot.structures import Clip, Interval
 
 @dataclass(frozen=True)
 class NamedEvent:
-    """Everything that a clip says about one text.
-
-    Args:
-        text: What happens, as prompts put it.
-        intervals: When, in order, in seconds to two decimals.
-    """
+    """An event of a clip, by its text: when it happens, in order, in seconds to two decimals."""
 
     text: str
     intervals: tuple[Interval, ...]

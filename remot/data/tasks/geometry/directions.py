@@ -14,13 +14,7 @@ Difficulty = Literal["easy", "medium", "hard"]
 def turn_degrees(standing: FloatArray, facing: FloatArray, target: FloatArray) -> float:
     """How far a viewer at ``standing`` who faces ``facing`` turns to face ``target``: left is positive.
 
-    Args:
-        standing: [2] place on the ground, seen from above.
-        facing: [2] place that is looked at.
-        target: [2] place that is turned to.
-
-    Returns:
-        In (-180, 180]; NaN if one of the two lies where the person stands.
+    All are places [2] on the ground. In (-180, 180]; NaN if one of the two lies where the viewer stands.
     """
     ahead, wanted = facing - standing, target - standing
     if not (np.any(ahead) and np.any(wanted)):

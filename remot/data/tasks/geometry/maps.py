@@ -1,7 +1,12 @@
-"""A scene from above as a square of cells, SpaceR's cognitive map (arXiv 2504.01805)."""
+"""A scene from above: SpaceR's cognitive map of cells (arXiv 2504.01805), and relation graphs on the ground.
+
+Graphs are written as :func:`remot.rewards.parsing.graphs.read_graphs` reads them.
+"""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -10,6 +15,8 @@ from remot.structures import FloatArray, LayoutBox, Point
 
 #: Cells along each side, as published.
 NUM_CELLS = 10
+#: Decimals of centres, distances and degrees of graphs.
+DECIMALS = 2
 #: Longest name that is drawn in maps and graphs and written in motion tags; longer ones are not read back.
 MAX_NAME_CHARS = 64
 #: A camera that looks more steeply than this has no direction on the ground.
@@ -28,13 +35,9 @@ def cognitive_map(
 ) -> dict[str, tuple[Point, ...]]:
     """Cells [column, row] of the centres of all boxes by name, columns to the right and rows away from the viewer.
 
-    The square is the smallest that holds every corner, one scale for both sides, the scene in its middle. SpaceR says
-    10 x 10 cells and centres; the extent, the direction and the rounding are a reconstruction.
-
-    Args:
-        boxes: What is drawn, at least one.
-        heading: [2] direction on the ground that rows follow; the world's y if None.
-        num_cells: Cells along each side.
+    The square is the smallest that holds every corner, one scale for both sides, the scene in its middle. Rows follow
+    ``heading`` [2] on the ground, the world's y if None. SpaceR says 10 x 10 cells and centres; the extent, the
+    direction and the rounding are a reconstruction.
     """
     away = np.array([0.0, 1.0]) if heading is None else heading
     basis = np.array([[away[1], -away[0]], away])  # rows: to the right, away
@@ -59,3 +62,30 @@ def map_text(cells: Mapping[str, Sequence[Point]]) -> str:
 def json_text(value: object) -> str:
     """Short JSON without "<", so that no annotated name looks like a tag."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def rounded_nodes(places: Mapping[str, Point]) -> dict[str, Point]:
+    """Centres by name with :data:`DECIMALS` decimals, names in order."""
+    return {name: (round(x, DECIMALS) + 0.0, round(y, DECIMALS) + 0.0) for name, (x, y) in sorted(places.items())}
+
+
+def graph_text(nodes: Mapping[str, Point]) -> str:
+    """``<graph>{"nodes":{…},"edges":[[first, second, distance, degrees], …]}</graph>``.
+
+    An edge leads from the first name in order to the second: their distance, and the direction counter-clockwise from
+    the x axis. How graphs are written is a reconstruction of Video-STR (arXiv 2510.10976), which does not say.
+    """
+    edges = [[a, b, *_edge(nodes[a], nodes[b])] for a, b in combinations(sorted(nodes), 2)]
+    content = {"nodes": {name: list(point) for name, point in nodes.items()}, "edges": edges}
+    return f"<graph>{json_text(content)}</graph>"
+
+
+def graphs_text(graphs: Sequence[Mapping[str, Point]]) -> str:
+    """One element for each selected frame."""
+    return "".join(graph_text(nodes) for nodes in graphs)
+
+
+def _edge(start: Point, end: Point) -> tuple[float, float]:
+    across, along = end[0] - start[0], end[1] - start[1]
+    degrees = round(math.degrees(math.atan2(along, across)), DECIMALS)
+    return round(math.hypot(across, along), DECIMALS), degrees + 0.0

@@ -20,7 +20,7 @@ _TOUCH = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Visibility:
-    """How much of a box each frame shows.
+    """How much of a box each of N frames shows.
 
     Args:
         seen: [N] share of its surface points that are in the image and hidden by no box, itself included; at most
@@ -68,21 +68,17 @@ def _segments_meet(start: FloatArray, ways: FloatArray, half: FloatArray) -> NDA
     return np.asarray((enters < leaves) & (leaves > 0) & (enters < 1 - _TOUCH))
 
 
-def sights(
+def visibilities(
     boxes: Sequence[LayoutBox],
     camera: CameraTrack,
     frames: Sequence[int],
     border: float = 0.1,
     min_extent: float = 0.03,
 ) -> list[Visibility]:
-    """How much the frames show of each of ``boxes``, all of which may stand in front of each other.
+    """How much N frames show of each of ``boxes``, all of which may stand in front of each other.
 
-    Args:
-        boxes: What is looked for.
-        camera: Poses in the axes of the boxes, with intrinsics.
-        frames: N annotated frames.
-        border: How near the image, as a share of its size, counts as possibly in it.
-        min_extent: Width or height in shares of the image's from which a thing is large enough to be seen.
+    Points within ``border`` of the image, as a share of its size, are possibly in it; a thing is large enough to be
+    seen from a width or height of ``min_extent`` shares of the image's.
 
     Raises:
         ValueError: If the camera has no intrinsics.

@@ -30,13 +30,9 @@ DECIMALS = 1
 
 @dataclass(frozen=True)
 class ScreenMotion:
-    """How a box moves from one time to another, and how clearly.
+    """How a box moves from one time to another: one of :data:`DIRECTIONS`, one of :data:`SPEEDS`, and a change of size.
 
-    Args:
-        direction: One of :data:`DIRECTIONS`.
-        speed: One of :data:`SPEEDS`.
-        scale: ``approaching``, ``stable`` or ``receding``.
-        margin: How far it is from being called something else, as a share: 0 at a threshold.
+    ``margin`` is the distance from the nearest threshold, as a share.
     """
 
     direction: str
@@ -46,13 +42,7 @@ class ScreenMotion:
 
 
 def screen_motion(first: Box, last: Box, seconds: float) -> ScreenMotion:
-    """The motion of a box's centre and the change of its area.
-
-    Args:
-        first: Left, top, right, bottom in pixels, with an area.
-        last: The same later.
-        seconds: Time between, above 0.
-    """
+    """The motion of a box's centre and the change of its area; boxes are in pixels and have an area."""
     (x0, y0), (x1, y1) = _centre(first), _centre(last)
     across, up = x1 - x0, y0 - y1
     diagonal = (_diagonal(first) + _diagonal(last)) / 2
@@ -95,7 +85,7 @@ class ObjectMotion(WordedTask):
         wordings: Path | None = None,
         min_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
-        super().__init__(frames, wordings)
+        super().__init__(frames, wordings)  # the motion tag is part of the thinking
         if not 0 <= margin < 1:
             msg = f"{self.name}: margin is a share from 0 to 1, got {margin}"
             raise ConfigError(msg)
@@ -117,12 +107,11 @@ class ObjectMotion(WordedTask):
         tag = f'<motion obj="{track.name}" dir="{motion.direction}" speed="{motion.speed}" scale="{motion.scale}"/>'
         seen = " then ".join(_sighting(track, place) for place in (0, -1))
         places = {"object": track.name, "width": str(width), "height": str(height)}
-        return TaskPlan(
-            frame_indices=shown,
-            text=self.text("ask", generator, clip=clip, shown=shown, **places),
-            reference=Reference(answer=motion.direction, tracks=(track,)),
+        return self.prompt(
+            shown,
+            self.text("ask", generator, clip=clip, shown=shown, **places),
+            Reference(answer=motion.direction, tracks=(track,)),
             answer=motion.direction,
-            as_video=self.frames.as_video,
             thought=f"{seen} {tag}",
             verdict=motion.direction,
         )

@@ -1,17 +1,58 @@
-"""How good are the images?"""
+"""How good are the images? They are made worse in known ways."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.images.degradations import Blur, Darken, Noise
-from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
+from remot.seeding import numpy_generator
 from remot.structures import Clip, ImageEdit, Reference
+
+
+@dataclass(frozen=True)
+class Blur(ImageEdit):
+    """Gaussian blur; ``radius`` is its standard deviation as a share of the image's height."""
+
+    radius: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The blurred image."""
+        radius = ImageFilter.GaussianBlur(self.radius * image.shape[1])
+        blurred = Image.fromarray(image.permute(1, 2, 0).numpy()).filter(radius)
+        return torch.from_numpy(np.array(blurred)).permute(2, 0, 1).contiguous()
+
+
+@dataclass(frozen=True)
+class Noise(ImageEdit):
+    """Normal noise of a ``deviation`` in grey levels; ``seed`` names it, together with the image."""
+
+    deviation: float
+    seed: int
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The noisy image."""
+        generator = numpy_generator(self.seed, "noise", int(image.sum(dtype=torch.int64)))
+        noisy = image.numpy() + generator.normal(0, self.deviation, tuple(image.shape))
+        return torch.from_numpy(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Darken(ImageEdit):
+    """Less light; ``share`` of it is left."""
+
+    share: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The darker image."""
+        return (image.float() * self.share).round().to(torch.uint8)
+
 
 Ask = Literal["kind", "blur", "noise", "dark"]
 LEVELS = ("none", "slight", "strong")
@@ -33,22 +74,14 @@ class ImageQuality(WordedTask):
     Args:
         ask: ``kind`` asks which of blurred, noisy, dark and clean it is; ``blur``, ``noise`` and ``dark`` ask how
             strong that is: none, slight or strong.
-        frames: Which frames are shown, and how.
-        wordings: A file of wordings to use instead.
-        thinks: Ask for thinking before the answer, and include it in the response.
+        shared: ``frames``, ``wordings`` and ``thinks``, see :class:`WordedTask`.
     """
 
     name = "classification"
     needs: ClassVar[str] = "images"
 
-    def __init__(
-        self,
-        ask: Ask = "kind",
-        frames: FrameSampling | None = None,
-        wordings: Path | None = None,
-        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
-    ) -> None:
-        super().__init__(frames, wordings, thinks)
+    def __init__(self, ask: Ask = "kind", **shared: Any) -> None:
+        super().__init__(**shared)
         if ask != "kind" and ask not in KINDS:
             msg = f"classification: ask is kind, {', '.join(KINDS)}; got {ask!r}"
             raise ConfigError(msg)
@@ -65,17 +98,15 @@ class ImageQuality(WordedTask):
         edit = self._edit(answer, generator)
         shown = self.frames.frames_of(clip)
         choices = ", ".join(self.answers[int(k)] for k in generator.permutation(len(self.answers)))
-        return TaskPlan(
-            frame_indices=shown,
-            text=self.text(self.ask, generator, clip=clip, shown=shown, choices=choices),
-            reference=Reference(answer=answer),
+        plan = self.prompt(
+            shown,
+            self.text(self.ask, generator, clip=clip, shown=shown, choices=choices),
+            Reference(answer=answer),
             answer=answer,
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"I look at how sharp, clean and bright the pictures are: {answer}.",
             verdict=answer,
-            transforms=(edit,) * len(shown),
         )
+        return replace(plan, transforms=(edit,) * len(shown))
 
     def _edit(self, answer: str, generator: np.random.Generator) -> ImageEdit | None:
         """What is done to the images; strongly where only the kind is asked for."""

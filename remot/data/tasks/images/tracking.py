@@ -1,7 +1,6 @@
 """Where does it go?"""
 
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,11 +22,10 @@ class ObjectTracking(WordedTask):
 
     Args:
         as_video: Show the frames as a video; False shows them as images and states the times in words.
-        wordings: A file of wordings to use instead.
         num_boxes: Boxes asked for.
         repeat_last: The last frame stands for the last two boxes.
-        thinks: Ask for thinking before the answer, and include it in the response.
         min_pixels: Size from which a box is clearly seen: the side of a square of its area.
+        shared: ``wordings`` and ``thinks``, see :class:`WordedTask`.
     """
 
     name = "tracking"
@@ -36,16 +34,15 @@ class ObjectTracking(WordedTask):
     def __init__(
         self,
         as_video: bool = True,  # noqa: FBT001, FBT002 - a setting
-        wordings: Path | None = None,
         num_boxes: int = 8,
         repeat_last: bool = True,  # noqa: FBT001, FBT002 - a setting
-        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
         min_pixels: float = MIN_SIZE_PIXELS,
+        **shared: Any,
     ) -> None:
         if num_boxes < 2 + repeat_last:
             msg = f"tracking: num_boxes is {num_boxes}; ask for two different frames at least"
             raise ConfigError(msg)
-        super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), wordings, thinks)
+        super().__init__(FrameSampling(num_boxes - repeat_last, as_video=as_video), **shared)
         self.num_boxes = num_boxes
         self.repeat_last = repeat_last
         self.min_pixels = min_pixels
@@ -63,13 +60,11 @@ class ObjectTracking(WordedTask):
             return None
         boxes += boxes[-1:] * (self.num_boxes - len(boxes))
         places = {"object": called(name), "box": box_in_words(boxes[0]), "count": str(self.num_boxes)}
-        return TaskPlan(
-            frame_indices=shown,
-            text=self.text("ask", generator, clip=clip, shown=shown, **places),
-            reference=Reference(boxes=tuple(boxes)),
+        return self.prompt(
+            shown,
+            self.text("ask", generator, clip=clip, shown=shown, **places),
+            Reference(boxes=tuple(boxes)),
             answer=f"[{', '.join(map(box_in_words, boxes))}]",
-            as_video=self.frames.as_video,
-            thinks=self.thinks,
             thought=f"The {called(name)} goes from {box_in_words(boxes[0])} to {box_in_words(boxes[-1])}.",
         )
 

@@ -26,12 +26,7 @@ class Entry(NamedTuple):
 
 
 class _Group:
-    """What is balanced together: the subjects that show each pattern of codes.
-
-    Args:
-        owners: For each pattern the subjects that show it.
-        attribute: What is asked about them.
-    """
+    """What is balanced together: the subjects that show each pattern of codes, asked about one attribute."""
 
     def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute) -> None:
         self.owners = owners
@@ -39,20 +34,18 @@ class _Group:
         self.answers = [attribute.answers(pattern) for pattern in self.patterns]
         shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
         self.shares = balanced_shares(self.answers, shares)
-        self._by_negative = {pattern: _by_negative(entries) for pattern, entries in owners.items()}
         self.num_entries = len({entry for entries in owners.values() for entry in entries})
+        self._by_negative: dict[Pattern, list[list[Entry]]] = {}
+        for pattern, entries in owners.items():
+            kinds: dict[int, list[Entry]] = {}
+            for entry in entries:
+                kinds.setdefault(entry.negative_index, []).append(entry)
+            self._by_negative[pattern] = [kinds[index] for index in sorted(kinds)]
 
     def draw_negative(self, pattern: Pattern, generator: np.random.Generator) -> list[Entry]:
         """The subjects that show a pattern with one negative: each as often, however many subjects it has."""
         kinds = self._by_negative[pattern]
         return kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
-
-
-def _by_negative(entries: Sequence[Entry]) -> list[list[Entry]]:
-    kinds: dict[int, list[Entry]] = {}
-    for entry in entries:
-        kinds.setdefault(entry.negative_index, []).append(entry)
-    return [kinds[index] for index in sorted(kinds)]
 
 
 class TripletIndex:
@@ -67,7 +60,7 @@ class TripletIndex:
         sampler: Lists the candidates of each.
         balance_by: ``attribute`` balances the answers over all subjects, ``subject`` over each by its name as well, so
             that the subject gives nothing away; it needs enough clips of every subject.
-        askables: What can be asked about each clip, if that is known already.
+        candidates: The candidates of each clip, if they are known already.
     """
 
     def __init__(
@@ -75,11 +68,11 @@ class TripletIndex:
         clips: Sequence[Clip],
         sampler: TripletSampler,
         balance_by: BalanceBy = "attribute",
-        askables: Sequence[Sequence[TripletCandidate]] | None = None,
+        candidates: Sequence[Sequence[TripletCandidate]] | None = None,
     ) -> None:
         self.balance_by: BalanceBy = balance_by
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
-        found = map(sampler.askable, clips) if askables is None else askables
+        found = map(sampler.candidates, clips) if candidates is None else candidates
         for clip_index, of_clip in enumerate(found):
             for one in of_clip:
                 entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)
@@ -111,8 +104,8 @@ class TripletIndex:
     def values(self, attribute: str, subject: str) -> tuple[str, ...]:
         """The answers that occur among the questions balanced together with those about ``subject``.
 
-        An answer that is never right, such as "none" for a camera that never rests, is no fair option: leaving it out
-        would beat chance.
+        One that never occurs, such as "none" for a camera that never rests, is no option: leaving it out would beat
+        chance.
         """
         group = self._groups[attribute][self._group_key(subject)]
         occurring = {value for answers in group.answers for value in answers}
@@ -121,8 +114,8 @@ class TripletIndex:
     def slot_values(self, attribute: str, subject: str) -> tuple[tuple[str, ...], ...]:
         """For each question of a prompt the answers that occur in its place; :meth:`values` where only one does.
 
-        A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, and
-        who knew it would guess that question better than by chance if "none" were an option there.
+        A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, so that
+        guessing would beat chance if "none" were an option there.
         """
         group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)
         by_place = [set(answers) for answers in zip(*group.answers, strict=True)]
@@ -133,29 +126,18 @@ class TripletIndex:
     def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
         """A pattern of answers by its share, a negative that allows it, and a subject uniformly among its owners."""
         groups = list(self._groups[attribute].values())
-        group = groups[0] if len(groups) == 1 else groups[_by_size(groups, generator)]
+        sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
+        group = groups[0] if len(groups) == 1 else groups[int(generator.choice(len(groups), p=sizes / sizes.sum()))]
         pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
         owners = group.draw_negative(pattern, generator)
         return owners[generator.integers(len(owners))], pattern
 
 
-def _by_size(groups: Sequence[_Group], generator: np.random.Generator) -> int:
-    sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
-    return int(generator.choice(len(groups), p=sizes / sizes.sum()))
-
-
 def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
-    """Shares of the available patterns under which all answers that occur in a place are equally frequent there.
+    """Shares [M] of the available patterns under which all answers that occur in a slot are equally frequent there.
 
-    Found by iterative proportional fitting, which changes the given shares as little as possible. Where no shares
-    balance all places, the result is a compromise.
-
-    Args:
-        answers: [M, Q] of each pattern the answers to its Q questions.
-        shares: [M] shares where every pattern is available.
-
-    Returns:
-        [M] shares that sum to 1.
+    Found by iterative proportional fitting, which changes the given shares [M] as little as possible. ``answers`` [M,
+    Q] are those of each pattern to its Q questions. Where no shares balance all slots, the result is a compromise.
     """
     fitted: FloatArray = shares / shares.sum()
     given = np.array(answers)

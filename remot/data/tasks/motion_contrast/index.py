@@ -17,17 +17,9 @@ MAX_DRAWS = 200
 
 
 class MotionContrastIndex(TaskIndex):
-    """Plans motion-contrast prompts.
+    """Plans motion-contrast prompts, balanced over the clips of a split.
 
     Attributes are interleaved round-robin: each run of as many addresses as there are attributes holds every one once.
-
-    Args:
-        sampler: Finds triplets.
-        writer: Makes questions of them.
-        clips: The clips of a split.
-        askables: What can be asked about each.
-        balance_by: Over what answers are balanced, see :class:`TripletIndex`.
-        split: Name of the split, for messages.
 
     Raises:
         EmptySplitError: If no triplet can be built from ``clips``.
@@ -38,12 +30,12 @@ class MotionContrastIndex(TaskIndex):
         sampler: TripletSampler,
         writer: QuestionWriter,
         clips: Sequence[Clip],
-        askables: Sequence[Sequence[TripletCandidate]],
+        candidates: Sequence[Sequence[TripletCandidate]],
         balance_by: BalanceBy = "attribute",
         split: str = "train",
     ) -> None:
         self.sampler, self.writer, self.clips = sampler, writer, clips
-        self.balance = TripletIndex(clips, sampler, balance_by, askables)
+        self.balance = TripletIndex(clips, sampler, balance_by, candidates)
         if not self.balance.attributes:
             msg = (
                 f"no triplet can be built from the {len(clips)} clips of the {split} split: no three frames are "
@@ -77,18 +69,14 @@ class MotionContrastIndex(TaskIndex):
         return triplet.clip, plan
 
     def triplet(self, at: PromptSeed) -> Triplet:
-        """The frames and labels behind a prompt.
-
-        Raises:
-            ConfigError: If none of the formats can ask about what is drawn.
-        """
+        """The frames and labels behind a prompt; a ConfigError if no format can ask about what is drawn."""
         generator, attribute = at.generator("triplet"), self.attribute(at)
         fallback: Triplet | None = None
         for _ in range(MAX_DRAWS):
             entry, pattern = self.balance.draw(attribute, generator)
             place = entry.expert_index, entry.subject, pattern
             triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self.writer.accepts_format(self._requested(at), triplet):
+            if self._requested(at).accepts(self.writer.labels(triplet)):
                 return triplet
             fallback = fallback or (triplet if self.writer.accepts(triplet) else None)
         if fallback is not None:

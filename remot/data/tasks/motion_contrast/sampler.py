@@ -19,11 +19,8 @@ from remot.structures import Clip, FloatArray, Triplet
 class TripletCandidate:
     """What can be asked about one subject of a clip with one kind of negative.
 
-    Args:
-        expert_index: Position of the expert among the sampler's experts.
-        subject: Arm or object, "" for the camera or the agent.
-        patterns: Patterns of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three images.
-        negative_index: Position of the negative among the sampler's negatives.
+    ``patterns`` are those of answers (1 to 2, 1 to 3, 2 to 3) for which the clip holds three images; the indices are
+    positions among the sampler's experts and negatives.
     """
 
     expert_index: int
@@ -41,14 +38,9 @@ class _Judged:
 
 
 class TripletSampler:
-    """Finds anchor, positive and negative frames in one clip.
+    """Finds anchor, positive and negative frames in one clip; keeps the verdicts of ``cache_size`` clips.
 
-    Args:
-        experts: Judges of the motion between two frames.
-        max_candidate_frames: Clips with more frames are thinned to this many, spread over the clip.
-        min_gap_frames: Frames of a triplet are at least this many annotated frames apart.
-        cache_size: Number of clips whose verdicts are kept.
-        negatives: Ways to find or make the third image; other frames of the clip by default.
+    See :class:`Sampling` for the limits on frames; negatives are other frames of the clip by default.
     """
 
     def __init__(
@@ -72,7 +64,7 @@ class TripletSampler:
         self.cache_size = cache_size
         self._cache: OrderedDict[str, Mapping[int, _Judged]] = OrderedDict()
 
-    def askable(self, clip: Clip) -> list[TripletCandidate]:
+    def candidates(self, clip: Clip) -> list[TripletCandidate]:
         """Everything that can be asked about ``clip``.
 
         A subject that never clearly moves is left out: all its answers are "none", and a policy that recognises the
@@ -92,7 +84,7 @@ class TripletSampler:
         """How many distinct sets of three frames of ``clip`` can be asked about, whatever is asked."""
         digits = clip.num_frames ** np.arange(3, dtype=np.int64)
         found = np.empty(0, dtype=np.int64)
-        for one in self.askable(clip):
+        for one in self.candidates(clip):
             judged = self._judge(clip)[one.negative_index]
             counts = _PatternCounts(judged.codes[one.expert_index, one.subject], judged.view.cases)
             for pattern in one.patterns:
@@ -109,15 +101,11 @@ class TripletSampler:
         generator: np.random.Generator,
         negative_index: int = 0,
     ) -> Triplet:
-        """A triplet drawn uniformly among those of ``clip`` whose answers are ``pattern``.
-
-        Raises:
-            AnnotationError: If the clip holds none, see :meth:`askable`.
-        """
+        """A triplet drawn uniformly among those of ``clip`` whose answers are ``pattern``; see :meth:`candidates`."""
         judged, negative = self._judge(clip).get(negative_index), self.negatives[negative_index]
         codes = None if judged is None else judged.codes.get((expert_index, subject))
         if judged is None or codes is None or not (counts := _PatternCounts(codes, judged.view.cases)).any(pattern):
-            msg = f"clip {clip.clip_id} has no three frames with the signs {pattern}; choose one of askable(clip)"
+            msg = f"clip {clip.clip_id} has no three frames with the signs {pattern}; choose one of candidates(clip)"
             raise AnnotationError(msg)
         drawn = [counts.draw(pattern, generator) for _ in range(negative.num_draws)]
         return self._triplet(clip, judged.view, negative.choose(judged.view, drawn), expert_index, subject, negative)
@@ -140,11 +128,11 @@ class TripletSampler:
         return Triplet(clip, indices, labels, negative.name, transforms)
 
     def _judge(self, clip: Clip) -> Mapping[int, _Judged]:
-        """For each negative that the clip allows, by its number, what the experts say."""
+        """For each negative that the clip allows, by its number, the experts' verdicts."""
         if clip.clip_id in self._cache:
             self._cache.move_to_end(clip.clip_id)
             return self._cache[clip.clip_id]
-        frames = self._candidates(clip)
+        frames = self._candidate_frames(clip)
         views = {index: negative.view(clip, frames) for index, negative in enumerate(self.negatives)}
         judged = {index: self._judge_view(view) for index, view in views.items() if view is not None}
         self._cache[clip.clip_id] = judged
@@ -173,7 +161,7 @@ class TripletSampler:
         seen_as = np.array([kinds[transform] for transform in view.transforms])
         return np.asarray(near & (seen_as[:, None] == seen_as[None, :]))
 
-    def _candidates(self, clip: Clip) -> IntArray:
+    def _candidate_frames(self, clip: Clip) -> IntArray:
         """[K] frames: all of a short clip, one drawn from each of K equal stretches of a long one."""
         count = min(clip.num_frames, self.max_candidate_frames)
         if count == clip.num_frames:
@@ -184,12 +172,7 @@ class TripletSampler:
 
 
 class _PatternCounts:
-    """How many triplets of images have a pattern of codes, and one of them drawn uniformly.
-
-    Args:
-        codes: [M, M] codes between images.
-        cases: Which images may stand where; empty for any.
-    """
+    """Triplets of images with a pattern of codes [M, M], of which ``cases`` limit the places."""
 
     def __init__(self, codes: CodeMatrix, cases: Sequence[Case]) -> None:
         self.codes = codes

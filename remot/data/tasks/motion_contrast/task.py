@@ -9,19 +9,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.experts import Expert, default_experts
+from remot.data.experts import AMBIGUOUS, Expert, default_experts
 from remot.data.negatives import Negative
 from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import OptionOrder, QuestionWriter
 from remot.data.tasks.base import PromptSeed, Survey, Task, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy
 from remot.data.tasks.motion_contrast.index import MotionContrastIndex
-from remot.data.tasks.motion_contrast.refusals import pairs_by_verdict
 from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.files import expanded
 from remot.motion import Attribute, Pattern
 from remot.structures import Clip
 
+#: Frames of a clip whose pairs are counted, spread over it.
+MAX_FRAMES = 32
+#: What becomes of a pair.
+VERDICTS = ("none", "moved", "unclear", "not_measurable")
 #: Triplets of a split that are planned and counted before a run, and how many where planning decodes images.
 MAX_COUNTED, MAX_DECODED = 512, 32
 
@@ -82,13 +85,13 @@ class MotionContrast(Task):
 
     def serves(self, clip: Clip) -> bool:
         """Whether three frames of ``clip`` make a triplet under an expert."""
-        return bool(self.sampler.askable(clip))
+        return bool(self.sampler.candidates(clip))
 
     def survey(self, clip: Clip) -> Survey | None:
         """Rows (expert, subject, bits of the available patterns, negative) of what can be asked about ``clip``."""
-        return self.survey_of(self.sampler.askable(clip)) if clip.media is not None else None
+        return self.survey_of(self.sampler.candidates(clip)) if clip.media is not None else None
 
-    def survey_of(self, askables: Sequence[TripletCandidate]) -> Survey | None:
+    def survey_of(self, candidates: Sequence[TripletCandidate]) -> Survey | None:
         """The rows of such findings; None if there are none."""
         rows = tuple(
             (
@@ -97,12 +100,12 @@ class MotionContrast(Task):
                 _bits_of(self._attribute(one.expert_index), one.patterns),
                 one.negative_index,
             )
-            for one in askables
+            for one in candidates
         )
         return rows or None
 
-    def askables(self, survey: Survey | None) -> list[TripletCandidate]:
-        """What a survey says can be asked."""
+    def candidates(self, survey: Survey | None) -> list[TripletCandidate]:
+        """The candidates that a survey lists."""
         return [
             TripletCandidate(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
             for expert_index, subject, bits, negative_index in survey or ()
@@ -131,8 +134,8 @@ class MotionContrast(Task):
 
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
         """Draws patterns of answers before clips, so that every answer is equally likely over the split."""
-        askables = [self.askables(survey) for survey in surveys]
-        return MotionContrastIndex(self.sampler, self.writer, clips, askables, self.balance_by, split)
+        candidates = [self.candidates(survey) for survey in surveys]
+        return MotionContrastIndex(self.sampler, self.writer, clips, candidates, self.balance_by, split)
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt about ``clip``, balanced over its own patterns alone."""
@@ -164,3 +167,22 @@ def _bits_of(attribute: Attribute, patterns: Sequence[Pattern]) -> int:
 def _patterns_of(attribute: Attribute, bits: int) -> tuple[Pattern, ...]:
     """The patterns of such bits; equal ones are one object."""
     return tuple(pattern for bit, pattern in enumerate(attribute.patterns) if bits >> bit & 1)
+
+
+def pairs_by_verdict(clips: Iterable[Clip], experts: Sequence[Expert]) -> dict[str, dict[str, int]]:
+    """For each attribute how many pairs of frames are asked about, and why others are not.
+
+    Pairs of up to :data:`MAX_FRAMES` frames of each clip: ``none`` and ``moved`` are asked about; ``unclear`` lie
+    between the thresholds or beyond the largest motion; ``not_measurable`` are not annotated, or something else moved.
+    """
+    counts = {expert.attribute.name: dict.fromkeys(VERDICTS, 0) for expert in experts}
+    for clip in clips:
+        frames = np.unique(np.linspace(0, clip.num_frames - 1, MAX_FRAMES).astype(np.int64))
+        earlier = np.triu_indices(len(frames), k=1)
+        for expert in experts:
+            for verdicts in expert.judge(clip, frames).values():
+                codes, unknown = verdicts.codes[earlier], np.isnan(verdicts.magnitudes[earlier])
+                of_kind = (codes == 0, (codes != 0) & (codes != AMBIGUOUS), (codes == AMBIGUOUS) & ~unknown, unknown)
+                for name, pairs in zip(VERDICTS, of_kind, strict=True):
+                    counts[expert.attribute.name][name] += int(pairs.sum())
+    return counts

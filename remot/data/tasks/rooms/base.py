@@ -1,49 +1,23 @@
-"""What all questions about rooms share: frames, the map, and how a question becomes a prompt."""
+"""Questions about rooms: frames, the cognitive map, and how a question becomes a prompt."""
 
-from abc import abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from remot.data.tasks.base import Task, TaskPlan
+from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
-from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
-from remot.data.tasks.shared.asking import times_lines, worded_question
-from remot.data.tasks.shared.candidates import Refusal, counted, drawn
-from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.wordings import read_wordings
+from remot.data.tasks.rooms.scene import Scene, kind_counts
+from remot.data.tasks.shared.candidates import Candidate, SceneTask
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
 
 MapAxes = Literal["first_view", "world", "none"]
 
-
 #: Things of a map; a room with more has none, which would be longer than answers are.
 MAX_DRAWN = 100
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Something that can be asked about a scene, and its answer.
-
-    Args:
-        places: What fills the wording, by place.
-        right: The right option or number as text.
-        wrong: Wrong options; none for a number.
-        verdict: Answers that are to be equally frequent within a clip, "" if any candidate is as good as another.
-    """
-
-    places: Mapping[str, str]
-    right: str
-    wrong: tuple[str, ...] = ()
-    verdict: str = ""
-
-
-class RoomTask(Task):
+class RoomTask(SceneTask[Scene, Candidate]):
     """A question about a room, answered from the boxes of its layout.
 
     Where the camera is known, only things are asked about that the shown frames clearly show: a share ``min_seen`` of a
@@ -51,77 +25,48 @@ class RoomTask(Task):
     not known, the clip is taken to show the whole room, as the videos of VSI-Bench do.
 
     Args:
-        frames: Which frames are shown; published: 2 a second, at most 16.
         map_axes: Along what the rows of the optional cognitive map lie: the direction of the first shown frame's view,
             where the camera is known, or the layout's own y axis; ``none`` asks for no map. The published map has the
             axes of the scan, which a video does not show.
         min_seen: Share of a thing's surface that makes it clearly seen, at most about two thirds is possible.
-        wordings: File with other words.
+        shared: ``frames`` and ``wordings``.
     """
 
     needs: ClassVar[str] = "a 3D layout"
+    family = "spacer"
     #: Things that a question points at by a name the room has once.
     num_single: ClassVar[int] = 0
 
-    def __init__(
-        self,
-        frames: FrameSampling | None = None,
-        map_axes: MapAxes = "first_view",
-        min_seen: float = 0.2,
-        wordings: Path | None = None,
-    ) -> None:
+    def __init__(self, map_axes: MapAxes = "first_view", min_seen: float = 0.2, **shared: Any) -> None:
         if map_axes not in {"first_view", "world", "none"} or not 0 < min_seen < 1:
-            msg = (
-                f"{type(self).__name__}: map_axes is {map_axes!r} and min_seen {min_seen}; choose first_view, world or "
-            )
-            raise ConfigError(msg + "none, and a share between 0 and 1")
-        self.frames = FrameSampling(16, 2.0) if frames is None else frames
+            msg = f"{type(self).__name__}: map_axes is {map_axes!r} and min_seen {min_seen}; choose first_view, world "
+            raise ConfigError(msg + "or none, and a share between 0 and 1")
+        super().__init__(**shared)
         self.map_axes: MapAxes = map_axes
         self.min_seen = min_seen
-        self.wordings = read_wordings(self.name, "spacer", wordings)
-        self.shared = read_wordings("shared", "spacer", wordings)
 
     def serves(self, clip: Clip) -> bool:
         """Whether the layout holds enough things; whether the frames show them, a plan finds out."""
         return bool(clip.layout) and sum(number == 1 for number in kind_counts(clip).values()) >= self.num_single
 
-    @abstractmethod
-    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
-        """What may be asked about a scene, and what is refused.
+    def scene(self, clip: Clip, generator: np.random.Generator | None = None) -> Scene:  # noqa: ARG002
+        """The layout and what the shown frames show of it."""
+        return Scene(clip, self.frames.frames_of(clip), self.min_seen)
 
-        Args:
-            scene: The shown frames and what they show.
-            generator: For tasks with too many candidates to name all.
-        """
-
-    def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
-        """A prompt: a verdict is drawn first, then one of its candidates."""
-        scene = self._scene(clip)
-        chosen = drawn(self.candidates(scene, generator), generator)
-        return None if chosen is None else self._plan_of(scene, chosen, generator)
-
-    def refusals(self, clips: Iterable[Clip], generator: np.random.Generator) -> Counter[str]:
-        """How often something is ``asked`` or refused, by reason."""
-        scenes = (self._scene(clip) for clip in clips if self.serves(clip))
-        return counted(one for scene in scenes for one in self.candidates(scene, generator))
-
-    def _scene(self, clip: Clip) -> Scene:
-        return scene_of(clip, self.frames.frames_of(clip), self.min_seen)
-
-    def _plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
-        cells = self._map(scene)
-        question = worded_question(chosen, self.wordings, generator)
-        head = times_lines(scene.clip, scene.frames, self.frames, self.shared, generator)
-        hint = [self.shared.say(f"map_{self._axes(scene)}", generator, kinds=", ".join(cells))] if cells else []
+    def plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
+        """Times, question, and the line that asks for a map."""
+        axes = self._axes(scene)
+        cells = _map(scene, axes)
+        question = self.worded(chosen, generator)
+        head = self.times_lines(scene.clip, scene.frames, generator)
+        hint = [self.shared.say(f"map_{axes}", generator, kinds=", ".join(cells))] if cells else []
         closing = self.shared.say(question.kind, generator)
         thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
         return TaskPlan(
             frame_indices=scene.frames,
             text="\n".join([*head, *question.lines, *hint, closing]),
             reference=Reference(
-                answer=question.answer,
-                number=None if chosen.wrong else float(chosen.right),
-                map_centres=cells or None,
+                answer=question.answer, number=None if chosen.wrong else float(chosen.right), map_centres=cells or None
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
@@ -135,10 +80,10 @@ class RoomTask(Task):
             return "world"
         return "none" if self.map_axes == "first_view" and scene.heading is None else self.map_axes
 
-    def _map(self, scene: Scene) -> dict[str, tuple[Point, ...]]:
-        """The map of everything that is clearly seen, empty if none is asked for."""
-        axes = self._axes(scene)
-        boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
-        if axes == "none" or not 0 < len(boxes) <= MAX_DRAWN:
-            return {}
-        return cognitive_map(boxes, scene.heading if axes == "first_view" else None)
+
+def _map(scene: Scene, axes: MapAxes) -> dict[str, tuple[Point, ...]]:
+    """The map of everything that is clearly seen, empty if none is asked for."""
+    boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
+    if axes == "none" or not 0 < len(boxes) <= MAX_DRAWN:
+        return {}
+    return cognitive_map(boxes, scene.heading if axes == "first_view" else None)

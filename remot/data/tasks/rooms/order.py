@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.rooms.base import Candidate, RoomTask
+from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.scene import Scene
-from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.candidates import Candidate, Refusal
 from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
 from remot.errors import ConfigError
 from remot.structures import Clip
@@ -31,9 +31,7 @@ class AppearanceOrder(RoomTask):
     def __init__(self, num_kinds: int = 4, num_options: int = 4, **shared: Any) -> None:
         super().__init__(**shared)
         if not MIN_THINGS <= num_kinds <= 6 or not 2 <= num_options <= 6:
-            msg = (
-                f"AppearanceOrder: {num_kinds} kinds and {num_options} options; choose 3 to 6 kinds and 2 to 6 options"
-            )
+            msg = f"{self.name}: {num_kinds} kinds and {num_options} options; choose 3 to 6 kinds and 2 to 6 options"
             raise ConfigError(msg)
         self.num_kinds = num_kinds
         self.num_options = num_options
@@ -56,7 +54,7 @@ def first_views(scene: Scene) -> dict[str, tuple[int, int]]:
     """For each name the first shown frame that may show one of it and the first that clearly does, if any does."""
     found: dict[str, tuple[int, int]] = {}
     for name in {box.name for box in scene.layout}:
-        of_name = [one for box, one in zip(scene.layout, scene.sight or (), strict=True) if box.name == name]
+        of_name = [one for box, one in zip(scene.layout, scene.visibilities or (), strict=True) if box.name == name]
         possible = np.any([one.possible for one in of_name], axis=0)
         clear = np.any([one.seen >= scene.min_seen for one in of_name], axis=0)
         if clear.any():

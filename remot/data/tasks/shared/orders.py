@@ -1,4 +1,4 @@
-"""In which order things come into view: sets of things with a clear order, and orders to choose from."""
+"""The order in which things come into view, orders to choose from, and which thing is the nearest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, permutations
@@ -18,14 +18,9 @@ def clear_orders(
 ) -> Iterator[list[str] | Refusal]:
     """Drawn sets of things, each in the order in which they come into view.
 
-    Things come one after another if the stretches in which they come follow each other. A set that has no such order is
-    refused and drawn again with one thing less, down to :data:`MIN_THINGS`.
-
-    Args:
-        entries: For each thing the first shown frame that may show it and the first that clearly does.
-        num_things: Things of a set.
-        generator: Draws the sets.
-        too_few: Why a set is refused for which there are not enough things.
+    ``entries`` are the first shown frame that may show a thing and the first that clearly does. Things come one after
+    another if these stretches follow each other. A set that has no such order is refused and drawn again with one thing
+    less, down to :data:`MIN_THINGS`.
     """
     names = sorted(entries)
     for _ in range(MAX_DRAWS):
@@ -39,6 +34,14 @@ def clear_orders(
             else:
                 yield ordered
                 break
+
+
+def clearly_nearest(metres: Mapping[str, float], min_gap_metres: float, min_ratio: float) -> list[str] | None:
+    """Names from the nearest to the farthest; None unless the nearest is closer than the next by both margins."""
+    nearest, following, *rest = sorted(metres, key=metres.__getitem__)
+    gap = metres[following] - metres[nearest]
+    is_clear = gap >= min_gap_metres and metres[following] >= min_ratio * metres[nearest]
+    return [nearest, following, *rest] if is_clear else None
 
 
 def order_options(

@@ -1,4 +1,9 @@
-"""Objects of a clip and their boxes as shares of the image."""
+"""Objects of a clip: their names, boxes as shares of the image, and places in the axes of a camera.
+
+Ground places are as seen by the camera: x metres to its right, y metres along its view. They are annotated; boxes and
+distances alone do not determine them well enough: the middle of a box that the border of the image cuts is off by half
+a metre.
+"""
 
 import re
 from functools import lru_cache
@@ -9,7 +14,7 @@ from remot.data.experts.mask import box_overlaps
 from remot.data.experts.visibility import MIN_SIZE_PIXELS, box_sizes
 from remot.data.media import read_frames
 from remot.data.questions.text import called
-from remot.structures import Box, Clip, FloatArray
+from remot.structures import Box, Clip, FloatArray, Point
 
 #: Decimals of a box as it is asked for and compared.
 DECIMALS = 3
@@ -20,11 +25,7 @@ _NUMBER = re.compile(r" \d+$")
 
 @lru_cache(maxsize=4096)
 def image_size(clip: Clip) -> tuple[int, int]:
-    """Width and height of a clip's images in pixels; decodes its first one.
-
-    Raises:
-        DecodeError: If that cannot be decoded.
-    """
+    """Width and height of a clip's images in pixels; decodes its first one."""
     (image,) = read_frames(clip, [0])
     return int(image.shape[2]), int(image.shape[1])
 
@@ -61,10 +62,7 @@ def not_hidden(clip: Clip, name: str) -> np.ndarray:
 
 
 def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
-    """Whether another object of the same kind overlaps it so much that a box does not distinguish them.
-
-    It does if their boxes overlap by more than :data:`MAX_SHARED` (intersection over union).
-    """
+    """Whether another object of the same kind overlaps it (IoU) by more than :data:`MAX_SHARED`."""
     alike = [other for other in clip.objects if other != name and kind_of(other) == kind_of(name)]
     if not alike:
         return False
@@ -73,12 +71,7 @@ def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
 
 
 def share_box(box_xyxy: FloatArray, size: tuple[int, int]) -> Box:
-    """A box in shares of the image, cut at its border and rounded as it is written.
-
-    Args:
-        box_xyxy: [4] pixels.
-        size: Width and height of the image in pixels.
-    """
+    """A box [4] in pixels as shares of an image of ``size`` pixels, cut at its border and rounded as it is written."""
     width, height = size
     shares = np.clip(box_xyxy / np.array([width, height, width, height]), 0, 1)
     left, top, right, bottom = (round(float(edge), DECIMALS) for edge in shares)
@@ -90,15 +83,38 @@ def box_in_words(box: Box) -> str:
     return f"[{', '.join(f'{edge:g}' for edge in box)}]"
 
 
-def is_large(box_xyxy: FloatArray, size: tuple[int, int], min_side: float, min_pixels: float) -> bool:
-    """Whether the part of a box inside the image is large enough to be seen.
+def large_box(clip: Clip, name: str, frame: int, min_side: float, min_pixels: float) -> Box | None:
+    """The box of an object in a frame, in shares of the image; None unless its part inside the image is large enough.
 
-    Args:
-        box_xyxy: [4] pixels.
-        size: Width and height of the image in pixels.
-        min_side: Smallest side as a share of the image's.
-        min_pixels: Shorter side in pixels.
+    Its sides must be at least ``min_side`` shares of the image's, and ``min_pixels``.
     """
+    box_xyxy, size = clip.objects[name].boxes_xyxy[frame], image_size(clip)
     bounds = np.array(size, dtype=np.float64)
     sides = np.clip(box_xyxy[2:], 0, bounds) - np.clip(box_xyxy[:2], 0, bounds)
-    return bool(np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9))
+    return share_box(box_xyxy, size) if np.all(sides >= np.maximum(min_side * bounds, min_pixels) - 1e-9) else None
+
+
+def places_seen_from(clip: Clip, name: str, frame: int) -> FloatArray | None:
+    """[N, 3] metres of a thing in the axes of the camera of ``frame``, NaN where unknown; None without known motion."""
+    local = clip.objects[name].centres_metres
+    if local is None or clip.camera_moves:
+        return None
+    if clip.camera is None:
+        return local
+    if not clip.camera.is_metric:
+        return None
+    poses = clip.camera.camera_to_world
+    world = np.einsum("nij,nj->ni", poses[:, :3, :3], local) + poses[:, :3, 3]
+    return np.asarray((world - poses[frame, :3, 3]) @ poses[frame, :3, :3])
+
+
+def ground_place(place: FloatArray) -> Point:
+    """To the right and along the view: x and z of a place [3] in camera axes."""
+    return float(place[0]), float(place[2])
+
+
+def camera_places(clip: Clip, frame: int) -> dict[str, FloatArray]:
+    """Known places [3] of things in annotated frame ``frame``, in the axes of its camera, in metres; by name."""
+    known = {name: track.centres_metres for name, track in clip.objects.items()}
+    found = {name: centres[frame] for name, centres in known.items() if centres is not None}
+    return {name: place for name, place in found.items() if np.isfinite(place).all()}

@@ -1,13 +1,14 @@
-"""Which comes into view first, when is a thing in view, where is it in the image, and how large is it?"""
+"""Which comes into view first, when, where and how large is a thing in view, and how many come into view?"""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from remot.data.questions.text import called
 from remot.data.tasks.shared.candidates import Refusal
 from remot.data.tasks.shared.orders import MIN_THINGS, clear_orders, order_options
-from remot.data.tasks.shared.places import box_in_words, image_size, is_large, share_box, visible
+from remot.data.tasks.shared.places import box_in_words, kind_of, large_box, visible
 from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
@@ -52,7 +53,7 @@ class TrackOrder(TrackTask):
             else:
                 ordered = [scene.names[name] for name in found]
                 right, wrong, listed = order_options(ordered, self.num_options, generator)
-                yield TrackCandidate(tuple(sorted(found)), {"things": listed}, right, wrong)
+                yield TrackCandidate({"things": listed}, right, wrong, tracks=tuple(sorted(found)))
 
 
 class TimeInView(TrackTask):
@@ -94,9 +95,9 @@ class TimeInView(TrackTask):
             elif end - start < self.min_seconds or end - start > self.max_share * (times[-1] - times[0]):
                 yield Refusal("too short or too long in view")
             else:
-                interval = round(start, 2), round(end, 2)
+                interval, words = (round(start, 2), round(end, 2)), {"thing": scene.names[name]}
                 said = f"{interval[0]:.2f} to {interval[1]:.2f}"
-                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, interval=interval, has_graphs=False)
+                yield TrackCandidate(words, said, tracks=(name,), interval=interval, has_graphs=False)
 
 
 class BoxLocalisation(TrackTask):
@@ -115,20 +116,18 @@ class BoxLocalisation(TrackTask):
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """A drawn moment of each track."""
-        size = image_size(scene.clip)
         for name in scene.names:
             shown = np.flatnonzero(scene.clear(name))
             if not len(shown):
                 yield Refusal("never clearly seen")
                 continue
             moment = int(shown[generator.integers(len(shown))])
-            pixels = scene.clip.objects[name].boxes_xyxy[scene.frames[moment]]
-            if not is_large(pixels, size, self.min_side, self.min_pixels):
+            box = large_box(scene.clip, name, scene.frames[moment], self.min_side, self.min_pixels)
+            if box is None:
                 yield Refusal("too small")
                 continue
-            box = share_box(pixels, size)
             words = {"thing": scene.names[name], "time": scene.seconds(moment)}
-            yield TrackCandidate((name,), words, f"[{box_in_words(box)}]", box=box, not_at=moment)
+            yield TrackCandidate(words, f"[{box_in_words(box)}]", tracks=(name,), box=box, not_at=moment)
 
 
 class TrackSize(TrackTask):
@@ -152,5 +151,44 @@ class TrackSize(TrackTask):
             if centimetres < 1 or not scene.clear(name).any():
                 yield Refusal("size not known, or never clearly seen")
             else:
-                said = str(centimetres)
-                yield TrackCandidate((name,), {"thing": scene.names[name]}, said, number=centimetres)
+                words = {"thing": scene.names[name]}
+                yield TrackCandidate(words, str(centimetres), tracks=(name,), number=centimetres)
+
+
+class TrackCounting(TrackTask):
+    """The number of different tracks of a kind that the shown frames show; each clearly seen in one of them.
+
+    Args:
+        min_count: Fewest of a kind.
+        shared: Settings of all questions about tracks, see :class:`TrackTask`.
+    """
+
+    name = "track_counting"
+    needs: ClassVar[str] = "tracked objects of which all of a kind are annotated (complete_kinds)"
+
+    def __init__(self, min_count: int = 2, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.min_count = min_count
+
+    def serves(self, clip: Clip) -> bool:
+        """Whether enough of a kind are annotated, and all of them."""
+        kinds = [kind_of(name) for name in clip.objects]
+        return any(kinds.count(kind) >= self.min_count for kind in map(called, clip.complete_kinds or ()))
+
+    def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:  # noqa: ARG002
+        """One for each kind; balanced over the numbers within a clip."""
+        complete = {called(kind) for kind in scene.clip.complete_kinds or ()} - {""}
+        all_kinds = {kind_of(name) for name in scene.clip.objects}
+        for kind in sorted(all_kinds):
+            tracks = [name for name in scene.clip.objects if kind_of(name) == kind and scene.shown(name).any()]
+            if kind not in complete:
+                yield Refusal("not every one is annotated")
+            elif any(other != kind and other.lower() == kind.lower() for other in all_kinds):
+                yield Refusal("written in two ways")
+            elif len(tracks) < self.min_count:
+                yield Refusal("too few")
+            elif not all(scene.clear(name).any() for name in tracks):
+                yield Refusal("one is hardly seen")
+            else:
+                number = len(tracks)
+                yield TrackCandidate({"kind": kind}, str(number), verdict=str(number), number=number)

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from remot.data.tasks.geometry.places import places_seen_from
 from remot.data.tasks.shared.candidates import Refusal
-from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
+from remot.data.tasks.shared.places import places_seen_from
+from remot.data.tasks.tracks.base import DirectionTask, FarTask, TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
-from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray
 
 #: Pairs of moments of a track that are looked at; more are drawn from.
@@ -60,25 +59,14 @@ class MovingTask(TrackTask):
         return {"thing": scene.names[name], "start": scene.seconds(start), "end": scene.seconds(end)}
 
 
-class MotionDirection(MovingTask):
+class MotionDirection(DirectionTask, MovingTask):
     """Does a thing go left, right, away or towards the camera between two moments?
 
-    Args:
-        margin_degrees: How far its direction has to be from the diagonals.
-        min_metres: How far it must go.
-        shared: Settings of all questions about tracks, see :class:`TrackTask`.
+    See :class:`DirectionTask` for its settings; the answer changes at the diagonals.
     """
 
     name = "motion_direction"
     answers = tuple(WAYS)
-
-    def __init__(self, margin_degrees: float = 15.0, min_metres: float = 0.5, **shared: Any) -> None:
-        super().__init__(**shared)
-        if not 0 <= margin_degrees < 45 or min_metres <= 0:
-            msg = f"{self.name}: margin_degrees is {margin_degrees}, min_metres {min_metres}; choose 0 to 45 degrees"
-            raise ConfigError(msg + " and a way above 0")
-        self.margin_degrees = margin_degrees
-        self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """Drawn pairs of moments of each track."""
@@ -90,8 +78,8 @@ class MotionDirection(MovingTask):
             elif said is None:
                 yield Refusal("between two directions")
             else:
-                wrong = tuple(one for one in self.answers if one != said)
-                yield TrackCandidate((name,), self.words(scene, name, start, end), said, wrong, verdict=said)
+                words = self.words(scene, name, start, end)
+                yield TrackCandidate(words, said, self.other_answers(said), said, (name,))
 
 
 def way_in_words(across: float, along: float, margin_degrees: float) -> str | None:
@@ -104,19 +92,10 @@ def way_in_words(across: float, along: float, margin_degrees: float) -> str | No
     return said if off <= 45 - margin_degrees else None
 
 
-class Displacement(MovingTask):
-    """How far a thing is at one moment from where it was at another, in metres with one decimal.
-
-    Args:
-        min_metres: Smallest way that is asked about.
-        shared: Settings of all questions about tracks, see :class:`TrackTask`.
-    """
+class Displacement(FarTask, MovingTask):
+    """How far a thing is at one moment from where it was at another, in metres with one decimal."""
 
     name = "displacement"
-
-    def __init__(self, min_metres: float = 0.5, **shared: Any) -> None:
-        super().__init__(**shared)
-        self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """Drawn pairs of moments of each track."""
@@ -126,4 +105,5 @@ class Displacement(MovingTask):
                 yield Refusal("hardly moves")
             else:
                 said = f"{metres:.1f}"
-                yield TrackCandidate((name,), self.words(scene, name, start, end), said, number=float(said))
+                words = self.words(scene, name, start, end)
+                yield TrackCandidate(words, said, tracks=(name,), number=float(said))

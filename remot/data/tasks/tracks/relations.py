@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.geometry.places import ground_place
 from remot.data.tasks.shared.candidates import Refusal
-from remot.data.tasks.tracks.base import TrackCandidate, TrackTask
+from remot.data.tasks.shared.orders import clearly_nearest
+from remot.data.tasks.shared.places import ground_place
+from remot.data.tasks.tracks.base import DirectionTask, FarTask, TrackCandidate, TrackTask
 from remot.data.tasks.tracks.scene import TrackScene
 from remot.errors import ConfigError
 from remot.structures import Clip, FloatArray, Point
@@ -37,27 +38,16 @@ class PlacedTask(TrackTask):
             yield int(shown), {name: found[name] for name in drawn}
 
 
-class TrackDirection(PlacedTask):
+class TrackDirection(DirectionTask, PlacedTask):
     """Is one thing to the left or right of another, and nearer or farther, as the camera sees it?
 
     Left and right must be the same in metres across the view and in the image, where far things lie near its middle.
 
-    Args:
-        margin_degrees: How far the direction has to be from straight across and straight along the view.
-        min_metres: How far apart they must be.
-        shared: Settings of all questions about tracks, see :class:`TrackTask`.
+    See :class:`DirectionTask` for its settings; the answer changes straight across and straight along the view.
     """
 
     name = "track_direction"
     answers = ("left and farther", "left and nearer", "right and farther", "right and nearer")
-
-    def __init__(self, margin_degrees: float = 15.0, min_metres: float = 0.5, **shared: Any) -> None:
-        super().__init__(**shared)
-        if not 0 <= margin_degrees < 45 or min_metres <= 0:
-            msg = f"{self.name}: margin_degrees is {margin_degrees}, min_metres {min_metres}; choose 0 to 45 degrees"
-            raise ConfigError(msg + " and a distance above 0")
-        self.margin_degrees = margin_degrees
-        self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """One for each two tracks in each order at a few moments."""
@@ -70,20 +60,15 @@ class TrackDirection(PlacedTask):
                         yield Refusal("between two directions")
                         continue
                     words = {"first": scene.names[first], "second": scene.names[second], "time": scene.seconds(shown)}
-                    wrong = tuple(one for one in self.answers if one != said)
-                    yield TrackCandidate((first, second), words, said, wrong, verdict=said)
+                    yield TrackCandidate(words, said, self.other_answers(said), said, (first, second))
 
 
 def relation(start: Point, end: Point, margin_degrees: float, min_metres: float) -> str | None:
     """Where ``end`` is from ``start`` in the words of :attr:`TrackDirection.answers`; None if that is not clear.
 
-    Args:
-        start: To the right of the camera and along its view, in metres.
-        end: The same of the other.
-        margin_degrees: How far the direction has to be from the axes.
-        min_metres: Smallest distance.
+    Both are metres to the right of the camera and along its view.
     """
-    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, where the image says nothing
+    if start[1] <= 0 or end[1] <= 0:  # beside the camera or behind it, which the image does not show
         return None
     across, along = end[0] - start[0], end[1] - start[1]
     degrees = math.degrees(math.atan2(abs(along), abs(across)))
@@ -95,19 +80,10 @@ def relation(start: Point, end: Point, margin_degrees: float, min_metres: float)
     return f"{'right' if across > 0 else 'left'} and {'farther' if along > 0 else 'nearer'}"
 
 
-class TrackDistance(PlacedTask):
-    """Distance between the middles of two things in metres with one decimal.
-
-    Args:
-        min_metres: Smallest distance that is asked about.
-        shared: Settings of all questions about tracks, see :class:`TrackTask`.
-    """
+class TrackDistance(FarTask, PlacedTask):
+    """Distance between the middles of two things in metres with one decimal."""
 
     name = "track_distance"
-
-    def __init__(self, min_metres: float = 0.5, **shared: Any) -> None:
-        super().__init__(**shared)
-        self.min_metres = min_metres
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """One for each two tracks at a few moments."""
@@ -119,7 +95,7 @@ class TrackDistance(PlacedTask):
                     continue
                 words = {"first": scene.names[first], "second": scene.names[second], "time": scene.seconds(shown)}
                 said = f"{metres:.1f}"
-                yield TrackCandidate((first, second), words, said, number=float(said))
+                yield TrackCandidate(words, said, tracks=(first, second), number=float(said))
 
 
 class TrackNearest(PlacedTask):
@@ -158,11 +134,10 @@ class TrackNearest(PlacedTask):
                     yield Refusal("too few others")
                     continue
                 metres = {other: float(np.linalg.norm(places[other] - places[name])) for other in drawn}
-                nearest, *rest = sorted(metres, key=metres.__getitem__)
-                gap, ratio = metres[rest[0]] - metres[nearest], metres[rest[0]] / max(metres[nearest], 1e-9)
-                if gap < self.min_gap_metres or ratio < self.min_ratio:
+                ordered = clearly_nearest(metres, self.min_gap_metres, self.min_ratio)
+                if ordered is None:
                     yield Refusal("two are about as close")
                     continue
                 words = {"thing": scene.names[name], "time": scene.seconds(shown)}
-                right, wrong = scene.names[nearest], tuple(scene.names[other] for other in rest)
-                yield TrackCandidate((name, *sorted(drawn)), words, right, wrong, verdict=right)
+                right, *wrong = (scene.names[other] for other in ordered)
+                yield TrackCandidate(words, right, tuple(wrong), right, (name, *sorted(drawn)))

@@ -1,4 +1,4 @@
-"""What of a clip's tracks the shown frames let a viewer know."""
+"""A clip's tracks, and what the shown frames show of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.questions.text import called
-from remot.data.tasks.geometry.places import camera_places
-from remot.data.tasks.shared.places import kind_of, not_hidden, visible
+from remot.data.tasks.shared.places import camera_places, kind_of, not_hidden, visible
 from remot.structures import Clip, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class TrackScene:
-    """A clip and the frames of it that are shown.
+    """A clip and the S annotated frames of it that are shown.
 
-    Args:
-        clip: The source.
-        frames: S annotated frames that are shown.
-        min_pixels: Length of the shorter side from which a box is clearly seen.
-        renumbered: Other names than the clip's for some tracks, see :func:`renumbered`.
+    Boxes are clearly seen from a shorter side of ``min_pixels`` on; ``renumbered`` are other names than the clip's.
     """
 
     clip: Clip
@@ -48,7 +43,7 @@ class TrackScene:
         return np.asarray(large & not_hidden(self.clip, name)[list(self.frames)])
 
     def seconds(self, shown: int) -> str:
-        """Time of a shown frame as a prompt says it."""
+        """Time of a shown frame as prompts write it."""
         return f"{float(self.clip.pts_seconds[self.frames[shown]]):.2f}"
 
     def places(self, shown: int) -> dict[str, FloatArray]:

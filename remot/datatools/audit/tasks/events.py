@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from remot.data.tasks.events.event_choice import EventChoice
-from remot.data.tasks.events.grounding import TemporalGrounding, TemporalGroundingSpans
-from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, spoken
+from remot.data.tasks.events.grounding import TemporalGrounding
+from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, readings, spoken
 from remot.datatools.audit.tasks.responses import TWO
 from remot.structures import Clip, Interval
 
@@ -28,17 +28,8 @@ def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
 
 
 def check_grounding(asked: AskedPrompt) -> Iterator[str]:
-    """The one stretch of an event that happens once."""
+    """All stretches of an event, of which there is one unless the task allows more."""
     task = asked.settings(TemporalGrounding)
-    event, times = _asked_event(asked, task.wordings.texts["ask"])
-    if len(times) != 1:
-        yield f"{event!r:.60} happens {len(times)} times"
-    yield from _wrong_intervals(asked, event, times)
-
-
-def check_spans(asked: AskedPrompt) -> Iterator[str]:
-    """All stretches of an event."""
-    task = asked.settings(TemporalGroundingSpans)
     event, times = _asked_event(asked, task.wordings.texts["ask"])
     if len(times) > task.max_spans:
         yield f"{event!r:.60} happens {len(times)} times, which are too many"
@@ -80,11 +71,12 @@ def _right_letters(
 ) -> set[str]:
     """Letters of the options that may be right, by the kind of question that the text is."""
     margin = task.margin_seconds - 2 * TWO
-    kinds = [kind for kind in task.kinds if _reads(asked, task.wordings.texts.get(kind, ()))]
+    times_of = {"start": SECONDS, "end": SECONDS}
+    kinds = [kind for kind in task.kinds if len(readings(asked.text, task.wordings.texts.get(kind, ()), times_of)) == 1]
     if len(kinds) != 1:
         msg = f"the text asks {len(kinds)} kinds of questions about events"
         raise UnreadableError(msg)
-    places = asked.read(task.wordings.texts[kinds[0]], {"start": SECONDS, "end": SECONDS})
+    places = asked.read(task.wordings.texts[kinds[0]], times_of)
     if "event" in places:
         return _next(places["event"].lower(), times, stretches, margin)
     if "start" in places:
@@ -114,13 +106,6 @@ def _next(given: str, times: Mapping[str, Interval], stretches: Mapping[str, Int
         return set()
     later = sorted(start for text, (start, _) in stretches.items() if text != given and start >= over)
     return {letter for letter, (a, _) in times.items() if later and a >= over and a <= later[0] + min(margin, 2 * TWO)}
-
-
-def _reads(asked: AskedPrompt, wordings: Sequence[str]) -> bool:
-    try:
-        return bool(wordings) and bool(asked.read(wordings, {"start": SECONDS, "end": SECONDS}) or True)
-    except UnreadableError:
-        return False
 
 
 def _asked_event(asked: AskedPrompt, wordings: Sequence[str]) -> tuple[str, Sequence[Interval]]:

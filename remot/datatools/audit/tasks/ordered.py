@@ -1,12 +1,12 @@
-"""What is the nearest, and what comes first: options that name things, and lists of things in a text."""
+"""Answers that several tasks have: numbers, the nearest of options, and orders of things listed in a text."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 
-#: How far a distance may lie beyond a limit: distances are found to a tenth of a millimetre.
-_METRES = 1e-3
+#: How far a distance may lie beyond a limit: distances are found to a tenth of a millimetre; other numbers exactly.
+_METRES, _SLACK = 1e-3, 1e-6
 
 
 def wrong_nearest(
@@ -21,17 +21,20 @@ def wrong_nearest(
         yield f"{nearest!r:.40} and {following!r:.40} are about as close, {gap:.2f} m differ"
 
 
+def wrong_number(asked: AskedPrompt, should: float, tolerance: float, at_least: float = 0.0) -> Iterator[str]:
+    """Whether the right number is ``should``, and that is enough to be asked for."""
+    if not abs(asked.number - should) <= tolerance:
+        yield f"the reference says {asked.number:g}, should be {should:.3f}"
+    elif should < at_least - _SLACK:
+        yield f"{should:.3f} is too little to be asked for"
+
+
 def wrong_order(
     asked: AskedPrompt, listed: Sequence[str], first: dict[str, int], never: int, num_options: int
 ) -> Iterator[str]:
-    """Whether the chosen option names what is listed in the order of the first frames that show it.
+    """Whether the chosen option names what is listed in the order of the ``first`` frames that show it.
 
-    Args:
-        asked: The prompt.
-        listed: What is to be ordered.
-        first: Number of the first frame by name.
-        never: The number of what no frame shows.
-        num_options: Most options.
+    ``never`` is the number of what no frame shows.
     """
     ways = {option: _in_order(option, listed) for option in asked.options().values()}
     if any(way is None for way in ways.values()) or len(ways) > num_options:
@@ -47,8 +50,7 @@ def wrong_order(
 def listed(text: str, names: Sequence[str]) -> list[str]:
     """Names that stand in a text with commas between; the longest first, since a name may hold a comma.
 
-    Raises:
-        UnreadableError: If something else stands there, or a name twice.
+    An UnreadableError if something else stands there, or a name twice.
     """
     found: list[str] = []
     rest = f"{text}, "

@@ -11,8 +11,6 @@ from torch import Tensor
 from remot.data.media import read_frames
 from remot.data.media.transforms import show
 from remot.data.tasks.base import Task
-from remot.data.tasks.rooms.base import RoomTask
-from remot.data.tasks.tracks.base import TrackTask
 from remot.structures import Clip, ImageTransform, MotionLabel, Question, Reference, Triplet
 
 K = TypeVar("K", bound=Task)
@@ -27,24 +25,15 @@ _MAX_CHARS = 300
 
 
 class UnreadableError(ValueError):
-    """A text that does not ask what its task asks about such a clip; says what is missing."""
+    """A text that does not ask what its task asks about such a clip, and what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
 class AskedPrompt:
-    """One prompt and what it was made from.
+    """One prompt and what it was made from: clip, question, task, and the fields of its :class:`TaskPlan`.
 
-    Args:
-        clip: The source.
-        frames: Annotated frames that are shown.
-        question: Text, reference and response.
-        task: Who asked; its settings are taken as numbers.
-        as_video: Shown as a video; False for images.
-        transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.
-        labels: What the prompt says about pairs of its frames.
-        negative: How the third image of a triplet was found or made.
-        verdict: The answer in words, where the task has few of them.
-        known_size: Width and height of the clip's images in pixels; None to decode one.
+    Of the task, settings are taken as numbers. ``known_size`` is width and height of the clip's images in pixels; None
+    to decode one.
     """
 
     clip: Clip
@@ -75,11 +64,7 @@ class AskedPrompt:
 
     @property
     def number(self) -> float:
-        """The right number.
-
-        Raises:
-            UnreadableError: If the reference has none.
-        """
+        """The right number; an UnreadableError if the reference has none."""
         if self.reference.number is None:
             msg = "the reference holds no number"
             raise UnreadableError(msg)
@@ -90,46 +75,22 @@ class AskedPrompt:
         assert isinstance(self.task, kind)
         return self.task
 
-    @property
-    def room_task(self) -> RoomTask:
-        """The task as one about rooms."""
-        assert isinstance(self.task, RoomTask)
-        return self.task
-
-    @property
-    def track_task(self) -> TrackTask:
-        """The task as one about followed things."""
-        assert isinstance(self.task, TrackTask)
-        return self.task
-
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        """Width and height of the clip's images in pixels.
-
-        Raises:
-            DecodeError: If the first shown one cannot be decoded.
-        """
+        """Width and height in pixels of the first shown image, decoded unless it is known."""
         if self.known_size is not None:
             return self.known_size
         (image,) = read_frames(self.clip, self.frames[:1])
         return int(image.shape[2]), int(image.shape[1])
 
     def first_image(self) -> tuple[Tensor, Tensor]:
-        """The first shown image as it was decoded and as it is shown, uint8 [3, H, W].
-
-        Raises:
-            DecodeError: If it cannot be decoded.
-        """
+        """The first shown image as it was decoded and as it is shown, uint8 [3, H, W]."""
         (image,) = read_frames(self.clip, self.frames[:1])
         transform = self.transforms[0] if self.transforms else None
         return image, show(image, transform, self.clip, self.frames[0])
 
     def frame_at(self, seconds: str) -> int:
-        """The shown frame at a time of the text.
-
-        Raises:
-            UnreadableError: If no frame, or several, are shown at that time.
-        """
+        """The shown frame at a time of the text; an UnreadableError if no frame, or several, are shown then."""
         found = [frame for frame in self.frames if f"{float(self.clip.pts_seconds[frame]):.2f}" == seconds]
         if len(found) != 1:
             msg = f"{len(found)} frames are shown at {seconds} s"
@@ -137,14 +98,10 @@ class AskedPrompt:
         return found[0]
 
     def read(self, wordings: Sequence[str], patterns: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What stands at the places of the one wording that the text holds on a line of its own.
+        """What stands at the places of the one wording, such as ``When does {event}?``, that is a line of the text.
 
-        Args:
-            wordings: Texts with places, such as ``When does {event}?``.
-            patterns: Regular expressions of places that are more than any text, by name.
-
-        Raises:
-            UnreadableError: If the text holds none of them, or can be read in two ways.
+        ``patterns`` are regular expressions of places that are more than any text. An UnreadableError if the text holds
+        no such line, or can be read in two ways.
         """
         found = readings(self.text, wordings, patterns or {})
         if len(found) != 1:
@@ -153,11 +110,7 @@ class AskedPrompt:
         return found[0]
 
     def options(self) -> dict[str, str]:
-        """Options by letter.
-
-        Raises:
-            UnreadableError: If there are fewer than two, two are alike, or letters are not in order.
-        """
+        """Options by letter; an UnreadableError unless there are two different ones in the order of letters."""
         found = _OPTION.findall(self.text)
         if len(found) < 2 or len({text for _, text in found}) < len(found):
             msg = f"the text has {len(found)} options, or two alike"
@@ -168,11 +121,7 @@ class AskedPrompt:
         return dict(found)
 
     def chosen(self) -> str:
-        """The option that the reference says is right.
-
-        Raises:
-            UnreadableError: If the reference names none.
-        """
+        """The option that the reference says is right; an UnreadableError if it names none."""
         options, letter = self.options(), self.reference.answer
         if letter not in options:
             msg = f"the answer {letter!r:.40} is no letter of an option"
@@ -216,6 +165,6 @@ def thing(name: str) -> str:
 
 
 def kind(name: str) -> str:
-    """What a thing is one of: its spoken name without the number at its end."""
+    """The kind of a thing: its name in a prompt without the number at its end."""
     head, _, tail = thing(name).rpartition(" ")
     return head if head and tail.isdecimal() and tail.isascii() else thing(name)

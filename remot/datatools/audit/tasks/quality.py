@@ -33,12 +33,7 @@ def check_quality(asked: AskedPrompt) -> Iterator[str]:
 
 
 def right_word(levels: dict[str, int], ask: str) -> str:
-    """The right answer.
-
-    Args:
-        levels: 0 for none, 1 for slight and 2 for strong, of ``dark``, ``noise`` and ``blur``.
-        ask: One of these, or ``kind``.
-    """
+    """The right answer, by the levels (0 to 2) of ``dark``, ``noise`` and ``blur``, to one of these or ``kind``."""
     if ask != "kind":
         return ("none", "slight", "strong")[levels[ask]]
     found = [name for name in ("dark", "noise", "blur") if levels[name]]

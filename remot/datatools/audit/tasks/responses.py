@@ -9,9 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from remot.data.tasks.rooms.base import RoomTask
-from remot.data.tasks.shared.worded import WordedTask
-from remot.data.tasks.tracks.base import TrackTask
+from remot.data.tasks.shared.worded import TaskWordings
 from remot.datatools.audit.tasks.prompt import AskedPrompt, readings
 from remot.structures import Point
 
@@ -36,11 +34,9 @@ def wrong_responses(asked: AskedPrompt) -> Iterator[str]:
 
 def _wrong_times(asked: AskedPrompt) -> Iterator[str]:
     """Images have their times in the text, a video has them itself."""
-    task = asked.task
-    wordings = task.common if isinstance(task, WordedTask) else getattr(task, "shared", None)
-    if asked.as_video or len(asked.frames) < 2 or wordings is None:
+    wordings = getattr(asked.task, "shared", None)
+    if asked.as_video or len(asked.frames) < 2 or not isinstance(wordings, TaskWordings):
         return
-    assert isinstance(task, WordedTask | RoomTask | TrackTask)
     stated = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
     times = [float(asked.clip.pts_seconds[frame]) for frame in asked.frames]
     if len(stated) != 1 or not _close([float(one) for one in stated[0]["times"].split(", ")], times, ONE):

@@ -1,79 +1,82 @@
 """Questions about rooms, answered from their boxes once more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from remot.data.tasks.rooms.counting import ObjectCounting
-from remot.data.tasks.rooms.direction import RelativeDirection
-from remot.data.tasks.rooms.distance import AbsoluteDistance, RelativeDistance
+from remot.data.tasks.rooms.amounts import ObjectCounting
 from remot.data.tasks.rooms.order import AppearanceOrder
-from remot.data.tasks.rooms.size import ObjectSize
-from remot.datatools.audit.tasks.maps import wrong_map
-from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_order
+from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
+from remot.datatools.audit.tasks.geometry import first_hits, on_ground, solid_distance, turn_degrees
+from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_number, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.tasks.responses import ONE
-from remot.datatools.audit.tasks.room import RoomGeometry
-from remot.datatools.audit.tasks.solids import on_ground, solid_distance, turn_degrees
-from remot.datatools.audit.tasks.visibility import first_hits
+from remot.datatools.audit.tasks.room import RoomGeometry, wrong_map
 
 #: How far a distance or an angle may lie beyond a limit: distances are found to a tenth of a millimetre.
 _METRES, _DEGREES = 1e-3, 1e-6
 
 
-def check_object_count(asked: AskedPrompt) -> Iterator[str]:
+def _with_map(check: Callable[[AskedPrompt, RoomGeometry], Iterator[str]]) -> Callable[[AskedPrompt], Iterator[str]]:
+    """A check of a question about a room, and of the map that its prompt may ask for."""
+
+    def checked(asked: AskedPrompt) -> Iterator[str]:
+        room = RoomGeometry(asked)
+        yield from check(asked, room)
+        yield from wrong_map(room)
+
+    return checked
+
+
+@_with_map
+def check_object_count(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """How many boxes bear the name."""
-    room = RoomGeometry(asked)
     boxes = room.of_kind(*room.read("kind"))
     if len(boxes) != asked.number or len(boxes) < asked.settings(ObjectCounting).min_count:
         yield f"the reference counts {asked.number:g}, there are {len(boxes)}"
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
 
 
-def check_object_size(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_object_size(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """The longest side in whole centimetres."""
-    room = RoomGeometry(asked)
     box = room.single(*room.read("thing"))
-    *_, longest = sorted(100 * float(side) for side in box.size_metres)
-    assert asked.settings(ObjectSize)
-    yield from _wrong_number(asked, longest, 0.5 + 1e-6)
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
+    yield from wrong_number(asked, 100 * max(map(float, box.size_metres)), 0.5 + 1e-6)
 
 
-def check_room_size(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_room_size(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """The annotated area in square metres with one decimal."""
-    room, area = RoomGeometry(asked), asked.clip.room_area_square_metres
+    area = asked.clip.room_area_square_metres
     room.read()
-    yield from _wrong_number(asked, np.nan if area is None else area, ONE)
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
+    yield from wrong_number(asked, np.nan if area is None else area, ONE)
 
 
-def check_distance(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_distance(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """Metres between the closest points of two things, with one decimal."""
-    room = RoomGeometry(asked)
     first, second = (room.single(name) for name in room.read("first", "second"))
     metres = solid_distance(first, second)
     if metres < asked.settings(AbsoluteDistance).min_metres - _METRES:
         yield f"the things are {metres:.2f} m apart, which is too close to ask about"
-    yield from _wrong_number(asked, metres, ONE + _METRES)
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
+    yield from wrong_number(asked, metres, ONE + _METRES)
 
 
-def check_nearest(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_nearest(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """The kind whose closest box is the closest, and clearly so."""
-    room, task = RoomGeometry(asked), asked.settings(RelativeDistance)
+    task = asked.settings(RelativeDistance)
     (name,) = room.read("thing")
     start, options = room.single(name), asked.options().values()
     metres = {kind: min(solid_distance(start, box) for box in room.of_kind(kind)) for kind in options}
     yield from wrong_nearest(asked, metres, task.min_gap_metres, task.min_ratio)
     if name in options or len(metres) > task.num_options:
         yield f"the options {', '.join(options)} hold {name!r:.40} itself, or are too many"
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
 
 
-def check_direction(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_direction(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """Direction a viewer turns to, by the angle between two numbers of the complex plane."""
-    room, task = RoomGeometry(asked), asked.settings(RelativeDirection)
+    task = asked.settings(RelativeDirection)
     three = [room.single(name) for name in room.read("standing", "facing", "target")]
     turn = turn_degrees(*three)
     near = min(abs(on_ground(box) - on_ground(three[0])) for box in three[1:])
@@ -90,7 +93,6 @@ def check_direction(asked: AskedPrompt) -> Iterator[str]:
         yield f"a turn of {turn:+.1f} degrees is nearer than {task.margin_degrees:g} to another answer"
     if task.difficulty == "medium" and abs(turn) < 45 - _DEGREES:
         yield f"a turn of {turn:+.1f} degrees leads ahead, for which there is no answer"
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
 
 
 #: For each difficulty what may be answered, and the sizes of turns at which the answer changes.
@@ -108,16 +110,11 @@ def _direction(difficulty: str, turn: float) -> str:
     return sideways if difficulty == "easy" else f"{'back' if away > 90 else 'front'}-{sideways}"
 
 
-def check_room_order(asked: AskedPrompt) -> Iterator[str]:
+@_with_map
+def check_room_order(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """The first frame in which a line of sight ends on one of each kind."""
-    room, task, camera = RoomGeometry(asked), asked.settings(AppearanceOrder), asked.clip.camera
+    task, camera = asked.settings(AppearanceOrder), asked.clip.camera
     assert camera is not None
     hits = first_hits(room.layout, camera, asked.frames)
     first = {name: min(hit for hit, one in zip(hits, room.names, strict=True) if one == name) for name in room.names}
     yield from wrong_order(asked, room.read_listed(), first, len(asked.frames), task.num_options)
-    yield from wrong_map(asked, room.names, room.is_seen, room.may_be_seen)
-
-
-def _wrong_number(asked: AskedPrompt, should: float, tolerance: float) -> Iterator[str]:
-    if not abs(asked.number - should) <= tolerance:
-        yield f"the reference says {asked.number:g}, should be {should:.3f}"

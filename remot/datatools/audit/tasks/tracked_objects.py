@@ -6,26 +6,29 @@ from functools import cached_property
 
 import numpy as np
 
+from remot.data.tasks.tracks.base import TrackTask
 from remot.datatools.audit.tasks.images import shares
 from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import THREE
 from remot.structures import FloatArray
 
-#: One thing and its box in the line that says who is meant: ``car 2 [0.1, 0.2, 0.3, 0.4]``.
 #: Overlap beyond which two boxes do not distinguish two things of a kind; those in the text are rounded.
 _SHARED = 0.7 + 0.02
+#: One thing and its box in the line that points things out: ``car 2 [0.1, 0.2, 0.3, 0.4]``.
 _POINTED = re.compile(r"(.+?) \[([\d., e-]+)\](?:, |$)")
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedObjects:
-    """The things of a clip as its prompt names them.
-
-    Args:
-        asked: The prompt.
-    """
+    """The things of a clip as its prompt names them."""
 
     asked: AskedPrompt
+
+    @property
+    def task(self) -> TrackTask:
+        """The task, whose settings and wordings are used."""
+        assert isinstance(self.asked.task, TrackTask)
+        return self.asked.task
 
     @cached_property
     def pointed(self) -> dict[str, list[str]]:
@@ -46,8 +49,7 @@ class TrackedObjects:
 
     @cached_property
     def _pointing(self) -> dict[str, str] | None:
-        task = self.asked.track_task
-        found = readings(self.asked.text, task.shared.texts["pointing"], {"time": SECONDS})
+        found = readings(self.asked.text, self.task.shared.texts["pointing"], {"time": SECONDS})
         return found[0] if found else None
 
     @property
@@ -61,11 +63,7 @@ class TrackedObjects:
         return [*self.pointed, *(thing(name) for name in self.asked.clip.objects if kind(name) == thing(name))]
 
     def named(self, word: str) -> str:
-        """The name in the clip of what the prompt calls ``word``.
-
-        Raises:
-            UnreadableError: If there is no such thing, or several.
-        """
+        """The name in the clip of what the prompt calls ``word``; an UnreadableError unless it names one thing."""
         found = self.pointed.get(word, [name for name in self.asked.clip.objects if thing(name) == word == kind(name)])
         if len(found) != 1:
             msg = f"{word!r:.40} may be {len(found)} things of the clip"
@@ -75,20 +73,19 @@ class TrackedObjects:
     def read(self, *places: str) -> dict[str, str]:
         """What stands at places of the question, which are things or times."""
         patterns = {place: one_of(self.words) for place in places} | dict.fromkeys(("time", "start", "end"), SECONDS)
-        return self.asked.read(self.asked.track_task.wordings.texts["ask"], patterns)
+        return self.asked.read(self.task.wordings.texts["ask"], patterns)
 
     def is_clear(self, name: str, frame: int) -> bool:
         """Whether the box of a thing in a frame is large enough, and the thing not stated to be hidden there."""
         track = self.asked.clip.objects[name]
         left, top, right, bottom = track.boxes_xyxy[frame]
         is_hidden = track.hidden is not None and bool(track.hidden[frame])
-        return not is_hidden and bool(min(right - left, bottom - top) >= self.asked.track_task.min_pixels)
+        return not is_hidden and bool(min(right - left, bottom - top) >= self.task.min_pixels)
 
     def in_world(self, name: str, frame: int) -> FloatArray:
         """Place [3] of a thing: in the world where the camera's path is known, else as its camera sees it.
 
-        Raises:
-            UnreadableError: If it is not known, or the thing is not clearly seen.
+        An UnreadableError if it is not known, or the thing is not clearly seen.
         """
         centres = self.asked.clip.objects[name].centres_metres
         if centres is None or not np.isfinite(centres[frame]).all() or not self.is_clear(name, frame):
@@ -98,7 +95,7 @@ class TrackedObjects:
         return world
 
     def on_ground(self, way: FloatArray, frame: int) -> complex:
-        """A way [3] in the world for who looks through a frame's camera: to the right, and away from it."""
+        """A way [3] in the world as a frame's camera sees it: to the right, and away from it."""
         right, _, away = self._pose(frame)[:3, :3].T
         return complex(way @ right, way @ away)
 

@@ -7,12 +7,11 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackOrder
-from remot.data.tasks.tracks.counting import TrackCounting
+from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackCounting, TrackOrder
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
 from remot.datatools.audit.tasks.images import shares, wrong_boxes
-from remot.datatools.audit.tasks.ordered import listed, wrong_nearest, wrong_order
+from remot.datatools.audit.tasks.ordered import listed, wrong_nearest, wrong_number, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import ONE, THREE, TWO
 from remot.datatools.audit.tasks.tracked_objects import TrackedObjects
@@ -46,7 +45,7 @@ def check_track_distance(asked: AskedPrompt) -> Iterator[str]:
     frame = asked.frame_at(places["time"])
     names = [things.named(places[place]) for place in ("first", "second")]
     metres = math.dist(*(things.in_world(name, frame) for name in names))
-    yield from _wrong_number(asked, metres, task.min_metres, ONE)
+    yield from wrong_number(asked, metres, ONE, task.min_metres)
     yield from _wrong_graphs(asked, things, names)
 
 
@@ -65,10 +64,9 @@ def check_track_nearest(asked: AskedPrompt) -> Iterator[str]:
 
 
 def _way(asked: AskedPrompt, things: TrackedObjects) -> tuple[str, complex, float]:
-    """Who goes, its way over the ground for who stands at the first camera, and its length in metres.
+    """The thing, its way over the ground as the first camera sees it, and the length of the way in metres.
 
-    Raises:
-        UnreadableError: If the object's motion cannot be separated from the camera's.
+    An UnreadableError if the object's motion cannot be separated from the camera's.
     """
     places, camera = things.read("thing"), asked.clip.camera
     name = things.named(places["thing"])
@@ -101,7 +99,7 @@ def check_displacement(asked: AskedPrompt) -> Iterator[str]:
     """The length of a way in the world."""
     things, task = TrackedObjects(asked), asked.settings(Displacement)
     name, _, metres = _way(asked, things)
-    yield from _wrong_number(asked, metres, task.min_metres, ONE)
+    yield from wrong_number(asked, metres, ONE, task.min_metres)
     yield from _wrong_graphs(asked, things, [name])
 
 
@@ -165,7 +163,7 @@ def check_track_size(asked: AskedPrompt) -> Iterator[str]:
     name = things.named(things.read("thing")["thing"])
     sides = asked.clip.objects[name].size_metres
     *_, longest = sorted([math.nan] if sides is None else [float(side) for side in sides])
-    yield from _wrong_number(asked, 100 * longest, 1.0 - 0.5, 0.5 + 1e-6)
+    yield from wrong_number(asked, 100 * longest, 0.5 + 1e-6, 0.5)
     yield from _wrong_graphs(asked, things, [name])
 
 
@@ -185,16 +183,9 @@ def check_track_count(asked: AskedPrompt) -> Iterator[str]:
     yield from _wrong_graphs(asked, things, [])
 
 
-def _wrong_number(asked: AskedPrompt, should: float, at_least: float, tolerance: float) -> Iterator[str]:
-    if not abs(asked.number - should) <= tolerance:
-        yield f"the reference says {asked.number:g}, should be {should:.3f}"
-    elif should < at_least - _METRES:
-        yield f"{should:.3f} is too little to be asked for"
-
-
 def _wrong_graphs(asked: AskedPrompt, things: TrackedObjects, about: list[str]) -> Iterator[str]:
     """Whether the graphs are asked for at the times and of the things that the reference has, and are right."""
-    task, graphs = asked.track_task, asked.reference.graphs or ()
+    task, graphs = things.task, asked.reference.graphs or ()
     hints = readings(asked.text, task.shared.texts["graph"], {"times": r"[\d., ]+"})
     if len(hints) != bool(graphs) or len(graphs) > task.num_graphs:
         yield "graphs are asked for and the reference holds none, or the other way round"

@@ -1,4 +1,4 @@
-"""Whether the right answers of a prompt, as a model reads it, say what its labels say."""
+"""Whether the right answers of a prompt, as a model reads it, agree with its labels."""
 
 import re
 from collections.abc import Callable
@@ -18,16 +18,7 @@ Check = Callable[[Question, Triplet, Wordings], list[str]]
 
 
 def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
-    """What is wrong with the answers of ``question``, one sentence for each that is.
-
-    Args:
-        question: The text and its right answers.
-        triplet: What it is about.
-        wordings: The texts it was written with.
-
-    Returns:
-        The sentences; none for a third-party format, which cannot be read back.
-    """
+    """What is wrong with the answers of a question; nothing for a third-party format, which cannot be read back."""
     check = CHECKS.get(question.format)
     faults = [] if check is None else [*check(question, triplet, wordings), _frame_fault(question, triplet, wordings)]
     return [f"{question.prompt_id}: {fault}" for fault in faults if fault]
@@ -52,13 +43,9 @@ def _frame_fault(question: Question, triplet: Triplet, wordings: Wordings) -> st
     return ""
 
 
-def _pairs(question: Question) -> list[re.Match[str]]:
-    return [found for line in question.text.splitlines() if (found := _PAIR_LINE.fullmatch(line))]
-
-
 def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[str]:
     """The fault of each line about a pair and its slot."""
-    lines = _pairs(question)
+    lines = [found for line in question.text.splitlines() if (found := _PAIR_LINE.fullmatch(line))]
     if len(lines) != len(question.slots):
         return [f"the text asks {len(lines)} questions, {len(question.slots)} are answered"]
     return [

@@ -36,20 +36,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class ExpertLimits:
-    """An expert's settings as numbers; those it does not have are unlimited.
-
-    Args:
-        still: Largest magnitude that is no motion, in the attribute's unit.
-        salient_min: Smallest magnitude that is a motion.
-        salient_max: Largest magnitude that is asked about.
-        max_other_degrees: Largest turn of the camera about each of the other two axes.
-        max_camera_degrees: Largest turn of the camera while an object is asked about.
-        max_camera_metres: Largest way of the camera while an object is asked about.
-        max_turn_degrees: Largest turn of the agent whose path is asked about.
-        max_overlap: Largest overlap of two boxes that count as different.
-        min_size_pixels: Smallest size of an object that is asked about.
-        require_visible: Whether an effector has to be seen: ``when_known``, ``always`` or ``never``.
-    """
+    """An expert's settings as numbers, by their names and in their units; those it does not have are unlimited."""
 
     still: float = math.inf
     salient_min: float = math.inf
@@ -73,15 +60,8 @@ class ExpertLimits:
 class WrongLabel:
     """A label that the annotations contradict.
 
-    Args:
-        clip_id: Where it comes from.
-        frames: The two annotated frames.
-        pair: Their image numbers.
-        attribute: What was asked.
-        subject: About whom, "" for the camera.
-        said: The label's value.
-        should_be: The value by the annotations, or :data:`NOT_ASKED`.
-        measured: The signed magnitude in the attribute's unit; NaN if it cannot be measured.
+    ``pair`` are the image numbers, ``said`` the label's value, ``should_be`` that by the annotations or
+    :data:`NOT_ASKED`, ``measured`` the signed magnitude in the attribute's unit, NaN if it cannot be measured.
     """
 
     clip_id: str
@@ -95,12 +75,7 @@ class WrongLabel:
 
 
 def wrong_labels(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[WrongLabel]:
-    """The labels of a triplet that the annotations contradict.
-
-    Args:
-        triplet: Frames and labels.
-        limits: Settings of every expert for the attribute; a label is right if it is right by one of them.
-    """
+    """The labels that the annotations contradict; one is right if it is right by one expert for its attribute."""
     if triplet.labels[0].attribute == MASK_FRAME:
         return wrong_masks(triplet, limits)
     found = []

@@ -1,4 +1,4 @@
-"""What the annotations say about two images, in numbers: measured anew, by other formulas than the experts'."""
+"""The motion between two images, measured anew from the annotations by other formulas than the experts'."""
 
 import cmath
 import math
@@ -20,13 +20,9 @@ TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
 @dataclass(frozen=True)
 class ShownPair:
-    """What the annotations say about two of the images shown.
+    """Two of the images shown: their annotated frames, how they are seen, and the subject by the clip's own name.
 
-    Args:
-        clip: The source.
-        frames: Its two annotated frames.
-        views: How the two images are seen.
-        subject: The arm or object by the clip's own name, "" for the camera or the agent.
+    The subject is "" for the camera or the agent.
     """
 
     clip: Clip
@@ -144,16 +140,11 @@ def overlap(boxes_xyxy: FloatArray) -> float:
 
 
 def camera_turn(pose_first: FloatArray, pose_second: FloatArray) -> tuple[float, float, float]:
-    """How the second camera is turned against the first, by plane geometry in the world.
+    """Yaw to the right, pitch up and roll in degrees from one camera to another, by plane geometry in the world.
 
-    Args:
-        pose_first: Camera-to-world [4, 4], OpenCV axes: the columns are the camera's right, down and ahead.
-        pose_second: The same of the second camera.
-
-    Returns:
-        Yaw to the right, pitch up and roll, in degrees. Yaw is the angle between the two viewing directions within the
-        first camera's horizontal plane, pitch the second one's elevation above that plane, and roll how far the second
-        camera's right is tipped out of it.
+    Poses are camera-to-world [4, 4] in OpenCV axes: the columns are the camera's right, down and ahead. Yaw is the
+    angle between the two viewing directions within the first camera's horizontal plane, pitch the second one's
+    elevation above that plane, and roll how far the second camera's right is tipped out of it.
     """
     down, ahead = pose_first[:3, 1], pose_first[:3, 2]
     right_second, ahead_second = pose_second[:3, 0], pose_second[:3, 2]

@@ -32,10 +32,8 @@ NO_MOTION = "none"
 def possible_tuples(attribute: str, num_answers: int) -> set[str]:
     """Answers, such as ``+0-``, that can be true together: found by putting three images into every order.
 
-    Args:
-        attribute: The attribute: an order has 13 triples. In the plane, where two orders hold at once and both rest or
-            neither, a tuple is written with arrows.
-        num_answers: 3 for all pairs of three images, or 1 for the first pair.
+    An order has 13 triples. In the plane, where two orders hold at once and both rest or neither, a tuple is written
+    with arrows. ``num_answers`` is 3 for all pairs of three images, or 1 for the first pair.
     """
     if attribute == MASK_FRAME:
         return {"1", "2", "0"}

@@ -15,12 +15,7 @@ SHIFTED = "shifted_crop"
 
 @dataclass(frozen=True)
 class ImageView:
-    """How an image is seen.
-
-    Args:
-        pose: Camera-to-world [4, 4] of the camera that would take the image shown, None without poses.
-        mirrored: True if left and right are exchanged.
-    """
+    """Pose (camera-to-world [4, 4]) of the camera that would take an image, None without poses, and its handedness."""
 
     pose: FloatArray | None
     mirrored: bool = False
@@ -41,15 +36,12 @@ def seen_as(clip: Clip, frame: int, transform: object) -> ImageView:
     if clip.camera.intrinsics is None:
         return ImageView(None)
     turned = pose.copy()
-    turned[:3, :3] = pose[:3, :3] @ _axes(matrix, transform, clip.camera.intrinsics)
+    if transform.kind == SHIFTED:
+        axes = looking_through(matrix, transform.size, clip.camera.intrinsics)
+    else:
+        axes = turn_behind(matrix, clip.camera.intrinsics)
+    turned[:3, :3] = pose[:3, :3] @ axes
     return ImageView(turned)
-
-
-def _axes(matrix: FloatArray, warp: Warp, intrinsics: FloatArray) -> FloatArray:
-    """Axes [3, 3] of the camera that would take the image shown, in those of the one that took the decoded one."""
-    if warp.kind == SHIFTED:
-        return looking_through(matrix, warp.size, intrinsics)
-    return turn_behind(matrix, intrinsics)
 
 
 def turn_behind(matrix: FloatArray, intrinsics: FloatArray) -> FloatArray:

@@ -117,7 +117,7 @@ def test_nothing_is_asked_about_the_motion_in_a_list(tmp_path):
     """From one edge of the image to the other is a way of 0.9 units, and any motion takes pixels."""
     write_list(tmp_path, [{**ENTRY, "gt": [[0, 0, 0.1, 0.1], [0.9, 0.9, 1, 1], [0, 0, 0.1, 0.1]]}])
     (clip,) = good_clips(GOT10kListReader(), tmp_path)
-    assert TripletSampler([ObjectHorizontal(), ObjectVertical()]).askable(clip) == []
+    assert TripletSampler([ObjectHorizontal(), ObjectVertical()]).candidates(clip) == []
 
 
 @pytest.mark.parametrize(

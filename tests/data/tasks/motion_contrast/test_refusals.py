@@ -4,7 +4,7 @@ import pytest
 
 from remot.data.clips.catalogue import Fault
 from remot.data.experts import CameraYaw, EffectorHorizontal, MaskFrame, ObjectHorizontal
-from remot.data.tasks.motion_contrast.refusals import MAX_FRAMES, pairs_by_verdict
+from remot.data.tasks.motion_contrast.task import MAX_FRAMES, pairs_by_verdict
 from remot.datatools.build.manifest import faults_by_reason
 from remot.errors import AnnotationError, DecodeError
 from remot.structures import ObjectTrack

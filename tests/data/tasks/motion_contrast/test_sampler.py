@@ -40,9 +40,9 @@ def test_no_triple_of_answers_is_more_frequent_than_it_has_to_be():
 
 def test_askable_agrees_with_trying_everything():
     clip, expected = camera_clip(YAW), all_triples(YAW)
-    (askable,) = TripletSampler([CameraYaw()]).askable(clip)
-    assert set(askable.patterns) == expected.keys() <= set(CONSISTENT_TRIPLES)
-    assert askable.subject == ""
+    (candidate,) = TripletSampler([CameraYaw()]).candidates(clip)
+    assert set(candidate.patterns) == expected.keys() <= set(CONSISTENT_TRIPLES)
+    assert candidate.subject == ""
 
 
 def test_sampling_is_valid_and_uniform_for_every_pattern():
@@ -60,8 +60,8 @@ def test_sampling_is_valid_and_uniform_for_every_pattern():
 
 def test_labels_agree_with_an_independent_reading():
     clip, sampler, generator = camera_clip(YAW), TripletSampler([CameraYaw()]), numpy_generator(1)
-    (askable,) = sampler.askable(clip)
-    for signs in askable.patterns:
+    (candidate,) = sampler.candidates(clip)
+    for signs in candidate.patterns:
         triplet = sampler.sample(clip, 0, "", signs, generator)
         for sign, pair, label in zip(signs, PAIRS, triplet.labels, strict=True):
             before, after = (YAW[triplet.frame_indices[number - 1]] for number in pair)
@@ -72,15 +72,15 @@ def test_labels_agree_with_an_independent_reading():
 
 def test_what_never_moves_is_not_asked():
     clip = arm_clip([0.0, 0.3, 0.6, 0.0], opening=[0.5] * 4)
-    found = TripletSampler(default_experts()).askable(clip)
-    assert [default_experts()[askable.expert_index].attribute.name for askable in found] == ["effector_horizontal"]
+    found = TripletSampler(default_experts()).candidates(clip)
+    assert [default_experts()[candidate.expert_index].attribute.name for candidate in found] == ["effector_horizontal"]
 
 
 def test_min_gap():
     sampler = TripletSampler([CameraYaw()], min_gap_frames=3)
-    (askable,) = sampler.askable(camera_clip(YAW))
+    (candidate,) = sampler.candidates(camera_clip(YAW))
     generator = numpy_generator(0)
-    for signs in askable.patterns:
+    for signs in candidate.patterns:
         frames = sampler.sample(camera_clip(YAW), 0, "", signs, generator).frame_indices
         assert min(abs(a - b) for a, b in permutations(frames, 2)) >= 3
 
@@ -101,7 +101,7 @@ def test_cache_is_bounded_and_changes_nothing():
     clips = [camera_clip(YAW, clip_id=f"clip-{k}") for k in range(5)]
     sampler = TripletSampler([CameraYaw()], cache_size=2)
     for _ in range(2):
-        assert all(sampler.askable(clip) for clip in clips)
+        assert all(sampler.candidates(clip) for clip in clips)
     assert len(sampler._cache) == 2
 
 

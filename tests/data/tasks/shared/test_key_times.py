@@ -16,7 +16,7 @@ from remot.data.tasks import (
     TemporalGrounding,
     TemporalGroundingSpans,
 )
-from remot.data.tasks.shared.key_times import KeyFrames, dense_and_sparse, evenly, inside
+from remot.data.tasks.shared.frames import KeyFrames, dense_and_sparse, evenly, inside
 from remot.errors import ConfigError
 from remot.structures import Event, Reference, ResampleRequest
 from tests.data.handmade import clip_of, write_folder

@@ -4,11 +4,9 @@ from collections import Counter
 
 import numpy as np
 
-from remot.data.tasks.rooms.base import Candidate
-from remot.data.tasks.shared.asking import worded_question
-from remot.data.tasks.shared.candidates import Refusal, counted, drawn
+from remot.data.tasks.rooms.amounts import ObjectSize
+from remot.data.tasks.shared.candidates import Candidate, Refusal, counted, drawn
 from remot.data.tasks.shared.orders import MAX_DRAWS, clear_orders, order_options
-from remot.data.tasks.shared.wordings import read_wordings
 
 #: First frame that may show a thing, first that clearly does: c and d may both come in frame 5.
 ENTRIES = {"d": (5, 6), "a": (0, 1), "c": (3, 5), "b": (2, 2)}
@@ -54,11 +52,11 @@ def test_verdicts_are_drawn_before_candidates():
 
 
 def test_a_candidate_in_words():
-    wordings, rng = read_wordings("object_size", "spacer"), np.random.default_rng(0)
-    number = worded_question(Candidate({"thing": "red chair"}, "90"), wordings, rng)
+    task, rng = ObjectSize(), np.random.default_rng(0)
+    number = task.worded(Candidate({"thing": "red chair"}, "90"), rng)
     assert (number.answer, number.kind, len(number.lines)) == ("90", "number", 1)
     assert "red chair" in number.lines[0]
-    choice = worded_question(Candidate({"thing": "red chair"}, "near", ("far",)), wordings, rng)
+    choice = task.worded(Candidate({"thing": "red chair"}, "near", ("far",)), rng)
     assert choice.kind == "choice"
     assert f"{choice.answer}. near" in choice.lines[2].splitlines()
     assert choice.lines[1] == "Options:"

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from remot.data.tasks.geometry.choices import shuffled_choice
-from remot.data.tasks.geometry.places import camera_places, ground_place, places_seen_from
+from remot.data.tasks.shared.candidates import shuffled_choice
+from remot.data.tasks.shared.places import camera_places, ground_place, places_seen_from
 from remot.structures import CameraTrack, Clip, ObjectTrack
 from tests.data.tasks.rooms import INTRINSICS, pose
 from tests.helpers import assert_close

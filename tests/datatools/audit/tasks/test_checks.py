@@ -29,8 +29,7 @@ from remot.data.tasks import (
     TrackDistance,
     TrackNearest,
 )
-from remot.data.tasks.geometry.graphs import graphs_text
-from remot.data.tasks.geometry.maps import map_text
+from remot.data.tasks.geometry.maps import graphs_text, map_text
 from remot.datatools.audit.tasks.checks import CHECKS
 from remot.structures import Clip, Event, ObjectTrack
 from tests.data.made import task_prompts

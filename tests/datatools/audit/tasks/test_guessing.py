@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from remot.datatools.audit.tasks.blind_baselines import TextOnlyPrompt, boxes_overlap, relative_accuracy, times_overlap
-from remot.datatools.audit.tasks.guessing import score_guesses
+from remot.datatools.audit.baselines import TextOnlyPrompt, boxes_overlap, relative_accuracy, times_overlap
+from remot.datatools.audit.blind import score_guesses
 from remot.structures import Question, Reference
 from tests.helpers import assert_close
 

@@ -20,12 +20,11 @@ from remot.data.tasks import (
     TrackDistance,
     TrackNearest,
 )
-from remot.datatools.audit.tasks.motion import motion_words
+from remot.datatools.audit.tasks.geometry import first_hits, reach, seen_bounds, solid_distance, turn_degrees
+from remot.datatools.audit.tasks.images import motion_words
 from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import UnreadableError, kind, one_of, readings, spoken, thing
 from remot.datatools.audit.tasks.quality import blurriness, darkness, noisiness
-from remot.datatools.audit.tasks.solids import reach, solid_distance, turn_degrees
-from remot.datatools.audit.tasks.visibility import first_hits, seen_bounds
 from remot.structures import CameraTrack
 from tests.data.made import task_prompts
 from tests.data.tasks import test_rooms, test_tracks
@@ -98,7 +97,7 @@ def test_a_cube_seen_at_its_edge_shows_two_faces():
 
 def test_bounds_hold_what_the_tasks_see():
     """The tasks' share of seen points lies between the two bounds, which mostly are the same."""
-    from remot.data.tasks.geometry.views import sights
+    from remot.data.tasks.geometry.views import visibilities
 
     rng, num_same, num_seen = np.random.default_rng(0), 0, 0
     for _ in range(60):
@@ -106,7 +105,7 @@ def test_bounds_hold_what_the_tasks_see():
         poses = np.stack([pose(rng.uniform(-1, 1, 3), yaw) for yaw in rng.uniform(0, 360, 3)])
         camera = CameraTrack(poses, INTRINSICS)
         bounds = seen_bounds(things, camera, (0, 1, 2))
-        seen = np.stack([one.seen for one in sights(things, camera, (0, 1, 2))])
+        seen = np.stack([one.seen for one in visibilities(things, camera, (0, 1, 2))])
         assert (bounds.least <= seen + 1e-9).all()
         assert (seen <= bounds.most + 1e-9).all()
         num_same += int((bounds.least == bounds.most).sum())
@@ -304,12 +303,10 @@ def test_motion_over_the_screen_is_that_of_the_task():
 def test_boxes_of_images_that_are_not_square(monkeypatch):
     """20, 30, 60, 90 of 200 x 150 pixels are 0.1, 0.2, 0.3, 0.6; width and height exchanged is wrong."""
     from remot.data.tasks import BoxLocalisation, Detection
-    from remot.data.tasks.images import detection as detecting
-    from remot.data.tasks.tracks import appearing
 
+    monkeypatch.setattr("remot.data.tasks.shared.places.image_size", lambda _: (200, 150))
     clip = test_tracks.clip_of(cup=test_tracks.track())
-    for module, task in ((appearing, BoxLocalisation()), (detecting, Detection())):
-        monkeypatch.setattr(module, "image_size", lambda _: (200, 150))
+    for task in (BoxLocalisation(), Detection()):
         plan = task.plan(clip, np.random.default_rng(0))
         assert plan.reference.boxes == ((0.1, 0.2, 0.3, 0.6),)
         question = task_prompts(task, [clip], "audit", 1).question(0, clip, plan, (1, 1))

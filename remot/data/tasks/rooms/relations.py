@@ -1,17 +1,22 @@
-"""How far apart are two things, and which is the closest?"""
+"""How far apart are two things, which is the closest, and on which side does one lie for a viewer?"""
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 
 from remot.data.tasks.geometry.boxes import box_distance
-from remot.data.tasks.rooms.base import Candidate, RoomTask
+from remot.data.tasks.geometry.directions import ANSWERS, VERDICTS, Difficulty, turn_degrees
+from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.scene import Scene, kind_counts
-from remot.data.tasks.shared.candidates import Refusal
+from remot.data.tasks.shared.candidates import Candidate, Refusal
+from remot.data.tasks.shared.orders import clearly_nearest
 from remot.errors import ConfigError
 from remot.structures import Clip, LayoutBox
+
+#: Things of a scene whose triples are looked at; more are drawn from.
+MAX_THINGS = 8
 
 
 class AbsoluteDistance(RoomTask):
@@ -67,9 +72,9 @@ class RelativeDistance(RoomTask):
         super().__init__(**shared)
         if not 2 <= num_options <= 8 or min_gap_metres < 0 or min_ratio < 1:
             msg = (
-                f"RelativeDistance: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose "
+                f"{self.name}: {num_options} options, a gap of {min_gap_metres} m, a ratio of {min_ratio}; choose 2 to "
             )
-            raise ConfigError(msg + "2 to 8 options, a gap of at least 0 and a ratio of at least 1")
+            raise ConfigError(msg + "8 options, a gap of at least 0 and a ratio of at least 1")
         self.num_options = num_options
         self.min_gap_metres = min_gap_metres
         self.min_ratio = min_ratio
@@ -92,9 +97,54 @@ class RelativeDistance(RoomTask):
 
     def _judge(self, name: str, box: LayoutBox, others: Mapping[str, tuple[LayoutBox, ...]]) -> Candidate | Refusal:
         metres = {kind: min(box_distance(box, one) for one in boxes) for kind, boxes in others.items()}
-        nearest, *rest = sorted(metres, key=metres.__getitem__)
-        gap = metres[rest[0]] - metres[nearest]
-        if gap < self.min_gap_metres or metres[rest[0]] < self.min_ratio * metres[nearest]:
+        ordered = clearly_nearest(metres, self.min_gap_metres, self.min_ratio)
+        if ordered is None:
             return Refusal("two are about as close")
-        wrong = tuple(rest)
-        return Candidate({"thing": name}, nearest, wrong, verdict=nearest)
+        return Candidate({"thing": name}, ordered[0], tuple(ordered[1:]), verdict=ordered[0])
+
+
+class RelativeDirection(RoomTask):
+    """Left or right (easy); left, right or back (medium); one of four quadrants (hard), by centres seen from above.
+
+    As in VSI-Bench, back is what one has to turn at least 135 degrees to. The margins are ours, and so is that at
+    medium nothing is asked about what lies within 45 degrees of straight ahead, for which there is no answer.
+
+    Args:
+        difficulty: Which of the three.
+        margin_degrees: How far a direction has to be from where the answer would change.
+        min_metres: How far the other two must be from where one stands, between centres on the ground.
+        shared: Settings of all questions about rooms, see :class:`RoomTask`.
+    """
+
+    num_single = 3
+
+    def __init__(
+        self, difficulty: Difficulty = "hard", margin_degrees: float = 15.0, min_metres: float = 0.7, **shared: Any
+    ) -> None:
+        if difficulty not in ANSWERS or not 0 <= margin_degrees < 45:
+            msg = f"RelativeDirection: difficulty is {difficulty!r} and margin_degrees {margin_degrees}; choose easy, "
+            raise ConfigError(msg + "medium or hard, and 0 to 45 degrees")
+        self.difficulty: Difficulty = difficulty
+        self.name = f"relative_direction_{difficulty}"
+        self.answers = ANSWERS[difficulty]
+        super().__init__(**shared)
+        self.margin_degrees = margin_degrees
+        self.min_metres = min_metres
+
+    def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
+        """One for each three things that their names point at, in each order."""
+        names = sorted(scene.single)
+        names = [names[k] for k in sorted(generator.permutation(len(names))[:MAX_THINGS])]
+        places = {name: scene.single[name].centre_metres[:2] for name in names}
+        for three in permutations(names, 3):
+            standing, facing, target = (places[name] for name in three)
+            nearest = min(float(np.hypot(*(place - standing))) for place in (facing, target))
+            turn = turn_degrees(standing, facing, target)
+            said = VERDICTS[self.difficulty](turn, self.margin_degrees)
+            if nearest < self.min_metres:
+                yield Refusal("too close to where one stands")
+            elif said is None:
+                yield Refusal("between two directions")
+            else:
+                words = dict(zip(("standing", "facing", "target"), three, strict=True))
+                yield Candidate(words, said, self.other_answers(said), verdict=said)
