@@ -1,7 +1,7 @@
 """What KL is measured against, in a real trainer: the base model, or the policy at the beginning of a GRPO phase."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import bitsandbytes
 import pytest
@@ -135,24 +135,36 @@ def test_memory_for_it_is_taken_only_where_it_is_used(strategy, beta, anchored):
 # -- checkpoints ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory):
+    """What a run that is not interrupted logs and ends with; one run for each adaptation."""
+
+    @cache
+    def run(kind):
+        module = module_of(SFTThenGRPO(2), kind)
+        notebook, _ = fit(module, tmp_path_factory.mktemp("whole"), max_steps=5)
+        return notebook.logged, trained(module)
+
+    return run
+
+
 @pytest.mark.parametrize("interrupted_at", [1, 2, 3])
 @pytest.mark.parametrize("kind", ADAPTATIONS)
-def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, tmp_path):
+def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, at_once, tmp_path):
     """Before the change of phase, at it, and after it."""
-    make = partial(module_of, SFTThenGRPO(2), kind)
-    whole, first, second = make(), make(), make()
-    at_once, _ = fit(whole, tmp_path, max_steps=5)
+    whole, weights_of_whole = at_once(kind)
+    first, second = (module_of(SFTThenGRPO(2), kind) for _ in range(2))
     begun, trainer = fit(first, tmp_path, max_steps=interrupted_at)
     trainer.save_checkpoint(tmp_path / "some.ckpt")
     continued, _ = fit(second, tmp_path, max_steps=5, ckpt_path=tmp_path / "some.ckpt", adapter_seed=99)
     logged = begun.logged + continued.logged
     assert len(logged) == 5
-    for step, (wanted, found) in enumerate(zip(at_once.logged, logged, strict=True)):
+    for step, (wanted, found) in enumerate(zip(whole, logged, strict=True)):
         assert found.keys() == wanted.keys()
         for name in filter(is_result, wanted):
             assert repr(found[name]) == repr(wanted[name]), (step, name)
     weights = trained(second)
-    assert all(torch.equal(weights[name], weight) for name, weight in trained(whole).items())
+    assert all(torch.equal(weights[name], weight) for name, weight in weights_of_whole.items())
 
 
 def test_resumed_alternation_is_the_same_run(tmp_path):
