@@ -33,6 +33,25 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no CUDA device; FAIL_WITHOUT_CUDA=1 makes this a failure"))
 
 
+@pytest.fixture(scope="session")
+def parser_of_one_subcommand():
+    """Training commands build the parser of their own subcommand, which takes a third of the time of all four.
+
+    Processes of their own, as ``test_sigterm_of_a_process_saves_and_exits_with_143`` starts, build all.
+    """
+    from remot.commands.training.cli import RemotCLI
+    from remot.commands.training.parser import RemotParser
+
+    every = RemotCLI.subcommands
+
+    def asked_for():
+        return {name: skipped for name, skipped in every().items() if name in RemotParser.arguments[:1]} or every()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RemotCLI, "subcommands", staticmethod(asked_for))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _keep_global_random_state():
     """Give the global generators back as they were."""
