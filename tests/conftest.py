@@ -1,5 +1,6 @@
 """Shared by all tests: offline, no leaked random state, marks that cannot be skipped in silence."""
 
+import gc
 import os
 import random
 
@@ -22,6 +23,15 @@ def pytest_xdist_auto_num_workers():
     num_workers = min(MAX_WORKERS, num_cores)
     os.environ.setdefault("OMP_NUM_THREADS", str(num_cores // num_workers))
     return num_workers
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """What is imported and collected stays: the garbage collector need not look through it, now or in any test."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
