@@ -490,7 +490,7 @@ def test_long_clips_are_thinned_and_views_are_the_same_every_time(clips):
 
 @pytest.mark.parametrize("settings", [{"zoom": 1.0}, {"zoom": 9}, {"views_per_frame": 0}, {"max_frames": 1}])
 def test_window_settings_are_checked(settings):
-    with pytest.raises(ConfigError, match=r"RotatedView: zoom is .* choose a zoom above 1"):
+    with pytest.raises(ConfigError, match="RotatedView: zoom"):
         RotatedView(**settings)
 
 
