@@ -1,5 +1,6 @@
 """Shared by all tests: offline, no leaked random state, marks that cannot be skipped in silence."""
 
+import gc
 import os
 import random
 
@@ -24,6 +25,15 @@ def pytest_xdist_auto_num_workers():
     return num_workers
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """What is imported and collected stays: the garbage collector need not look through it, now or in any test."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items):
     """Skip CUDA tests where there is none, unless the run says that a missing GPU is a failure."""
     if torch.cuda.is_available() or os.environ.get("FAIL_WITHOUT_CUDA") == "1":
@@ -31,6 +41,25 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("needs_cuda") is not None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device; FAIL_WITHOUT_CUDA=1 makes this a failure"))
+
+
+@pytest.fixture(scope="session")
+def parser_of_one_subcommand():
+    """Training commands build the parser of their own subcommand, which takes a third of the time of all four.
+
+    Processes of their own, as ``test_sigterm_of_a_process_saves_and_exits_with_143`` starts, build all.
+    """
+    from remot.commands.training.cli import RemotCLI
+    from remot.commands.training.parser import RemotParser
+
+    every = RemotCLI.subcommands
+
+    def asked_for():
+        return {name: skipped for name, skipped in every().items() if name in RemotParser.arguments[:1]} or every()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RemotCLI, "subcommands", staticmethod(asked_for))
+        yield
 
 
 @pytest.fixture(autouse=True)

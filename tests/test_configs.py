@@ -31,6 +31,7 @@ from tests.tiny import model_folder
 FRAGMENTS = {"data", "devices", "engines", "losses", "models", "rewards", "systems"}
 CONFIGS = sorted(path for path in (PROJECT / "configs").rglob("*.yaml") if path.parent.name not in FRAGMENTS)
 RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]
+pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import tempfile
+from functools import cache
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from tests.helpers import PROJECT, respond
 from tests.test_systems import run_fit
 
 FRAGMENTS = sorted((PROJECT / "configs" / "rewards").glob("*.yaml"))
+pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 #: Parts of the reward that are metrics, and how the input is changed.
 PARTS = {
@@ -30,6 +32,7 @@ PARTS = {
 SMALL = {
     "held_out.enabled": "false", "summary.export": "false", "data.num_val_prompts": 2, "data.batch_size": 3,
     "model.grpo.max_new_tokens": 8, "trainer.limit_val_batches": 0, "trainer.num_sanity_val_steps": 0,
+    "trainer.enable_checkpointing": "false",
 }  # fmt: skip
 
 
@@ -71,10 +74,16 @@ def test_takes_a_step(path, tmp_path):
     assert ("train/rollout/counterpart_seconds" in metrics) == (counterpart is not None)
 
 
+@pytest.fixture(scope="module")
+def on_a_recipe(tmp_path_factory):
+    """What the second command of a file's header builds, once for all tests."""
+    return cache(lambda path: run_fit(tmp_path_factory.mktemp("built"), *commands(path)[1]))
+
+
 @every_fragment
-def test_builds_on_a_recipe_for_real_models(path, tmp_path):
-    """The second command of its header: what the file says is in effect, the rest is the recipe's."""
-    cli = run_fit(tmp_path, *commands(path)[1])
+def test_builds_on_a_recipe_for_real_models(path, on_a_recipe):
+    """What the file says is in effect, the rest is the recipe's."""
+    cli = on_a_recipe(path)
     grpo, recipe = cli.model.objectives["GRPO"], yaml.safe_load(commands(path)[1][0].read_text())
     kinds = {"motion_o": GatedReward, "tempr1": PerTaskReward, "temporal_rlt": PerTaskReward}
     assert type(grpo.scorer) is kinds.get(path.stem, CompositeReward)
@@ -84,8 +93,8 @@ def test_builds_on_a_recipe_for_real_models(path, tmp_path):
     assert [type(task).__name__ for task in cli.datamodule.tasks] == (tasks or ["MotionContrast"])
 
 
-def test_motion_o_holds_the_published_numbers(tmp_path):
-    cli = run_fit(tmp_path, *commands(PROJECT / "configs" / "rewards" / "motion_o.yaml")[1])
+def test_motion_o_holds_the_published_numbers(on_a_recipe):
+    cli = on_a_recipe(PROJECT / "configs" / "rewards" / "motion_o.yaml")
     grpo, adaptation = cli.model.objectives["GRPO"], cli.model.policy_settings.adaptation
     assert isinstance(grpo.loss, GSPOLoss)
     assert (grpo.loss.clip_low, grpo.loss.clip_high, grpo.loss.beta) == (0.2, 0.2, 0.04)

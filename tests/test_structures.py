@@ -87,7 +87,7 @@ def test_solution_is_the_right_letters_in_slot_order():
 def test_prompt_batch_needs_one_of_everything():
     question = make_question()
     assert len(PromptBatch(images=[[]], questions=[question], clip_ids=["c"])) == 1
-    with pytest.raises(ValueError, match="2 image lists, 1 questions, 1 clip ids"):
+    with pytest.raises(ValueError, match=r"2 .*, 1 questions, 1 clip"):
         PromptBatch(images=[[], []], questions=[question], clip_ids=["c"])
     with pytest.raises(ValueError, match="2 video lists"):
         PromptBatch(images=[[]], questions=[question], clip_ids=["c"], videos=[[], []])
@@ -137,7 +137,7 @@ def test_rollout_refuses_shapes_that_differ(shapes):
 def test_reward_parts_have_the_shape_of_the_total():
     total = torch.zeros(3)
     RewardOutput(total, {"format": torch.zeros(3)}, torch.zeros(3, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"reward part format has shape \(2,\), the total \(3,\)"):
+    with pytest.raises(ValueError, match=r"part format.*2,.*total.*3,"):
         RewardOutput(total, {"format": torch.zeros(2)}, torch.zeros(3, dtype=torch.bool))
     with pytest.raises(ValueError, match="reward part success"):
         RewardOutput(total, {}, torch.zeros(2, dtype=torch.bool))

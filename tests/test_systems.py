@@ -22,6 +22,7 @@ OVERRIDES = SYSTEMS / "quickstart_overrides.yaml"
 LEARN = SYSTEMS / "quickstart_learn.yaml"
 NO_GRAPHS = SYSTEMS / "quickstart_no_graphs.yaml"
 NAMES = ("remot", "spacer", "video_str", "videochat_r1", "videochat_r1_5")
+pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
 every_system = pytest.mark.parametrize("name", NAMES)
 
 
@@ -54,9 +55,17 @@ def fit(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    """What a recipe builds as it is; once for all tests, as parsing one takes seconds."""
-    return functools.cache(lambda name: run_fit(tmp_path_factory.mktemp(name), SYSTEMS / f"{name}.yaml"))
+def built(tmp_path_factory):
+    """What files of configs/systems build, one on top of the other; once for all tests, as parsing takes seconds."""
+    return functools.cache(
+        lambda *names: run_fit(tmp_path_factory.mktemp("built"), *(SYSTEMS / f"{name}.yaml" for name in names))
+    )
+
+
+@pytest.fixture
+def recipe(built):
+    """What a recipe builds as it is."""
+    return built
 
 
 def test_there_is_a_file_for_each_system():
@@ -95,6 +104,8 @@ def test_recipes_hold_the_published_numbers(name, recipe):
     assert beta is None or grpo.loss.beta == beta
     assert tokens is None or grpo.max_new_tokens == tokens
     assert rate is None or settings.optimizer.init_args.lr == rate
+    assert grpo.loss.beta == (0.01 if name == "remot" else 0.04)
+    assert cli.model.objectives["SFT"].loss_on == ("answer" if name == "remot" else "response")
     assert isinstance(grpo.comparison, GroupAdvantages)
     assert (grpo.sampling.temperature, grpo.updates_per_rollout) == (1.0, 1)
     assert cli.model.strategy.name == ("AlternatingSFTGRPO" if name == "remot" else "GRPO")
@@ -152,9 +163,9 @@ def test_takes_a_step_with_the_overrides(name, fit):
         assert cli.datamodule.describe()
 
 
-@every_system
-def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, fit):
-    cli = fit(SYSTEMS / f"{name}.yaml", OVERRIDES, LEARN)
+@pytest.mark.parametrize("name", ["remot", "video_str"])  # an AlternatingSFTGRPO and a GRPO; the others are as this
+def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, built):
+    cli = built(name, OVERRIDES.stem, LEARN.stem)
     grpo = cli.model.objectives["GRPO"]
     assert (cli.model.strategy.name, cli.model.policy_settings.adaptation) == ("SFTThenGRPO", None)
     assert cli.model.strategy.reference == "phase_start"
@@ -163,8 +174,8 @@ def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, fit
     assert cli.model.objectives["SFT"].loss_on == "response"
 
 
-def test_without_graphs_the_same_tasks_have_no_graph(fit):
-    recipe, short = (fit(SYSTEMS / "video_str.yaml", OVERRIDES, LEARN, *more) for more in ((), (NO_GRAPHS,)))
+def test_without_graphs_the_same_tasks_have_no_graph(built):
+    recipe, short = (built("video_str", OVERRIDES.stem, LEARN.stem, *more) for more in ((), (NO_GRAPHS.stem,)))
     tasks = [cli.datamodule.tasks for cli in (recipe, short)]
     assert [type(task) for task in tasks[0]] == [type(task) for task in tasks[1]]
     graphs = [[getattr(task, "num_graphs", 0) for task in some] for some in tasks]

@@ -62,7 +62,11 @@ def triplet_prompts(clips, sampler=None, writer=None, split="train", num_prompts
 
 def triplet_at(dataset, address):
     """The triplet behind a prompt."""
-    clip, plan = dataset.plan(address)
+    return triplet_of(*dataset.plan(address))
+
+
+def triplet_of(clip, plan):
+    """The triplet that a plan asks about."""
     return Triplet(clip, plan.frame_indices, plan.labels, plan.negative, plan.frame_transforms)
 
 

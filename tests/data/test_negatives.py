@@ -48,7 +48,7 @@ from remot.structures import (
     Warp,
 )
 from tests.data.handmade import boxes, camera_clip, clip_of, poses
-from tests.data.made import question_at, triplet_at, triplet_prompts
+from tests.data.made import question_at, triplet_of, triplet_prompts
 from tests.data.worlds import (
     CENTRED,
     INTRINSICS,
@@ -127,8 +127,9 @@ def test_prompts_of_a_dataset_are_true_and_labelled(name, clips):
     assert set(dataset.index.balance.attributes) == attributes
     formats = Counter()
     for address in range(8 * len(attributes)):
-        triplet = triplet_at(dataset, address)
-        question = question_at(dataset, address, SIZE)
+        clip, plan = dataset.plan(address)
+        triplet = triplet_of(clip, plan)
+        question = dataset.question(address, clip, plan, SIZE)
         formats[question.format] += 1
         assert faults(triplet) == []
         assert wrong_letters(question, triplet, writer.wordings) == []
@@ -248,17 +249,19 @@ def test_the_audit_finds_a_subject_that_kept_its_name_in_the_mirror(attribute, c
 def test_the_audit_finds_every_opposite_answer(name, clips):
     _, attributes = NEGATIVES[name]
     sampler = TripletSampler(all_experts(), negatives=[NEGATIVES[name][0]()])
-    found = set()
+    found = Counter()
     for triplet, _ in drawn(sampler, clips, per_pattern=1):
         attribute = ATTRIBUTES[triplet.labels[0].attribute]
-        for place, label in enumerate(triplet.labels):
-            others = [value for value in attribute.values if value != label.value]
-            for value in others:
+        place = found[attribute.name] % len(triplet.labels)  # one of the answers at a time, each in its turn
+        label = triplet.labels[place]
+        for value in attribute.values:
+            if value != label.value:
                 labels = list(triplet.labels)
                 labels[place] = replace(label, value=value)
                 assert [wrong.pair for wrong in faults(replace(triplet, labels=tuple(labels)))] == [label.pair]
-        found.add(attribute.name)
-    assert found == attributes
+        found[attribute.name] += 1
+    assert set(found) == attributes
+    assert min(found.values()) >= len(PAIRS)
 
 
 def test_the_audit_finds_a_mask_of_something_else(clips):
@@ -487,7 +490,7 @@ def test_long_clips_are_thinned_and_views_are_the_same_every_time(clips):
 
 @pytest.mark.parametrize("settings", [{"zoom": 1.0}, {"zoom": 9}, {"views_per_frame": 0}, {"max_frames": 1}])
 def test_window_settings_are_checked(settings):
-    with pytest.raises(ConfigError, match=r"RotatedView: zoom is .* choose a zoom above 1"):
+    with pytest.raises(ConfigError, match="RotatedView: zoom"):
         RotatedView(**settings)
 
 

@@ -165,11 +165,11 @@ def masked_clip(folder, values):
 
 def test_masks_are_looked_at(tmp_path):
     check_masks(masked_clip(tmp_path, (7, 7, 7)))
-    with pytest.raises(DecodeError, match=r"clip masked, object cup, frame 2: .*mask-2\.png: no pixel has the value 7"):
+    with pytest.raises(DecodeError, match=r"cup, frame 2.*mask-2\.png.* 7"):
         check_masks(masked_clip(tmp_path, (7, 7, 6)))
     clip = masked_clip(tmp_path, (7, 7, 7))
     Image.new("L", (9, 6), 7).save(tmp_path / "mask-1.png")
-    with pytest.raises(DecodeError, match=r"frame 1: .*the mask has 9x6 pixels, its image 8x6"):
+    with pytest.raises(DecodeError, match=r"frame 1: .* 9x6 .* 8x6"):
         check_masks(clip)
 
 

@@ -16,6 +16,7 @@ from tests.tiny import model_folder
 
 CONFIGS = PROJECT / "configs"
 FILES = sorted([*(CONFIGS / "devices").glob("*.yaml"), *(CONFIGS / "engines").glob("*.yaml")])
+pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
 DIALECTS = {"vllm": VLLM, "sglang": SGLang, "transformers_serve": TransformersServe}
 
 

@@ -245,7 +245,7 @@ def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
     answered = answer_batch(policy, batch, how, SAMPLED, resample=data.resampler)
     assert len(policy.asked) == 1
     assert all(math.isnan(one.first_success) for one in answered.judged)
-    with pytest.raises(ConfigError, match=r"no task of data\.tasks has answers that say where to look"):
+    with pytest.raises(ConfigError, match=r"data\.tasks"):
         answer_batch(policy, batch, how, SAMPLED, resample=choices.resampler)
 
 
@@ -253,7 +253,7 @@ def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
     "broken", [{"num_perceptions": 0}, {"max_stretches": 0}, {"dense_share": 0.0}, {"dense_share": 1.5}]
 )
 def test_settings_are_checked(broken):
-    with pytest.raises(ConfigError, match="perception: num_perceptions and max_stretches are 1 at least"):
+    with pytest.raises(ConfigError, match=r"num_perceptions.*max_stretches"):
         IterativePerception(**broken)
 
 

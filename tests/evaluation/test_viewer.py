@@ -139,7 +139,7 @@ def test_endless_completions_are_cut():
 
 
 def test_wrong_images_and_rewards_are_named():
-    with pytest.raises(ValueError, match=r"image 1 is torch.float32 of shape \(3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"image 1.*float32.*3, 4, 4"):
         completions_html([SampleRecord([torch.zeros(3, 4, 4)], make_question(), ["x"])], "t")
     with pytest.raises(ValueError, match="2 completions but 1 rewards"):
         SampleRecord(frames(), make_question(), ["x", "y"], [{}])

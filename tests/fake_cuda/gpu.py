@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
+from tests.fake_cuda.containers import leaves, mapped
 from tests.fake_cuda.kernel import fake_kernel
 from tests.fake_cuda.runtime import Runtime
 
@@ -127,7 +127,7 @@ class FakeCudaDevice:
 
     def run(self, func, args, kwargs):
         """One operation, on the device of its tensors."""
-        tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         assert all(isinstance(tensor, GpuTensor) or tensor.is_cpu for tensor in tensors), "this one has no numbers"
         device = self._device(func, tensors, args, kwargs)
         if device == CPU and not any(isinstance(tensor, GpuTensor) for tensor in tensors):
@@ -143,7 +143,7 @@ class FakeCudaDevice:
                 outer[id(leaf)] = leaf
             return CPU if isinstance(leaf, torch.device) and leaf.type in ("cuda", "meta") else leaf
 
-        inner_args, inner_kwargs = tree_map(unwrap, (args, kwargs))
+        inner_args, inner_kwargs = mapped(unwrap, (args, kwargs))
         if self.recorder is not None:
             results = self.recorder.record(func, inner_args, inner_kwargs)
         else:
@@ -156,7 +156,7 @@ class FakeCudaDevice:
                 return outer[id(leaf)]
             return GpuTensor(leaf) if device == GPU else leaf
 
-        return tree_map(wrap, results)
+        return mapped(wrap, results)
 
     def _device(self, func, tensors, args, kwargs):
         name = func._schema.name.split("::")[1]
@@ -218,9 +218,9 @@ class _Calls(TorchFunctionMode):
             args = (args[0], _indices(args[1]), *args[2:])
         if func is Tensor.cuda:
             return args[0].to(_STAND_IN)
-        args, kwargs = tree_map(_told, (args, kwargs))
+        args, kwargs = mapped(_told, (args, kwargs))
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") == _STAND_IN:
-            numbers = tree_map(lambda leaf: leaf.item() if isinstance(leaf, GpuTensor) else leaf, args)
+            numbers = mapped(lambda leaf: leaf.item() if isinstance(leaf, GpuTensor) else leaf, args)
             return func(*numbers, **{**kwargs, "device": CPU}).to(_STAND_IN)
         return func(*args, **kwargs)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._pytree import tree_flatten, tree_map
+
+from tests.fake_cuda.containers import leaves, mapped
 
 
 @dataclass
@@ -59,16 +60,16 @@ class Graph:
         for argument in func._schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 self._keep(named[argument.name])
-        given = {_address(leaf) for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)}
+        given = {_address(leaf) for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         results = func(*args, **kwargs)
-        leaves = [leaf for leaf in tree_flatten(results)[0] if isinstance(leaf, Tensor)]
-        made = [leaf for leaf in leaves if _address(leaf) not in given]
+        tensors = [leaf for leaf in leaves(results) if isinstance(leaf, Tensor)]
+        made = [leaf for leaf in tensors if _address(leaf) not in given]
         self.pool |= {_address(leaf): leaf for leaf in made}
         is_view = not made and not func._schema.is_mutable
         if not is_view:
-            places = tree_map(lambda leaf: _Place.of(leaf) if isinstance(leaf, Tensor) else leaf, (args, kwargs))
+            places = mapped(lambda leaf: _Place.of(leaf) if isinstance(leaf, Tensor) else leaf, (args, kwargs))
             own = {id(leaf) for leaf in made}
-            self.operations.append((func, places, [leaf if id(leaf) in own else None for leaf in leaves]))
+            self.operations.append((func, places, [leaf if id(leaf) in own else None for leaf in tensors]))
         return results
 
     def _keep(self, tensor):
@@ -88,9 +89,9 @@ class Graph:
         self._spoil()
         self.num_replays += 1
         for func, places, made in self.operations:
-            args, kwargs = tree_map(lambda leaf: leaf.found() if isinstance(leaf, _Place) else leaf, places)
-            leaves = [leaf for leaf in tree_flatten(func(*args, **kwargs))[0] if isinstance(leaf, Tensor)]
-            for leaf, kept in zip(leaves, made, strict=True):
+            args, kwargs = mapped(lambda leaf: leaf.found() if isinstance(leaf, _Place) else leaf, places)
+            tensors = [leaf for leaf in leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor)]
+            for leaf, kept in zip(tensors, made, strict=True):
                 if kept is not None:
                     kept.copy_(leaf)
 

@@ -294,7 +294,7 @@ def test_times_that_a_release_of_transformers_rounds_away_are_an_error(monkeypat
     quarter, half = (Video(make_video(8).frames, tuple(k / n for k in range(8))) for n in (4, 2))
     monkeypatch.setattr(type(policy.core.model), "get_rope_index", rounding)
     policy.process(ask(half))
-    with pytest.raises(ConfigError, match=r"takes 3\.0 positions in time and gets 0"):
+    with pytest.raises(ConfigError, match=r"3\.0 positions.* 0"):
         policy.process(ask(half, quarter))
 
 

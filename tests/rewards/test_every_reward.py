@@ -120,15 +120,14 @@ HUGE = {
 
 
 @each
-@pytest.mark.parametrize("kind", HUGE)
-def test_time_is_bounded_by_the_length(name, kind):
+def test_time_is_bounded_by_the_length(name):
     """At most 10 ms a kilobyte, measured on a busy machine, so with 10 kilobytes for nothing."""
-    text = HUGE[kind]
-    started = time.process_time()
-    (total,) = totals(SAMPLES[name].reward, text)
-    seconds = time.process_time() - started
-    assert -20 < total < 20
-    assert seconds < 0.010 * (10 + len(text) / 1024)
+    for kind, text in HUGE.items():
+        started = time.process_time()
+        (total,) = totals(SAMPLES[name].reward, text)
+        seconds = time.process_time() - started
+        assert -20 < total < 20, kind
+        assert seconds < 0.010 * (10 + len(text) / 1024), kind
 
 
 FOUR_MEGABYTES = 4 * MEGABYTE
@@ -291,7 +290,7 @@ def test_tasks_may_share_a_reward():
     reward = PerTaskReward({"choice": letter}, same_as={"direction": "choice"})
     questions = [question(task="choice"), question(task="direction")]
     assert reward(["<answer>B</answer>", "<answer>B</answer>"], questions).total.tolist() == [1.0, 1.0]
-    with pytest.raises(ConfigError, match="same_as has choice: choice; the first must be a new task"):
+    with pytest.raises(ConfigError, match=r"same_as.*choice: choice"):
         PerTaskReward({"choice": letter}, same_as={"choice": "choice"})
     with pytest.raises(ConfigError, match="the second one of choice"):
         PerTaskReward({"choice": letter}, same_as={"direction": "chioce"})

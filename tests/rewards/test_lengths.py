@@ -83,7 +83,7 @@ def test_hostile_completions_get_a_finite_score(completion):
 
 
 def test_everything_has_to_have_one_length():
-    with pytest.raises(ValueError, match="2 completions, 2 questions and 1 lengths"):
+    with pytest.raises(ValueError, match=r"2 .*, 2 .* 1 lengths"):
         SoftOverlongReward(10, 4).rate(["", ""], [make_question()] * 2, [1])
     assert SoftOverlongReward(10, 4).rate([], [], []).total.shape == (0,)
 

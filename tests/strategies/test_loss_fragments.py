@@ -1,8 +1,10 @@
 """Every file under ``configs/losses`` builds what it says on top of a recipe, and trains."""
 
+import copy
 import math
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -46,7 +48,13 @@ class DrawnAgain(RandomPrompts):
 
 
 def objective_of(path):
-    """What a recipe and the fragment after it make, as the command line merges them."""
+    """What a recipe and the fragment after it make; a copy, as tests change it."""
+    return copy.deepcopy(parsed_objective(path))
+
+
+@cache
+def parsed_objective(path):
+    """As the command line merges the files."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(GRPOObjective, "grpo")
     config = parser.get_defaults()

@@ -1,7 +1,7 @@
 """What KL is measured against, in a real trainer: the base model, or the policy at the beginning of a GRPO phase."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import bitsandbytes
 import pytest
@@ -33,6 +33,18 @@ def module_of(strategy, kind="lora", **settings):
     return module
 
 
+def ready_of(strategy, kind="lora", **settings):
+    """The same with a policy that need not be loaded, which takes longer than a step."""
+    module = module_of(strategy, kind, **settings)
+    adaptation, train_vision, _ = ADAPTATIONS[kind]
+    needs_reference = any(module.objectives[phase].needs_reference for phase in strategy.phases)
+    anchored = {"with_anchor": True} if needs_reference and strategy.reference != "base" else {}
+    module.policy = make_policy(
+        adaptation=adaptation(), train_vision=train_vision, with_reference=needs_reference, **anchored
+    )
+    return module
+
+
 def distances(notebook):
     """KL of each step, None for supervised ones."""
     return [step.get("train/kl") for step in notebook.logged]
@@ -51,7 +63,7 @@ def trained(module):
 
 @pytest.mark.parametrize("kind", ADAPTATIONS)
 def test_after_sft_the_distance_begins_at_exactly_zero(kind, tmp_path):
-    notebook, _ = fit(module_of(SFTThenGRPO(2), kind), tmp_path, max_steps=4)
+    notebook, _ = fit(ready_of(SFTThenGRPO(2), kind), tmp_path, max_steps=4)
     assert distances(notebook)[:3] == [None, None, 0.0]
     assert distances(notebook)[3] > 1e-6
     assert taken_at(notebook) == [None, None, 2, 2]
@@ -80,7 +92,7 @@ def test_it_begins_at_zero_in_half_precision_too(precision, tmp_path):
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_against_the_base_model_the_distance_is_what_sft_did(kind, tmp_path):
-    notebook, _ = fit(module_of(SFTThenGRPO(2, reference="base"), kind), tmp_path, max_steps=3)
+    notebook, _ = fit(ready_of(SFTThenGRPO(2, reference="base"), kind), tmp_path, max_steps=3)
     assert distances(notebook)[2] > 1e-3
     assert taken_at(notebook) == [None, None, None]
 
@@ -88,7 +100,7 @@ def test_against_the_base_model_the_distance_is_what_sft_did(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_the_reference_has_the_weights_of_sft_alone(kind, tmp_path):
     """Those of a run that ends where the phase changes, two reinforced steps later."""
-    supervised, both = module_of(SFT(), kind), module_of(SFTThenGRPO(2), kind)
+    supervised, both = ready_of(SFT(), kind), ready_of(SFTThenGRPO(2), kind)
     fit(supervised, tmp_path, max_steps=2)
     fit(both, tmp_path, max_steps=4)
     wanted = list(trained(supervised).values())
@@ -100,7 +112,7 @@ def test_the_reference_has_the_weights_of_sft_alone(kind, tmp_path):
 
 def test_alternation_can_take_it_anew_in_each_phase(tmp_path):
     strategy = AlternatingSFTGRPO(1, 2, reference="phase_start")
-    notebook, _ = fit(module_of(strategy), tmp_path, max_steps=6)
+    notebook, _ = fit(ready_of(strategy), tmp_path, max_steps=6)
     assert taken_at(notebook) == [None, 1, 1, None, 4, 4]
     first, second, third, fourth = (distance for distance in distances(notebook) if distance is not None)
     assert first == third == 0.0
@@ -113,7 +125,7 @@ def test_several_updates_of_a_rollout_meet_every_beginning(tmp_path):
         num_completions=3, max_new_tokens=4, updates_per_rollout=3, reward=FirstLetterReward(), loss=GRPOLoss(beta=0.05)
     )
     strategy = AlternatingSFTGRPO(1, 4, reference="phase_start")
-    notebook, _ = fit(module_of(strategy, grpo=grpo), tmp_path, max_steps=10)
+    notebook, _ = fit(ready_of(strategy, grpo=grpo), tmp_path, max_steps=10)
     assert notebook.steps == [0, 1, 4, 5, 6, 9]
     assert taken_at(notebook) == [None, 1, 1, None, 6, 6]
 
@@ -135,33 +147,45 @@ def test_memory_for_it_is_taken_only_where_it_is_used(strategy, beta, anchored):
 # -- checkpoints ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory):
+    """What a run that is not interrupted logs and ends with; one run for each adaptation."""
+
+    @cache
+    def run(kind):
+        module = ready_of(SFTThenGRPO(2), kind)
+        notebook, _ = fit(module, tmp_path_factory.mktemp("whole"), max_steps=5)
+        return notebook.logged, trained(module)
+
+    return run
+
+
 @pytest.mark.parametrize("interrupted_at", [1, 2, 3])
 @pytest.mark.parametrize("kind", ADAPTATIONS)
-def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, tmp_path):
+def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, at_once, tmp_path):
     """Before the change of phase, at it, and after it."""
-    make = partial(module_of, SFTThenGRPO(2), kind)
-    whole, first, second = make(), make(), make()
-    at_once, _ = fit(whole, tmp_path, max_steps=5)
+    whole, weights_of_whole = at_once(kind)
+    first, second = ready_of(SFTThenGRPO(2), kind), module_of(SFTThenGRPO(2), kind)
     begun, trainer = fit(first, tmp_path, max_steps=interrupted_at)
     trainer.save_checkpoint(tmp_path / "some.ckpt")
     continued, _ = fit(second, tmp_path, max_steps=5, ckpt_path=tmp_path / "some.ckpt", adapter_seed=99)
     logged = begun.logged + continued.logged
     assert len(logged) == 5
-    for step, (wanted, found) in enumerate(zip(at_once.logged, logged, strict=True)):
+    for step, (wanted, found) in enumerate(zip(whole, logged, strict=True)):
         assert found.keys() == wanted.keys()
         for name in filter(is_result, wanted):
             assert repr(found[name]) == repr(wanted[name]), (step, name)
     weights = trained(second)
-    assert all(torch.equal(weights[name], weight) for name, weight in trained(whole).items())
+    assert all(torch.equal(weights[name], weight) for name, weight in weights_of_whole.items())
 
 
 def test_resumed_alternation_is_the_same_run(tmp_path):
     """Interrupted in a reinforced phase whose reference is neither the base model nor the policy of that moment."""
-    make = partial(module_of, AlternatingSFTGRPO(1, 2, reference="phase_start"))
-    at_once, _ = fit(make(), tmp_path, max_steps=6)
-    _, trainer = fit(make(), tmp_path, max_steps=5)
+    strategy = AlternatingSFTGRPO(1, 2, reference="phase_start")
+    at_once, _ = fit(ready_of(strategy), tmp_path, max_steps=6)
+    _, trainer = fit(ready_of(strategy), tmp_path, max_steps=5)
     trainer.save_checkpoint(tmp_path / "five.ckpt")
-    continued, _ = fit(make(), tmp_path, max_steps=6, ckpt_path=tmp_path / "five.ckpt", adapter_seed=99)
+    continued, _ = fit(module_of(strategy), tmp_path, max_steps=6, ckpt_path=tmp_path / "five.ckpt", adapter_seed=99)
     assert distances(continued) == distances(at_once)[5:]
     assert distances(continued)[0] > 1e-6
 
@@ -171,7 +195,7 @@ def test_checkpoint_holds_the_reference_once_there_is_one(kind, tmp_path):
     module = module_of(SFTThenGRPO(1), kind)
     held = []
     for max_steps in (1, 2):
-        _, trainer = fit(module_of(SFTThenGRPO(1), kind), tmp_path, max_steps=max_steps)
+        _, trainer = fit(ready_of(SFTThenGRPO(1), kind), tmp_path, max_steps=max_steps)
         trainer.save_checkpoint(tmp_path / "some.ckpt")
         held.append(torch.load(tmp_path / "some.ckpt", weights_only=True))
     before, after = held
@@ -190,7 +214,7 @@ def test_a_run_against_the_base_model_takes_no_reference_from_a_checkpoint(kind,
     """The same step as that of a run which has never taken one."""
     notebooks = []
     for begun_with in ("phase_start", "base"):
-        _, trainer = fit(module_of(SFTThenGRPO(1, reference=begun_with), kind), tmp_path, max_steps=1)
+        _, trainer = fit(ready_of(SFTThenGRPO(1, reference=begun_with), kind), tmp_path, max_steps=1)
         trainer.save_checkpoint(tmp_path / "one.ckpt")
         if begun_with == "phase_start":
             held = torch.load(tmp_path / "one.ckpt", weights_only=True)
@@ -211,7 +235,7 @@ def test_a_run_against_the_base_model_takes_no_reference_from_a_checkpoint(kind,
 
 def test_after_sft_alone_a_run_can_go_on_from_its_policy(tmp_path):
     """A checkpoint of SFT, continued by SFT then GRPO: the reference is the policy that was loaded."""
-    _, trainer = fit(module_of(SFT()), tmp_path, max_steps=2)
+    _, trainer = fit(ready_of(SFT()), tmp_path, max_steps=2)
     trainer.save_checkpoint(tmp_path / "two.ckpt")
     notebook, _ = fit(module_of(SFTThenGRPO(1)), tmp_path, max_steps=4, ckpt_path=tmp_path / "two.ckpt")
     assert distances(notebook)[0] == 0.0
@@ -219,7 +243,7 @@ def test_after_sft_alone_a_run_can_go_on_from_its_policy(tmp_path):
 
 
 def test_a_module_that_is_fitted_twice_takes_it_twice(tmp_path):
-    module = module_of(SFTThenGRPO(1))
+    module = ready_of(SFTThenGRPO(1))
     fit(module, tmp_path, max_steps=3)
     notebook, _ = fit(module, tmp_path, max_steps=3)
     assert distances(notebook)[1] == 0.0

@@ -39,7 +39,7 @@ def test_the_target_of_a_task_is_learnt_as_it_is():
     response = "<think>so</think><answer>B</answer><glue>[(1.00, 2.00)]</glue>"
     for noise in (0.0, 1.0):
         assert SFTObjective(answer_noise=noise).response(task_question(response), ADDRESS) == response
-    with pytest.raises(ConfigError, match=r"prompt q \(grounded_qa\) has no right answer to learn"):
+    with pytest.raises(ConfigError, match=r"prompt q \(grounded_qa\)"):
         SFTObjective().response(task_question(""), ADDRESS)
 
 

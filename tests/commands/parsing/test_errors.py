@@ -294,15 +294,27 @@ def test_nothing_moves(complaint_about, tmp_path):
 # -- the process, and the parts -----------------------------------------------------------------------------------
 
 
-def test_process_exits_with_one_line(tmp_path):
-    command = [sys.executable, "-m", "remot", "fit", "--config", QUICKSTART, "--model.beta_kll", "0.1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120)
+def refused_process(folder, *words):
+    """What a process of its own writes to its error stream when it refuses the command."""
+    command = [sys.executable, "-m", "remot", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=120)
     assert done.returncode == EXIT_BAD_INPUT
     assert done.stderr.splitlines()[-1].startswith("remot: ")
-    assert "model.beta_kll" in done.stderr
-    assert "model.grpo.loss.init_args.beta" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    return done.stderr
+
+
+def test_process_exits_with_one_line(tmp_path):
+    """Of a command that imports no model library, which takes seconds."""
+    assert "num_framez" in refused_process(tmp_path, "data", "render", "--num_framez", "1")
+
+
+@pytest.mark.slow  # test_misspelt_on_the_command_line and the test above hold its parts
+def test_process_of_a_training_exits_with_one_line(tmp_path):
+    said = refused_process(tmp_path, "fit", "--config", QUICKSTART, "--model.beta_kll", "0.1")
+    assert "model.beta_kll" in said
+    assert "model.grpo.loss.init_args.beta" in said
 
 
 def test_defects_of_the_library_keep_their_traceback(monkeypatch):

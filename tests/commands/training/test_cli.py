@@ -65,6 +65,13 @@ def remot(command, **settings):
     main([command, "--config", QUICKSTART, *words])
 
 
+def weights_line(capsys, command, **settings):
+    capsys.readouterr()
+    remot(command, **settings)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weights: ")]
+    return line.removeprefix("weights: ")
+
+
 def stored_run():
     """The only training of the store, as MLflow gives it."""
     from mlflow import MlflowClient
@@ -283,7 +290,7 @@ def test_continued_run_takes_only_the_missing_steps():
 
 @pytest.mark.usefixtures("continued")
 @pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), ("predict", None)])
-def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace):
+def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace, capsys):
     """Each logs into a run of its own, also from another folder, where nothing knows the run of the training."""
     from mlflow import MlflowClient
 
@@ -291,7 +298,9 @@ def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace):
     (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
     monkeypatch.chdir(tmp_path)
     store = f"sqlite:///{tmp_path}/other.db"  # MLflow keeps what is open by its address, which would be the same
-    remot(command, ckpt_path=checkpoint, root=workplace / "clips", **{"trainer.logger.init_args.tracking_uri": store})
+    place = {"root": workplace / "clips", "trainer.logger.init_args.tracking_uri": store}
+    weights = weights_line(capsys, command, ckpt_path=checkpoint, **place)
+    assert weights == f"{model_folder().name} + checkpoint {checkpoint}, step 3"
     client = MlflowClient(store)
     (run,) = all_runs(client)
     assert run.info.run_id != before.info.run_id
@@ -329,34 +338,24 @@ def test_a_training_whose_run_is_not_in_the_store_is_not_continued(workplace, tm
 
 
 @pytest.mark.usefixtures("continued")
-def test_predict_leaves_one_line_an_answer(workplace):
-    remot("predict", ckpt_path="last")
+def test_predict_leaves_one_line_an_answer(workplace, capsys):
+    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
+    weights = weights_line(capsys, "predict", ckpt_path="last")
+    assert weights == f"{model_folder().name} + checkpoint {checkpoint.relative_to(workplace)}, step 3"
     (file,) = workplace.glob("runs/quickstart/*/predictions.jsonl")
     answers = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(answers) == SMALL["data.num_test_prompts"]
     assert all(answer["prompt_id"].startswith("test/") and len(answer["solution"]) == 3 for answer in answers)
 
 
-def weights_line(capsys, command, **settings):
-    capsys.readouterr()
-    remot(command, **settings)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weights: ")]
-    return line.removeprefix("weights: ")
-
-
 @pytest.mark.usefixtures("continued")
-@pytest.mark.parametrize("command", ["validate", "test", "predict"])
-def test_a_command_names_its_weights(command, workplace, capsys):
-    """Base model, adapter or checkpoint, and the step, whatever adaptation the configuration asks for."""
-    base = model_folder().name
-    (checkpoint,) = workplace.glob("runs/quickstart/*/last.ckpt")
-    adapter = checkpoint.parent / "adapter"
-    checkpoint = checkpoint.relative_to(workplace)
-    assert weights_line(capsys, command, ckpt_path="last") == f"{base} + checkpoint {checkpoint}, step 3"
+def test_a_command_names_its_weights(workplace, capsys):
+    """Base model, adapter or checkpoint, and the step; of the checkpoint, :func:`test_other_subcommands`."""
     apart = {"trainer.logger": "false"}
-    assert weights_line(capsys, command, **apart) == str(model_folder())
+    assert weights_line(capsys, "validate", **apart) == str(model_folder())
+    (adapter,) = workplace.glob("runs/quickstart/*/adapter")
     trained = {"model.policy.source.pretrained": adapter} | apart
-    assert weights_line(capsys, command, **trained) == f"{base} + adapter {adapter}, step 3"
+    assert weights_line(capsys, "predict", **trained) == f"{model_folder().name} + adapter {adapter}, step 3"
 
 
 @pytest.mark.usefixtures("continued")

@@ -173,7 +173,7 @@ def test_a_resumed_run_sees_what_it_would_have_seen(made, tmp_path):
 def test_splits_that_are_wanted_must_be_there(folder):
     records = [one for one in lines_of(folder) if one["remot"]["split"] != "val"]
     write_lines(folder, records)
-    with pytest.raises(EmptySplitError, match=r"holds no prompt of the val split; set data\.val_fraction to 0"):
+    with pytest.raises(EmptySplitError, match=r"val split; .*data\.val_fraction"):
         module(folder, require_splits=True)
     assert set(module(folder).recorded) == {"train", "test"}
     assert module(folder).val_dataloader() == []
@@ -185,14 +185,14 @@ def test_nothing_to_train_on(folder):
     write_lines(folder, [one for one in lines_of(folder) if one["remot"]["split"] != "train"])
     with pytest.raises(EmptySplitError, match="holds no prompt to train on"):
         module(folder)
-    with pytest.raises(EmptySplitError, match="the val split of the records holds no prompt"):
+    with pytest.raises(EmptySplitError, match=r"val split .*holds no prompt"):
         RecordDataset([], "val")
 
 
 def test_text_without_images(folder):
     prompts = read_recorded(folder)["train"]
     shutil.rmtree(folder / "frames")
-    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: the image 'frames/.*' is not in"):
+    with pytest.raises(DecodeError, match=r"line \d+: .*'frames/.*' is not"):
         read_recorded(folder)
     sample = RecordDataset(prompts, "train", with_images=False)[0]
     assert (sample.images, sample.question) == ([], prompts[0].question)
@@ -202,7 +202,7 @@ def test_an_image_that_goes_missing_later_is_reported(folder):
     dataset = module(folder).recorded["test"]
     dataset.prompts[1].image_files[2].write_bytes(b"broken")
     dataset[0]
-    with pytest.raises(DecodeError, match=r"prompts\.jsonl: line \d+: .*\.png: the image cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"line \d+: .*\.png: .*decoded"):
         dataset[1]
 
 
@@ -227,7 +227,7 @@ def test_a_bad_line_stops_the_run_before_it_starts(folder, change, kind, sentenc
 
 def test_changed_prompts_are_refused(folder):
     write_lines(folder, lines_of(folder)[1:], seal=False)
-    with pytest.raises(AnnotationError, match="is not the file its manifest was written for"):
+    with pytest.raises(AnnotationError, match="manifest"):
         module(folder)
 
 
@@ -244,7 +244,7 @@ def test_nothing_is_built_or_audited_from_records(made, tmp_path):
     from remot.datatools.audit import audit_data
 
     data = data_module(records=made, **SMALL)
-    with pytest.raises(ConfigError, match="holds finished prompts and no clips, nothing can be built"):
+    with pytest.raises(ConfigError, match="finished prompts and no clips"):
         build(data, tmp_path / "out", 10, {})
     with pytest.raises(ConfigError, match="remot data audit DIR"):
         audit_data(data)
@@ -315,7 +315,7 @@ def test_the_longest_end_that_exists_counts(tmp_path):
 @pytest.mark.parametrize("path", ["/x/../../c.png", "..", "a/../../../etc/passwd", "a\0b"])
 def test_paths_upwards_are_refused(tmp_path, path):
     (tmp_path / "c.png").touch()
-    with pytest.raises(AnnotationError, match=r"line 1: the image .* leads outside"):
+    with pytest.raises(AnnotationError, match=r"line 1: .* leads outside"):
         find_below("line 1", path, tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_paths_that_lead_nowhere_are_reported(tmp_path, path):
     outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
     outside.touch()
     (tmp_path / "link.png").symlink_to(outside)
-    with pytest.raises(DecodeError, match=r"line 1: no end of the path .* exists below .*; give data\.images_root"):
+    with pytest.raises(DecodeError, match=r"line 1: .*data\.images_root"):
         find_below("line 1", path, tmp_path)
 
 
@@ -333,7 +333,7 @@ def test_prompts_that_cannot_be_judged_are_left_out_with_a_warning(published):
     word = line(99, ("Opened",) * 3, solution="<answer>YES</answer>")
     word["messages"][0]["content"] = "Is the gripper open?"
     published.write_text(published.read_text() + json.dumps(word) + "\n")
-    with pytest.warns(UserWarning, match="1 prompts ask for words or numbers and are left out, 20 remain"):
+    with pytest.warns(UserWarning, match="1 prompts .*left out, 20"):
         splits = read_recorded(published, published.parent / "mine")
     assert len(splits["train"]) == 20
 

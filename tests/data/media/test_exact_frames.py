@@ -230,7 +230,7 @@ def test_a_cover_image_is_passed_over():
     container = SimpleNamespace(streams=SimpleNamespace(video=[cover, film]))
     assert containers.image_stream(Path("a.mp4"), container) is film
     container.streams.video.pop()
-    with pytest.raises(DecodeError, match=r"a\.mp4: the file holds no video stream"):
+    with pytest.raises(DecodeError, match=r"a\.mp4: .*video stream"):
         containers.image_stream(Path("a.mp4"), container)
 
 

@@ -82,7 +82,7 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path):
 
 def test_floating_point_is_refused(tmp_path):
     Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "f.tiff")
-    with pytest.raises(DecodeError, match=r"f\.tiff: holds floating-point numbers"):
+    with pytest.raises(DecodeError, match=r"f\.tiff: .*floating-point"):
         read(tmp_path / "f.tiff")
 
 

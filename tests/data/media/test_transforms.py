@@ -148,20 +148,20 @@ def test_a_folder_of_masks_is_taken_in_name_order(tmp_path):
 
 def test_masks_that_cannot_be_shown_are_named(tmp_path):
     small = write(tmp_path, grey(np.full((3, 4), 255)), "small.png")
-    with pytest.raises(DecodeError, match=r"small\.png: the mask has 4x3 pixels, its image 8x6"):
+    with pytest.raises(DecodeError, match=r"small\.png: .* 4x3 .* 8x6"):
         draw_mask(masked(small), 0, IMAGE)
     empty = write(tmp_path, grey(np.zeros((6, 8))), "empty.png")
-    with pytest.raises(DecodeError, match=r"empty\.png: no pixel has the value 255"):
+    with pytest.raises(DecodeError, match=r"empty\.png: no pixel .* 255"):
         draw_mask(masked(empty), 0, IMAGE)
     torn = tmp_path / "torn.png"
     torn.write_bytes(small.read_bytes()[:40])
-    with pytest.raises(DecodeError, match=r"torn\.png: the mask cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"torn\.png: .*decoded"):
         draw_mask(masked(torn), 0, IMAGE)
-    with pytest.raises(DecodeError, match=r"gone\.png: the mask cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"gone\.png: .*decoded"):
         draw_mask(masked(tmp_path / "gone.png"), 0, IMAGE)
-    with pytest.raises(DecodeError, match="nowhere: the folder of masks cannot be listed"):
+    with pytest.raises(DecodeError, match=r"nowhere: .*folder of masks"):
         draw_mask(ObjectTrack(np.zeros((1, 4)), masks=tmp_path / "nowhere"), 0, IMAGE)
-    with pytest.raises(DecodeError, match="there are 1 masks, frame 1 has none"):
+    with pytest.raises(DecodeError, match="1 masks, frame 1 has none"):
         draw_mask(replace(masked(small), boxes_xyxy=np.zeros((2, 4))), 1, IMAGE)
 
 

@@ -104,7 +104,7 @@ def test_the_nearest_image_within_half_an_interval_is_taken(clip, time_seconds, 
 
 
 def test_a_time_beyond_the_end_is_refused(clip):
-    with pytest.raises(DecodeError, match=r"c\.mp4: there is no frame at 1\.960 s"):
+    with pytest.raises(DecodeError, match=r"c\.mp4: .*frame at 1\.960 s"):
         read_frames(Clip("c", "s", "test", clip.media, np.array([1.96])), [0])
 
 
@@ -152,7 +152,7 @@ def test_an_image_damaged_inside_the_file_is_refused(tmp_path):
     (tmp_path / "hurt.mp4").write_bytes(content)
     clip = make_clip(tmp_path / "hurt.mp4", 20)
     assert len(read_frames(clip, range(5))) == 5
-    with pytest.raises(DecodeError, match=r"hurt\.mp4: the frame at .* is damaged"):
+    with pytest.raises(DecodeError, match=r"hurt\.mp4: .* is damaged"):
         check_media(clip)
 
 
@@ -184,12 +184,12 @@ def test_absurd_sizes_are_refused_before_they_are_decoded(tmp_path, monkeypatch,
     content[6:10] = struct.pack("<HH", 20_000, 20_000)
     path.write_bytes(content)
     before = peak_bytes()
-    with pytest.raises(DecodeError, match=r"bomb\.gif: its images have .* pixels, \d+ are allowed"):
+    with pytest.raises(DecodeError, match=r"bomb\.gif: .*\d+ are allowed"):
         use(path)
     assert peak_bytes() - before < 2**28
     write_video(tmp_path / "fine.mp4", grey_frames(3), FPS)
     monkeypatch.setattr(image_files, "MAX_IMAGE_PIXELS", 32 * 32 - 1)
-    with pytest.raises(DecodeError, match=r"fine\.mp4: its images have 32 x 32 pixels, 1023 are allowed"):
+    with pytest.raises(DecodeError, match=r"fine\.mp4: .* 32 x 32 .* 1023"):
         use(tmp_path / "fine.mp4")
 
 

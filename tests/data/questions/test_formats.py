@@ -358,7 +358,7 @@ def test_tolerances_can_be_set():
     assert slot.tolerance == 1.0
     assert ask(FillIn(0.5), labels_of("camera_yaw")).slots[0].tolerance == 2 + 7
     for settings in ((-0.1,), (float("nan"),), (0.1, {"degrees": -1}), (0.1, {"feet": 1}), (0.1, {"metres": np.inf})):
-        with pytest.raises(ConfigError, match="FillIn: tolerances must be at least 0, for the units degrees, metres"):
+        with pytest.raises(ConfigError, match=r"tolerances.*degrees, metres"):
             FillIn(*settings)
 
 
@@ -404,7 +404,7 @@ def test_letters_of_the_largest_are_flat():
 )
 def test_the_largest_has_to_be_clear(sizes, values, expected):
     assert Comparative().accepts(sized(*sizes, values=values)) is expected
-    with pytest.raises(ConfigError, match="min_ratio is 1; choose more than 1"):
+    with pytest.raises(ConfigError, match="min_ratio is 1"):
         Comparative(1)
 
 
@@ -466,7 +466,7 @@ def test_a_file_of_ones_own_is_used(tmp_path, english):
     writer = QuestionWriter(1, wordings=tmp_path / "words.yaml")
     text = write(writer, triplet_of(labels_of("camera_yaw")), "p", (9, 9), numpy_generator(0)).text
     assert text.startswith("Wohin schwenkte die Kamera?\n")
-    with pytest.raises(ConfigError, match="num_wordings is 2; choose 1 to 1"):
+    with pytest.raises(ConfigError, match="num_wordings is 2"):
         QuestionWriter(2, wordings=tmp_path / "words.yaml")
 
 
@@ -573,7 +573,7 @@ def test_a_wish_that_nothing_grants_is_passed_over():
     dataset = triplet_prompts([clip], TripletSampler([MaskFrame()]), writer, "train", 6)
     for address in range(6):
         assert question_at(dataset, address, (9, 9)).format == "true_false"
-    with pytest.raises(ConfigError, match="no question of the formats fill_in can be asked about mask_frame"):
+    with pytest.raises(ConfigError, match=r"fill_in .*mask_frame"):
         triplet_at(
             triplet_prompts([clip], TripletSampler([MaskFrame()]), QuestionWriter(formats=[FillIn()]), "train", 6), 0
         )

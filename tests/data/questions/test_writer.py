@@ -68,7 +68,7 @@ def test_wordings():
         for seed in range(40)
     }
     assert texts == set(WORDINGS["camera_yaw"])
-    with pytest.raises(ConfigError, match="num_wordings is 4; choose 1 to 3"):
+    with pytest.raises(ConfigError, match=r"num_wordings is 4.* 1 to 3"):
         QuestionWriter(num_wordings=4)
 
 

@@ -288,7 +288,7 @@ def test_a_hostile_line_gets_a_one_line_error(tmp_path, kind):
 def test_a_file_that_is_no_text(tmp_path, content):
     file = tmp_path / "x.jsonl"
     file.write_bytes(content) if content else file.mkdir()
-    with pytest.raises(AnnotationError, match=r"x\.jsonl: cannot be read as text"):
+    with pytest.raises(AnnotationError, match=r"x\.jsonl: .*text"):
         list(read_lines(file))
 
 

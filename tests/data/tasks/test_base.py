@@ -191,15 +191,13 @@ def test_the_response_to_learn_is_the_whole_answer(root):
 
 
 def test_a_task_that_no_clip_serves_names_what_is_missing(root):
-    with pytest.raises(
-        ConfigError, match=r"the task layouts can ask about none of the 16 clips: it needs images and a layout"
-    ):
+    with pytest.raises(ConfigError, match=r"layouts .* 16 clips.*layout"):
         make(root, [FirstFrame(), NeedsLayout()])
 
 
 def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
     """The rest is asked as if it were alone, and the description names what is left out."""
-    with pytest.warns(UserWarning, match="the task layouts can ask about none of the 16 clips.* left out"):
+    with pytest.warns(UserWarning, match="layouts .* 16 clips.* left out"):
         data = make(root, [NeedsLayout(), FirstFrame()], on_unserved_task="skip")
     assert data.prompts["train"].counts().keys() == {"first_frame"}
     assert "left out, no clip serves them: layouts" in data.describe()
@@ -209,13 +207,13 @@ def test_tasks_that_no_clip_serves_are_left_out_on_request(root):
 
 def test_a_task_without_prompts_is_an_error(root):
     data = make(root, [Never()])
-    with pytest.raises(ConfigError, match=r"the task never finds nothing to ask in 64 tries"):
+    with pytest.raises(ConfigError, match=r"task never .* 64 tries"):
         data.prompts["train"][0]
 
 
 def test_a_split_without_a_clip_for_a_task(tmp_path):
     root = str(write_folder(tmp_path, [*clips_with_events(2), *mixed_clips(6)]))
-    with pytest.raises(EmptySplitError, match="split has no clip for the task first_frame, which needs events"):
+    with pytest.raises(EmptySplitError, match=r"split .*first_frame.* events"):
         make(root, [FirstFrame()])
 
 
@@ -259,5 +257,5 @@ def test_clips_without_images_serve_no_task(tmp_path):
 
     for clip in clips_with_events(5):
         write_annotation(replace(clip, media=None), tmp_path, source="test", licence="Apache-2.0")
-    with pytest.raises(ConfigError, match="first_frame can ask about none of the 5 clips: it needs images and events"):
+    with pytest.raises(ConfigError, match=r"first_frame .* 5 clips.* events"):
         make(str(tmp_path), [FirstFrame()])

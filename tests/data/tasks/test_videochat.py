@@ -229,7 +229,7 @@ def test_grounded_answers_give_the_interval():
 
 
 def test_kinds_are_checked():
-    with pytest.raises(ConfigError, match=r"multiple_choice: kinds are some of first, last, after, during"):
+    with pytest.raises(ConfigError, match="first, last, after, during"):
         EventChoice(kinds=("never",))
     for margin in (0.0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match="margin_seconds is above 0"):

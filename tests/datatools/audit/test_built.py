@@ -38,12 +38,18 @@ def folder(right, tmp_path):
     return tmp_path / "copy"
 
 
-def audit(folder, rich, **settings):
-    return audit_built(folder, data_from(section_of(rich, **(VARIED | settings))), frames_per_clip=1)
+@pytest.fixture(scope="module")
+def data(rich):
+    """The source of what was built, which is read once and not changed."""
+    return data_from(section_of(rich, **VARIED))
 
 
-def test_what_was_built_is_right(right, rich):
-    found = audit(right, rich)
+def audit(folder, data):
+    return audit_built(folder, data, frames_per_clip=1)
+
+
+def test_what_was_built_is_right(right, data):
+    found = audit(right, data)
     assert found.faults == []
     assert found.num_prompts == NUM_PROMPTS
     (labels,) = found.labels
@@ -63,11 +69,10 @@ def test_plain_folders_are_right(tmp_path, settings):
     assert found.num_images == (60 if settings else 90)
 
 
-def test_only_the_first_ones_are_checked_if_asked(folder, rich):
+def test_only_the_first_ones_are_checked_if_asked(folder, data):
     records = lines_of(folder)
     records[-1]["remot"]["negative"] = "magic"
     write_lines(folder, records)
-    data = data_from(section_of(rich, **VARIED))
     assert audit_built(folder, data, NUM_PROMPTS - 1, 1).facts == []
     assert len(audit_built(folder, data, NUM_PROMPTS, 1).facts) == 1
 
@@ -262,17 +267,17 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_change_is_found(folder, rich, change):
+def test_a_change_is_found(folder, data, change):
     """Even where the manifest vouches for it."""
     records = lines_of(folder)
     before = json.dumps(records)
     change(records)
     assert json.dumps(records) != before
     write_lines(folder, records)
-    assert CHANGES[change] in "; ".join(audit(folder, rich).faults)
+    assert CHANGES[change] in "; ".join(audit(folder, data).faults)
 
 
-def test_another_frame_under_its_own_name_is_found(folder, rich):
+def test_another_frame_under_its_own_name_is_found(folder, data):
     """Its image may even be there; the labels are those of another one."""
     records = lines_of(folder)
     record = first(records, negative="retrieval", attribute="camera_pitch")
@@ -283,15 +288,15 @@ def test_another_frame_under_its_own_name_is_found(folder, rich):
     shutil.copy(folder / record["images"][0], folder / name)
     record["images"][0] = name
     write_lines(folder, records)
-    assert "labels are wrong" in "; ".join(audit(folder, rich).faults)
+    assert "labels are wrong" in "; ".join(audit(folder, data).faults)
 
 
-def test_a_change_of_the_frames_and_their_names_is_found(folder, rich):
+def test_a_change_of_the_frames_and_their_names_is_found(folder, data):
     records = lines_of(folder)
     no_warp_anywhere(records)
     write_lines(folder, records)
     try:
-        faults = audit(folder, rich).faults
+        faults = audit(folder, data).faults
     except DecodeError as error:
         faults = [str(error)]
     assert faults
@@ -303,41 +308,41 @@ def moves_first(record):
     return label["attribute"].startswith("camera") and label["value"] != "none"
 
 
-def test_swapped_files_are_found(folder, rich):
+def test_swapped_files_are_found(folder, data):
     moved = [one for one in lines_of(folder) if one["remot"]["negative"] == "retrieval" and moves_first(one)]
     one, two = (folder / name for name in moved[0]["images"][:2])
     assert one.read_bytes() != two.read_bytes()
     content = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(content)
-    assert "is not frame" in "; ".join(audit(folder, rich).faults)
+    assert "is not frame" in "; ".join(audit(folder, data).faults)
 
 
-def test_a_single_changed_pixel_is_found(folder, rich):
+def test_a_single_changed_pixel_is_found(folder, data):
     file = folder / lines_of(folder)[0]["images"][1]
     with Image.open(file) as image:
         pixels = np.array(image)
     pixels[3, 4, 1] ^= 1
     Image.fromarray(pixels).save(file)
-    found = audit(folder, rich)
+    found = audit(folder, data)
     assert found.images
     assert all(file.name in fault for fault in found.images)
     assert found.record()["wrong_images"] == len(found.images)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n broken"])
-def test_an_image_that_cannot_be_read_is_reported(folder, rich, content):
+def test_an_image_that_cannot_be_read_is_reported(folder, data, content):
     file = folder / lines_of(folder)[0]["images"][0]
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(DecodeError, match=file.name):
-        audit(folder, rich)
+        audit(folder, data)
 
 
-def test_a_repeated_prompt_is_reported(folder, rich):
+def test_a_repeated_prompt_is_reported(folder, data):
     records = lines_of(folder)
     write_lines(folder, [*records, records[3]])
     with pytest.raises(AnnotationError, match=f"line {NUM_PROMPTS + 1} has the id of line 4, "):
-        audit(folder, rich)
+        audit(folder, data)
 
 
 @pytest.mark.parametrize(
@@ -354,24 +359,25 @@ def test_a_repeated_prompt_is_reported(folder, rich):
         ),
     ],
 )
-def test_what_is_not_in_the_source_is_reported(folder, rich, change, sentence):
+def test_what_is_not_in_the_source_is_reported(folder, data, change, sentence):
     records = lines_of(folder)
     change(records[0])
     write_lines(folder, records)
     with pytest.raises(AnnotationError, match=sentence):
-        audit(folder, rich)
+        audit(folder, data)
 
 
-def test_an_empty_file_is_reported(folder, rich):
+def test_an_empty_file_is_reported(folder, data):
     write_lines(folder, [])
     with pytest.raises(AnnotationError, match="holds no prompt, build it again"):
-        audit(folder, rich)
+        audit(folder, data)
 
 
 def test_other_thresholds_make_other_labels_wrong(right, rich):
     """The audit takes the limits of the settings it is given."""
     strict = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 29.0}}
-    found = audit(right, rich, experts=[strict, *VARIED["experts"][1:]])
+    stricter = VARIED | {"experts": [strict, *VARIED["experts"][1:]]}
+    found = audit(right, data_from(section_of(rich, **stricter)))
     assert {one.attribute for one in found.labels[0].wrong} == {"camera_yaw"}
 
 

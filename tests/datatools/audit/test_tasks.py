@@ -198,7 +198,7 @@ def test_another_split_and_mistakes():
     audit = audit_data(data, 6, "test")
     assert (audit.split, audit.num_prompts, audit.faults) == ("test", 6, [])
     for number, split in ((0, "train"), (5, "tset")):
-        with pytest.raises(ConfigError, match="ask for at least 1 of train, val, test"):
+        with pytest.raises(ConfigError, match="train, val, test"):
             audit_data(data, number, split)
 
 

@@ -105,7 +105,7 @@ def test_changed_prompts_are_refused(made):
     folder, _ = made
     records = lines_of(folder)
     write_lines(folder, records[1:], seal=False)
-    with pytest.raises(AnnotationError, match=r"prompts\.jsonl is not the file its manifest was written for"):
+    with pytest.raises(AnnotationError, match=r"prompts\.jsonl.*manifest"):
         read_manifest(folder)
     seal_folder(folder)
     read_manifest(folder)
@@ -235,7 +235,7 @@ def test_excluded_clips_and_those_the_reader_leaves_out_are_counted(root, tmp_pa
 def test_all_excluded_is_an_error(root, tmp_path):
     listed = tmp_path / "all.txt"
     listed.write_text("*")
-    with pytest.raises(AnnotationError, match=r"all\.txt: all 10 clips are excluded, shorten the list"):
+    with pytest.raises(AnnotationError, match=r"all\.txt: all 10 clips"):
         data_module(str(root), exclude=listed).setup()
 
 

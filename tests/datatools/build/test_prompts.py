@@ -207,7 +207,7 @@ def test_too_few_triplets_are_refused(root, tmp_path, number, sentence):
 
 def test_settings_that_no_manifest_can_hold_are_refused_before_the_work(root, tmp_path):
     section = section_of(root)
-    with pytest.raises(ConfigError, match="val_fraction is a complex, which a manifest cannot hold"):
+    with pytest.raises(ConfigError, match=r"val_fraction.*complex"):
         build(data_from(section), tmp_path / "out", 10, section | {"val_fraction": 1j})
     assert not (tmp_path / "out").exists()
 

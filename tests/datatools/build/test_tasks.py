@@ -220,7 +220,7 @@ def test_images_stay_inside_the_folder(copy, image):
 def test_a_changed_file_is_refused(copy):
     with (copy / "prompts.jsonl").open("a") as file:
         file.write("\n")
-    with pytest.raises(AnnotationError, match="is not the file its manifest was written for"):
+    with pytest.raises(AnnotationError, match="manifest"):
         data_from({"records": str(copy)}).setup()
 
 

@@ -254,7 +254,7 @@ def test_a_server_that_does_not_take_the_weights(tmp_path):
 
 
 def test_fewer_completions_than_asked_for(tmp_path):
-    none, refused = (200, {"choices": []}, {}), pytest.raises(EngineError, match="asked for one completion and gives 0")
+    none, refused = (200, {"choices": []}, {}), pytest.raises(EngineError, match=r"one completion.* 0")
     with serving(lambda *_: none) as (url, _), refused:
         objective_of(engine_of(url, tmp_path)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
 

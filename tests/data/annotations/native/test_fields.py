@@ -296,7 +296,7 @@ def test_a_camera_that_moves_unseen_survives_the_round_trip(tmp_path):
     assert read.camera_moves
     file = tmp_path / "walk.json"
     file.write_text(file.read_text().replace('"camera_moves":true', '"camera_moves":1'))
-    with pytest.raises(AnnotationError, match="camera_moves must be true or false, found 1"):
+    with pytest.raises(AnnotationError, match=r"camera_moves .*found 1"):
         list(NativeReader().read(tmp_path))
 
 

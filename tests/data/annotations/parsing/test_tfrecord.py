@@ -65,7 +65,7 @@ def test_a_damaged_payload_is_named(tmp_path):
     (tmp_path / "f").write_bytes(content)
     spans, fault = index_records(tmp_path / "f")
     assert fault is None
-    with pytest.raises(AnnotationError, match="record at byte 12 is damaged, its checksum does not fit"):
+    with pytest.raises(AnnotationError, match=r"byte 12 is damaged.*checksum"):
         read_record(tmp_path / "f", spans[0])
     assert read_record(tmp_path / "f", spans[1]) == b"second"
 

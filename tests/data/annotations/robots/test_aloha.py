@@ -119,9 +119,7 @@ def test_clips_travel_to_other_processes(tmp_path):
 
 def test_a_camera_has_to_be_chosen(tmp_path):
     write_episode(tmp_path, images={"high": pictures(), "low": pictures()})
-    with pytest.raises(
-        AnnotationError, match=r"a camera has to be chosen, observations/images has high, low"
-    ) as caught:
+    with pytest.raises(AnnotationError, match=r"observations/images.*high, low") as caught:
         read(tmp_path)
     assert caught.value.reason == "missing media"
     with pytest.raises(AnnotationError, match="there is no camera 'top'"):
@@ -155,7 +153,7 @@ def test_bad_episodes_are_named(tmp_path, changes, message, reason):
 
 def test_bad_positions_are_named(tmp_path):
     write_episode(tmp_path, observations__ee=np.zeros((2, 6)), observations__five=np.zeros((3, 5)))
-    with pytest.raises(AnnotationError, match=r"3 rows in observations/qpos but 2 in observations/ee"):
+    with pytest.raises(AnnotationError, match=r"3 rows .*/qpos .* 2 in .*/ee"):
         read(tmp_path, positions="observations/ee")
     with pytest.raises(AnnotationError, match="shape 3x5, expected Nx2x3 or Nx2K"):
         read(tmp_path, positions="observations/five")
@@ -219,7 +217,7 @@ def test_images_that_are_gone_or_broken_are_named(tmp_path):
     broken[1, :20] = 0
     (clip,) = read(write_episode(tmp_path, images={"top": broken}))
     check_media(clip, decode=False)
-    with pytest.raises(DecodeError, match=r"episode_0\.hdf5: observations/images/top: image 1: is no readable"):
+    with pytest.raises(DecodeError, match=r"episode_0\.hdf5.*/top: image 1"):
         check_media(clip)
     (tmp_path / "episode_0.hdf5").unlink()
     with pytest.raises(DecodeError, match="cannot be read as HDF5"):

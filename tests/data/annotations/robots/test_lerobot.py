@@ -204,7 +204,7 @@ def test_several_cameras_are_named(tmp_path):
     other = tmp_path / "videos" / "chunk-000" / "observation.images.wrist" / "episode_000000.mp4"
     other.parent.mkdir(parents=True)
     write_video(other, np.stack([image(200)] * 3), FPS, crf=1)
-    with pytest.raises(AnnotationError, match=r"2 cameras have videos, set video_key to one of .*top, .*wrist"):
+    with pytest.raises(AnnotationError, match=r"2 .*video_key .*top, .*wrist"):
         read(tmp_path)
     (clip,) = read(tmp_path, video_key="observation.images.wrist")
     assert levels(clip, 200) == [1, 1, 1]
@@ -242,9 +242,7 @@ def test_v3_episodes_of_one_mp4_have_their_own_images_and_rows(tmp_path):
 
 def test_v3_lengths_must_fit_the_rows_and_the_stretch_of_video(tmp_path):
     write_v3(tmp_path, changes={"length": [4, 3, 5]})
-    with pytest.raises(
-        AnnotationError, match=r"episode 1, which has 2 rows in the data and 3 in the metadata"
-    ) as caught:
+    with pytest.raises(AnnotationError, match=r"episode 1, .* 2 rows .* 3 in") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
     write_v3(tmp_path, changes={f"videos/{KEY}/to_timestamp": [0.4, 0.7, 1.1]})
@@ -255,11 +253,11 @@ def test_v3_lengths_must_fit_the_rows_and_the_stretch_of_video(tmp_path):
 
 def test_v3_rows_of_an_episode_that_is_not_in_its_file(tmp_path):
     write_v3(tmp_path, changes={"episode_index": [0, 1, 7]})
-    with pytest.raises(AnnotationError, match=r"episode 7, which has 0 rows in the data and 5") as caught:
+    with pytest.raises(AnnotationError, match=r"episode 7, .* 0 rows .* 5") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
     lerobot, root = reader(), tmp_path.resolve()
-    with pytest.raises(AnnotationError, match=r"file-000\.parquet: there is no row of episode 7") as caught:
+    with pytest.raises(AnnotationError, match=r"file-000\.parquet: .*episode 7") as caught:
         lerobot.read_source(lerobot.sources(root)[-1], root)
     assert caught.value.reason == "zero length"
 
@@ -336,7 +334,7 @@ def test_a_header_that_claims_more_than_there_is(tmp_path):
 
 def test_missing_poses_are_named(tmp_path):
     write_v2(tmp_path)
-    with pytest.raises(AnnotationError, match=r"000000\.npz: the file of poses is missing"):
+    with pytest.raises(AnnotationError, match=r"000000\.npz: .*missing"):
         read_fk(tmp_path)
     write_fk(tmp_path, T_left=poses())
     with pytest.raises(AnnotationError, match=r"array 'T_right' is missing, found T_left"):
@@ -351,7 +349,7 @@ def test_missing_poses_are_named(tmp_path):
 
 def test_rows_and_images_must_be_equally_many(tmp_path):
     write_v2(tmp_path, num_images=4)
-    with pytest.raises(AnnotationError, match=r"episode 0: 3 rows but 4 frames in episode_000000\.mp4") as caught:
+    with pytest.raises(AnnotationError, match=r"episode 0: 3 .* 4 .*000000\.mp4") as caught:
         read(tmp_path)
     assert caught.value.reason == "unsynchronised"
 
@@ -359,7 +357,7 @@ def test_rows_and_images_must_be_equally_many(tmp_path):
 def test_a_broken_video_is_named(tmp_path):
     write_v2(tmp_path)
     (tmp_path / "videos" / "chunk-000" / KEY / "episode_000000.mp4").write_bytes(b"torn")
-    with pytest.raises(AnnotationError, match="episode 0: its video cannot be read"):
+    with pytest.raises(AnnotationError, match=r"episode 0: .*video"):
         read(tmp_path)
 
 

@@ -183,9 +183,9 @@ def test_a_truncated_file_is_named_and_what_comes_before_is_kept(tmp_path):
     write_records(tmp_path, record(), record())
     file = tmp_path / "bridge_dataset-train.tfrecord-00000-of-00001"
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(AnnotationError, match=r"record 1 cannot be read, byte \d+: a record of \d+ bytes is cut short"):
+    with pytest.raises(AnnotationError, match=r"record 1 .*byte \d+: .*cut short"):
         read(tmp_path)
-    with pytest.warns(UserWarning, match="1 bad clips are left out, 1 remain"):
+    with pytest.warns(UserWarning, match="1 bad clips.* 1 remain"):
         assert len(good_clips(BridgeReader(), tmp_path, "skip")) == 1
 
 
