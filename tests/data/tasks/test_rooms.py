@@ -180,6 +180,20 @@ def test_only_what_the_frames_show_is_asked_about():
     assert not AppearanceOrder().serves(room(things))
 
 
+def test_things_of_a_few_pixels_are_neither_asked_about_nor_drawn():
+    """With a focal length of 100 the near cube is 125 / 2.75 - 75 / 3.25 = 22.4 pixels wide and 18.2 high, a square of
+    20.2; the far one 125 / 3.75 - 75 / 4.25 = 15.7 wide and 13.3 high, a square of 14.5."""
+    things = [box("near", (3, -1, 0), CUBE), box("far", (4, 1, 0), CUBE)]
+    clip = room(things, [pose((0, 0, 0), 0)])
+
+    def shown(task):
+        return set(task.plan(clip, np.random.default_rng(0)).reference.map_centres)
+
+    assert shown(ObjectSize()) == {"near"}
+    assert ObjectSize(min_pixels=20.3).plan(clip, np.random.default_rng(0)) is None
+    assert shown(ObjectSize(min_pixels=14.4)) == {"near", "far"}
+
+
 def direct_answer(one, boxes):
     """The answer to a candidate in other ways: complex numbers, a solver."""
     names = {b.name: [c for c in boxes if c.name == b.name] for b in boxes}
@@ -325,12 +339,12 @@ def test_the_prompt_holds_what_the_reward_needs():
 def test_the_map_follows_the_first_view_and_may_be_left_out():
     """Looking east from the west, the chair is near on the right, the window far left."""
     clip = room(PLAN, [pose((-3, 2, 0.3), 0)])
-    cells = ObjectSize().plan(clip, np.random.default_rng(0)).reference.map_centres
+    cells = ObjectSize(min_pixels=0).plan(clip, np.random.default_rng(0)).reference.map_centres
     assert cells["chair"][0][0] > cells["window"][0][0]
     assert cells["chair"][0][1] < cells["window"][0][1]
-    world = ObjectSize(map_axes="world").plan(clip, np.random.default_rng(0)).reference.map_centres
+    world = ObjectSize(map_axes="world", min_pixels=0).plan(clip, np.random.default_rng(0)).reference.map_centres
     assert world["chair"][0][1] < world["window"][0][1]
-    none = ObjectSize(map_axes="none").plan(clip, np.random.default_rng(0))
+    none = ObjectSize(map_axes="none", min_pixels=0).plan(clip, np.random.default_rng(0))
     assert none.reference.map_centres is None
     assert "<map>" not in none.text + none.thought
 
@@ -380,6 +394,7 @@ def test_nothing_to_ask():
         lambda: AppearanceOrder(num_kinds=2),
         lambda: ObjectSize(map_axes="east"),
         lambda: ObjectSize(min_seen=0),
+        lambda: ObjectSize(min_pixels=-1),
     ],
 )
 def test_settings_that_make_no_sense(wrong):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.tasks.base import Task, TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts, scene_of
@@ -57,6 +58,8 @@ class RoomTask(Task):
             axes of the scan, which a video does not show.
         min_seen: Share of a thing's surface that makes it clearly seen, at most about two thirds is possible.
         wordings: File with other words.
+        min_pixels: Where the camera is known, side of a square with the area of the rectangle around a thing from which
+            it is clearly seen.
     """
 
     needs: ClassVar[str] = "a 3D layout"
@@ -69,7 +72,9 @@ class RoomTask(Task):
         map_axes: MapAxes = "first_view",
         min_seen: float = 0.2,
         wordings: Path | None = None,
+        min_pixels: float = MIN_SIZE_PIXELS,
     ) -> None:
+        require_size(type(self).__name__, min_pixels)
         if map_axes not in {"first_view", "world", "none"} or not 0 < min_seen < 1:
             msg = (
                 f"{type(self).__name__}: map_axes is {map_axes!r} and min_seen {min_seen}; choose first_view, world or "
@@ -78,6 +83,7 @@ class RoomTask(Task):
         self.frames = FrameSampling(16, 2.0) if frames is None else frames
         self.map_axes: MapAxes = map_axes
         self.min_seen = min_seen
+        self.min_pixels = min_pixels
         self.wordings = read_wordings(self.name, "spacer", wordings)
         self.shared = read_wordings("shared", "spacer", wordings)
 
@@ -106,7 +112,7 @@ class RoomTask(Task):
         return counted(one for scene in scenes for one in self.candidates(scene, generator))
 
     def _scene(self, clip: Clip) -> Scene:
-        return scene_of(clip, self.frames.frames_of(clip), self.min_seen)
+        return scene_of(clip, self.frames.frames_of(clip), self.min_seen, self.min_pixels)
 
     def _plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
         cells = self._map(scene)

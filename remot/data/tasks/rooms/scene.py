@@ -55,12 +55,12 @@ class Scene:
         return None if self.clip.camera is None else heading_of(self.clip.camera.camera_to_world[self.frames[0]])
 
 
-def scene_of(clip: Clip, frames: Sequence[int], min_seen: float) -> Scene:
-    """What ``frames`` show of the layout of ``clip``."""
+def scene_of(clip: Clip, frames: Sequence[int], min_seen: float, min_pixels: float = 0.0) -> Scene:
+    """What ``frames`` show of the layout of ``clip``; what is smaller than ``min_pixels`` in a frame is not shown."""
     camera, layout = clip.camera, tuple(replace(box, name=called(box.name)) for box in clip.layout)
     if camera is None or camera.intrinsics is None:
         return Scene(clip, tuple(frames), layout, (True,) * len(layout), None, min_seen)
-    found = tuple(sights(layout, camera, frames))
+    found = tuple(sights(layout, camera, frames, min_pixels=min_pixels))
     is_seen = tuple(bool(np.any(one.seen >= min_seen)) for one in found)
     return Scene(clip, tuple(frames), layout, is_seen, found, min_seen)
 

@@ -35,7 +35,7 @@ class RoomGeometry:
         camera = self.asked.clip.camera
         if camera is None or camera.intrinsics is None:
             return None
-        return seen_bounds(self.layout, camera, self.asked.frames)
+        return seen_bounds(self.layout, camera, self.asked.frames, self.asked.room_task.min_pixels)
 
     def may_be_seen(self, number: int) -> bool:
         """Whether a frame may show enough of a box."""
