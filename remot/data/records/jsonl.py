@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from remot.data.annotations.base import check_keys, require_object
 from remot.data.records.fields import text_in
 from remot.errors import AnnotationError
-from remot.files import open_text
+from remot.files import cause_of, open_text
 from remot.structures import Question
 
 #: Longest line that is read, in characters.
@@ -32,7 +32,7 @@ def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if line.strip():
                     yield number, _parse_line(file, number, line)
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
         raise AnnotationError(msg) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from remot.data.records.remot_jsonl import MAX_LINE_CHARS, ReleasedPrompt, ReleasedSlot, parse_record
 from remot.errors import AnnotationError
-from remot.files import open_text
+from remot.files import cause_of, open_text
 from remot.structures import MotionLabel, Question, Slot
 
 _PAIR = re.compile(r"from Image (\d) to Image (\d)")
@@ -45,7 +45,7 @@ def read_released(file: Path) -> list[ReleasedQuestion]:
                 if line.strip():
                     prompts.append(_question(parse_record(line, f"{file}: line {number}"), number, file))
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
         raise AnnotationError(msg) from error
     if not prompts:
         msg = f"{file}: holds no prompt"

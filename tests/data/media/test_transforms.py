@@ -155,9 +155,9 @@ def test_masks_that_cannot_be_shown_are_named(tmp_path):
         draw_mask(masked(empty), 0, IMAGE)
     torn = tmp_path / "torn.png"
     torn.write_bytes(small.read_bytes()[:40])
-    with pytest.raises(DecodeError, match=r"torn\.png: the mask cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"torn\.png: the image cannot be decoded"):
         draw_mask(masked(torn), 0, IMAGE)
-    with pytest.raises(DecodeError, match=r"gone\.png: the mask cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"gone\.png: the image cannot be decoded"):
         draw_mask(masked(tmp_path / "gone.png"), 0, IMAGE)
     with pytest.raises(DecodeError, match="nowhere: the folder of masks cannot be listed"):
         draw_mask(ObjectTrack(np.zeros((1, 4)), masks=tmp_path / "nowhere"), 0, IMAGE)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remot.data.annotations.base import read_text
-from remot.data.annotations.cameras.folders import COMMENT, numbers_in, table_rows
+from remot.data.annotations.parsing.number_rows import COMMENT, numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import lines_of
 from remot.structures import FloatArray
@@ -81,8 +81,7 @@ def read_cameras_text(file: Path) -> dict[int, FloatArray]:
         AnnotationError: Naming the line that does not fit.
     """
     found = {}
-    for number, words in table_rows(file):
-        where = f"{file}: line {number}"
+    for where, words in table_rows(file):
         if len(words) < 5:
             msg = f"{where} must hold id, model, width, height and parameters, found {' '.join(words)[:60]!r}"
             raise AnnotationError(msg)

@@ -8,6 +8,7 @@ frames come in any order; a ``file_path`` may lack its ending. Further keys, suc
 here.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,15 +16,15 @@ import numpy as np
 
 from remot.data.annotations.base import (
     ClipSource,
-    OnMissingImage,
+    check_fps,
     read_json_object,
     require_numbers,
     require_object,
     require_text,
 )
-from remot.data.annotations.cameras.folders import check_fps, image_size, is_file, sequence_id
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.images import image_size
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order
@@ -33,6 +34,7 @@ from remot.structures import CameraTrack, Clip, FloatArray
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
+@dataclass(eq=False)
 class NerfstudioReader(SequenceReader):
     """Reads ``transforms.json``, and ``transforms_train.json`` and the like, which are one scene.
 
@@ -43,33 +45,23 @@ class NerfstudioReader(SequenceReader):
         fps: Images per second.
         is_metric: Whether translations are in metres, as after a capture with a depth sensor; else nothing is asked
             about them.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
     pattern: ClassVar[str] = "transforms*.json"
 
-    def __init__(
-        self,
-        fps: float = 30.0,
-        is_metric: bool = False,  # noqa: FBT001, FBT002 - a setting
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.fps = check_fps(fps)
-        self.is_metric = is_metric
+    fps: float = 30.0
+    is_metric: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The transform files."""
         return sources_of(root, find_files(root, self.pattern), self.pattern)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The recording in one file.
-
-        Raises:
-            AnnotationError: Naming the file, the frame and what does not fit.
-        """
+        """The recording in one file."""
         file = sequence.file
         content = read_json_object(file)
         frames = _sorted_frames(file, content.get("frames"))
@@ -107,8 +99,15 @@ def _name(file: Path, name: str) -> str:
     """``name`` with its ending."""
     if Path(name).suffix.lower() in IMAGE_SUFFIXES:
         return name
-    present = (name + ending for ending in ENDINGS if is_file(file.parent / (name + ending)))
+    present = (name + ending for ending in ENDINGS if _is_file(file.parent / (name + ending)))
     return next(present, name + ENDINGS[0])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the name may be hostile
+        return False
 
 
 def _pose(where: str, frame: dict[str, Any]) -> FloatArray:

@@ -9,13 +9,13 @@ which key frames, two a second, are annotated.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, OnMissingImage, require_numbers, require_text
+from remot.data.annotations.base import ClipSource, require_any, require_numbers, require_text
 from remot.data.annotations.cameras.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
 from remot.data.annotations.cameras.sequences import SequenceReader
 from remot.data.annotations.parsing.json_rows import json_rows
@@ -58,6 +58,7 @@ class _Tables:
     declared: Mapping[str, int]
 
 
+@dataclass(eq=False)
 class NuScenesReader(SequenceReader):
     """Reads one clip for each scene of the tables in ``v1.0-*`` and one camera.
 
@@ -70,43 +71,22 @@ class NuScenesReader(SequenceReader):
         keyframes_only: Take the two annotated images a second; False takes all twelve, which are downloaded apart.
         max_table_bytes: Longest table that is read. Tables are read one object at a time, and only what belongs to the
             channel is kept.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        channel: str = "CAM_FRONT",
-        keyframes_only: bool = True,  # noqa: FBT001, FBT002 - a setting
-        max_table_bytes: int = MAX_TABLE_BYTES,
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.channel = channel
-        self.keyframes_only = keyframes_only
-        self.max_table_bytes = max_table_bytes
-        self._tables: dict[Path, _Tables] = {}
+    channel: str = "CAM_FRONT"
+    keyframes_only: bool = True
+    max_table_bytes: int = MAX_TABLE_BYTES
+    _tables: dict[Path, _Tables] = field(default_factory=dict, init=False, repr=False)
 
     def sequences(self, root: Path) -> list[ClipSource]:
-        """The scenes of every folder of tables.
-
-        Raises:
-            AnnotationError: If there is no such folder, or a table cannot be read.
-        """
+        """The scenes of every folder of tables."""
         folders = sorted(file.parent for file in find_files(root, "v1.0-*/scene.json"))
-        if not folders:
-            msg = f"{root}: no v1.0-*/scene.json found, give the folder that holds the tables and samples"
-            raise AnnotationError(msg, reason="missing")
+        require_any(folders, root, "v1.0-*/scene.json", "the tables and samples")
         self._tables = {folder: self._read(folder) for folder in folders}
         return [ClipSource(folder, name) for folder in folders for name in sorted(self._tables[folder].images)]
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """One scene.
-
-        Raises:
-            AnnotationError: Naming the table, the scene and what does not fit.
-        """
+        """One scene."""
         folder, name = sequence.file, sequence.key
         if folder not in self._tables:
             self._tables[folder] = self._read(folder)
@@ -223,10 +203,10 @@ def _look_up(table: Mapping[str, T], token: str, file: Path) -> T:
 def _pose(where: str, row: Row) -> FloatArray:
     """[4, 4] of a row's translation and quaternion."""
     name = f"{where}: {row.get('token')!r:.60}"
-    place = require_numbers(f"{name}: translation", row.get("translation"), num_axes=1)
-    turn = require_numbers(f"{name}: rotation", row.get("rotation"), num_axes=1)
-    if place.shape != (3,) or turn.shape != (4,) or not is_unit(turn):
-        msg = f"{name}: needs a translation of 3 numbers and a rotation that is a quaternion of length 1 (w x y z)"
+    place = require_numbers(f"{name}: translation", row.get("translation"), shape=(3,))
+    turn = require_numbers(f"{name}: rotation", row.get("rotation"), shape=(4,))
+    if not is_unit(turn):
+        msg = f"{name}: needs a rotation that is a quaternion of length 1 (w x y z)"
         raise AnnotationError(msg, reason="pose")
     return rigid(rotations_from(w_last(turn)), place)
 
@@ -234,10 +214,4 @@ def _pose(where: str, row: Row) -> FloatArray:
 def _intrinsics(where: str, cameras: list[Row]) -> FloatArray | None:
     """Pinhole matrix [3, 3]; a scene has one camera for a channel."""
     held = cameras[0].get("camera_intrinsic")
-    if not held:
-        return None
-    matrix = require_numbers(f"{where}: camera_intrinsic", held, num_axes=2)
-    if matrix.shape != (3, 3):
-        msg = f"{where}: camera_intrinsic has shape {matrix.shape}, expected 3x3"
-        raise AnnotationError(msg, reason="shape")
-    return matrix
+    return require_numbers(f"{where}: camera_intrinsic", held, shape=(3, 3)) if held else None

@@ -35,7 +35,7 @@ def camera_from(where: str, value: object) -> CameraTrack:
     intrinsics, is_metric = content.get("intrinsics"), bool_from(where, content, "is_metric", default=True)
     if intrinsics is None:
         return CameraTrack(poses, None, is_metric)
-    return CameraTrack(poses, _array(f"{where}: intrinsics", intrinsics, (3, 3)), is_metric)
+    return CameraTrack(poses, require_numbers(f"{where}: intrinsics", intrinsics, shape=(3, 3)), is_metric)
 
 
 def effector_from(where: str, value: object, camera: CameraTrack | None) -> EffectorTrack:
@@ -106,7 +106,7 @@ def object_from(
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
-        size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
+        size_metres=None if size is None else require_numbers(f"{where}: size_metres", size, shape=(3,)),
         centres_metres=None if centres is None else _centres_from(where, content, camera),
         hidden=None if hidden is None else truths_from(f"{where}: hidden", hidden),
     )
@@ -144,7 +144,8 @@ def event_from(where: str, value: object) -> Event:
     """
     content = require_object(where, value)
     check_keys(where, content, ("text", "start_seconds", "end_seconds"))
-    start, end = (float(_array(f"{where}: {key}", content[key], ())) for key in ("start_seconds", "end_seconds"))
+    keys = ("start_seconds", "end_seconds")
+    start, end = (float(require_numbers(f"{where}: {key}", content[key], shape=())) for key in keys)
     return Event(require_text(where, content, "text"), start, end)
 
 
@@ -156,12 +157,12 @@ def layout_box_from(where: str, value: object) -> LayoutBox:
     """
     content = require_object(where, value)
     check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes",))
-    size = _array(f"{where}: size_metres", content["size_metres"], (3,))
-    axes = _array(f"{where}: axes", content.get("axes", np.eye(3).tolist()), (3, 3))
+    size = require_numbers(f"{where}: size_metres", content["size_metres"], shape=(3,))
+    axes = require_numbers(f"{where}: axes", content.get("axes", np.eye(3).tolist()), shape=(3, 3))
     if (size < 0).any() or np.abs(axes @ axes.T - np.eye(3)).max() > AXES_TOLERANCE:
         msg = f"{where}: size_metres must not be negative and the rows of axes must be unit vectors at right angles"
         raise AnnotationError(msg)
-    centre = _array(f"{where}: centre_metres", content["centre_metres"], (3,))
+    centre = require_numbers(f"{where}: centre_metres", content["centre_metres"], shape=(3,))
     return LayoutBox(require_text(where, content, "name"), centre, size, axes)
 
 
@@ -200,7 +201,7 @@ def _rows_from(where: str, rows: object, width: int) -> FloatArray:
     known = [row for row in rows if row is not None]
     numbers = np.full((len(rows), width), np.nan)
     if known:
-        numbers[[row is not None for row in rows]] = _array(where, known, (len(known), width))
+        numbers[[row is not None for row in rows]] = require_numbers(where, known, shape=(len(known), width))
     return numbers
 
 
@@ -265,7 +266,7 @@ def number_or_none(where: str, content: dict[str, Any], key: str) -> float | Non
         AnnotationError: If it is something else.
     """
     value = content.get(key)
-    return None if value is None else float(_array(f"{where}: {key}", value, ()))
+    return None if value is None else float(require_numbers(f"{where}: {key}", value, shape=()))
 
 
 def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, ...] | None:
@@ -281,13 +282,3 @@ def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, .
         msg = f"{where}: {key} must be a list of texts, found {value!r:.60}"
         raise AnnotationError(msg)
     return tuple(value)
-
-
-def _array(where: str, value: object, shape: tuple[int, ...]) -> FloatArray:
-    """Finite numbers of exactly ``shape``."""
-    array = require_numbers(where, value)
-    if array.shape != shape:
-        wanted = "x".join(map(str, shape)) if shape else "one number"
-        msg = f"{where}: has shape {array.shape}, expected {wanted}"
-        raise AnnotationError(msg, reason="shape")
-    return array

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remot.errors import AnnotationError
-from remot.files import require_regular
+from remot.files import cause_of, require_regular
 from remot.structures import FloatArray
 
 #: Most rows of a file that is read.
@@ -43,7 +43,7 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
                 raise AnnotationError(msg)
             return parquet.read(columns=list(columns), use_threads=False)
     except READ_ERRORS as error:
-        msg = f"{file}: cannot be read as Parquet, it may be cut short ({' '.join(str(error).split()):.120})"
+        msg = f"{file}: cannot be read as Parquet, it may be cut short ({cause_of(error):.120})"
         raise AnnotationError(msg) from error
 
 
@@ -57,7 +57,7 @@ def column_names(file: Path) -> list[str]:
         require_regular(file)
         return [str(name) for name in pq.read_schema(file, memory_map=False).names]
     except READ_ERRORS as error:
-        msg = f"{file}: cannot be read as Parquet, it may be cut short ({' '.join(str(error).split()):.120})"
+        msg = f"{file}: cannot be read as Parquet, it may be cut short ({cause_of(error):.120})"
         raise AnnotationError(msg) from error
 
 

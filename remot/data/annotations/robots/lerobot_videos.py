@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.objects.notices import Notices
+from remot.data.annotations.images import probed
+from remot.data.annotations.notices import Notices
 from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
-from remot.data.media import VideoInfo, probe
-from remot.errors import AnnotationError, DecodeError
+from remot.data.media import VideoInfo
+from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
 #: An end may be the time of the last frame, one frame early, and be rounded.
@@ -158,11 +159,7 @@ class EpisodeFrames:
 
     def _probe(self, media: Path, where: str) -> VideoInfo:
         if self._probed is None or self._probed[0] != media:
-            try:
-                self._probed = media, probe(media)
-            except DecodeError as error:
-                msg = f"{where}: its video cannot be read, fetch it again ({error})"
-                raise AnnotationError(msg, reason="media") from error
+            self._probed = media, probed(where, media)
         return self._probed[1]
 
 

@@ -182,15 +182,15 @@ def test_faults_of_the_header_are_named(tmp_path, header, message, reason):
         (line(NAN), "line 4: t: holds NaN", "not finite"),
         (line("8"), "line 4: t: expected", "malformed"),
         (line(8, yaw=NAN), "line 4: yaw: holds NaN", "not finite"),
-        (line(8, yaw=[1]), "line 4: yaw must be one number", "shape"),
-        (line(8, position=[0, 0]), "line 4: position must be 3 numbers", "shape"),
+        (line(8, yaw=[1]), r"line 4: yaw has shape \(1,\), expected one number", "shape"),
+        (line(8, position=[0, 0]), r"line 4: position has shape \(2,\), expected 3", "shape"),
         (line(8, position=[0, 0, float("inf")]), "line 4: position: holds NaN or infinity", "not finite"),
         (line(8, player={"position": [0, 0, 0], "yaw": 0}), "only 1 of 3 lines name the player", "unsynchronised"),
         (line(8, player={"position": [0, 0, 0]}), "line 4: player: key 'yaw' is missing", "malformed"),
         (line(8, objects=["gull"]), "line 4: objects: expected an object", "malformed"),
         (line(8, objects={"gull": [1, 2, 3, 4]}), "line 4: object 'gull': expected an object", "malformed"),
         (line(8, objects={"gull": {"bow": [1, 2, 3, 4]}}), "did you mean 'box'", "malformed"),
-        (line(8, objects={"gull": {"box": [1, 2, 3]}}), "box must be 4 numbers", "shape"),
+        (line(8, objects={"gull": {"box": [1, 2, 3]}}), r"box has shape \(3,\), expected 4", "shape"),
         (line(8, objects={"gull": {"box": [10, 60, 40, 20]}}), "origin at the top left", "malformed"),
         (line(8, objects={"gull": {"box": [1, 2, 3, NAN]}}), "box: holds NaN", "not finite"),
         (line(8, objects={"gull": {"box": [1, 2, 3, 4], "depth": None}}), "depth: expected", "malformed"),
@@ -232,7 +232,7 @@ def test_a_log_without_lines_is_named(tmp_path, text):
 def test_a_broken_video_is_named(tmp_path):
     write_log(tmp_path)
     (tmp_path / "run-1.mp4").write_bytes(b"torn")
-    with pytest.raises(AnnotationError, match=r"run-1\.jsonl: its video cannot be read") as caught:
+    with pytest.raises(AnnotationError, match=r"run-1\.jsonl: its video .* cannot be read") as caught:
         read(tmp_path)
     assert caught.value.reason == "media"
 
