@@ -127,11 +127,7 @@ class FileReader(AnnotationReader):
         """
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The annotation files below ``root``, in order.
-
-        Raises:
-            AnnotationError: If there is none.
-        """
+        """The annotation files below ``root``, in order."""
         return [ClipSource(file) for file in require_any(find_files(root, self.pattern), root, self.pattern)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
@@ -160,9 +156,6 @@ def require_any(found: Sequence[_T], root: Path, wanted: str, held: str = "the a
         root: Where it was looked for.
         wanted: What was looked for.
         held: What the right folder would hold.
-
-    Raises:
-        AnnotationError: If nothing was found.
     """
     if not found:
         msg = f"{root}: no {wanted} found, give the folder that holds {held}"
@@ -184,11 +177,7 @@ def require_inside(file: Path, root: Path) -> Path:
 
 
 def check_fps(fps: float) -> None:
-    """Refuse a rate at which images cannot follow each other.
-
-    Raises:
-        ConfigError: If it is not above 0.
-    """
+    """Refuse a rate at which images cannot follow each other."""
     if not 0 < fps < float("inf"):
         msg = f"fps is {fps}; give the number of images per second"
         raise ConfigError(msg)
@@ -213,22 +202,14 @@ def read_text(file: Path) -> str:
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Name for messages and text of every line of a text file that is not blank.
-
-    Raises:
-        AnnotationError: If the file cannot be read.
-    """
+    """Name for messages and text of every line of a text file that is not blank."""
     for number, line in enumerate(lines_of(read_text(file)), start=1):
         if line.strip():
             yield f"{file}: line {number}", line
 
 
 def parse_json(where: str, text: str, **options: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The JSON value in ``text``; ``options`` are those of :func:`json.loads`.
-
-    Raises:
-        AnnotationError: If it is not valid JSON.
-    """
+    """The JSON value in ``text``; ``options`` are those of :func:`json.loads`."""
     try:
         return json.loads(text, **options)
     except (ValueError, RecursionError) as error:
@@ -237,20 +218,12 @@ def parse_json(where: str, text: str, **options: Any) -> Any:  # noqa: ANN401 - 
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
-    """The JSON object in ``file``.
-
-    Raises:
-        AnnotationError: If it holds no JSON object.
-    """
+    """The JSON object in ``file``."""
     return require_object(str(file), parse_json(str(file), read_text(file)))
 
 
 def require_list(where: str, value: object) -> list[Any]:
-    """``value`` if it is a JSON list.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """``value`` if it is a JSON list."""
     if not isinstance(value, list):
         msg = f"{where}: expected a list, found {type(value).__name__}"
         raise AnnotationError(msg)
@@ -258,11 +231,7 @@ def require_list(where: str, value: object) -> list[Any]:
 
 
 def require_object(where: str, value: object) -> dict[str, Any]:
-    """``value`` if it is a JSON object.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """``value`` if it is a JSON object."""
     if not isinstance(value, dict):
         msg = f"{where}: expected an object with named values, found {type(value).__name__}"
         raise AnnotationError(msg)
@@ -270,11 +239,7 @@ def require_object(where: str, value: object) -> dict[str, Any]:
 
 
 def check_keys(where: str, found: Iterable[str], required: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Refuse unknown and missing keys.
-
-    Raises:
-        AnnotationError: Naming the key and, for an unknown one, the nearest valid key.
-    """
+    """Refuse unknown and missing keys."""
     found, required = set(found), set(required)
     known = sorted(required | set(optional))
     for key in sorted(found - set(known)):
@@ -288,11 +253,7 @@ def check_keys(where: str, found: Iterable[str], required: Iterable[str], option
 
 
 def require_text(where: str, content: Mapping[str, Any], key: str) -> str:
-    """The non-empty text under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The non-empty text under ``key``."""
     value = content[key]
     if not isinstance(value, str) or not value:
         msg = f"{where}: {key} must be a non-empty text, found {value!r:.60}"

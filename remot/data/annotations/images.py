@@ -172,9 +172,6 @@ def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[i
         media: A video, or images of which the first is looked at.
         stated: Width and height in pixels.
         source: File and key that state it.
-
-    Raises:
-        AnnotationError: With both sizes.
     """
     try:
         found = size_of_video(media) if isinstance(media, Path) else size_of_image(media[0])
@@ -234,9 +231,5 @@ def probed(where: object, video: Path, num_rows: int | None = None, rows: str = 
 
 
 def times_of(file: Path, video: Path | None) -> FloatArray:
-    """[N] times of the images of ``video``, or only 0 if there is none.
-
-    Raises:
-        AnnotationError: If the video cannot be read.
-    """
+    """[N] times of the images of ``video``, or only 0 if there is none."""
     return np.zeros(1) if video is None else probed(file, video).pts_seconds

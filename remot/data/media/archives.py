@@ -112,11 +112,7 @@ class Hdf5Images(ImageStore):
             raise DecodeError(msg) from error
 
     def check(self, num_frames: int) -> None:
-        """Verify that the data set has a row of images for ``num_frames`` frames.
-
-        Raises:
-            DecodeError: If it has not.
-        """
+        """Verify that the data set has a row of images for ``num_frames`` frames."""
         from remot.data.media.hdf5 import opened_hdf5, plain_dataset
 
         with opened_hdf5(self.file, DecodeError) as content:

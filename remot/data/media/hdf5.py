@@ -85,11 +85,7 @@ def plain_dataset(
 
 
 def read_array(content: "h5py.File", name: str) -> NDArray[Any]:
-    """An array of finite numbers, in the type it is stored in.
-
-    Raises:
-        AnnotationError: If it is missing, too large, or holds something else.
-    """
+    """An array of finite numbers, in the type it is stored in."""
     dataset, where = plain_dataset(content, name), f"{content.filename}: {name}"
     if dataset.dtype.kind not in "iuf":
         msg = f"{where} must hold numbers, found {dataset.dtype}"

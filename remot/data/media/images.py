@@ -37,12 +37,7 @@ IMAGE_ERRORS = (
 
 
 def require_size(media: Path | str, width: int, height: int) -> None:
-    """Refuse images of a size that cannot be used.
-
-    Raises:
-        DecodeError: If they have more than :data:`MAX_IMAGE_PIXELS` or none, or are longer and thinner than
-            :data:`MAX_ASPECT_RATIO`.
-    """
+    """Refuse images of a size that cannot be used."""
     if not 0 < width * height <= MAX_IMAGE_PIXELS:
         known = f"{width} x {height}" if width and height else "too many or no"
         msg = f"{media}: its images have {known} pixels, {MAX_IMAGE_PIXELS} are allowed, scale them down"
@@ -107,21 +102,13 @@ def image_fault(error: BaseException, formats: Sequence[str]) -> str:
 
 
 def size_of_image(path: Path) -> tuple[int, int]:
-    """Width and height of an image file from its header.
-
-    Raises:
-        DecodeError: If it cannot be read, or its size cannot be used.
-    """
+    """Width and height of an image file from its header."""
     with opened_image(path) as image:
         return image.size
 
 
 def is_turned(path: Path) -> bool:
-    """Whether an image file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored.
-
-    Raises:
-        DecodeError: If it cannot be read, or its size cannot be used.
-    """
+    """Whether an image file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored."""
     with opened_image(path) as image:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 

@@ -33,11 +33,7 @@ class ReleasedQuestion:
 
 
 def read_released(file: Path) -> list[ReleasedQuestion]:
-    """The prompts of a file; those without lettered options have no slots.
-
-    Raises:
-        AnnotationError: If the file cannot be read or a line is malformed.
-    """
+    """The prompts of a file; those without lettered options have no slots."""
     prompts = []
     try:
         with open_text(file) as lines:

@@ -52,11 +52,7 @@ class _NumberedReader(SequenceReader):
         """For each frame's number its pose file and its image, a path relative to ``folder``."""
 
     def _poses(self, frames: dict[int, tuple[Path, str]]) -> dict[int, FloatArray]:
-        """The poses [4, 4] that can be used, by number, in order.
-
-        Raises:
-            AnnotationError: If one cannot be used and bad ones are not to be dropped.
-        """
+        """The poses [4, 4] that can be used, by number, in order."""
         found: dict[int, FloatArray] = {}
         for number in sorted(frames):
             file = frames[number][0]

@@ -39,11 +39,7 @@ class LogLine:
 
 
 def line_from(where: str, content: dict[str, Any]) -> LogLine:
-    """One line.
-
-    Raises:
-        AnnotationError: Naming the line and the key at fault.
-    """
+    """One line."""
     check_keys(where, content, REQUIRED_KEYS, OPTIONAL_KEYS)
     angles = [require_numbers(f"{where}: {key}", content.get(key, 0.0), shape=()) for key in ("yaw", "pitch", "roll")]
     objects = require_object(f"{where}: objects", content.get("objects", {}))

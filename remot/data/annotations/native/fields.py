@@ -22,11 +22,7 @@ AXES_TOLERANCE = 1e-3
 
 
 def camera_from(where: str, value: object) -> CameraTrack:
-    """A camera; a pose is 16 numbers in row order or four rows of four.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """A camera; a pose is 16 numbers in row order or four rows of four."""
     content = require_object(where, value)
     check_keys(where, content, ("camera_to_world",), ("intrinsics", "is_metric"))
     poses = require_numbers(f"{where}: camera_to_world", content["camera_to_world"])
@@ -45,9 +41,6 @@ def effector_from(where: str, value: object, camera: CameraTrack | None) -> Effe
         where: File and key, for errors.
         value: The JSON value.
         camera: The clip's camera, by which positions of ``"frame": "world"`` are brought into its axes.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
     check_keys(where, content, ("positions",), ("opening", "frame", "visible"))
@@ -87,9 +80,6 @@ def object_from(
     """An object; ``null`` is a box of an object that is not visible, or a depth that is not known.
 
     ``"frame": "world"`` brings ``centres_metres`` into the camera's axes; without poses they are not known.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
     optional = ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres", "hidden", "frame")
@@ -124,11 +114,7 @@ def _centres_from(where: str, content: dict[str, Any], camera: CameraTrack | Non
 
 
 def agent_from(where: str, value: object) -> AgentTrack:
-    """Who acts.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """Who acts."""
     content = require_object(where, value)
     check_keys(where, content, ("positions_metres", "headings_degrees"))
     return AgentTrack(
@@ -137,11 +123,7 @@ def agent_from(where: str, value: object) -> AgentTrack:
 
 
 def event_from(where: str, value: object) -> Event:
-    """Something that happens.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """Something that happens."""
     content = require_object(where, value)
     check_keys(where, content, ("text", "start_seconds", "end_seconds"))
     keys = ("start_seconds", "end_seconds")
@@ -150,11 +132,7 @@ def event_from(where: str, value: object) -> Event:
 
 
 def layout_box_from(where: str, value: object) -> LayoutBox:
-    """A box of the scene; without ``axes`` its sides are parallel to the world's.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """A box of the scene; without ``axes`` its sides are parallel to the world's."""
     content = require_object(where, value)
     check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes",))
     size = require_numbers(f"{where}: size_metres", content["size_metres"], shape=(3,))
@@ -167,11 +145,7 @@ def layout_box_from(where: str, value: object) -> LayoutBox:
 
 
 def paths_from(where: str, file: Path, root: Path, names: list[Any]) -> tuple[Path, ...]:
-    """Existing files beside ``file``, refused if one leads outside ``root``.
-
-    Raises:
-        AnnotationError: Naming the first that is at fault.
-    """
+    """Existing files beside ``file``, refused if one leads outside ``root``."""
     if not names or not all(isinstance(name, str) and name for name in names):
         msg = f"{where}: expected one path for each annotated frame, as texts"
         raise AnnotationError(msg)
@@ -235,11 +209,7 @@ def _num_images(where: str, folder: Path) -> int:
 
 
 def truths_from(where: str, value: object) -> NDArray[np.bool_]:
-    """[N] true or false.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """[N] true or false."""
     if not isinstance(value, list) or not all(isinstance(one, bool) for one in value):
         msg = f"{where}: expected true or false for each annotated frame"
         raise AnnotationError(msg)
@@ -247,11 +217,7 @@ def truths_from(where: str, value: object) -> NDArray[np.bool_]:
 
 
 def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
-    """The true or false under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The true or false under ``key``."""
     value = content.get(key, default)
     if not isinstance(value, bool):
         msg = f"{where}: {key} must be true or false, found {value!r:.40}"
@@ -260,21 +226,13 @@ def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -
 
 
 def number_or_none(where: str, content: dict[str, Any], key: str) -> float | None:
-    """The number under ``key``, None without one.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The number under ``key``, None without one."""
     value = content.get(key)
     return None if value is None else float(require_numbers(f"{where}: {key}", value, shape=()))
 
 
 def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, ...] | None:
-    """The texts listed under ``key``, None without a list.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The texts listed under ``key``, None without a list."""
     value = content.get(key)
     if value is None:
         return None

@@ -61,11 +61,7 @@ class KITTIFilesReader(TrackedReader):
     pattern: ClassVar[str] = "label_02/*.txt"
 
     def _sequence(self, file: Path, root: Path) -> KITTISequence:
-        """The sequence of one label file; a label belongs to the image of its frame's number.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
+        """The sequence of one label file; a label belongs to the image of its frame's number."""
         oxts = oxts_of(file)
         images = images_in(file, root, f"../image_02/{file.stem}")
         camera = camera_of(calib_of(file), oxts) if oxts.exists() else None

@@ -34,9 +34,6 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
     Args:
         calib: ``calib/0000.txt``.
         oxts: ``oxts/0000.txt``, a row for each image.
-
-    Raises:
-        AnnotationError: If a file is missing or malformed.
     """
     matrices = _matrices(calib)
     camera_from_imu = (
@@ -55,11 +52,7 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
 
 
 def colour_camera_from_first(calib: Path) -> FloatArray:
-    """[3] metres to add to places in the axes of the rectified first camera to have them in those of ``image_02``.
-
-    Raises:
-        AnnotationError: If the file is missing or malformed.
-    """
+    """[3] metres to add to places in the axes of the rectified first camera to have them in those of ``image_02``."""
     return np.asarray(_colour_camera_shift(calib, _matrices(calib)["P2"])[:, 3])
 
 

@@ -95,11 +95,7 @@ class MOTFilesReader(TrackedReader, StillCameraReader):
     def _shown(
         self, file: Path, root: Path
     ) -> tuple[MOTSequence, Path | tuple[Path, ...], FloatArray | None, FloatArray]:
-        """The part of a sequence that has images; these, or a video and the times of its images; times of the frames.
-
-        Raises:
-            AnnotationError: If there are no images, not as many as the sequence has frames, or of another size.
-        """
+        """The part of a sequence with images; these, or a video and the times of its images; times of the frames."""
         sequence = read_mot_sequence(file)
         ini = file.parent.parent / "seqinfo.ini"
         folder = read_ini_section(ini, "Sequence").get("imdir", "img1")

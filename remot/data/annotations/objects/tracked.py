@@ -118,11 +118,7 @@ def read_ini_section(file: Path, section: str) -> Mapping[str, str]:
 
 
 def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float = 1e6) -> float:
-    """The number in (0, largest] under ``key``, which may carry a unit as in ``10Hz``.
-
-    Raises:
-        AnnotationError: If it is missing or no such number.
-    """
+    """The number in (0, largest] under ``key``, which may carry a unit as in ``10Hz``."""
     text = values.get(key.lower(), "").strip().removesuffix("Hz")
     try:
         number = float(text)

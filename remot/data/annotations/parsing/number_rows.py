@@ -26,9 +26,6 @@ def table_rows(file: Path, delimiter: str | None = None) -> Iterator[tuple[str, 
     Args:
         file: The table.
         delimiter: Between the words; None for white space.
-
-    Raises:
-        AnnotationError: If the file cannot be read.
     """
     for where, line in numbered_lines(file):
         if not line.strip().startswith(COMMENT):
@@ -62,11 +59,7 @@ def number_table(file: Path, num_columns: int, *, finite: bool = True) -> FloatA
 
 
 def number_matrix(file: Path, shape: tuple[int, int], *, finite: bool = True) -> FloatArray:
-    """One matrix [shape] in a text file.
-
-    Raises:
-        AnnotationError: If it holds something else.
-    """
+    """One matrix [shape] in a text file."""
     matrix = number_table(file, shape[1], finite=finite)
     if len(matrix) != shape[0]:
         msg = f"{file}: holds {len(matrix)} rows of {shape[1]} numbers, expected {shape[0]}"
@@ -84,9 +77,6 @@ def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True
         file: The text file.
         widths: Allowed numbers of columns C, the same one in all rows.
         finite: Refuse NaN and infinity.
-
-    Raises:
-        AnnotationError: Naming the file and the line.
     """
     lines = lines_of(read_text(file).rstrip())
     _require_rows(file, lines)

@@ -48,11 +48,7 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def column_names(file: Path) -> list[str]:
-    """Names of a file's columns.
-
-    Raises:
-        AnnotationError: If it cannot be read.
-    """
+    """Names of a file's columns."""
     try:
         require_regular(file)
         return [str(name) for name in pq.read_schema(file, memory_map=False).names]
@@ -90,11 +86,7 @@ def numbers(file: Path, table: pa.Table, column: str) -> FloatArray:
 
 
 def integers(file: Path, table: pa.Table, column: str) -> list[int]:
-    """One column of whole numbers.
-
-    Raises:
-        AnnotationError: If it holds anything else.
-    """
+    """One column of whole numbers."""
     values = numbers(file, table, column)
     if values.shape[1] != 1 or not np.all(values == np.floor(values)):
         msg = f"{file}: column {column!r} must hold whole numbers"
@@ -103,11 +95,7 @@ def integers(file: Path, table: pa.Table, column: str) -> list[int]:
 
 
 def texts(file: Path, table: pa.Table, column: str) -> list[str]:
-    """One column of texts.
-
-    Raises:
-        AnnotationError: If it holds anything else.
-    """
+    """One column of texts."""
     values: list[Any] = table.column(column).to_pylist()
     if not all(isinstance(value, str) for value in values):
         msg = f"{file}: column {column!r} must hold texts"

@@ -67,9 +67,6 @@ def to_viewer(positions: FloatArray, axes: str) -> FloatArray:
 
     Returns:
         [N, 3] metres, with a column of NaN for each direction that is not known.
-
-    Raises:
-        ConfigError: If ``axes`` is no such map.
     """
     viewer: FloatArray = positions @ axes_matrix(axes).T
     return viewer
@@ -81,11 +78,7 @@ def unknown_positions(num_frames: int) -> FloatArray:
 
 
 def check_opening_range(opening_range: tuple[float, float] | None) -> None:
-    """Refuse a range that has no length.
-
-    Raises:
-        ConfigError: If both ends are the same or one is not finite.
-    """
+    """Refuse a range that has no length."""
     if opening_range is not None and not 0 < abs(opening_range[1] - opening_range[0]) < float("inf"):
         msg = f"opening_range {list(opening_range)}: give two numbers, the readings when closed and when open"
         raise ConfigError(msg)

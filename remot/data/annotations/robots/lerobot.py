@@ -134,11 +134,7 @@ class LeRobotReader(AnnotationReader):
         return rows
 
     def _video_key(self, folder: LeRobotFolder) -> str:
-        """The camera to look through, chosen once for a data set.
-
-        Raises:
-            AnnotationError: Naming the keys, if there is none, several, or not the one asked for.
-        """
+        """The camera to look through, chosen once for a data set."""
         if folder.folder not in self._keys:
             self._keys[folder.folder] = self._choose_key(folder)
         return self._keys[folder.folder]

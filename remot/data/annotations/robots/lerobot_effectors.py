@@ -49,9 +49,6 @@ class LeRobotEffector:
 
         Args:
             name: The effector's name, for errors.
-
-        Raises:
-            ConfigError: If it names neither positions nor an opening, or the axes or the range are unusable.
         """
         axes_matrix(self.axes)
         check_opening_range(self.opening_range)

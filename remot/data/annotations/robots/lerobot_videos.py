@@ -104,11 +104,7 @@ class EpisodeFrames:
         return times
 
     def _shared(self, folder: LeRobotFolder, episode: Episode, key: str, where: str) -> _Shared:
-        """The episodes in the video of ``episode``, by their stated starts.
-
-        Raises:
-            AnnotationError: If one of them has other rows than the metadata say, so that nothing can be counted.
-        """
+        """The episodes in the video of ``episode``, by their stated starts."""
         place = folder.folder, key
         if place not in self._by_video:
             self._by_video[place] = defaultdict(list)
@@ -201,9 +197,6 @@ def _require_same_steps(where: str, row_times: FloatArray, frame_times: FloatArr
         where: Video and episode, for errors.
         row_times: [N] times of the rows.
         frame_times: [N] times of their frames in the video.
-
-    Raises:
-        AnnotationError: Naming the first row after which a frame is missing or too many.
     """
     if len(row_times) < 3:
         return
