@@ -69,6 +69,8 @@ class NerfstudioReader(SequenceReader):
         media, kept = self.listed_images(file, file.parent, root, names)
         frames = [frames[k] for k in kept]
         poses = np.stack([_pose(f"{file}: frame {frame['file_path']!r:.80}", frame) for frame in frames])
+        given = {_settings(file, content | frame) for frame in frames}
+        intrinsics = _intrinsics(dict(given.pop()), media[0]) if len(given) == 1 else None  # None if not shared
         scene = sequence_id(file.parent, root)
         suffix = file.stem.removeprefix("transforms")
         return Clip(
@@ -77,7 +79,7 @@ class NerfstudioReader(SequenceReader):
             domain="nerfstudio",
             media=media,
             pts_seconds=(kept - kept[0]) / self.fps,
-            camera=CameraTrack(poses, _shared_intrinsics(file, content, frames, media[0]), self.is_metric),
+            camera=CameraTrack(poses, intrinsics, self.is_metric),
         )
 
 
@@ -119,14 +121,6 @@ def _pose(where: str, frame: dict[str, Any]) -> FloatArray:
         msg = f"{where}: transform_matrix has shape {matrix.shape}, expected 4x4"
         raise AnnotationError(msg, reason="shape")
     return np.asarray(matrix @ OPENGL_TO_OPENCV)
-
-
-def _shared_intrinsics(
-    file: Path, content: dict[str, Any], frames: list[dict[str, Any]], first: Path
-) -> FloatArray | None:
-    """Pinhole matrix [3, 3] if all frames share it, else None."""
-    given = {_settings(file, content | frame) for frame in frames}
-    return _intrinsics(dict(given.pop()), first) if len(given) == 1 else None
 
 
 def _settings(file: Path, content: dict[str, Any]) -> tuple[tuple[str, float], ...]:

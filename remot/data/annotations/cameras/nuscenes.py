@@ -8,7 +8,7 @@ which key frames, two a second, are annotated.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,6 +108,8 @@ class NuScenesReader(SequenceReader):
         ]
         where = str(folder / "calibrated_sensor.json")
         mounted = np.stack([_pose(where, camera) for camera in cameras])
+        held = cameras[0].get("camera_intrinsic")  # a scene has one camera for a channel
+        intrinsics = require_numbers(f"{where}: camera_intrinsic", held, shape=(3, 3)) if held else None
         microseconds = np.array([image.microseconds - images[0].microseconds for image in images], dtype=float)
         return Clip(
             clip_id=f"{name}-{self.channel}",
@@ -115,32 +117,32 @@ class NuScenesReader(SequenceReader):
             domain="nuscenes",
             media=media,
             pts_seconds=microseconds * MICROSECONDS,
-            camera=CameraTrack(egos @ mounted, _intrinsics(where, cameras)),
+            camera=CameraTrack(egos @ mounted, intrinsics),
             agent=AgentTrack(egos[:, :2, 3], headings_degrees(egos[:, :2, 0])),
         )
 
     def _read(self, folder: Path) -> _Tables:
-        def table(name: str) -> list[Row]:
-            return list(json_rows(folder / f"{name}.json", self.max_table_bytes))
+        def table(name: str) -> Iterator[Row]:
+            return json_rows(folder / f"{name}.json", self.max_table_bytes)
 
         places = {_text(folder, "log", row, "token"): _text(folder, "log", row, "location") for row in table("log")}
         scenes = {_text(folder, "scene", row, "token"): row for row in table("scene")}
         names = {token: _text(folder, "scene", row, "name") for token, row in scenes.items()}
         calibrations = self._calibrations(folder, table("sensor"), table("calibrated_sensor"))
         images = self._images(folder, names, calibrations)
-        wanted = {image.ego for found in images.values() for image in found}
+        wanted, egos = {image.ego for found in images.values() for image in found}, folder / "ego_pose.json"
         return _Tables(
             {
                 names[token]: _look_up(places, _text(folder, "scene", row, "log_token"), folder / "log.json")
                 for token, row in scenes.items()
             },
             images,
-            self._egos(folder, wanted),
+            {row["token"]: _pose(str(egos), row) for row in table("ego_pose") if row.get("token") in wanted},
             calibrations,
             {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
         )
 
-    def _calibrations(self, folder: Path, sensors: list[Row], calibrated: list[Row]) -> dict[str, Row]:
+    def _calibrations(self, folder: Path, sensors: Iterable[Row], calibrated: Iterable[Row]) -> dict[str, Row]:
         channels = {_text(folder, "sensor", row, "token"): _text(folder, "sensor", row, "channel") for row in sensors}
         where = "calibrated_sensor"
         found = {
@@ -170,11 +172,6 @@ class NuScenesReader(SequenceReader):
                 path, ego = _text(folder, table, row, "filename"), _text(folder, table, row, "ego_pose_token")
                 found[name].append(_Image(time, path, ego, calibration))
         return {name: sorted(images, key=lambda image: image.microseconds) for name, images in found.items()}
-
-    def _egos(self, folder: Path, wanted: set[str]) -> dict[str, FloatArray]:
-        file = folder / "ego_pose.json"
-        rows = json_rows(file, self.max_table_bytes)
-        return {row["token"]: _pose(str(file), row) for row in rows if row.get("token") in wanted}
 
 
 def _text(folder: Path, table: str, row: Row, key: str) -> str:
@@ -209,9 +206,3 @@ def _pose(where: str, row: Row) -> FloatArray:
         msg = f"{name}: needs a rotation that is a quaternion of length 1 (w x y z)"
         raise AnnotationError(msg, reason="pose")
     return rigid(rotations_from(w_last(turn)), place)
-
-
-def _intrinsics(where: str, cameras: list[Row]) -> FloatArray | None:
-    """Pinhole matrix [3, 3]; a scene has one camera for a channel."""
-    held = cameras[0].get("camera_intrinsic")
-    return require_numbers(f"{where}: camera_intrinsic", held, shape=(3, 3)) if held else None

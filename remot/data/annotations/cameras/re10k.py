@@ -47,17 +47,20 @@ class RealEstate10KReader(FileReader):
     def read_clip(self, file: Path, root: Path) -> Clip | None:
         """The clip of one path file; None for text files that are no path, or with too large a gap."""
         lines = list(numbered_lines(file))
-        if not _is_path_file(file, lines[0][1] if lines else ""):
-            return None
+        first, video = lines[0][1] if lines else "", video_named(file.parent, file.stem)
+        if not (video.exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS):
+            return None  # a readme that lies beside some
         address = lines.pop(0)[1] if lines and _is_address(lines[0][1]) else ""
         if not lines:
             msg = f"{file}: holds no camera pose, remove the file or add rows"
             raise AnnotationError(msg)
         rows = np.stack([numbers_in(where, line.split(), NUM_COLUMNS) for where, line in lines])
-        media = media_inside(file, root, video_named(file.parent, file.stem).name)
-        video = probed(file, media, len(rows), "poses")
+        media = media_inside(file, root, video.name)
+        info = probed(file, media, len(rows), "poses")
         pts_seconds = (rows[:, 0] - rows[0, 0]) * MICROSECONDS
-        if self._has_gap(file, pts_seconds):
+        gap_seconds = float(np.diff(pts_seconds, prepend=0.0).max())
+        if self.max_gap_seconds is not None and gap_seconds > self.max_gap_seconds:
+            _logger.warning("%s: left out, two rows lie %.2f s apart", file, gap_seconds)
             return None
         match = VIDEO_ID.search(address)
         world_to_camera = np.tile(np.eye(4), (len(rows), 1, 1))
@@ -68,25 +71,13 @@ class RealEstate10KReader(FileReader):
             domain="re10k",
             media=media,
             pts_seconds=pts_seconds,
-            camera=CameraTrack(inverted(world_to_camera), _intrinsics(rows[0], video), is_metric=False),
-            media_pts_seconds=video.pts_seconds,
+            camera=CameraTrack(inverted(world_to_camera), _intrinsics(rows[0], info), is_metric=False),
+            media_pts_seconds=info.pts_seconds,
         )
-
-    def _has_gap(self, file: Path, pts_seconds: FloatArray) -> bool:
-        gap_seconds = float(np.diff(pts_seconds, prepend=0.0).max())
-        if self.max_gap_seconds is None or gap_seconds <= self.max_gap_seconds:
-            return False
-        _logger.warning("%s: left out, two rows lie %.2f s apart", file, gap_seconds)
-        return True
 
 
 def _is_address(line: str) -> bool:
     return line.startswith(("http://", "https://"))
-
-
-def _is_path_file(file: Path, first: str) -> bool:
-    """Whether a file with this first line is meant as a camera path, not as a readme that lies beside some."""
-    return video_named(file.parent, file.stem).exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS
 
 
 def _intrinsics(row: FloatArray, video: VideoInfo) -> FloatArray:

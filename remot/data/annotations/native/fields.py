@@ -194,18 +194,14 @@ def _masks_from(
         num_images = len(pictures)
     else:
         found = media_inside(file, root, require_text(where, content, "media"))
-        num_images = _num_images(where, found)
+        if not found.is_dir():
+            msg = f"{where}: {found.name} is no folder, give a folder of images or a list with one for each frame"
+            raise AnnotationError(msg, reason="media")
+        num_images = len(files_in(found, IMAGE_SUFFIXES))
     if num_images < num_frames or (isinstance(found, tuple) and num_images != num_frames):
         msg = f"{where}: {num_images} images for {num_frames} annotated frames, give one for each"
         raise AnnotationError(msg, reason="unsynchronised")
     return found, mask_value
-
-
-def _num_images(where: str, folder: Path) -> int:
-    if not folder.is_dir():
-        msg = f"{where}: {folder.name} is no folder, give a folder of images or a list with one for each frame"
-        raise AnnotationError(msg, reason="media")
-    return len(files_in(folder, IMAGE_SUFFIXES))
 
 
 def truths_from(where: str, value: object) -> NDArray[np.bool_]:

@@ -37,6 +37,10 @@ class MOTSceneReader(MOTFilesReader):
         """The clip of one sequence."""
         sequence, media, media_times, times = self._shown(file, root)
         name = file.parent.parent.resolve().name
+        like = np.isin(sequence.classes, PERSON_LIKE)
+        untracked = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
+        # the benchmark does not state for vehicles that every visible one is tracked
+        are_complete = PEDESTRIAN in self._classes and not untracked.any()
         clip = Clip(
             clip_id=name,
             scene_id=scene_of(bare_name(file)),
@@ -46,7 +50,7 @@ class MOTSceneReader(MOTFilesReader):
             objects=self._objects(str(file), sequence),
             media_pts_seconds=media_times,
             camera_moves=not self._still_cameras.hold(bare_name(file)),
-            complete_kinds=self._complete(sequence),
+            complete_kinds=(NOUNS[PEDESTRIAN],) if are_complete else (),
         )
         return {"": clip}
 
@@ -58,9 +62,3 @@ class MOTSceneReader(MOTFilesReader):
             name: ObjectTrack(rows_by_frame(where, name, sequence.frames[rows], boxes[rows], sequence.num_frames))
             for name, rows in track_names(nouns, sequence.tracks).items()
         }
-
-    def _complete(self, sequence: MOTSequence) -> tuple[str, ...]:
-        """Persons, if every visible person is tracked; the benchmark does not state this for vehicles."""
-        like = np.isin(sequence.classes, PERSON_LIKE)
-        others = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
-        return () if others.any() or PEDESTRIAN not in self._classes else (NOUNS[PEDESTRIAN],)

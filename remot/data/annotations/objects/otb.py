@@ -15,7 +15,7 @@ from remot.data.annotations.objects.still_cameras import StillCameraReader, know
 from remot.data.annotations.parsing.number_rows import read_number_rows, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
 from remot.files import gap_in_numbers
-from remot.structures import Clip, FloatArray, ObjectTrack
+from remot.structures import Clip, ObjectTrack
 
 _T = TypeVar("_T")
 
@@ -85,7 +85,9 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one object."""
         sequence, name = _sequence_of(file), self._name(file)
-        boxes_xyxy = _boxes(file)
+        rows = read_number_rows(file, (4,), finite=False)
+        is_absent = (rows == 0).all(axis=1, keepdims=True)
+        boxes_xyxy = xyxy_from_xywh(str(file), np.where(is_absent, np.nan, rows), first_pixel=1)
         folder = "img" if (file.parent / "img").is_dir() else "."
         media, kept = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
         return Clip(
@@ -143,10 +145,3 @@ def _of(table: Mapping[str, _T], sequence: str, suffix: str = "") -> _T | None:
         return table[sequence + suffix]
     known = known_sequence(sequence, KNOWN_SEQUENCES)
     return None if known is None else table.get(known + suffix)
-
-
-def _boxes(file: Path) -> FloatArray:
-    """[N, 4] left, top, right, bottom; NaN where the object is not visible."""
-    rows = read_number_rows(file, (4,), finite=False)
-    absent = (rows == 0).all(axis=1)
-    return xyxy_from_xywh(str(file), np.where(absent[:, None], np.nan, rows), first_pixel=1)

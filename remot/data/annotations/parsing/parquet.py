@@ -39,7 +39,8 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
             _check_size(file, parquet.metadata, columns)
             found = parquet.schema_arrow.names
             if missing := [name for name in columns if name not in found]:
-                msg = f"{file}: column {missing[0]!r:.80} is missing, found {_shortened(found)}"
+                shown = ", ".join(found[:12]) + (f", … ({len(found)} columns)" if len(found) > 12 else "")
+                msg = f"{file}: column {missing[0]!r:.80} is missing, found {shown}"
                 raise AnnotationError(msg)
             return parquet.read(columns=list(columns), use_threads=False)
     except READ_ERRORS as error:
@@ -128,8 +129,3 @@ def _check_size(file: Path, metadata: pq.FileMetaData, columns: Sequence[str]) -
     if metadata.num_rows > MAX_ROWS or num_values > MAX_VALUES or num_bytes > MAX_BYTES:
         msg = f"{file}: {metadata.num_rows} rows with {num_values} values are too many, split the file"
         raise AnnotationError(msg, reason="too large")
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12])
-    return f"{shown}, … ({len(names)} columns)" if len(names) > 12 else shown

@@ -88,7 +88,9 @@ class EpisodeFrames:
             AnnotationError: Naming video, episode and numbers, if rows, stated times and video disagree.
         """
         where = f"{folder.info_file}: episode {episode.index}"
-        video = self._probe(media, where)
+        if self._probed is None or self._probed[0] != media:
+            self._probed = media, probed(where, media)
+        video = self._probed[1]
         shared = self._shared(folder, episode, key, where)
         total = int(shared.num_rows.sum())
         if total != video.num_frames:
@@ -152,11 +154,6 @@ class EpisodeFrames:
                 f"{folder.info_file}: {key}: the stated start times drift from the videos by half a frame or more; "
                 "frames are counted by rows instead"
             )
-
-    def _probe(self, media: Path, where: str) -> VideoInfo:
-        if self._probed is None or self._probed[0] != media:
-            self._probed = media, probed(where, media)
-        return self._probed[1]
 
 
 def _address(episode: Episode, key: str) -> _Address:
