@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +88,8 @@ def calib_of(file: Path) -> Path:
 def shown_labels(labels: Labels, kept: IntArray) -> Labels:
     """The labels in the frames ``kept`` [K], which are numbered anew."""
     rows = np.isin(labels.frames, kept)
-    arrays = {name: value[rows] for name, value in vars(labels).items() if isinstance(value, np.ndarray)}
-    return replace(labels, **{**arrays, "frames": np.searchsorted(kept, arrays["frames"])})
+    parts: dict[str, Any] = {name: value[rows] for name, value in vars(labels).items() if isinstance(value, np.ndarray)}
+    return replace(labels, **parts | {"frames": np.searchsorted(kept, parts["frames"])})
 
 
 def read_labels(file: Path, num_frames: int) -> Labels:
