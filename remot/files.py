@@ -81,6 +81,16 @@ def open_text(file: Path) -> TextIO:
     return io.TextIOWrapper(open_regular(file), encoding="utf-8-sig")
 
 
+def cause_of(error: BaseException) -> str:
+    """What went wrong, for a message that names the file: a system error's text without its number and path.
+
+    >>> cause_of(FileNotFoundError(2, "No such file or directory", "clip.mp4"))
+    'No such file or directory'
+    """
+    text = getattr(error, "strerror", None)  # of an OSError, or of the codec library's
+    return " ".join((text or str(error)).split())
+
+
 def decode_text(content: bytes) -> str:
     """The text of bytes in UTF-8 without its byte-order mark, line ends as newlines.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.annotations.base import AnnotationReader
-from remot.data.annotations.objects.notices import listed
+from remot.data.annotations.notices import listed
 from remot.data.clips.loading import read_each
 from remot.data.clips.splits import split_by_scene
 from remot.data.datasets.distinct import MAX_PROMPTS_PER_DISTINCT

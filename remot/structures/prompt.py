@@ -112,11 +112,7 @@ class Slot:
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a text in place of several options.
-
-        Raises:
-            ArgumentTypeError: With what to pass.
-        """
+        """Refuse a text in place of several options."""
         require_type("label", self.label, MotionLabel)
         require_types("options", self.options, str)
         require_type("gold", self.gold, str)
@@ -154,11 +150,7 @@ class Question:
     key_times: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse letters in place of slots, and other parts in place of a text.
-
-        Raises:
-            ArgumentTypeError: With what to pass.
-        """
+        """Refuse letters in place of slots, and other parts in place of a text."""
         require_type("text", self.text, str)
         require_types("slots", self.slots, Slot)
 

@@ -54,11 +54,7 @@ UNNAMED = "reward output"
 
 
 def _require_vector(name: str, value: object, dtype: torch.dtype) -> None:
-    """Refuse what is not one number of this type for each completion.
-
-    Raises:
-        RewardError: Saying what came and what was expected.
-    """
+    """Refuse what is not one number of this type for each completion."""
     expected = f"expected a [B] tensor of {dtype}"
     if not isinstance(value, Tensor):
         came = f"{name} of type {type(value).__name__}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from remot.errors import ConfigError
+from remot.files import cause_of
 
 if TYPE_CHECKING:
     from remot.datatools.contact_sheets import SheetRow
@@ -54,7 +55,7 @@ def show_command(  # noqa: PLR0913 - the options of the command
         else:
             png_sheet(rows, title).save(out)
     except OSError as error:
-        msg = f"{out}: the sheet cannot be written ({error})"
+        msg = f"{out}: the sheet cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
     sys.stdout.write(f"{len(rows)} prompts on {out}\n")
 

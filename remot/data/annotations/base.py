@@ -3,23 +3,25 @@
 import difflib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from remot.errors import AnnotationError
-from remot.files import decode_text, find_files, open_regular
+from remot.data.annotations.notices import Notices
+from remot.errors import AnnotationError, ConfigError
+from remot.files import cause_of, decode_text, find_files, lines_of, open_regular
 from remot.structures import Clip, FloatArray
-
-#: What to do where an annotation lists an image that does not exist.
-OnMissingImage = Literal["raise", "skip"]
 
 #: Longest annotation file that is read, in bytes.
 MAX_ANNOTATION_BYTES = 64 * 2**20
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,24 @@ class AnnotationReader(ABC):
     """Turns annotation files into clips.
 
     A format needs a way to list its clips without reading them whole, and a way to read one of them. Formats with one
-    file for each clip derive from :class:`FileReader` instead.
+    file for each clip derive from :class:`FileReader` instead. Readers are dataclasses whose fields are their settings.
     """
+
+    #: What was read last, and its key.
+    _last: tuple[Hashable, Any] | None = None
+
+    @cached_property
+    def _notices(self) -> Notices:
+        """Warnings about a whole data set, each logged once."""
+        return Notices()
+
+    def _kept(self, key: Hashable, read: Callable[[], _T]) -> _T:
+        """What ``read`` returned for ``key``; only the last is kept, since neighbouring clips share a file."""
+        if self._last is None or self._last[0] != key:
+            self._last = None  # not two of them in memory at once
+            self._last = key, read()
+        value: _T = self._last[1]
+        return value
 
     @abstractmethod
     def sources(self, root: Path) -> list[ClipSource]:
@@ -109,20 +127,60 @@ class FileReader(AnnotationReader):
         """
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The annotation files below ``root``, in order.
-
-        Raises:
-            AnnotationError: If there is none.
-        """
-        found = find_files(root, self.pattern)
-        if not found:
-            msg = f"{root}: no {self.pattern} found, give the folder that holds the annotation files"
-            raise AnnotationError(msg, reason="missing")
-        return [ClipSource(file) for file in found]
+        """The annotation files below ``root``, in order."""
+        return [ClipSource(file) for file in require_any(find_files(root, self.pattern), root, self.pattern)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
-        """The clip of one file."""
-        return self.read_clip(source.file, root)
+        """The clip of one file; errors name the file."""
+        with naming(source.file):
+            return self.read_clip(source.file, root)
+
+
+@contextmanager
+def naming(where: object, known: object = None) -> Iterator[None]:
+    """Puts ``where`` in front of annotation errors that do not name it, or ``known``, yet."""
+    try:
+        yield
+    except AnnotationError as error:
+        if str(known or where) in str(error):
+            raise
+        msg = f"{where}: {error}"
+        raise AnnotationError(msg, reason=error.reason) from error
+
+
+def require_any(found: Sequence[_T], root: Path, wanted: str, held: str = "the annotation files") -> list[_T]:
+    """``found`` as a list.
+
+    Args:
+        found: What was found below ``root``.
+        root: Where it was looked for.
+        wanted: What was looked for.
+        held: What the right folder would hold.
+    """
+    if not found:
+        msg = f"{root}: no {wanted} found, give the folder that holds {held}"
+        raise AnnotationError(msg, reason="missing")
+    return list(found)
+
+
+def require_inside(file: Path, root: Path) -> Path:
+    """``file`` with all links resolved.
+
+    Raises:
+        AnnotationError: If that lies outside ``root``.
+    """
+    resolved = file.resolve()
+    if not resolved.is_relative_to(root):
+        msg = f"{file}: leads outside {root}, keep it below the data folder"
+        raise AnnotationError(msg, reason="outside root")
+    return resolved
+
+
+def check_fps(fps: float) -> None:
+    """Refuse a rate at which images cannot follow each other."""
+    if not 0 < fps < float("inf"):
+        msg = f"fps is {fps}; give the number of images per second"
+        raise ConfigError(msg)
 
 
 def read_text(file: Path) -> str:
@@ -139,30 +197,41 @@ def read_text(file: Path) -> str:
             raise AnnotationError(msg, reason="too large")
         return decode_text(content)
     except (OSError, ValueError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
+        raise AnnotationError(msg) from error
+
+
+def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
+    """Name for messages and text of every line of a text file that is not blank."""
+    for number, line in enumerate(lines_of(read_text(file)), start=1):
+        if line.strip():
+            yield f"{file}: line {number}", line
+
+
+def parse_json(where: str, text: str, **options: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value in ``text``; ``options`` are those of :func:`json.loads`."""
+    try:
+        return json.loads(text, **options)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where}: not valid JSON ({error}), it may be cut short"
         raise AnnotationError(msg) from error
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
-    """The JSON object in ``file``.
+    """The JSON object in ``file``."""
+    return require_object(str(file), parse_json(str(file), read_text(file)))
 
-    Raises:
-        AnnotationError: If it holds no JSON object.
-    """
-    try:
-        content = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        msg = f"{file}: not valid JSON ({error})"
-        raise AnnotationError(msg) from error
-    return require_object(str(file), content)
+
+def require_list(where: str, value: object) -> list[Any]:
+    """``value`` if it is a JSON list."""
+    if not isinstance(value, list):
+        msg = f"{where}: expected a list, found {type(value).__name__}"
+        raise AnnotationError(msg)
+    return value
 
 
 def require_object(where: str, value: object) -> dict[str, Any]:
-    """``value`` if it is a JSON object.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """``value`` if it is a JSON object."""
     if not isinstance(value, dict):
         msg = f"{where}: expected an object with named values, found {type(value).__name__}"
         raise AnnotationError(msg)
@@ -170,11 +239,7 @@ def require_object(where: str, value: object) -> dict[str, Any]:
 
 
 def check_keys(where: str, found: Iterable[str], required: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Refuse unknown and missing keys.
-
-    Raises:
-        AnnotationError: Naming the key and, for an unknown one, the nearest valid key.
-    """
+    """Refuse unknown and missing keys."""
     found, required = set(found), set(required)
     known = sorted(required | set(optional))
     for key in sorted(found - set(known)):
@@ -188,11 +253,7 @@ def check_keys(where: str, found: Iterable[str], required: Iterable[str], option
 
 
 def require_text(where: str, content: Mapping[str, Any], key: str) -> str:
-    """The non-empty text under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The non-empty text under ``key``."""
     value = content[key]
     if not isinstance(value, str) or not value:
         msg = f"{where}: {key} must be a non-empty text, found {value!r:.60}"
@@ -200,13 +261,21 @@ def require_text(where: str, content: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def require_numbers(where: str, value: object, *, num_axes: int | None = None, finite: bool = True) -> FloatArray:
+def require_numbers(
+    where: str,
+    value: object,
+    *,
+    num_axes: int | None = None,
+    shape: tuple[int, ...] | None = None,
+    finite: bool = True,
+) -> FloatArray:
     """``value`` as an array of numbers.
 
     Args:
         where: File and key, for the error.
         value: Nested lists of numbers.
         num_axes: How deep they are nested; None allows any depth.
+        shape: Their shape; None allows any.
         finite: Refuse NaN and infinity.
 
     Raises:
@@ -226,6 +295,10 @@ def require_numbers(where: str, value: object, *, num_axes: int | None = None, f
     if num_axes is not None and array.ndim != num_axes:
         msg = f"{where}: expected numbers nested {num_axes} deep, found {array.ndim}"
         raise AnnotationError(msg)
+    if shape is not None and array.shape != shape:
+        wanted = "x".join(map(str, shape)) if shape else "one number"
+        msg = f"{where} has shape {array.shape}, expected {wanted}"
+        raise AnnotationError(msg, reason="shape")
     numbers: FloatArray = array.astype(np.float64)
     if finite and not np.isfinite(numbers).all():
         msg = f"{where}: holds NaN or infinity, give finite numbers"

@@ -40,11 +40,7 @@ class Exclusions:
 
     @classmethod
     def read(cls, file: Path | None) -> "Exclusions":
-        """The names in a text file, one a line; blank lines and lines that begin with ``#`` are passed over.
-
-        Raises:
-            AnnotationError: If the file cannot be read.
-        """
+        """The names in a text file, one a line; blank lines and lines that begin with ``#`` are passed over."""
         if file is None:
             return cls()
         try:

@@ -55,11 +55,7 @@ def read_each(
 
 
 def _require_names(source: ClipSource, clip: Clip) -> None:
-    """Refuse names that cannot be written to a file, which JSON can hold all the same.
-
-    Raises:
-        AnnotationError: If one holds a lone surrogate.
-    """
+    """Refuse names that cannot be written to a file, which JSON can hold all the same."""
     for name in (clip.clip_id, clip.scene_id, clip.domain, *clip.objects, *clip.effectors):
         if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
             msg = f"{source}: the name {ascii(name)[:80]} holds half of a character (a lone surrogate), rename it"

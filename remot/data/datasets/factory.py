@@ -126,11 +126,7 @@ def require_served(
 def _usable(
     entries: Sequence[ClipEntry], tasks: Sequence[Task], split: str, left_out: Collection[int], *, required: bool
 ) -> list[int]:
-    """Positions of the tasks that have clips in a split, without those that are left out.
-
-    Raises:
-        EmptySplitError: If one has none and it is required.
-    """
+    """Positions of the tasks that have clips in a split, without those that are left out."""
     usable = []
     for k, task in enumerate(tasks):
         if k in left_out:

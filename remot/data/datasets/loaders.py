@@ -54,11 +54,7 @@ def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_work
 
 
 def require_batch(batch_size: int, num_prompts: int) -> None:
-    """Refuse batches that an epoch cannot hold.
-
-    Raises:
-        ConfigError: If the batch is smaller than 1 or larger than an epoch.
-    """
+    """Refuse batches that an epoch cannot hold."""
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
@@ -68,11 +64,7 @@ def require_batch(batch_size: int, num_prompts: int) -> None:
 
 
 def require_workers(num_workers: int) -> None:
-    """Refuse a number of processes that there cannot be.
-
-    Raises:
-        ConfigError: If it is negative.
-    """
+    """Refuse a number of processes that there cannot be."""
     if num_workers < 0:
         msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
         raise ConfigError(msg)

@@ -62,11 +62,7 @@ class PromptDataset(Dataset[Sample], ABC):
         return self.num_prompts
 
     def __getitem__(self, index: int) -> Sample:
-        """The prompt at an index of the first epoch.
-
-        Raises:
-            IndexError: If it lies outside the epoch; :meth:`prompt` takes addresses beyond.
-        """
+        """The prompt at an index of the first epoch."""
         if not 0 <= index < len(self):
             msg = f"index {index} is outside an epoch of {len(self)} prompts; prompt(address) takes addresses beyond it"
             raise IndexError(msg)

@@ -57,11 +57,7 @@ class RecordDataset(PromptDataset):
         return renamed
 
     def prompt(self, address: int) -> Sample:
-        """The prompt at an address.
-
-        Raises:
-            DecodeError: If an image cannot be read.
-        """
+        """The prompt at an address."""
         prompt = self.record(address)
         try:
             images = [read_image(image) for image in prompt.image_files] if self.with_images else []

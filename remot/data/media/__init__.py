@@ -10,14 +10,6 @@ from remot.data.media.video.names import VIDEO_SUFFIXES, video_named, videos_in
 from remot.data.media.video.probe import VideoInfo, probe, turn_degrees
 
 __all__ = [
-    "VIDEO_SUFFIXES",
-    "VideoInfo",
-    "check_media",
-    "image_size",
-    "probe",
-    "read_frames",
-    "turn_degrees",
-    "video_named",
-    "videos_in",
-    "write_video",
-]
+    "VIDEO_SUFFIXES", "VideoInfo", "check_media", "image_size", "probe", "read_frames", "turn_degrees",
+    "video_named", "videos_in", "write_video",
+]  # fmt: skip

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from remot.data.media.images import IMAGE_ERRORS, require_size, to_tensor
+from remot.data.media.images import IMAGE_ERRORS, image_fault, require_size, to_tensor
 from remot.errors import DecodeError
-from remot.files import open_regular
+from remot.files import cause_of, open_regular
 from remot.structures import ImageStore
 
 #: Longest encoded image that is decoded, in bytes.
@@ -50,7 +50,7 @@ class EncodedImages(ImageStore):
             with open_regular(self.file) as stream:
                 return [self._read_one(stream, index) for index in frame_indices]
         except OSError as error:
-            msg = f"{self}: the file cannot be read ({error})"
+            msg = f"{self}: the file cannot be read ({cause_of(error)})"
             raise DecodeError(msg) from error
 
     def check(self, num_frames: int) -> None:
@@ -108,15 +108,11 @@ class Hdf5Images(ImageStore):
                 self._check(len(dataset), dataset.shape, max(frame_indices, default=-1) + 1)
                 return [self._image(np.asarray(dataset[index]), index) for index in frame_indices]
         except READ_ERRORS as error:
-            msg = f"{self}: cannot be read, the file may be cut short ({error})"
+            msg = f"{self}: cannot be read, the file may be cut short ({cause_of(error)})"
             raise DecodeError(msg) from error
 
     def check(self, num_frames: int) -> None:
-        """Verify that the data set has a row of images for ``num_frames`` frames.
-
-        Raises:
-            DecodeError: If it has not.
-        """
+        """Verify that the data set has a row of images for ``num_frames`` frames."""
         from remot.data.media.hdf5 import opened_hdf5, plain_dataset
 
         with opened_hdf5(self.file, DecodeError) as content:
@@ -157,5 +153,5 @@ def decode_image(encoded: bytes, where: str) -> NDArray[np.uint8]:
             require_size(where, image.width, image.height)
             return np.asarray(image.convert("RGB"))
     except IMAGE_ERRORS as error:
-        msg = f"{where}: is no readable JPEG or PNG image ({error})"
+        msg = f"{where}: is no readable JPEG or PNG image ({image_fault(error, FORMATS)})"
         raise DecodeError(msg) from error

@@ -109,11 +109,7 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
 
 
 def _check_sizes(clip: Clip, media: ImageStore | Sequence[Path]) -> None:
-    """Verify that every annotated image is one, of a size that can be used; of a store the first one.
-
-    Raises:
-        DecodeError: Naming the file.
-    """
+    """Verify that every annotated image is one, of a size that can be used; of a store the first one."""
     if isinstance(media, ImageStore):
         image_size(clip)
         return

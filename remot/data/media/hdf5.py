@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import AnnotationError, ConfigError, RemotError
-from remot.files import require_regular
+from remot.files import cause_of, require_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -40,7 +40,7 @@ def opened_hdf5(file: Path, error_type: type[RemotError] = AnnotationError) -> I
         require_regular(file)  # the library would wait for a pipe
         content = h5py.File(file, "r")
     except OSError as error:
-        msg = f"{file}: cannot be read as HDF5, it may be missing or cut short ({error})"
+        msg = f"{file}: cannot be read as HDF5, it may be missing or cut short ({cause_of(error)})"
         raise error_type(msg) from error
     with content:
         yield content
@@ -85,11 +85,7 @@ def plain_dataset(
 
 
 def read_array(content: "h5py.File", name: str) -> NDArray[Any]:
-    """An array of finite numbers, in the type it is stored in.
-
-    Raises:
-        AnnotationError: If it is missing, too large, or holds something else.
-    """
+    """An array of finite numbers, in the type it is stored in."""
     dataset, where = plain_dataset(content, name), f"{content.filename}: {name}"
     if dataset.dtype.kind not in "iuf":
         msg = f"{where} must hold numbers, found {dataset.dtype}"
@@ -100,7 +96,7 @@ def read_array(content: "h5py.File", name: str) -> NDArray[Any]:
     try:
         values = np.asarray(dataset[()])
     except READ_ERRORS as error:
-        msg = f"{where} cannot be read, the file may be cut short ({error})"
+        msg = f"{where} cannot be read, the file may be cut short ({cause_of(error)})"
         raise AnnotationError(msg) from error
     if not np.isfinite(values).all():
         msg = f"{where} holds NaN or infinity, leave the episode out"

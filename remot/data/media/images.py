@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from remot.errors import DecodeError
-from remot.files import files_in, gap_in_numbers, in_number_order, open_regular
+from remot.files import cause_of, files_in, gap_in_numbers, in_number_order, open_regular
 
 #: Larger images are refused, so that a small file cannot fill the memory. 8192 x 8192.
 MAX_IMAGE_PIXELS = 2**26
@@ -37,12 +37,7 @@ IMAGE_ERRORS = (
 
 
 def require_size(media: Path | str, width: int, height: int) -> None:
-    """Refuse images of a size that cannot be used.
-
-    Raises:
-        DecodeError: If they have more than :data:`MAX_IMAGE_PIXELS` or none, or are longer and thinner than
-            :data:`MAX_ASPECT_RATIO`.
-    """
+    """Refuse images of a size that cannot be used."""
     if not 0 < width * height <= MAX_IMAGE_PIXELS:
         known = f"{width} x {height}" if width and height else "too many or no"
         msg = f"{media}: its images have {known} pixels, {MAX_IMAGE_PIXELS} are allowed, scale them down"
@@ -89,41 +84,33 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     """An image file whose header has been read.
 
     Raises:
-        DecodeError: If its size cannot be used, see :func:`require_size`.
-        OSError: If it is missing, no regular file, or in none of :data:`IMAGE_FORMATS`; see :data:`IMAGE_ERRORS`
-            for what else broken files raise.
+        DecodeError: If it is missing, no regular file, in none of :data:`IMAGE_FORMATS` or broken, which may show only
+            when its pixels are used; or if its size cannot be used, see :func:`require_size`.
     """
-    with open_regular(path) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
-        require_size(path, image.width, image.height)
-        yield image
+    try:
+        with open_regular(path) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
+            require_size(path, image.width, image.height)
+            yield image
+    except IMAGE_ERRORS as error:
+        msg = f"{path}: the image cannot be decoded ({image_fault(error, IMAGE_FORMATS)})"
+        raise DecodeError(msg) from error
+
+
+def image_fault(error: BaseException, formats: Sequence[str]) -> str:
+    """What is wrong with an image for which the image library raised ``error``, one of :data:`IMAGE_ERRORS`."""
+    return f"is no {', '.join(formats)}, or cut short" if isinstance(error, UnidentifiedImageError) else cause_of(error)
 
 
 def size_of_image(path: Path) -> tuple[int, int]:
-    """Width and height of an image file from its header.
-
-    Raises:
-        DecodeError: If it cannot be read, or its size cannot be used.
-    """
-    try:
-        with opened_image(path) as image:
-            return image.size
-    except IMAGE_ERRORS as error:
-        msg = f"{path}: the image cannot be decoded ({error})"
-        raise DecodeError(msg) from error
+    """Width and height of an image file from its header."""
+    with opened_image(path) as image:
+        return image.size
 
 
 def is_turned(path: Path) -> bool:
-    """Whether an image file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored.
-
-    Raises:
-        DecodeError: If it cannot be read, or its size cannot be used.
-    """
-    try:
-        with opened_image(path) as image:
-            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
-    except IMAGE_ERRORS as error:
-        msg = f"{path}: the image cannot be decoded ({error})"
-        raise DecodeError(msg) from error
+    """Whether an image file asks viewers to turn or mirror it (EXIF orientation); it is read as it is stored."""
+    with opened_image(path) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def read_image(path: Path) -> Tensor:
@@ -135,15 +122,11 @@ def read_image(path: Path) -> Tensor:
     Raises:
         DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.
     """
-    try:
-        with opened_image(path) as image:
-            if image.mode == "F":
-                msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
-                raise DecodeError(msg)
-            return to_tensor(_eight_bits(image) if image.mode.startswith("I") else np.asarray(image.convert("RGB")))
-    except IMAGE_ERRORS as error:
-        msg = f"{path}: the image cannot be decoded ({error})"
-        raise DecodeError(msg) from error
+    with opened_image(path) as image:
+        if image.mode == "F":
+            msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
+            raise DecodeError(msg)
+        return to_tensor(_eight_bits(image) if image.mode.startswith("I") else np.asarray(image.convert("RGB")))
 
 
 def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from remot.data.media import read_frames
-from remot.data.media.images import IMAGE_ERRORS, images_of, opened_image
+from remot.data.media.images import images_of, opened_image
 from remot.errors import DecodeError
 from remot.structures import Clip, ObjectTrack
 
@@ -67,12 +67,8 @@ def _fill_box(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
 
 def _read_mask(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
     file = _mask_file(track, frame)
-    try:
-        with opened_image(file) as mask:
-            values = np.asarray(mask if mask.mode in _NUMBERED else mask.convert("L"))
-    except IMAGE_ERRORS as error:
-        msg = f"{file}: the mask cannot be decoded ({error})"
-        raise DecodeError(msg) from error
+    with opened_image(file) as mask:
+        values = np.asarray(mask if mask.mode in _NUMBERED else mask.convert("L"))
     if values.shape != shape:
         msg = f"{file}: the mask has {values.shape[1]}x{values.shape[0]} pixels, its image {shape[1]}x{shape[0]}"
         raise DecodeError(msg)

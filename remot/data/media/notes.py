@@ -44,11 +44,7 @@ def _outside(boxes_xyxy: FloatArray, size: tuple[int, int]) -> NDArray[np.bool_]
 
 
 def notes_on_media(clip: Clip) -> tuple[str, ...]:
-    """What to report about a clip's media, a sentence each: that viewers turn it, or that its numbers have gaps.
-
-    Raises:
-        DecodeError: If the media cannot be read.
-    """
+    """What to report about a clip's media, a sentence each: that viewers turn it, or that its numbers have gaps."""
     return tuple(filter(None, (_turn(clip), _gap(clip))))
 
 

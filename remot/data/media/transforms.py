@@ -22,9 +22,6 @@ def read_shown(
 
     Returns:
         uint8 [3, H', W'] each, and width and height in pixels of the first frame before its transform.
-
-    Raises:
-        DecodeError: If one cannot be decoded.
     """
     decoded = read_frames(clip, frame_indices)
     shown = [

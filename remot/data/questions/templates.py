@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from remot.errors import ConfigError
-from remot.files import open_text
+from remot.files import cause_of, open_text
 from remot.motion import ATTRIBUTES, Order
 
 #: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
@@ -89,7 +89,7 @@ def read_yaml_mapping(file: Path) -> dict[str, Any]:
         with open_text(file) as stream:
             content = yaml.safe_load(stream)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"the wordings {file} cannot be read: {' '.join(str(error).split())}"
+        msg = f"the wordings {file} cannot be read: {cause_of(error)}"
         raise ConfigError(msg) from error
     return content if isinstance(content, dict) else {}
 

@@ -27,11 +27,7 @@ def text_in(where: str, content: Mapping[str, Any], key: str, *, may_be_empty: b
 
 
 def whole_in(where: str, content: Mapping[str, Any], key: str, *, at_least: int | None = None) -> int:
-    """The whole number under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else or too small.
-    """
+    """The whole number under ``key``."""
     value = content[key]
     fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE
     if not fits or (at_least is not None and value < at_least):
@@ -42,11 +38,7 @@ def whole_in(where: str, content: Mapping[str, Any], key: str, *, at_least: int 
 
 
 def number_in(where: str, content: Mapping[str, Any], key: str, *, at_least: float = -math.inf) -> float:
-    """The finite number under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else or too small.
-    """
+    """The finite number under ``key``."""
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = f"{where}: {key} must be a number, found {_told(value)}"
@@ -65,11 +57,7 @@ def number_in(where: str, content: Mapping[str, Any], key: str, *, at_least: flo
 
 
 def numbers_in(where: str, content: Mapping[str, Any], key: str, count: int) -> tuple[float, ...]:
-    """The ``count`` finite numbers under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The ``count`` finite numbers under ``key``."""
     value = content[key]
     if not isinstance(value, list) or len(value) != count:
         msg = f"{where}: {key} must be a list of {count} numbers, found {_told(value)}"
@@ -78,11 +66,7 @@ def numbers_in(where: str, content: Mapping[str, Any], key: str, count: int) -> 
 
 
 def pair_in(where: str, content: Mapping[str, Any], key: str) -> tuple[int, int]:
-    """Two numbers of images under ``key``, such as (1, 2).
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """Two numbers of images under ``key``, such as (1, 2)."""
     value = content[key]
     if not isinstance(value, list) or len(value) != 2:
         msg = f"{where}: {key} must be two numbers of images, found {_told(value)}"

@@ -1,15 +1,14 @@
 """Files of built prompts: one JSON object a line, and the fields common to all lines. The files are untrusted."""
 
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from remot.data.annotations.base import check_keys, require_object
+from remot.data.annotations.base import check_keys, parse_json, require_object
 from remot.data.records.fields import text_in
 from remot.errors import AnnotationError
-from remot.files import open_text
+from remot.files import cause_of, open_text
 from remot.structures import Question
 
 #: Longest line that is read, in characters.
@@ -23,26 +22,28 @@ def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         AnnotationError: If the file cannot be read, or a line is too long or no JSON object.
     """
+    for number, line in bounded_lines(file, MAX_LINE_CHARS):
+        where = f"{file}: line {number}"
+        if len(line) > MAX_LINE_CHARS:
+            msg = f"{where} is longer than {MAX_LINE_CHARS} characters, split the file"
+            raise AnnotationError(msg, reason="too large")
+        yield number, require_object(where, parse_json(where, line, parse_constant=_refuse_constant))
+
+
+def bounded_lines(file: Path, max_chars: int) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that is not blank; of a longer one a part with more than ``max_chars`` characters.
+
+    Raises:
+        AnnotationError: If the file cannot be read.
+    """
     try:
         with open_text(file) as lines:
-            for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_CHARS + 1), ""), 1):
-                if len(line) > MAX_LINE_CHARS:
-                    msg = f"{file}: line {number} is longer than {MAX_LINE_CHARS} characters, split the file"
-                    raise AnnotationError(msg, reason="too large")
+            for number, line in enumerate(iter(lambda: lines.readline(max_chars + 2), ""), 1):
                 if line.strip():
-                    yield number, _parse_line(file, number, line)
+                    yield number, line
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
         raise AnnotationError(msg) from error
-
-
-def _parse_line(file: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        msg = f"{file}: line {number} is not valid JSON ({error})"
-        raise AnnotationError(msg) from error
-    return require_object(f"{file}: line {number}", content)
 
 
 def _refuse_constant(name: str) -> None:

@@ -40,9 +40,6 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     Args:
         where: File and line, for messages.
         record: The JSON object.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
     """
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])

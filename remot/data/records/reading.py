@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -70,9 +71,7 @@ def read_recorded(
 
 def _is_built(file: Path) -> bool:
     """Whether the first line has the key that only ``remot data build`` writes."""
-    for _, record in read_lines(file):
-        return "remot" in record
-    return False
+    return any("remot" in record for _, record in islice(read_lines(file), 1))
 
 
 def _built(file: Path, folder: Path) -> dict[str, list[RecordedPrompt]]:

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from remot.data.records.jsonl import bounded_lines
 from remot.data.records.remot_jsonl import MAX_LINE_CHARS, ReleasedPrompt, ReleasedSlot, parse_record
 from remot.errors import AnnotationError
-from remot.files import open_text
 from remot.structures import MotionLabel, Question, Slot
 
 _PAIR = re.compile(r"from Image (\d) to Image (\d)")
@@ -33,20 +33,9 @@ class ReleasedQuestion:
 
 
 def read_released(file: Path) -> list[ReleasedQuestion]:
-    """The prompts of a file; those without lettered options have no slots.
-
-    Raises:
-        AnnotationError: If the file cannot be read or a line is malformed.
-    """
-    prompts = []
-    try:
-        with open_text(file) as lines:
-            for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_CHARS + 2), ""), 1):
-                if line.strip():
-                    prompts.append(_question(parse_record(line, f"{file}: line {number}"), number, file))
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
-        raise AnnotationError(msg) from error
+    """The prompts of a file; those without lettered options have no slots."""
+    lines = bounded_lines(file, MAX_LINE_CHARS)
+    prompts = [_question(parse_record(line, f"{file}: line {number}"), number, file) for number, line in lines]
     if not prompts:
         msg = f"{file}: holds no prompt"
         raise AnnotationError(msg, reason="zero length")

@@ -7,13 +7,12 @@ movement.``; or its options follow it in lines of their own, ``A: Image 1``. Som
 instead (``T``, ``3``).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from remot.answers import LETTERS, parse_response
-from remot.data.annotations.base import check_keys, require_object, require_text
+from remot.data.annotations.base import check_keys, parse_json, require_object, require_text
 from remot.errors import AnnotationError
 
 #: Longest line that is read; the published ones have fewer than 4,000 characters.
@@ -66,11 +65,7 @@ def parse_record(line: str, where: str = "record") -> ReleasedPrompt:
     if len(line) > MAX_LINE_CHARS:
         msg = f"{where}: longer than {MAX_LINE_CHARS} characters, no record is"
         raise AnnotationError(msg, reason="too large")
-    try:
-        content = require_object(where, json.loads(line))
-    except (ValueError, RecursionError) as error:
-        msg = f"{where}: not valid JSON ({error})"
-        raise AnnotationError(msg) from error
+    content = require_object(where, parse_json(where, line))
     check_keys(where, content, ("images", "messages", "solution"), ("id",))
     text = _user_text(where, content["messages"])
     solution = parse_response(require_text(where, content, "solution")).answer

@@ -130,11 +130,7 @@ def to_line(prompt: BuiltPrompt) -> str:
 
 
 def _solution(question: Question) -> str:
-    """The right letters or numbers in an answer element, or the whole response of a question without slots.
-
-    Raises:
-        ConfigError: If a question has both.
-    """
+    """The right letters or numbers in an answer element, or the whole response of a question without slots."""
     if question.slots and question.target:
         msg = f"prompts of the task {question.task} have slots and a response of their own, which a line cannot hold"
         raise ConfigError(msg)
@@ -161,11 +157,7 @@ def _slot_record(slot: Slot) -> dict[str, Any]:
 
 
 def _reference_record(task: str, reference: Reference) -> dict[str, Any]:
-    """What the reference holds, JSON-ready.
-
-    Raises:
-        ConfigError: If it holds what a line cannot.
-    """
+    """What the reference holds, JSON-ready."""
     for name in ("counterparts", "answer_map"):
         if getattr(reference, name) is not None:
             msg = f"prompts of the task {task} hold {name}, which cannot be built; leave the task out"

@@ -14,6 +14,7 @@ from remot.data.records.schema import BuiltPrompt, built_frames, to_line
 from remot.datatools.build.images import ImageFolder, PlannedPrompt
 from remot.datatools.build.manifest import Counts, json_ready, manifest_of
 from remot.errors import ConfigError
+from remot.files import cause_of
 from remot.strict_json import json_text
 
 #: Prompts that are planned before their images are decoded, clip by clip.
@@ -54,7 +55,7 @@ def build(
     try:
         return _write(data, out, sizes, settings, on_progress)
     except OSError as error:
-        msg = f"{out}: cannot be written ({error}); empty it and build again"
+        msg = f"{out}: cannot be written ({cause_of(error)}); empty it and build again"
         raise ConfigError(msg) from error
 
 

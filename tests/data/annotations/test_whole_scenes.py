@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from remot.data.annotations import KITTISceneReader, KITTITrackingReader, MOTSceneReader
-from remot.data.annotations.objects.whole_tracks import track_names
+from remot.data.annotations.objects.tracked import track_names
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks import Displacement, MotionDirection, TimeInView, TrackCounting
 from remot.data.tasks.shared.places import clearly_visible

@@ -1,5 +1,6 @@
 """Images of every kind become 8 bits of red, green and blue, as stored; what is broken or absurd is refused."""
 
+import os
 import struct
 import zlib
 
@@ -9,7 +10,8 @@ import torch
 from PIL import Image
 
 from remot.data.media import check_media, read_frames
-from remot.data.media.images import MAX_IMAGE_PIXELS
+from remot.data.media.archives import decode_image
+from remot.data.media.images import MAX_IMAGE_PIXELS, is_turned, size_of_image
 from remot.errors import DecodeError
 from remot.structures import Clip
 
@@ -141,6 +143,22 @@ def test_cut_and_damaged_files_are_refused_or_read(tmp_path, suffix):
         outcomes.add(outcome(path))
     assert "refused" in outcomes
     assert outcomes <= {"read", "refused"}
+
+
+def test_what_is_no_image_is_worded_plainly(tmp_path):
+    """Neither the name of a Python object nor the number of an error of the system."""
+    path = tmp_path / "x.png"
+    path.write_text("no image")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, fact in (("x.png", "no PNG, JPEG"), ("pipe.png", "a pipe"), ("none.png", "No such file")):
+        for use in (read, size_of_image, is_turned):
+            with pytest.raises(DecodeError, match=rf"{name}.*{fact}") as caught:
+                use(tmp_path / name)
+            assert "<_io" not in str(caught.value)
+            assert "Errno" not in str(caught.value)
+    with pytest.raises(DecodeError, match="no JPEG, PNG") as caught:
+        decode_image(b"no image", "here")
+    assert "<_io" not in str(caught.value)
 
 
 def outcome(path):

@@ -260,13 +260,13 @@ def test_a_mask_frame_has_one_label():
 
 
 LINES = {
-    "deep": ("[" * 100_000, "line 2 is not valid JSON"),
+    "deep": ("[" * 100_000, "line 2: not valid JSON"),
     "huge": ('{"id": "' + "x" * MAX_LINE_CHARS + '"}', f"line 2 is longer than {MAX_LINE_CHARS} characters"),
-    "cut": ('{"id": "a", ', "line 2 is not valid JSON"),
+    "cut": ('{"id": "a", ', "line 2: not valid JSON"),
     "list": ("[1, 2]", "line 2: expected an object"),
-    "NaN": ('{"id": NaN}', "line 2 is not valid JSON (NaN is no JSON number)"),
-    "Infinity": ('{"id": -Infinity}', "line 2 is not valid JSON (-Infinity is no JSON number)"),
-    "digits": ('{"id": ' + "9" * 5000 + "}", "line 2 is not valid JSON"),
+    "NaN": ('{"id": NaN}', "line 2: not valid JSON (NaN is no JSON number)"),
+    "Infinity": ('{"id": -Infinity}', "line 2: not valid JSON (-Infinity is no JSON number)"),
+    "digits": ('{"id": ' + "9" * 5000 + "}", "line 2: not valid JSON"),
     "foreign": ('{"a": 1}', "line 2: unknown key 'a'"),
     "deep value": ('{"id": ' + "[" * 900 + "]" * 900 + "}", "line 2"),
 }

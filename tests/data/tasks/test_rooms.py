@@ -43,7 +43,7 @@ RNG_SEED = 3
 
 
 def candidates(task, clip):
-    scene = Scene(clip, task.frames.frames_of(clip), task.min_seen)
+    scene = Scene(clip, task.frames.frames_of(clip), task.min_seen, task.min_pixels)
     return [one for one in task.candidates(scene, np.random.default_rng(RNG_SEED)) if isinstance(one, Candidate)]
 
 
@@ -148,7 +148,7 @@ def test_order_by_hand():
     """
     task = AppearanceOrder(num_kinds=3, frames=ALL_FRAMES)
     clip = room(PLAN, WALK, intrinsics=NARROW)
-    scene = Scene(clip, ALL_FRAMES.frames_of(clip), task.min_seen)
+    scene = Scene(clip, ALL_FRAMES.frames_of(clip), task.min_seen, task.min_pixels)
     clear = {name: scene.clip.camera.camera_to_world[one[1], 1, 3] for name, one in first_views(scene).items()}
     by_hand = {"table": -3, "chair": -1.75, "sofa": -1.25, "desk": -0.5, "lamp": 2.25, "window": 3.5}
     assert all(abs(clear[name] - by_hand[name]) <= 0.75 for name in by_hand), clear
@@ -176,6 +176,20 @@ def test_only_what_the_frames_show_is_asked_about():
     assert set(answers(ObjectSize(), clip, "thing")) == {("plant",)}
     assert len(answers(ObjectSize(), room(things), "thing")) == 7
     assert not AppearanceOrder().serves(room(things))
+
+
+def test_things_of_a_few_pixels_are_neither_asked_about_nor_drawn():
+    """With a focal length of 100 the near cube is 125 / 2.75 - 75 / 3.25 = 22.4 pixels wide and 18.2 high, a square of
+    20.2; the far one 125 / 3.75 - 75 / 4.25 = 15.7 wide and 13.3 high, a square of 14.5."""
+    things = [box("near", (3, -1, 0), CUBE), box("far", (4, 1, 0), CUBE)]
+    clip = room(things, [pose((0, 0, 0), 0)])
+
+    def shown(task):
+        return set(task.plan(clip, np.random.default_rng(0)).reference.map_centres)
+
+    assert shown(ObjectSize()) == {"near"}
+    assert ObjectSize(min_pixels=20.3).plan(clip, np.random.default_rng(0)) is None
+    assert shown(ObjectSize(min_pixels=14.4)) == {"near", "far"}
 
 
 def direct_answer(one, boxes):
@@ -323,12 +337,12 @@ def test_the_prompt_holds_what_the_reward_needs():
 def test_the_map_follows_the_first_view_and_may_be_left_out():
     """Looking east from the west, the chair is near on the right, the window far left."""
     clip = room(PLAN, [pose((-3, 2, 0.3), 0)])
-    cells = ObjectSize().plan(clip, np.random.default_rng(0)).reference.map_centres
+    cells = ObjectSize(min_pixels=0).plan(clip, np.random.default_rng(0)).reference.map_centres
     assert cells["chair"][0][0] > cells["window"][0][0]
     assert cells["chair"][0][1] < cells["window"][0][1]
-    world = ObjectSize(map_axes="world").plan(clip, np.random.default_rng(0)).reference.map_centres
+    world = ObjectSize(map_axes="world", min_pixels=0).plan(clip, np.random.default_rng(0)).reference.map_centres
     assert world["chair"][0][1] < world["window"][0][1]
-    none = ObjectSize(map_axes="none").plan(clip, np.random.default_rng(0))
+    none = ObjectSize(map_axes="none", min_pixels=0).plan(clip, np.random.default_rng(0))
     assert none.reference.map_centres is None
     assert "<map>" not in none.text + none.thought
 
@@ -378,6 +392,7 @@ def test_nothing_to_ask():
         lambda: AppearanceOrder(num_kinds=2),
         lambda: ObjectSize(map_axes="east"),
         lambda: ObjectSize(min_seen=0),
+        lambda: ObjectSize(min_pixels=-1),
     ],
 )
 def test_settings_that_make_no_sense(wrong):

@@ -6,21 +6,22 @@ down, z forward), in a unit and a world frame without meaning. ``cameras.bin`` o
 and its parameters in pixels. The images lie in a folder ``images`` beside ``sparse``. There are no times.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, OnMissingImage
+from remot.data.annotations.base import ClipSource, check_fps
 from remot.data.annotations.cameras.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.cameras.colmap_model import ModelImage, read_cameras_text, read_images_text
-from remot.data.annotations.cameras.folders import check_fps, sequence_id
 from remot.data.annotations.cameras.poses import inverted, is_unit, rigid, rotations_from, w_last
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
 
 
+@dataclass(eq=False)
 class COLMAPReader(SequenceReader):
     """Reads folders with ``images.bin`` and ``cameras.bin``, or the same in text.
 
@@ -32,22 +33,15 @@ class COLMAPReader(SequenceReader):
         image_folder: Folder of the images, looked for beside the model and in the folders above it.
         fps: Images per second.
         is_metric: Whether the model was scaled to metres.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        image_folder: str = "images",
-        fps: float = 30.0,
-        is_metric: bool = False,  # noqa: FBT001, FBT002 - a setting
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.image_folder = image_folder
-        self.fps = check_fps(fps)
-        self.is_metric = is_metric
+    image_folder: str = "images"
+    fps: float = 30.0
+    is_metric: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with a model in either spelling."""
@@ -56,11 +50,7 @@ class COLMAPReader(SequenceReader):
         return sources_of(root, models, "images.bin or images.txt with cameras beside it")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The model in one folder.
-
-        Raises:
-            AnnotationError: Naming the file and what does not fit.
-        """
+        """The model in one folder."""
         folder = sequence.file
         cameras, images = _read_model(folder)
         images = sorted(images, key=lambda image: number_order(image.name))

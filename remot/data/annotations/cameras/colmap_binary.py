@@ -22,7 +22,7 @@ from remot.data.annotations.cameras.colmap_model import (
     unknown_model,
 )
 from remot.errors import AnnotationError
-from remot.files import open_regular
+from remot.files import cause_of, open_regular
 from remot.structures import FloatArray
 
 #: Longest file that is read; the points are skipped, so that only cameras and poses take memory.
@@ -111,7 +111,7 @@ def _opened(file: Path) -> Iterator[_Cursor]:
         with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(file, data)
     except OSError as error:
-        msg = f"{file}: cannot be read ({error})"
+        msg = f"{file}: cannot be read ({cause_of(error)})"
         raise AnnotationError(msg) from error
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remot.data.annotations.base import read_text
-from remot.data.annotations.cameras.folders import COMMENT, numbers_in, table_rows
+from remot.data.annotations.parsing.number_rows import COMMENT, numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import lines_of
 from remot.structures import FloatArray
@@ -75,14 +75,9 @@ def unknown_model(where: str, model: object) -> AnnotationError:
 
 
 def read_cameras_text(file: Path) -> dict[int, FloatArray]:
-    """Pinhole matrices [3, 3] by camera number, from rows ``id model width height parameters``.
-
-    Raises:
-        AnnotationError: Naming the line that does not fit.
-    """
+    """Pinhole matrices [3, 3] by camera number, from rows ``id model width height parameters``."""
     found = {}
-    for number, words in table_rows(file):
-        where = f"{file}: line {number}"
+    for where, words in table_rows(file):
         if len(words) < 5:
             msg = f"{where} must hold id, model, width, height and parameters, found {' '.join(words)[:60]!r}"
             raise AnnotationError(msg)
@@ -136,11 +131,7 @@ def _are_points(line: str) -> bool:
 
 
 def require_once(file: Path, names: list[str]) -> None:
-    """Refuse a model that gives an image two poses.
-
-    Raises:
-        AnnotationError: Naming the image.
-    """
+    """Refuse a model that gives an image two poses."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         msg = f"{file}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
         raise AnnotationError(msg, reason="duplicate id")

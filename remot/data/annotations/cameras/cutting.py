@@ -4,12 +4,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remot.errors import AnnotationError
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, FloatArray, Media, ObjectTrack
+
+TrackT = TypeVar("TrackT", CameraTrack, EffectorTrack, ObjectTrack, AgentTrack)
+#: What tracks hold for each frame.
+PER_FRAME = frozenset(
+    {"camera_to_world", "positions", "opening", "visible", "boxes_xyxy", "depths_metres", "centres_metres"}
+    | {"masks", "hidden", "positions_metres", "headings_degrees"}
+)
 
 
 def num_parts(num_frames: int, max_clip_frames: int | None) -> int:
@@ -38,22 +45,19 @@ def cut(clip: Clip, part: int, parts: int) -> Clip:
     chosen = slice(int(edges[part]), int(edges[part + 1]))
     times = clip.pts_seconds[chosen]
     is_video = clip.media is not None and not isinstance(clip.media, tuple)
+    has_own_times = is_video or clip.media_pts_seconds is not None
     return replace(
         clip,
         clip_id=f"{clip.clip_id}-{part:04d}",
         media=_media(clip, chosen),
         pts_seconds=times - times[0],
-        media_pts_seconds=clip.frame_times_in_media[chosen] if is_video else _rows(clip.media_pts_seconds, chosen),
-        camera=None if clip.camera is None else _camera(clip.camera, chosen),
-        effectors={name: _effector(track, chosen) for name, track in clip.effectors.items()},
-        objects={name: _object(clip, track, chosen) for name, track in clip.objects.items()},
-        agent=None if clip.agent is None else _agent(clip.agent, chosen),
+        media_pts_seconds=clip.frame_times_in_media[chosen] if has_own_times else None,
+        camera=None if clip.camera is None else _part(clip, clip.camera, chosen),
+        effectors={name: _part(clip, track, chosen) for name, track in clip.effectors.items()},
+        objects={name: _part(clip, track, chosen) for name, track in clip.objects.items()},
+        agent=None if clip.agent is None else _part(clip, clip.agent, chosen),
         events=_events(clip.events, times),
     )
-
-
-def _rows(array: NDArray[np.float64] | None, chosen: slice) -> FloatArray | None:
-    return None if array is None else array[chosen]
 
 
 def _media(clip: Clip, chosen: slice) -> Media:
@@ -67,34 +71,14 @@ def _media(clip: Clip, chosen: slice) -> Media:
     raise AnnotationError(msg, reason="media")
 
 
-def _camera(track: CameraTrack, chosen: slice) -> CameraTrack:
-    return replace(track, camera_to_world=track.camera_to_world[chosen])
-
-
-def _effector(track: EffectorTrack, chosen: slice) -> EffectorTrack:
-    visible = None if track.visible is None else track.visible[chosen]
-    return replace(track, positions=track.positions[chosen], opening=_rows(track.opening, chosen), visible=visible)
-
-
-def _object(clip: Clip, track: ObjectTrack, chosen: slice) -> ObjectTrack:
-    if track.masks is not None and not isinstance(track.masks, tuple):
-        msg = f"clip {clip.clip_id}: the masks in {track.masks} cannot be cut, only masks named one by one can"
+def _part(clip: Clip, track: TrackT, chosen: slice) -> TrackT:
+    """A track with the ``chosen`` frames of everything it holds for each frame."""
+    masks = getattr(track, "masks", None)
+    if isinstance(masks, Path):
+        msg = f"clip {clip.clip_id}: the masks in {masks} cannot be cut, only masks named one by one can"
         raise AnnotationError(msg, reason="media")
-    masks = None if track.masks is None else track.masks[chosen]
-    depths, centres = _rows(track.depths_metres, chosen), _rows(track.centres_metres, chosen)
-    hidden = None if track.hidden is None else track.hidden[chosen]
-    return replace(
-        track,
-        boxes_xyxy=track.boxes_xyxy[chosen],
-        depths_metres=depths,
-        centres_metres=centres,
-        masks=masks,
-        hidden=hidden,
-    )
-
-
-def _agent(track: AgentTrack, chosen: slice) -> AgentTrack:
-    return AgentTrack(track.positions_metres[chosen], track.headings_degrees[chosen])
+    held = {name: value for name, value in vars(track).items() if name in PER_FRAME and value is not None}
+    return replace(track, **{name: value[chosen] for name, value in held.items()})
 
 
 def _events(events: Sequence[Event], times: FloatArray) -> tuple[Event, ...]:

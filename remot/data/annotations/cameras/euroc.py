@@ -8,15 +8,16 @@ first. The camera's axes S are OpenCV's (x right, y down, z forward); the world'
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from remot.data.annotations.base import ClipSource, OnMissingImage, read_text, require_numbers, require_object
-from remot.data.annotations.cameras.folders import numbers_in, sequence_id, table_rows
+from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
 from remot.data.annotations.cameras.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.parsing.number_rows import numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -28,6 +29,7 @@ GROUND_TRUTH = "state_groundtruth_estimate0/data.csv"
 PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
 
 
+@dataclass(eq=False)
 class EuRoCReader(SequenceReader):
     """Reads folders with ``mav0`` in them.
 
@@ -38,20 +40,10 @@ class EuRoCReader(SequenceReader):
         camera: Folder of the camera below ``mav0``.
         max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
             none so near is left out, such as those before the tracker was on.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        camera: str = "cam0",
-        max_gap_seconds: float = 0.05,
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.camera = camera
-        self.max_gap_seconds = max_gap_seconds
+    camera: str = "cam0"
+    max_gap_seconds: float = 0.05
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with the camera's ``sensor.yaml`` in their ``mav0``."""
@@ -59,11 +51,7 @@ class EuRoCReader(SequenceReader):
         return sources_of(root, (file.parents[2] for file in find_files(root, wanted)), wanted)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The recording in one folder.
-
-        Raises:
-            AnnotationError: Naming the file, the line and what does not fit.
-        """
+        """The recording in one folder."""
         folder = sequence.file / "mav0" / self.camera
         body_from_camera, intrinsics = _read_sensor(folder / "sensor.yaml")
         names, image_times = _read_images(folder / "data.csv")
@@ -78,7 +66,7 @@ class EuRoCReader(SequenceReader):
         if not found.any():
             msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any image of {folder}"
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
+        self._notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
         media, kept = self.listed_images(
             folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
         )
@@ -108,27 +96,23 @@ def _read_sensor(file: Path) -> tuple[FloatArray, FloatArray | None]:
     if numbers.size != 16 or not is_rigid(numbers.reshape(1, 4, 4))[0]:
         msg = f"{file}: T_BS must be 16 numbers of a rigid motion in row order"
         raise AnnotationError(msg, reason="pose")
-    return numbers.reshape(4, 4), _intrinsics(file, content.get("intrinsics"))
-
-
-def _intrinsics(file: Path, held: object) -> FloatArray | None:
-    if held is None:
-        return None
-    numbers = require_numbers(f"{file}: intrinsics", held, num_axes=1)
-    if len(numbers) != 4 or numbers[:2].min() <= 0:
+    if content.get("intrinsics") is None:
+        return numbers.reshape(4, 4), None
+    intrinsics = require_numbers(f"{file}: intrinsics", content["intrinsics"], shape=(4,))
+    if intrinsics[:2].min() <= 0:
         msg = f"{file}: intrinsics must be fu, fv, cu, cv"
         raise AnnotationError(msg)
-    return pinhole(numbers.tolist())
+    return numbers.reshape(4, 4), pinhole(intrinsics.tolist())
 
 
 def _read_images(file: Path) -> tuple[list[str], list[int]]:
     """Names and times in nanoseconds."""
     names, times = [], []
-    for number, words in table_rows(file, ","):
+    for where, words in table_rows(file, ","):
         if len(words) != 2:
-            msg = f"{file}: line {number} must hold a time and a file name, found {','.join(words)[:60]!r}"
+            msg = f"{where} must hold a time and a file name, found {','.join(words)[:60]!r}"
             raise AnnotationError(msg)
-        times.append(_nanoseconds(file, number, words[0]))
+        times.append(_nanoseconds(where, words[0]))
         names.append(words[1])
     _require_increasing(file, times)
     return names, times
@@ -137,20 +121,20 @@ def _read_images(file: Path) -> tuple[list[str], list[int]]:
 def _read_poses(file: Path) -> tuple[list[int], FloatArray]:
     """Times in nanoseconds, and [N, 7] rows of position and quaternion, real part first."""
     times, rows = [], []
-    for number, words in table_rows(file, ","):
-        times.append(_nanoseconds(file, number, words[0]))
-        row = numbers_in(f"{file}: line {number}", words[1:NUM_POSE_COLUMNS], NUM_POSE_COLUMNS - 1)
+    for where, words in table_rows(file, ","):
+        times.append(_nanoseconds(where, words[0]))
+        row = numbers_in(where, words[1:NUM_POSE_COLUMNS], NUM_POSE_COLUMNS - 1)
         if not is_unit(row[3:]):
-            msg = f"{file}: line {number} has no quaternion of length 1 in columns 5 to 8 (qw qx qy qz)"
+            msg = f"{where} has no quaternion of length 1 in columns 5 to 8 (qw qx qy qz)"
             raise AnnotationError(msg, reason="pose")
         rows.append(row)
     _require_increasing(file, times)
     return times, np.stack(rows)
 
 
-def _nanoseconds(file: Path, number: int, word: str) -> int:
+def _nanoseconds(where: str, word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,20}", word):
-        msg = f"{file}: line {number} must begin with a whole number of nanoseconds, found {word[:40]!r}"
+        msg = f"{where} must begin with a whole number of nanoseconds, found {word[:40]!r}"
         raise AnnotationError(msg, reason="times")
     return int(word)
 

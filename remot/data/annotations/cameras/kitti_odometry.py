@@ -7,22 +7,17 @@ projections ``P0`` to ``P3`` of the four cameras from rectified points in camera
 turned as camera 0 is and stand beside it: the last column of ``P2``, divided by the intrinsics, says how far.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource
-from remot.data.annotations.cameras.folders import (
-    check_fps,
-    image_names,
-    images_at,
-    number_table,
-    numbers_in,
-    table_rows,
-)
+from remot.data.annotations.base import ClipSource, check_fps
 from remot.data.annotations.cameras.poses import headings_degrees, relative_to_first
 from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.images import images_in
+from remot.data.annotations.parsing.number_rows import number_table, numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import AgentTrack, CameraTrack, Clip, FloatArray
@@ -32,6 +27,7 @@ ImageFolder = Literal["image_0", "image_1", "image_2", "image_3"]
 PREFERRED: tuple[ImageFolder, ...] = ("image_2", "image_0", "image_3", "image_1")
 
 
+@dataclass(eq=False)
 class KITTIOdometryReader(SequenceReader):
     """Reads ``poses/<sequence>.txt`` with ``sequences/<sequence>``.
 
@@ -44,15 +40,14 @@ class KITTIOdometryReader(SequenceReader):
         image_folder: Whose images to take; None takes the first that exists of ``image_2`` (left, colour),
             ``image_0`` (left, grey), ``image_3`` and ``image_1``.
         fps: Images per second where there is no ``times.txt``.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self, image_folder: ImageFolder | None = None, fps: float = 10.0, max_clip_frames: int | None = None
-    ) -> None:
-        super().__init__(max_clip_frames)
-        self.image_folder = image_folder
-        self.fps = check_fps(fps)
+    image_folder: ImageFolder | None = None
+    fps: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The files of poses whose sequence has a folder."""
@@ -61,34 +56,31 @@ class KITTIOdometryReader(SequenceReader):
         return sources_of(root, found, f"{wanted} with a folder sequences/<name> beside poses")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The drive whose poses are in one file.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
+        """The drive whose poses are in one file."""
         file, folder = sequence.file, _folder_of(sequence.file)
-        camera_0 = _read_poses(file)
+        rows = number_table(file, 12).reshape(-1, 3, 4)
+        camera_0 = np.tile(np.eye(4), (len(rows), 1, 1))
+        camera_0[:, :3] = rows
         present = [name for name in PREFERRED if (folder / name).is_dir()]
         image_folder = self.image_folder or (present or PREFERRED)[0]
-        names = image_names(folder / image_folder)
-        times = self._times(folder / "times.txt", len(camera_0))
-        for what, count in ((f"images in {image_folder}", len(names)), ("times in times.txt", len(times))):
-            if count != len(camera_0):
-                msg = f"{file}: {len(camera_0)} poses but {count} {what} of {folder.name}; all must be equally many"
-                raise AnnotationError(msg, reason="unsynchronised")
+        media = images_in(file, root, f"../sequences/{file.stem}/{image_folder}")
+        kept = self.numbered_images(file, media, len(camera_0), 0, "poses")
+        listed = folder / "times.txt"
+        times = number_table(listed, 1)[:, 0] if listed.exists() else np.arange(len(camera_0)) / self.fps
+        if len(times) != len(camera_0):
+            msg = f"{file}: {len(camera_0)} poses but {len(times)} times in {listed}; there must be one for each"
+            raise AnnotationError(msg, reason="unsynchronised")
         intrinsics, beside = _read_calibration(folder / "calib.txt", image_folder)
+        camera_0, times = camera_0[kept], times[kept]
         return Clip(
             clip_id=file.stem,
             scene_id=file.stem,
             domain="kitti_odometry",
-            media=images_at(folder / image_folder, root, names),
+            media=media,
             pts_seconds=times - times[0],
             camera=CameraTrack(camera_0 @ beside, intrinsics),
             agent=ground_track(relative_to_first(camera_0)),
         )
-
-    def _times(self, file: Path, num_rows: int) -> FloatArray:
-        return number_table(file, 1)[:, 0] if file.exists() else np.arange(num_rows) / self.fps
 
 
 def ground_track(poses: FloatArray) -> AgentTrack:
@@ -100,21 +92,14 @@ def _folder_of(file: Path) -> Path:
     return file.parents[1] / "sequences" / file.stem
 
 
-def _read_poses(file: Path) -> FloatArray:
-    rows = number_table(file, 12)
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3] = rows.reshape(-1, 3, 4)
-    return poses
-
-
 def _read_calibration(file: Path, image_folder: str) -> tuple[FloatArray | None, FloatArray]:
     """Pinhole matrix [3, 3] of a camera, and its pose [4, 4] in camera 0's axes; without a file None and no offset."""
     if not file.exists():
         return None, np.eye(4)
     key = f"P{image_folder[-1]}:"
-    for number, words in table_rows(file):
+    for where, words in table_rows(file):
         if words[0] == key:
-            projection = numbers_in(f"{file}: line {number}", words[1:], 12).reshape(3, 4)
+            projection = numbers_in(where, words[1:], 12).reshape(3, 4)
             intrinsics = projection[:, :3]
             if abs(np.linalg.det(intrinsics)) < 1e-6:
                 msg = f"{file}: the first three columns of {key[:-1]} are no pinhole matrix"

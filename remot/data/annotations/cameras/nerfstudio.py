@@ -8,6 +8,7 @@ frames come in any order; a ``file_path`` may lack its ending. Further keys, suc
 here.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,15 +16,15 @@ import numpy as np
 
 from remot.data.annotations.base import (
     ClipSource,
-    OnMissingImage,
+    check_fps,
     read_json_object,
     require_numbers,
     require_object,
     require_text,
 )
-from remot.data.annotations.cameras.folders import check_fps, image_size, is_file, sequence_id
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.images import image_size
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import find_files, number_order
@@ -33,6 +34,7 @@ from remot.structures import CameraTrack, Clip, FloatArray
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
+@dataclass(eq=False)
 class NerfstudioReader(SequenceReader):
     """Reads ``transforms.json``, and ``transforms_train.json`` and the like, which are one scene.
 
@@ -43,33 +45,23 @@ class NerfstudioReader(SequenceReader):
         fps: Images per second.
         is_metric: Whether translations are in metres, as after a capture with a depth sensor; else nothing is asked
             about them.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
     pattern: ClassVar[str] = "transforms*.json"
 
-    def __init__(
-        self,
-        fps: float = 30.0,
-        is_metric: bool = False,  # noqa: FBT001, FBT002 - a setting
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.fps = check_fps(fps)
-        self.is_metric = is_metric
+    fps: float = 30.0
+    is_metric: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The transform files."""
         return sources_of(root, find_files(root, self.pattern), self.pattern)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The recording in one file.
-
-        Raises:
-            AnnotationError: Naming the file, the frame and what does not fit.
-        """
+        """The recording in one file."""
         file = sequence.file
         content = read_json_object(file)
         frames = _sorted_frames(file, content.get("frames"))
@@ -77,6 +69,8 @@ class NerfstudioReader(SequenceReader):
         media, kept = self.listed_images(file, file.parent, root, names)
         frames = [frames[k] for k in kept]
         poses = np.stack([_pose(f"{file}: frame {frame['file_path']!r:.80}", frame) for frame in frames])
+        given = {_settings(file, content | frame) for frame in frames}
+        intrinsics = _intrinsics(dict(given.pop()), media[0]) if len(given) == 1 else None  # None if not shared
         scene = sequence_id(file.parent, root)
         suffix = file.stem.removeprefix("transforms")
         return Clip(
@@ -85,7 +79,7 @@ class NerfstudioReader(SequenceReader):
             domain="nerfstudio",
             media=media,
             pts_seconds=(kept - kept[0]) / self.fps,
-            camera=CameraTrack(poses, _shared_intrinsics(file, content, frames, media[0]), self.is_metric),
+            camera=CameraTrack(poses, intrinsics, self.is_metric),
         )
 
 
@@ -107,8 +101,15 @@ def _name(file: Path, name: str) -> str:
     """``name`` with its ending."""
     if Path(name).suffix.lower() in IMAGE_SUFFIXES:
         return name
-    present = (name + ending for ending in ENDINGS if is_file(file.parent / (name + ending)))
+    present = (name + ending for ending in ENDINGS if _is_file(file.parent / (name + ending)))
     return next(present, name + ENDINGS[0])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the name may be hostile
+        return False
 
 
 def _pose(where: str, frame: dict[str, Any]) -> FloatArray:
@@ -120,14 +121,6 @@ def _pose(where: str, frame: dict[str, Any]) -> FloatArray:
         msg = f"{where}: transform_matrix has shape {matrix.shape}, expected 4x4"
         raise AnnotationError(msg, reason="shape")
     return np.asarray(matrix @ OPENGL_TO_OPENCV)
-
-
-def _shared_intrinsics(
-    file: Path, content: dict[str, Any], frames: list[dict[str, Any]], first: Path
-) -> FloatArray | None:
-    """Pinhole matrix [3, 3] if all frames share it, else None."""
-    given = {_settings(file, content | frame) for frame in frames}
-    return _intrinsics(dict(given.pop()), first) if len(given) == 1 else None
 
 
 def _settings(file: Path, content: dict[str, Any]) -> tuple[tuple[str, float], ...]:

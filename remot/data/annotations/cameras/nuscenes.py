@@ -8,14 +8,14 @@ which key frames, two a second, are annotated.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, OnMissingImage, require_numbers, require_text
+from remot.data.annotations.base import ClipSource, require_any, require_numbers, require_text
 from remot.data.annotations.cameras.poses import headings_degrees, is_unit, rigid, rotations_from, w_last
 from remot.data.annotations.cameras.sequences import SequenceReader
 from remot.data.annotations.parsing.json_rows import json_rows
@@ -58,6 +58,7 @@ class _Tables:
     declared: Mapping[str, int]
 
 
+@dataclass(eq=False)
 class NuScenesReader(SequenceReader):
     """Reads one clip for each scene of the tables in ``v1.0-*`` and one camera.
 
@@ -70,43 +71,22 @@ class NuScenesReader(SequenceReader):
         keyframes_only: Take the two annotated images a second; False takes all twelve, which are downloaded apart.
         max_table_bytes: Longest table that is read. Tables are read one object at a time, and only what belongs to the
             channel is kept.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        channel: str = "CAM_FRONT",
-        keyframes_only: bool = True,  # noqa: FBT001, FBT002 - a setting
-        max_table_bytes: int = MAX_TABLE_BYTES,
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.channel = channel
-        self.keyframes_only = keyframes_only
-        self.max_table_bytes = max_table_bytes
-        self._tables: dict[Path, _Tables] = {}
+    channel: str = "CAM_FRONT"
+    keyframes_only: bool = True
+    max_table_bytes: int = MAX_TABLE_BYTES
+    _tables: dict[Path, _Tables] = field(default_factory=dict, init=False, repr=False)
 
     def sequences(self, root: Path) -> list[ClipSource]:
-        """The scenes of every folder of tables.
-
-        Raises:
-            AnnotationError: If there is no such folder, or a table cannot be read.
-        """
+        """The scenes of every folder of tables."""
         folders = sorted(file.parent for file in find_files(root, "v1.0-*/scene.json"))
-        if not folders:
-            msg = f"{root}: no v1.0-*/scene.json found, give the folder that holds the tables and samples"
-            raise AnnotationError(msg, reason="missing")
+        require_any(folders, root, "v1.0-*/scene.json", "the tables and samples")
         self._tables = {folder: self._read(folder) for folder in folders}
         return [ClipSource(folder, name) for folder in folders for name in sorted(self._tables[folder].images)]
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """One scene.
-
-        Raises:
-            AnnotationError: Naming the table, the scene and what does not fit.
-        """
+        """One scene."""
         folder, name = sequence.file, sequence.key
         if folder not in self._tables:
             self._tables[folder] = self._read(folder)
@@ -128,6 +108,8 @@ class NuScenesReader(SequenceReader):
         ]
         where = str(folder / "calibrated_sensor.json")
         mounted = np.stack([_pose(where, camera) for camera in cameras])
+        held = cameras[0].get("camera_intrinsic")  # a scene has one camera for a channel
+        intrinsics = require_numbers(f"{where}: camera_intrinsic", held, shape=(3, 3)) if held else None
         microseconds = np.array([image.microseconds - images[0].microseconds for image in images], dtype=float)
         return Clip(
             clip_id=f"{name}-{self.channel}",
@@ -135,32 +117,32 @@ class NuScenesReader(SequenceReader):
             domain="nuscenes",
             media=media,
             pts_seconds=microseconds * MICROSECONDS,
-            camera=CameraTrack(egos @ mounted, _intrinsics(where, cameras)),
+            camera=CameraTrack(egos @ mounted, intrinsics),
             agent=AgentTrack(egos[:, :2, 3], headings_degrees(egos[:, :2, 0])),
         )
 
     def _read(self, folder: Path) -> _Tables:
-        def table(name: str) -> list[Row]:
-            return list(json_rows(folder / f"{name}.json", self.max_table_bytes))
+        def table(name: str) -> Iterator[Row]:
+            return json_rows(folder / f"{name}.json", self.max_table_bytes)
 
         places = {_text(folder, "log", row, "token"): _text(folder, "log", row, "location") for row in table("log")}
         scenes = {_text(folder, "scene", row, "token"): row for row in table("scene")}
         names = {token: _text(folder, "scene", row, "name") for token, row in scenes.items()}
         calibrations = self._calibrations(folder, table("sensor"), table("calibrated_sensor"))
         images = self._images(folder, names, calibrations)
-        wanted = {image.ego for found in images.values() for image in found}
+        wanted, egos = {image.ego for found in images.values() for image in found}, folder / "ego_pose.json"
         return _Tables(
             {
                 names[token]: _look_up(places, _text(folder, "scene", row, "log_token"), folder / "log.json")
                 for token, row in scenes.items()
             },
             images,
-            self._egos(folder, wanted),
+            {row["token"]: _pose(str(egos), row) for row in table("ego_pose") if row.get("token") in wanted},
             calibrations,
             {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
         )
 
-    def _calibrations(self, folder: Path, sensors: list[Row], calibrated: list[Row]) -> dict[str, Row]:
+    def _calibrations(self, folder: Path, sensors: Iterable[Row], calibrated: Iterable[Row]) -> dict[str, Row]:
         channels = {_text(folder, "sensor", row, "token"): _text(folder, "sensor", row, "channel") for row in sensors}
         where = "calibrated_sensor"
         found = {
@@ -191,11 +173,6 @@ class NuScenesReader(SequenceReader):
                 found[name].append(_Image(time, path, ego, calibration))
         return {name: sorted(images, key=lambda image: image.microseconds) for name, images in found.items()}
 
-    def _egos(self, folder: Path, wanted: set[str]) -> dict[str, FloatArray]:
-        file = folder / "ego_pose.json"
-        rows = json_rows(file, self.max_table_bytes)
-        return {row["token"]: _pose(str(file), row) for row in rows if row.get("token") in wanted}
-
 
 def _text(folder: Path, table: str, row: Row, key: str) -> str:
     where = str(folder / f"{table}.json")
@@ -223,21 +200,9 @@ def _look_up(table: Mapping[str, T], token: str, file: Path) -> T:
 def _pose(where: str, row: Row) -> FloatArray:
     """[4, 4] of a row's translation and quaternion."""
     name = f"{where}: {row.get('token')!r:.60}"
-    place = require_numbers(f"{name}: translation", row.get("translation"), num_axes=1)
-    turn = require_numbers(f"{name}: rotation", row.get("rotation"), num_axes=1)
-    if place.shape != (3,) or turn.shape != (4,) or not is_unit(turn):
-        msg = f"{name}: needs a translation of 3 numbers and a rotation that is a quaternion of length 1 (w x y z)"
+    place = require_numbers(f"{name}: translation", row.get("translation"), shape=(3,))
+    turn = require_numbers(f"{name}: rotation", row.get("rotation"), shape=(4,))
+    if not is_unit(turn):
+        msg = f"{name}: needs a rotation that is a quaternion of length 1 (w x y z)"
         raise AnnotationError(msg, reason="pose")
     return rigid(rotations_from(w_last(turn)), place)
-
-
-def _intrinsics(where: str, cameras: list[Row]) -> FloatArray | None:
-    """Pinhole matrix [3, 3]; a scene has one camera for a channel."""
-    held = cameras[0].get("camera_intrinsic")
-    if not held:
-        return None
-    matrix = require_numbers(f"{where}: camera_intrinsic", held, num_axes=2)
-    if matrix.shape != (3, 3):
-        msg = f"{where}: camera_intrinsic has shape {matrix.shape}, expected 3x3"
-        raise AnnotationError(msg, reason="shape")
-    return matrix

@@ -11,15 +11,18 @@ not agree with them, and are only used to find the images.
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from remot.data.annotations.base import FileReader, media_inside, read_text
-from remot.data.media import VideoInfo, probe, video_named
-from remot.errors import AnnotationError, DecodeError
-from remot.files import lines_of
+from remot.data.annotations.base import FileReader, media_inside, numbered_lines
+from remot.data.annotations.cameras.poses import inverted
+from remot.data.annotations.images import probed
+from remot.data.annotations.parsing.number_rows import numbers_in
+from remot.data.media import VideoInfo, video_named
+from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
 NUM_COLUMNS = 19
@@ -29,6 +32,7 @@ VIDEO_ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{6,20})")
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class RealEstate10KReader(FileReader):
     """Reads ``<id>.txt`` + ``<id>.mp4`` pairs. See the module for the source's conventions.
 
@@ -38,97 +42,42 @@ class RealEstate10KReader(FileReader):
     """
 
     pattern: ClassVar[str] = "*.txt"
-
-    def __init__(self, max_gap_seconds: float | None = None) -> None:
-        self.max_gap_seconds = max_gap_seconds
+    max_gap_seconds: float | None = None
 
     def read_clip(self, file: Path, root: Path) -> Clip | None:
-        """The clip of one path file; None for text files that are no path, or with too large a gap.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
-        lines = [line for line in lines_of(read_text(file)) if line.strip()]
-        if not _is_path_file(file, lines):
-            return None
-        address = lines.pop(0) if lines and _is_address(lines[0]) else ""
-        rows = _parse_rows(file, lines, first_line=2 if address else 1)
-        media = media_inside(file, root, video_named(file.parent, file.stem).name)
-        video = _probe(media, file, len(rows))
+        """The clip of one path file; None for text files that are no path, or with too large a gap."""
+        lines = list(numbered_lines(file))
+        first, video = lines[0][1] if lines else "", video_named(file.parent, file.stem)
+        if not (video.exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS):
+            return None  # a readme that lies beside some
+        address = lines.pop(0)[1] if lines and _is_address(lines[0][1]) else ""
+        if not lines:
+            msg = f"{file}: holds no camera pose, remove the file or add rows"
+            raise AnnotationError(msg)
+        rows = np.stack([numbers_in(where, line.split(), NUM_COLUMNS) for where, line in lines])
+        media = media_inside(file, root, video.name)
+        info = probed(file, media, len(rows), "poses")
         pts_seconds = (rows[:, 0] - rows[0, 0]) * MICROSECONDS
-        if self._has_gap(file, pts_seconds):
+        gap_seconds = float(np.diff(pts_seconds, prepend=0.0).max())
+        if self.max_gap_seconds is not None and gap_seconds > self.max_gap_seconds:
+            _logger.warning("%s: left out, two rows lie %.2f s apart", file, gap_seconds)
             return None
         match = VIDEO_ID.search(address)
-        try:
-            return Clip(
-                clip_id=file.stem,
-                scene_id=match.group(1) if match else file.stem,
-                domain="re10k",
-                media=media,
-                pts_seconds=pts_seconds,
-                camera=CameraTrack(_camera_to_world(rows), _intrinsics(rows[0], video), is_metric=False),
-                media_pts_seconds=video.pts_seconds,
-            )
-        except AnnotationError as error:
-            msg = f"{file}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
-
-    def _has_gap(self, file: Path, pts_seconds: FloatArray) -> bool:
-        gap_seconds = float(np.diff(pts_seconds, prepend=0.0).max())
-        if self.max_gap_seconds is None or gap_seconds <= self.max_gap_seconds:
-            return False
-        _logger.warning("%s: left out, two rows lie %.2f s apart", file, gap_seconds)
-        return True
+        world_to_camera = np.tile(np.eye(4), (len(rows), 1, 1))
+        world_to_camera[:, :3] = rows[:, 7:].reshape(-1, 3, 4)
+        return Clip(
+            clip_id=file.stem,
+            scene_id=match.group(1) if match else file.stem,
+            domain="re10k",
+            media=media,
+            pts_seconds=pts_seconds,
+            camera=CameraTrack(inverted(world_to_camera), _intrinsics(rows[0], info), is_metric=False),
+            media_pts_seconds=info.pts_seconds,
+        )
 
 
 def _is_address(line: str) -> bool:
     return line.startswith(("http://", "https://"))
-
-
-def _is_path_file(file: Path, lines: list[str]) -> bool:
-    """Whether this is meant as a camera path, not a readme that lies beside some."""
-    first = lines[0] if lines else ""
-    return video_named(file.parent, file.stem).exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS
-
-
-def _parse_rows(file: Path, lines: list[str], first_line: int) -> FloatArray:
-    """[N, 19] finite numbers."""
-    rows = []
-    for number, line in enumerate(lines, start=first_line):
-        try:
-            row = np.array([float(word) for word in line.split()])
-        except ValueError:
-            row = np.array([])
-        if len(row) != NUM_COLUMNS or not np.isfinite(row).all():
-            msg = f"{file}: line {number} must hold {NUM_COLUMNS} finite numbers, found {line[:60]!r}"
-            raise AnnotationError(msg)
-        rows.append(row)
-    if not rows:
-        msg = f"{file}: holds no camera pose, remove the file or add rows"
-        raise AnnotationError(msg)
-    return np.stack(rows)
-
-
-def _probe(media: Path, file: Path, num_rows: int) -> VideoInfo:
-    try:
-        video = probe(media)
-    except DecodeError as error:
-        msg = f"{file}: its video cannot be read, fetch it again ({error})"
-        raise AnnotationError(msg, reason="media") from error
-    if video.num_frames != num_rows:
-        msg = f"{file}: {num_rows} poses but {video.num_frames} images in {media.name}, cut the video to the rows"
-        raise AnnotationError(msg, reason="media")
-    return video
-
-
-def _camera_to_world(rows: FloatArray) -> FloatArray:
-    """[N, 4, 4] from rows with world-to-camera matrices: R becomes its transpose, t becomes -Rᵀt."""
-    world_to_camera = rows[:, 7:].reshape(-1, 3, 4)
-    inverse_rotation = world_to_camera[:, :, :3].transpose(0, 2, 1)
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3, :3] = inverse_rotation
-    poses[:, :3, 3] = -(inverse_rotation @ world_to_camera[:, :, 3:])[:, :, 0]
-    return poses
 
 
 def _intrinsics(row: FloatArray, video: VideoInfo) -> FloatArray:

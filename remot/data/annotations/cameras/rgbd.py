@@ -9,19 +9,16 @@ tracking was lost.
 
 import re
 from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, OnMissingImage
-from remot.data.annotations.cameras.folders import (
-    check_fps,
-    number_matrix,
-    sequence_id,
-)
+from remot.data.annotations.base import ClipSource, check_fps
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.parsing.number_rows import number_matrix
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files
@@ -34,26 +31,28 @@ SEQUENCE_NUMBER = re.compile(r"-?seq-[0-9]+$")
 FRAME_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
+@dataclass(eq=False, kw_only=True)
 class _NumberedReader(SequenceReader):
-    """Shared by recordings whose frames have a number, an image and a pose file each."""
+    """Shared by recordings whose frames have a number, an image and a pose file each.
 
-    def __init__(
-        self, fps: float, on_bad_pose: OnBadPose, max_clip_frames: int | None, on_missing_image: OnMissingImage
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.fps = check_fps(fps)
-        self.on_bad_pose = on_bad_pose
+    Args:
+        fps: Frame numbers per second.
+        on_bad_pose: ``raise`` stops at a pose that is not finite or not rigid; ``drop`` leaves such frames out.
+    """
+
+    fps: float = 30.0
+    on_bad_pose: OnBadPose = "raise"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
 
     @abstractmethod
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
         """For each frame's number its pose file and its image, a path relative to ``folder``."""
 
     def _poses(self, frames: dict[int, tuple[Path, str]]) -> dict[int, FloatArray]:
-        """The poses [4, 4] that can be used, by number, in order.
-
-        Raises:
-            AnnotationError: If one cannot be used and bad ones are not to be dropped.
-        """
+        """The poses [4, 4] that can be used, by number, in order."""
         found: dict[int, FloatArray] = {}
         for number in sorted(frames):
             file = frames[number][0]
@@ -87,6 +86,7 @@ class _NumberedReader(SequenceReader):
         )
 
 
+@dataclass(eq=False)
 class SevenScenesReader(_NumberedReader):
     """Reads folders with ``frame-000000.color.png`` and ``frame-000000.pose.txt``.
 
@@ -96,22 +96,13 @@ class SevenScenesReader(_NumberedReader):
     Args:
         intrinsics: ``[fx, fy, cx, cy]`` in pixels, the same for all recordings; None if unknown. The source gives
             ``[585, 585, 320, 240]`` for its depth camera and nothing for the colour camera.
-        fps: Frame numbers per second.
-        on_bad_pose: ``raise`` stops at a pose that is not finite or not rigid; ``drop`` leaves such frames out.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        intrinsics: list[float] | None = None,
-        fps: float = 30.0,
-        on_bad_pose: OnBadPose = "raise",
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(fps, on_bad_pose, max_clip_frames, on_missing_image)
-        self.intrinsics = pinhole(intrinsics)
+    intrinsics: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pinhole(self.intrinsics)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with pose files."""
@@ -119,13 +110,9 @@ class SevenScenesReader(_NumberedReader):
         return sources_of(root, (file.parent for file in find_files(root, wanted)), wanted)
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The recording in one folder.
-
-        Raises:
-            AnnotationError: Naming the file and what does not fit.
-        """
+        """The recording in one folder."""
         scene = SEQUENCE_NUMBER.sub("", sequence_id(sequence.file, root)) or sequence_id(root, root)
-        return self._clip(sequence.file, root, "seven_scenes", scene, self.intrinsics)
+        return self._clip(sequence.file, root, "seven_scenes", scene, pinhole(self.intrinsics))
 
     def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
         names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
@@ -138,6 +125,7 @@ class SevenScenesReader(_NumberedReader):
         return found
 
 
+@dataclass(eq=False)
 class ScanNetReader(_NumberedReader):
     """Reads folders with ``color``, ``pose`` and ``intrinsic``.
 
@@ -147,18 +135,7 @@ class ScanNetReader(_NumberedReader):
     Args:
         fps: Frame numbers per second; a recording exported with every 20th frame keeps its numbers, and so its times.
         on_bad_pose: What to do about poses that are wrong otherwise: ``raise`` or ``drop``.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
-
-    def __init__(
-        self,
-        fps: float = 30.0,
-        on_bad_pose: OnBadPose = "raise",
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(fps, on_bad_pose, max_clip_frames, on_missing_image)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""
@@ -167,11 +144,7 @@ class ScanNetReader(_NumberedReader):
         return sources_of(root, folders, "folder with pose and color in it")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The scan in one folder.
-
-        Raises:
-            AnnotationError: Naming the file and what does not fit.
-        """
+        """The scan in one folder."""
         folder = sequence.file
         calibration = folder / "intrinsic" / "intrinsic_color.txt"
         intrinsics = number_matrix(calibration, (4, 4))[:3, :3] if calibration.exists() else None

@@ -9,15 +9,17 @@ Many projects write the same rows without a time, one for each image (slambook's
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, OnMissingImage, read_text
-from remot.data.annotations.cameras.folders import check_fps, image_names, number_table, sequence_id, table_rows
+from remot.data.annotations.base import ClipSource, check_fps, read_text
 from remot.data.annotations.cameras.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
-from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
+from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.images import image_names
+from remot.data.annotations.parsing.number_rows import number_table, table_rows
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import CameraTrack, Clip, FloatArray
@@ -41,6 +43,7 @@ class _Images(NamedTuple):
     times: FloatArray | None
 
 
+@dataclass(eq=False)
 class TUMReader(SequenceReader):
     """Reads folders with ``groundtruth.txt`` and ``rgb.txt``, or with ``pose.txt`` and images.
 
@@ -54,22 +57,16 @@ class TUMReader(SequenceReader):
         fps: Images per second where neither poses nor images have times.
         max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
             none so near is left out.
-        max_clip_frames: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        intrinsics: list[float] | None = None,
-        fps: float = 30.0,
-        max_gap_seconds: float = 0.05,
-        max_clip_frames: int | None = None,
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(max_clip_frames, on_missing_image)
-        self.intrinsics = pinhole(intrinsics)
-        self.fps = check_fps(fps)
-        self.max_gap_seconds = max_gap_seconds
+    intrinsics: list[float] | None = None
+    fps: float = 30.0
+    max_gap_seconds: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fps(self.fps)
+        pinhole(self.intrinsics)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The pose files below ``root``, one for each folder."""
@@ -77,11 +74,7 @@ class TUMReader(SequenceReader):
         return sources_of(root, first.values(), " or ".join(POSE_FILES))
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
-        """The recording whose poses are in one file.
-
-        Raises:
-            AnnotationError: Naming the file, the line and what does not fit.
-        """
+        """The recording whose poses are in one file."""
         file = sequence.file
         rows = _rows(file)
         images = _find_images(file)
@@ -90,7 +83,9 @@ class TUMReader(SequenceReader):
         if rows.shape[1] == 8 and images.times is not None:
             times, poses, names = self._associated(file, rows, images)
         else:
-            _require_as_many(file, len(rows), len(images.names))
+            if len(rows) != len(images.names):
+                msg = f"{file}: {len(rows)} poses but {len(images.names)} images, and no times to match them by"
+                raise AnnotationError(msg, reason="unsynchronised")
             times = rows[:, 0] if rows.shape[1] == 8 else np.arange(len(rows)) / self.fps
             poses, names = rigid(rotations_from(rows[:, -4:]), rows[:, -7:-4]), images.names
         media, kept = self.listed_images(file, file.parent, root, names)
@@ -103,7 +98,7 @@ class TUMReader(SequenceReader):
             domain="tum",
             media=media,
             pts_seconds=times - times[0],
-            camera=CameraTrack(poses, self.intrinsics),
+            camera=CameraTrack(poses, pinhole(self.intrinsics)),
         )
 
     def _associated(self, file: Path, rows: FloatArray, images: _Images) -> tuple[FloatArray, FloatArray, list[str]]:
@@ -116,7 +111,7 @@ class TUMReader(SequenceReader):
                 "both must be timed by one clock, or raise max_gap_seconds"
             )
             raise AnnotationError(msg, reason="unsynchronised")
-        self.notices.warn_once(unmatched(file, found, self.max_gap_seconds))
+        self._notices.warn_once(unmatched(file, found, self.max_gap_seconds))
         return wanted[found], poses, [name for name, kept in zip(images.names, found, strict=True) if kept]
 
 
@@ -125,7 +120,7 @@ def _rows(file: Path) -> FloatArray:
     if W_FIRST.search(read_text(file)):
         msg = f"{file}: its header names qw before qx, this format has qx qy qz qw; reorder the columns"
         raise AnnotationError(msg, reason="pose")
-    first = next(table_rows(file), (0, []))[1]
+    first = next(table_rows(file), ("", []))[1]
     rows = number_table(file, 7 if len(first) == 7 else 8)
     wrong = np.flatnonzero(~is_unit(rows[:, -4:]))
     if len(wrong):
@@ -150,11 +145,11 @@ def _find_images(file: Path) -> _Images:
 
 def _listed_images(listed: Path) -> _Images:
     names, times = [], []
-    for number, words in table_rows(listed):
+    for where, words in table_rows(listed):
         try:
             time, name = float(words[0]), words[1]
         except (ValueError, IndexError) as error:
-            msg = f"{listed}: line {number} must hold a time and a file name, found {' '.join(words)[:60]!r}"
+            msg = f"{where} must hold a time and a file name, found {' '.join(words)[:60]!r}"
             raise AnnotationError(msg) from error
         names.append(name)
         times.append(time)
@@ -173,9 +168,3 @@ def _require_increasing(file: Path, times: FloatArray) -> None:
     if times[-1] > MAX_SECONDS:
         msg = f"{file}: {times[-1]:.0f} is no time in seconds, divide nanoseconds by 1e9"
         raise AnnotationError(msg, reason="times")
-
-
-def _require_as_many(file: Path, num_poses: int, num_images: int) -> None:
-    if num_poses != num_images:
-        msg = f"{file}: {num_poses} poses but {num_images} images, and no times to match them by"
-        raise AnnotationError(msg, reason="unsynchronised")

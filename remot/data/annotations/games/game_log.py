@@ -12,19 +12,26 @@ The first line is a header that says how the game counts, each further line is o
 are in the game's units and become metres. Every key is listed in docs/sources/games.md.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.annotations.base import FileReader, check_keys, media_inside, read_text, require_object, require_text
+from remot.data.annotations.base import (
+    FileReader,
+    check_keys,
+    media_inside,
+    numbered_lines,
+    parse_json,
+    require_object,
+    require_text,
+)
 from remot.data.annotations.games.game_axes import AXIS_KEYS, GameAxes, axes_from
 from remot.data.annotations.games.game_tracks import LogLine, agent_of, events_of, line_from, objects_of
-from remot.data.media import VideoInfo, probe
-from remot.errors import AnnotationError, DecodeError
-from remot.files import lines_of
+from remot.data.annotations.images import probed
+from remot.data.media import VideoInfo
+from remot.errors import AnnotationError
 from remot.structures import CameraTrack, Clip, FloatArray
 
 FORMAT = "remot-log/1"
@@ -45,21 +52,11 @@ class GameLogReader(FileReader):
     pattern: ClassVar[str] = "*.jsonl"
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one log.
-
-        Raises:
-            AnnotationError: Naming the file, the line and what is wrong.
-        """
+        """The clip of one log."""
         header, lines = _parse(file)
         media = media_inside(file, root, _text(file, header, "media", f"{file.stem}.mp4"))
-        video = _probe(file, media, len(lines))
-        try:
-            return _clip_from(file, _Log(header, axes_from(header), lines, video), media)
-        except AnnotationError as error:
-            if str(file) in str(error):
-                raise
-            msg = f"{file}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
+        video = probed(file, media, len(lines), "lines")
+        return _clip_from(file, _Log(header, axes_from(header), lines, video), media)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +89,20 @@ def _clip_from(file: Path, log: _Log, media: Path) -> Clip:
 
 def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
     """Header and lines, each with its keys checked."""
-    rows = [(n, row) for n, row in enumerate(lines_of(read_text(file)), start=1) if row.strip()]
+    rows = list(numbered_lines(file))
     if not rows:
         msg = f"{file}: the log is empty, write a header and a line for each image"
         raise AnnotationError(msg, reason="zero length")
-    header = _object(f"{file}: line {rows[0][0]}", rows[0][1])
+    header = _object(*rows[0])
     if header.get("format") != FORMAT:
         msg = f"{file}: the first line's format is {header.get('format')!r:.40}, this version reads {FORMAT!r}"
         raise AnnotationError(msg)
-    check_keys(f"{file}: line {rows[0][0]}", header, REQUIRED_KEYS, OPTIONAL_KEYS)
+    check_keys(rows[0][0], header, REQUIRED_KEYS, OPTIONAL_KEYS)
     if len(rows) == 1:
         msg = f"{file}: the log holds a header only, write a line for each image"
         raise AnnotationError(msg, reason="zero length")
     lines: list[LogLine] = []
-    for number, row in rows[1:]:
-        where = f"{file}: line {number}"
+    for where, row in rows[1:]:
         lines.append(line_from(where, _object(where, row)))
         if len(lines) > 1 and lines[-1].seconds <= lines[-2].seconds:
             msg = f"{where}: t is {lines[-1].seconds} after {lines[-2].seconds}, each line must be later than the last"
@@ -126,23 +122,7 @@ def _object(where: str, row: str) -> dict[str, Any]:
             raise AnnotationError(msg)
         return found
 
-    try:
-        return require_object(where, json.loads(row, object_pairs_hook=unique))
-    except (ValueError, RecursionError) as error:
-        msg = f"{where}: not valid JSON ({error}), the log may be cut short"
-        raise AnnotationError(msg) from error
-
-
-def _probe(file: Path, media: Path, num_lines: int) -> VideoInfo:
-    try:
-        video = probe(media)
-    except DecodeError as error:
-        msg = f"{file}: its video cannot be read, record it again ({error})"
-        raise AnnotationError(msg, reason="media") from error
-    if video.num_frames != num_lines:
-        msg = f"{file}: {num_lines} lines but {video.num_frames} images in {media.name}, log one line for each image"
-        raise AnnotationError(msg, reason="unsynchronised")
-    return video
+    return require_object(where, parse_json(where, row, object_pairs_hook=unique))
 
 
 def _text(file: Path, header: dict[str, Any], key: str, default: str) -> str:

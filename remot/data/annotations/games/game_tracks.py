@@ -39,17 +39,13 @@ class LogLine:
 
 
 def line_from(where: str, content: dict[str, Any]) -> LogLine:
-    """One line.
-
-    Raises:
-        AnnotationError: Naming the line and the key at fault.
-    """
+    """One line."""
     check_keys(where, content, REQUIRED_KEYS, OPTIONAL_KEYS)
-    angles = [_numbers(where, content, key, ()) if key in content else 0.0 for key in ("yaw", "pitch", "roll")]
+    angles = [require_numbers(f"{where}: {key}", content.get(key, 0.0), shape=()) for key in ("yaw", "pitch", "roll")]
     objects = require_object(f"{where}: objects", content.get("objects", {}))
     return LogLine(
-        seconds=float(_numbers(where, content, "t", ())),
-        position=_numbers(where, content, "position", (3,)),
+        seconds=float(require_numbers(f"{where}: t", content["t"], shape=())),
+        position=require_numbers(f"{where}: position", content["position"], shape=(3,)),
         angles=np.array(angles),
         objects={name: _seen(f"{where}: object {name!r:.60}", value) for name, value in objects.items()},
         events=_events(where, content.get("events", [])),
@@ -127,11 +123,12 @@ def _seen(where: str, value: object) -> FloatArray:
     """Left, top, right, bottom, depth."""
     content = require_object(where, value)
     check_keys(where, content, ("box",), ("depth",))
-    box = _numbers(where, content, "box", (4,))
+    box = require_numbers(f"{where}: box", content["box"], shape=(4,))
     if box[0] >= box[2] or box[1] >= box[3]:
         msg = f"{where}: box must be left, top, right, bottom with the origin at the top left, found {box.tolist()}"
         raise AnnotationError(msg)
-    return np.array([*box, _numbers(where, content, "depth", ()) if "depth" in content else np.nan])
+    depth = require_numbers(f"{where}: depth", content["depth"], shape=()) if "depth" in content else np.nan
+    return np.array([*box, depth])
 
 
 def _events(where: str, value: object) -> tuple[str, ...]:
@@ -144,13 +141,5 @@ def _events(where: str, value: object) -> tuple[str, ...]:
 def _player(where: str, value: object) -> FloatArray:
     content = require_object(where, value)
     check_keys(where, content, ("position", "yaw"))
-    return np.array([*_numbers(where, content, "position", (3,)), _numbers(where, content, "yaw", ())])
-
-
-def _numbers(where: str, content: dict[str, Any], key: str, shape: tuple[int, ...]) -> FloatArray:
-    numbers = require_numbers(f"{where}: {key}", content[key])
-    if numbers.shape != shape:
-        wanted = f"{shape[0]} numbers" if shape else "one number"
-        msg = f"{where}: {key} must be {wanted}, found shape {numbers.shape}"
-        raise AnnotationError(msg, reason="shape")
-    return numbers
+    position = require_numbers(f"{where}: position", content["position"], shape=(3,))
+    return np.array([*position, require_numbers(f"{where}: yaw", content["yaw"], shape=())])

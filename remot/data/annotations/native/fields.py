@@ -22,11 +22,7 @@ AXES_TOLERANCE = 1e-3
 
 
 def camera_from(where: str, value: object) -> CameraTrack:
-    """A camera; a pose is 16 numbers in row order or four rows of four.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """A camera; a pose is 16 numbers in row order or four rows of four."""
     content = require_object(where, value)
     check_keys(where, content, ("camera_to_world",), ("intrinsics", "is_metric"))
     poses = require_numbers(f"{where}: camera_to_world", content["camera_to_world"])
@@ -35,7 +31,7 @@ def camera_from(where: str, value: object) -> CameraTrack:
     intrinsics, is_metric = content.get("intrinsics"), bool_from(where, content, "is_metric", default=True)
     if intrinsics is None:
         return CameraTrack(poses, None, is_metric)
-    return CameraTrack(poses, _array(f"{where}: intrinsics", intrinsics, (3, 3)), is_metric)
+    return CameraTrack(poses, require_numbers(f"{where}: intrinsics", intrinsics, shape=(3, 3)), is_metric)
 
 
 def effector_from(where: str, value: object, camera: CameraTrack | None) -> EffectorTrack:
@@ -45,9 +41,6 @@ def effector_from(where: str, value: object, camera: CameraTrack | None) -> Effe
         where: File and key, for errors.
         value: The JSON value.
         camera: The clip's camera, by which positions of ``"frame": "world"`` are brought into its axes.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
     check_keys(where, content, ("positions",), ("opening", "frame", "visible"))
@@ -87,9 +80,6 @@ def object_from(
     """An object; ``null`` is a box of an object that is not visible, or a depth that is not known.
 
     ``"frame": "world"`` brings ``centres_metres`` into the camera's axes; without poses they are not known.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
     """
     content = require_object(where, value)
     optional = ("is_landmark", "depths_metres", "masks", "size_metres", "centres_metres", "hidden", "frame")
@@ -106,7 +96,7 @@ def object_from(
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
         masks=pictures,
         mask_value=mask_value,
-        size_metres=None if size is None else _array(f"{where}: size_metres", size, (3,)),
+        size_metres=None if size is None else require_numbers(f"{where}: size_metres", size, shape=(3,)),
         centres_metres=None if centres is None else _centres_from(where, content, camera),
         hidden=None if hidden is None else truths_from(f"{where}: hidden", hidden),
     )
@@ -124,11 +114,7 @@ def _centres_from(where: str, content: dict[str, Any], camera: CameraTrack | Non
 
 
 def agent_from(where: str, value: object) -> AgentTrack:
-    """Who acts.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """Who acts."""
     content = require_object(where, value)
     check_keys(where, content, ("positions_metres", "headings_degrees"))
     return AgentTrack(
@@ -137,40 +123,29 @@ def agent_from(where: str, value: object) -> AgentTrack:
 
 
 def event_from(where: str, value: object) -> Event:
-    """Something that happens.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """Something that happens."""
     content = require_object(where, value)
     check_keys(where, content, ("text", "start_seconds", "end_seconds"))
-    start, end = (float(_array(f"{where}: {key}", content[key], ())) for key in ("start_seconds", "end_seconds"))
+    keys = ("start_seconds", "end_seconds")
+    start, end = (float(require_numbers(f"{where}: {key}", content[key], shape=())) for key in keys)
     return Event(require_text(where, content, "text"), start, end)
 
 
 def layout_box_from(where: str, value: object) -> LayoutBox:
-    """A box of the scene; without ``axes`` its sides are parallel to the world's.
-
-    Raises:
-        AnnotationError: Naming the key at fault.
-    """
+    """A box of the scene; without ``axes`` its sides are parallel to the world's."""
     content = require_object(where, value)
     check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes",))
-    size = _array(f"{where}: size_metres", content["size_metres"], (3,))
-    axes = _array(f"{where}: axes", content.get("axes", np.eye(3).tolist()), (3, 3))
+    size = require_numbers(f"{where}: size_metres", content["size_metres"], shape=(3,))
+    axes = require_numbers(f"{where}: axes", content.get("axes", np.eye(3).tolist()), shape=(3, 3))
     if (size < 0).any() or np.abs(axes @ axes.T - np.eye(3)).max() > AXES_TOLERANCE:
         msg = f"{where}: size_metres must not be negative and the rows of axes must be unit vectors at right angles"
         raise AnnotationError(msg)
-    centre = _array(f"{where}: centre_metres", content["centre_metres"], (3,))
+    centre = require_numbers(f"{where}: centre_metres", content["centre_metres"], shape=(3,))
     return LayoutBox(require_text(where, content, "name"), centre, size, axes)
 
 
 def paths_from(where: str, file: Path, root: Path, names: list[Any]) -> tuple[Path, ...]:
-    """Existing files beside ``file``, refused if one leads outside ``root``.
-
-    Raises:
-        AnnotationError: Naming the first that is at fault.
-    """
+    """Existing files beside ``file``, refused if one leads outside ``root``."""
     if not names or not all(isinstance(name, str) and name for name in names):
         msg = f"{where}: expected one path for each annotated frame, as texts"
         raise AnnotationError(msg)
@@ -200,7 +175,7 @@ def _rows_from(where: str, rows: object, width: int) -> FloatArray:
     known = [row for row in rows if row is not None]
     numbers = np.full((len(rows), width), np.nan)
     if known:
-        numbers[[row is not None for row in rows]] = _array(where, known, (len(known), width))
+        numbers[[row is not None for row in rows]] = require_numbers(where, known, shape=(len(known), width))
     return numbers
 
 
@@ -219,26 +194,18 @@ def _masks_from(
         num_images = len(pictures)
     else:
         found = media_inside(file, root, require_text(where, content, "media"))
-        num_images = _num_images(where, found)
+        if not found.is_dir():
+            msg = f"{where}: {found.name} is no folder, give a folder of images or a list with one for each frame"
+            raise AnnotationError(msg, reason="media")
+        num_images = len(files_in(found, IMAGE_SUFFIXES))
     if num_images < num_frames or (isinstance(found, tuple) and num_images != num_frames):
         msg = f"{where}: {num_images} images for {num_frames} annotated frames, give one for each"
         raise AnnotationError(msg, reason="unsynchronised")
     return found, mask_value
 
 
-def _num_images(where: str, folder: Path) -> int:
-    if not folder.is_dir():
-        msg = f"{where}: {folder.name} is no folder, give a folder of images or a list with one for each frame"
-        raise AnnotationError(msg, reason="media")
-    return len(files_in(folder, IMAGE_SUFFIXES))
-
-
 def truths_from(where: str, value: object) -> NDArray[np.bool_]:
-    """[N] true or false.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """[N] true or false."""
     if not isinstance(value, list) or not all(isinstance(one, bool) for one in value):
         msg = f"{where}: expected true or false for each annotated frame"
         raise AnnotationError(msg)
@@ -246,11 +213,7 @@ def truths_from(where: str, value: object) -> NDArray[np.bool_]:
 
 
 def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
-    """The true or false under ``key``.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The true or false under ``key``."""
     value = content.get(key, default)
     if not isinstance(value, bool):
         msg = f"{where}: {key} must be true or false, found {value!r:.40}"
@@ -259,21 +222,13 @@ def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -
 
 
 def number_or_none(where: str, content: dict[str, Any], key: str) -> float | None:
-    """The number under ``key``, None without one.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The number under ``key``, None without one."""
     value = content.get(key)
-    return None if value is None else float(_array(f"{where}: {key}", value, ()))
+    return None if value is None else float(require_numbers(f"{where}: {key}", value, shape=()))
 
 
 def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, ...] | None:
-    """The texts listed under ``key``, None without a list.
-
-    Raises:
-        AnnotationError: If it is something else.
-    """
+    """The texts listed under ``key``, None without a list."""
     value = content.get(key)
     if value is None:
         return None
@@ -281,13 +236,3 @@ def texts_or_none(where: str, content: dict[str, Any], key: str) -> tuple[str, .
         msg = f"{where}: {key} must be a list of texts, found {value!r:.60}"
         raise AnnotationError(msg)
     return tuple(value)
-
-
-def _array(where: str, value: object, shape: tuple[int, ...]) -> FloatArray:
-    """Finite numbers of exactly ``shape``."""
-    array = require_numbers(where, value)
-    if array.shape != shape:
-        wanted = "x".join(map(str, shape)) if shape else "one number"
-        msg = f"{where}: has shape {array.shape}, expected {wanted}"
-        raise AnnotationError(msg, reason="shape")
-    return array

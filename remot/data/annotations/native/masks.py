@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from remot.data.media.images import IMAGE_SUFFIXES
+from remot.data.media.images import images_of
 from remot.errors import AnnotationError
-from remot.files import files_in, in_number_order
 from remot.structures import Clip, Media
 
 
@@ -57,7 +56,7 @@ class MaskFolders:
         if masks not in self._copied:
             number = f"-{len(self._copied) + 1}" if self._copied else ""
             self._copied[masks] = f"{self.clip.clip_id}-masks{number}"
-            self._copy(_images(masks), self.folder / self._copied[masks])
+            self._copy(masks if isinstance(masks, tuple) else images_of(masks, 0), self.folder / self._copied[masks])
         return self._copied[masks]
 
     def _copy(self, images: Sequence[Path], folder: Path) -> None:
@@ -67,13 +66,6 @@ class MaskFolders:
         folder.mkdir(exist_ok=True)
         for index, image in enumerate(images[: self.clip.num_frames]):
             shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
-
-
-def _images(masks: Path | tuple[Path, ...]) -> Sequence[Path]:
-    if isinstance(masks, tuple):
-        return masks
-    names = (path.name for path in files_in(masks, IMAGE_SUFFIXES))
-    return [masks / name for name in in_number_order(str(masks), names, AnnotationError)]
 
 
 def relative_to(media: Media, folder: Path) -> str | list[str] | None:

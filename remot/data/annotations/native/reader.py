@@ -25,6 +25,7 @@ from remot.data.annotations.base import (
     check_keys,
     media_inside,
     read_json_object,
+    require_list,
     require_numbers,
     require_object,
     require_text,
@@ -68,39 +69,25 @@ class NativeReader(FileReader):
     pattern: ClassVar[str] = "*.json"
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip in one JSON file.
-
-        Raises:
-            AnnotationError: Naming the file and the key at fault.
-        """
+        """The clip in one JSON file."""
         content, where = read_json_object(file), str(file)
         check_keys(where, content, REQUIRED_KEYS, OPTIONAL_KEYS)
         if content["format"] != FORMAT:
             msg = f"{file}: format is {content['format']!r:.40}, this version reads {FORMAT!r}"
             raise AnnotationError(msg)
-        try:
-            return _clip_from(content, file, root)
-        except AnnotationError as error:
-            if where in str(error):
-                raise
-            msg = f"{file}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
-
-
-def _clip_from(content: dict[str, Any], file: Path, root: Path) -> Clip:
-    where, media_times = str(file), content.get("media_pts_seconds")
-    pts_seconds = require_numbers(f"{where}: pts_seconds", content["pts_seconds"], num_axes=1)
-    return Clip(
-        clip_id=require_text(where, content, "id"),
-        scene_id=require_text(where, content, "scene"),
-        domain=require_text(where, content, "domain"),
-        media=_media_from(file, root, content["media"]),
-        pts_seconds=pts_seconds,
-        media_pts_seconds=None
-        if media_times is None
-        else require_numbers(f"{where}: media_pts_seconds", media_times, num_axes=1),
-        **_tracks_from(content, file, root, len(pts_seconds)),
-    )
+        media_times = content.get("media_pts_seconds")
+        pts_seconds = require_numbers(f"{where}: pts_seconds", content["pts_seconds"], num_axes=1)
+        return Clip(
+            clip_id=require_text(where, content, "id"),
+            scene_id=require_text(where, content, "scene"),
+            domain=require_text(where, content, "domain"),
+            media=_media_from(file, root, content["media"]),
+            pts_seconds=pts_seconds,
+            media_pts_seconds=None
+            if media_times is None
+            else require_numbers(f"{where}: media_pts_seconds", media_times, num_axes=1),
+            **_tracks_from(content, file, root, len(pts_seconds)),
+        )
 
 
 def _media_from(file: Path, root: Path, value: object) -> Media:
@@ -118,7 +105,7 @@ def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: in
     agent, camera = content.get("agent"), content.get("camera")
     seen_by = None if camera is None else camera_from(f"{file}: camera", camera)
     moves = content.get("camera_moves")
-    events, layout = (_list_from(f"{file}: {key}", content.get(key, [])) for key in ("events", "layout"))
+    events, layout = (require_list(f"{file}: {key}", content.get(key, [])) for key in ("events", "layout"))
     return {
         "camera": seen_by,
         "effectors": {name: effector_from(f"{file}: effector {name}", v, seen_by) for name, v in effectors.items()},
@@ -133,10 +120,3 @@ def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: in
         "room_area_square_metres": number_or_none(str(file), content, "room_area_square_metres"),
         "complete_kinds": texts_or_none(str(file), content, "complete_kinds"),
     }
-
-
-def _list_from(where: str, value: object) -> list[Any]:
-    if not isinstance(value, list):
-        msg = f"{where}: expected a list, found {type(value).__name__}"
-        raise AnnotationError(msg)
-    return value

@@ -12,14 +12,16 @@ from remot.data.annotations.base import (
     AnnotationReader,
     ClipSource,
     check_keys,
+    numbered_lines,
     read_json_object,
     read_text,
+    require_any,
     require_numbers,
     require_object,
 )
-from remot.data.annotations.objects.tracked import times_of, video_beside
+from remot.data.annotations.images import times_of, video_beside
 from remot.errors import AnnotationError
-from remot.files import find_files, lines_of
+from remot.files import find_files
 from remot.structures import Clip, Event
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class _Video:
     scene: str
 
 
+@dataclass(eq=False)
 class CharadesSTAReader(AnnotationReader):
     """Reads Charades-STA in either of its forms, with a video ``<id>.mp4`` where there is one.
 
@@ -60,28 +63,16 @@ class CharadesSTAReader(AnnotationReader):
             cuts it there and logs it, ``refuse`` calls the clip bad. An event that starts after its video is refused.
     """
 
-    def __init__(self, beyond_duration: BeyondDuration = "clamp") -> None:
-        self.beyond_duration: BeyondDuration = beyond_duration
-        self._last: tuple[Path, dict[str, Any]] | None = None
+    beyond_duration: BeyondDuration = "clamp"
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """Each video of each file.
-
-        Raises:
-            AnnotationError: If there is none, or a file cannot be read.
-        """
+        """Each video of each file."""
         files = sorted(path for suffix in ("json", "txt") for path in find_files(root, f"*charades_sta*.{suffix}"))
-        if not files:
-            msg = f"{root}: no *charades_sta*.json or .txt found, give the folder that holds the sentences"
-            raise AnnotationError(msg, reason="missing")
+        require_any(files, root, "*charades_sta*.json or .txt", "the sentences")
         return [ClipSource(file, name) for file in files for name in self._content(file)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
-        """The clip of one video.
-
-        Raises:
-            AnnotationError: Naming the file, the video, the event and what is wrong.
-        """
+        """The clip of one video."""
         value = self._content(source.file)[source.key]
         video = value if isinstance(value, _Video) else _from_json(str(source), source.key, value)
         media = video_beside(source.file, root, source.key)
@@ -107,9 +98,7 @@ class CharadesSTAReader(AnnotationReader):
         return Event(text.strip(), start, end)
 
     def _content(self, file: Path) -> Mapping[str, Any]:
-        if self._last is None or self._last[0] != file:
-            self._last = file, read_json_object(file) if file.suffix == ".json" else dict(_from_text(file))
-        return self._last[1]
+        return self._kept(file, lambda: read_json_object(file) if file.suffix == ".json" else dict(_from_text(file)))
 
 
 def _from_json(where: str, name: str, value: object) -> _Video:
@@ -123,10 +112,7 @@ def _from_json(where: str, name: str, value: object) -> _Video:
     if not sentences or any(not isinstance(sentence, str) for sentence in sentences):
         msg = f"{where}: sentences must hold at least one text"
         raise AnnotationError(msg, reason="zero length")
-    stretches = require_numbers(f"{where}: timestamps", times, num_axes=2)
-    if stretches.shape[1] != 2:
-        msg = f"{where}: each of timestamps must be a start and an end"
-        raise AnnotationError(msg, reason="shape")
+    stretches = require_numbers(f"{where}: timestamps", times, shape=(len(sentences), 2))
     events = tuple(
         (f"{where}: event {k}", text, float(start), float(end))
         for k, (text, (start, end)) in enumerate(zip(sentences, stretches, strict=True), start=1)
@@ -137,9 +123,7 @@ def _from_json(where: str, name: str, value: object) -> _Video:
 def _from_text(file: Path) -> Iterator[tuple[str, _Video]]:
     """Names and contents of the videos of a text file."""
     events: dict[str, list[tuple[str, str, float, float]]] = {}
-    for number, line in enumerate(lines_of(read_text(file)), start=1):
-        if not line.strip():
-            continue
+    for where, line in numbered_lines(file):
         head, separator, text = line.partition("##")
         words = head.split()
         try:
@@ -147,9 +131,9 @@ def _from_text(file: Path) -> Iterator[tuple[str, _Video]]:
         except (IndexError, ValueError):
             separator = ""
         if not separator or len(words) != 3:
-            msg = f"{file}: line {number} must read <video> <start> <end>##<sentence>, found {line[:60]!r}"
+            msg = f"{where} must read <video> <start> <end>##<sentence>, found {line[:60]!r}"
             raise AnnotationError(msg)
-        events.setdefault(name, []).append((f"{file}: line {number}", text, start, end))
+        events.setdefault(name, []).append((where, text, start, end))
     table = _tables(file.parent)
     for name, found in events.items():
         duration, scene = table.get(name, (None, ""))

@@ -1,7 +1,7 @@
 """Single objects of GOT-10k (http://got-10k.aitestunion.com, arXiv 1810.11981), with images or as a list of boxes."""
 
-import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,20 +12,17 @@ from remot.data.annotations.base import (
     ClipSource,
     FileReader,
     check_keys,
+    parse_json,
     read_text,
+    require_any,
+    require_list,
     require_numbers,
     require_object,
     require_text,
 )
-from remot.data.annotations.objects.notices import Notices
-from remot.data.annotations.objects.still_cameras import StillCameras
-from remot.data.annotations.objects.tracked import (
-    counted,
-    images_in,
-    ini_number,
-    read_ini_section,
-    require_resolution,
-)
+from remot.data.annotations.images import ImageReader, images_in, require_resolution
+from remot.data.annotations.objects.still_cameras import StillCameraReader
+from remot.data.annotations.objects.tracked import ini_number, read_ini_section
 from remot.data.annotations.parsing.number_rows import read_number_rows, require_xyxy, whole_numbers, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
 from remot.files import find_files
@@ -35,7 +32,8 @@ from remot.structures import Clip, FloatArray, ObjectTrack
 MAX_COVER = 8
 
 
-class GOT10kReader(FileReader):
+@dataclass(eq=False)
+class GOT10kReader(FileReader, ImageReader, StillCameraReader):
     """Reads ``GOT-10k_Val_000001/groundtruth.txt`` and the images beside it.
 
     The source's conventions: row k is ``left,top,width,height`` of the object in the k-th image (``00000001.jpg`` and
@@ -48,62 +46,44 @@ class GOT10kReader(FileReader):
     the camera is vouched for, sequence by sequence or for all.
 
     Args:
-        static_camera: Sequences whose camera stands still, such as ``GOT-10k_Val_000010``.
-        assume_static: Take the camera of every sequence to stand still.
         min_cover: Fewest visible eighths of an object that is asked about.
     """
 
     pattern: ClassVar[str] = "groundtruth.txt"
 
-    def __init__(
-        self,
-        static_camera: list[str] | None = None,
-        assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
-        min_cover: int = 4,
-    ) -> None:
-        if not 0 <= min_cover <= MAX_COVER:
-            msg = f"GOT10kReader: min_cover is {min_cover}; choose 0 to {MAX_COVER} eighths"
+    min_cover: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_cover <= MAX_COVER:
+            msg = f"GOT10kReader: min_cover is {self.min_cover}; choose 0 to {MAX_COVER} eighths"
             raise ConfigError(msg)
-        self.still_cameras = StillCameras(static_camera or (), (), assume_static)
-        self.min_cover = min_cover
-        self._notices = Notices()
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The sequences, in order; a log message says how many cameras are not known to stand still.
-
-        Raises:
-            AnnotationError: If there is none.
-        """
+        """The sequences, in order; a log message says how many cameras are not known to stand still."""
         found = super().sources(root)
-        self._notices.warn_once(
-            self.still_cameras.about_others([source.file.resolve().parent.name for source in found])
-        )
+        names = [source.file.resolve().parent.name for source in found]
+        self._notices.warn_once(self._still_cameras.about_others(names))
         return found
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one sequence.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
+        """The clip of one sequence."""
         sequence = file.resolve().parent.name
         ini = file.with_name("meta_info.ini")
         values = read_ini_section(ini, "METAINFO")
         images = images_in(file, root, ".")
         boxes_xyxy = self._boxes(file)
-        if len(images) != len(boxes_xyxy):
-            msg = f"{file}: {len(boxes_xyxy)} rows but {counted(images)}, fetch the sequence again"
-            raise AnnotationError(msg, reason="unsynchronised")
+        kept = self.numbered_images(file, images, len(boxes_xyxy), 1, "rows")
         if "resolution" in values:
             require_resolution(str(file), images, _resolution(ini, values["resolution"]), "resolution in meta_info.ini")
+        name = require_text(str(ini), {"object_class": "", **values}, "object_class")
         return Clip(
             clip_id=sequence,
             scene_id=sequence,
             domain="got10k",
             media=images,
-            pts_seconds=np.arange(len(images)) / ini_number(ini, values, "anno_fps", 1000),
-            objects={require_text(str(ini), {"object_class": "", **values}, "object_class"): ObjectTrack(boxes_xyxy)},
-            camera_moves=not self.still_cameras.hold(sequence),
+            pts_seconds=kept / ini_number(ini, values, "anno_fps", 1000),
+            objects={name: ObjectTrack(boxes_xyxy[kept])},
+            camera_moves=not self._still_cameras.hold(sequence),
         )
 
     def _boxes(self, file: Path) -> FloatArray:
@@ -134,6 +114,7 @@ def _labels(file: Path, num_rows: int, largest: int, missing: int) -> FloatArray
     return whole_numbers(str(file), "label", rows, 0, largest).astype(np.float64)
 
 
+@dataclass(eq=False)
 class GOT10kListReader(AnnotationReader):
     """Reads the list of GOT-10k boxes that VideoChat-R1 is trained and tested with (arXiv 2504.06958): no images.
 
@@ -147,28 +128,15 @@ class GOT10kListReader(AnnotationReader):
         pattern: Files to read below the root.
     """
 
-    def __init__(self, pattern: str = "got10k*.json") -> None:
-        self.pattern = pattern
-        self._last: tuple[Path, list[Any]] | None = None
+    pattern: str = "got10k*.json"
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """Each entry of each list.
-
-        Raises:
-            AnnotationError: If there is none, or a file is no JSON list.
-        """
-        found = find_files(root, self.pattern)
-        if not found:
-            msg = f"{root}: no {self.pattern} found, give the folder that holds the list"
-            raise AnnotationError(msg, reason="missing")
+        """Each entry of each list."""
+        found = require_any(find_files(root, self.pattern), root, self.pattern, "the list")
         return [ClipSource(file, str(k)) for file in found for k in range(len(self._entries(file)))]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:  # noqa: ARG002 - the list has no media
-        """The clip of one entry.
-
-        Raises:
-            AnnotationError: Naming the file, the entry and what is wrong.
-        """
+        """The clip of one entry."""
         where = f"{source.file}: entry {source.key}"
         content = require_object(where, self._entries(source.file)[int(source.key)])
         check_keys(where, content, ("path", "object", "gt"))
@@ -187,18 +155,4 @@ class GOT10kListReader(AnnotationReader):
         )
 
     def _entries(self, file: Path) -> list[Any]:
-        if self._last is None or self._last[0] != file:
-            self._last = file, _json_list(file)
-        return self._last[1]
-
-
-def _json_list(file: Path) -> list[Any]:
-    try:
-        content = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        msg = f"{file}: not valid JSON ({error})"
-        raise AnnotationError(msg) from error
-    if not isinstance(content, list):
-        msg = f"{file}: expected a list of entries, found {type(content).__name__}"
-        raise AnnotationError(msg)
-    return content
+        return self._kept(file, lambda: require_list(str(file), parse_json(str(file), read_text(file))))

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import read_text
-from remot.data.annotations.parsing.number_rows import read_number_rows
+from remot.data.annotations.base import numbered_lines
+from remot.data.annotations.parsing.number_rows import numbers_in, read_number_rows
 from remot.errors import AnnotationError
-from remot.files import lines_of
 from remot.structures import CameraTrack, FloatArray
 
 EARTH_RADIUS_METRES = 6_378_137.0
@@ -35,9 +34,6 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
     Args:
         calib: ``calib/0000.txt``.
         oxts: ``oxts/0000.txt``, a row for each image.
-
-    Raises:
-        AnnotationError: If a file is missing or malformed.
     """
     matrices = _matrices(calib)
     camera_from_imu = (
@@ -56,31 +52,18 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
 
 
 def colour_camera_from_first(calib: Path) -> FloatArray:
-    """[3] metres to add to places in the axes of the rectified first camera to have them in those of ``image_02``.
-
-    Raises:
-        AnnotationError: If the file is missing or malformed.
-    """
+    """[3] metres to add to places in the axes of the rectified first camera to have them in those of ``image_02``."""
     return np.asarray(_colour_camera_shift(calib, _matrices(calib)["P2"])[:, 3])
 
 
 def _matrices(calib: Path) -> dict[str, FloatArray]:
     """The matrices by the names of :data:`MATRICES`."""
-    lines = {}
-    for line in lines_of(read_text(calib)):
-        name, *words = line.split() or [""]
-        lines[name.removesuffix(":")] = words
+    rows = (line.split() for _, line in numbered_lines(calib))
+    lines = {name.removesuffix(":"): words for name, *words in rows}
     found = {}
     for name, (spellings, shape) in MATRICES.items():
         words = next((lines[spelling] for spelling in spellings if spelling in lines), [])
-        try:
-            numbers = np.array([float(word) for word in words])
-        except ValueError:
-            numbers = np.array([])
-        if len(numbers) != shape[0] * shape[1] or not np.isfinite(numbers).all():
-            msg = f"{calib}: {spellings[0]} must hold {shape[0] * shape[1]} finite numbers, fetch the file again"
-            raise AnnotationError(msg, reason="pose")
-        found[name] = numbers.reshape(shape)
+        found[name] = numbers_in(f"{calib}: {spellings[0]}", words, shape[0] * shape[1]).reshape(shape)
     return found
 
 

@@ -1,27 +1,19 @@
 """Whole sequences of the KITTI tracking benchmark, with everything that is labelled in them."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.objects.kitti_oxts import camera_of, colour_camera_from_first
-from remot.data.annotations.objects.kitti_tracking import (
-    FRAME_RATE,
-    KINDS,
-    Labels,
-    kitti_images,
-    oxts_of,
-    read_labels,
-)
-from remot.data.annotations.objects.tracked import TrackedReader, counted
-from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
-from remot.errors import AnnotationError
+from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, Labels, calib_of
+from remot.data.annotations.objects.kitti_oxts import colour_camera_from_first
+from remot.data.annotations.objects.tracked import rows_by_frame, track_names
 from remot.structures import Clip, FloatArray, ObjectTrack
 
 
-class KITTISceneReader(TrackedReader):
+@dataclass(eq=False)
+class KITTISceneReader(KITTIFilesReader):
     """Reads the files of :class:`remot.data.annotations.KITTITrackingReader`, one clip for each sequence.
 
     Tracks are called ``car 1``, ``car 2`` and so on: numbers that a prompt has to explain, as the tasks about tracks
@@ -40,39 +32,25 @@ class KITTISceneReader(TrackedReader):
         max_occluded: How far it may be hidden: 0 not, 1 partly, 2 largely, 3 not known.
     """
 
-    pattern: ClassVar[str] = "label_02/*.txt"
-
-    def __init__(self, max_truncated: float = 1.0, max_occluded: int = 1) -> None:
-        super().__init__()
-        self.max_truncated = max_truncated
-        self.max_occluded = max_occluded
+    max_truncated: float = 1.0
+    max_occluded: int = 1
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
-        """The clip of one sequence.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
-        name, oxts = file.stem, oxts_of(file)
-        images = kitti_images(file, root)
-        calib = oxts.parent.parent / "calib" / f"{name}.txt"
-        camera = camera_of(calib, oxts) if oxts.exists() else None
-        if camera is not None and len(camera.camera_to_world) != len(images):
-            msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
-            raise AnnotationError(msg, reason="unsynchronised")
-        labels = read_labels(file, len(images))
+        """The clip of one sequence."""
+        sequence = self._sequence(file, root)
+        labels = sequence.labels
         hidden = (labels.truncated > self.max_truncated) | (labels.occluded > self.max_occluded)
-        objects = _objects(str(file), labels, hidden, colour_camera_from_first(calib), len(images))
+        objects = _objects(str(file), labels, hidden, colour_camera_from_first(calib_of(file)), len(sequence.images))
         kinds = {noun for one, (noun, _) in KINDS.items() if one in labels.classes}
         clip = Clip(
-            clip_id=f"kitti-{name}",
-            scene_id=f"kitti-{name}",
+            clip_id=f"kitti-{file.stem}",
+            scene_id=f"kitti-{file.stem}",
             domain="kitti_tracking",
-            media=images,
-            pts_seconds=np.arange(len(images)) / FRAME_RATE,
-            camera=camera,
+            media=sequence.images,
+            pts_seconds=sequence.pts_seconds,
+            camera=sequence.camera,
             objects=objects,
-            camera_moves=camera is None,
+            camera_moves=sequence.camera is None,
             complete_kinds=() if labels.has_unlabelled else tuple(sorted(kinds)),
         )
         return {"": clip}

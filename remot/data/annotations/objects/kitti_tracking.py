@@ -3,54 +3,24 @@
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from remot.data.annotations.base import read_text
-from remot.data.annotations.objects.kitti_oxts import camera_of
-from remot.data.annotations.objects.nearest import Appearances, IntArray, NearestTrack, near_border, nearest_tracks
-from remot.data.annotations.objects.notices import listed
-from remot.data.annotations.objects.tracked import TrackedReader, counted, images_in
-from remot.data.annotations.parsing.number_rows import require_xyxy, whole_numbers
-from remot.errors import AnnotationError, ConfigError
-from remot.files import gap_in_numbers, lines_of
-from remot.structures import CameraTrack, Clip, FloatArray, ObjectTrack
+from remot.data.annotations.notices import listed
+from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, KITTISequence, Labels, oxts_of
+from remot.data.annotations.objects.nearest import Appearances, NearestTrack, near_border, nearest_tracks
+from remot.errors import ConfigError
+from remot.structures import Clip, ObjectTrack
 
 _logger = logging.getLogger(__name__)
 
-FRAME_RATE = 10.0
-NUM_COLUMNS = 17
+DEFAULT_CLASSES = ("Car", "Pedestrian", "Cyclist")
 #: After its last box an object may stay partly visible: for one second, or for four at the border of the image.
 NUM_LINGERING, NUM_BORDER_LINGERING = 10, 40
-#: For each class that can be asked about, what questions call it and what a viewer could take for it.
-KINDS = {
-    "Car": ("car", ("Car", "Van")),
-    "Van": ("van", ("Van", "Truck")),
-    "Truck": ("truck", ("Truck", "Van")),
-    "Pedestrian": ("person", ("Pedestrian", "Person", "Person_sitting", "Cyclist")),
-    "Cyclist": ("cyclist", ("Cyclist",)),
-    "Tram": ("tram", ("Tram",)),
-}
 
 
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """One label file: R objects, unlabelled regions left out."""
-
-    frames: IntArray  # [R]
-    tracks: IntArray  # [R]
-    classes: NDArray[np.str_]  # [R]
-    truncated: FloatArray  # [R] 0 to 2
-    occluded: FloatArray  # [R] 0 to 3
-    boxes_xyxy: FloatArray  # [R, 4]
-    sizes_metres: FloatArray  # [R, 3] height, width, length
-    places_metres: FloatArray  # [R, 3] bottom centres in camera axes
-    has_unlabelled: bool  # whether regions were marked as not labelled
-
-
-class KITTITrackingReader(TrackedReader):
+@dataclass(eq=False)
+class KITTITrackingReader(KITTIFilesReader):
     """Reads ``label_02/0000.txt`` with ``image_02/0000/*.png``, ``calib/0000.txt`` and ``oxts/0000.txt``.
 
     The source's conventions: rows ``frame, track, class, truncated, occluded, alpha, left, top, right, bottom, height,
@@ -72,28 +42,19 @@ class KITTITrackingReader(TrackedReader):
         min_height_pixels: Smallest height that is asked about.
     """
 
-    pattern: ClassVar[str] = "label_02/*.txt"
+    classes: list[str] | None = None
+    max_truncated: int = 0
+    max_occluded: int = 1
+    min_distance_ratio: float = 1.25
+    min_height_pixels: float = 25.0
 
-    def __init__(
-        self,
-        classes: list[str] | None = None,
-        max_truncated: int = 0,
-        max_occluded: int = 1,
-        min_distance_ratio: float = 1.25,
-        min_height_pixels: float = 25.0,
-    ) -> None:
-        super().__init__()
-        self.classes = ["Car", "Pedestrian", "Cyclist"] if classes is None else classes
-        if unknown := sorted(set(self.classes) - set(KINDS)):
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.classes or ()) - set(KINDS)):
             msg = f"KITTITrackingReader: there is no class {unknown[0]!r}; choose among {', '.join(KINDS)}"
             raise ConfigError(msg)
-        if min_distance_ratio < 1:
-            msg = f"KITTITrackingReader: min_distance_ratio is {min_distance_ratio}; choose at least 1"
+        if self.min_distance_ratio < 1:
+            msg = f"KITTITrackingReader: min_distance_ratio is {self.min_distance_ratio}; choose at least 1"
             raise ConfigError(msg)
-        self.max_truncated = max_truncated
-        self.max_occluded = max_occluded
-        self.min_distance_ratio = min_distance_ratio
-        self.min_height_pixels = min_height_pixels
 
     def notice(self, files: list[Path]) -> str:
         """How many sequences lack the motion of their camera."""
@@ -105,22 +66,10 @@ class KITTITrackingReader(TrackedReader):
         )
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
-        """The clips of one sequence, by noun and track number.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
-        name, oxts = file.stem, oxts_of(file)
-        images = kitti_images(file, root)
-        camera = camera_of(oxts.parent.parent / "calib" / f"{name}.txt", oxts) if oxts.exists() else None
-        if camera is not None and len(camera.camera_to_world) != len(images):
-            msg = f"{file}: {counted(images)} but {len(camera.camera_to_world)} rows in oxts, fetch them again"
-            raise AnnotationError(msg, reason="unsynchronised")
-        labels = read_labels(file, len(images))
-        clips = {}
-        for noun, track in self._nearest(file, labels):
-            clip_id = f"kitti-{name}-{noun}-{track.track}"
-            clips[f"{noun} {track.track}"] = _clip(clip_id, name, track, noun, labels, camera, images)
+        """The clips of one sequence, by noun and track number."""
+        sequence, clips = self._sequence(file, root), {}
+        for noun, track in self._nearest(file, sequence.labels):
+            clips[f"{noun} {track.track}"] = _clip(file.stem, sequence, track, noun)
         if not clips:
             _logger.warning("%s: left out, nothing is clearly the nearest in three frames", file)
         return clips
@@ -135,7 +84,7 @@ class KITTITrackingReader(TrackedReader):
         at_border = (labels.truncated > 0) | near_border(labels.boxes_xyxy, size)
         num_lingering = np.where(at_border, NUM_BORDER_LINGERING, NUM_LINGERING)
         found: list[tuple[str, NearestTrack]] = []
-        for one in self.classes:
+        for one in DEFAULT_CLASSES if self.classes is None else self.classes:
             noun, alike = KINDS[one]
             rows = np.flatnonzero(np.isin(labels.classes, alike))
             sightings = Appearances(
@@ -153,78 +102,17 @@ class KITTITrackingReader(TrackedReader):
         return found
 
 
-def kitti_images(file: Path, root: Path) -> tuple[Path, ...]:
-    """The images of a label file's sequence, without gaps: a label belongs to the image of its frame's number.
-
-    Raises:
-        AnnotationError: If there are none, or one is missing between others.
-    """
-    images = images_in(file, root, f"../image_02/{file.stem}")
-    if gap_in_numbers([path.name for path in images]):
-        msg = f"{file}: {counted(images)} in image_02/{file.stem}, fetch those that are missing"
-        raise AnnotationError(msg, reason="missing media")
-    return images
-
-
-def oxts_of(file: Path) -> Path:
-    """Where the camera's motion of a label file is."""
-    return file.resolve().parent.parent / "oxts" / f"{file.stem}.txt"
-
-
-def _clip(
-    clip_id: str,
-    sequence: str,
-    track: NearestTrack,
-    noun: str,
-    labels: Labels,
-    camera: CameraTrack | None,
-    images: tuple[Path, ...],
-) -> Clip:
+def _clip(name: str, sequence: KITTISequence, track: NearestTrack, noun: str) -> Clip:
+    labels, camera = sequence.labels, sequence.camera
     frames = labels.frames[track.rows]
     seen = ObjectTrack(labels.boxes_xyxy[track.rows], depths_metres=labels.places_metres[track.rows, 2])
     return Clip(
-        clip_id=clip_id,
-        scene_id=f"kitti-{sequence}",
+        clip_id=f"kitti-{name}-{noun}-{track.track}",
+        scene_id=f"kitti-{name}",
         domain="kitti_tracking",
-        media=tuple(images[frame] for frame in frames),
-        pts_seconds=frames / FRAME_RATE,
+        media=tuple(sequence.images[frame] for frame in frames),
+        pts_seconds=sequence.pts_seconds[frames],
         camera=None if camera is None else replace(camera, camera_to_world=camera.camera_to_world[frames]),
         objects={track.name(noun): seen},
         camera_moves=camera is None,
-    )
-
-
-def read_labels(file: Path, num_frames: int) -> Labels:
-    """The rows of one label file that are about objects.
-
-    Raises:
-        AnnotationError: Naming the file, the row and what does not fit.
-    """
-    numbers, classes, has_unlabelled = [], [], False
-    for number, line in enumerate(lines_of(read_text(file)), start=1):
-        words = line.split()
-        if len(words) > 2 and words[2] == "DontCare":
-            has_unlabelled = True
-            continue
-        try:
-            row = [float(word) for word in (*words[:2], *words[3:])]
-        except ValueError:
-            row = []
-        if len(row) not in (NUM_COLUMNS - 1, NUM_COLUMNS) or not np.isfinite(row).all():
-            msg = f"{file}: line {number} must hold a class and {NUM_COLUMNS - 1} finite numbers, found {line[:60]!r}"
-            raise AnnotationError(msg)
-        numbers.append(row[: NUM_COLUMNS - 1])
-        classes.append(words[2])
-    rows = np.array(numbers).reshape(-1, NUM_COLUMNS - 1)
-    where = f"{file}, DontCare left out"
-    return Labels(
-        frames=whole_numbers(where, "frame", rows[:, 0], 0, num_frames - 1),
-        tracks=whole_numbers(where, "track", rows[:, 1], 0, 10**6),
-        classes=np.array(classes, dtype=np.str_),
-        truncated=rows[:, 2],
-        occluded=rows[:, 3],
-        boxes_xyxy=require_xyxy(where, rows[:, 5:9]),
-        sizes_metres=rows[:, 9:12],
-        places_metres=rows[:, 12:15],
-        has_unlabelled=has_unlabelled,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from remot.data.annotations.base import (
     ClipSource,
     check_keys,
     read_json_object,
+    require_any,
+    require_list,
     require_numbers,
     require_object,
     require_text,
 )
+from remot.data.annotations.images import times_of, video_beside
 from remot.data.annotations.native.fields import number_or_none, texts_or_none
-from remot.data.annotations.objects.tracked import times_of, video_beside
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import Clip, FloatArray, LayoutBox
@@ -30,6 +32,7 @@ MAX_METRES = 1000.0
 SAME_ROOM = re.compile(r"(scene\d{4})_\d{2}")
 
 
+@dataclass(eq=False)
 class LayoutReader(AnnotationReader):
     """Reads 3D layouts of scenes, with a video ``<scene>.mp4`` where there is one.
 
@@ -52,29 +55,15 @@ class LayoutReader(AnnotationReader):
     With a video the clip has the times of its images, without one it has no media and the single time 0.
     """
 
-    def __init__(self) -> None:
-        self._last: tuple[Path, dict[str, Any]] | None = None
-
     def sources(self, root: Path) -> list[ClipSource]:
-        """Each scene of each file.
-
-        Raises:
-            AnnotationError: If there is none, or a file with many scenes is no JSON object.
-        """
+        """Each scene of each file."""
         many, single = find_files(root, "*meta_info*.json"), find_files(root, "*layout.json")
         found = [ClipSource(file, scene) for file in many for scene in self._content(file)]
         found += [ClipSource(file) for file in single]
-        if not found:
-            msg = f"{root}: no *meta_info*.json or *layout.json found, give the folder that holds the layouts"
-            raise AnnotationError(msg, reason="missing")
-        return found
+        return require_any(found, root, "*meta_info*.json or *layout.json", "the layouts")
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
-        """The clip of one scene.
-
-        Raises:
-            AnnotationError: Naming the file, the scene, the object and what is wrong.
-        """
+        """The clip of one scene."""
         content = self._content(source.file)
         if source.key:
             scene, found = source.key, _from_vsi_bench(str(source), content[source.key])
@@ -91,9 +80,7 @@ class LayoutReader(AnnotationReader):
         )
 
     def _content(self, file: Path) -> dict[str, Any]:
-        if self._last is None or self._last[0] != file:
-            self._last = file, read_json_object(file)
-        return self._last[1]
+        return self._kept(file, lambda: read_json_object(file))
 
 
 def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
@@ -102,10 +89,7 @@ def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
     check_keys(where, {"object_bbox", "dataset"} & set(content), ("object_bbox", "dataset"))
     boxes: list[LayoutBox] = []
     for name, listed in require_object(f"{where}: object_bbox", content["object_bbox"]).items():
-        if not isinstance(listed, list):
-            msg = f"{where}: {name}: expected a list of boxes, found {type(listed).__name__}"
-            raise AnnotationError(msg)
-        for number, box in enumerate(listed, start=1):
+        for number, box in enumerate(require_list(f"{where}: {name}", listed), start=1):
             keys = ("centroid", "axesLengths", "normalizedAxes")
             boxes.append(_box(f"{where}: {name} {number}", name, box, keys, ("min", "max")))
     counted = require_object(f"{where}: object_counts", content.get("object_counts", {}))
@@ -124,11 +108,8 @@ def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str
     if content["format"] != FORMAT:
         msg = f"{where}: format is {content['format']!r:.40}, this version reads {FORMAT!r}"
         raise AnnotationError(msg)
-    if not isinstance(content["objects"], list):
-        msg = f"{where}: objects must be a list, found {type(content['objects']).__name__}"
-        raise AnnotationError(msg)
     boxes = []
-    for number, value in enumerate(content["objects"], start=1):
+    for number, value in enumerate(require_list(f"{where}: objects", content["objects"]), start=1):
         place = f"{where}: object {number}"
         box = {"axes": np.eye(3).tolist(), **require_object(place, value)}
         check_keys(place, box, ("name", "centre_metres", "size_metres", "axes"))
@@ -145,7 +126,9 @@ def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str
 def _box(where: str, name: str, value: object, keys: tuple[str, str, str], others: tuple[str, ...]) -> LayoutBox:
     content = require_object(where, value)
     check_keys(where, content, keys, others)
-    centre, size, axes = (_numbers(where, content, key, num) for key, num in zip(keys, (3, 3, 9), strict=True))
+    centre, size, axes = (
+        _metres(f"{where}: {key}", content[key], num) for key, num in zip(keys, (3, 3, 9), strict=True)
+    )
     axes = axes.reshape(3, 3)
     if (size <= 0).any():
         msg = f"{where}: {keys[1]} must be positive, found {size.tolist()}"
@@ -156,12 +139,12 @@ def _box(where: str, name: str, value: object, keys: tuple[str, str, str], other
     return LayoutBox(name, centre, size, axes)
 
 
-def _numbers(where: str, content: Mapping[str, Any], key: str, num_numbers: int) -> FloatArray:
-    numbers = require_numbers(f"{where}: {key}", content[key]).reshape(-1)
+def _metres(where: str, value: object, num_numbers: int) -> FloatArray:
+    numbers = require_numbers(where, value).reshape(-1)
     if len(numbers) != num_numbers:
-        msg = f"{where}: {key} must hold {num_numbers} numbers, found {len(numbers)}"
+        msg = f"{where} must hold {num_numbers} numbers, found {len(numbers)}"
         raise AnnotationError(msg, reason="shape")
     if np.abs(numbers).max() > MAX_METRES:
-        msg = f"{where}: {key} reaches beyond {MAX_METRES:.0f} m, give metres"
+        msg = f"{where} reaches beyond {MAX_METRES:.0f} m, give metres"
         raise AnnotationError(msg, reason="too large")
     return numbers

@@ -1,29 +1,46 @@
-"""Files of one sequence of the MOTChallenge benchmarks: its boxes, its description and its images."""
+"""Sequences of the MOTChallenge benchmarks: their boxes, descriptions and images, and what their readers share."""
 
+import logging
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.annotations.base import media_inside
+from remot.data.annotations.images import images_in, probed, require_resolution
 from remot.data.annotations.objects.nearest import IntArray
-from remot.data.annotations.objects.notices import Notices
-from remot.data.annotations.objects.tracked import (
-    frames_shown,
-    images_in,
-    ini_number,
-    read_ini_section,
-    require_resolution,
-    times_of,
-)
+from remot.data.annotations.objects.still_cameras import StillCameraReader, known_sequence
+from remot.data.annotations.objects.tracked import TrackedReader, ini_number, read_ini_section
 from remot.data.annotations.parsing.number_rows import read_number_rows, whole_numbers, xyxy_from_xywh
 from remot.data.media import videos_in
-from remot.errors import AnnotationError
+from remot.errors import ConfigError
 from remot.structures import FloatArray
+
+_logger = logging.getLogger(__name__)
 
 PEDESTRIAN = 1
 MAX_FRAMES = 1_000_000
+#: What questions call the classes of MOT16 and later that can be asked about.
+NOUNS = {PEDESTRIAN: "person", 3: "car", 4: "bicycle", 5: "motorbike"}
+#: Classes that a viewer takes for a person too: on a vehicle, static, distractor (such as a mannequin), reflection.
+PERSON_LIKE = (PEDESTRIAN, 2, 7, 8, 12)
+
+#: Sequences whose camera stands still, after the tables of the benchmarks' papers (arXiv 1504.01942, 1603.00831,
+#: 2003.09003). MOT17 has the images of MOT16.
+STATIC_SEQUENCES = frozenset(
+    {
+        *("TUD-Campus", "TUD-Stadtmitte", "TUD-Crossing", "PETS09-S2L1", "PETS09-S2L2", "AVG-TownCentre"),
+        *("ADL-Rundle-6", "KITTI-17", "Venice-2"),
+        *(f"MOT{year}-{number}" for year in (16, 17) for number in ("01", "02", "03", "04", "08", "09")),
+        *(f"MOT20-0{number}" for number in range(1, 9)),
+    }
+)
+#: MOT17 holds every sequence three times, once for each detector, with the same annotation.
+DETECTOR = re.compile(r"-(?:DPM|FRCNN|SDP)$")
+SAME_IMAGES = re.compile(r"MOT1[67]-(\d\d)(?!\d)")
 #: Endings of the one video that may take the place of the images.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
@@ -41,6 +58,59 @@ class MOTSequence:
     is_active: NDArray[np.bool_]  # [R] not flagged to be ignored
     visible: FloatArray  # [R] share of the box that is inside the image and not hidden
     size: FloatArray  # [2] width and height of the images in pixels
+
+
+@dataclass(eq=False, kw_only=True)
+class MOTFilesReader(TrackedReader, StillCameraReader):
+    """Shared by the readers of ``<sequence>/gt/gt.txt``; ``static_camera`` names sequences without their detector.
+
+    Args:
+        classes: Classes to ask about; pedestrians (1) by default.
+    """
+
+    pattern: ClassVar[str] = "gt/gt.txt"
+    known_still: ClassVar[frozenset[str]] = STATIC_SEQUENCES
+    classes: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        self._classes = [PEDESTRIAN] if self.classes is None else self.classes
+        if unknown := sorted(set(self._classes) - set(NOUNS)):
+            msg = f"MOTReader: class {unknown[0]} has no name that a question could use; choose among {sorted(NOUNS)}"
+            raise ConfigError(msg)
+
+    def files(self, root: Path) -> list[Path]:
+        """The annotations, of MOT17's three copies of a sequence the first."""
+        kept: dict[Path, Path] = {}
+        for file in super().files(root):
+            folder = file.resolve().parent.parent
+            first = kept.setdefault(folder.with_name(DETECTOR.sub("", folder.name)), file)
+            if first is not file:
+                _logger.info("%s: left out, it repeats %s", file, first)
+        return list(kept.values())
+
+    def notice(self, files: list[Path]) -> str:
+        """How many cameras are not known to stand still."""
+        return self._still_cameras.about_others([bare_name(file) for file in files])
+
+    def _shown(
+        self, file: Path, root: Path
+    ) -> tuple[MOTSequence, Path | tuple[Path, ...], FloatArray | None, FloatArray]:
+        """The part of a sequence with images; these, or a video and the times of its images; times of the frames."""
+        sequence = read_mot_sequence(file)
+        ini = file.parent.parent / "seqinfo.ini"
+        folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
+        videos = videos_in(ini.parent)  # one only: its folder may have been renamed
+        media: Path | tuple[Path, ...]
+        media_times, kept = None, np.arange(sequence.num_frames)
+        if len(videos) == 1 and not (ini.parent / folder).is_dir():
+            media = media_inside(ini, root, videos[0].name)
+            media_times = probed(file, media, sequence.num_frames, "frames by seqLength in seqinfo.ini").pts_seconds
+        else:
+            media = images_in(ini, root, folder)
+            kept = self.numbered_images(file, media, sequence.num_frames, 1)
+        width, height = sequence.size.tolist()
+        require_resolution(str(file), media, (int(width), int(height)), "imWidth and imHeight in seqinfo.ini")
+        return shown_part(sequence, kept), media, media_times, kept / sequence.frame_rate
 
 
 def shown_part(sequence: MOTSequence, kept: IntArray) -> MOTSequence:
@@ -87,31 +157,12 @@ def read_mot_sequence(file: Path) -> MOTSequence:
     )
 
 
-def mot_media(
-    file: Path, root: Path, sequence: MOTSequence, on_missing_image: str, notices: Notices
-) -> tuple[Path | tuple[Path, ...], FloatArray | None, IntArray]:
-    """Images, or a video and the times of its images; and the frames that they show.
+def bare_name(file: Path) -> str:
+    """Name of a sequence without that of a detector."""
+    return DETECTOR.sub("", file.parent.parent.resolve().name)
 
-    Raises:
-        AnnotationError: If there are none, not as many as the sequence has frames, or of another size.
-    """
-    found: Path | tuple[Path, ...]
-    times: FloatArray | None = None
-    kept = np.arange(sequence.num_frames)
-    ini = file.parent.parent / "seqinfo.ini"
-    folder = read_ini_section(ini, "Sequence").get("imdir", "img1")
-    videos = videos_in(ini.parent)  # one only: its folder may have been renamed
-    if len(videos) == 1 and not (ini.parent / folder).is_dir():
-        video = media_inside(ini, root, videos[0].name)
-        times = times_of(file, video)
-        found, num_found = video, len(times)
-    else:
-        found = images_in(ini, root, folder)
-        num_found = sequence.num_frames
-        kept = frames_shown(str(file), found, sequence.num_frames, 1, on_missing_image, notices)
-    if num_found != sequence.num_frames:
-        msg = f"{file}: {num_found} images but seqLength {sequence.num_frames} in seqinfo.ini, fetch them again"
-        raise AnnotationError(msg, reason="unsynchronised")
-    width, height = sequence.size.tolist()
-    require_resolution(str(file), found, (int(width), int(height)), "imWidth and imHeight in seqinfo.ini")
-    return found, times, kept
+
+def scene_of(bare: str) -> str:
+    """One scene for all copies of the same images."""
+    shared = SAME_IMAGES.search(bare)
+    return f"MOT16/17-{shared[1]}" if shared else known_sequence(bare, STATIC_SEQUENCES) or bare

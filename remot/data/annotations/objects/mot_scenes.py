@@ -1,17 +1,25 @@
 """Whole sequences of the MOTChallenge benchmarks, with all persons."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import OnMissingImage
-from remot.data.annotations.objects.mot import NOUNS, PERSON_LIKE, MOTReader, bare_name, scene_of
-from remot.data.annotations.objects.mot_files import PEDESTRIAN, MOTSequence, mot_media, read_mot_sequence, shown_part
-from remot.data.annotations.objects.whole_tracks import rows_by_frame, track_names
+from remot.data.annotations.objects.mot_files import (
+    NOUNS,
+    PEDESTRIAN,
+    PERSON_LIKE,
+    MOTFilesReader,
+    MOTSequence,
+    bare_name,
+    scene_of,
+)
+from remot.data.annotations.objects.tracked import rows_by_frame, track_names
 from remot.structures import Clip, ObjectTrack
 
 
-class MOTSceneReader(MOTReader):
+@dataclass(eq=False)
+class MOTSceneReader(MOTFilesReader):
     """Reads the files of :class:`remot.data.annotations.MOTReader`, one clip for each sequence.
 
     Tracks are called ``person 1``, ``person 2`` and so on: numbers that a prompt has to explain, as the tasks about
@@ -20,63 +28,37 @@ class MOTSceneReader(MOTReader):
     benchmark does not evaluate.
 
     Args:
-        classes: Classes to follow; pedestrians (1) by default.
         min_visibility: Smallest visible share of a box.
-        static_camera: Sequences whose camera stands still.
-        assume_static: Take the camera of every sequence to stand still.
-        on_missing_image: See :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
     """
 
-    def __init__(
-        self,
-        classes: list[int] | None = None,
-        min_visibility: float = 0.3,
-        static_camera: list[str] | None = None,
-        assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
-        on_missing_image: OnMissingImage = "raise",
-    ) -> None:
-        super().__init__(
-            classes,
-            min_visibility=min_visibility,
-            static_camera=static_camera,
-            assume_static=assume_static,
-            on_missing_image=on_missing_image,
-        )
+    min_visibility: float = 0.3
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
-        """The clip of one sequence.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
-        sequence = read_mot_sequence(file)
-        media, media_times, kept = mot_media(file, root, sequence, self.on_missing_image, self._notices)
-        sequence = shown_part(sequence, kept)
+        """The clip of one sequence."""
+        sequence, media, media_times, times = self._shown(file, root)
         name = file.parent.parent.resolve().name
+        like = np.isin(sequence.classes, PERSON_LIKE)
+        untracked = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
+        # the benchmark does not state for vehicles that every visible one is tracked
+        are_complete = PEDESTRIAN in self._classes and not untracked.any()
         clip = Clip(
             clip_id=name,
             scene_id=scene_of(bare_name(file)),
             domain="mot",
             media=media,
-            pts_seconds=kept / sequence.frame_rate,
+            pts_seconds=times,
             objects=self._objects(str(file), sequence),
             media_pts_seconds=media_times,
-            camera_moves=not self.still_cameras.hold(bare_name(file)),
-            complete_kinds=self._complete(sequence),
+            camera_moves=not self._still_cameras.hold(bare_name(file)),
+            complete_kinds=(NOUNS[PEDESTRIAN],) if are_complete else (),
         )
         return {"": clip}
 
     def _objects(self, where: str, sequence: MOTSequence) -> dict[str, ObjectTrack]:
-        asked = np.isin(sequence.classes, self.classes) & (sequence.is_active | (sequence.classes != PEDESTRIAN))
+        asked = np.isin(sequence.classes, self._classes) & (sequence.is_active | (sequence.classes != PEDESTRIAN))
         nouns = [NOUNS.get(int(one), "") if ok else "" for one, ok in zip(sequence.classes, asked, strict=True)]
         boxes = np.where((sequence.visible >= self.min_visibility)[:, None], sequence.boxes_xyxy, np.nan)
         return {
             name: ObjectTrack(rows_by_frame(where, name, sequence.frames[rows], boxes[rows], sequence.num_frames))
             for name, rows in track_names(nouns, sequence.tracks).items()
         }
-
-    def _complete(self, sequence: MOTSequence) -> tuple[str, ...]:
-        """Persons, if every visible person is tracked; the benchmark does not state this for vehicles."""
-        like = np.isin(sequence.classes, PERSON_LIKE)
-        others = like & ((sequence.classes != PEDESTRIAN) | ~sequence.is_active)
-        return () if others.any() or PEDESTRIAN not in self.classes else (NOUNS[PEDESTRIAN],)

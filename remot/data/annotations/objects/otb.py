@@ -1,18 +1,21 @@
 """Single objects of the OTB benchmark, also known as TB-50 and TB-100 (https://doi.org/10.1109/TPAMI.2014.2388226)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from remot.data.annotations.base import ClipSource, FileReader
-from remot.data.annotations.objects.notices import Notices, listed
-from remot.data.annotations.objects.still_cameras import StillCameras, known_sequence
-from remot.data.annotations.objects.tracked import counted, images_in
+from remot.data.annotations.base import ClipSource, FileReader, check_fps
+from remot.data.annotations.images import ImageReader, counted, images_in, number_of
+from remot.data.annotations.notices import listed
+from remot.data.annotations.objects.still_cameras import StillCameraReader, known_sequence
 from remot.data.annotations.parsing.number_rows import read_number_rows, xyxy_from_xywh
 from remot.errors import AnnotationError, ConfigError
-from remot.structures import Clip, FloatArray, ObjectTrack
+from remot.files import gap_in_numbers
+from remot.structures import Clip, ObjectTrack
 
 _T = TypeVar("_T")
 
@@ -34,7 +37,8 @@ KNOWN_SEQUENCES = STATIC_SEQUENCES | NAMES.keys() | FIRST_IMAGES.keys() | set(OT
 UNNAMED = "tracked object"
 
 
-class OTBReader(FileReader):
+@dataclass(eq=False)
+class OTBReader(FileReader, ImageReader, StillCameraReader):
     """Reads ``<sequence>/groundtruth_rect.txt`` and the images in ``<sequence>/img`` or beside the text.
 
     The source's conventions: row k is ``left, top, width, height`` of the object in the k-th image, separated by
@@ -49,42 +53,28 @@ class OTBReader(FileReader):
     Args:
         names: What questions call the object, by sequence (``Jogging.1`` where there are several), besides the few
             names that the reader knows.
-        static_camera: Sequences whose camera stands still; by default the few of which that is sure. Nothing is asked
-            about motion in the images of others.
-        assume_static: Take the camera of every sequence to stand still.
         first_images: By sequence, the position in number order, from 1, of the image that row 1 belongs to;
             images after the last row are then left over. Where it is not given, there must be as many images as
-            rows.
+            rows. Images are counted by the numbers in their names, from 1, where some are missing.
         fps: Images per second.
     """
 
     pattern: ClassVar[str] = "groundtruth_rect*.txt"
+    known_still: ClassVar[frozenset[str]] = STATIC_SEQUENCES
+    names: dict[str, str] | None = None
+    first_images: dict[str, int] | None = None
+    fps: float = 30.0
 
-    def __init__(
-        self,
-        names: dict[str, str] | None = None,
-        static_camera: list[str] | None = None,
-        assume_static: bool = False,  # noqa: FBT001, FBT002 - a setting
-        first_images: dict[str, int] | None = None,
-        fps: float = 30.0,
-    ) -> None:
-        if not fps > 0 or any(first < 1 for first in (first_images or {}).values()):
-            msg = f"OTBReader: fps {fps} and first_images {first_images}; choose fps > 0 and images from 1"
+    def __post_init__(self) -> None:
+        check_fps(self.fps)
+        if any(first < 1 for first in (self.first_images or {}).values()):
+            msg = f"OTBReader: first_images is {self.first_images}; images are counted from 1"
             raise ConfigError(msg)
-        self.names = NAMES | (names or {})
-        self.still_cameras = StillCameras(static_camera, STATIC_SEQUENCES, assume_static)
-        self.first_images = FIRST_IMAGES | (first_images or {})
-        self.fps = fps
-        self._notices = Notices()
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The objects, in order; log messages say how many have no name or a camera that may move.
-
-        Raises:
-            AnnotationError: If there is none.
-        """
+        """The objects, in order; log messages say how many have no name or a camera that may move."""
         found = super().sources(root)
-        self._notices.warn_once(self.still_cameras.about_others([_sequence_of(source.file) for source in found]))
+        self._notices.warn_once(self._still_cameras.about_others([_sequence_of(source.file) for source in found]))
         if unnamed := [_target_of(source.file) for source in found if self._name(source.file) == UNNAMED]:
             self._notices.warn_once(
                 f"{len(unnamed)} of {len(found)} objects have no name, so nothing is asked about their motion; look at "
@@ -93,40 +83,47 @@ class OTBReader(FileReader):
         return found
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one object.
-
-        Raises:
-            AnnotationError: Naming the file, the row and what does not fit.
-        """
+        """The clip of one object."""
         sequence, name = _sequence_of(file), self._name(file)
-        boxes_xyxy = _boxes(file)
+        rows = read_number_rows(file, (4,), finite=False)
+        is_absent = (rows == 0).all(axis=1, keepdims=True)
+        boxes_xyxy = xyxy_from_xywh(str(file), np.where(is_absent, np.nan, rows), first_pixel=1)
         folder = "img" if (file.parent / "img").is_dir() else "."
-        media = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
+        media, kept = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
         return Clip(
             clip_id=_target_of(file),
             scene_id=known_sequence(sequence, KNOWN_SEQUENCES) or sequence,
             domain="otb",
             media=media,
-            pts_seconds=np.arange(len(boxes_xyxy)) / self.fps,
-            objects={name: ObjectTrack(boxes_xyxy)},
-            camera_moves=name == UNNAMED or not self.still_cameras.hold(sequence),
+            pts_seconds=kept / self.fps,
+            objects={name: ObjectTrack(boxes_xyxy[kept])},
+            camera_moves=name == UNNAMED or not self._still_cameras.hold(sequence),
         )
 
     def _name(self, file: Path) -> str:
         """What questions call the object."""
-        return _of(self.names, _sequence_of(file), _suffix_of(file)) or UNNAMED
+        return _of(NAMES | (self.names or {}), _sequence_of(file), _suffix_of(file)) or UNNAMED
 
-    def _images_of_rows(self, file: Path, sequence: str, images: Sequence[Path], num_rows: int) -> tuple[Path, ...]:
-        first = _of(self.first_images, sequence)
-        start = 0 if first is None else first - 1
-        kept = tuple(images[start : start + num_rows])
-        if len(kept) < num_rows or (first is None and len(images) != num_rows):
-            msg = (
-                f"{file}: {num_rows} rows but {counted(images)}, fetch them again, or name the image of row 1 "
-                "in first_images"
-            )
-            raise AnnotationError(msg, reason="unsynchronised")
-        return kept
+    def _images_of_rows(
+        self, file: Path, sequence: str, images: Sequence[Path], num_rows: int
+    ) -> tuple[tuple[Path, ...], NDArray[np.int64]]:
+        """The images of K rows, and the numbers [K] of these rows from 0."""
+        stated, known = _of(self.first_images or {}, sequence), _of(FIRST_IMAGES, sequence)
+        first, start = stated or known or 1, number_of(images[0])
+        if stated is None and known is None:
+            found = tuple(images)
+            is_clear = len(images) == num_rows or (start == 1 and len(images) < num_rows)
+        elif stated is None or gap_in_numbers([image.name for image in images]):
+            first -= start == 0
+            found = tuple(image for image in images if first <= number_of(image) < first + num_rows)
+            is_clear = bool(found)
+        else:
+            found = tuple(images[first - 1 : first - 1 + num_rows])
+            is_clear = len(found) == num_rows
+        if not is_clear:
+            msg = f"{file}: {num_rows} rows but {counted(images)}, fetch them again, or name the image of row 1 "
+            raise AnnotationError(msg + "in first_images", reason="unsynchronised")
+        return found, self.numbered_images(file, found, num_rows, first, "rows")
 
 
 def _sequence_of(file: Path) -> str:
@@ -148,10 +145,3 @@ def _of(table: Mapping[str, _T], sequence: str, suffix: str = "") -> _T | None:
         return table[sequence + suffix]
     known = known_sequence(sequence, KNOWN_SEQUENCES)
     return None if known is None else table.get(known + suffix)
-
-
-def _boxes(file: Path) -> FloatArray:
-    """[N, 4] left, top, right, bottom; NaN where the object is not visible."""
-    rows = read_number_rows(file, (4,), finite=False)
-    absent = (rows == 0).all(axis=1)
-    return xyxy_from_xywh(str(file), np.where(absent[:, None], np.nan, rows), first_pixel=1)

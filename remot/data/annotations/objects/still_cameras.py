@@ -8,8 +8,10 @@ its images cannot.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
-from remot.data.annotations.objects.notices import listed
+from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.notices import listed
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -63,3 +65,23 @@ class StillCameras:
             "nothing is asked about motion in their images; name those whose camera does in static_camera: "
             f"{listed(others)}"
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class StillCameraReader(AnnotationReader):
+    """Reads formats without camera poses.
+
+    Args:
+        static_camera: Sequences whose camera stands still; by default those that the reader knows, if any. Nothing is
+            asked about motion in the images of others.
+        assume_static: Take the camera of every sequence to stand still.
+    """
+
+    #: Sequences of which the reader knows that their camera stands still.
+    known_still: ClassVar[frozenset[str]] = frozenset()
+    static_camera: list[str] | None = None
+    assume_static: bool = False
+
+    @property
+    def _still_cameras(self) -> StillCameras:
+        return StillCameras(self.static_camera, self.known_still, self.assume_static)

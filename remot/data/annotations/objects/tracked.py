@@ -1,45 +1,31 @@
-"""What readers of tracking data sets share: several clips of one sequence, images and small files beside them."""
+"""What readers of tracking data sets share: several clips of one sequence, whole tracks, and small files."""
 
 import configparser
-import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from remot.data.annotations.base import AnnotationReader, ClipSource, OnMissingImage, media_inside, read_text
-from remot.data.annotations.objects.notices import Notices
-from remot.data.media import probe, video_named
-from remot.data.media.images import IMAGE_SUFFIXES, size_of_image
-from remot.data.media.video.probe import size_of_video
-from remot.errors import AnnotationError, DecodeError
-from remot.files import files_in, find_files, gap_in_numbers, in_number_order
+from remot.data.annotations.base import ClipSource, read_text, require_any
+from remot.data.annotations.images import ImageReader
+from remot.data.annotations.objects.nearest import IntArray
+from remot.errors import AnnotationError
+from remot.files import find_files
 from remot.structures import Clip, FloatArray
 
-#: Names that become part of a path.
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
-
-class TrackedReader(AnnotationReader):
+@dataclass(eq=False, kw_only=True)
+class TrackedReader(ImageReader):
     """Reads formats in which one annotated sequence gives a clip for each of several tracks.
 
     A format needs a pattern for its sequences and a way to read all clips of one of them.
-
-    Args:
-        on_missing_image: What to do where there are fewer images than frames, each named by its frame's number:
-            ``raise`` calls the sequence bad, ``skip`` leaves those frames out and logs how many there are.
     """
 
     #: Glob pattern below the root of the files that each describe one sequence.
     pattern: ClassVar[str]
-
-    def __init__(self, on_missing_image: OnMissingImage = "raise") -> None:
-        self.on_missing_image: OnMissingImage = on_missing_image
-        self._last: tuple[Path, dict[str, Clip]] | None = None
-        self._notices = Notices()
 
     @abstractmethod
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
@@ -50,7 +36,7 @@ class TrackedReader(AnnotationReader):
             root: The resolved folder that every media path must stay in.
 
         Raises:
-            AnnotationError: If the annotation is malformed or does not fit its media.
+            AnnotationError: Naming the file, the row and what does not fit.
         """
 
     def notice(self, files: list[Path]) -> str:  # noqa: ARG002 - most formats have none
@@ -62,15 +48,8 @@ class TrackedReader(AnnotationReader):
         return find_files(root, self.pattern)
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself.
-
-        Raises:
-            AnnotationError: If there is no sequence.
-        """
-        files = self.files(root)
-        if not files:
-            msg = f"{root}: no {self.pattern} found, give the folder that holds the sequences"
-            raise AnnotationError(msg, reason="missing")
+        """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself."""
+        files = require_any(self.files(root), root, self.pattern, "the sequences")
         self._notices.warn_once(self.notice(files))
         return [ClipSource(file, key) for file in files for key in self._keys(file, root.resolve())]
 
@@ -85,69 +64,39 @@ class TrackedReader(AnnotationReader):
             return [""]  # read_source names the fault, so that one bad sequence can be skipped
 
     def _clips(self, file: Path, root: Path) -> dict[str, Clip]:
-        if self._last is None or self._last[0] != file:
-            self._last = None
-            self._last = file, self.read_sequence(file, root)
-        return self._last[1]
+        return self._kept(file, lambda: self.read_sequence(file, root))
 
 
-def images_in(file: Path, root: Path, folder: str) -> tuple[Path, ...]:
-    """The images of ``folder`` beside ``file`` in the order of their numbers.
-
-    Raises:
-        AnnotationError: If there is none, the order of two is not clear, or one leads outside ``root``.
-    """
-    directory = media_inside(file, root, folder)
-    if not directory.is_dir():
-        msg = f"{file}: {folder!r:.80} is no folder of images, put the images there"
-        raise AnnotationError(msg, reason="missing media")
-    names = (path.name for path in files_in(directory, IMAGE_SUFFIXES))
-    found = [directory / name for name in in_number_order(str(directory), names, AnnotationError)]
-    if not found:
-        msg = f"{file}: {folder!r:.80} holds no image, put the images there"
-        raise AnnotationError(msg, reason="missing media")
-    for path in found:
-        if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            msg = f"{file}: image {path.name!r:.80} leads outside {root}, keep media below the data folder"
-            raise AnnotationError(msg, reason="outside root")
-    return tuple(found)
-
-
-def frames_shown(
-    where: str, images: Sequence[Path], num_frames: int, first: int, on_missing_image: str, notices: Notices
-) -> NDArray[np.int64]:
-    """[K] frames, from 0, that K images show: all of a sequence, or by the numbers in their names.
+def track_names(nouns: Sequence[str], tracks: IntArray) -> dict[str, IntArray]:
+    """Rows of each track by name, such as ``car 2``; numbers count the tracks of a noun in order of their first rows.
 
     Args:
-        where: The annotation, for messages.
-        images: In number order.
-        num_frames: Of the sequence.
-        first: Number of the first frame's image.
-        on_missing_image: ``raise`` or ``skip``, see :class:`~remot.data.annotations.cameras.sequences.SequenceReader`.
-        notices: Reports how many are left out.
+        nouns: What each of R rows is about, "" for what is left out.
+        tracks: [R] track numbers.
+    """
+    rows: dict[tuple[str, int], list[int]] = {}
+    for row, (noun, track) in enumerate(zip(nouns, tracks.tolist(), strict=True)):
+        if noun:
+            rows.setdefault((noun, track), []).append(row)
+    found, counts = {}, dict.fromkeys((noun for noun, _ in rows), 0)
+    for (noun, _), listed in rows.items():
+        counts[noun] += 1
+        found[f"{noun} {counts[noun]}"] = np.array(listed, dtype=np.int64)
+    return found
+
+
+def rows_by_frame(where: str, name: str, frames: IntArray, values: FloatArray, num_frames: int) -> FloatArray:
+    """[N, C] values of a track, a row of NaN for each frame without one.
 
     Raises:
-        AnnotationError: If images are missing and are not to be left out, or there are others than those frames'.
+        AnnotationError: If a frame has two.
     """
-    if len(images) == num_frames:
-        return np.arange(num_frames)
-    fault = f"{where}: {counted(images)} for {num_frames} frames"
-    names = [path.stem for path in images]
-    numbers = np.array([int(name) - first if name.isdecimal() and len(name) < 10 else -1 for name in names])
-    if len(images) > num_frames or numbers.min() < 0 or numbers.max() >= num_frames:
-        msg = f"{fault}, fetch them again"
-        raise AnnotationError(msg, reason="unsynchronised")
-    if on_missing_image == "raise":
-        msg = f"{fault}, fetch them again, or set on_missing_image to skip to leave out the frames without one"
-        raise AnnotationError(msg, reason="unsynchronised")
-    notices.warn_once(f"{fault}; {num_frames - len(images)} frames without one are left out")
-    return numbers
-
-
-def counted(images: Sequence[Path]) -> str:
-    """How many images there are, and where their numbers skip one: ``11 images (none between 4.jpg and 6.jpg)``."""
-    gap = gap_in_numbers([path.name for path in images])
-    return f"{len(images)} images" + (gap and f" ({gap})")
+    if len(np.unique(frames)) < len(frames):
+        msg = f"{where}: the track of {name} has two rows in one frame, keep one of them"
+        raise AnnotationError(msg, reason="duplicate id")
+    found = np.full((num_frames, values.shape[1]), np.nan)
+    found[frames] = values
+    return found
 
 
 def read_ini_section(file: Path, section: str) -> Mapping[str, str]:
@@ -169,11 +118,7 @@ def read_ini_section(file: Path, section: str) -> Mapping[str, str]:
 
 
 def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float = 1e6) -> float:
-    """The number in (0, largest] under ``key``, which may carry a unit as in ``10Hz``.
-
-    Raises:
-        AnnotationError: If it is missing or no such number.
-    """
+    """The number in (0, largest] under ``key``, which may carry a unit as in ``10Hz``."""
     text = values.get(key.lower(), "").strip().removesuffix("Hz")
     try:
         number = float(text)
@@ -183,64 +128,3 @@ def ini_number(file: Path, values: Mapping[str, str], key: str, largest: float =
         msg = f"{file}: {key} is {text[:40]!r}, expected a number above 0 and at most {largest:g}"
         raise AnnotationError(msg)
     return number
-
-
-def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[int, int], source: str) -> None:
-    """Refuse media of another size than that which boxes in pixels belong to; an unreadable image is left to others.
-
-    Args:
-        where: The clip or its annotation, for the error.
-        media: A video, or images of which the first is looked at.
-        stated: Width and height in pixels.
-        source: File and key that state it.
-
-    Raises:
-        AnnotationError: With both sizes.
-    """
-    try:
-        found = size_of_video(media) if isinstance(media, Path) else size_of_image(media[0])
-    except DecodeError:
-        return
-    if found != stated:
-        name = (media if isinstance(media, Path) else media[0]).name
-        msg = (
-            f"{where}: {name} has {found[0]}x{found[1]} pixels, but the boxes belong to {stated[0]}x{stated[1]} "
-            f"({source}); fetch the media in that size, or scale the boxes and correct that file"
-        )
-        raise AnnotationError(msg, reason="unsynchronised")
-
-
-def video_beside(file: Path, root: Path, name: str) -> Path | None:
-    """The video ``<name>.mp4``, ``.avi``… beside ``file`` or in a folder beside it; None if there is none.
-
-    Args:
-        file: The annotation file.
-        root: The resolved folder that the video must stay in.
-        name: Name of the clip, as an annotation has it.
-
-    Raises:
-        AnnotationError: If the name is no plain file name, or the video leads outside ``root``.
-    """
-    if not SAFE_NAME.fullmatch(name):
-        msg = f"{file}: {name!r:.80} cannot name a clip, use letters, digits, dots, hyphens and underscores"
-        raise AnnotationError(msg)
-    found = video_named(file.parent, name)
-    if not found.exists():
-        folders = sorted(path for path in file.parent.iterdir() if path.is_dir())
-        found = next((path for path in (video_named(folder, name) for folder in folders) if path.exists()), found)
-    return media_inside(file, root, str(found.relative_to(file.parent))) if found.exists() else None
-
-
-def times_of(file: Path, video: Path | None) -> FloatArray:
-    """[N] times of the images of ``video``, or only 0 if there is none.
-
-    Raises:
-        AnnotationError: If the video cannot be read.
-    """
-    if video is None:
-        return np.zeros(1)
-    try:
-        return probe(video).pts_seconds
-    except DecodeError as error:
-        msg = f"{file}: video {video.name} cannot be read, fetch it again ({error})"
-        raise AnnotationError(msg, reason="media") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from remot.errors import AnnotationError
-from remot.files import open_text
+from remot.files import cause_of, open_text
 
 CHUNK_CHARACTERS = 2**20
 #: Longest object of a list.
@@ -31,7 +31,7 @@ def json_rows(file: Path, max_bytes: int) -> Iterator[dict[str, Any]]:
         with open_text(file) as opened:
             yield from _objects(file, opened)
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file}: cannot be read as text ({error})"
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
         raise AnnotationError(msg, reason="missing" if isinstance(error, FileNotFoundError) else "malformed") from error
 
 

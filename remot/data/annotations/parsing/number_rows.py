@@ -1,18 +1,70 @@
 """Text files with one row of numbers for each box, pose or frame."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import read_text
+from remot.data.annotations.base import numbered_lines, read_text
 from remot.errors import AnnotationError
 from remot.files import lines_of
 from remot.structures import FloatArray
 
 #: Boxes further out than this many pixels are a mistake in the file, not a large image.
 MAX_PIXELS = 100_000.0
+#: How programs built for Windows may write NaN and infinity: ``-1.#IND``, ``1.#QNAN``, ``1.#INF``.
+NOT_FINITE = re.compile(r"^[+-]?1\.#[A-Z0-9]+$")
+#: A line that is a comment starts with this.
+COMMENT = "#"
+
+
+def table_rows(file: Path, delimiter: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Name for messages and words of every line of a text table that is neither empty nor a comment.
+
+    Args:
+        file: The table.
+        delimiter: Between the words; None for white space.
+    """
+    for where, line in numbered_lines(file):
+        if not line.strip().startswith(COMMENT):
+            yield where, [word.strip() for word in line.strip().split(delimiter)]
+
+
+def numbers_in(where: str, words: Sequence[str], num_columns: int, *, finite: bool = True) -> FloatArray:
+    """``words`` as [num_columns] numbers.
+
+    Raises:
+        AnnotationError: If there are more or fewer, one is no number, or one is not finite.
+    """
+    numbers = _numbers(words)
+    if numbers is None or len(numbers) != num_columns:
+        msg = f"{where} must hold {num_columns} numbers, found {' '.join(words)[:60]!r}"
+        raise AnnotationError(msg)
+    if finite:
+        _require_finite(where, numbers)
+    return numbers
+
+
+def number_table(file: Path, num_columns: int, *, finite: bool = True) -> FloatArray:
+    """A text table of numbers, [N, num_columns], with comments and blank lines left out.
+
+    Raises:
+        AnnotationError: Naming the line that does not fit; or if there is no line.
+    """
+    rows = [numbers_in(where, words, num_columns, finite=finite) for where, words in table_rows(file)]
+    _require_rows(file, rows)
+    return np.stack(rows)
+
+
+def number_matrix(file: Path, shape: tuple[int, int], *, finite: bool = True) -> FloatArray:
+    """One matrix [shape] in a text file."""
+    matrix = number_table(file, shape[1], finite=finite)
+    if len(matrix) != shape[0]:
+        msg = f"{file}: holds {len(matrix)} rows of {shape[1]} numbers, expected {shape[0]}"
+        raise AnnotationError(msg, reason="shape")
+    return matrix
 
 
 def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True) -> FloatArray:
@@ -25,35 +77,42 @@ def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True
         file: The text file.
         widths: Allowed numbers of columns C, the same one in all rows.
         finite: Refuse NaN and infinity.
-
-    Raises:
-        AnnotationError: Naming the file and the line.
     """
     lines = lines_of(read_text(file).rstrip())
-    if not lines:
-        msg = f"{file}: holds no row of numbers, fetch the file again"
-        raise AnnotationError(msg, reason="zero length")
+    _require_rows(file, lines)
     allowed = set(widths)
     rows = []
     for number, line in enumerate(lines, start=1):
-        row = _numbers(line)
+        row = _numbers(line.replace(",", " ").split())
         if row is None or len(row) not in allowed:
             wanted = " or ".join(str(width) for width in sorted(allowed))
             msg = f"{file}: line {number} must hold {wanted} numbers, found {line[:60]!r}"
             raise AnnotationError(msg)
-        if finite and not np.isfinite(row).all():
-            msg = f"{file}: line {number} holds NaN or infinity, give finite numbers"
-            raise AnnotationError(msg, reason="not finite")
+        if finite:
+            _require_finite(f"{file}: line {number}", row)
         allowed = {len(row)}
         rows.append(row)
     return np.stack(rows)
 
 
-def _numbers(line: str) -> FloatArray | None:
+def _numbers(words: Sequence[str]) -> FloatArray | None:
+    """``words`` as numbers, None if one is none."""
     try:
-        return np.array([float(word) for word in line.replace(",", " ").split()], dtype=np.float64)
+        return np.array([float(NOT_FINITE.sub("nan", word)) for word in words], dtype=np.float64)
     except ValueError:
         return None
+
+
+def _require_finite(where: str, row: FloatArray) -> None:
+    if not np.isfinite(row).all():
+        msg = f"{where} holds NaN or infinity, give finite numbers"
+        raise AnnotationError(msg, reason="not finite")
+
+
+def _require_rows(file: Path, rows: Sequence[object]) -> None:
+    if not rows:
+        msg = f"{file}: holds no row of numbers, remove the file or fetch it again"
+        raise AnnotationError(msg, reason="zero length")
 
 
 def xyxy_from_xywh(where: str, boxes_xywh: FloatArray, first_pixel: int) -> FloatArray:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remot.errors import AnnotationError
-from remot.files import require_regular
+from remot.files import cause_of, require_regular
 from remot.structures import FloatArray
 
 #: Most rows of a file that is read.
@@ -39,25 +39,22 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
             _check_size(file, parquet.metadata, columns)
             found = parquet.schema_arrow.names
             if missing := [name for name in columns if name not in found]:
-                msg = f"{file}: column {missing[0]!r:.80} is missing, found {_shortened(found)}"
+                shown = ", ".join(found[:12]) + (f", … ({len(found)} columns)" if len(found) > 12 else "")
+                msg = f"{file}: column {missing[0]!r:.80} is missing, found {shown}"
                 raise AnnotationError(msg)
             return parquet.read(columns=list(columns), use_threads=False)
     except READ_ERRORS as error:
-        msg = f"{file}: cannot be read as Parquet, it may be cut short ({' '.join(str(error).split()):.120})"
+        msg = f"{file}: cannot be read as Parquet, it may be cut short ({cause_of(error):.120})"
         raise AnnotationError(msg) from error
 
 
 def column_names(file: Path) -> list[str]:
-    """Names of a file's columns.
-
-    Raises:
-        AnnotationError: If it cannot be read.
-    """
+    """Names of a file's columns."""
     try:
         require_regular(file)
         return [str(name) for name in pq.read_schema(file, memory_map=False).names]
     except READ_ERRORS as error:
-        msg = f"{file}: cannot be read as Parquet, it may be cut short ({' '.join(str(error).split()):.120})"
+        msg = f"{file}: cannot be read as Parquet, it may be cut short ({cause_of(error):.120})"
         raise AnnotationError(msg) from error
 
 
@@ -90,11 +87,7 @@ def numbers(file: Path, table: pa.Table, column: str) -> FloatArray:
 
 
 def integers(file: Path, table: pa.Table, column: str) -> list[int]:
-    """One column of whole numbers.
-
-    Raises:
-        AnnotationError: If it holds anything else.
-    """
+    """One column of whole numbers."""
     values = numbers(file, table, column)
     if values.shape[1] != 1 or not np.all(values == np.floor(values)):
         msg = f"{file}: column {column!r} must hold whole numbers"
@@ -103,11 +96,7 @@ def integers(file: Path, table: pa.Table, column: str) -> list[int]:
 
 
 def texts(file: Path, table: pa.Table, column: str) -> list[str]:
-    """One column of texts.
-
-    Raises:
-        AnnotationError: If it holds anything else.
-    """
+    """One column of texts."""
     values: list[Any] = table.column(column).to_pylist()
     if not all(isinstance(value, str) for value in values):
         msg = f"{file}: column {column!r} must hold texts"
@@ -140,8 +129,3 @@ def _check_size(file: Path, metadata: pq.FileMetaData, columns: Sequence[str]) -
     if metadata.num_rows > MAX_ROWS or num_values > MAX_VALUES or num_bytes > MAX_BYTES:
         msg = f"{file}: {metadata.num_rows} rows with {num_values} values are too many, split the file"
         raise AnnotationError(msg, reason="too large")
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12])
-    return f"{shown}, … ({len(names)} columns)" if len(names) > 12 else shown

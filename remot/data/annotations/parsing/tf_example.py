@@ -39,9 +39,6 @@ def parse_example(message: bytes, wanted: Collection[str]) -> tuple[dict[str, Fe
 
     Returns:
         The wanted features that are there, and the names of all.
-
-    Raises:
-        ValueError: If the message is malformed.
     """
     view = memoryview(message)
     found: dict[str, Feature] = {}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import AnnotationError
-from remot.files import open_regular
+from remot.files import cause_of, open_regular
 
 #: Longest record that is read, in bytes.
 MAX_RECORD_BYTES = 2**30
@@ -58,7 +58,7 @@ def index_records(file: Path) -> tuple[list[RecordSpan], str | None]:
                 spans.append(RecordSpan(at + HEADER_BYTES, length))
                 at += HEADER_BYTES + length + FOOTER_BYTES
     except OSError as error:
-        return spans, f"cannot be read ({error})"
+        return spans, f"cannot be read ({cause_of(error)})"
     return spans, None
 
 
@@ -77,7 +77,7 @@ def read_record(file: Path, span: RecordSpan) -> bytes:
             stream.seek(span.offset)
             content = stream.read(span.length + FOOTER_BYTES)
     except OSError as error:
-        msg = f"{where} cannot be read ({error})"
+        msg = f"{where} cannot be read ({cause_of(error)})"
         raise AnnotationError(msg) from error
     payload = content[: span.length]
     if len(content) != span.length + FOOTER_BYTES or masked_crc32c(payload) != _checksum(content[span.length :]):

@@ -11,20 +11,25 @@ up, and that the head camera looks forward. Nothing is assumed about which readi
 to the arms' base only in episodes whose ``state/head/position`` and ``state/waist/position`` are there and stay put.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import FileReader, media_inside, read_text
-from remot.data.annotations.robots.axes import FORWARD_CAMERA, axes_matrix, to_viewer
-from remot.data.annotations.robots.opening import check_opening_range, scale_opening
-from remot.data.media import probe
+from remot.data.annotations.base import FileReader, media_inside, parse_json, read_text, require_inside
+from remot.data.annotations.images import probed
+from remot.data.annotations.robots.axes import (
+    FORWARD_CAMERA,
+    axes_matrix,
+    check_opening_range,
+    scale_opening,
+    to_viewer,
+)
 from remot.data.media.hdf5 import opened_hdf5, read_array
-from remot.errors import AnnotationError, DecodeError
+from remot.errors import AnnotationError
 from remot.structures import Clip, EffectorTrack, Event, FloatArray
 
 if TYPE_CHECKING:
@@ -41,6 +46,7 @@ HEAD_JOINTS = ("state/head/position", "state/waist/position")
 STILL_JOINT = 0.005
 
 
+@dataclass(eq=False)
 class AgiBotReader(FileReader):
     """Reads ``proprio_stats/<task>/<episode>/proprio_stats.h5`` and the videos below ``observations``.
 
@@ -62,36 +68,22 @@ class AgiBotReader(FileReader):
 
     pattern: ClassVar[str] = "proprio_stats.h5"
 
-    def __init__(
-        self,
-        camera: str = "head_color",
-        axes: str | None = None,
-        opening_range: tuple[float, float] | None = None,
-        scene: Literal["task", "episode"] = "task",
-        domain: str = "agibot",
-        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
-    ) -> None:
-        self.axes = axes or (FORWARD_CAMERA if camera.startswith("head") else UNKNOWN)
-        axes_matrix(self.axes)
-        check_opening_range(opening_range)
-        self.camera = camera
-        self.opening_range = opening_range
-        self.scene = scene
-        self.domain = domain
-        self.camera_moves = camera_moves
-        self._actions: tuple[Path, dict[int, list[Any]]] | None = None
+    camera: str = "head_color"
+    axes: str | None = None
+    opening_range: tuple[float, float] | None = None
+    scene: Literal["task", "episode"] = "task"
+    domain: str = "agibot"
+    camera_moves: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._axes = self.axes or (FORWARD_CAMERA if self.camera.startswith("head") else UNKNOWN)
+        axes_matrix(self._axes)
+        check_opening_range(self.opening_range)
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one episode.
-
-        Raises:
-            AnnotationError: Naming the file and the array, if something is missing, malformed or of another length.
-            ConfigError: If HDF5 cannot be read in this installation.
-        """
+        """The clip of one episode."""
         base, task, episode = _place(file)
-        if not file.resolve().is_relative_to(root):
-            msg = f"{file}: leads outside {root}, keep the episodes below the data folder"
-            raise AnnotationError(msg, reason="outside root")
+        require_inside(file, root)
         with opened_hdf5(file) as content:
             stamps, positions = read_array(content, "timestamp"), read_array(content, POSITIONS)
             grippers = None if self.opening_range is None else read_array(content, GRIPPERS)
@@ -101,23 +93,17 @@ class AgiBotReader(FileReader):
         media = media_inside(base / "data", root, str(video))
         # Subtracted as whole numbers: nanoseconds since 1970 do not fit a float.
         pts_seconds = np.asarray(stamps.astype(np.int64) - int(stamps[0]), dtype=np.float64) * NANOSECONDS
-        try:
-            return Clip(
-                clip_id=f"{task}-{episode}",
-                scene_id=f"{task}-{episode}" if self.scene == "episode" else task,
-                domain=self.domain,
-                media=media,
-                pts_seconds=pts_seconds,
-                effectors=self._tracks(file, positions, grippers),
-                media_pts_seconds=_image_times(file, media, len(stamps)),
-                events=self._events(base, task, episode, pts_seconds),
-                camera_moves=camera_moves,
-            )
-        except AnnotationError as error:
-            if str(file) in str(error):
-                raise
-            msg = f"{file}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
+        return Clip(
+            clip_id=f"{task}-{episode}",
+            scene_id=f"{task}-{episode}" if self.scene == "episode" else task,
+            domain=self.domain,
+            media=media,
+            pts_seconds=pts_seconds,
+            effectors=self._tracks(file, positions, grippers),
+            media_pts_seconds=probed(file, media, len(stamps)).pts_seconds,
+            events=self._events(base, task, episode, pts_seconds),
+            camera_moves=camera_moves,
+        )
 
     def _camera_moves(self, content: "h5py.File") -> bool | None:
         """Whether the camera moves against the arms' base, None if that is not known."""
@@ -140,7 +126,7 @@ class AgiBotReader(FileReader):
             opening = None
             if grippers is not None and grippers.shape[1] == len(ARMS):  # else a hand with joint angles
                 opening = scale_opening(f"{file}: {GRIPPERS}, {arm}", grippers[:, k], self.opening_range)
-            tracks[arm] = EffectorTrack(to_viewer(positions[:, k].astype(np.float64), self.axes), opening)
+            tracks[arm] = EffectorTrack(to_viewer(positions[:, k].astype(np.float64), self._axes), opening)
         return tracks
 
     def _events(self, base: Path, task: str, episode: str, pts_seconds: FloatArray) -> tuple[Event, ...]:
@@ -148,12 +134,11 @@ class AgiBotReader(FileReader):
         file = base / "task_info" / f"task_{task}.json"
         if not file.is_file() or not episode.isdecimal() or len(pts_seconds) < 2:
             return ()
-        if self._actions is None or self._actions[0] != file:
-            self._actions = file, _read_actions(file)
+        actions = self._kept(file, lambda: _read_actions(file))
         end = pts_seconds[-1] + np.median(np.diff(pts_seconds))
         bounds = np.append(pts_seconds, end)
         events = []
-        for number, action in enumerate(self._actions[1].get(int(episode), [])):
+        for number, action in enumerate(actions.get(int(episode), [])):
             start, stop, text = _action(f"{file}: episode {episode}, action {number}", action, len(pts_seconds))
             if text and start < stop:
                 events.append(Event(text, float(bounds[start]), float(bounds[stop])))
@@ -182,27 +167,15 @@ def _check_rows(file: Path, stamps: NDArray[Any], positions: NDArray[Any], gripp
         raise AnnotationError(msg, reason="shape")
 
 
-def _image_times(file: Path, media: Path, num_rows: int) -> FloatArray:
-    try:
-        video = probe(media)
-    except DecodeError as error:
-        msg = f"{file}: its video cannot be read, fetch it again ({error})"
-        raise AnnotationError(msg, reason="media") from error
-    if video.num_frames != num_rows:
-        msg = f"{file}: {num_rows} rows but {video.num_frames} images in {media.name}, leave the episode out"
-        raise AnnotationError(msg, reason="unsynchronised")
-    return video.pts_seconds
-
-
 def _read_actions(file: Path) -> dict[int, list[Any]]:
     """Actions by episode."""
+    content = parse_json(str(file), read_text(file))
     try:
-        content = json.loads(read_text(file))
         return {
             int(entry["episode_id"]): list((entry.get("label_info") or {}).get("action_config") or [])
             for entry in content
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"{file}: expected a list of episodes with episode_id and label_info ({error!r:.80})"
         raise AnnotationError(msg) from error
 

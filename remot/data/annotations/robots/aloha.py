@@ -10,18 +10,18 @@ face each other across the table, so their axes differ. Cameras with ``wrist`` i
 arm; the others are fixed to the frame that holds both arms.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import FileReader
-from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer, unknown_positions
-from remot.data.annotations.robots.opening import scale_opening
+from remot.data.annotations.base import FileReader, check_fps, require_inside
+from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, scale_opening, to_viewer, unknown_positions
 from remot.data.media.archives import ChannelOrder, Hdf5Images
 from remot.data.media.hdf5 import members, opened_hdf5, plain_dataset, read_array
-from remot.errors import AnnotationError, ConfigError
+from remot.errors import AnnotationError
 from remot.structures import Clip, EffectorTrack, FloatArray
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ NUM_COLUMNS = 14
 GRIPPER_COLUMNS = {"left arm": 6, "right arm": 13}
 
 
+@dataclass(eq=False)
 class AlohaReader(FileReader):
     """Reads ``episode_<number>.hdf5``; one clip for each file. See the module for the source's conventions.
 
@@ -54,39 +55,22 @@ class AlohaReader(FileReader):
 
     pattern: ClassVar[str] = "episode_*.hdf5"
 
-    def __init__(
-        self,
-        camera: str | None = None,
-        fps: float = 50.0,
-        positions: str | None = None,
-        left_axes: str = UPRIGHT_CAMERA,
-        right_axes: str = UPRIGHT_CAMERA,
-        channel_order: ChannelOrder = "rgb",
-        domain: str = "aloha",
-    ) -> None:
-        self.axes = {"left arm": left_axes, "right arm": right_axes}
-        for axes in self.axes.values():
-            axes_matrix(axes)
-        if not 0 < fps < float("inf"):
-            msg = f"AlohaReader: fps is {fps}, give the rows a second, such as 50"
-            raise ConfigError(msg)
-        self.camera = camera
-        self.fps = fps
-        self.positions = positions
-        self.channel_order: ChannelOrder = channel_order
-        self.domain = domain
+    camera: str | None = None
+    fps: float = 50.0
+    positions: str | None = None
+    left_axes: str = UPRIGHT_CAMERA
+    right_axes: str = UPRIGHT_CAMERA
+    channel_order: ChannelOrder = "rgb"
+    domain: str = "aloha"
+
+    def __post_init__(self) -> None:
+        axes_matrix(self.left_axes)
+        axes_matrix(self.right_axes)
+        check_fps(self.fps)
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one episode.
-
-        Raises:
-            AnnotationError: Naming the file and the array, if something is missing, malformed or of another length.
-            ConfigError: If HDF5 cannot be read in this installation.
-        """
-        resolved = file.resolve()
-        if not resolved.is_relative_to(root):
-            msg = f"{file}: leads outside {root}, keep the episodes below the data folder"
-            raise AnnotationError(msg, reason="outside root")
+        """The clip of one episode."""
+        resolved = require_inside(file, root)
         with opened_hdf5(resolved) as content:
             states = _states(file, content)
             dataset = self._dataset(file, content, len(states))
@@ -134,7 +118,8 @@ class AlohaReader(FileReader):
             msg = f"{file}: {self.positions} has shape {'x'.join(map(str, values.shape))}, expected Nx2x3 or Nx2K"
             raise AnnotationError(msg, reason="shape")
         halves = values.reshape(num_frames, 2, -1)[:, :, :3].astype(np.float64)
-        return {arm: to_viewer(halves[:, k], self.axes[arm]) for k, arm in enumerate(GRIPPER_COLUMNS)}
+        axes = self.left_axes, self.right_axes
+        return {arm: to_viewer(halves[:, k], axes[k]) for k, arm in enumerate(GRIPPER_COLUMNS)}
 
 
 def _states(file: Path, content: "h5py.File") -> NDArray[Any]:

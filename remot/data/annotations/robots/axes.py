@@ -1,4 +1,6 @@
-"""From the axes of a robot's base to the viewer's, written as a signed permutation.
+"""Robots' positions in the viewer's axes, and openings of their grippers from 0 (closed) to 1 (open).
+
+The map from the axes of a robot's base to the viewer's is written as a signed permutation.
 
 ``"-y,-z,x"`` says which base axis points to the viewer's right, down and away, in that order. It is right for a camera
 that looks the way the robot faces, such as its own head camera or one over its shoulder, where the base has x forward,
@@ -10,8 +12,9 @@ import re
 
 import numpy as np
 
-from remot.errors import ConfigError
+from remot.errors import AnnotationError, ConfigError
 from remot.structures import FloatArray
+from remot.structures.clip import MAX_OVERSHOOT
 
 #: Base with z up, seen by a camera of which only this is known: that it is upright.
 UPRIGHT_CAMERA = "?,-z,?"
@@ -64,15 +67,48 @@ def to_viewer(positions: FloatArray, axes: str) -> FloatArray:
 
     Returns:
         [N, 3] metres, with a column of NaN for each direction that is not known.
-
-    Raises:
-        ConfigError: If ``axes`` is no such map.
     """
-    matrix = axes_matrix(axes)
-    viewer: FloatArray = positions @ matrix.T
+    viewer: FloatArray = positions @ axes_matrix(axes).T
     return viewer
 
 
 def unknown_positions(num_frames: int) -> FloatArray:
     """[num_frames, 3] of NaN, for an effector of which only the opening is known."""
     return np.full((num_frames, 3), np.nan)
+
+
+def check_opening_range(opening_range: tuple[float, float] | None) -> None:
+    """Refuse a range that has no length."""
+    if opening_range is not None and not 0 < abs(opening_range[1] - opening_range[0]) < float("inf"):
+        msg = f"opening_range {list(opening_range)}: give two numbers, the readings when closed and when open"
+        raise ConfigError(msg)
+
+
+def scale_opening(where: str, readings: FloatArray, opening_range: tuple[float, float] | None = None) -> FloatArray:
+    """Openings from a gripper's readings.
+
+    Args:
+        where: File and key, for the error.
+        readings: [N] in the robot's own unit.
+        opening_range: Readings of the closed and of the open gripper; the first may be the larger one. None if the
+            readings are openings already. Readings beyond a stated range are taken as fully closed or open.
+
+    Returns:
+        [N] from 0 (closed) to 1 (open).
+
+    Raises:
+        AnnotationError: If a reading is not finite, or no range is stated and readings are no openings.
+    """
+    if not np.isfinite(readings).all():
+        msg = f"{where}: the opening holds NaN or infinity, leave out the gripper or the episode"
+        raise AnnotationError(msg, reason="not finite")
+    if opening_range is None:
+        low, high = float(readings.min()), float(readings.max())
+        if low < -MAX_OVERSHOOT or high > 1 + MAX_OVERSHOOT:
+            msg = f"{where}: {low:.3g} to {high:.3g} is no opening from 0 to 1, set opening_range to [closed, open]"
+            raise AnnotationError(msg)
+        closed, opened = 0.0, 1.0
+    else:
+        closed, opened = opening_range
+    scaled: FloatArray = np.clip((readings - closed) / (opened - closed), 0.0, 1.0)
+    return scaled

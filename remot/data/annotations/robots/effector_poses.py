@@ -9,8 +9,8 @@ docs/effector_poses.md.
 
 import csv
 import io
-import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,9 +19,15 @@ import numpy as np
 from remot.data.annotations.base import FileReader, media_inside, read_text
 from remot.data.annotations.camera_axes import effector_in_world
 from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, rigid, rotations_from
-from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer
-from remot.data.annotations.robots.opening import check_opening_range, scale_opening
-from remot.data.annotations.robots.side_poses import read_array
+from remot.data.annotations.parsing.number_rows import numbers_in
+from remot.data.annotations.robots.axes import (
+    UPRIGHT_CAMERA,
+    axes_matrix,
+    check_opening_range,
+    scale_opening,
+    to_viewer,
+)
+from remot.data.annotations.robots.side_poses import opened_archive, read_array
 from remot.data.media import video_named
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import CameraTrack, Clip, EffectorTrack, FloatArray
@@ -33,6 +39,7 @@ OPTIONAL = ("opening", "visible", *ORIENTATION)
 ARRAYS = {"time_seconds": 1, "position": 3, "orientation_xyzw": 4, "opening": 1, "visible": 1}
 
 
+@dataclass(eq=False)
 class EffectorPosesReader(FileReader):
     """Reads ``<clip>.poses.csv`` or ``<clip>.poses.npz`` beside ``<clip>.mp4`` (or another container); see the module.
 
@@ -59,74 +66,59 @@ class EffectorPosesReader(FileReader):
 
     pattern: ClassVar[str] = "*.poses.[cn][sp][vz]"
 
-    def __init__(
-        self,
-        name: str = "gripper",
-        camera_to_base: list[float] | None = None,
-        camera_to_effector: list[float] | None = None,
-        intrinsics: list[float] | None = None,
-        axes: str = UPRIGHT_CAMERA,
-        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
-        opening_range: tuple[float, float] | None = None,
-        metres_per_unit: float = 1.0,
-    ) -> None:
-        if camera_to_base is not None and camera_to_effector is not None:
+    name: str = "gripper"
+    camera_to_base: list[float] | None = None
+    camera_to_effector: list[float] | None = None
+    intrinsics: list[float] | None = None
+    axes: str = UPRIGHT_CAMERA
+    camera_moves: bool | None = None
+    opening_range: tuple[float, float] | None = None
+    metres_per_unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.camera_to_base is not None and self.camera_to_effector is not None:
             msg = "EffectorPosesReader: camera_to_base and camera_to_effector are both given, keep that of this camera"
             raise ConfigError(msg)
-        if not 0 < metres_per_unit < float("inf"):
-            msg = f"EffectorPosesReader: metres_per_unit is {metres_per_unit}, give a length above 0, such as 0.001"
+        if not 0 < self.metres_per_unit < float("inf"):
+            given = self.metres_per_unit
+            msg = f"EffectorPosesReader: metres_per_unit is {given}, give a length above 0, such as 0.001"
             raise ConfigError(msg)
-        axes_matrix(axes)
-        check_opening_range(opening_range)
-        self.name = name
-        self.camera_to_base = _transform("camera_to_base", camera_to_base)
-        self.camera_to_effector = _transform("camera_to_effector", camera_to_effector)
-        self.intrinsics = pinhole(intrinsics)
-        self.axes = axes
-        self.camera_moves = camera_moves
-        self.opening_range = opening_range
-        self.metres_per_unit = metres_per_unit
+        axes_matrix(self.axes)
+        check_opening_range(self.opening_range)
+        self._camera_to_base = _transform("camera_to_base", self.camera_to_base)
+        self._camera_to_effector = _transform("camera_to_effector", self.camera_to_effector)
+        self._intrinsics = pinhole(self.intrinsics)
 
     def read_clip(self, file: Path, root: Path) -> Clip:
-        """The clip of one table.
-
-        Raises:
-            AnnotationError: Naming the file and the column or row at fault.
-        """
+        """The clip of one table."""
         columns = _from_csv(file) if file.suffix == ".csv" else _from_archive(file)
         stem = file.name.removesuffix(file.suffix).removesuffix(".poses")
         media = media_inside(file, root, video_named(file.parent, stem).name)
         camera = self._camera(file, columns)
         clip_id = "-".join((*file.resolve().parent.relative_to(root).parts, stem))
-        try:
-            return Clip(
-                clip_id=clip_id,
-                scene_id=clip_id,
-                domain="manipulation",
-                media=media,
-                pts_seconds=columns["time_seconds"][:, 0],
-                camera=camera,
-                effectors={self.name: self._track(file, columns, camera)},
-                camera_moves=self.camera_moves if camera is None else None,
-            )
-        except AnnotationError as error:
-            if str(file) in str(error):
-                raise
-            msg = f"{file}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
+        return Clip(
+            clip_id=clip_id,
+            scene_id=clip_id,
+            domain="manipulation",
+            media=media,
+            pts_seconds=columns["time_seconds"][:, 0],
+            camera=camera,
+            effectors={self.name: self._track(file, columns, camera)},
+            camera_moves=self.camera_moves if camera is None else None,
+        )
 
     def _camera(self, file: Path, columns: dict[str, FloatArray]) -> CameraTrack | None:
         """Poses ``T_base_camera``, None without a calibration."""
         num_frames = len(columns["time_seconds"])
-        if self.camera_to_base is not None:
-            return CameraTrack(np.tile(self.camera_to_base, (num_frames, 1, 1)), self.intrinsics)
-        if self.camera_to_effector is None:
+        if self._camera_to_base is not None:
+            return CameraTrack(np.tile(self._camera_to_base, (num_frames, 1, 1)), self._intrinsics)
+        if self._camera_to_effector is None:
             return None
         if "orientation_xyzw" not in columns:
             msg = f"{file}: a camera at the wrist needs the effector's orientation, add {', '.join(ORIENTATION)}"
             raise AnnotationError(msg)
         effector_to_base = rigid(rotations_from(columns["orientation_xyzw"]), self._metres(columns))
-        return CameraTrack(effector_to_base @ self.camera_to_effector, self.intrinsics)
+        return CameraTrack(effector_to_base @ self._camera_to_effector, self._intrinsics)
 
     def _metres(self, columns: dict[str, FloatArray]) -> FloatArray:
         return columns["position"] * self.metres_per_unit
@@ -167,7 +159,7 @@ def _from_csv(file: Path) -> dict[str, FloatArray]:
         )
         msg = f"{file}: {fault} in the first line, expected {', '.join(NEEDED)} and, if known, {', '.join(OPTIONAL)}"
         raise AnnotationError(msg)
-    rows = [_row(f"{file}: line {number}", row, len(names)) for number, row in enumerate(lines, start=2) if any(row)]
+    rows = [numbers_in(f"{file}: line {k}", row, len(names)) for k, row in enumerate(lines, start=2) if any(row)]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     held = {name: table[:, column] for column, name in enumerate(names)}
     groups = {"time_seconds": NEEDED[:1], "position": NEEDED[1:], "orientation_xyzw": ORIENTATION}
@@ -180,27 +172,11 @@ def _from_csv(file: Path) -> dict[str, FloatArray]:
     return _checked(file, arrays)
 
 
-def _row(where: str, words: Sequence[str], width: int) -> list[float]:
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError as error:
-        msg = f"{where}: {error}"
-        raise AnnotationError(msg) from error
-    if len(numbers) != width:
-        msg = f"{where}: {len(numbers)} numbers for {width} columns"
-        raise AnnotationError(msg, reason="shape")
-    return numbers
-
-
 def _from_archive(file: Path) -> dict[str, FloatArray]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            held = {entry.removesuffix(".npy") for entry in archive.namelist()}
-            needed = {"time_seconds", "position"} | (held & set(ARRAYS))
-            arrays = {name: read_array(file, archive, name) for name in sorted(needed)}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        msg = f"{file}: cannot be read as a NumPy archive ({error})"
-        raise AnnotationError(msg) from error
+    with opened_archive(file) as archive:
+        held = {entry.removesuffix(".npy") for entry in archive.namelist()}
+        needed = {"time_seconds", "position"} | (held & set(ARRAYS))
+        arrays = {name: read_array(file, archive, name) for name in sorted(needed)}
     return _checked(file, {name: array[:, None] if array.ndim == 1 else array for name, array in arrays.items()})
 
 

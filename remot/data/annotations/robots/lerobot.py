@@ -7,14 +7,14 @@ looks must be given in the configuration.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import AnnotationReader, ClipSource
-from remot.data.annotations.robots.lerobot_effectors import LeRobotEffector, track_of
+from remot.data.annotations.base import AnnotationReader, ClipSource, naming, require_any
+from remot.data.annotations.robots.lerobot_effectors import LeRobotEffector, effectors_of, track_of
 from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder, is_depth_map, open_folder
-from remot.data.annotations.robots.lerobot_robots import effectors_of
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
 from remot.data.annotations.robots.lerobot_videos import EpisodeFrames
 from remot.data.annotations.robots.side_poses import read_positions
@@ -27,6 +27,7 @@ INFO_FILE = "meta/info.json"
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class LeRobotReader(AnnotationReader):
     """Reads LeRobot v2.0, v2.1 and v3.0; one clip for each episode.
 
@@ -37,7 +38,7 @@ class LeRobotReader(AnnotationReader):
 
     Args:
         effectors: Hands and grippers by the name used in questions, such as ``left arm``; None for those of a known
-            robot, see :mod:`remot.data.annotations.robots.lerobot_robots`.
+            robot, see :mod:`remot.data.annotations.robots.lerobot_effectors`.
         video_key: Which camera; None takes the only one that has files.
         poses_file: Archive of poses for each episode, relative to the data set's folder, such as
             ``fk/episode_{episode:06d}.npz``; see :class:`LeRobotEffector`.
@@ -49,43 +50,30 @@ class LeRobotReader(AnnotationReader):
         ConfigError: If there is no effector, one of them is unusable, or wants poses and there is no ``poses_file``.
     """
 
-    def __init__(
-        self,
-        effectors: dict[str, LeRobotEffector] | None = None,
-        video_key: str | None = None,
-        poses_file: str | None = None,
-        domain: str = "lerobot",
-        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
-    ) -> None:
-        if effectors is not None and not effectors:
+    effectors: dict[str, LeRobotEffector] | None = None
+    video_key: str | None = None
+    poses_file: str | None = None
+    domain: str = "lerobot"
+    camera_moves: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.effectors is not None and not self.effectors:
             msg = "LeRobotReader: effectors is empty, say which columns hold positions or openings"
             raise ConfigError(msg)
-        for name, effector in (effectors or {}).items():
+        for name, effector in (self.effectors or {}).items():
             effector.check(name)
-        if poses_file is None and any(effector.poses for effector in (effectors or {}).values()):
+        if self.poses_file is None and any(effector.poses for effector in (self.effectors or {}).values()):
             msg = "LeRobotReader: an effector has poses, so set poses_file to the files that hold them"
             raise ConfigError(msg)
-        self.effectors = effectors
-        self.video_key = video_key
-        self.poses_file = poses_file
-        self.domain = domain
-        self.camera_moves = camera_moves
         self._folders: dict[Path, LeRobotFolder] = {}
         self._keys: dict[Path, str] = {}
         self._rows = RowFiles()
         self._frames = EpisodeFrames(self._rows)
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The episodes whose data are there; those that are only listed are left out with a log message.
-
-        Raises:
-            AnnotationError: If there is no data set, its metadata are malformed, or no episode has data.
-        """
+        """The episodes whose data are there; those that are only listed are left out with a log message."""
         found = [source for info_file in find_files(root, INFO_FILE) for source in self._episodes(info_file, root)]
-        if not found:
-            msg = f"{root}: no {INFO_FILE} with episodes found, give the folder of a LeRobot data set"
-            raise AnnotationError(msg, reason="missing")
-        return found
+        return require_any(found, root, f"{INFO_FILE} with episodes", "a LeRobot data set")
 
     def _episodes(self, info_file: Path, root: Path) -> list[ClipSource]:
         folder = self._folder(info_file, root)
@@ -98,11 +86,7 @@ class LeRobotReader(AnnotationReader):
         return [ClipSource(info_file, str(index)) for index in sorted(present)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
-        """One episode.
-
-        Raises:
-            AnnotationError: Naming the file and the episode, if rows, images and metadata do not fit together.
-        """
+        """One episode."""
         folder = self._folder(source.file, root)
         episode = folder.episodes[int(source.key)]
         where = f"{source.file}: episode {episode.index}"
@@ -111,7 +95,7 @@ class LeRobotReader(AnnotationReader):
         if media is None:
             msg = f"{where} has no video {key}, looked in {folder.video_places(episode, key)}; fetch it"
             raise AnnotationError(msg, reason="missing media")
-        try:
+        with naming(where, folder.folder):
             return Clip(
                 clip_id=self._clip_id(folder, episode),
                 scene_id=self._clip_id(folder, episode),
@@ -123,11 +107,6 @@ class LeRobotReader(AnnotationReader):
                 events=_events(folder, rows),
                 camera_moves=True if self.camera_moves is None and "wrist" in key.lower() else self.camera_moves,
             )
-        except AnnotationError as error:
-            if str(error).startswith(str(folder.folder)):
-                raise
-            msg = f"{where}: {error}"
-            raise AnnotationError(msg, reason=error.reason) from error
 
     def _folder(self, info_file: Path, root: Path) -> LeRobotFolder:
         if info_file not in self._folders:
@@ -155,11 +134,7 @@ class LeRobotReader(AnnotationReader):
         return rows
 
     def _video_key(self, folder: LeRobotFolder) -> str:
-        """The camera to look through, chosen once for a data set.
-
-        Raises:
-            AnnotationError: Naming the keys, if there is none, several, or not the one asked for.
-        """
+        """The camera to look through, chosen once for a data set."""
         if folder.folder not in self._keys:
             self._keys[folder.folder] = self._choose_key(folder)
         return self._keys[folder.folder]

@@ -1,14 +1,20 @@
 """Which columns of a LeRobot data set hold a hand or gripper, and what they mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer, unknown_positions
+from remot.data.annotations.robots.axes import (
+    UPRIGHT_CAMERA,
+    axes_matrix,
+    check_opening_range,
+    scale_opening,
+    to_viewer,
+    unknown_positions,
+)
 from remot.data.annotations.robots.lerobot_folder import LeRobotFolder
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows
-from remot.data.annotations.robots.opening import check_opening_range, scale_opening
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import EffectorTrack, FloatArray
 
@@ -43,9 +49,6 @@ class LeRobotEffector:
 
         Args:
             name: The effector's name, for errors.
-
-        Raises:
-            ConfigError: If it names neither positions nor an opening, or the axes or the range are unusable.
         """
         axes_matrix(self.axes)
         check_opening_range(self.opening_range)
@@ -104,3 +107,41 @@ def _columns(
             msg = f"{where}: {feature} has no column {column!r:.60}, it has {values.shape[1]}: {', '.join(names):.300}"
             raise AnnotationError(msg)
     return values[:, [int(column) for column in chosen]]
+
+
+_FINGERS = ("Pinky", "Ring", "Middle", "Index", "ThumbBend", "ThumbRotation")
+
+#: Hands by the ``robot_type`` of ``meta/info.json``, only those that were held against images: an opening read the
+#: wrong way round would make every answer about a gripper wrong. None of these publishes positions, so that only
+#: openings are asked about. Other robots need the ``effectors`` setting.
+KNOWN_ROBOTS: dict[str, dict[str, LeRobotEffector]] = {
+    # Inspire hands: 1 open, 0 closed.
+    "Unitree_G1_Inspire": {
+        f"{side.lower()} arm": LeRobotEffector(
+            opening="observation.state", opening_columns=[f"k{side}Hand{finger}" for finger in _FINGERS]
+        )
+        for side in ("Left", "Right")
+    },
+    # Bend of the four fingers in radians, 0 stretched; columns by hand: see meta/modality.json.
+    "GR1ArmsOnly": {
+        f"{side} arm": LeRobotEffector(
+            opening="observation.state", opening_columns=list(range(first, first + 4)), opening_range=(1.5, 0.0)
+        )
+        for side, first in (("left", 7), ("right", 29))
+    },
+}
+
+
+def effectors_of(where: str, robot_type: str) -> Mapping[str, LeRobotEffector]:
+    """The hands of a known robot.
+
+    Raises:
+        ConfigError: If the robot is not known.
+    """
+    if robot_type not in KNOWN_ROBOTS:
+        msg = (
+            f"{where}: robot_type is {robot_type!r:.60}, of which the columns are not known ({', '.join(KNOWN_ROBOTS)} "
+            "are); set data.reader.init_args.effectors to the columns that hold positions and openings"
+        )
+        raise ConfigError(msg)
+    return KNOWN_ROBOTS[robot_type]

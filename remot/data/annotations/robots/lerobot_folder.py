@@ -4,17 +4,16 @@ v2 has one Parquet file and one video for each episode and lists the episodes in
 many episodes into one Parquet file and one video and says in ``meta/episodes/chunk-*/file-*.parquet`` which is where.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remot.data.annotations.base import read_json_object, read_text, require_object
+from remot.data.annotations.base import numbered_lines, parse_json, read_json_object, require_object
 from remot.data.annotations.parsing.parquet import column_names, integers, numbers, read_columns, texts
 from remot.errors import AnnotationError
-from remot.files import find_files, lines_of
+from remot.files import find_files
 
 V2_DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 V2_VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
@@ -305,15 +304,8 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not file.is_file():
         msg = f"{file}: the file is missing, fetch the data set again"
         raise AnnotationError(msg, reason="missing")
-    for number, line in enumerate(lines_of(read_text(file)), start=1):
-        if not line.strip():
-            continue
-        where = f"{file}: line {number}"
-        try:
-            yield where, require_object(where, json.loads(line))
-        except (ValueError, RecursionError) as error:
-            msg = f"{where} is not valid JSON ({error})"
-            raise AnnotationError(msg) from error
+    for where, line in numbered_lines(file):
+        yield where, require_object(where, parse_json(where, line))
 
 
 def _whole(where: str, row: Mapping[str, Any], key: str) -> int:

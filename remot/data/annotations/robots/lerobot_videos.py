@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.objects.notices import Notices
+from remot.data.annotations.images import probed
+from remot.data.annotations.notices import Notices
 from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
-from remot.data.media import VideoInfo, probe
-from remot.errors import AnnotationError, DecodeError
+from remot.data.media import VideoInfo
+from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
 #: An end may be the time of the last frame, one frame early, and be rounded.
@@ -87,7 +88,9 @@ class EpisodeFrames:
             AnnotationError: Naming video, episode and numbers, if rows, stated times and video disagree.
         """
         where = f"{folder.info_file}: episode {episode.index}"
-        video = self._probe(media, where)
+        if self._probed is None or self._probed[0] != media:
+            self._probed = media, probed(where, media)
+        video = self._probed[1]
         shared = self._shared(folder, episode, key, where)
         total = int(shared.num_rows.sum())
         if total != video.num_frames:
@@ -103,11 +106,7 @@ class EpisodeFrames:
         return times
 
     def _shared(self, folder: LeRobotFolder, episode: Episode, key: str, where: str) -> _Shared:
-        """The episodes in the video of ``episode``, by their stated starts.
-
-        Raises:
-            AnnotationError: If one of them has other rows than the metadata say, so that nothing can be counted.
-        """
+        """The episodes in the video of ``episode``, by their stated starts."""
         place = folder.folder, key
         if place not in self._by_video:
             self._by_video[place] = defaultdict(list)
@@ -156,15 +155,6 @@ class EpisodeFrames:
                 "frames are counted by rows instead"
             )
 
-    def _probe(self, media: Path, where: str) -> VideoInfo:
-        if self._probed is None or self._probed[0] != media:
-            try:
-                self._probed = media, probe(media)
-            except DecodeError as error:
-                msg = f"{where}: its video cannot be read, fetch it again ({error})"
-                raise AnnotationError(msg, reason="media") from error
-        return self._probed[1]
-
 
 def _address(episode: Episode, key: str) -> _Address:
     """The video of an episode."""
@@ -204,9 +194,6 @@ def _require_same_steps(where: str, row_times: FloatArray, frame_times: FloatArr
         where: Video and episode, for errors.
         row_times: [N] times of the rows.
         frame_times: [N] times of their frames in the video.
-
-    Raises:
-        AnnotationError: Naming the first row after which a frame is missing or too many.
     """
     if len(row_times) < 3:
         return

@@ -14,14 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import AnnotationReader, ClipSource
-from remot.data.annotations.objects.notices import CountedNotices
+from remot.data.annotations.base import AnnotationReader, ClipSource, check_fps, require_any, require_inside
+from remot.data.annotations.notices import CountedNotices
 from remot.data.annotations.parsing.tf_example import Feature, parse_example
 from remot.data.annotations.parsing.tfrecord import RecordSpan, index_records, read_record
-from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, to_viewer
-from remot.data.annotations.robots.opening import check_opening_range, scale_opening
+from remot.data.annotations.robots.axes import (
+    UPRIGHT_CAMERA,
+    axes_matrix,
+    check_opening_range,
+    scale_opening,
+    to_viewer,
+)
 from remot.data.media.archives import EncodedImages
-from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.errors import AnnotationError, DecodeError
 from remot.files import find_files
 from remot.structures import Clip, EffectorTrack, Event, FloatArray
 
@@ -51,6 +56,7 @@ class RLDSEffector:
     axes: str = UPRIGHT_CAMERA
 
 
+@dataclass(eq=False)
 class RLDSReader(AnnotationReader):
     """Reads TFRecord files in the RLDS layout; one clip for each record.
 
@@ -64,7 +70,7 @@ class RLDSReader(AnnotationReader):
     Args:
         camera: Feature with the images, such as ``steps/observation/image_0``.
         effector: Where the gripper is described.
-        fps: Steps a second.
+        fps: Steps a second, such as 5.
         name: Name of the arm in questions.
         instruction: Feature with the instruction.
         scene: Feature with the file an episode was taken from; a record without it is a scene of its own.
@@ -76,64 +82,39 @@ class RLDSReader(AnnotationReader):
         ConfigError: If ``fps``, the effector's axes or its range are unusable.
     """
 
-    def __init__(
-        self,
-        camera: str,
-        effector: RLDSEffector,
-        fps: float,
-        name: str = "robot arm",
-        instruction: str = "steps/language_instruction",
-        scene: str = "episode_metadata/file_path",
-        domain: str = "rlds",
-        camera_moves: bool | None = None,  # noqa: FBT001 - a setting
-    ) -> None:
-        if not 0 < fps < float("inf"):
-            msg = f"{type(self).__name__}: fps is {fps}, give the steps a second, such as 5"
-            raise ConfigError(msg)
-        axes_matrix(effector.axes)
-        check_opening_range(effector.opening_range)
-        self.camera = camera
-        self.effector = effector
-        self.fps = fps
-        self.name = name
-        self.instruction = instruction
-        self.scene = scene
-        self.domain = domain
-        self.camera_moves = camera_moves
+    camera: str
+    effector: RLDSEffector
+    fps: float
+    name: str = "robot arm"
+    instruction: str = "steps/language_instruction"
+    scene: str = "episode_metadata/file_path"
+    domain: str = "rlds"
+    camera_moves: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_fps(self.fps)
+        axes_matrix(self.effector.axes)
+        check_opening_range(self.effector.opening_range)
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
-        self._notices = CountedNotices()
+        self._left_out = CountedNotices()
 
     def report(self) -> None:
         """Log which records are left out, and which are copies."""
-        self._notices.report()
+        self._left_out.report()
 
     def sources(self, root: Path) -> list[ClipSource]:
-        """The records of all files, found without reading them.
-
-        Raises:
-            AnnotationError: If there is no record.
-        """
+        """The records of all files, found without reading them."""
         found = []
         for file in sorted(path for path in find_files(root, PATTERN) if path.is_file()):
             spans, fault = self._index(file)
             # What follows a fault is a source too, so that it is named and the records before it are still read.
             found += [ClipSource(file, str(number)) for number in range(len(spans) + (fault is not None))]
-        if not found:
-            msg = f"{root}: no {PATTERN} with records found, give the folder of a data set in RLDS layout"
-            raise AnnotationError(msg, reason="missing")
-        return found
+        return require_any(found, root, f"{PATTERN} with records", "a data set in RLDS layout")
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
-        """One episode; None if its images are all black.
-
-        Raises:
-            AnnotationError: Naming the file and the record, if it is damaged or its lists do not fit together.
-        """
-        file, where = source.file.resolve(), f"{source.file}: record {source.key}"
-        if not file.is_relative_to(root):
-            msg = f"{where} leads outside {root}, keep the files below the data folder"
-            raise AnnotationError(msg, reason="outside root")
+        """One episode; None if its images are all black."""
+        file, where = require_inside(source.file, root), f"{source.file}: record {source.key}"
         spans, fault = self._index(source.file)
         if int(source.key) >= len(spans):
             msg = f"{where} cannot be read, {fault}; fetch the file again"
@@ -143,7 +124,7 @@ class RLDSReader(AnnotationReader):
         features = self._features(where, payload)
         images = self._images(where, file, span, features)
         if _all_black(where, images):
-            self._notices.add(f"records are left out, all their images in {self.camera} are black", where)
+            self._left_out.add(f"records are left out, all their images in {self.camera} are black", where)
             return None
         return self._clip(source, root, payload, features, images)
 
@@ -205,7 +186,7 @@ class RLDSReader(AnnotationReader):
         digest.update(_text(payload, features.get(self.instruction)).encode())
         first, scene = self._snippets.setdefault(digest.hexdigest(), (source, scene))
         if first != source:
-            self._notices.add("records hold the same snippet as another, with which they share a scene", str(source))
+            self._left_out.add("records hold the same snippet as another, with which they share a scene", str(source))
         return scene
 
 

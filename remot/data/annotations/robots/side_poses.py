@@ -2,18 +2,19 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from remot.data.annotations.cameras.poses import is_rigid
 from remot.errors import AnnotationError
-from remot.files import open_regular
+from remot.files import cause_of, open_regular
 from remot.structures import FloatArray
 
 #: Longest array that is read, in bytes unpacked.
 MAX_ARRAY_BYTES = 256 * 2**20
-ROTATION_TOLERANCE = 1e-3
 
 
 def read_positions(file: Path, names: Mapping[str, str], num_frames: int) -> dict[str, FloatArray]:
@@ -35,14 +36,24 @@ def read_positions(file: Path, names: Mapping[str, str], num_frames: int) -> dic
     if not file.is_file():
         msg = f"{file}: the file of poses is missing, put it there or leave poses_file out"
         raise AnnotationError(msg, reason="missing")
+    with opened_archive(file) as archive:
+        return {
+            name: _positions(file, array, read_array(file, archive, array), num_frames) for name, array in names.items()
+        }
+
+
+@contextmanager
+def opened_archive(file: Path) -> Iterator[zipfile.ZipFile]:
+    """A NumPy archive, open for reading.
+
+    Raises:
+        AnnotationError: If it cannot be read, which may show only when its arrays are.
+    """
     try:
         with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
-            return {
-                name: _positions(file, array, read_array(file, archive, array), num_frames)
-                for name, array in names.items()
-            }
+            yield archive
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        msg = f"{file}: cannot be read as a NumPy archive ({error})"
+        msg = f"{file}: cannot be read as a NumPy archive ({cause_of(error)})"
         raise AnnotationError(msg) from error
 
 
@@ -87,9 +98,7 @@ def _positions(file: Path, name: str, array: FloatArray, num_frames: int) -> Flo
         raise AnnotationError(msg, reason="not finite")
     if array.ndim == 2:
         return array
-    rotations = array[:, :3, :3]
-    gap = float(np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(initial=0.0))
-    if gap > ROTATION_TOLERANCE or np.any(np.linalg.det(rotations) < 0):
+    if not is_rigid(array).all():
         msg = f"{file}: array {name} holds a pose that is not a rigid motion, give rotations without scale or flip"
         raise AnnotationError(msg, reason="pose")
     return array[:, :3, 3]

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from remot.data.media.images import MAX_IMAGE_PIXELS, require_size
 from remot.errors import DecodeError
-from remot.files import open_regular
+from remot.files import cause_of, open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
@@ -39,7 +39,7 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream.thread_type = "NONE"
             yield container, stream
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
-        msg = f"{media}: the video cannot be decoded, it may be missing or cut short ({error})"
+        msg = f"{media}: the video cannot be decoded, it may be missing or cut short ({cause_of(error)})"
         raise DecodeError(msg) from error
 
 

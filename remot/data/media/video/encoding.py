@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import DecodeError
+from remot.files import cause_of
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], fps: float, *, crf: int = 23) -> None:
@@ -35,5 +36,5 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: float, *, crf: int =
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
             container.mux(stream.encode())
     except (av.FFmpegError, OSError) as error:
-        msg = f"{path}: the video cannot be written ({error})"
+        msg = f"{path}: the video cannot be written ({cause_of(error)})"
         raise DecodeError(msg) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from remot.data.experts.visibility import box_sizes
 from remot.data.tasks.geometry.boxes import EDGES, corners, surface_points
 from remot.structures import CameraTrack, FloatArray, LayoutBox
 
@@ -74,11 +75,13 @@ def visibilities(
     frames: Sequence[int],
     border: float = 0.1,
     min_extent: float = 0.03,
+    min_pixels: float = 0.0,
 ) -> list[Visibility]:
     """How much N frames show of each of ``boxes``, all of which may stand in front of each other.
 
     Points within ``border`` of the image, as a share of its size, are possibly in it; a thing is large enough to be
-    seen from a width or height of ``min_extent`` shares of the image's.
+    seen from a width or height of ``min_extent`` shares of the image's, and where the rectangle around it has the area
+    of a square with sides of ``min_pixels``.
 
     Raises:
         ValueError: If the camera has no intrinsics.
@@ -91,20 +94,24 @@ def visibilities(
     points = np.stack([surface_points(box) for box in boxes]) if boxes else np.zeros((0, 1, 3))
     for number, frame in enumerate(frames):
         pose = camera.camera_to_world[frame]
-        seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, min_extent)
+        seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, (min_extent, min_pixels))
         touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
         possible[:, number] = touching
     return [Visibility(*row) for row in zip(seen, possible, strict=True)]
 
 
 def _seen_shares(
-    boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, min_extent: float
+    boxes: Sequence[LayoutBox],
+    points: FloatArray,
+    pose: FloatArray,
+    intrinsics: FloatArray,
+    smallest: tuple[float, float],
 ) -> FloatArray:
     """[B] shares of the surface points [B, R, 3] that one image shows."""
     inside = np.zeros(points.shape[:2], dtype=np.bool_)
     for number, one in enumerate(points):
         pixels = image_points(one, pose, intrinsics)
-        if _extent(pixels, intrinsics) >= min_extent:
+        if _is_large(pixels, intrinsics, *smallest):
             inside[number] = in_image(pixels, intrinsics, 0.0)
     inside[inside] = ~hidden(points[inside], pose[:3, 3], boxes)
     return np.asarray(inside.mean(axis=1))
@@ -128,7 +135,11 @@ def _may_touch(local: FloatArray, intrinsics: FloatArray, border: float) -> bool
     return bool((place.max(axis=0) >= -border).all() and (place.min(axis=0) <= 1 + border).all())
 
 
-def _extent(pixels: FloatArray, intrinsics: FloatArray) -> float:
-    """Larger side of the rectangle around the points in front, in shares of the image's sides."""
-    place = pixels[np.isfinite(pixels[:, 0]), :2] / (2 * intrinsics[:2, 2])
-    return float(np.ptp(place, axis=0).max()) if len(place) else 0.0
+def _is_large(pixels: FloatArray, intrinsics: FloatArray, min_extent: float, min_pixels: float) -> bool:
+    """Whether the rectangle around the points in front is large enough, see :func:`visibilities`."""
+    places = pixels[np.isfinite(pixels[:, 0]), :2]
+    if not len(places):
+        return False
+    rectangle = np.concatenate([places.min(axis=0), places.max(axis=0)])
+    extent = ((rectangle[2:] - rectangle[:2]) / (2 * intrinsics[:2, 2])).max()  # in shares of the image's sides
+    return bool(extent >= min_extent and box_sizes(rectangle[None])[0] >= min_pixels)

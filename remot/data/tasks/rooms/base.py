@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
 from remot.data.tasks.rooms.scene import Scene, kind_counts
@@ -29,6 +30,8 @@ class RoomTask(SceneTask[Scene, Candidate]):
             where the camera is known, or the layout's own y axis; ``none`` asks for no map. The published map has the
             axes of the scan, which a video does not show.
         min_seen: Share of a thing's surface that makes it clearly seen, at most about two thirds is possible.
+        min_pixels: Where the camera is known, side of a square with the area of the rectangle around a thing from which
+            it is clearly seen.
         shared: ``frames`` and ``wordings``.
     """
 
@@ -37,13 +40,21 @@ class RoomTask(SceneTask[Scene, Candidate]):
     #: Things that a question points at by a name the room has once.
     num_single: ClassVar[int] = 0
 
-    def __init__(self, map_axes: MapAxes = "first_view", min_seen: float = 0.2, **shared: Any) -> None:
+    def __init__(
+        self,
+        map_axes: MapAxes = "first_view",
+        min_seen: float = 0.2,
+        min_pixels: float = MIN_SIZE_PIXELS,
+        **shared: Any,
+    ) -> None:
+        require_size(type(self).__name__, min_pixels)
         if map_axes not in {"first_view", "world", "none"} or not 0 < min_seen < 1:
             msg = f"{type(self).__name__}: map_axes is {map_axes!r} and min_seen {min_seen}; choose first_view, world "
             raise ConfigError(msg + "or none, and a share between 0 and 1")
         super().__init__(**shared)
         self.map_axes: MapAxes = map_axes
         self.min_seen = min_seen
+        self.min_pixels = min_pixels
 
     def serves(self, clip: Clip) -> bool:
         """Whether the layout holds enough things; whether the frames show them, a plan finds out."""
@@ -51,7 +62,7 @@ class RoomTask(SceneTask[Scene, Candidate]):
 
     def scene(self, clip: Clip, generator: np.random.Generator | None = None) -> Scene:  # noqa: ARG002
         """The layout and what the shown frames show of it."""
-        return Scene(clip, self.frames.frames_of(clip), self.min_seen)
+        return Scene(clip, self.frames.frames_of(clip), self.min_seen, self.min_pixels)
 
     def plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
         """Times, question, and the line that asks for a map."""

@@ -20,6 +20,7 @@ class Scene:
     clip: Clip
     frames: tuple[int, ...]
     min_seen: float
+    min_pixels: float = 0.0
 
     @cached_property
     def layout(self) -> tuple[LayoutBox, ...]:
@@ -32,7 +33,7 @@ class Scene:
         camera = self.clip.camera
         if camera is None or camera.intrinsics is None:
             return None
-        return tuple(visibilities(self.layout, camera, self.frames))
+        return tuple(visibilities(self.layout, camera, self.frames, min_pixels=self.min_pixels))
 
     @cached_property
     def is_seen(self) -> tuple[bool, ...]:

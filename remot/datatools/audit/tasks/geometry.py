@@ -43,8 +43,13 @@ class SeenBounds:
 
 
 @lru_cache(maxsize=256)
-def seen_bounds(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...]) -> SeenBounds:
-    """How much of each of B boxes, each of which may hide the others, F frames show; walls are not known."""
+def seen_bounds(
+    boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple[int, ...], min_pixels: float = 0.0
+) -> SeenBounds:
+    """How much of each of B boxes, each of which may hide the others, F frames show; walls are not known.
+
+    A box is seen if the rectangle around it has at least the area of a square with sides of ``min_pixels``.
+    """
     assert camera.intrinsics is not None
     points = np.stack([box.centre_metres + (_GRID * box.size_metres / 2) @ box.axes for box in boxes])
     bounds = []
@@ -52,20 +57,26 @@ def seen_bounds(boxes: tuple[LayoutBox, ...], camera: CameraTrack, frames: tuple
         shares = np.zeros((len(boxes), len(frames)))
         for column, frame in enumerate(frames):
             pose = camera.camera_to_world[frame]
-            shares[:, column] = _shares(boxes, points, pose, camera.intrinsics, slack)
+            shares[:, column] = _shares(boxes, points, pose, camera.intrinsics, slack, min_pixels)
         bounds.append(shares)
     return SeenBounds(*bounds)
 
 
 def _shares(
-    boxes: Sequence[LayoutBox], points: FloatArray, pose: FloatArray, intrinsics: FloatArray, slack: float
+    boxes: Sequence[LayoutBox],
+    points: FloatArray,
+    pose: FloatArray,
+    intrinsics: FloatArray,
+    slack: float,
+    min_pixels: float,
 ) -> FloatArray:
     """[B] shares of points [B, R, 3] that an image shows; fewer for certain where ``slack`` is above 0."""
     eye, place, ahead = pose[:3, 3], *_places(points, pose, intrinsics)
     inside = ahead & (place >= slack).all(-1) & (place <= 1 - slack).all(-1)
     for number, box in enumerate(boxes):
-        spread = np.ptp(place[number][ahead[number]], axis=0).max() if ahead[number].any() else 0.0
-        inside[number] &= spread >= _MIN_EXTENT + slack * 0.01
+        spread = np.ptp(place[number][ahead[number]], axis=0) if ahead[number].any() else np.zeros(2)
+        inside[number] &= spread.max() >= _MIN_EXTENT + slack * 0.01
+        inside[number] &= np.sqrt((spread * 2 * intrinsics[:2, 2]).prod()) >= min_pixels + slack
         inside[number] &= _looks_at(box, eye, slack)
         for other, blocker in enumerate(boxes):
             if other != number and inside[number].any():

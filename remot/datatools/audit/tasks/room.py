@@ -44,7 +44,7 @@ class RoomGeometry:
         camera = self.asked.clip.camera
         if camera is None or camera.intrinsics is None:
             return None
-        return seen_bounds(self.layout, camera, self.asked.frames)
+        return seen_bounds(self.layout, camera, self.asked.frames, self.task.min_pixels)
 
     @property
     def task(self) -> RoomTask:

@@ -105,7 +105,7 @@ def test_a_broken_video_is_named(tmp_path):
         ([], "no camera pose"),
         ([row(0, IDENTITY)[:-2]], "line 2 must hold 19"),
         ([row(0, IDENTITY), row(1, IDENTITY).replace("0.9", "x")], "line 3 must hold 19"),
-        ([row(0, IDENTITY), row("nan", IDENTITY)], "line 3 must hold 19"),
+        ([row(0, IDENTITY), row("nan", IDENTITY)], "line 3 holds NaN"),
         ([row(0, IDENTITY), row(0, IDENTITY)], "increasing"),
         ([row(0, IDENTITY), row(5, [2 * x for x in IDENTITY])], "frame 1 is not a rigid motion"),
     ],

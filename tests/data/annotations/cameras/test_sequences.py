@@ -8,8 +8,9 @@ import pytest
 
 from remot.data.annotations import TUMReader, cut
 from remot.data.annotations.cameras.cutting import num_parts
-from remot.data.annotations.cameras.folders import image_size, number_table, sequence_id
-from remot.data.annotations.cameras.sequences import PartSource
+from remot.data.annotations.cameras.sequences import PartSource, sequence_id
+from remot.data.annotations.images import image_size
+from remot.data.annotations.parsing.number_rows import number_table
 from remot.data.clips.loading import read_each
 from remot.data.media import read_frames
 from remot.errors import AnnotationError, ConfigError

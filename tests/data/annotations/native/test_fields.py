@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from remot.data.annotations import NativeReader, write_annotation, write_clip, write_masks
+from remot.data.annotations import ClipSource, NativeReader, write_annotation, write_clip, write_masks
 from remot.data.clips.bundled import embedded_clips_root
 from remot.data.experts import EffectorHorizontal, Gripper
 from remot.data.media import check_media, read_frames
@@ -231,7 +231,7 @@ FAULTS = [
     (dog(depths_metres=[1, NAN]), "depths_metres: holds NaN", "not finite", False),
     (dog(depths_metres=7), "depths_metres: expected lists", "malformed", True),
     (dog(depths_metre=[1, 2]), "did you mean 'depths_metres'", "malformed", True),
-    (dog(boxes_xyxy=[[1, 2, 3], None]), "boxes_xyxy: has shape", "shape", True),
+    (dog(boxes_xyxy=[[1, 2, 3], None]), "boxes_xyxy has shape", "shape", True),
     (dog(masks="masks"), "masks: expected an object", "malformed", True),
     (masks("masks", 3.5), "value must be a whole number", "malformed", True),
     (masks("masks", -1), "value must be a whole number", "malformed", True),
@@ -257,9 +257,9 @@ FAULTS = [
     ({"events": [EVENT | {"start_seconds": 2}]}, "is no stretch of time", "malformed", False),
     ({"events": [EVENT | {"start_seconds": -1}]}, "is no stretch of time", "malformed", True),
     ({"events": [EVENT | {"end_seconds": NAN}]}, "end_seconds: holds NaN", "not finite", False),
-    ({"events": [EVENT | {"end_seconds": [1]}]}, "end_seconds: has shape", "shape", True),
+    ({"events": [EVENT | {"end_seconds": [1]}]}, "end_seconds has shape", "shape", True),
     ({"layout": [CHAIR | {"size_metres": [1, -1, 1]}]}, "size_metres must not be negative", "malformed", True),
-    ({"layout": [CHAIR | {"centre_metres": [1, 1]}]}, "centre_metres: has shape", "shape", True),
+    ({"layout": [CHAIR | {"centre_metres": [1, 1]}]}, "centre_metres has shape", "shape", True),
     ({"layout": [CHAIR | {"axes": [[1, 0, 0], [0, 1, 0], [0, 1, 0]]}]}, "at right angles", "malformed", False),
     ({"layout": [CHAIR | {"axes": [[2, 0, 0], [0, 1, 0], [0, 0, 1]]}]}, "unit vectors", "malformed", False),
     ({"layout": [CHAIR | {"center_metres": [0, 0, 0]}]}, "did you mean 'centre_metres'", "malformed", True),
@@ -308,7 +308,7 @@ def native(folder, **content):
     base = {"format": "remot-clip/1", "id": "c", "scene": "s", "domain": "d", "media": None, "pts_seconds": [0, 1]}
     file = folder / "c.json"
     file.write_text(json.dumps(base | content))
-    return NativeReader().read_clip(file, folder)
+    return NativeReader().read_source(ClipSource(file), folder)
 
 
 #: The camera at (1, 2, 3), then half a metre further along x, where it looks along x: its right is -z, its down y.

@@ -99,7 +99,7 @@ def test_events_beyond_the_video_are_cut_or_refused(tmp_path, caplog):
         ({"timestamps": [[1, 2], [3, 3]]}, "event 2: 3 to 3 s for 'person sits.' is no stretch"),
         ({"timestamps": [[1, 2], [-1, 3]]}, "event 2: -1 to 3 s"),
         ({"timestamps": [[1, 2], [3, float("inf")]]}, "timestamps: holds NaN or infinity"),
-        ({"timestamps": [[1, 2, 3], [4, 5, 6]]}, "each of timestamps must be a start and an end"),
+        ({"timestamps": [[1, 2, 3], [4, 5, 6]]}, "timestamps has shape (2, 3), expected 2x2"),
         ({"timestamps": [], "sentences": []}, "at least one text"),
         ({"sentences": ["a", 7]}, "sentences must hold at least one text"),
         ({"sentences": ["a", " "]}, "event 2: 0 to 5 s for ' '"),

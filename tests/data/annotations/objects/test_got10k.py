@@ -70,7 +70,7 @@ def test_cameras_are_taken_to_move(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("changes", "message", "reason"),
     [
-        ({"num": 2}, "3 rows but 2 images", "unsynchronised"),
+        ({"num": 2}, "3 rows but 2 images", "missing media"),
         ({"rows": ROWS[:2]}, "2 rows but 3 images", "unsynchronised"),
         ({"rows": [*ROWS[:2], "1,2,3"]}, "line 3 must hold 4 numbers", "malformed"),
         ({"rows": [*ROWS[:2], "1,2,0,3"]}, "the box of row 3 has no width", "zero length"),
@@ -123,7 +123,7 @@ def test_nothing_is_asked_about_the_motion_in_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"a": 1}, "expected a list of entries, found dict"),
+        ({"a": 1}, "expected a list, found dict"),
         ([7], "entry 0: expected an object"),
         ([{**ENTRY, "boxes": 1}], "entry 0: unknown key 'boxes'"),
         ([{"path": "a", "object": "b"}], "entry 0: key 'gt' is missing"),

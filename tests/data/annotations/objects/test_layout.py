@@ -115,7 +115,7 @@ def test_malformed_boxes_are_named(tmp_path, changes, message, reason):
         ({"scene0251_00": 7}, "scene0251_00: expected an object"),
         ({"scene0251_00": {"dataset": "scannet"}}, "key 'object_bbox' is missing"),
         ({"scene0251_00": {"object_bbox": {}}}, "key 'dataset' is missing"),
-        ({"scene0251_00": {**SCENE, "object_bbox": {"chair": BOX}}}, "chair: expected a list of boxes, found dict"),
+        ({"scene0251_00": {**SCENE, "object_bbox": {"chair": BOX}}}, "chair: expected a list, found dict"),
         ({"../../scene": SCENE}, "cannot name a clip"),
         ({"a/b": SCENE}, "cannot name a clip"),
     ],
@@ -130,7 +130,7 @@ def test_malformed_files_are_named(tmp_path, content, message):
     ("changes", "message"),
     [
         ({"format": "remot-layout/2"}, "format is 'remot-layout/2'"),
-        ({"objects": {}}, "objects must be a list"),
+        ({"objects": {}}, "objects: expected a list"),
         ({"objects": [7]}, "object 1: expected an object"),
         ({"objects": [{"name": "chair", "centre_metres": [0, 0, 0]}]}, "object 1: key 'size_metres' is missing"),
         ({"scene": ""}, "scene must be a non-empty text"),

@@ -256,7 +256,7 @@ def test_malformed_rows_are_named(tmp_path, rows, message, reason):
         (INI.format(num=3).replace("frameRate=25", "frameRate=nan"), "frameRate is 'nan'"),
         (INI.format(num="9" * 30), "seqLength is '9999"),
         (INI.format(num=3).replace("imWidth=640", ""), "imWidth is ''"),
-        (INI.format(num=4), "3 images for 4 frames"),
+        (INI.format(num=4), "4 frames but 3 images"),
     ],
 )
 def test_bad_sequence_files_are_named(tmp_path, ini, message):

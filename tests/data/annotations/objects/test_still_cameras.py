@@ -2,7 +2,7 @@
 
 import pytest
 
-from remot.data.annotations.objects.notices import Notices, listed
+from remot.data.annotations.notices import Notices, listed
 from remot.data.annotations.objects.still_cameras import StillCameras, known_sequence
 
 KNOWN = {"Crossing", "Walking", "Walking2", "TUD-Campus", "KITTI-17", "MOT16-02"}

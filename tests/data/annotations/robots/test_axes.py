@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from remot.data.annotations.robots.axes import FORWARD_CAMERA, UPRIGHT_CAMERA, axes_matrix, to_viewer, unknown_positions
-from remot.data.annotations.robots.opening import check_opening_range, scale_opening
+from remot.data.annotations.robots.axes import (
+    FORWARD_CAMERA,
+    UPRIGHT_CAMERA,
+    axes_matrix,
+    check_opening_range,
+    scale_opening,
+    to_viewer,
+    unknown_positions,
+)
 from remot.errors import AnnotationError, ConfigError
 from tests.helpers import assert_close
 

@@ -12,8 +12,8 @@ import pytest
 
 from remot.data.annotations import LeRobotEffector, LeRobotReader
 from remot.data.annotations.parsing import parquet as parquet_module
+from remot.data.annotations.robots.lerobot_effectors import KNOWN_ROBOTS, effectors_of
 from remot.data.annotations.robots.lerobot_folder import fill_template
-from remot.data.annotations.robots.lerobot_robots import KNOWN_ROBOTS, effectors_of
 from remot.data.media import read_frames, write_video
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations.good_clips import good_clips
@@ -429,7 +429,7 @@ def test_bad_metadata_are_named(tmp_path, content, message, reason):
         ('{"episode_index": 0, "length": 3}\n{"episode_index": 0, "length": 3}', "episode 0 is listed twice"),
         ('{"episode_index": "0", "length": 3}', "line 1: episode_index must be a whole number"),
         ('{"episode_index": 0}', "line 1: length must be"),
-        ("{", "line 1 is not valid JSON"),
+        ("{", "line 1: not valid JSON"),
         ("[]", "line 1: expected an object"),
         ("", r"no meta/info\.json with episodes"),
     ],

@@ -205,7 +205,7 @@ def test_a_thing_that_is_not_shown_is_found():
 
     things = [box("desk", (4, 2, 0)), box("sofa", (7, 2, 0)), box("lamp", (5, 5, 0))]
     seeing, blind = room(things, [pose((-4, 2, 0), 0)]), room(things, [pose((-4, 2, 0), 180)])
-    task = ObjectSize()
+    task = ObjectSize(min_pixels=8)
     plan = task.plan(seeing, np.random.default_rng(0))
     dataset_question = replace_question(task, seeing, plan)
     assert faults(task, seeing, plan, dataset_question) == []

@@ -104,14 +104,22 @@ def test_bounds_hold_what_the_tasks_see():
         things = tuple(random_box(rng, f"thing {k}", spread=3, level=bool(rng.integers(2))) for k in range(6))
         poses = np.stack([pose(rng.uniform(-1, 1, 3), yaw) for yaw in rng.uniform(0, 360, 3)])
         camera = CameraTrack(poses, INTRINSICS)
-        bounds = seen_bounds(things, camera, (0, 1, 2))
-        seen = np.stack([one.seen for one in visibilities(things, camera, (0, 1, 2))])
+        bounds = seen_bounds(things, camera, (0, 1, 2), 16.0)
+        seen = np.stack([one.seen for one in visibilities(things, camera, (0, 1, 2), min_pixels=16.0)])
         assert (bounds.least <= seen + 1e-9).all()
         assert (seen <= bounds.most + 1e-9).all()
         num_same += int((bounds.least == bounds.most).sum())
         num_seen += int((seen > 0).sum())
     assert num_same > 0.85 * 60 * 18
     assert num_seen > 200
+
+
+def test_a_box_of_a_few_pixels_is_not_seen():
+    """A face of a metre 4.5 m away is 22.2 pixels wide and high with a focal length of 100."""
+    camera = CameraTrack(pose((-5, 0, 0), 0)[None], INTRINSICS)
+    thing = (box("a", (0, 0, 0)),)
+    assert_close(seen_bounds(thing, camera, (0,), 22.0).least, [[9 / 26]])
+    assert_close(seen_bounds(thing, camera, (0,), 22.5).most, [[0]])
 
 
 def test_first_hits_lie_between_the_first_sliver_and_the_first_clear_view():
