@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
 from remot.errors import AnnotationError
+from remot.files import cause_of
 from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Question, Reference, Slot
 
 #: Longest line that is read, in bytes.
@@ -48,7 +49,7 @@ def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
                 elif line.strip():
                     yield _row_or_error(f"{file}:{number}", number, line)
     except OSError as error:
-        msg = f"{file}: cannot be read ({error})"
+        msg = f"{file}: cannot be read ({cause_of(error)})"
         raise AnnotationError(msg, reason="missing") from error
 
 

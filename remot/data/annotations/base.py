@@ -213,7 +213,10 @@ def parse_json(where: str, text: str, **options: Any) -> Any:  # noqa: ANN401 - 
     try:
         return json.loads(text, **options)
     except (ValueError, RecursionError) as error:
-        msg = f"{where}: not valid JSON ({error}), it may be cut short"
+        ends_early = isinstance(error, json.JSONDecodeError) and (
+            error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        )
+        msg = f"{where}: not valid JSON ({error}){', it may be cut short' if ends_early else ''}"
         raise AnnotationError(msg) from error
 
 
