@@ -38,6 +38,7 @@ class Own:
 #: Commands by their first word, and by their second word where there is one.
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
+    "evaluate": Own("remot.commands.evaluate:evaluate_command"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
@@ -101,7 +102,8 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot predict  --config … --ckpt_path …
   remot configs [NAME]                        list the packaged recipes, or print one
 
-look at results and data:
+score on a benchmark, and look at results and data:
+  remot evaluate --benchmark … --data …       a model, adapter, checkpoint or endpoint on a benchmark
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong

@@ -181,17 +181,38 @@ def score_blind(questions: Sequence[Question], seed: int = 0) -> BlindScores | N
     """
     lettered = [question for question in questions if not question.asks_numbers]
     unit = unit_for(lettered)
-    chosen = first_half(lettered, unit, seed)
     by_model, errors = {}, {}
-    for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
+    for name, answered in blind_answers(lettered, seed).items():
         hits: dict[str, list[float]] = defaultdict(list)
-        for kind in _kinds(lettered):
-            halves = [[q for q in kind if (unit_of(q, unit) in chosen) == first] for first in (True, False)]
-            _collect_hits(model, halves, hits, unit)
+        for question, letters in answered:
+            hits[unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
         if hits:
-            by_model[model.name], errors[model.name] = mean_with_error(hits)
+            by_model[name], errors[name] = mean_with_error(hits)
     options = [1 / len(slot.options) for question in lettered for slot in question.slots]
     return BlindScores(by_model, errors, float(np.mean(options)), unit) if by_model else None
+
+
+def blind_answers(questions: Sequence[Question], seed: int = 0) -> dict[str, list[tuple[Question, str]]]:
+    """The letters that each blind model gives to questions of the half it was not fitted to.
+
+    Args:
+        questions: Prompts with their right letters, none of them for numbers.
+        seed: Names the halves.
+
+    Returns:
+        By name of the model the questions with its letters; a kind of question with an empty half is left out.
+    """
+    unit = unit_for(questions)
+    chosen = first_half(questions, unit, seed)
+    answered: dict[str, list[tuple[Question, str]]] = {}
+    for model in (MajorityLetter(), LettersFromText(), ValuesFromText(), KnownLaw()):
+        found = answered.setdefault(model.name, [])
+        for kind in _kinds(questions):
+            halves = [[q for q in kind if (unit_of(q, unit) in chosen) == first] for first in (True, False)]
+            for fitted, asked in (halves, halves[::-1]) if all(halves) else ():
+                model.fit(fitted)
+                found += zip(asked, model.answers(asked), strict=True)
+    return answered
 
 
 def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
@@ -200,18 +221,6 @@ def _kinds(questions: Sequence[Question]) -> list[list[Question]]:
     for question in questions:
         kinds[question.format, len(question.slots)].append(question)
     return list(kinds.values())
-
-
-def _collect_hits(
-    model: BlindModel, halves: Sequence[Sequence[Question]], hits: dict[str, list[float]], unit: HalvedBy
-) -> None:
-    """Add for each unit whether each letter was right; nothing if a half is empty."""
-    if not all(halves):
-        return
-    for fitted, scored in (halves, halves[::-1]):
-        model.fit(fitted)
-        for question, letters in zip(scored, model.answers(scored), strict=True):
-            hits[unit_of(question, unit)] += [a == b for a, b in zip(letters, question.solution, strict=True)]
 
 
 def _most_frequent(items: Iterable[_Choice]) -> _Choice:

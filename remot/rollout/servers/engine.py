@@ -4,11 +4,13 @@ import base64
 import shutil
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from torch import Tensor
 
 from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
@@ -191,11 +193,21 @@ def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
     if batch.videos[row]:
         msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
         raise ConfigError(msg)
-    pictures = [
+    return user_message(batch.images[row], batch.questions[row].text)
+
+
+def user_message(images: Iterable[Tensor], text: str) -> list[dict[str, Any]]:
+    """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
+
+    Args:
+        images: uint8 [3, H, W] each.
+        text: What is asked.
+    """
+    shown = [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}
-        for data in map(encode_png, batch.images[row])
+        for data in map(encode_png, images)
     ]
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": batch.questions[row].text}]}]
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
 
 def _without_logprobs(completion: SampledCompletion) -> SampledCompletion:
