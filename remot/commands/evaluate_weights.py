@@ -160,7 +160,7 @@ def policy_settings(held: Mapping[str, Any], file: Path) -> "PolicySettings":
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         msg = f"the checkpoint {file} does not hold its configuration; evaluate the run's adapter or weights folder"
         raise CheckpointError(msg) from error
-    if "." in name and not name.startswith("remot.models."):
+    if "." in name and not name.startswith("remot."):
         msg = f"the checkpoint {file} names the class {name!r:.80}, which is not loaded from a checkpoint"
         raise CheckpointError(msg)
     parser = OwnParser(prog="remot evaluate")

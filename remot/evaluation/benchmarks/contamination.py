@@ -12,7 +12,7 @@ from remot.evaluation.benchmarks.base import BenchmarkPrompt
 
 #: Shared names that are printed.
 NUM_NAMED = 5
-#: Names that say nothing about a scene: numbers alone, such as a frame's, and short words.
+#: Shorter names of files say nothing about a scene, and neither do numbers, such as a frame's.
 MIN_CHARS = 4
 
 
@@ -64,7 +64,7 @@ def contamination(prompts: Sequence[BenchmarkPrompt], train_data: Path) -> Conta
 
 
 def names_of_sources(sources: Iterable[str]) -> set[str]:
-    """Names by which a scene or video is known elsewhere: itself, and the parts of its path, in lower case.
+    """Names by which a scene or video is known elsewhere: its path without the ending, and its last part.
 
     >>> sorted(names_of_sources(["scannet/scene0011_00.mp4", "7"]))
     ['scannet/scene0011_00', 'scene0011_00']
@@ -73,6 +73,6 @@ def names_of_sources(sources: Iterable[str]) -> set[str]:
     for source in sources:
         path = PurePosixPath(source.lower().replace("\\", "/"))
         stem = path.name.removesuffix(path.suffix)
-        whole = str(path.with_name(stem)) if path.name else str(path)
-        names |= {name for name in (whole, stem) if len(name) >= MIN_CHARS and not name.isdigit()}
+        names |= {str(path.with_name(stem))} if path.name else set()
+        names |= {stem} if len(stem) >= MIN_CHARS and not stem.isdigit() else set()
     return names

@@ -18,7 +18,7 @@ from remot.rewards.functional import share_right
 from remot.structures import Question
 
 #: Attributes by their first word, for the two groups that ReMoT reports (arXiv 2603.00461, Table 1).
-GROUPS = {"camera": ("camera_",), "gripper": ("effector_", "gripper_")}
+GROUPS = {"camera": ("camera_",), "gripper": ("effector_", "gripper")}
 #: What a question without letters is compared with, the first that its reference has.
 REFERENCE_TYPES = {"number": "number", "intervals": "intervals", "boxes": "boxes", "answer": "word"}
 
