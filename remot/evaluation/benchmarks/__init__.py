@@ -11,6 +11,11 @@ from remot.evaluation.benchmarks.base import Benchmark
 BENCHMARKS: Mapping[str, str] = {
     "remot-bench": "remot_bench:RemotBench",
     "jsonl": "own_questions:OwnQuestions",
+    "remot-16k-test": "remot_16k_test:Remot16KTest",
+    "vsi-bench": "vsi_bench:VSIBench",
+    "sti-bench": "sti_bench:STIBench",
+    "charades-sta": "charades_sta:CharadesSTA",
+    "nextgqa": "nextgqa:NExTGQA",
 }
 
 
