@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from remot.errors import ConfigError
 from remot.strict_json import json_text
 
 if TYPE_CHECKING:
-    from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Verdict
+    from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Grader, Verdict
     from remot.evaluation.benchmarks.report import Facts, Report
     from remot.evaluation.benchmarks.responders import AnswerSettings, Responder
 
@@ -35,6 +35,9 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     limit: int | None = None,
     skip_missing: bool = False,  # noqa: FBT001, FBT002 (a switch)
     train_data: Path | None = None,
+    judge_url: str | None = None,
+    judge_model: str | None = None,
+    judge_key_variable: str = "",
     out: Path | None = None,
     batch_size: int = 8,
     max_new_tokens: int | None = None,
@@ -66,6 +69,9 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         limit: Ask the first prompts only.
         skip_missing: Leave out prompts whose media are missing, and count them.
         train_data: Folder of built prompts that the model was trained on, to name shared scenes and videos.
+        judge_url: OpenAI-compatible address, up to /v1, of a model that judges free text where a benchmark needs one.
+        judge_model: Name of that model.
+        judge_key_variable: Environment variable that holds its key; none is sent by default.
         out: Folder of the results; a folder of its own below evaluations by default.
         batch_size: Prompts answered together.
         max_new_tokens: Longest reply, instead of the benchmark's own budget.
@@ -81,9 +87,34 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     server = EndpointChoice(
         endpoint or "", model_name, api_key_variable, num_parallel, requests_per_minute, timeout_seconds
     )
-    asked = _Request(benchmark, data, media, split, num_frames, limit, skip_missing, train_data)
+    judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
+    asked = _Request(benchmark, data, media, split, num_frames, limit, skip_missing, train_data, judge)
     decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
     evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size)
+
+
+@dataclass(frozen=True)
+class _JudgeChoice:
+    """The model that judges free text; none without an address."""
+
+    url: str | None
+    model: str | None
+    key_variable: str
+
+    def __post_init__(self) -> None:
+        if bool(self.url) != bool(self.model):
+            msg = "--judge_url and --judge_model belong together; give both"
+            raise ConfigError(msg)
+
+    def grader(self, folder: Path) -> "Grader | None":
+        """Asks it, and keeps its replies in the folder."""
+        from remot.evaluation.benchmarks.judging import CachedGrader
+        from remot.rewards.temporal.judges import EndpointJudge
+
+        if self.url is None or self.model is None:
+            return None
+        judge = EndpointJudge(self.url, self.model, self.key_variable)
+        return CachedGrader(folder / "judgements.jsonl", f"{self.url} {self.model}", judge.ask)
 
 
 @dataclass(frozen=True)
@@ -98,6 +129,7 @@ class _Request:
     limit: int | None
     skip_missing: bool
     train_data: Path | None
+    judge: _JudgeChoice
 
     def __post_init__(self) -> None:
         for name in ("limit", "num_frames"):
@@ -149,6 +181,7 @@ def evaluate(
     digest = settings_hash({"responder": responder.identity})[:8]
     folder = out or Path("evaluations") / f"{benchmark.name}-{_slug(responder)}-{digest}"
     store = ReplyStore(folder / "replies.jsonl")
+    benchmark.options = replace(benchmark.options, grader=asked.judge.grader(folder))
     with _Progress(benchmark.name) as show:
         verdicts = answer_all(benchmark, prompts, responder, settings, store, batch_size, show)
     report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder.description, settings))

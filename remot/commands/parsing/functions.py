@@ -37,9 +37,20 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         args = [f"--{positional}", *args]
     for option, takes_all in _list_options(function).items():
         args = as_one_option(args, option, takes_all=takes_all)
+    args = _with_switches(args, function)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))))
+
+
+def _with_switches(args: list[str], function: Callable[..., None]) -> list[str]:
+    """Options for true and false may stand alone, which means true."""
+    names = {f"--{name}" for name, one in inspect.signature(function).parameters.items() if one.annotation is bool}
+    followed = [*args[1:], "--"]
+    return [
+        f"{word}=true" if word in names and following.startswith("--") else word
+        for word, following in zip(args, followed, strict=True)
+    ]
 
 
 def _list_options(function: Callable[..., None]) -> dict[str, bool]:

@@ -16,6 +16,11 @@ BENCHMARKS: Mapping[str, str] = {
     "sti-bench": "sti_bench:STIBench",
     "charades-sta": "charades_sta:CharadesSTA",
     "nextgqa": "nextgqa:NExTGQA",
+    "v-star": "vstar:VSTaR",
+    "mmsi-bench": "mmsi_bench:MMSIBench",
+    "spar-bench": "spar_bench:SPARBench",
+    "vlm2-bench": "vlm2_bench:VLM2Bench",
+    "got-10k": "got10k:GOT10k",
 }
 
 

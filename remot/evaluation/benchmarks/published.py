@@ -77,6 +77,17 @@ def first_spoken_number(text: str) -> float | None:
     return None if first is None else float(_spoken([word for _, word in words[first:]]))
 
 
+def all_spoken_number(text: str) -> float | None:
+    """The one number that all number words of a text make together; None without any.
+
+    >>> all_spoken_number("twenty chairs and three tables"), all_spoken_number("no chair")
+    (23.0, None)
+    """
+    words = [found[0] for found in _WORD.finditer(text[:MAX_CHARS].lower())]
+    numbers = [word for word in words if word in _SMALL or word in _LARGE]
+    return float(_spoken(numbers)) if numbers else None
+
+
 def _spoken(words: Sequence[str]) -> int:
     """The number that a run of number words begins with; "and" may stand between two of them."""
     total = current = 0
