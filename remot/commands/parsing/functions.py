@@ -49,7 +49,7 @@ def _with_switches(args: list[str], function: Callable[..., None]) -> list[str]:
     followed = [*args[1:], "--"]
     return [
         f"{word}=true" if word in names and following.startswith("--") else word
-        for word, following in zip(args, followed, strict=True)
+        for word, following in zip(args, followed, strict=False)
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
-from remot.evaluation.benchmarks.got10k import GOT10k, released_iou, shown_indices
+from remot.evaluation.benchmarks.got10k import GOT10k, shown_indices
 from tests.evaluation.benchmarks.stub import counts_of, values_of, verdicts_of
 
 META = "[METAINFO]\nurl: x\nobject_class: bear\nresolution: (100, 50)\n"
@@ -53,19 +53,27 @@ def test_images_may_lie_elsewhere_and_have_other_names(tmp_path):
 
 
 def test_overlaps_by_hand(tmp_path):
-    """Half of the width in all eight boxes is 0.5; the toolkit's success is above 0.5."""
+    """0.6 of the width in all eight boxes is 0.6; seven boxes are 0."""
     for name in ("s1", "s2", "s3"):
         sequence(tmp_path, name)
     benchmark = GOT10k()
-    half = (0.1, 0.1, 0.2, 0.3)
-    replies = [said(*[RIGHT] * 8), said(*[half] * 8), said(*[RIGHT] * 7)]
+    replies = [said(*[RIGHT] * 8), said(*[(0.1, 0.1, 0.22, 0.3)] * 8), said(*[RIGHT] * 7)]
     verdicts = verdicts_of(benchmark, benchmark.read(tmp_path), replies)
     values, counts = values_of(benchmark, verdicts), counts_of(benchmark, verdicts)
-    assert values["overlap"] == pytest.approx(0.5)
-    assert values["R@0.5"] == pytest.approx(1 / 3)  # 0.3 - 0.1 is a little less than twice 0.2 - 0.1
-    assert (values["toolkit/AO"], counts["toolkit/AO"]) == (pytest.approx(0.5), 18)
-    assert values["toolkit/SR0.5"] == pytest.approx(1 / 3, abs=0.34)
+    assert values["overlap"] == pytest.approx(1.6 / 3)
+    assert values["R@0.5"] == pytest.approx(2 / 3)
+    assert (values["toolkit/AO"], counts["toolkit/AO"]) == (pytest.approx(1.6 / 3), 18)
+    assert values["toolkit/SR0.5"] == pytest.approx(2 / 3)
     assert verdicts[2].parsed is None
+    assert benchmark.parse(verdicts[0].prompt, str([list(RIGHT)] * 8)) is None  # not in an answer element
+
+
+def test_half_is_enough_for_one_and_not_for_the_other(tmp_path):
+    sequence(tmp_path, box="0,0,50,25")
+    benchmark = GOT10k()
+    values = values_of(benchmark, verdicts_of(benchmark, benchmark.read(tmp_path), [said(*[(0, 0, 0.25, 0.5)] * 8)]))
+    assert values["overlap"] == 0.5
+    assert (values["R@0.5"], values["toolkit/SR0.5"]) == (1, 0)
 
 
 def test_hidden_frames_and_the_first_are_dropped_and_frames_are_pooled(tmp_path):
@@ -93,11 +101,11 @@ def test_boxes_are_cut_at_the_border_by_the_toolkit_alone(tmp_path):
     assert values["overlap"] == pytest.approx(0.5)
 
 
-def test_negative_sides_are_not_guarded_as_released():
-    assert released_iou((0.3, 0.3, 0.1, 0.1), (0.0, 0.0, 0.4, 0.4)) == 0
-    inverted = (0.4, 0.4, 0.0, 0.0)  # its area counts 0.16
-    assert released_iou((0.0, 0.0, 0.4, 0.4), inverted) == 0
-    assert released_iou((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)) == 0
+def test_boxes_turned_round_overlap_nothing(tmp_path):
+    sequence(tmp_path)
+    benchmark = GOT10k()
+    values = values_of(benchmark, verdicts_of(benchmark, benchmark.read(tmp_path), [said(*[(0.3, 0.3, 0.1, 0.1)] * 8)]))
+    assert (values["overlap"], values["toolkit/AO"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

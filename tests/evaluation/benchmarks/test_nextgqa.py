@@ -86,9 +86,10 @@ def test_the_set_overlap_keeps_the_last_value_where_the_list_cannot_be_read(fold
     first, second = 5 / 35, 8 / 30  # union of 10 to 25 and 30 to 50; of the gold alone
     assert [round(one.scores["set_iou"], 9) for one in verdicts] == [round(x, 9) for x in (first, second, 0, 0, 0, 1)]
     assert values["videochat_r1/all_rows/mIoU"] == pytest.approx((first + second + 1) / 6)
-    benchmark_order = [verdicts[k] for k in (0, 3, 1, 4, 2, 5)]
-    carried = values_of(benchmark, benchmark_order)["videochat_r1/mIoU"]
-    assert carried == pytest.approx((first + first + second + second + 0 + 1) / 6)
+    in_order = [verdicts[k] for k in (0, 3, 1, 4, 2, 5)]  # the second is malformed, the fourth has no element
+    carried = values_of(benchmark, in_order)["videochat_r1/mIoU"]
+    assert carried == pytest.approx((first + first + second + 0 + 0 + 1) / 6)
+    assert values_of(benchmark, verdicts[3:])["videochat_r1/mIoU"] == pytest.approx(1 / 3)  # nothing before: 0
 
 
 def test_an_empty_list_is_no_prediction_and_a_written_range_is_one(folder):
@@ -99,6 +100,8 @@ def test_an_empty_list_is_no_prediction_and_a_written_range_is_one(folder):
     assert empty.scores["IoU"] != empty.scores["IoU"]
     assert ranged.scores["IoU"] == 1
     assert ranged.scores["set_iou"] == 0
+    (bare,) = verdicts_of(benchmark, benchmark.read(folder)[:1], ["B"])
+    assert (bare.scores["right"], bare.scores["right_in_answer"]) == (1, 0)
     assert nothing.parsed is None
 
 

@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from remot.commands.data.sources import data_from, data_section
+from remot.datatools.build.prompts import prompts_by_split
 from remot.errors import AnnotationError, ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.contamination import contamination, names_of_sources
-from remot.evaluation.benchmarks.remot_bench import RemotBench
+from remot.evaluation.benchmarks.remot_bench import RemotBench, reference_type
 from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores
 from remot.structures import Question, Reference
 from tests.datatools.builds import built, plain_root
 from tests.evaluation.benchmarks.stub import counts_of, prompt_of, values_of, verdicts_of
-from tests.helpers import join_questions, make_question, respond
+from tests.helpers import PROJECT, join_questions, make_question, respond
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,15 @@ def test_the_test_split_is_asked_with_its_own_images(folder):
     assert all(file.is_file() for prompt in prompts for file in prompt.files)
     assert prompts[0].sources == (held_out[0]["remot"]["scene"], held_out[0]["remot"]["clip"])
     assert len(RemotBench(BenchmarkOptions(split="all")).read(folder)) == len(lines)
+
+
+def test_the_recipe_holds_most_out_and_all_its_tasks_are_scored():
+    data = data_from(data_section([PROJECT / "configs" / "benchmarks" / "remot_bench.yaml"]))
+    data.setup()
+    assert prompts_by_split(data, 720)["test"] >= 600
+    parts = data.mixed["test"].parts
+    questions = [part.question(0, *part.plan(0), (64, 64)) for part in parts]
+    assert [bool(one.slots) or reference_type(one) is not None for one in questions] == [True] * len(parts)
 
 
 def test_perfect_answers_are_perfect(folder):

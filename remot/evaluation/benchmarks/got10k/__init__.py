@@ -9,11 +9,12 @@ import numpy as np
 
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError, ConfigError
-from remot.evaluation.benchmarks.answer_scores import answer_text
 from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Mean, Metric, ModelReply, Verdict, mean_of
 from remot.evaluation.benchmarks.published import MAX_CHARS
 from remot.files import files_in, in_number_order, open_text
+from remot.rewards.functional.boxes import mean_overlap
 from remot.rewards.parsing.boxes import box_list
+from remot.rewards.parsing.tags import first_element
 from remot.structures import Box
 
 #: Frames shown, and boxes asked for: the processor of Qwen2-VL shows the last frame twice.
@@ -40,16 +41,12 @@ class GOT10k(Benchmark):
 
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401, ARG002
         """A list of eight boxes in the answer; None for anything else."""
-        return box_list(answer_text(text[:MAX_CHARS]), NUM_BOXES)
+        answer = first_element(text[:MAX_CHARS], "answer")
+        return None if answer is None else box_list(answer, NUM_BOXES)
 
     def score(self, prompt: BenchmarkPrompt, parsed: Any, reply: ModelReply) -> dict[str, float]:  # noqa: ANN401, ARG002
         """``overlap`` of VideoChat-R1; the toolkit's overlaps are computed in :meth:`metrics`."""
-        overlaps = (
-            [0.0] * NUM_BOXES
-            if parsed is None
-            else [released_iou(*pair) for pair in zip(parsed, prompt.gold, strict=True)]
-        )
-        mean = sum(overlaps) / NUM_BOXES
+        mean = 0.0 if parsed is None else mean_overlap(parsed, [tuple(box) for box in prompt.gold])
         return {"overlap": mean, "right": float(mean >= RIGHT_OVERLAP)}
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
@@ -70,16 +67,6 @@ class GOT10k(Benchmark):
 def shown_indices(count: int) -> list[int]:
     """The frames VideoChat-R1 shows of ``count``: first, int(i (n - 1) / 6) for i = 1 … 5, last."""
     return [0, *(int(k * (count - 1) / 6) for k in range(1, 6)), count - 1]
-
-
-def released_iou(predicted: Box, gold: Box) -> float:
-    """IoU as released: the product of sides is the area, also of sides that are negative; 0 for no union."""
-    width = min(predicted[2], gold[2]) - max(predicted[0], gold[0])
-    height = min(predicted[3], gold[3]) - max(predicted[1], gold[1])
-    shared = max(0.0, width) * max(0.0, height)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (predicted, gold)]
-    union = sum(areas) - shared
-    return shared / union if union > 0 else 0.0
 
 
 def toolkit_overlaps(verdict: Verdict) -> list[float]:
@@ -115,9 +102,9 @@ def _prompt(folder: Path, root: Path) -> BenchmarkPrompt:
     right = [_shares(boxes[k], width, height) for k in [*chosen, chosen[-1]]]
     first = ", ".join(f"{edge:.3f}" for edge in right[0])
     text = (
-        f"These are {NUM_SHOWN} frames of a video. In the first one the box of the {name} is [{first}]: left, top, right, "
-        "bottom in shares of the width and height. Give its box in each frame, and the last one once more: a list of "
-        f"{NUM_BOXES} boxes [[left, top, right, bottom], ...] in <answer></answer>."
+        f"These are {NUM_SHOWN} frames of a video. In the first one the box of the {name} is [{first}]: left, top, "
+        "right, bottom in shares of the width and height. Give its box in each frame, and the last one once more: "
+        f"a list of {NUM_BOXES} boxes [[left, top, right, bottom], ...] in <answer></answer>."
     )
     return BenchmarkPrompt(
         prompt_id=folder.name,

@@ -77,19 +77,25 @@ class NExTGQA(Benchmark):
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401, ARG002
         """The letter and the list of the glue element; a single "a to b" stands for a missing element."""
         text = text[:MAX_CHARS]
-        glue = first_element(text, "glue")
+        glue, answer = first_element(text, "glue"), first_element(text, "answer")
         letter = option_letter(answer_text(text))
         spans = None if glue is None else glue_spans(glue)
         single = last_span(text) if glue is None else None
-        if not letter and spans is None and single is None:
+        if not letter and glue is None and single is None:
             return None
-        return {"letter": letter, "spans": [single] if single else spans, "has_glue": spans is not None}
+        return {
+            "letter": letter,
+            "spans": [single] if single else spans,
+            "has_answer": answer is not None,
+            "glue": "missing" if glue is None else "malformed" if spans is None else "read",
+        }
 
     def score(self, prompt: BenchmarkPrompt, parsed: Any, reply: ModelReply) -> dict[str, float]:  # noqa: ANN401, ARG002
         """Right letter, largest overlaps of the first stretch, and overlap of all stretches."""
-        found = parsed or {"letter": "", "spans": None, "has_glue": False}
+        found = parsed or {"letter": "", "spans": None, "has_answer": False, "glue": "missing"}
         right, gold = float(found["letter"] == prompt.gold["letter"]), [tuple(span) for span in prompt.gold["spans"]]
-        scores = {"right": right, "set_iou": set_iou(found["spans"], gold) if found["has_glue"] else 0.0}
+        scores = {"right": right, "right_in_answer": right if found["has_answer"] else 0.0}
+        scores["set_iou"] = set_iou(found["spans"], gold) if found["glue"] == "read" else 0.0
         nan = float("nan")
         iou, iop = _largest(found["spans"][0], gold) if found["spans"] else (nan, nan)
         scores |= {"IoU": iou, "IoP": iop, "Acc@GQA": nan if iop != iop else float(iop >= 0.5 and right == 1)}
@@ -108,10 +114,10 @@ class NExTGQA(Benchmark):
         for name in names:
             units = [(one.prompt.scene, _or_zero(one.scores[name])) for one in verdicts]
             found.append(Metric(f"all_rows/{shown[name]}", Mean(units), "these as 0" if name == "Acc@GQA" else ""))
-        carried = "as released: an unreadable glue element keeps the overlap of the question before"
-        found.append(Metric("videochat_r1/accuracy", mean_of(verdicts, "right")))
+        carried = "as released: a malformed glue element keeps the overlap of the question before"
+        found.append(Metric("videochat_r1/accuracy", mean_of(verdicts, "right_in_answer")))
         found.append(Metric("videochat_r1/mIoU", Mean(_carried(verdicts)), carried))
-        return [*found, Metric("videochat_r1/all_rows/mIoU", mean_of(verdicts, "set_iou"), "unreadable ones as 0")]
+        return [*found, Metric("videochat_r1/all_rows/mIoU", mean_of(verdicts, "set_iou"), "malformed ones as 0")]
 
 
 def _spans(where: str, entry: object, qid: str) -> list[Interval]:
@@ -147,9 +153,10 @@ def _or_zero(value: float) -> float:
 
 
 def _carried(verdicts: Sequence[Verdict]) -> list[tuple[str, float]]:
-    """Overlaps of all stretches; where the element is missing or malformed, that of the question before."""
+    """Overlaps of all stretches: of a malformed element that of the question before, of a missing one 0."""
     units, last = [], 0.0
     for one in verdicts:
-        last = one.scores["set_iou"] if one.parsed and one.parsed["has_glue"] else last
+        is_malformed = one.parsed is not None and one.parsed["glue"] == "malformed"
+        last = last if is_malformed else one.scores["set_iou"]
         units.append((one.prompt.scene, last))
     return units
