@@ -126,7 +126,7 @@ def _source(weights: WeightChoice) -> "LocalResponder":
                 "out, or correct base_model_name_or_path in its adapter_config.json"
             )
             raise ConfigError(msg)
-    return _local(PolicySettings(source), weights.device, {})
+    return _local(PolicySettings(source), weights.device)
 
 
 def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
@@ -140,7 +140,7 @@ def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
     source = settings.source
     changes = {"pretrained": weights.model, "dtype": weights.dtype, "max_pixels": weights.max_pixels}
     source = replace(source, **{name: value for name, value in changes.items() if value is not None})
-    return _local(replace(settings, source=source), weights.device, {}, file)
+    return _local(replace(settings, source=source), weights.device, file)
 
 
 def policy_settings(held: Mapping[str, Any], file: Path) -> "PolicySettings":
@@ -169,9 +169,8 @@ def policy_settings(held: Mapping[str, Any], file: Path) -> "PolicySettings":
     return found
 
 
-def _local(
-    settings: "PolicySettings", device: str, identity: Mapping[str, Any], checkpoint: Path | None = None
-) -> "LocalResponder":
+def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = None) -> "LocalResponder":
+    """Answers with weights on this machine; their files are hashed now and loaded when the first prompt is asked."""
     import torch
 
     from remot.evaluation.benchmarks.responders import LocalResponder
@@ -193,7 +192,7 @@ def _local(
             load_trained(policy, checkpoint)
         return policy.to(where)
 
-    return LocalResponder(described, {**identity, **files}, load)
+    return LocalResponder(described, files, load)
 
 
 def load_trained(policy: "VLMPolicy", file: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from remot.answers import LETTERS
 from remot.data.annotations.base import check_keys
 from remot.data.records.fields import number_in, numbers_in, text_in
-from remot.data.records.jsonl import not_too_deep, read_lines
+from remot.data.records.jsonl import read_lines
 from remot.errors import AnnotationError
 from remot.structures import Box, Interval
 
@@ -65,11 +65,6 @@ def read_qa(file: Path) -> Iterator[QARecord]:
         yield parse_qa(f"{file}: line {number}", record, f"{file.name}:{number}")
 
 
-@not_too_deep
-def _parsed(where: str, record: Mapping[str, Any]) -> Any:  # noqa: ANN401 (a QARecord has no question of its own type)
-    return _parse(where, record)
-
-
 def parse_qa(where: str, record: Mapping[str, Any], name: str) -> QARecord:
     """The question of a line.
 
@@ -81,8 +76,11 @@ def parse_qa(where: str, record: Mapping[str, Any], name: str) -> QARecord:
     Raises:
         AnnotationError: Naming the key at fault.
     """
-    found: QARecord = _parsed(where, {"id": name, **record})
-    return found
+    try:
+        return _parse(where, {"id": name, **record})
+    except RecursionError as error:
+        msg = f"{where}: values are nested too deeply"
+        raise AnnotationError(msg) from error
 
 
 def _parse(where: str, record: Mapping[str, Any]) -> QARecord:
