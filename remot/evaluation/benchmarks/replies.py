@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,7 @@ class ReplyStore:
         for key, prompt, reply in zip(keys, prompts, replies, strict=True):
             if key not in self._replies:
                 self._replies[key] = reply
-                record = {"key": key, "prompt_id": prompt.prompt_id, "text": reply.text}
-                record |= {"num_tokens": reply.num_tokens, "cut_off": reply.cut_off}
+                record = {"key": key, "prompt_id": prompt.prompt_id, **asdict(reply)}
                 lines.append(json_text(record, ensure_ascii=True) + "\n")
         try:
             with self.file.open("ab") as file:

@@ -1,5 +1,6 @@
 """Who answers a benchmark's prompts: weights on this machine, or an OpenAI-compatible endpoint."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ from remot.rollout.servers.engine import CHAT_PATH, SEED_BITS, in_parallel, user
 from remot.rollout.servers.responses import read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch
+
+#: What some servers leave at the end of a reply, such as ``<|im_end|>``; it is no part of the answer.
+_END_OF_TURN = re.compile(r"(?:<\|[a-z_]{1,32}\|>\s{0,8}){1,8}\Z")
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class EndpointResponder:
             self._rate_limit.wait()
             answer = self._client.post_for_json(CHAT_PATH, self._body(batch, row, settings))
             reply = read_reply(answer, settings.max_new_tokens, joins_reasoning=True)
-            return ModelReply(reply.text, reply.num_tokens, cut_off=not reply.is_ended)
+            return ModelReply(_END_OF_TURN.sub("", reply.text), reply.num_tokens, cut_off=not reply.is_ended)
 
         return in_parallel(ask, range(len(batch)), self._num_parallel)
 

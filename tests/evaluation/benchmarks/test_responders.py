@@ -94,6 +94,16 @@ def test_a_reply_at_its_limit_is_cut_off_and_reasoning_is_joined():
     assert one.num_tokens == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [("A<|im_end|>", "A"), ("A<|im_end|>\n<|endoftext|>", "A"), ("<|im_end|>A", "<|im_end|>A"), ("A <b>", "A <b>")],
+)
+def test_an_end_of_turn_is_no_part_of_a_reply(said, text):
+    with serving(lambda *_: (200, reply(said), {})) as (url, _):
+        (one,) = endpoint(url).answer(make_batch(1), AnswerSettings(GREEDY, 9))
+    assert one.text == text
+
+
 @pytest.mark.parametrize(("wait", "expected"), [("7", 7.0), ("9999", MAX_WAIT_SECONDS), ("soon", 0.5), ("", 0.5)])
 def test_a_server_that_is_asked_too_often_is_asked_again_when_it_says(naps, wait, expected):
     answers = iter([(429, {}, {"Retry-After": wait}), (200, reply("A"), {})])

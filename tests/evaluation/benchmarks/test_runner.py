@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from remot.data.media import write_video
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Metric, ModelReply, VideoSpan, mean_of
-from remot.evaluation.benchmarks.media import shown_batch, with_media
+from remot.evaluation.benchmarks.media import read_span, shown_batch, with_media
 from remot.evaluation.benchmarks.replies import ReplyStore, reply_key, settings_hash
 from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings
@@ -151,6 +153,21 @@ def test_what_is_shown(tmp_path):
     assert video.pts_seconds == (0.0, 0.5)
     assert torch.equal(video.frames, torch.stack(colours))
     assert [question.text for question in batch.questions] == ["text of i", "text of v"]
+
+
+def test_frames_of_a_video_are_spread_evenly_over_the_span(tmp_path):
+    """Ten frames at 10 a second; of 0.2 to 0.8 s these are seven, of which 0, 3 and 6 are shown."""
+    file = tmp_path / "v.mp4"
+    write_video(file, np.stack([np.full((32, 32, 3), 20 * k, dtype=np.uint8) for k in range(10)]), 10)
+    video = read_span(VideoSpan(file, 3, 0.2, 0.8))
+    assert video.pts_seconds == pytest.approx((0.2, 0.5, 0.8))
+    assert [round(frame.float().mean().item() / 20) for frame in video.frames] == [2, 5, 8]
+    assert read_span(VideoSpan(file, 4)).pts_seconds == pytest.approx((0.0, 0.3, 0.6, 0.9))
+    assert len(read_span(VideoSpan(file, 100))) == 10
+    with pytest.raises(DecodeError, match=r"v\.mp4"):
+        read_span(VideoSpan(file, 3, 5.0, 6.0))
+    batch = shown_batch([prompt_of("v", video=VideoSpan(file, 2))], "d")
+    assert batch.videos[0][0].pts_seconds == pytest.approx((0.0, 0.9))
 
 
 def test_the_report_counts_what_is_left_out_and_is_the_same_twice(tmp_path):

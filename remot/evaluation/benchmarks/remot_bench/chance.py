@@ -101,7 +101,7 @@ def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
         choices = possible if possible and knows_law else drawn
         gold = tuple(slot.gold for slot in slots)
         overall *= choices.count(gold) / len(choices)
-        right += sum(np.mean([letters[k] == one for letters in choices]) for k, one in enumerate(gold))
+        right += sum(float(np.mean([letters[k] == one for letters in choices])) for k, one in enumerate(gold))
     partial = right / max(1, len(question.slots))
     scores = {"overall": overall, "partial": partial, "partial_strict": partial, "format": 1.0}
     return scores | {"logic": logic if has_logic else float("nan")}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
+    EmbeddedImage,
     Mean,
     Metric,
     ModelReply,
@@ -57,7 +58,8 @@ class VLM2Bench(PublishedBenchmark):
     def _prompt(self, where: str, row: Mapping[str, Any], task: str, number: int, root: Path) -> BenchmarkPrompt:
         name = str(row.get("q_id", number))
         gold: Any = number_of(where, row, "gt_answer") if task.endswith("cnt") else row.get("gt_answer")
-        images, video = (), None
+        images: tuple[Path | EmbeddedImage, ...] = ()
+        video = None
         if task == "pc_v":
             video = VideoSpan(media_file(where, string_in(where, row, "vid", "video"), root), self.num_shown_frames)
             gold = "ABA" if "ABA" in f"{name} {video.file.name}" else "AB"

@@ -39,7 +39,7 @@ def counting_score(predicted: float | None, right: float, length: int) -> float:
         return 1.0
     furthest = max(right - 1, length - right)
     share = abs(predicted - right) / furthest if furthest > 0 else 1.0
-    return max(0.0, 1 - (4 / length) * share**0.1)
+    return max(0.0, 1 - (4 / length) * float(share**0.1))
 
 
 def group_letter(text: str) -> str | None:
