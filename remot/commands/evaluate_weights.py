@@ -138,8 +138,12 @@ def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
         raise CheckpointError(msg)
     settings = policy_settings(read_checkpoint(file), file)
     source = settings.source
-    changes = {"pretrained": weights.model, "dtype": weights.dtype, "max_pixels": weights.max_pixels}
-    source = replace(source, **{name: value for name, value in changes.items() if value is not None})
+    source = replace(
+        source,
+        pretrained=weights.model or source.pretrained,
+        dtype=weights.dtype or source.dtype,
+        max_pixels=weights.max_pixels or source.max_pixels,
+    )
     return _local(replace(settings, source=source), weights.device, file)
 
 

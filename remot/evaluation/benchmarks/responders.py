@@ -130,7 +130,7 @@ class RateLimit:
 
 
 class EndpointResponder:
-    """A model behind ``/v1/chat/completions``. Images are sent as PNG, videos as their frames in order.
+    """A model behind ``/v1/chat/completions``. Images are sent as PNG, videos as their frames, each with its time.
 
     Args:
         client: The server.
@@ -156,7 +156,7 @@ class EndpointResponder:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Address and model: what the server loads by this name is its own business."""
-        return {"endpoint": self._client.url, "model": self._model, "videos": "frames"}
+        return {"endpoint": self._client.url, "model": self._model, "videos": "timed frames"}
 
     def answer(self, batch: PromptBatch, settings: AnswerSettings) -> list[ModelReply]:
         """One request for each prompt, some at a time.
@@ -174,7 +174,12 @@ class EndpointResponder:
         return in_parallel(ask, range(len(batch)), self._num_parallel)
 
     def _body(self, batch: PromptBatch, row: int, settings: AnswerSettings) -> dict[str, Any]:
-        frames = [frame for video in batch.videos[row] for frame in video.frames]
+        frames = [
+            part
+            for video in batch.videos[row]
+            for frame, seconds in zip(video.frames, video.pts_seconds, strict=True)
+            for part in (f"{seconds:.1f} s:", frame)
+        ]
         question, sampling = batch.questions[row], settings.sampling
         seed = derive_seed(settings.seed, "rollout", EVALUATION_STEP, question.prompt_id, 0) % (1 << SEED_BITS)
         body = {

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ MAX_JSON_BYTES = 1 << 29
 PARQUET_ROWS = 64
 
 Row = dict[str, Any]
+#: Name of a part of a table on the Hugging Face hub.
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
 
 
 def rows_in(file: Path) -> Iterator[tuple[str, Row]]:
@@ -93,18 +97,56 @@ def _parquet_file(file: Path) -> Iterator[tuple[str, Row]]:
                 yield f"{file}: row {number}", row
 
 
+@dataclass(frozen=True)
+class RowFiles:
+    """The rows of one file, or of all parts of one table.
+
+    Args:
+        files: In order.
+    """
+
+    files: tuple[Path, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.files[0].parent
+
+    def __iter__(self) -> Iterator[tuple[str, Row]]:
+        """As :func:`rows_in`, file after file."""
+        for file in self.files:
+            yield from rows_in(file)
+
+
 def rows_file(data: Path, *patterns: str) -> Path:
-    """The file of the rows: ``data`` itself, or the one file of a folder that matches the first pattern that fits.
+    """The one file of the rows: ``data`` itself, or that of a folder, see :func:`rows_of`.
 
     Raises:
         ConfigError: If there is none, or more than one.
     """
+    files = rows_of(data, *patterns).files
+    if len(files) > 1:
+        msg = f"--data {data}: {len(files)} files hold the rows, such as {files[0].name}; name one of them"
+        raise ConfigError(msg)
+    return files[0]
+
+
+def rows_of(data: Path, *patterns: str) -> RowFiles:
+    """The rows of a file ``data``, or of the file of a folder that matches the first pattern that any file does.
+
+    Parts of one table, such as ``test-00000-of-00004.parquet``, are read one after another.
+
+    Raises:
+        ConfigError: If there is none, or several files that are no such parts, or a part is missing.
+    """
     if data.is_file():
-        return data
+        return RowFiles((data,))
     for pattern in patterns:
         found = sorted(data.glob(pattern)) if data.is_dir() else []
-        if len(found) == 1:
-            return found[0]
+        parts = [match for file in found if (match := _PART.fullmatch(file.name))]
+        is_whole = len({(part[1], part[3]) for part in parts}) == 1 and len(parts) == len(found) == int(parts[0][3])
+        if len(found) == 1 or is_whole:
+            return RowFiles(tuple(found))
         if found:
             msg = f"--data {data}: {len(found)} files match {pattern}, such as {found[0].name}; name one of them"
             raise ConfigError(msg)

@@ -196,18 +196,21 @@ def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
     return user_message(batch.images[row], batch.questions[row].text)
 
 
-def user_message(images: Iterable[Tensor], text: str) -> list[dict[str, Any]]:
+def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:
     """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
 
     Args:
-        images: uint8 [3, H, W] each.
+        shown: Images, uint8 [3, H, W] each, and words between them.
         text: What is asked.
     """
-    shown = [
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}
-        for data in map(encode_png, images)
-    ]
-    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
+    return [{"role": "user", "content": [_part(one) for one in (*shown, text)]}]
+
+
+def _part(shown: Tensor | str) -> dict[str, Any]:
+    if isinstance(shown, str):
+        return {"type": "text", "text": shown}
+    data = base64.b64encode(encode_png(shown)).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
 def _without_logprobs(completion: SampledCompletion) -> SampledCompletion:

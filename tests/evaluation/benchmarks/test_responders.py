@@ -78,9 +78,13 @@ def test_an_endpoint_is_sent_images_frames_and_settings():
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 9, 0.0)
     *shown, text = body["messages"][0]["content"]
     assert text == {"type": "text", "text": batch.questions[0].text}
-    frames = [frame for video in batch.videos[0] for frame in video.frames]
-    sent = [base64.b64decode(one["image_url"]["url"].partition(",")[2]) for one in shown]
-    assert sent == [encode_png(image) for image in [*batch.images[0], *frames]]
+    (video,) = batch.videos[0]
+    sent = [one for one in shown if one["type"] == "image_url"]
+    pictures = [base64.b64decode(one["image_url"]["url"].partition(",")[2]) for one in sent]
+    assert pictures == [encode_png(image) for image in [*batch.images[0], *video.frames]]
+    words = [one["text"] for one in shown if one["type"] == "text"]
+    assert words == ["0.0 s:", "1.1 s:", "3.0 s:", "4.4 s:", "8.0 s:"]
+    assert [one["type"] for one in shown[2:4]] == ["text", "image_url"]
     assert len({body["seed"] for _, body in asked}) == 4
 
 

@@ -6,7 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from remot.errors import AnnotationError
+from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.published import first_spoken_number, relative_accuracy, relative_error
 from remot.evaluation.benchmarks.vsi_bench import VSIBench
 from tests.evaluation.benchmarks.stub import counts_of, values_of, verdicts_of
@@ -116,6 +116,16 @@ def test_a_table_of_the_hub(tmp_path):
     prompts = VSIBench().read(tmp_path)
     assert [prompt.prompt_id for prompt in prompts] == ["1", "2", "3", "4", "5"]
     assert "B. right" in prompts[0].text
+
+
+def test_the_parts_of_a_table_are_read_in_order(tmp_path):
+    for number in (1, 0):
+        rows = [row(k, "object_counting", "1") | {"options": None} for k in (2 * number, 2 * number + 1)]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / f"test-0000{number}-of-00002.parquet")
+    assert [prompt.prompt_id for prompt in VSIBench().read(tmp_path)] == ["0", "1", "2", "3"]
+    (tmp_path / "test-00001-of-00002.parquet").rename(tmp_path / "test-00001-of-00003.parquet")
+    with pytest.raises(ConfigError, match="2 files"):
+        VSIBench().read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Metric, ModelReply, Verdict, grouped, mean_of
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
-from remot.evaluation.benchmarks.rows import images_of_row, rows_file, rows_in, string_in
+from remot.evaluation.benchmarks.rows import images_of_row, rows_of, string_in
 
 #: Marks around an answer, each of which replaces the text by what is between, if it occurs.
 _MARKS = (re.compile(r"``([^`]*)``"), re.compile(r"`([^`]*)`"), re.compile(r"\{([^}]*)\}"))
@@ -24,9 +24,9 @@ class MMSIBench(PublishedBenchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The rows of the test split."""
-        file = rows_file(data, "*.parquet", "*.jsonl")
-        root = self.options.media or file.parent
-        return [_prompt(where, row, root) for where, row in rows_in(file)]
+        rows = rows_of(data, "*.parquet", "*.jsonl")
+        root = self.options.media or rows.folder
+        return [_prompt(where, row, root) for where, row in rows]
 
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401, ARG002
         """The first letter A to F within the marks; None if there is none."""

@@ -23,7 +23,7 @@ from remot.evaluation.benchmarks.published import (
     relative_accuracy,
     relative_error,
 )
-from remot.evaluation.benchmarks.rows import images_of_row, rows_file, rows_in, string_in
+from remot.evaluation.benchmarks.rows import images_of_row, rows_of, string_in
 
 _PLACES = ("oc", "oo", "oc_mv", "oo_mv")
 NUMERIC = tuple(f"{kind}_prediction_{place}" for kind in ("depth", "distance") for place in _PLACES)
@@ -56,9 +56,9 @@ class SPARBench(PublishedBenchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The rows of the test split."""
-        file = rows_file(data, "test*.parquet", "*.parquet", "*.jsonl")
-        root = self.options.media or file.parent
-        return [_prompt(where, row, number, root) for number, (where, row) in enumerate(rows_in(file))]
+        rows = rows_of(data, "test*.parquet", "*.parquet", "*.jsonl")
+        root = self.options.media or rows.folder
+        return [_prompt(where, row, number, root) for number, (where, row) in enumerate(rows)]
 
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401
         """A number, five axes, or the text in lower case; None for no number, no move or no text."""

@@ -17,7 +17,7 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
-from remot.evaluation.benchmarks.rows import media_file, number_of, rows_file, rows_in, string_in
+from remot.evaluation.benchmarks.rows import media_file, number_of, rows_of, string_in
 
 LETTERS = "ABCDE"
 #: Forms of an answer, the first that occurs counts.
@@ -43,9 +43,9 @@ class STIBench(PublishedBenchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The rows of ``qa.parquet``."""
-        file = rows_file(data, "qa.parquet", "*.parquet", "*.jsonl")
-        root = self.options.media or file.parent
-        return [self._prompt(where, row, root) for where, row in rows_in(file)]
+        rows = rows_of(data, "qa.parquet", "*.parquet", "*.jsonl")
+        root = self.options.media or rows.folder
+        return [self._prompt(where, row, root) for where, row in rows]
 
     def _prompt(self, where: str, row: Mapping[str, Any], root: Path) -> BenchmarkPrompt:
         video, answer = string_in(where, row, "Video"), string_in(where, row, "Answer")

@@ -23,7 +23,7 @@ from remot.evaluation.benchmarks.published import (
     relative_accuracy,
     relative_error,
 )
-from remot.evaluation.benchmarks.rows import media_file, rows_file, rows_in, string_in
+from remot.evaluation.benchmarks.rows import media_file, rows_of, string_in
 
 DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 LETTERED = (*DIRECTIONS, "object_rel_distance", "route_planning", "obj_appearance_order")
@@ -40,9 +40,9 @@ class VSIBench(PublishedBenchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The rows of ``test*.parquet`` or ``test*.jsonl``."""
-        file = rows_file(data, "test.jsonl", "test*.parquet", "*.parquet", "*.jsonl")
-        root = self.options.media or file.parent
-        return [self._prompt(where, row, root) for where, row in rows_in(file)]
+        rows = rows_of(data, "test.jsonl", "test*.parquet", "*.parquet", "*.jsonl")
+        root = self.options.media or rows.folder
+        return [self._prompt(where, row, root) for where, row in rows]
 
     def _prompt(self, where: str, row: Mapping[str, Any], root: Path) -> BenchmarkPrompt:
         kind, scene = string_in(where, row, "question_type"), string_in(where, row, "scene_name")

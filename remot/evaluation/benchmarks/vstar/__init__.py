@@ -19,7 +19,7 @@ from remot.evaluation.benchmarks.base import (
     VideoSpan,
 )
 from remot.evaluation.benchmarks.published import PublishedBenchmark
-from remot.evaluation.benchmarks.rows import media_file, number_of, rows_file, rows_in, string_in
+from remot.evaluation.benchmarks.rows import media_file, number_of, rows_of, string_in
 from remot.evaluation.benchmarks.vstar.parsing import boxes_by_second, judge_rating, two_times
 from remot.rewards.functional.boxes import box_iou
 from remot.rewards.functional.intervals import hull_iou
@@ -49,12 +49,10 @@ class VSTaR(PublishedBenchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """Five prompts a row."""
-        file = rows_file(data, "*.json", "*.jsonl")
-        root = self.options.media or file.parent
+        rows = rows_of(data, "*.json", "*.jsonl")
+        root = self.options.media or rows.folder
         return [
-            self._prompt(where, row, number, part, root)
-            for number, (where, row) in enumerate(rows_in(file))
-            for part in PARTS
+            self._prompt(where, row, number, part, root) for number, (where, row) in enumerate(rows) for part in PARTS
         ]
 
     def _prompt(self, where: str, row: Mapping[str, Any], number: int, part: str, root: Path) -> BenchmarkPrompt:
