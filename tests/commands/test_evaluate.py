@@ -147,7 +147,7 @@ def test_missing_media_are_named_before_a_model_is_looked_for(tmp_path, rows, ca
     words = ("--benchmark", "jsonl", "--data", rows, "--max_new_tokens", 2)
     assert "b.png" in complaint(capsys, *words, "--model", tmp_path / "nothing")
     out = evaluate(capsys, *words, "--model", model_folder(), "--skip_missing", "--out", tmp_path / "o")
-    assert "2 prompts left out" in out
+    assert "prompts left out: 2" in out
     scores = json.loads((tmp_path / "o" / "scores.json").read_text())
     assert (scores["num_answered"], scores["num_skipped"], scores["num_missing_files"]) == (1, 2, 1)
     limited = evaluate(capsys, *words, "--model", model_folder(), "--limit", "1", "--out", tmp_path / "o")

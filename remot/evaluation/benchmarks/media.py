@@ -37,7 +37,7 @@ def with_media(prompts: Sequence[BenchmarkPrompt], *, skip_missing: bool) -> tup
         named = ", ".join(str(file) for file in missing[:NUM_NAMED])
         affected = sum(not all(exists[file] for file in prompt.files) for prompt in prompts)
         msg = (
-            f"{len(missing)} files of {affected} of {len(prompts)} prompts are missing, such as {named}; give their "
+            f"missing files: {len(missing)}, of {affected} of {len(prompts)} prompts, such as {named}; give their "
             "folder with --media, or leave these prompts out with --skip_missing"
         )
         raise DecodeError(msg, reason="missing media")

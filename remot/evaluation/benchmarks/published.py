@@ -12,6 +12,8 @@ from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, ModelRe
 THETAS = np.linspace(0.5, 0.95, 10)
 #: Longest text that is searched.
 MAX_CHARS = 20_000
+#: Number words after a number beyond this are not read: "hundred hundred …" would grow without bound.
+MAX_SPOKEN = 10**12
 
 _UNITS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -92,6 +94,8 @@ def _spoken(words: Sequence[str]) -> int:
     """The number that a run of number words begins with; "and" may stand between two of them."""
     total = current = 0
     for k, word in enumerate(words):
+        if max(total, current) > MAX_SPOKEN:
+            break
         following = words[k + 1] if k + 1 < len(words) else ""
         if word in _SMALL:
             current += _SMALL[word]

@@ -14,6 +14,7 @@ from remot.evaluation.benchmarks.estimates import MeasuredMetric, measured
 from remot.evaluation.report import format_estimate
 from remot.strict_json import json_text
 from remot.structures import interval_note
+from remot.terminal import printable
 
 #: Titles of the baselines, in the order of their columns.
 BASELINES = {"chance": "chance", "law": "law-aware", "blind": "blind"}
@@ -76,7 +77,7 @@ class Report:
         if facts.limit is not None:
             found.append(f"only the first {min(facts.limit, facts.num_rows)} of {facts.num_rows} prompts (--limit)")
         if facts.num_skipped:
-            found.append(f"{facts.num_skipped} prompts left out: {facts.num_missing_files} files are missing")
+            found.append(f"prompts left out: {facts.num_skipped}, missing files: {facts.num_missing_files}")
         found += [note for note in (interval_note(self.num_scenes),) if note]
         by_name = {row.metric.name: row.estimate.mean for row in self.rows}
         if by_name.get("cut_off", 0.0) >= NOTED_SHARE:
@@ -105,7 +106,7 @@ class Report:
     def table(self) -> Table:
         """The table for the terminal, its notes as the caption."""
         explained = [f"{row.metric.name}: {row.metric.note}" for row in self.rows if row.metric.note]
-        caption = Text("\n".join([*explained, *self.notes()]))
+        caption = Text(printable("\n".join([*explained, *self.notes()])))
         table = Table(title=Text(self.facts.benchmark), caption=caption, title_justify="left", caption_justify="left")
         table.add_column("metric", overflow="fold")
         table.add_column("score", justify="right", no_wrap=True)
@@ -116,7 +117,7 @@ class Report:
             metric = row.metric
             baselines = [f"{metric.chance[name]:.3f}" if name in metric.chance else "" for name in shown]
             score = format_estimate(row.estimate)
-            table.add_row(Text(metric.name), score, str(metric.statistic.count), *baselines)
+            table.add_row(Text(printable(metric.name)), score, str(metric.statistic.count), *baselines)
         return table
 
 

@@ -9,12 +9,13 @@ import torch
 
 from remot.data.media import write_video
 from remot.errors import ConfigError, DecodeError
-from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Metric, ModelReply, VideoSpan, mean_of
+from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Mean, Metric, ModelReply, VideoSpan, mean_of
 from remot.evaluation.benchmarks.media import read_span, shown_batch, with_media
 from remot.evaluation.benchmarks.replies import ReplyStore, reply_key, settings_hash
 from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.evaluation.benchmarks.runner import answer_all
+from remot.evaluation.report import table_text
 from remot.rollout.servers.png import encode_png
 from tests.evaluation.benchmarks.stub import StubResponder, prompt_of
 
@@ -131,7 +132,7 @@ def test_missing_media_are_named_before_anything_is_asked(tmp_path):
     assert error.value.reason == "missing media"
     assert all(f"gone{k}.png" in str(error.value) for k in range(5))
     assert "gone5.png" not in str(error.value)
-    assert "7 files of 7 of 8 prompts" in str(error.value)
+    assert "7, of 7 of 8 prompts" in str(error.value)
     kept, missing = with_media(prompts, skip_missing=True)
     assert [prompt.prompt_id for prompt in kept] == ["fine"]
     assert len(missing) == 7
@@ -187,13 +188,22 @@ def test_the_report_counts_what_is_left_out_and_is_the_same_twice(tmp_path):
     assert record["metrics"]["unparsed"]["mean"] == pytest.approx(1 / 7)
     assert record["metrics"]["cut_off"]["mean"] == 0
     notes = "\n".join(first.notes())
-    assert "2 prompts left out" in notes
+    assert "prompts left out: 2, missing files: 2" in notes
     assert "only the first 9 of 12" in notes
     assert "shared: none" in notes
     lines = [json.loads(line) for line in (tmp_path / "a/answers.jsonl").read_text().splitlines()]
     assert lines[1]["gold"] == "A"
     assert lines[1]["parsed"] == lines[1]["reply"] == "A"
     assert lines[1]["scores"] == {"right": 1.0}
+
+
+def test_names_from_files_cannot_take_over_a_terminal():
+    facts = Facts("echo", "w\x1b[2J", "rows [bold]", {}, 1, None, 0, 0)
+    report = report_of([Metric("task/\x1b[31mred[/]", Mean([("s", 1.0)]))], [], facts)
+    text = table_text(report.table())
+    assert "\x1b" not in text
+    assert "red[/]" in text
+    assert "rows [bold]" in text
 
 
 def test_many_replies_cut_off_are_a_note():

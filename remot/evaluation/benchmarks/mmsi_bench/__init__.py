@@ -10,8 +10,8 @@ from remot.evaluation.benchmarks.base import BenchmarkPrompt, Metric, ModelReply
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
 from remot.evaluation.benchmarks.rows import images_of_row, rows_of, string_in
 
-#: Marks around an answer, each of which replaces the text by what is between, if it occurs.
-_MARKS = (re.compile(r"``([^`]*)``"), re.compile(r"`([^`]*)`"), re.compile(r"\{([^}]*)\}"))
+#: Marks around an answer, each of which replaces the text by what is between, if it occurs; then braces do.
+_MARKS = (re.compile(r"``([^`]*)``"), re.compile(r"`([^`]*)`"))
 _LETTER = re.compile(r"\b[A-F]\b(?!\s[a-z])", re.IGNORECASE)
 SUFFIX = "Answer with the option's letter from the given choices directly. Enclose the option's letter within ``."
 
@@ -34,6 +34,9 @@ class MMSIBench(PublishedBenchmark):
         for mark in _MARKS:
             found = mark.search(text)
             text = found[1] if found else text
+        _, opened, rest = text.partition("{")
+        if opened and "}" in rest:
+            text = rest.partition("}")[0]
         letter = _LETTER.search(text)
         return letter[0].upper() if letter else None
 

@@ -9,7 +9,7 @@ from remot.rewards.parsing.values import MAX_JSON_CHARS, json_value, number_rows
 from remot.structures import Box, Interval
 
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = "```"
 _RATING = re.compile(r"(?<![\d.])[0-3](?![\d.])")
 
 
@@ -26,8 +26,9 @@ def boxes_by_second(text: str) -> dict[str, list[Box]] | None:
     are left out; None if the text holds no such object.
     """
     text = text[:MAX_CHARS]
-    fenced = _FENCE.search(text)
-    body = (fenced[1] if fenced else text).strip()
+    _, opened, rest = text.partition(_FENCE)
+    fenced, closed, _ = rest.partition(_FENCE)
+    body = fenced.strip().removeprefix("json") if opened and closed else text
     start, end = (
         min((k for k in (body.find("{"), body.find("[")) if k >= 0), default=-1),
         max(body.rfind("}"), body.rfind("]")),
