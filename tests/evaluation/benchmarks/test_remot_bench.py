@@ -1,6 +1,8 @@
 """remot-bench on a built folder: which prompts, which scores, and what is reached without images."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -207,3 +209,10 @@ def test_shared_scenes_are_found_by_name(folder):
 def test_numbers_alone_name_no_scene():
     assert names_of_sources(["0001/00012.png"]) == {"0001/00012"}
     assert names_of_sources(["a/7", "a/abc.mp4", "", "Kitchen"]) == {"a/7", "a/abc", "kitchen"}
+
+
+def test_the_benchmark_needs_no_lightning():
+    """Importing it takes seconds, and ``remot evaluate`` has no use for it."""
+    report = "import sys, remot.evaluation.benchmarks.remot_bench; print({'lightning', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
