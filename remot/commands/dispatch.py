@@ -41,6 +41,7 @@ class Own:
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
     "export": Own("remot.commands.export:export_command"),
+    "evaluate": Own("remot.commands.evaluate:evaluate_command"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
     "data": {
@@ -104,7 +105,8 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot predict  --config … --ckpt_path …
   remot configs [NAME]                        list the packaged recipes, or print one
 
-publish:
+score on a benchmark, and publish:
+  remot evaluate --benchmark … --data …       a model, adapter, checkpoint or endpoint on a benchmark
   remot export --ckpt_path … --out DIR        write a trained policy for transformers, PEFT and vLLM, with a card
 
 look at results and data:

@@ -1,8 +1,7 @@
 """Commands that are plain functions: their arguments become options, and mistakes one sentence."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
@@ -46,7 +45,7 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         args, class_words[name] = _taken_out(args, f"--{name}")
     for option, takes_all in _list_options(function).items():
         args = as_one_option(args, option, takes_all=takes_all)
-    args = [f"{word}=true" if is_bare else word for word, is_bare in _bare_switches(function, args)]
+    args = _with_switches(args, function)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
     parser.add_function_arguments(function, as_group=False, as_positional=False)
     function(**vars(instantiated(parser, parser.parse_args(args))) | class_words)
@@ -75,6 +74,16 @@ def object_from(words: Sequence[str], option: str, kind: Any, prog: str) -> Any:
     return instantiated(parser, parser.parse_args(list(words)))[option]
 
 
+def _with_switches(args: list[str], function: Callable[..., None]) -> list[str]:
+    """Options for true and false may stand alone, which means true."""
+    names = {f"--{name}" for name, one in inspect.signature(function).parameters.items() if one.annotation is bool}
+    followed = [*args[1:], "--"]
+    return [
+        f"{word}=true" if word in names and following.startswith("--") else word
+        for word, following in zip(args, followed, strict=False)
+    ]
+
+
 def _list_options(function: Callable[..., None]) -> dict[str, bool]:
     """Options that may be given more than once, and whether each takes several words: files come one at a time."""
     options = {}
@@ -83,14 +92,6 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
         if kinds and parameter.annotation is not ClassWords:
             options[f"--{name}"] = get_args(kinds[0]) == (str,)
     return options
-
-
-def _bare_switches(function: Callable[..., None], args: list[str]) -> Iterator[tuple[str, bool]]:
-    """Each word, and whether it is a switch without a value, as in ``--merge``."""
-    parameters = inspect.signature(function).parameters.values()
-    switches = {f"--{parameter.name}" for parameter in parameters if parameter.annotation is bool}
-    for word, following in zip_longest(args, args[1:]):
-        yield word, word in switches and (following is None or following.startswith("-"))
 
 
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)

@@ -54,11 +54,19 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
         raise DecodeError(msg)
     if clip.media.is_dir():
         return read_folder(clip.media, frame_indices)
-    times = [float(clip.frame_times_in_media[index]) for index in frame_indices]
+    return read_video(clip.media, [float(clip.frame_times_in_media[index]) for index in frame_indices])
+
+
+def read_video(media: Path, times: Sequence[float]) -> list[Tensor]:
+    """Images uint8 [3, H, W] of a video at ``times`` in seconds from its first frame, in the order asked for.
+
+    Raises:
+        DecodeError: If the video cannot be decoded or shows nothing at one of the times.
+    """
     to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
     pictures = {
         time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
-        for time, frame in frames_at(clip.media, sorted(set(times)))
+        for time, frame in frames_at(media, sorted(set(times)))
     }
     return [pictures[time] for time in times]
 

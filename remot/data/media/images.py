@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -80,15 +81,20 @@ def read_folder(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
+def opened_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """An image file whose header has been read.
+
+    Args:
+        path: The file; only a name for messages if there is ``content``.
+        content: The bytes of an image that is no file of its own, such as one in a table.
 
     Raises:
         DecodeError: If it is missing, no regular file, in none of :data:`IMAGE_FORMATS` or broken, which may show only
             when its pixels are used; or if its size cannot be used, see :func:`require_size`.
     """
     try:
-        with open_regular(path) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
+        opened = open_regular(path) if content is None else BytesIO(content)
+        with opened as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
             require_size(path, image.width, image.height)
             yield image
     except IMAGE_ERRORS as error:
@@ -113,8 +119,8 @@ def is_turned(path: Path) -> bool:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
-def read_image(path: Path) -> Tensor:
-    """The stored pixels of one image file as uint8 [3, H, W] RGB.
+def read_image(path: Path, content: bytes | None = None) -> Tensor:
+    """The stored pixels of one image file, or of ``content``, as uint8 [3, H, W] RGB.
 
     Grey is repeated, palettes are looked up, transparency is dropped, 16 bits are cut to the upper 8. A note on how to
     turn the image (EXIF orientation) is not obeyed, since boxes are given in stored pixels.
@@ -122,7 +128,7 @@ def read_image(path: Path) -> Tensor:
     Raises:
         DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.
     """
-    with opened_image(path) as image:
+    with opened_image(path, content) as image:
         if image.mode == "F":
             msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
             raise DecodeError(msg)

@@ -7,13 +7,14 @@ is true of that scene alone.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from remot.datatools.audit.baselines import (
+    AnswerBaseline,
     AnswerFromText,
     BestConstant,
     BlindBaseline,
@@ -77,9 +78,8 @@ def score_blind(questions: Sequence[Question], seed: int = 0) -> Guesses | None:
     chance level. ``seed`` names the halves.
     """
     prompts = [TextOnlyPrompt(question) for question in questions if not question.asks_numbers]
-    baselines = [MajorityAnswer("majority_letter"), AnswerFromText("letters_from_text"), ValuesFromText(), KnownLaw()]
     counts = [len(slot.options) for prompt in prompts for slot in prompt.question.slots]
-    return _score(baselines, "right", prompts, seed, counts)
+    return _score(_letter_baselines(), "right", prompts, seed, counts)
 
 
 def score_guesses(prompts: Sequence[TextOnlyPrompt], seed: int = 0) -> list[Guesses]:
@@ -106,6 +106,30 @@ def score_guesses(prompts: Sequence[TextOnlyPrompt], seed: int = 0) -> list[Gues
         given = [GivenBoxStays()] if all(map(_first_box_is_given, prompts)) else []
         found.append(_score([*_constants(_first_box, boxes_overlap), *given], "overlap", prompts, seed))
     return [one for one in found if one is not None]
+
+
+def blind_answers(questions: Sequence[Question], seed: int = 0) -> dict[str, list[tuple[Question, str]]]:
+    """The letters that each baseline gives to questions of the half it was not fitted to.
+
+    Args:
+        questions: Prompts with their right letters, none of them for numbers.
+        seed: Names the halves.
+
+    Returns:
+        By name of the baseline the questions with its letters; a kind of question with an empty half is left out.
+    """
+    answered: dict[str, list[tuple[Question, str]]] = {}
+    for baseline in _letter_baselines():
+        found = answered.setdefault(baseline.name, [])
+        for fitted, asked in _halves([TextOnlyPrompt(question) for question in questions], seed):
+            baseline.fit(fitted)
+            letters = map("".join, baseline.answers(asked))
+            found += zip((prompt.question for prompt in asked), letters, strict=True)
+    return answered
+
+
+def _letter_baselines() -> list[AnswerBaseline]:
+    return [MajorityAnswer("majority_letter"), AnswerFromText("letters_from_text"), ValuesFromText(), KnownLaw()]
 
 
 def _constants(
@@ -139,24 +163,37 @@ def _score(
     num_choices: Sequence[int] = (),
 ) -> Guesses | None:
     """Scores of baselines on halves they are not fitted to; None if no kind of prompts has two halves."""
-    unit: HalvedBy = "scene" if len({prompt.question.scene_id for prompt in prompts}) > 1 else "prompt"
-    chosen = _first_half({_unit_of(prompt, unit) for prompt in prompts}, seed)
-    kinds: dict[tuple[str, int], list[TextOnlyPrompt]] = defaultdict(list)
-    for prompt in prompts:
-        kinds[prompt.question.format, len(prompt.question.slots)].append(prompt)
+    unit = _halved_by(prompts)
     means, errors = {}, {}
     for baseline in baselines:
         scores: dict[str, list[float]] = defaultdict(list)
-        for kind in kinds.values():
-            halves = [[one for one in kind if (_unit_of(one, unit) in chosen) == first] for first in (True, False)]
-            for fitted, scored in (halves, halves[::-1]) if all(halves) else ():
-                baseline.fit(fitted)
-                for prompt, found in zip(scored, baseline.scores(scored), strict=True):
-                    scores[_unit_of(prompt, unit)] += found
+        for fitted, scored in _halves(prompts, seed):
+            baseline.fit(fitted)
+            for prompt, found in zip(scored, baseline.scores(scored), strict=True):
+                scores[_unit_of(prompt, unit)] += found
         if scores:
             means[baseline.name], errors[baseline.name] = _mean_with_error(scores)
     chance = float(np.mean([1 / number for number in num_choices])) if num_choices and all(num_choices) else None
     return Guesses(measure, means, errors, unit, chance) if means else None
+
+
+def _halves(
+    prompts: Sequence[TextOnlyPrompt], seed: int
+) -> Iterator[tuple[Sequence[TextOnlyPrompt], Sequence[TextOnlyPrompt]]]:
+    """For each format and number of questions the prompts to fit to and those to answer, then the other way round."""
+    unit = _halved_by(prompts)
+    chosen = _first_half({_unit_of(prompt, unit) for prompt in prompts}, seed)
+    kinds: dict[tuple[str, int], list[TextOnlyPrompt]] = defaultdict(list)
+    for prompt in prompts:
+        kinds[prompt.question.format, len(prompt.question.slots)].append(prompt)
+    for kind in kinds.values():
+        first, second = ([one for one in kind if (_unit_of(one, unit) in chosen) == wanted] for wanted in (True, False))
+        if first and second:
+            yield from ((first, second), (second, first))
+
+
+def _halved_by(prompts: Sequence[TextOnlyPrompt]) -> HalvedBy:
+    return "scene" if len({prompt.question.scene_id for prompt in prompts}) > 1 else "prompt"
 
 
 def _unit_of(prompt: TextOnlyPrompt, unit: HalvedBy) -> str:

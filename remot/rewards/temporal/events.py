@@ -111,7 +111,7 @@ class EndpointJudge(Judge):
         numbered = "\n".join(f"{number}. {event}" for number, event in enumerate(events, 1))
         fence = "=" * 20
         prompt = f"{_INSTRUCTION}\n\n{numbered}\n\n{fence}\n{description.replace(fence, '')}\n{fence}"
-        numbers_said = json_value(self._ask(prompt))
+        numbers_said = json_value(self.ask(prompt))
         numbers = (
             set(numbers_said)
             if isinstance(numbers_said, list) and all(isinstance(one, float) for one in numbers_said)
@@ -119,7 +119,12 @@ class EndpointJudge(Judge):
         )
         return [float(number) in numbers for number in range(1, len(events) + 1)]
 
-    def _ask(self, prompt: str) -> str:
+    def ask(self, prompt: str) -> str:
+        """The model's reply to a prompt.
+
+        Raises:
+            RemotError: If the address gives none.
+        """
         body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
         headers = {"Content-Type": "application/json"}
         if self.api_key_variable:

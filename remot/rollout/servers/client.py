@@ -13,6 +13,10 @@ from remot.errors import ConfigError, EngineError
 
 #: From this status on an error is the server's and may be temporary.
 SERVER_FAULT = 500
+#: Other status codes that pass: the server was too slow, or asked too often.
+PASSING = (408, 429)
+#: Longest wait that a server may ask for by ``Retry-After``.
+MAX_WAIT_SECONDS = 60.0
 MAX_SHOWN_CHARS = 200
 
 
@@ -22,14 +26,18 @@ class JSONClient:
     Args:
         url: Such as ``http://127.0.0.1:8000``.
         timeout_seconds: Longest time that one attempt may take, from connecting to the last byte of the reply.
-        num_retries: Further attempts if it cannot be reached, is too slow, or reports a server error.
+        num_retries: Further attempts if it cannot be reached, is too slow, is asked too often, or reports an error of
+            its own.
         max_reply_bytes: Longest reply that is read.
+        api_key: Sent as a bearer token, which a redirect would not carry on; "" sends none.
 
     Raises:
         ConfigError: If the address or a limit is not valid.
     """
 
-    def __init__(self, url: str, timeout_seconds: float, num_retries: int, max_reply_bytes: int) -> None:
+    def __init__(
+        self, url: str, timeout_seconds: float, num_retries: int, max_reply_bytes: int, api_key: str = ""
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             msg = f"the server's url is http://HOST:PORT, not {url!r}"
@@ -41,6 +49,7 @@ class JSONClient:
         self.timeout_seconds = timeout_seconds
         self.num_retries = num_retries
         self.max_reply_bytes = max_reply_bytes
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._opener = bounded_opener(max_reply_bytes, ProxyHandler({}))
 
     def get(self, path: str) -> bytes:
@@ -49,7 +58,7 @@ class JSONClient:
         Raises:
             EngineError: If there is none.
         """
-        return self._ask(Request(self.url + path, method="GET"))  # noqa: S310 (the scheme was checked)
+        return self._ask(Request(self.url + path, headers=self._headers, method="GET"))  # noqa: S310 (the scheme was checked)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> bytes:
         """The reply to ``body`` as JSON.
@@ -58,7 +67,7 @@ class JSONClient:
             EngineError: If there is none.
         """
         data = json.dumps(body, allow_nan=False).encode() if body is not None else b""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         return self._ask(Request(self.url + path, data=data, headers=headers, method="POST"))  # noqa: S310
 
     def post_for_json(self, path: str, body: dict[str, Any]) -> object:
@@ -77,11 +86,15 @@ class JSONClient:
 
     def _ask(self, request: Request) -> bytes:
         for attempt in range(self.num_retries + 1):
+            wait_seconds = 0.5 * 2**attempt
             try:
                 return self._ask_once(request)
             except HTTPError as error:
-                if error.code < SERVER_FAULT or attempt == self.num_retries:
-                    msg = f"{request.full_url} refuses with status {error.code}: {_complaint(error)}"
+                said = _complaint(error)
+                wait_seconds = max(wait_seconds, _requested_wait(error))
+                passes = error.code >= SERVER_FAULT or error.code in PASSING
+                if not passes or attempt == self.num_retries:
+                    msg = f"{request.full_url} refuses with status {error.code}: {said}"
                     raise EngineError(msg) from error
             except ReplyTooLongError as error:
                 msg = f"{request.full_url} answers more than {self.max_reply_bytes} bytes, which is not read"
@@ -91,7 +104,7 @@ class JSONClient:
                     reason = getattr(error, "reason", None) or error or type(error).__name__
                     msg = f"{request.full_url} cannot be reached ({reason}); start the server or correct the url"
                     raise EngineError(msg) from error
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(wait_seconds)
         raise AssertionError
 
     def _ask_once(self, request: Request) -> bytes:
@@ -100,6 +113,12 @@ class JSONClient:
         if len(reply) > self.max_reply_bytes:
             raise ReplyTooLongError
         return reply
+
+
+def _requested_wait(error: HTTPError) -> float:
+    """Seconds by which a server delays the next attempt, at most :data:`MAX_WAIT_SECONDS`; 0 if it names none."""
+    seconds = error.headers.get("Retry-After", "") if error.headers is not None else ""
+    return min(float(seconds), MAX_WAIT_SECONDS) if seconds.isascii() and seconds.isdigit() else 0.0
 
 
 def _complaint(error: HTTPError) -> str:

@@ -7,7 +7,7 @@ import struct
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,11 +182,24 @@ def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
     if batch.videos[row]:
         msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
         raise ConfigError(msg)
-    images = [
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(data).decode("ascii")}}
-        for data in map(encode_png, batch.images[row])
-    ]
-    return [{"role": "user", "content": [*images, {"type": "text", "text": batch.questions[row].text}]}]
+    return user_message(batch.images[row], batch.questions[row].text)
+
+
+def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:
+    """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
+
+    Args:
+        shown: Images, uint8 [3, H, W] each, and words between them.
+        text: What is asked.
+    """
+    return [{"role": "user", "content": [_part(one) for one in (*shown, text)]}]
+
+
+def _part(shown: Tensor | str) -> dict[str, Any]:
+    if isinstance(shown, str):
+        return {"type": "text", "text": shown}
+    data = base64.b64encode(encode_png(shown)).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
 def encode_png(image: Tensor) -> bytes:

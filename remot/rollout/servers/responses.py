@@ -28,20 +28,30 @@ class Reply:
     token_ids: tuple[int, ...] | None  # None if the server does not list them
     tokens: tuple[str, ...] | None  # as text, None if the server does not list them
     logprobs: tuple[float, ...] | None  # as many as tokens
+    num_tokens: int = 0  # its length in tokens, 0 if the server does not say
 
 
-def read_reply(answer: object, max_new_tokens: int) -> Reply:
+def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = False) -> Reply:
     """The completion in an answer of ``/v1/chat/completions``.
+
+    Args:
+        answer: JSON from the server.
+        max_new_tokens: The limit that was asked for.
+        joins_reasoning: Put reasoning that the server returns by itself into a think element before the answer. A
+            rollout must not: the tokens between the two are unknown.
 
     Raises:
         EngineError: If there is none, or it is not what was requested.
     """
     choice = _mapping(_only(_mapping(answer, "the answer").get("choices")), "a choice")
     message = _mapping(choice.get("message"), "a message")
-    if any(message.get(name) for name in ("reasoning_content", "reasoning", "tool_calls")):
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if message.get("tool_calls") or (reasoning and not joins_reasoning):
         msg = "the server took the completion apart; start it without a reasoning parser and without a tool parser"
         raise EngineError(msg)
     text = message.get("content") or ""
+    if isinstance(text, str) and isinstance(reasoning, str):
+        text = f"<think>{reasoning}</think>{text}"
     if not isinstance(text, str) or len(text) > MAX_CHARS_PER_TOKEN * max_new_tokens:
         msg = f"the server's completion is no text of at most {max_new_tokens} tokens"
         raise EngineError(msg)
@@ -50,7 +60,14 @@ def read_reply(answer: object, max_new_tokens: int) -> Reply:
         msg = f"the server ended a completion for the reason {str(reason)[:40]!r}, neither stop nor length"
         raise EngineError(msg)
     tokens, logprobs = _listed(choice.get("logprobs"), max_new_tokens)
-    return Reply(text, reason == "stop", _numbers(choice.get("token_ids"), max_new_tokens), tokens, logprobs)
+    token_ids = _numbers(choice.get("token_ids"), max_new_tokens)
+    return Reply(text, reason == "stop", token_ids, tokens, logprobs, _num_tokens(answer))
+
+
+def _num_tokens(answer: object) -> int:
+    usage = answer.get("usage") if isinstance(answer, Mapping) else None
+    count = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
+    return count if type(count) is int and count >= 0 else 0
 
 
 def as_completion(

@@ -1,0 +1,231 @@
+"""What ``remot evaluate`` evaluates: a model, an adapter, a checkpoint, or a model behind an endpoint."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remot.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from remot.evaluation.benchmarks.responders import EndpointResponder, LocalResponder, Responder
+    from remot.models.loading import Precision
+    from remot.models.policy import VLMPolicy
+    from remot.strategies.settings import PolicySettings
+
+#: Files of a model folder whose content determines replies.
+WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt")
+#: Longest reply of an endpoint, in bytes.
+MAX_REPLY_BYTES = 4_000_000
+#: Attempts after the first, of a request to an endpoint.
+NUM_RETRIES = 5
+
+
+@dataclass(frozen=True)
+class WeightChoice:
+    """What the options name.
+
+    Args:
+        model: A model folder or name.
+        adapter: Folder of adapters.
+        ckpt_path: Checkpoint of a run.
+        dtype: Precision of the weights; that of the checkpoint's run, else float32, if None.
+        max_pixels: Largest image area; the model's own if None.
+        device: Where the weights are put.
+    """
+
+    model: str | None
+    adapter: Path | None
+    ckpt_path: Path | None
+    dtype: "Precision | None"
+    max_pixels: int | None
+    device: str
+
+
+@dataclass(frozen=True)
+class EndpointChoice:
+    """What the options name.
+
+    Args:
+        url: Address of the server; ``/v1`` at its end may be left out.
+        model_name: Name of the model there.
+        api_key_variable: Environment variable that holds the key; "" for none.
+        num_parallel: Requests at a time.
+        requests_per_minute: Requests a minute at most; None for no limit.
+        timeout_seconds: Longest time of one request.
+    """
+
+    url: str
+    model_name: str | None
+    api_key_variable: str
+    num_parallel: int
+    requests_per_minute: float | None
+    timeout_seconds: float
+
+
+def responder_for(weights: WeightChoice, endpoint: EndpointChoice | None) -> "Responder":
+    """Who answers; nothing is loaded or asked yet.
+
+    Raises:
+        ConfigError: If the options contradict each other or name nothing.
+        CheckpointError: If a file is missing or damaged.
+    """
+    named = [name for name in ("adapter", "ckpt_path") if getattr(weights, name) is not None]
+    if endpoint is not None and (weights.model or named):
+        msg = "--endpoint answers by itself: leave out --model, --adapter and --ckpt_path; --model_name names the model"
+        raise ConfigError(msg)
+    if endpoint is not None:
+        return _endpoint(endpoint)
+    if len(named) > 1:
+        msg = "--adapter and --ckpt_path are both trained weights; give one of them"
+        raise ConfigError(msg)
+    if weights.ckpt_path is not None:
+        return _checkpoint(weights, weights.ckpt_path)
+    if weights.model is None and weights.adapter is None:
+        msg = "nothing to evaluate: give --model, --adapter, --ckpt_path or --endpoint"
+        raise ConfigError(msg)
+    return _source(weights)
+
+
+def _endpoint(choice: EndpointChoice) -> "EndpointResponder":
+    from remot.evaluation.benchmarks.responders import EndpointResponder, RateLimit
+    from remot.rollout.servers.client import JSONClient
+
+    if not choice.model_name:
+        msg = "--endpoint needs --model_name, the name that the server gives the model"
+        raise ConfigError(msg)
+    key = os.environ.get(choice.api_key_variable, "") if choice.api_key_variable else ""
+    if choice.api_key_variable and not key:
+        msg = f"--api_key_variable {choice.api_key_variable}: this environment variable is not set"
+        raise ConfigError(msg)
+    url = choice.url.rstrip("/").removesuffix("/v1")
+    client = JSONClient(url, choice.timeout_seconds, NUM_RETRIES, MAX_REPLY_BYTES, key)
+    return EndpointResponder(client, choice.model_name, choice.num_parallel, RateLimit(choice.requests_per_minute))
+
+
+def _source(weights: WeightChoice) -> "LocalResponder":
+    """A model folder or name, or a folder of adapters."""
+    from remot.models.loading import ModelSource
+    from remot.strategies.settings import PolicySettings
+
+    source = ModelSource(
+        str(weights.adapter or weights.model), dtype=weights.dtype or "float32", max_pixels=weights.max_pixels
+    )
+    if weights.adapter is not None:
+        adapter = source.adapter()
+        if adapter is None:
+            msg = f"--adapter {weights.adapter}: there is no adapter_config.json in it; a whole model is --model"
+            raise ConfigError(msg)
+        wanted = ModelSource(weights.model) if weights.model else source
+        if wanted.resolve() != source.resolve():
+            msg = (
+                f"the adapter {weights.adapter} was trained on {source.base}, not on {weights.model}; leave --model "
+                "out, or correct base_model_name_or_path in its adapter_config.json"
+            )
+            raise ConfigError(msg)
+    return _local(PolicySettings(source), weights.device)
+
+
+def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
+    """What was trained in a run, on the base model of its configuration."""
+    from remot.commands.training.resume import read_checkpoint
+
+    if not file.is_file():
+        msg = f"--ckpt_path {file}: there is no such file; weights divided over files are evaluated by their adapter/"
+        raise CheckpointError(msg)
+    settings = policy_settings(read_checkpoint(file), file)
+    source = settings.source
+    source = replace(
+        source,
+        pretrained=weights.model or source.pretrained,
+        dtype=weights.dtype or source.dtype,
+        max_pixels=weights.max_pixels or source.max_pixels,
+    )
+    return _local(replace(settings, source=source), weights.device, file)
+
+
+def policy_settings(held: Mapping[str, Any], file: Path) -> "PolicySettings":
+    """The settings of the policy from the configuration that a checkpoint holds.
+
+    Raises:
+        CheckpointError: If it holds none, or names classes of other libraries, which are not loaded.
+    """
+    from remot.commands.parsing.functions import OwnParser, instantiated
+    from remot.strategies.settings import PolicySettings
+    from remot.tracking import CONFIG_KEY
+
+    try:
+        section = json.loads(held.get(CONFIG_KEY, ""))["model"]["policy"]
+        adaptation = section.get("adaptation") or {"class_path": "remot.models.FullWeights"}
+        name = str(adaptation["class_path"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        msg = f"the checkpoint {file} does not hold its configuration; evaluate the run's adapter or weights folder"
+        raise CheckpointError(msg) from error
+    if "." in name and not name.startswith("remot."):
+        msg = f"the checkpoint {file} names the class {name!r:.80}, which is not loaded from a checkpoint"
+        raise CheckpointError(msg)
+    parser = OwnParser(prog="remot evaluate")
+    parser.add_argument("--policy", type=PolicySettings)
+    found: PolicySettings = instantiated(parser, parser.parse_object({"policy": section})).policy
+    return found
+
+
+def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = None) -> "LocalResponder":
+    """Answers with weights on this machine; their files are hashed now and loaded when the first prompt is asked."""
+    import torch
+
+    from remot.evaluation.benchmarks.responders import LocalResponder
+    from remot.models.loading import describe_source, describe_weights
+
+    source = settings.source
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    files = {"base": folder_digest(source.resolve()), "dtype": source.dtype, "max_pixels": source.max_pixels}
+    if source.adapter() is not None:
+        files["adapter"] = folder_digest(source.pretrained)
+    described = describe_weights(source)
+    if checkpoint is not None:
+        files["checkpoint"] = _file_digest(checkpoint)
+        described = f"{describe_source(source)} + checkpoint {checkpoint}"
+
+    def load() -> "VLMPolicy":
+        policy = settings.load(with_reference=False, with_anchor=False, is_trained=checkpoint is not None)
+        if checkpoint is not None:
+            load_trained(policy, checkpoint)
+        return policy.to(where)
+
+    return LocalResponder(described, files, load)
+
+
+def load_trained(policy: "VLMPolicy", file: Path) -> None:
+    """Copy the trained weights of a checkpoint into a policy.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another base model or adaptation.
+    """
+    from remot.commands.training.resume import read_checkpoint
+    from remot.strategies.checkpoint import require_same, shapes_of
+
+    held = read_checkpoint(file)
+    state = {name.removeprefix("policy."): tensor for name, tensor in held.get("state_dict", {}).items()}
+    state = {name: tensor for name, tensor in state.items() if name in policy.trained_names}
+    wanted = {name: list(p.shape) for name, p in policy.named_parameters() if name in policy.trained_names}
+    base = str(held.get("remot", {}).get("base_model", policy.base_name))
+    require_same(base, shapes_of(state), policy.base_name, wanted)
+    policy.load_state_dict(state, strict=False)
+
+
+def folder_digest(name: str) -> str:
+    """Hash of the weights and settings in a folder; the name itself where there is none, such as of the hub."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    files = sorted({file for pattern in WEIGHT_FILES for file in folder.glob(pattern) if file.is_file()})
+    return hashlib.sha256("".join(f"{file.name} {_file_digest(file)}\n" for file in files).encode()).hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""Benchmarks by name, and what runs them: ``remot evaluate``."""
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+
+from remot.errors import ConfigError
+from remot.evaluation.benchmarks.base import Benchmark
+
+#: Module and class of each benchmark below this package, imported when it is asked for.
+BENCHMARKS: Mapping[str, str] = {
+    "remot-bench": "remot_bench:RemotBench",
+    "jsonl": "own_questions:OwnQuestions",
+    "remot-16k-test": "remot_16k_test:Remot16KTest",
+    "vsi-bench": "vsi_bench:VSIBench",
+    "sti-bench": "sti_bench:STIBench",
+    "charades-sta": "charades_sta:CharadesSTA",
+    "nextgqa": "nextgqa:NExTGQA",
+    "v-star": "vstar:VSTaR",
+    "mmsi-bench": "mmsi_bench:MMSIBench",
+    "spar-bench": "spar_bench:SPARBench",
+    "vlm2-bench": "vlm2_bench:VLM2Bench",
+    "got-10k": "got10k:GOT10k",
+}
+
+
+def benchmark_class(name: str) -> type[Benchmark]:
+    """The class of a benchmark.
+
+    Raises:
+        ConfigError: If there is none of this name.
+    """
+    if name not in BENCHMARKS:
+        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(BENCHMARKS)}"
+        msg = f"--benchmark {name!r:.60} is unknown; {hint}"
+        raise ConfigError(msg)
+    module, _, attribute = BENCHMARKS[name].partition(":")
+    found: type[Benchmark] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return found

@@ -1,0 +1,108 @@
+"""Scores of answers by their type, for the benchmarks of this library; published ones have rules of their own."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE
+from remot.rewards.functional.boxes import mean_overlap
+from remot.rewards.functional.intervals import set_iou
+from remot.rewards.functional.numbers import mean_relative_accuracy
+from remot.rewards.parsing.literals import box_list, one_box
+from remot.rewards.parsing.spans import spans_of_answer
+from remot.structures import Box, Interval
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_LETTER = re.compile(r"\(?([A-H])(?:[).:,\s].*)?", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})", re.ASCII)
+#: Overlap from which intervals and boxes count as right.
+RIGHT_OVERLAP = 0.5
+#: Longest reply that is read, in characters.
+MAX_CHARS = 200_000
+#: Words of a free text that are compared.
+MAX_WORDS = 4096
+
+
+def answer_text(reply: str) -> str:
+    """What a reply answers: its first answer element, else what follows ``</think>``, else all of it."""
+    text = reply[:MAX_CHARS]
+    _, opened, rest = text.partition(ANSWER_OPEN)
+    if opened and ANSWER_CLOSE in rest:
+        return rest.partition(ANSWER_CLOSE)[0].strip()
+    return text.partition(THINK_CLOSE)[2].strip() if THINK_CLOSE in text else text.strip()
+
+
+def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any:  # noqa: ANN401 (by type)
+    """The answer of a type in a text; None if there is none.
+
+    Args:
+        text: Of :func:`answer_text`.
+        answer_type: ``letter``, ``number``, ``word``, ``text``, ``intervals`` or ``boxes``.
+        options: What the letters stand for: the words of one option, and no other, count as its letter.
+    """
+    if answer_type == "letter":
+        return _letter(text, options)
+    if answer_type == "number":
+        found = _NUMBER.search(text.replace(",", "")) if len(text) < MAX_CHARS else None
+        return None if found is None else float(found[0])
+    if answer_type == "intervals":
+        return spans_of_answer(text)
+    if answer_type == "boxes":
+        boxes = box_list(text)
+        single = one_box(text) if boxes is None else None
+        return boxes if single is None else [single]
+    return text or None
+
+
+def _letter(text: str, options: Sequence[str]) -> str | None:
+    found = _LETTER.fullmatch(text)
+    if found is not None:
+        return found[1]
+    named = [k for k, option in enumerate(options) if normalised(option) == normalised(text)]
+    return string.ascii_uppercase[named[0]] if len(named) == 1 else None
+
+
+def normalised(text: str) -> str:
+    """Lower case without punctuation, articles and surplus white space, as SQuAD compares answers (arXiv 1606.05250).
+
+    >>> normalised("The  red ball.")
+    'red ball'
+    """
+    plain = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return " ".join(word for word in plain.split()[:MAX_WORDS] if word not in _ARTICLES)
+
+
+def word_f1(predicted: str, gold: str) -> float:
+    """F1 over the normalised words of two texts (SQuAD); 1 if neither has any."""
+    first, second = Counter(normalised(predicted).split()), Counter(normalised(gold).split())
+    shared = (first & second).total()
+    total = first.total() + second.total()
+    return 2 * shared / total if total else 1.0
+
+
+def answer_scores(parsed: Any, gold: Any, answer_type: str) -> dict[str, float]:  # noqa: ANN401 (by type)
+    """``score`` in [0, 1] and ``right``: 0 or 1.
+
+    The score of a letter or word is whether it is right, of a number its mean relative accuracy, of a text its word F1,
+    of intervals the overlap of their union, of boxes the mean overlap of as many boxes as are asked for.
+    """
+    if parsed is None:
+        return {"score": 0.0, "right": 0.0}
+    if answer_type == "number":
+        error = abs(parsed - gold)
+        return {"score": mean_relative_accuracy(parsed, gold), "right": float(error <= 1e-9 * max(1.0, abs(gold)))}
+    if answer_type in ("intervals", "boxes"):
+        overlap = _overlap(parsed, gold, answer_type)
+        return {"score": overlap, "right": float(overlap >= RIGHT_OVERLAP)}
+    if answer_type == "letter":
+        return dict.fromkeys(("score", "right"), float(parsed == gold))
+    right = float(normalised(parsed) == normalised(gold))
+    return {"score": right if answer_type == "word" else word_f1(parsed, gold), "right": right}
+
+
+def _overlap(parsed: Sequence[Interval | Box], gold: Sequence[Interval | Box], answer_type: str) -> float:
+    if answer_type == "intervals":
+        return set_iou(parsed, gold)  # type: ignore[arg-type]
+    return mean_overlap(parsed, gold)  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""A language model that judges free text, asked once for each prompt."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from remot.data.records.jsonl import MAX_LINE_CHARS
+from remot.errors import ConfigError
+from remot.files import open_regular
+from remot.strict_json import json_text
+
+
+class CachedGrader:
+    """Replies of a judge, kept in a file of JSON lines, so that scoring again asks nothing and gives the same.
+
+    Args:
+        file: Made when the first reply comes.
+        judge: Address and model, part of the key of each reply.
+        ask: Asks the judge.
+    """
+
+    def __init__(self, file: Path, judge: str, ask: Callable[[str], str]) -> None:
+        self._file, self._judge, self._ask = file, judge, ask
+        self._replies: dict[str, str] = {}
+        if file.is_file():
+            with open_regular(file) as lines:
+                for line in iter(lambda: lines.readline(MAX_LINE_CHARS), b""):
+                    self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            held = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(held, dict) and isinstance(held.get("key"), str) and isinstance(held.get("reply"), str):
+            self._replies[held["key"]] = held["reply"]
+
+    def __call__(self, prompt: str) -> str:
+        """The judge's reply.
+
+        Raises:
+            RemotError: If it gives none.
+            ConfigError: If the reply cannot be written down.
+        """
+        key = hashlib.sha256(f"{self._judge}\n{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self._replies:
+            self._replies[key] = reply = self._ask(prompt)
+            try:
+                with self._file.open("a", encoding="utf-8") as lines:
+                    lines.write(json_text({"key": key, "reply": reply}, ensure_ascii=True) + "\n")
+            except OSError as error:
+                msg = f"{self._file}: judgements cannot be written ({error}); choose another folder with --out"
+                raise ConfigError(msg) from error
+        return self._replies[key]

@@ -1,0 +1,89 @@
+"""``jsonl``: one's own questions in one documented file of JSON lines."""
+
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from remot.data.records.qa_jsonl import QARecord, read_qa
+from remot.evaluation.benchmarks.answer_scores import answer_scores, answer_text, read_answer
+from remot.evaluation.benchmarks.base import (
+    Benchmark,
+    BenchmarkPrompt,
+    Metric,
+    ModelReply,
+    Verdict,
+    VideoSpan,
+    grouped,
+    mean_of,
+)
+from remot.evaluation.benchmarks.rows import media_file, rows_file
+
+#: What is asked for, behind the question.
+INSTRUCTIONS = {
+    "letter": "Answer with the letter of the right option in <answer></answer>.",
+    "number": "Answer with one number in <answer></answer>.",
+    "word": "Answer with one word in <answer></answer>.",
+    "text": "Answer in <answer></answer>.",
+    "intervals": "Answer with stretches of time in seconds, such as [(1.0, 2.5)], in <answer></answer>.",
+    "boxes": "Answer with boxes [[left, top, right, bottom], ...] in <answer></answer>.",
+}
+
+
+class OwnQuestions(Benchmark):
+    """Accuracy and score by task and by type of answer; see :mod:`remot.data.records.qa_jsonl` for the rows."""
+
+    name: ClassVar[str] = "jsonl"
+    max_new_tokens: ClassVar[int] = 512
+
+    def read(self, data: Path) -> list[BenchmarkPrompt]:
+        """One prompt a line."""
+        file = rows_file(data, "*.jsonl")
+        root = self.options.media or file.parent
+        return [self._prompt(record, root) for record in read_qa(file)]
+
+    def _prompt(self, record: QARecord, root: Path) -> BenchmarkPrompt:
+        options = [f"{letter}. {text}" for letter, text in zip(string.ascii_uppercase, record.options, strict=False)]
+        video = None
+        if record.video:
+            file = media_file(record.record_id, record.video, root)
+            video = VideoSpan(file, self.num_shown_frames, record.start_seconds, record.end_seconds)
+        return BenchmarkPrompt(
+            prompt_id=record.record_id,
+            text="\n".join([record.question, *options, INSTRUCTIONS[record.answer_type]]),
+            gold=record.answer,
+            scene=record.scene,
+            images=tuple(media_file(record.record_id, image, root) for image in record.images),
+            video=video,
+            sources=(record.scene, *record.images, *([record.video] if record.video else [])),
+            row=record,
+        )
+
+    def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401
+        """The answer of the question's type."""
+        return read_answer(answer_text(text), prompt.row.answer_type, prompt.row.options)
+
+    def score(self, prompt: BenchmarkPrompt, parsed: Any, reply: ModelReply) -> dict[str, float]:  # noqa: ANN401, ARG002
+        """See :func:`answer_scores`."""
+        return answer_scores(parsed, prompt.gold, prompt.row.answer_type)
+
+    def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
+        """Accuracy and mean score of all questions, of each task and of each type of answer."""
+        found = [
+            Metric(
+                "accuracy", mean_of(verdicts, "right"), "letters, words and texts alike, numbers equal, overlap ≥ 0.5"
+            ),
+            Metric("score", mean_of(verdicts, "score"), "mean relative accuracy of numbers, word F1 of texts, overlap"),
+        ]
+        for kind, key in (("task", lambda prompt: prompt.row.task), ("type", lambda prompt: prompt.row.answer_type)):
+            for name, group in grouped(verdicts, key).items():
+                chance = _letter_chance(group)
+                found.append(Metric(f"{kind}/{name}/accuracy", mean_of(group, "right"), chance=chance))
+                found.append(Metric(f"{kind}/{name}/score", mean_of(group, "score")))
+        return found
+
+
+def _letter_chance(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Mean of 1 / number of options, where all questions have options."""
+    counts = [len(one.prompt.row.options) for one in verdicts]
+    return {"chance": sum(1 / count for count in counts) / len(counts)} if counts and all(counts) else {}

@@ -1,0 +1,125 @@
+"""What is reached on prompts with letters without an image: by chance, by chance that knows the law, and by text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from remot.answers import render_response
+from remot.datatools.audit.blind import blind_answers
+from remot.evaluation.scores import judge
+from remot.motion import ATTRIBUTES, PAIRS
+from remot.rewards.functional.letters import GroupKey
+from remot.structures import Question, Slot
+
+#: Score names that chance is known for.
+SCORES = ("overall", "partial", "partial_strict", "logic", "format")
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Expected scores of each prompt without its images.
+
+    Args:
+        by_name: By baseline, prompt id and score: ``chance`` draws each letter uniformly; ``law`` draws the answers of
+            a group uniformly among those that can be true together; ``blind`` is the model of the prompt's text, fitted
+            to other scenes, whose share of right letters is the highest.
+    """
+
+    by_name: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def of(self, score: str, prompt_ids: Sequence[str]) -> dict[str, float]:
+        """Mean of each baseline over prompts; a baseline that is unknown for one of them is left out."""
+        means = {}
+        for name, by_prompt in self.by_name.items():
+            values = [by_prompt.get(prompt_id, {}).get(score, float("nan")) for prompt_id in prompt_ids]
+            known = [value for value in values if not np.isnan(value)]
+            if known and (score == "logic" or len(known) == len(values)):
+                means[name] = float(np.mean(known))
+        return means
+
+
+def baselines_of(questions: Sequence[Question], seed: int = 0) -> Baselines:
+    """The baselines of prompts with slots; numbers have none.
+
+    Args:
+        questions: All prompts of the benchmark.
+        seed: Names the halves that blind models are fitted to.
+    """
+    lettered = [question for question in questions if not question.asks_numbers]
+    return Baselines(
+        {
+            "chance": {question.prompt_id: expected_scores(question, knows_law=False) for question in lettered},
+            "law": {question.prompt_id: expected_scores(question, knows_law=True) for question in lettered},
+            "blind": _blind_scores(lettered, seed),
+        }
+    )
+
+
+def _blind_scores(questions: Sequence[Question], seed: int) -> dict[str, dict[str, float]]:
+    best: dict[str, dict[str, float]] = {}
+    best_mean = -1.0
+    for answered in blind_answers(questions, seed).values() if questions else ():
+        scores = {question.prompt_id: _scores(question, letters) for question, letters in answered}
+        mean = float(np.mean([one["partial"] for one in scores.values()])) if scores else -1.0
+        if mean > best_mean:
+            best, best_mean = scores, mean
+    return best
+
+
+def _scores(question: Question, letters: str) -> dict[str, float]:
+    judged = judge(render_response("", letters), question)
+    logic = judged.logic if np.isnan(judged.logic) else float(judged.logic == 1.0)
+    return {
+        "overall": judged.overall,
+        "partial": judged.partial,
+        "partial_strict": judged.partial,
+        "logic": logic,
+        "format": 1.0,
+    }
+
+
+def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
+    """Expected scores of letters drawn at random, one for each question.
+
+    Args:
+        question: A prompt with slots.
+        knows_law: Draw the answers about all pairs of one attribute and subject among those that can be true together,
+            all alike; else each letter by itself.
+    """
+    groups: dict[GroupKey, list[Slot]] = {}
+    for slot in question.slots:
+        groups.setdefault((slot.label.attribute, slot.label.subject), []).append(slot)
+    overall, right, logic, has_logic = 1.0, 0.0, 1.0, False
+    for slots in groups.values():
+        drawn = list(product(*(slot.letters[: len(slot.options)] for slot in slots)))
+        possible = [letters for letters in drawn if _is_consistent(letters, slots)] if _asks_all_pairs(slots) else []
+        if possible:
+            has_logic = True
+            logic *= 1.0 if knows_law else len(possible) / len(drawn)
+        choices = possible if possible and knows_law else drawn
+        gold = tuple(slot.gold for slot in slots)
+        overall *= choices.count(gold) / len(choices)
+        right += sum(float(np.mean([letters[k] == one for letters in choices])) for k, one in enumerate(gold))
+    partial = right / max(1, len(question.slots))
+    scores = {"overall": overall, "partial": partial, "partial_strict": partial, "format": 1.0}
+    return scores | {"logic": logic if has_logic else float("nan")}
+
+
+def _asks_all_pairs(slots: Sequence[Slot]) -> bool:
+    """Whether the slots ask about each pair once, and their options are the attribute's values."""
+    attribute = ATTRIBUTES.get(slots[0].label.attribute)
+    pairs = sorted(slot.label.pair for slot in slots)
+    return (
+        attribute is not None and pairs == sorted(PAIRS) and all(set(s.options) <= set(attribute.values) for s in slots)
+    )
+
+
+def _is_consistent(letters: Sequence[str], slots: Sequence[Slot]) -> bool:
+    attribute = ATTRIBUTES[slots[0].label.attribute]
+    codes = {
+        slot.label.pair: attribute.code_of(slot.options[slot.letters.index(letter)])
+        for letter, slot in zip(letters, slots, strict=True)
+    }
+    return attribute.consistency([codes[pair] for pair in PAIRS]) == 1

@@ -1,0 +1,115 @@
+"""Replies on disk: appended batch by batch, so that a killed evaluation goes on where it stopped."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from remot.data.records.jsonl import MAX_LINE_CHARS
+from remot.errors import ConfigError
+from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
+from remot.files import open_regular
+from remot.strict_json import json_text
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Hash of everything that determines replies besides the prompts."""
+    return _digest(json.dumps(settings, sort_keys=True, allow_nan=False, default=str))
+
+
+def reply_key(prompt: BenchmarkPrompt, settings: str) -> str:
+    """Names the reply to a prompt: its id, its text, what it shows, and the hash of the settings."""
+    video = prompt.video
+    span = None if video is None else [video.file.name, video.num_frames, video.start_seconds, video.end_seconds]
+    images = [_image_name(image) for image in prompt.images]
+    shown = [prompt.prompt_id, prompt.text, images, list(prompt.image_seconds), span, settings]
+    return _digest(json.dumps(shown, allow_nan=False))
+
+
+def _image_name(image: Path | EmbeddedImage) -> str:
+    return image.name if isinstance(image, Path) else hashlib.sha256(image.content).hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ReplyStore:
+    """Replies by key in a file of JSON lines.
+
+    A line that a killed process left unfinished is passed over; its prompt is asked again.
+
+    Args:
+        file: Made if it does not exist.
+
+    Raises:
+        ConfigError: If it cannot be written.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._replies: dict[str, ModelReply] = {}
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.exists():
+                self._read()
+        except OSError as error:
+            msg = f"{file}: cannot be used ({error}); choose another folder with --out"
+            raise ConfigError(msg) from error
+
+    def _read(self) -> None:
+        with open_regular(self.file) as lines:
+            for line in iter(lambda: lines.readline(8 * MAX_LINE_CHARS), b""):
+                found = _reply(line)
+                if found is not None:
+                    self._replies.setdefault(*found)
+
+    def get(self, key: str) -> ModelReply | None:
+        """The reply, None if there is none yet."""
+        return self._replies.get(key)
+
+    def add(self, keys: Sequence[str], prompts: Sequence[BenchmarkPrompt], replies: Sequence[ModelReply]) -> None:
+        """Append the replies of a batch and wait until they are on disk; a reply that is there already stays.
+
+        Raises:
+            ConfigError: If they cannot be written.
+        """
+        lines = []
+        for key, prompt, reply in zip(keys, prompts, replies, strict=True):
+            if key not in self._replies:
+                self._replies[key] = reply
+                record = {"key": key, "prompt_id": prompt.prompt_id, **asdict(reply)}
+                lines.append(json_text(record, ensure_ascii=True) + "\n")
+        try:
+            with self.file.open("ab") as file:
+                if file.tell() and not _ends_in_newline(self.file):
+                    file.write(b"\n")
+                file.write("".join(lines).encode("ascii"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            msg = f"{self.file}: replies cannot be written ({error}); make room, and run the same command again"
+            raise ConfigError(msg) from error
+
+
+def _ends_in_newline(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def _reply(line: bytes) -> tuple[str, ModelReply] | None:
+    """Key and reply of a line; None for what is no such record."""
+    try:
+        held = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(held, dict):
+        return None
+    key, text, num_tokens, cut_off = (held.get(name) for name in ("key", "text", "num_tokens", "cut_off"))
+    if not (isinstance(key, str) and isinstance(text, str) and type(num_tokens) is int):
+        return None
+    return key, ModelReply(text, num_tokens, cut_off if isinstance(cut_off, bool) else None)

@@ -1,0 +1,190 @@
+"""``vlm2-bench``: linking visual cues across images (arXiv 2502.12084), nine sub-tasks by their own scripts."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from remot.errors import AnnotationError, ConfigError
+from remot.evaluation.benchmarks.base import (
+    BenchmarkPrompt,
+    EmbeddedImage,
+    Mean,
+    Metric,
+    ModelReply,
+    Statistic,
+    Verdict,
+    VideoSpan,
+    grouped,
+    mean_of,
+    plain_mean,
+)
+from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
+from remot.evaluation.benchmarks.rows import images_of_row, media_file, number_of, rows_in, string_in
+from remot.evaluation.benchmarks.vlm2_bench.rules import (
+    counting_score,
+    group_letter,
+    one_number,
+    true_or_false,
+    video_prompt,
+    video_rating,
+)
+
+TASKS = ("gc_mat", "gc_trk", "oc_cpr", "oc_cnt", "oc_grp", "pc_cpr", "pc_cnt", "pc_grp", "pc_v")
+_TASK = re.compile(r"(gc|oc|pc)[-_](mat|trk|cpr|cnt|grp|v(?:id)?)(?![a-z])")
+#: Images of a counting question that does not say how many it shows.
+DEFAULT_LENGTH = 2
+
+
+class VLM2Bench(PublishedBenchmark):
+    """Mean of nine sub-tasks; pairs of statements count together."""
+
+    name: ClassVar[str] = "vlm2-bench"
+    max_new_tokens: ClassVar[int] = 512
+
+    def read(self, data: Path) -> list[BenchmarkPrompt]:
+        """The rows of all JSON lines below a folder, or of one file; a file's name tells its sub-task."""
+        files = [data] if data.is_file() else sorted(data.rglob("*.jsonl")) if data.is_dir() else []
+        named = [(file, found) for file in files if (found := _TASK.search(file.stem.lower()))]
+        if not named:
+            msg = f"--data {data}: there is no file of JSON lines named after a sub-task, such as {TASKS[0]}.jsonl"
+            raise ConfigError(msg)
+        prompts = []
+        for file, found in named:
+            task, root = f"{found[1]}_{found[2][:3]}".replace("_vid", "_v"), self.options.media or file.parent
+            prompts += [self._prompt(where, row, task, k, root) for k, (where, row) in enumerate(rows_in(file))]
+        return prompts
+
+    def _prompt(self, where: str, row: Mapping[str, Any], task: str, number: int, root: Path) -> BenchmarkPrompt:
+        name = str(row.get("q_id", number))
+        gold: Any = number_of(where, row, "gt_answer") if task.endswith("cnt") else row.get("gt_answer")
+        images: tuple[Path | EmbeddedImage, ...] = ()
+        video = None
+        if task == "pc_v":
+            video = VideoSpan(media_file(where, string_in(where, row, "vid", "video"), root), self.num_shown_frames)
+            gold = "ABA" if "ABA" in f"{name} {video.file.name}" else "AB"
+        elif not isinstance(gold, str | float):
+            msg = f"{where}: gt_answer must be a text or number"
+            raise AnnotationError(msg)
+        else:
+            images = images_of_row(where, row.get("images"), root)
+        return BenchmarkPrompt(
+            prompt_id=f"{task}/{number}/{name}",
+            text=string_in(where, row, "question"),
+            gold=gold,
+            scene=_pair_name(name),
+            images=images,
+            video=video,
+            row={"task": task, "q_id": name, "length": _length(row, len(images))},
+        )
+
+    def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401
+        """By sub-task: the text as it is, T or F, one number, or what stands before the bracket."""
+        text, task = text[:MAX_CHARS], prompt.row["task"]
+        if task.startswith("gc"):
+            return text or None
+        if task.endswith("cpr"):
+            return true_or_false(text)
+        if task.endswith("cnt"):
+            return one_number(text)
+        return group_letter(text) if task.endswith("grp") else text.strip() or None
+
+    def score(self, prompt: BenchmarkPrompt, parsed: Any, reply: ModelReply) -> dict[str, float]:  # noqa: ANN401, ARG002
+        """``right``, and for counting the normalised score with and without the rows that are left out."""
+        task, nan = prompt.row["task"], float("nan")
+        if task == "pc_v":
+            grader = self.options.grader
+            if grader is None:
+                return {"right": nan}
+            highest = 2 if prompt.gold == "ABA" else 1
+            rating = video_rating(grader(video_prompt(str(parsed or ""), highest)), highest) if parsed else 0
+            return {"right": rating / highest}
+        if task.endswith("cnt"):
+            value = counting_score(parsed, prompt.gold, prompt.row["length"])
+            return {
+                "right": float(parsed == prompt.gold),
+                "normalised": value,
+                "strict": 0.0 if value != value else value,
+            }
+        right = group_letter(str(prompt.gold)) if task.endswith("grp") else str(prompt.gold)
+        return {"right": float(parsed is not None and parsed == right)}
+
+    def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
+        """The overall, and each sub-task with its parts."""
+        groups = grouped(verdicts, lambda prompt: prompt.row["task"])
+        main: dict[str, Statistic] = {}
+        details: list[Metric] = []
+        for task in (one for one in TASKS if one in groups):
+            main[task], more = _of_task(task, groups[task])
+            details += [Metric(f"task/{task}", main[task]), *more]
+        scored = [statistic for statistic in main.values() if statistic.count]
+        note = f"plain mean of {len(scored)} of {len(TASKS)} sub-tasks"
+        if "pc_v" in main and self.options.grader is None:
+            note += "; pc_v needs a judge (--judge_url)"
+        return [Metric("overall", plain_mean(scored), note), *details]
+
+
+def _of_task(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metric]]:
+    """What counts for the overall, and what else is shown."""
+    if task.startswith("gc") or task.endswith("cpr"):
+        pairs = _pairs(group)
+        sides = {
+            side: [(one.prompt.scene, one.scores["right"]) for one in group if _side(one) == side] for side in "TF"
+        }
+        both = Mean([(pair[0].prompt.scene, _both_right(pair)) for pair in pairs])
+        whole = Mean([(pair[0].prompt.scene, _or_zero(_both_right(pair))) for pair in pairs])
+        shown = both if task.endswith("cpr") else whole
+        return shown, [
+            Metric(f"task/{task}/all_rows", whole, "pairs that lack a side are wrong")
+            if shown is both
+            else Metric(f"task/{task}/single", mean_of(group, "right"), "each statement by itself"),
+            *(
+                Metric(f"task/{task}/{name}", Mean(sides[side]))
+                for name, side in (("positive", "T"), ("negative", "F"))
+            ),
+        ]
+    if task.endswith("cnt"):
+        return mean_of(group, "right"), [
+            Metric(f"task/{task}/normalised", mean_of(group, "normalised"), "unreadable and out of range left out"),
+            Metric(f"task/{task}/normalised/all_rows", mean_of(group, "strict"), "these as 0"),
+        ]
+    if task == "pc_v":
+        kinds = {gold: [one for one in group if one.prompt.gold == gold] for gold in ("AB", "ABA")}
+        parts = {gold: mean_of(held, "right") for gold, held in kinds.items() if held}
+        return plain_mean(list(parts.values())), [Metric(f"task/{task}/{gold}", part) for gold, part in parts.items()]
+    return mean_of(group, "right"), []
+
+
+def _pair_name(name: str) -> str:
+    """What the two statements of a pair share: the id without its side."""
+    return name[:-2] if name.endswith(("_p", "_n")) else name
+
+
+def _side(verdict: Verdict) -> str:
+    return str(verdict.prompt.gold)[:1].upper()
+
+
+def _pairs(group: Sequence[Verdict]) -> list[list[Verdict]]:
+    pairs: dict[str, list[Verdict]] = {}
+    for one in group:
+        pairs.setdefault(_pair_name(one.prompt.row["q_id"]), []).append(one)
+    return list(pairs.values())
+
+
+def _both_right(pair: Iterable[Verdict]) -> float:
+    """Whether some true and some false statement of a pair are judged right; NaN if it lacks one of the two."""
+    sides: dict[str, float] = {}
+    for one in pair:
+        sides[_side(one)] = max(sides.get(_side(one), 0.0), one.scores["right"])
+    return min(sides["T"], sides["F"]) if {"T", "F"} <= set(sides) else float("nan")
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if value != value else value
+
+
+def _length(row: Mapping[str, Any], num_images: int) -> int:
+    value = row.get("image_seq_len", row.get("image_seq"))
+    if isinstance(value, list):
+        return len(value)
+    return int(value) if isinstance(value, int | float) and value >= 1 else num_images or DEFAULT_LENGTH

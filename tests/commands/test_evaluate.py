@@ -1,0 +1,222 @@
+"""``remot evaluate`` from the command line: what it refuses, and the same answers from a folder and a checkpoint."""
+
+import json
+
+import pytest
+import torch
+from remot.rollout.servers.png import encode_png
+
+from remot.cli import EXIT_BAD_INPUT, main
+from remot.commands.evaluate_weights import (
+    EndpointChoice,
+    WeightChoice,
+    folder_digest,
+    load_trained,
+    policy_settings,
+    responder_for,
+)
+from remot.errors import CheckpointError, ConfigError
+from remot.models import LoRA, ModelSource, VLMPolicy
+from remot.models.export import save_trained
+from remot.strategies.checkpoint import shapes_of
+from tests.rollout.fake_server import reply, serving
+from tests.tiny import model_folder, randomise_
+
+ROWS = [
+    {
+        "id": "q1",
+        "images": ["a.png"],
+        "question": "Which way?",
+        "options": ["left", "right"],
+        "answer": "A",
+        "scene": "s",
+    },
+    {"id": "q2", "images": ["a.png", "b.png"], "question": "How many?", "answer": 2, "scene": "t"},
+    {"id": "q3", "images": ["b.png"], "question": "What?", "answer": "ball", "scene": "t"},
+]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    file = tmp_path / "rows" / "q.jsonl"
+    file.parent.mkdir()
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    for name, value in (("a.png", 10), ("b.png", 200)):
+        (file.parent / name).write_bytes(encode_png(torch.full((3, 64, 64), value, dtype=torch.uint8)))
+    return file
+
+
+def evaluate(capsys, *words):
+    main(["evaluate", *map(str, words)])
+    return capsys.readouterr().out
+
+
+def complaint(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", *map(str, words)])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (EXIT_BAD_INPUT, "")
+    return err
+
+
+def choice(model=None, adapter=None, ckpt_path=None):
+    return WeightChoice(model, adapter, ckpt_path, None, None, "cpu")
+
+
+def adapted(folder):
+    """A policy with adapters that change what it says, and the folder it is exported to."""
+    policy = VLMPolicy(ModelSource(str(model_folder())), LoRA(rank=2, alpha=4.0), with_reference=False)
+    randomise_((p for name, p in policy.named_parameters() if "lora_B" in name), seed=1)
+    save_trained(policy, folder, step=7)
+    return policy
+
+
+def checkpoint_of(policy, file, **changes):
+    settings = {
+        "source": {"pretrained": str(model_folder())},
+        "adaptation": {"class_path": "remot.LoRA", "init_args": {"rank": 2, "alpha": 4.0}},
+    }
+    state = {f"policy.{name}": p.detach() for name, p in policy.named_parameters() if name in policy.trained_names}
+    facts = {"base_model": policy.base_name, "trained": shapes_of(state)}
+    held = {"state_dict": state, "remot": facts, "remot_config": json.dumps({"model": {"policy": settings}})}
+    torch.save(held | changes, file)
+    return file
+
+
+def test_adapter_and_checkpoint_answer_alike_and_unlike_the_base(tmp_path, rows, capsys):
+    policy = adapted(tmp_path / "adapter")
+    file = checkpoint_of(policy, tmp_path / "last.ckpt")
+    common = ("--benchmark", "jsonl", "--data", rows, "--max_new_tokens", 6, "--batch_size", 2, "--device", "cpu")
+    weights = {
+        "base": ("--model", model_folder()),
+        "adapter": ("--adapter", tmp_path / "adapter"),
+        "checkpoint": ("--ckpt_path", file),
+    }
+    answers = {}
+    for name, chosen in weights.items():
+        out = evaluate(capsys, *common, *chosen, "--out", tmp_path / name)
+        assert "accuracy" in out
+        answers[name] = (tmp_path / name / "answers.jsonl").read_bytes()
+    assert answers["adapter"] == answers["checkpoint"] != answers["base"]
+    scores = json.loads((tmp_path / "adapter" / "scores.json").read_text())
+    assert scores["num_answered"] == 3
+    assert "step 7" in scores["weights"]
+    assert scores["settings"] == {"decoding": "greedy", "max_new_tokens": 6}
+
+
+def test_the_same_command_again_prints_the_same_and_loads_nothing(tmp_path, rows, capsys, monkeypatch):
+    words = (
+        "--benchmark",
+        "jsonl",
+        "--data",
+        rows,
+        "--max_new_tokens",
+        4,
+        "--model",
+        model_folder(),
+        "--device",
+        "cpu",
+    )
+    monkeypatch.chdir(tmp_path)
+    first = evaluate(capsys, *words)
+    monkeypatch.setattr(ModelSource, "load", None)
+    assert evaluate(capsys, *words) == first
+    (folder,) = (tmp_path / "evaluations").iterdir()
+    assert folder.name.startswith("jsonl-")
+    assert (folder / "table.txt").read_text().split() == first.rpartition("\nevaluations")[0].split()
+
+
+def test_an_endpoint(tmp_path, rows, capsys):
+    def answer(_, body):
+        text = body["messages"][0]["content"][-1]["text"]
+        said = {"Which": "<answer>A</answer>", "How": "<answer>2</answer>", "What?": "a box"}
+        return 200, reply(said[text.split()[0]]), {}
+
+    with serving(answer) as (url, asked):
+        words = ("--benchmark", "jsonl", "--data", rows, "--endpoint", f"{url}/v1", "--model_name", "m")
+        evaluate(capsys, *words, "--out", tmp_path / "out")
+        evaluate(capsys, *words, "--out", tmp_path / "out")
+    assert len(asked) == 3
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["metrics"]["accuracy"]["mean"] == pytest.approx(2 / 3)
+    assert scores["weights"] == f"m at {url}"
+
+
+def test_missing_media_are_named_before_a_model_is_looked_for(tmp_path, rows, capsys):
+    (rows.parent / "b.png").unlink()
+    words = ("--benchmark", "jsonl", "--data", rows, "--max_new_tokens", 2)
+    assert "b.png" in complaint(capsys, *words, "--model", tmp_path / "nothing")
+    out = evaluate(capsys, *words, "--model", model_folder(), "--skip_missing", "--out", tmp_path / "o")
+    assert "prompts left out: 2" in out
+    scores = json.loads((tmp_path / "o" / "scores.json").read_text())
+    assert (scores["num_answered"], scores["num_skipped"], scores["num_missing_files"]) == (1, 2, 1)
+    limited = evaluate(capsys, *words, "--model", model_folder(), "--limit", "1", "--out", tmp_path / "o")
+    assert "only the first 1 of 3 prompts" in limited
+    assert json.loads((tmp_path / "o" / "scores.json").read_text())["limit"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        (("--benchmark", "jsnol", "--model", "remot-tiny"), "did you mean jsonl"),
+        (("--benchmark", "jsonl"), "--model"),
+        (("--benchmark", "jsonl", "--model", "m", "--endpoint", "http://h"), "--endpoint"),
+        (("--benchmark", "jsonl", "--endpoint", "http://h"), "--model_name"),
+        (("--benchmark", "jsonl", "--endpoint", "http://h", "--model_name", "m", "--api_key_variable", "NO_K"), "NO_K"),
+        (("--benchmark", "jsonl", "--adapter", "a", "--ckpt_path", "b"), "--ckpt_path"),
+        (("--benchmark", "jsonl", "--ckpt_path", "nothing.ckpt"), "nothing.ckpt"),
+        (("--benchmark", "jsonl", "--model", "remot-tiny", "--limit", "0"), "--limit"),
+        (("--benchmark", "jsonl", "--model", "remot-tiny", "--temperature", "-1"), "temperature"),
+        (("--benchmark", "jsonl", "--model", "remot-tiny", "--batch_size", "0"), "--batch_size"),
+    ],
+)
+def test_what_does_not_fit_is_refused(rows, capsys, words, fact):
+    assert fact in complaint(capsys, "--data", rows, *words)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    adapted(tmp_path / "adapter")
+    with pytest.raises(ConfigError, match="remot-tiny"):
+        responder_for(choice(model="remot-tiny", adapter=tmp_path / "adapter"), None)
+    with pytest.raises(ConfigError, match="adapter_config"):
+        responder_for(choice(adapter=model_folder()), None)
+    assert responder_for(choice(model=str(model_folder()), adapter=tmp_path / "adapter"), None).description
+
+
+def test_checkpoints_are_not_trusted(tmp_path):
+    policy = adapted(tmp_path / "adapter")
+    for config in ("", "[]", json.dumps({"model": {}}), "[" * 100_000):
+        file = checkpoint_of(policy, tmp_path / "a.ckpt", remot_config=config)
+        with pytest.raises(CheckpointError, match=r"a\.ckpt"):
+            responder_for(choice(ckpt_path=file), None)
+    held = {"remot_config": json.dumps({"model": {"policy": {"adaptation": {"class_path": "os.system"}}}})}
+    with pytest.raises(CheckpointError, match=r"os\.system"):
+        policy_settings(held, tmp_path / "a.ckpt")
+
+
+def test_a_checkpoint_of_other_shapes_is_refused(tmp_path):
+    policy = adapted(tmp_path / "adapter")
+    file = checkpoint_of(policy, tmp_path / "a.ckpt", state_dict={})
+    other = VLMPolicy(ModelSource(str(model_folder())), LoRA(rank=2, alpha=4.0), with_reference=False)
+    with pytest.raises(CheckpointError, match="parameters"):
+        load_trained(other, file)
+
+
+def test_changed_weights_are_other_weights(tmp_path):
+    """The folder's hash, and with it the key of each reply, follows from the content of its files."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"1")
+    first = folder_digest(str(folder))
+    (folder / "notes.md").write_text("x")
+    assert folder_digest(str(folder)) == first
+    (folder / "model.safetensors").write_bytes(b"2")
+    assert folder_digest(str(folder)) != first
+    assert folder_digest("Qwen/Qwen3-VL-4B") == "Qwen/Qwen3-VL-4B"
+
+
+def test_a_key_is_read_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "secret")
+    found = responder_for(choice(), EndpointChoice("http://h:1/v1/", "m", "SOME_KEY", 2, None, 5.0))
+    assert found.description == "m at http://h:1"
+    assert "secret" not in str(found.identity)

@@ -1,0 +1,218 @@
+"""remot-bench on a built folder: which prompts, which scores, and what is reached without images."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from remot.commands.data.sources import data_from, data_section
+from remot.datatools.build.prompts import prompts_by_split
+from remot.errors import AnnotationError, ConfigError, EmptySplitError
+from remot.evaluation.benchmarks.base import BenchmarkOptions
+from remot.evaluation.benchmarks.contamination import contamination, names_of_sources
+from remot.evaluation.benchmarks.remot_bench import RemotBench, reference_type
+from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores
+from remot.structures import Question, Reference
+from tests.datatools.builds import built, plain_root
+from tests.evaluation.benchmarks.stub import counts_of, prompt_of, values_of, verdicts_of
+from tests.helpers import PROJECT, join_questions, make_question, respond
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    base = tmp_path_factory.mktemp("bench")
+    return built(plain_root(base / "clips"), base / "out", 20)[0]
+
+
+def questions_of(*solutions, **settings):
+    return [
+        replace(make_question(text, prompt_id=f"p{k}", **settings), scene_id=f"s{k}")
+        for k, text in enumerate(solutions)
+    ]
+
+
+def asked(questions):
+    return [prompt_of(one.prompt_id, gold=one.solution, scene=one.scene_id, row=one) for one in questions]
+
+
+def test_the_test_split_is_asked_with_its_own_images(folder):
+    lines = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    held_out = [line for line in lines if line["remot"]["split"] == "test"]
+    prompts = RemotBench().read(folder)
+    assert [prompt.prompt_id for prompt in prompts] == [line["id"] for line in held_out]
+    assert [prompt.text for prompt in prompts] == [line["messages"][0]["content"] for line in held_out]
+    assert list(prompts[0].images) == [folder / name for name in held_out[0]["images"]]
+    assert all(file.is_file() for prompt in prompts for file in prompt.files)
+    assert prompts[0].sources == (held_out[0]["remot"]["scene"], held_out[0]["remot"]["clip"])
+    assert len(RemotBench(BenchmarkOptions(split="all")).read(folder)) == len(lines)
+
+
+def test_the_recipe_holds_most_out_and_all_its_tasks_are_scored():
+    data = data_from(data_section([PROJECT / "configs" / "benchmarks" / "remot_bench.yaml"]))
+    data.setup()
+    assert prompts_by_split(data, 720)["test"] >= 600
+    parts = data.mixed["test"].parts
+    questions = [part.question(0, *part.plan(0), (64, 64)) for part in parts]
+    assert [bool(one.slots) or reference_type(one) is not None for one in questions] == [True] * len(parts)
+
+
+def test_perfect_answers_are_perfect(folder):
+    benchmark = RemotBench()
+    prompts = benchmark.read(folder)
+    values = values_of(benchmark, verdicts_of(benchmark, prompts, [prompt.row.response for prompt in prompts]))
+    for name in ("overall", "partial", "partial_strict", "logic", "format"):
+        assert values[name] == 1
+
+
+def test_splits_and_folders_that_are_none_are_refused(folder, tmp_path):
+    with pytest.raises(ConfigError, match="tset"):
+        RemotBench(BenchmarkOptions(split="tset")).read(folder)
+    with pytest.raises(ConfigError):
+        RemotBench().read(tmp_path)
+
+
+def test_a_split_without_prompts_is_refused(folder, tmp_path):
+    from remot.data.records.folder import MANIFEST, RECORDS
+    from tests.datatools.builds import seal_folder
+
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    lines = [
+        line for line in (folder / RECORDS).read_text().splitlines() if json.loads(line)["remot"]["split"] != "val"
+    ]
+    (copy / RECORDS).write_text("\n".join(lines) + "\n")
+    (copy / MANIFEST).write_text((folder / MANIFEST).read_text())
+    with pytest.raises(AnnotationError, match="manifest"):
+        RemotBench().read(copy)
+    seal_folder(copy)
+    assert RemotBench().version(copy) != RemotBench().version(folder)
+    with pytest.raises(EmptySplitError, match="val"):
+        RemotBench(BenchmarkOptions(split="val")).read(copy)
+
+
+def test_scores_by_hand():
+    """Gold ABB (+, -, -). ABBA: strict 0, zip 1, not overall. AB: 2 of 3 by zip. AAB says +, +, -: possible."""
+    benchmark = RemotBench()
+    verdicts = verdicts_of(
+        benchmark,
+        asked(questions_of("ABB", "ABB", "ABB", "ABB")),
+        [respond("ABB"), respond("ABBA"), respond("AB"), "x"],
+    )
+    values = values_of(benchmark, verdicts)
+    assert values["overall"] == 0.25
+    assert values["partial_strict"] == 0.25
+    assert values["partial"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+    assert values["format"] == 0.25
+    assert values["group/camera/overall"] == 0.25
+    assert values["attribute/camera_yaw/partial"] == values["partial"]
+    assert values["domain/test/overall"] == 0.25
+    assert "group/gripper/overall" not in values
+    assert verdicts[3].parsed is None
+
+
+def test_groups_of_attributes():
+    attributes = ("effector_vertical", "gripper", "camera_pitch")
+    questions = [replace(make_question("ABB", attribute=name, prompt_id=name), scene_id=name) for name in attributes]
+    counts = counts_of(RemotBench(), verdicts_of(RemotBench(), asked(questions), [respond("ABB")] * 3))
+    assert (counts["group/gripper/overall"], counts["group/camera/overall"], counts["overall"]) == (2, 1, 3)
+
+
+def test_chance_by_hand():
+    """27 ways to answer, 13 of which can be true together; ABB is one of them."""
+    question = make_question("ABB")
+    plain, law = (expected_scores(question, knows_law=knows) for knows in (False, True))
+    assert plain["overall"] == pytest.approx(1 / 27)
+    assert plain["partial"] == pytest.approx(1 / 3)
+    assert plain["logic"] == pytest.approx(13 / 27)
+    assert law["overall"] == pytest.approx(1 / 13)
+    assert law["logic"] == 1
+    # Of the 13, five have + at 1→2, five have - at 1→3, five have - at 2→3.
+    assert law["partial"] == pytest.approx(5 / 13)
+
+
+def test_chance_of_two_groups_multiplies():
+    joined = join_questions(make_question("ABB"), make_question("CCC", attribute="camera_pitch"))
+    law = expected_scores(joined, knows_law=True)
+    assert law["overall"] == pytest.approx(1 / 169)
+    assert law["partial"] == pytest.approx((5 / 13 + 3 / 13) / 2)  # "none" in three of the 13
+    assert expected_scores(joined, knows_law=False)["logic"] == pytest.approx((13 / 27) ** 2)
+
+
+def test_pairs_that_are_not_all_asked_about_have_no_law():
+    one = make_question("A", pairs=((1, 2),))
+    scores = expected_scores(one, knows_law=True)
+    assert scores["overall"] == pytest.approx(1 / 3)
+    assert scores["logic"] != scores["logic"]
+
+
+def test_a_pattern_that_always_holds_is_found_by_the_blind_baseline():
+    questions = questions_of(*["ABB"] * 8)
+    baselines = baselines_of(questions)
+    names = [one.prompt_id for one in questions]
+    assert baselines.of("overall", names)["blind"] == 1
+    assert baselines.of("overall", names)["law"] == pytest.approx(1 / 13)
+    assert "blind" not in baselines.of("overall", [*names, "unknown"])
+
+
+def test_tasks_without_letters_are_scored_by_their_reference():
+    benchmark = RemotBench()
+
+    def question(name, task, **reference):
+        return Question(name, "?", (), "d", name, task=task, reference=Reference(**reference), target="t")
+
+    rows = [
+        question("a", "count", number=10.0),
+        question("b", "count", number=4.0),
+        question("c", "when", intervals=((0.0, 10.0),)),
+        question("d", "word", answer="left"),
+        question("e", "map", map_centres={"chair": ((1.0, 1.0),)}),
+    ]
+    golds = [10.0, 4.0, ((0.0, 10.0),), "left", "t"]
+    prompts = [
+        prompt_of(row.prompt_id, gold=gold, scene=row.scene_id, row=row) for row, gold in zip(rows, golds, strict=True)
+    ]
+    verdicts = verdicts_of(benchmark, prompts, ["<answer>9</answer>", "4", "2.0 to 10.0", "Left", "x"])
+    values = values_of(benchmark, verdicts)
+    assert values["task/count/score"] == pytest.approx((0.9 + 1) / 2)
+    assert values["task/count/success"] == 0.5
+    assert values["task/when/score"] == pytest.approx(0.8)
+    assert values["task/word/success"] == 1
+    assert counts_of(benchmark, verdicts)["task/map/success"] == 0
+    notes = {metric.name: metric.note for metric in benchmark.metrics(verdicts)}
+    assert notes["task/map/success"].startswith("1 ")
+
+
+def test_shared_scenes_are_found_by_name(folder):
+    lines = [json.loads(line)["remot"] for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    trained = next(line["scene"] for line in lines if line["split"] == "train")
+    held_out = next(line["scene"] for line in lines if line["split"] == "test")
+    prompts = [
+        prompt_of("a", sources=(f"{trained.upper()}.mp4",)),
+        prompt_of("b", sources=(trained,)),
+        prompt_of("c", sources=(held_out, "elsewhere")),
+    ]
+    for given in (folder, folder / "manifest.json"):
+        found = contamination(prompts, given)
+        assert found.num_prompts == 2
+        assert trained.lower() in found.names
+        assert trained.lower() in str(found)
+    none = contamination(prompts[2:], folder)
+    assert none.names == ()
+    assert "no scene" in str(none)
+    assert contamination(RemotBench().read(folder), folder).names == ()
+    with pytest.raises(ConfigError, match="nowhere"):
+        contamination(prompts, folder / "nowhere")
+
+
+def test_numbers_alone_name_no_scene():
+    assert names_of_sources(["0001/00012.png"]) == {"0001/00012"}
+    assert names_of_sources(["a/7", "a/abc.mp4", "", "Kitchen"]) == {"a/7", "a/abc", "kitchen"}
+
+
+def test_the_benchmark_needs_no_lightning():
+    """Importing it takes seconds, and ``remot evaluate`` has no use for it."""
+    report = "import sys, remot.evaluation.benchmarks.remot_bench; print({'lightning', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
