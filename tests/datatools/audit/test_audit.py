@@ -10,8 +10,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from remot.cli import EXIT_BAD_INPUT, main
-from remot.commands.data.sources import read_data
+from remot.commands.data.sources import data_section, read_data
+from remot.commands.parsing.functions import OwnParser, instantiated
 from remot.data.annotations.native.reader import write_clip
+from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraYaw, Gripper, ObjectHorizontal, default_experts
 from remot.data.experts.base import MotionExpert
 from remot.data.questions.formats import Comparative, FillIn, MultipleChoice, TrueFalse
@@ -793,7 +795,12 @@ def test_prompts_are_those_of_the_run(clips, monkeypatch):
     )
     data = read_data(QUICKSTART, str(clips), seed=3)
     audit_data(data, data.batch_size)
-    batch = next(iter(data.train_dataloader()))
+    parser = OwnParser(prog="remot fit")
+    parser.add_class_arguments(MotionDataModule, "data")
+    settings = {"data": data_section(QUICKSTART, str(clips), seed=3)}
+    module = instantiated(parser, parser.parse_object(settings)).data
+    module.setup("fit")
+    batch = next(iter(module.train_dataloader()))
     keys = [(question.prompt_id, question.text, question.solution) for question in batch.questions]
     assert [(question.prompt_id, question.text, question.solution) for question in seen] == keys
 
@@ -835,7 +842,7 @@ def test_the_configuration_is_that_of_a_run(tmp_path):
         ("data: {bath_size: 8}", "batch_size"),
         ("data: {batch_size: many}", "batch_size"),
         ("data: {tasks: [{class_path: MotionContrast, init_args: {experts: [{class_path: CameraYow}]}}]}", "CameraYaw"),
-        ("data: 3", "no mapping with a data section"),
+        ("data: 3", r"data section of .*config\.yaml .*mapping"),
         ("- 1", "no mapping of settings by name"),
         ("data: {", "cannot be read"),
     ],

@@ -4,13 +4,13 @@ import base64
 import time
 
 import pytest
-from remot.rollout.generator import RolloutAddress, generate
 from remot.rollout.servers.png import encode_png
 
 from remot.errors import ConfigError, EngineError
 from remot.evaluation.benchmark import EVALUATION_STEP
 from remot.evaluation.benchmarks.responders import AnswerSettings, EndpointResponder, LocalResponder, RateLimit
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.decoding.engine import generate
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
 from remot.rollout.servers.client import MAX_WAIT_SECONDS, JSONClient
 from tests.rollout.fake_server import reply, serving
@@ -40,14 +40,8 @@ def test_local_replies_are_those_of_the_policys_own_decoding():
     batch = make_batch(3)
     replies = responder.answer(batch, AnswerSettings(GREEDY, 8))
     names = tuple(question.prompt_id for question in batch.questions)
-    own = generate(
-        policy,
-        encode(policy, batch),
-        num_completions=1,
-        max_new_tokens=8,
-        sampling=GREEDY,
-        address=RolloutAddress(0, EVALUATION_STEP, names),
-    )
+    request = RolloutRequest(1, 8, GREEDY, RolloutAddress(0, EVALUATION_STEP, names))
+    own = generate(policy, encode(policy, batch), request)
     assert [one.text for one in replies] == [text for (text,) in own.texts]
     assert [one.num_tokens for one in replies] == own.num_tokens[:, 0].tolist()
     assert [one.cut_off for one in replies] == [not ended for ended in own.finished[:, 0].tolist()]
