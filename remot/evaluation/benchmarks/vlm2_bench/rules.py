@@ -6,7 +6,7 @@ from remot.evaluation.benchmarks.published import MAX_CHARS, all_spoken_number
 
 _TRUTH = re.compile(r"\b(t|f|true|false)\b", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-_BRACKETED = re.compile(r"\([A-Z0-9]\)", re.IGNORECASE)
+_BRACKETED = re.compile(r"\([A-Z]\)")
 _RATING = re.compile(r"(?<![\d.])[0-2](?![\d.])")
 
 
@@ -21,7 +21,7 @@ def one_number(text: str) -> float | None:
     text = text[:MAX_CHARS].lower()
     found = [float(digits) for digits in _DIGITS.findall(text)]
     spoken = all_spoken_number(_DIGITS.sub(" ", text))
-    found += [] if spoken is None else [spoken]
+    found += [spoken] if spoken else []  # "zero" is no number there
     return found[0] if len(found) == 1 else None
 
 
@@ -43,10 +43,12 @@ def counting_score(predicted: float | None, right: float, length: int) -> float:
 
 
 def group_letter(text: str) -> str | None:
-    """What stands before the first ")", stripped; None if there is none, or more than one "(X)"."""
-    if len(_BRACKETED.findall(text)) > 1 or ")" not in text:
-        return None
-    return text.partition(")")[0].strip().lstrip("(").strip() or None
+    """What stands before the first ")", stripped, or the whole text without one; None if it holds several "(X)".
+
+    >>> group_letter("B) 1 and 3"), group_letter("B"), group_letter("(B)")
+    ('B', 'B', '(B')
+    """
+    return None if len(_BRACKETED.findall(text)) > 1 else text.partition(")")[0].strip() or None
 
 
 def video_prompt(description: str, highest: int) -> str:
