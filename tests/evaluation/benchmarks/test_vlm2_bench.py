@@ -135,15 +135,28 @@ def test_videos_need_a_judge(tmp_path):
     benchmark.options = replace(benchmark.options, grader=lambda _: "1")
     values = values_of(benchmark, verdicts_of(benchmark, prompts, ["a man, then a woman"] * 2))
     assert (values["task/pc_v/AB"], values["task/pc_v/ABA"], values["task/pc_v"]) == (1, 0.5, 0.75)
+    benchmark.options = replace(benchmark.options, grader=lambda text: "Score: 1" if "digit: 1" in text else "unsure")
+    values = values_of(benchmark, verdicts_of(benchmark, prompts, ["a man, then a woman"] * 2))
+    assert (values["task/pc_v"], values["task/pc_v/all_rows"]) == (1, 0.5)
     (silent,) = verdicts_of(benchmark, prompts[:1], [""])
     assert silent.scores["right"] == 0
 
 
 @pytest.mark.parametrize(
-    ("reply", "highest", "rating"), [("2", 1, 1), ("2", 2, 2), ("score 1", 2, 1), ("7", 2, 0), ("", 2, 0)]
+    ("reply", "highest", "rating"),
+    [
+        ("2", 2, 2),
+        ("Score: 1", 2, 1),
+        (" 0 ", 1, 0),
+        ("2", 1, None),
+        ("score 1", 2, None),
+        ("7", 2, None),
+        ("", 2, None),
+    ],
 )
 def test_ratings(reply, highest, rating):
-    assert video_rating(reply, highest) == rating
+    found = video_rating(reply, highest)
+    assert found == rating if rating is not None else found != found
 
 
 def test_malformed_data(tmp_path):

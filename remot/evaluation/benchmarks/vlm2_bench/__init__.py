@@ -100,7 +100,7 @@ class VLM2Bench(PublishedBenchmark):
                 return {"right": nan}
             highest = 2 if prompt.gold == "ABA" else 1
             rating = video_rating(grader(video_prompt(str(parsed or ""), highest)), highest) if parsed else 0
-            return {"right": rating / highest}
+            return {"right": rating / highest, "strict": 0.0 if rating != rating else rating / highest}
         if task.endswith("cnt"):
             value = counting_score(parsed, prompt.gold, prompt.row["length"])
             return {
@@ -138,7 +138,11 @@ def _of_task(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metri
     if task == "pc_v":
         kinds = {gold: [one for one in group if one.prompt.gold == gold] for gold in ("AB", "ABA")}
         parts = {gold: mean_of(held, "right") for gold, held in kinds.items() if held}
-        return plain_mean(list(parts.values())), [Metric(f"task/{task}/{gold}", part) for gold, part in parts.items()]
+        whole = plain_mean([mean_of(held, "strict") for held in kinds.values() if held])
+        return plain_mean(list(parts.values())), [
+            *(Metric(f"task/{task}/{gold}", part) for gold, part in parts.items()),
+            Metric(f"task/{task}/all_rows", whole, "ratings that cannot be read as 0, left out above"),
+        ]
     return mean_of(group, "right"), []
 
 

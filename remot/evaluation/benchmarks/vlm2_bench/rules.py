@@ -1,5 +1,6 @@
 """How answers of VLM2-Bench are read and scored."""
 
+import math
 import re
 
 from remot.evaluation.benchmarks.published import MAX_CHARS, all_spoken_number
@@ -7,7 +8,7 @@ from remot.evaluation.benchmarks.published import MAX_CHARS, all_spoken_number
 _TRUTH = re.compile(r"\b(t|f|true|false)\b", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _BRACKETED = re.compile(r"\([A-Z]\)")
-_RATING = re.compile(r"(?<![\d.])[0-2](?![\d.])")
+_RATING = re.compile(r"(?:Score:\s*)?([0-9])")
 
 
 def true_or_false(text: str) -> str | None:
@@ -66,7 +67,8 @@ def video_prompt(description: str, highest: int) -> str:
     )
 
 
-def video_rating(reply: str, highest: int) -> int:
-    """The rating in a judge's reply, 0 if there is none."""
-    found = _RATING.search(reply[:MAX_CHARS])
-    return min(int(found[0]), highest) if found else 0
+def video_rating(reply: str, highest: int) -> float:
+    """The rating of a judge's reply, "Score: 1" or "1"; NaN for any other reply."""
+    found = _RATING.fullmatch(reply.strip()[:MAX_CHARS])
+    rating = int(found[1]) if found else highest + 1
+    return float(rating) if rating <= highest else math.nan
