@@ -101,6 +101,14 @@ def test_boxes_are_cut_at_the_border_by_the_toolkit_alone(tmp_path):
     assert values["overlap"] == pytest.approx(0.5)
 
 
+def test_a_box_beyond_the_left_border_moves_and_keeps_its_size_as_in_the_toolkit(tmp_path):
+    sequence(tmp_path, box="0,0,20,10")
+    benchmark = GOT10k()
+    values = values_of(benchmark, verdicts_of(benchmark, benchmark.read(tmp_path), [said(*[(-0.1, 0, 0.1, 0.2)] * 8)]))
+    assert values["toolkit/AO"] == pytest.approx(1)
+    assert values["overlap"] == pytest.approx(1 / 3)
+
+
 def test_boxes_turned_round_overlap_nothing(tmp_path):
     sequence(tmp_path)
     benchmark = GOT10k()

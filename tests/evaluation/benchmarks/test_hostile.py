@@ -15,7 +15,7 @@ from tests.helpers import HOSTILE_PIECES, make_question
 
 #: Longest time of one reply in seconds; the texts below take milliseconds.
 MAX_SECONDS = 2.0
-BOXES = {"4": [[10, 20, 50, 80]]}
+BOXES = [["4", [10, 20, 50, 80]]]
 
 
 def own(**record):

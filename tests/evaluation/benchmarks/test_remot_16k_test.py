@@ -19,7 +19,7 @@ ROWS = {
         row("a1", "x/a_move_lr_1.png", "BAC"),
         row("a2", "x/a_lift_lower_1.png", "BAC"),
         row("a3", "x/a_grab_release_1.png", "BAC"),
-        row("a4", "x/a_move_complex_1.png", "BACABC"),
+        row("a4", "move_lr/a_move_complex_1.png", "BACABC"),
     ],
     "scannet": [row("s1", "d/scene0011_00/1.png", "ABCABCABCABC")],
     "generaldata": [

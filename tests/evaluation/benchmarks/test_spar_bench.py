@@ -53,8 +53,32 @@ def test_a_change_of_view_by_hand():
     assert scored("view_change_infer", gold, "move_right:1.0,rotate_left:30")["score"] == pytest.approx(0.94)
     assert scored("view_change_infer", "move_right:1.0,rotate_left:30", gold)["score"] == pytest.approx(0.92)
     assert scored("view_change_infer", "move_left:1", "move_left: 1.0")["score"] == 1
-    nothing = scored("view_change_infer", gold, "?")  # 0.8 and 30 themselves as errors, three axes right
-    assert nothing == {"score": pytest.approx(0.6), "strict": 0.0}
+    # the second move is lost, and 30 itself is the error
+    spaced = scored("view_change_infer", gold, "move_right:0.8, rotate_left:30")
+    assert spaced["score"] == pytest.approx(0.8)
+    for reply in ("?", "It is: move_right:0.8", "move_right", "move_right:far", ""):
+        assert scored("view_change_infer", gold, reply) == {"score": 0, "strict": 0}
+
+
+def test_a_reply_without_a_number_fails_for_one_view_and_is_minus_one_for_several():
+    assert scored("depth_prediction_oc", "0", "far")["score"] == 0
+    assert scored("depth_prediction_oc_mv", "-1", "far") == {"score": 1, "strict": 0}
+
+
+def test_instructions_by_kind(tmp_path):
+    tasks = {
+        "depth_prediction_oc": "1",
+        "position_matching": "A",
+        "spatial_imagination_oo": "A",
+        "view_change_infer": "move_up:1",
+    }
+    rows = [{"task": task, "image": ["a.png"], "question": "?", "answer": gold} for task, gold in tasks.items()]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    texts = [prompt.text.splitlines() for prompt in SPARBench().read(tmp_path)]
+    assert [len(lines) for lines in texts] == [2, 3, 2, 1]
+    assert "word or phrase" in texts[0][1]
+    assert "0-1000" in texts[1][1]
+    assert "letter" in texts[1][2]
 
 
 def test_the_overall_is_a_mean_of_tasks(tmp_path):
@@ -77,7 +101,9 @@ def test_the_overall_is_a_mean_of_tasks(tmp_path):
     assert (values["level/middle"], values["level/high"]) == (0.5, 1)
 
 
-@pytest.mark.parametrize("change", [{"task": "colour"}, {"answer": "far"}, {"image": None}])
+@pytest.mark.parametrize(
+    "change", [{"task": "colour"}, {"answer": "far"}, {"image": None}, {"task": "view_change_infer", "answer": "up"}]
+)
 def test_malformed_rows(tmp_path, change):
     row = {"task": "depth_prediction_oc", "image": ["a.png"], "question": "?", "answer": "1"} | change
     (tmp_path / "test.jsonl").write_text(json.dumps(row) + "\n")

@@ -37,8 +37,7 @@ def test_statements_count_in_pairs_and_are_not_parsed(tmp_path):
     values, counts, _ = run(tmp_path, ["T", "F", "T", "F.", "T"], gc_mat=rows)
     assert (values["task/gc_mat"], counts["task/gc_mat"]) == (pytest.approx(1 / 3), 3)
     assert values["task/gc_mat/positive"] == 1
-    assert values["task/gc_mat/negative"] == 0.5
-    assert values["task/gc_mat/single"] == 0.8
+    assert values["task/gc_mat/negative"] == pytest.approx(1 / 3)  # of the ids, not of the negative rows
     assert values["overall"] == pytest.approx(1 / 3)
 
 
@@ -47,7 +46,10 @@ def test_comparisons_skip_pairs_that_lack_a_side(tmp_path):
     values, counts, verdicts = run(tmp_path, ["True.", "it is false", "t"], oc_cpr=rows)
     assert (values["task/oc_cpr"], counts["task/oc_cpr"]) == (1, 1)
     assert (values["task/oc_cpr/all_rows"], counts["task/oc_cpr/all_rows"]) == (0.5, 2)
+    assert values["task/oc_cpr/negative"] == 1
     assert verdicts[0].prompt.scene == verdicts[1].prompt.scene == "tf_1"
+    swapped, _, _ = run(tmp_path, ["F", "T"], oc_cpr=[row("1_p", "F"), row("1_n", "t")])  # the id's end tells the side
+    assert swapped["task/oc_cpr"] == 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,15 @@ def test_counts_out_of_range_have_no_score():
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("There are 3", 3), ("three", 3), ("3 or three", None), ("2 or 3", None), ("Twenty-one.", 21), ("none", None)],
+    [
+        ("There are 3", 3),
+        ("three", 3),
+        ("3 or three", None),
+        ("2 or 3", None),
+        ("Twenty-one.", 21),
+        ("none", None),
+        ("zero of 3", 3),
+    ],
 )
 def test_one_number(text, number):
     assert one_number(text) == number
@@ -94,7 +104,8 @@ def test_the_normalised_mean_leaves_out_what_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "letter"), [("B) 1 and 3", "B"), ("(B)", "B"), ("B", None), ("(A) or (B)", None), (" B ) x", "B")]
+    ("text", "letter"),
+    [("B) 1 and 3", "B"), ("(B)", "(B"), ("B", "B"), ("(A) or (B)", None), (" B ) x", "B"), ("", None)],
 )
 def test_groups(text, letter):
     assert group_letter(text) == letter
@@ -102,7 +113,7 @@ def test_groups(text, letter):
 
 def test_grouping(tmp_path):
     values, _, _ = run(
-        tmp_path, ["B) 1 and 3", "(A) or (B)", "C) 2"], oc_grp=[row(str(k), "B) 1 and 3") for k in range(3)]
+        tmp_path, ["B) 1 and 3", "(A) or (B)", "(B)"], oc_grp=[row(str(k), "B) 1 and 3") for k in range(3)]
     )
     assert values["task/oc_grp"] == pytest.approx(1 / 3)
 
@@ -124,15 +135,28 @@ def test_videos_need_a_judge(tmp_path):
     benchmark.options = replace(benchmark.options, grader=lambda _: "1")
     values = values_of(benchmark, verdicts_of(benchmark, prompts, ["a man, then a woman"] * 2))
     assert (values["task/pc_v/AB"], values["task/pc_v/ABA"], values["task/pc_v"]) == (1, 0.5, 0.75)
+    benchmark.options = replace(benchmark.options, grader=lambda text: "Score: 1" if "digit: 1" in text else "unsure")
+    values = values_of(benchmark, verdicts_of(benchmark, prompts, ["a man, then a woman"] * 2))
+    assert (values["task/pc_v"], values["task/pc_v/all_rows"]) == (1, 0.5)
     (silent,) = verdicts_of(benchmark, prompts[:1], [""])
     assert silent.scores["right"] == 0
 
 
 @pytest.mark.parametrize(
-    ("reply", "highest", "rating"), [("2", 1, 1), ("2", 2, 2), ("score 1", 2, 1), ("7", 2, 0), ("", 2, 0)]
+    ("reply", "highest", "rating"),
+    [
+        ("2", 2, 2),
+        ("Score: 1", 2, 1),
+        (" 0 ", 1, 0),
+        ("2", 1, None),
+        ("score 1", 2, None),
+        ("7", 2, None),
+        ("", 2, None),
+    ],
 )
 def test_ratings(reply, highest, rating):
-    assert video_rating(reply, highest) == rating
+    found = video_rating(reply, highest)
+    assert found == rating if rating is not None else found != found
 
 
 def test_malformed_data(tmp_path):

@@ -92,17 +92,28 @@ def test_the_two_means_by_hand():
     assert np.isfinite(_log_mean(np.ones((3, 1))))[0]
 
 
-def test_a_row_without_an_answer_to_what_counts_nothing_as_published(tmp_path):
+def test_a_row_without_an_answer_to_what_has_no_other_scores_as_published(tmp_path):
+    """Acc and the joint count divide by both rows, overlaps by the one that was answered."""
     benchmark, prompts = read(tmp_path, row("x1"), row("x2", frame_count=30 * 60, domain="Home"))
-    verdicts = verdicts_of(benchmark, prompts, [*REPLIES, "", *REPLIES[1:]])
+    verdicts = verdicts_of(benchmark, prompts, [*REPLIES, "", "4 to 9", *REPLIES[2:]])
     values, counts = values_of(benchmark, verdicts), counts_of(benchmark, verdicts)
     assert (values["Acc"], counts["Acc"]) == (0.5, 2)
-    assert values["m_tIoU"] == pytest.approx(0.2)
-    assert values["all_answers/m_tIoU"] == pytest.approx(0.4)
-    assert values["all_three/chain1"] == 0.5
+    assert (values["m_tIoU"], counts["m_tIoU"]) == (pytest.approx(0.4), 1)
+    assert (values["all_answers/m_tIoU"], counts["all_answers/m_tIoU"]) == (pytest.approx(0.7), 2)
+    assert values["AM/chain1"] == pytest.approx((0.5 + 0.4 + 0.5) / 3)
+    assert values["all_answers/AM/chain1"] == pytest.approx((0.5 + 0.7 + 0.5) / 3)
+    assert (values["all_three/chain1"], counts["all_three/chain1"]) == (0.5, 2)
     assert counts["judged"] == 1
     assert counts["duration/medium/Acc"] == 0  # 60 s are medium, and nothing of it was answered
     assert counts["duration/short/Acc"] == 1
+
+
+def test_two_right_boxes_of_one_second_are_two_frames(tmp_path):
+    twice = row("x1")
+    twice["bboxes"][1]["timestamp"] = 4
+    benchmark, prompts = read(tmp_path, twice)
+    (one,) = verdicts_of(benchmark, prompts[2:3], [REPLIES[2]])
+    assert one.scores["viou"] == pytest.approx((1 + 0.5) / 2)  # 10 to 50 against 30 to 50: half of it
 
 
 def test_durations(tmp_path):
@@ -117,7 +128,7 @@ def test_a_judge_decides_what_is_right(tmp_path):
 
     def judge(prompt):
         asked.append(prompt)
-        return {"a sphere": "2", "a cube": '{"score": 1}', "?": "no idea"}[prompt.rpartition(": ")[2]]
+        return {"a sphere": "2", "a cube": "1", "?": "no idea"}[prompt.rpartition(": ")[2]]
 
     benchmark, prompts = read(tmp_path, row("x1"), row("x2"), row("x3"))
     benchmark.options = replace(benchmark.options, grader=judge)
@@ -163,8 +174,7 @@ def test_boxes(text, boxes):
 
 
 @pytest.mark.parametrize(
-    ("reply", "rating"),
-    [("3", 3), ("Score: 2", 2), ('{"score": 0}', 0), ('{"score": 7}', -1), ("9", -1), ("2.5", -1), ("", -1)],
+    ("reply", "rating"), [(" 3\n", 3), ("0", 0), ("Score: 2", -1), ("2.", -1), ("9", -1), ("2.5", -1), ("", -1)]
 )
 def test_ratings(reply, rating):
     assert judge_rating(reply) == rating

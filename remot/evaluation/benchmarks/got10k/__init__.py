@@ -15,7 +15,7 @@ from remot.files import files_in, in_number_order, open_text
 from remot.rewards.functional.boxes import mean_overlap
 from remot.rewards.parsing.literals import box_list
 from remot.rewards.parsing.tags import first_element
-from remot.structures import Box
+from remot.structures import Box, FloatArray
 
 #: Frames shown, and boxes asked for: the processor of Qwen2-VL shows the last frame twice.
 NUM_SHOWN, NUM_BOXES = 7, 8
@@ -70,7 +70,7 @@ def shown_indices(count: int) -> list[int]:
 
 
 def toolkit_overlaps(verdict: Verdict) -> list[float]:
-    """Overlaps of the frames behind the first in which the object is visible; boxes are cut at the image's border.
+    """Overlaps of the frames behind the first in which the object is visible; boxes are brought into the image.
 
     intersection / (union + eps) with the smallest float64 step as eps, as the toolkit computes it.
     """
@@ -79,12 +79,18 @@ def toolkit_overlaps(verdict: Verdict) -> list[float]:
     found = []
     for box, gold, cover in list(zip(predicted, verdict.prompt.gold, row["cover"], strict=False))[1:NUM_SHOWN]:
         if cover > 0:
-            first, second = (np.clip(np.array(one, dtype=float), 0.0, 1.0) for one in (box, gold))
+            first, second = (_bounded(np.array(one, dtype=float)) for one in (box, gold))
             sides = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None)
-            areas = [float(np.prod(np.clip(one[2:] - one[:2], 0, None))) for one in (first, second)]
+            areas = [float(np.prod(one[2:] - one[:2])) for one in (first, second)]
             shared = float(np.prod(sides))
             found.append(min(1.0, shared / (sum(areas) - shared + eps)))
     return found
+
+
+def _bounded(box: FloatArray) -> FloatArray:
+    """The toolkit's bound: left and top are moved into the image, width and height kept as far as they fit in it."""
+    corner = np.clip(box[:2], 0.0, 1.0)
+    return np.concatenate([corner, corner + np.clip(box[2:] - box[:2], 0.0, 1.0 - corner)])
 
 
 def _prompt(folder: Path, root: Path) -> BenchmarkPrompt:

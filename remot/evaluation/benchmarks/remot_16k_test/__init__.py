@@ -119,15 +119,15 @@ def _prompt(where: str, record: dict[str, Any], source: str, number: int, root: 
         scene=first,
         images=images_of_row(where, record["images"], root),
         sources=(first, *names),
-        row={"source": source, "class": _class_of(source, paths)},
+        row={"source": source, "class": _class_of(source, next(iter(names), ""))},
     )
 
 
-def _class_of(source: str, paths: str) -> str:
-    """By the names of the files; "" if they name none."""
+def _class_of(source: str, image: str) -> str:
+    """By the path of the first image; "" if it names none."""
     if source == "agibot":
-        return next((name for name in AGIBOT_CLASSES if name in paths), "")
-    general = _GENERAL.search(paths) if source == "generaldata" else None
+        return next((name for name in AGIBOT_CLASSES if name in image.rpartition("/")[2]), "")
+    general = _GENERAL.search(image) if source == "generaldata" else None
     return GENERAL_CLASSES.get(general[1], general[1]) if general else ""
 
 

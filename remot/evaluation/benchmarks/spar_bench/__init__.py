@@ -45,7 +45,13 @@ AXES = (
     ("rotate_up", "rotate_down"),
 )
 _NUMBER = re.compile(r"(?<!\^)[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
-_MOVE = re.compile(r"\b((?:move|rotate)_[a-z]{2,8})\s{0,3}:\s{0,3}(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)", re.ASCII)
+#: What stands behind the question.
+NUMBER_SUFFIX = "Please answer the question using a single word or phrase."
+LETTER_SUFFIX = "Answer with the option's letter from the given choices directly."
+BOX_SUFFIX = (
+    "The values represent the bounding box coordinates normalized to a 0-1000 scale, with the top-left corner as the "
+    "origin of the image."
+)
 
 
 class SPARBench(PublishedBenchmark):
@@ -66,21 +72,18 @@ class SPARBench(PublishedBenchmark):
         if task in NUMERIC:
             found = _NUMBER.findall(text)
             return float(found[-1 if task.endswith("_mv") else 0]) if found else None
-        return (_axes(text) if _MOVE.search(text) else None) if task == VIEW_CHANGE else text.strip().lower() or None
+        return axes_of(text) if task == VIEW_CHANGE else text.strip().lower() or None
 
     def score(self, prompt: BenchmarkPrompt, parsed: Any, reply: ModelReply) -> dict[str, float]:  # noqa: ANN401, ARG002
         """``score`` as published; ``strict`` counts an empty answer to a choice as wrong."""
         task, gold = prompt.row, prompt.gold
+        if task in NUMERIC and parsed is None:  # several views: -1 is scored; one view: the code fails, which is 0
+            missing = relative_accuracy(relative_error(-1.0, float(gold))) if task.endswith("_mv") else 0.0
+            return {"score": missing, "strict": 0.0}
         if task in NUMERIC:
-            missing = -1.0 if task.endswith("_mv") else 0.0
-            value = relative_accuracy(relative_error(missing if parsed is None else parsed, float(gold)))
-            return {"score": value, "strict": 0.0 if parsed is None else value}
+            return dict.fromkeys(("score", "strict"), relative_accuracy(relative_error(parsed, float(gold))))
         if task == VIEW_CHANGE:
-            # the published call gives the prediction in the place of the right value, by which the error is divided
-            pairs = zip(parsed or [0.0] * len(AXES), _axes(str(gold)), strict=True)
-            scores = [relative_accuracy(relative_error(right, said)) for said, right in pairs]
-            value = sum(scores) / len(scores)
-            return {"score": value, "strict": 0.0 if parsed is None else value}
+            return dict.fromkeys(("score", "strict"), _view_change_score(parsed, gold))
         said, right = parsed or "", str(gold).lower()
         value = float(said in right or said[:1] == right)
         return {"score": value, "strict": value if said else 0.0}
@@ -108,11 +111,14 @@ def _prompt(where: str, row: Mapping[str, Any], number: int, root: Path) -> Benc
     if task in NUMERIC and plain_float(answer) is None:
         msg = f"{where}: answer {answer!r:.60} is no number"
         raise AnnotationError(msg)
+    if task == VIEW_CHANGE and axes_of(answer) is None:
+        msg = f"{where}: answer {answer!r:.60} is no list such as move_right:1.0,rotate_left:30"
+        raise AnnotationError(msg)
     name = str(row.get("id") or number)
     images = row.get("image", row.get("images"))
     return BenchmarkPrompt(
         prompt_id=f"{task}/{name}",
-        text=string_in(where, row, "question"),
+        text=string_in(where, row, "question") + _suffix(task),
         gold=answer,
         scene=name,
         images=images_of_row(where, images, root),
@@ -120,7 +126,32 @@ def _prompt(where: str, row: Mapping[str, Any], number: int, root: Path) -> Benc
     )
 
 
-def _axes(text: str) -> list[float]:
-    """Signed size of each of :data:`AXES`; 0 for one that is not named."""
-    moves = {name: float(size) for name, size in _MOVE.findall(text)}
+def axes_of(text: str) -> list[float] | None:
+    """Signed size of each of :data:`AXES` in ``move_right:1.0,rotate_left:30``; None for a text in any other form.
+
+    As published, white space before a name makes it another name, which counts nothing.
+    """
+    moves: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, size = part.partition(":")
+        number = plain_float(size)
+        if not colon or number is None:
+            return None
+        moves[name] = number
     return [moves.get(positive, 0.0) - moves.get(negative, 0.0) for positive, negative in AXES]
+
+
+def _view_change_score(said: list[float] | None, gold: str) -> float:
+    """Mean over the axes; the published call gives the prediction in the place of the right value, as a divisor."""
+    right = axes_of(gold)
+    if said is None or right is None:
+        return 0.0
+    scores = [relative_accuracy(relative_error(*pair)) for pair in zip(right, said, strict=True)]
+    return sum(scores) / len(scores)
+
+
+def _suffix(task: str) -> str:
+    if task in NUMERIC:
+        return f"\n{NUMBER_SUFFIX}"
+    boxes = f"\n{BOX_SUFFIX}" if task in ("position_matching", "camera_motion_infer") else ""
+    return "" if task == VIEW_CHANGE else f"{boxes}\n{LETTER_SUFFIX}"

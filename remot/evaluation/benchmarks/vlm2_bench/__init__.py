@@ -34,6 +34,8 @@ TASKS = ("gc_mat", "gc_trk", "oc_cpr", "oc_cnt", "oc_grp", "pc_cpr", "pc_cnt", "
 _TASK = re.compile(r"(gc|oc|pc)[-_](mat|trk|cpr|cnt|grp|v(?:id)?)(?![a-z])")
 #: Images of a counting question that does not say how many it shows.
 DEFAULT_LENGTH = 2
+_SIDES = ("_p", "_n")
+MAX_LENGTH = 10_000
 
 
 class VLM2Bench(PublishedBenchmark):
@@ -72,17 +74,17 @@ class VLM2Bench(PublishedBenchmark):
             prompt_id=f"{task}/{number}/{name}",
             text=string_in(where, row, "question"),
             gold=gold,
-            scene=_pair_name(name),
+            scene=name if task.startswith("gc") else _pair_name(name),
             images=images,
             video=video,
-            row={"task": task, "q_id": name, "length": _length(row, len(images))},
+            row={"task": task, "q_id": name, "length": _length(row)},
         )
 
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401
         """By sub-task: the text as it is, T or F, one number, or what stands before the bracket."""
         text, task = text[:MAX_CHARS], prompt.row["task"]
         if task.startswith("gc"):
-            return text or None
+            return text or None  # compared as it is
         if task.endswith("cpr"):
             return true_or_false(text)
         if task.endswith("cnt"):
@@ -98,7 +100,7 @@ class VLM2Bench(PublishedBenchmark):
                 return {"right": nan}
             highest = 2 if prompt.gold == "ABA" else 1
             rating = video_rating(grader(video_prompt(str(parsed or ""), highest)), highest) if parsed else 0
-            return {"right": rating / highest}
+            return {"right": rating / highest, "strict": 0.0 if rating != rating else rating / highest}
         if task.endswith("cnt"):
             value = counting_score(parsed, prompt.gold, prompt.row["length"])
             return {
@@ -106,7 +108,7 @@ class VLM2Bench(PublishedBenchmark):
                 "normalised": value,
                 "strict": 0.0 if value != value else value,
             }
-        right = group_letter(str(prompt.gold)) if task.endswith("grp") else str(prompt.gold)
+        right = group_letter(str(prompt.gold)) if task.endswith("grp") else str(prompt.gold).strip().upper()
         return {"right": float(parsed is not None and parsed == right)}
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
@@ -127,22 +129,7 @@ class VLM2Bench(PublishedBenchmark):
 def _of_task(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metric]]:
     """What counts for the overall, and what else is shown."""
     if task.startswith("gc") or task.endswith("cpr"):
-        pairs = _pairs(group)
-        sides = {
-            side: [(one.prompt.scene, one.scores["right"]) for one in group if _side(one) == side] for side in "TF"
-        }
-        both = Mean([(pair[0].prompt.scene, _both_right(pair)) for pair in pairs])
-        whole = Mean([(pair[0].prompt.scene, _or_zero(_both_right(pair))) for pair in pairs])
-        shown = both if task.endswith("cpr") else whole
-        return shown, [
-            Metric(f"task/{task}/all_rows", whole, "pairs that lack a side are wrong")
-            if shown is both
-            else Metric(f"task/{task}/single", mean_of(group, "right"), "each statement by itself"),
-            *(
-                Metric(f"task/{task}/{name}", Mean(sides[side]))
-                for name, side in (("positive", "T"), ("negative", "F"))
-            ),
-        ]
+        return _of_pairs(task, group)
     if task.endswith("cnt"):
         return mean_of(group, "right"), [
             Metric(f"task/{task}/normalised", mean_of(group, "normalised"), "unreadable and out of range left out"),
@@ -151,40 +138,55 @@ def _of_task(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metri
     if task == "pc_v":
         kinds = {gold: [one for one in group if one.prompt.gold == gold] for gold in ("AB", "ABA")}
         parts = {gold: mean_of(held, "right") for gold, held in kinds.items() if held}
-        return plain_mean(list(parts.values())), [Metric(f"task/{task}/{gold}", part) for gold, part in parts.items()]
+        whole = plain_mean([mean_of(held, "strict") for held in kinds.values() if held])
+        return plain_mean(list(parts.values())), [
+            *(Metric(f"task/{task}/{gold}", part) for gold, part in parts.items()),
+            Metric(f"task/{task}/all_rows", whole, "ratings that cannot be read as 0, left out above"),
+        ]
     return mean_of(group, "right"), []
+
+
+def _of_pairs(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metric]]:
+    """Share of pairs whose true and whose false statement are judged right, and of either side."""
+    pairs: dict[str, list[Verdict]] = {}
+    for one in group:
+        pairs.setdefault(one.prompt.scene, []).append(one)
+    sides = [(scene, _sides(pair)) for scene, pair in pairs.items()]
+    needs_both = task.endswith("cpr")
+    counted = [(scene, held) for scene, held in sides if len(held) == 2 or not needs_both]
+    both = Mean([(scene, _both(held)) for scene, held in counted])
+    details = [
+        Metric(f"task/{task}/{name}", Mean([(scene, held.get(side, 0.0)) for scene, held in counted]))
+        for name, side in (("positive", "p"), ("negative", "n"))
+    ]
+    if needs_both:
+        whole = Mean([(scene, _both(held)) for scene, held in sides])
+        details.append(Metric(f"task/{task}/all_rows", whole, "pairs that lack a side are wrong"))
+    return both, details
+
+
+def _sides(pair: Iterable[Verdict]) -> dict[str, float]:
+    """Whether some positive and some negative statement of a pair are judged right, by the id's end or the answer."""
+    sides: dict[str, float] = {}
+    for one in pair:
+        name = str(one.prompt.row["q_id"])
+        side = name[-1] if name.endswith(_SIDES) else "p" if str(one.prompt.gold).upper() == "T" else "n"
+        sides[side] = max(sides.get(side, 0.0), one.scores["right"])
+    return sides
+
+
+def _both(sides: Mapping[str, float]) -> float:
+    return min(sides.get("p", 0.0), sides.get("n", 0.0))
 
 
 def _pair_name(name: str) -> str:
     """What the two statements of a pair share: the id without its side."""
-    return name[:-2] if name.endswith(("_p", "_n")) else name
+    return name[:-2] if name.endswith(_SIDES) else name
 
 
-def _side(verdict: Verdict) -> str:
-    return str(verdict.prompt.gold)[:1].upper()
-
-
-def _pairs(group: Sequence[Verdict]) -> list[list[Verdict]]:
-    pairs: dict[str, list[Verdict]] = {}
-    for one in group:
-        pairs.setdefault(_pair_name(one.prompt.row["q_id"]), []).append(one)
-    return list(pairs.values())
-
-
-def _both_right(pair: Iterable[Verdict]) -> float:
-    """Whether some true and some false statement of a pair are judged right; NaN if it lacks one of the two."""
-    sides: dict[str, float] = {}
-    for one in pair:
-        sides[_side(one)] = max(sides.get(_side(one), 0.0), one.scores["right"])
-    return min(sides["T"], sides["F"]) if {"T", "F"} <= set(sides) else float("nan")
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if value != value else value
-
-
-def _length(row: Mapping[str, Any], num_images: int) -> int:
+def _length(row: Mapping[str, Any]) -> int:
+    """Images of a counting question."""
     value = row.get("image_seq_len", row.get("image_seq"))
     if isinstance(value, list):
         return len(value)
-    return int(value) if isinstance(value, int | float) and value >= 1 else num_images or DEFAULT_LENGTH
+    return int(value) if isinstance(value, int | float) and 1 <= value < MAX_LENGTH else DEFAULT_LENGTH

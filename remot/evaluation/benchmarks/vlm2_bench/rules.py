@@ -1,13 +1,14 @@
 """How answers of VLM2-Bench are read and scored."""
 
+import math
 import re
 
 from remot.evaluation.benchmarks.published import MAX_CHARS, all_spoken_number
 
 _TRUTH = re.compile(r"\b(t|f|true|false)\b", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-_BRACKETED = re.compile(r"\([A-Z0-9]\)", re.IGNORECASE)
-_RATING = re.compile(r"(?<![\d.])[0-2](?![\d.])")
+_BRACKETED = re.compile(r"\([A-Z]\)")
+_RATING = re.compile(r"(?:Score:\s*)?([0-9])")
 
 
 def true_or_false(text: str) -> str | None:
@@ -21,7 +22,7 @@ def one_number(text: str) -> float | None:
     text = text[:MAX_CHARS].lower()
     found = [float(digits) for digits in _DIGITS.findall(text)]
     spoken = all_spoken_number(_DIGITS.sub(" ", text))
-    found += [] if spoken is None else [spoken]
+    found += [spoken] if spoken else []  # "zero" is no number there
     return found[0] if len(found) == 1 else None
 
 
@@ -43,10 +44,12 @@ def counting_score(predicted: float | None, right: float, length: int) -> float:
 
 
 def group_letter(text: str) -> str | None:
-    """What stands before the first ")", stripped; None if there is none, or more than one "(X)"."""
-    if len(_BRACKETED.findall(text)) > 1 or ")" not in text:
-        return None
-    return text.partition(")")[0].strip().lstrip("(").strip() or None
+    """What stands before the first ")", stripped, or the whole text without one; None if it holds several "(X)".
+
+    >>> group_letter("B) 1 and 3"), group_letter("B"), group_letter("(B)")
+    ('B', 'B', '(B')
+    """
+    return None if len(_BRACKETED.findall(text)) > 1 else text.partition(")")[0].strip() or None
 
 
 def video_prompt(description: str, highest: int) -> str:
@@ -64,7 +67,8 @@ def video_prompt(description: str, highest: int) -> str:
     )
 
 
-def video_rating(reply: str, highest: int) -> int:
-    """The rating in a judge's reply, 0 if there is none."""
-    found = _RATING.search(reply[:MAX_CHARS])
-    return min(int(found[0]), highest) if found else 0
+def video_rating(reply: str, highest: int) -> float:
+    """The rating of a judge's reply, "Score: 1" or "1"; NaN for any other reply."""
+    found = _RATING.fullmatch(reply.strip()[:MAX_CHARS])
+    rating = int(found[1]) if found else highest + 1
+    return float(rating) if rating <= highest else math.nan

@@ -100,7 +100,7 @@ class VSTaR(PublishedBenchmark):
         return {"right": float(rating >= RIGHT_RATING), "judged": float(rating >= 0), "answered": 1.0}
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
-        """As published, where a row without an answer to "what" counts nothing, and with all answers."""
+        """As published, where a row without an answer to "what" has no other scores, and with all answers."""
         rows = _rows(verdicts)
         judge = "" if self.options.grader else "; without a judge only the same words are right"
         found = _table("", rows, judge, published=True) + _table("all_answers/", rows, "", published=False)
@@ -119,14 +119,14 @@ class VSTaR(PublishedBenchmark):
 def _facts(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Right answers and groups of a row, checked."""
     times = row.get("timestamps")
-    boxes: dict[str, list[Box]] = {}
+    boxes: list[list[Any]] = []
     for number, box in enumerate(row.get("bboxes") or []):
         place = f"{where}: box {number}"
         if not isinstance(box, Mapping):
             msg = f"{place} is no object"
             raise AnnotationError(msg, reason="shape")
         left, top, right, bottom = (number_of(place, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-        boxes.setdefault(str(box.get("timestamp")), []).append((left, top, right, bottom))
+        boxes.append([str(box.get("timestamp")), [left, top, right, bottom]])
     if not isinstance(times, list) or len(times) != 2 or not boxes:
         msg = f"{where}: needs timestamps with a start and an end, and bboxes"
         raise AnnotationError(msg, reason="missing")
@@ -137,7 +137,7 @@ def _facts(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "question": string_in(where, row, "question"),
         "answer": string_in(where, row, "answer"),
         "times": [start, end],
-        "boxes": {name: [list(box) for box in held] for name, held in boxes.items()},
+        "boxes": boxes,
         "duration": duration,
         "domain": string_in(where, row, "domain"),
     }
@@ -149,28 +149,24 @@ def _text(where: str, row: Mapping[str, Any], part: str, facts: Mapping[str, Any
     boxes = f'Answer with JSON from second to box in pixels, such as {{"4": [10, 20, 50, 80]}}; the video has {size}.'
     times = "Answer with the start and the end in seconds, such as 4.0 to 9.0."
     start, end = facts["times"]
+    seconds = ", ".join(dict.fromkeys(name for name, _ in facts["boxes"]))
     if part == "vqa":
         return f"{facts['question']} Answer briefly."
     if part == "temporal":
         return f"{string_in(where, row, 'temporal_question')} {times}"
     if part == "spatial":
         asked = string_in(where, row, "spatial_question")
-        return f"{asked} It happens from {start:g} to {end:g} s. Seconds: {', '.join(facts['boxes'])}. {boxes}"
+        return f"{asked} It happens from {start:g} to {end:g} s. Seconds: {seconds}. {boxes}"
     if part == "spatial_2":
         asked = string_in(where, row, "spatial_question_2", "spatial_question")
-        return f"{asked} Seconds: {', '.join(facts['boxes'])}. {boxes}"
-    shown = ", ".join(f"{name} s: {held[0]}" for name, held in facts["boxes"].items())
+        return f"{asked} Seconds: {seconds}. {boxes}"
+    shown = ", ".join(f"{name} s: {box}" for name, box in facts["boxes"])
     return f"{string_in(where, row, 'temporal_question')} Boxes in pixels of {size}: {shown}. {times}"
 
 
-def _frame_overlaps(
-    predicted: Mapping[str, Sequence[Box]], gold: Mapping[str, Sequence[Sequence[float]]]
-) -> list[float]:
-    """For each frame with a right box the best overlap of the predicted boxes of its second; 0 without any."""
-    return [
-        max((box_iou(one, tuple(box)) for one in predicted.get(name, ()) for box in boxes), default=0.0)  # type: ignore[arg-type]
-        for name, boxes in gold.items()
-    ]
+def _frame_overlaps(predicted: Mapping[str, Sequence[Box]], gold: Sequence[Sequence[Any]]) -> list[float]:
+    """For each right box the best overlap of the predicted boxes of its second; 0 without any."""
+    return [max((box_iou(one, tuple(box)) for one in predicted.get(name, ())), default=0.0) for name, box in gold]
 
 
 #: Scene of a row, and by part its scores, with its groups.
@@ -189,18 +185,18 @@ def _rows(verdicts: Sequence[Verdict]) -> list[_Row]:
 
 
 def _mean(rows: Sequence[_Row], part: str, score: str, *, published: bool) -> Mean:
-    """Mean over the rows whose part was asked; as published, 0 for a row without an answer to "what"."""
+    """Mean over the rows whose part was asked; as published, without those that have no answer to "what"."""
     return Mean(
         [
-            (scene, 0.0 if published and not row.get("vqa", {}).get("answered") else row[part][score])
+            (scene, row[part][score])
             for scene, row in rows
-            if part in row
+            if part in row and (not published or row.get("vqa", {}).get("answered"))
         ]
     )
 
 
 def _statistics(rows: Sequence[_Row], *, published: bool) -> dict[str, Statistic]:
-    accuracy = _mean(rows, "vqa", "right", published=published)
+    accuracy = _mean(rows, "vqa", "right", published=False)  # over all rows in both forms
     found: dict[str, Statistic] = {"Acc": accuracy}
     for suffix, chain in (("", "chain1"), ("_2", "chain2")):
         time = _mean(rows, f"temporal{suffix}", "tiou", published=published)

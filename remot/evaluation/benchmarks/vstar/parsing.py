@@ -1,6 +1,5 @@
 """Answers to V-STaR's questions."""
 
-import json
 import re
 from collections.abc import Mapping
 
@@ -10,7 +9,6 @@ from remot.structures import Box, Interval
 
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 _FENCE = "```"
-_RATING = re.compile(r"(?<![\d.])[0-3](?![\d.])")
 
 
 def two_times(text: str) -> Interval | None:
@@ -45,15 +43,6 @@ def boxes_by_second(text: str) -> dict[str, list[Box]] | None:
 
 
 def judge_rating(reply: str) -> int:
-    """The rating 0 to 3 in a judge's reply, in JSON under ``score`` or alone; -1 if there is none."""
-    text = reply[:MAX_CHARS].strip()
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, Mapping):
-        value = value.get("score")
-    if type(value) is int and 0 <= value <= 3:
-        return value
-    found = _RATING.search(text)
-    return int(found[0]) if found and not isinstance(value, int | float) else -1
+    """The rating 0 to 3 that a judge's reply consists of; -1 for any other reply."""
+    text = reply.strip()
+    return int(text) if text in ("0", "1", "2", "3") else -1
