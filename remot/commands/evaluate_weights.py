@@ -1,14 +1,13 @@
 """What ``remot evaluate`` evaluates: a model, an adapter, a checkpoint, or a model behind an endpoint."""
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from remot.errors import CheckpointError, ConfigError
+from remot.commands.policies import load_trained, own_config, policy_settings, read_trained
+from remot.errors import ConfigError
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.responders import EndpointResponder, LocalResponder, Responder
@@ -131,12 +130,7 @@ def _source(weights: WeightChoice) -> "LocalResponder":
 
 def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
     """What was trained in a run, on the base model of its configuration."""
-    from remot.commands.training.resume import read_checkpoint
-
-    if not file.is_file():
-        msg = f"--ckpt_path {file}: there is no such file; weights divided over files are evaluated by their adapter/"
-        raise CheckpointError(msg)
-    settings = policy_settings(read_checkpoint(file), file)
+    settings = policy_settings(own_config(read_trained(file), file))
     source = settings.source
     source = replace(
         source,
@@ -145,32 +139,6 @@ def _checkpoint(weights: WeightChoice, file: Path) -> "LocalResponder":
         max_pixels=weights.max_pixels or source.max_pixels,
     )
     return _local(replace(settings, source=source), weights.device, file)
-
-
-def policy_settings(held: Mapping[str, Any], file: Path) -> "PolicySettings":
-    """The settings of the policy from the configuration that a checkpoint holds.
-
-    Raises:
-        CheckpointError: If it holds none, or names classes of other libraries, which are not loaded.
-    """
-    from remot.commands.parsing.functions import OwnParser, instantiated
-    from remot.strategies.settings import PolicySettings
-    from remot.tracking import CONFIG_KEY
-
-    try:
-        section = json.loads(held.get(CONFIG_KEY, ""))["model"]["policy"]
-        adaptation = section.get("adaptation") or {"class_path": "remot.models.FullWeights"}
-        name = str(adaptation["class_path"])
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        msg = f"the checkpoint {file} does not hold its configuration; evaluate the run's adapter or weights folder"
-        raise CheckpointError(msg) from error
-    if "." in name and not name.startswith("remot."):
-        msg = f"the checkpoint {file} names the class {name!r:.80}, which is not loaded from a checkpoint"
-        raise CheckpointError(msg)
-    parser = OwnParser(prog="remot evaluate")
-    parser.add_argument("--policy", type=PolicySettings)
-    found: PolicySettings = instantiated(parser, parser.parse_object({"policy": section})).policy
-    return found
 
 
 def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = None) -> "LocalResponder":
@@ -193,28 +161,10 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
     def load() -> "VLMPolicy":
         policy = settings.load(with_reference=False, with_anchor=False, is_trained=checkpoint is not None)
         if checkpoint is not None:
-            load_trained(policy, checkpoint)
+            load_trained(policy, read_trained(checkpoint))
         return policy.to(where)
 
     return LocalResponder(described, files, load)
-
-
-def load_trained(policy: "VLMPolicy", file: Path) -> None:
-    """Copy the trained weights of a checkpoint into a policy.
-
-    Raises:
-        CheckpointError: If the checkpoint is of another base model or adaptation.
-    """
-    from remot.commands.training.resume import read_checkpoint
-    from remot.strategies.checkpoint import require_same, shapes_of
-
-    held = read_checkpoint(file)
-    state = {name.removeprefix("policy."): tensor for name, tensor in held.get("state_dict", {}).items()}
-    state = {name: tensor for name, tensor in state.items() if name in policy.trained_names}
-    wanted = {name: list(p.shape) for name, p in policy.named_parameters() if name in policy.trained_names}
-    base = str(held.get("remot", {}).get("base_model", policy.base_name))
-    require_same(base, shapes_of(state), policy.base_name, wanted)
-    policy.load_state_dict(state, strict=False)
 
 
 def folder_digest(name: str) -> str:

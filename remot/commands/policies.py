@@ -1,6 +1,7 @@
 """The policy that a command works with: a model, an adapter, or the weights of a run's checkpoint."""
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from remot.models.policy import VLMPolicy
     from remot.strategies.settings import PolicySettings
 
-#: Classes that a checkpoint's own configuration may name: importing others could run code of whoever wrote the file.
+#: Classes that a checkpoint's own configuration may name: importing others could run the code of a stranger.
 _OWN_ADAPTATIONS = frozenset({"FullWeights", "LoRA", "QLoRA"})
 
 
@@ -52,9 +53,9 @@ def open_policy(model: str | None = None, ckpt_path: Path | None = None, config:
     if model is None and ckpt_path is None and config is None:
         msg = "give --model NAME_OR_FOLDER or --ckpt_path FILE"
         raise ConfigError(msg)
-    held = None if ckpt_path is None else _read(ckpt_path)
-    settings = read_configs(config) if config is not None else _own_config(held, ckpt_path)
-    loaded = _policy_settings(settings, model)
+    held = None if ckpt_path is None else read_trained(ckpt_path)
+    settings = read_configs(config) if config is not None else own_config(held, ckpt_path)
+    loaded = policy_settings(settings, model)
     policy = loaded.load(with_reference=False, with_anchor=False, is_trained=held is not None)
     if held is None:
         from remot.models.adapter_folder import read_record
@@ -65,13 +66,18 @@ def open_policy(model: str | None = None, ckpt_path: Path | None = None, config:
             policy, describe_weights(loaded.source), read_record(folder).get("step"), settings, folder.parent
         )
     assert ckpt_path is not None
-    _load_trained(policy, held)
+    load_trained(policy, held)
     step = held.get("global_step")
     weights = f"{policy.base_name} + checkpoint {ckpt_path}, step {step}"
     return OpenedPolicy(policy, weights, step, settings, ckpt_path.parent)
 
 
-def _read(ckpt_path: Path) -> dict[str, Any]:
+def read_trained(ckpt_path: Path) -> dict[str, Any]:
+    """What the checkpoint of a run holds.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged.
+    """
     from remot.commands.training.resume import read_checkpoint
 
     if not ckpt_path.is_file():
@@ -80,11 +86,11 @@ def _read(ckpt_path: Path) -> dict[str, Any]:
     return read_checkpoint(ckpt_path)
 
 
-def _own_config(held: dict[str, Any] | None, ckpt_path: Path | None) -> dict[str, Any]:
+def own_config(held: dict[str, Any] | None, ckpt_path: Path | None) -> dict[str, Any]:
     """The configuration that a checkpoint holds; empty without one.
 
     Raises:
-        ConfigError: If it holds none, or one that names classes of others.
+        CheckpointError: If it holds none, or one that names classes of others.
     """
     from remot.tracking import CONFIG_KEY
 
@@ -97,16 +103,21 @@ def _own_config(held: dict[str, Any] | None, ckpt_path: Path | None) -> dict[str
         named = adaptation.get("class_path", "LoRA")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"the checkpoint {ckpt_path} does not hold its configuration: give the run's by --config"
-        raise ConfigError(msg) from error
+        raise CheckpointError(msg) from error
     package, _, name = named.rpartition(".")
     if name not in _OWN_ADAPTATIONS or package not in ("", "remot", "remot.models", "remot.models.adapters"):
         msg = f"the checkpoint {ckpt_path} names the adaptation {named!r:.80}: give the run's configuration by --config"
-        raise ConfigError(msg)
+        raise CheckpointError(msg)
     own: dict[str, Any] = config
     return own
 
 
-def _policy_settings(settings: dict[str, Any], model: str | None) -> "PolicySettings":
+def policy_settings(settings: Mapping[str, Any], model: str | None = None) -> "PolicySettings":
+    """The policy of a run's configuration, with another model if one is named.
+
+    Raises:
+        ConfigError: If a setting does not fit.
+    """
     from remot.commands.environment import quiet_libraries
     from remot.strategies.settings import PolicySettings
 
@@ -121,7 +132,7 @@ def _policy_settings(settings: dict[str, Any], model: str | None) -> "PolicySett
     return parsed
 
 
-def _load_trained(policy: "VLMPolicy", held: dict[str, Any]) -> None:
+def load_trained(policy: "VLMPolicy", held: Mapping[str, Any]) -> None:
     """Copy the trained weights of a checkpoint into the policy.
 
     Raises:

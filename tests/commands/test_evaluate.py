@@ -4,20 +4,19 @@ import json
 
 import pytest
 import torch
-from remot.rollout.servers.png import encode_png
 
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.evaluate_weights import (
     EndpointChoice,
     WeightChoice,
     folder_digest,
-    load_trained,
-    policy_settings,
     responder_for,
 )
+from remot.commands.policies import load_trained, own_config, read_trained
 from remot.errors import CheckpointError, ConfigError
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.models.export import save_trained
+from remot.rollout.servers.engine import encode_png
 from remot.strategies.checkpoint import shapes_of
 from tests.rollout.fake_server import reply, serving
 from tests.tiny import model_folder, randomise_
@@ -191,7 +190,7 @@ def test_checkpoints_are_not_trusted(tmp_path):
             responder_for(choice(ckpt_path=file), None)
     held = {"remot_config": json.dumps({"model": {"policy": {"adaptation": {"class_path": "os.system"}}}})}
     with pytest.raises(CheckpointError, match=r"os\.system"):
-        policy_settings(held, tmp_path / "a.ckpt")
+        own_config(held, tmp_path / "a.ckpt")
 
 
 def test_a_checkpoint_of_other_shapes_is_refused(tmp_path):
@@ -199,7 +198,7 @@ def test_a_checkpoint_of_other_shapes_is_refused(tmp_path):
     file = checkpoint_of(policy, tmp_path / "a.ckpt", state_dict={})
     other = VLMPolicy(ModelSource(str(model_folder())), LoRA(rank=2, alpha=4.0), with_reference=False)
     with pytest.raises(CheckpointError, match="parameters"):
-        load_trained(other, file)
+        load_trained(other, read_trained(file))
 
 
 def test_changed_weights_are_other_weights(tmp_path):

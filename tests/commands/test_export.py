@@ -75,7 +75,7 @@ def test_an_adapter_opens_with_its_weights(trained, tmp_path):
 def test_a_checkpoint_names_no_class_of_others(held, tmp_path, class_path):
     config = {"model": {"policy": {"adaptation": {"class_path": class_path}}}}
     torch.save(held | {"remot_config": json.dumps(config)}, tmp_path / "last.ckpt")
-    with pytest.raises(ConfigError, match="--config") as error:
+    with pytest.raises(CheckpointError, match="configuration") as error:
         open_policy(ckpt_path=tmp_path / "last.ckpt")
     assert len(str(error.value)) < 400
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_names_no_class_of_others(held, tmp_path, class_path):
 @pytest.mark.parametrize("config", [None, "", "[]", "{}", '{"model": {"policy": 3}}', "[" * 10_000])
 def test_a_checkpoint_without_a_configuration_asks_for_one(held, tmp_path, config):
     torch.save(held | {"remot_config": config}, tmp_path / "last.ckpt")
-    with pytest.raises(ConfigError, match="--config"):
+    with pytest.raises(CheckpointError, match="configuration"):
         open_policy(ckpt_path=tmp_path / "last.ckpt")
 
 

@@ -4,7 +4,6 @@ import base64
 import time
 
 import pytest
-from remot.rollout.servers.png import encode_png
 
 from remot.errors import ConfigError, EngineError
 from remot.evaluation.benchmark import EVALUATION_STEP
@@ -13,6 +12,7 @@ from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
 from remot.rollout.servers.client import MAX_WAIT_SECONDS, JSONClient
+from remot.rollout.servers.engine import encode_png
 from tests.rollout.fake_server import reply, serving
 from tests.tiny import encode, make_batch, make_mixed_batch, make_policy, select
 

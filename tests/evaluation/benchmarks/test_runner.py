@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from remot.rollout.servers.png import encode_png
 
 from remot.data.media import write_video
 from remot.errors import ConfigError, DecodeError
@@ -17,6 +16,7 @@ from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.evaluation.benchmarks.runner import answer_all
 from remot.evaluation.report import table_text
+from remot.rollout.servers.engine import encode_png
 from tests.evaluation.benchmarks.stub import StubResponder, prompt_of
 
 
