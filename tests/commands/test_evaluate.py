@@ -195,10 +195,14 @@ def test_checkpoints_are_not_trusted(tmp_path):
 
 def test_a_checkpoint_of_other_shapes_is_refused(tmp_path):
     policy = adapted(tmp_path / "adapter")
-    file = checkpoint_of(policy, tmp_path / "a.ckpt", state_dict={})
-    other = VLMPolicy(ModelSource(str(model_folder())), LoRA(rank=2, alpha=4.0), with_reference=False)
-    with pytest.raises(CheckpointError, match="parameters"):
-        load_trained(other, read_trained(file))
+    empty, whole = (
+        checkpoint_of(policy, tmp_path / "a.ckpt", state_dict={}),
+        checkpoint_of(policy, tmp_path / "b.ckpt"),
+    )
+    for rank, file, fact in ((2, empty, "lora_A"), (3, whole, "parameters")):
+        other = VLMPolicy(ModelSource(str(model_folder())), LoRA(rank=rank, alpha=4.0), with_reference=False)
+        with pytest.raises(CheckpointError, match=fact):
+            load_trained(other, read_trained(file))
 
 
 def test_changed_weights_are_other_weights(tmp_path):
