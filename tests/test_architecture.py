@@ -78,6 +78,7 @@ HOMES = {
     "yaml": ("commands/", "data/questions/templates.py", "data/annotations/"),
     "lightning": (
         "strategies/module.py",
+        "strategies/checkpoint_io.py",
         "strategies/evaluation.py",
         "data/datamodule.py",
         "callbacks/",

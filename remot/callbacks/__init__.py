@@ -1,5 +1,6 @@
 """Lightning callbacks: what a person sees of a run, and what the run leaves behind."""
 
+from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.faults import FaultRecord
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
@@ -17,6 +18,7 @@ __all__ = [
     "InterruptCheckpoint",
     "PhaseProgressBar",
     "PredictionFile",
+    "RunCheckpoint",
     "RunSummary",
     "StepClock",
     "StoppedBySignal",

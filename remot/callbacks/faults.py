@@ -5,8 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from remot.callbacks.interrupt import checkpoint_to_write
-from remot.callbacks.summary import run_folder
+from remot.callbacks.interrupt import checkpoint_to_write, run_folder
 from remot.errors import NonFiniteError
 
 FAULT_FILE = "not_finite.json"

@@ -6,10 +6,9 @@ from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
-from remot.callbacks.interrupt import checkpoint_to_write, print_line
+from remot.callbacks.interrupt import checkpoint_to_write, print_line, run_folder
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
@@ -102,11 +101,3 @@ class RunSummary(lightning.Callback):
             uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
             console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
-
-
-def run_folder(trainer: Trainer) -> Path | None:
-    """Folder of the run's checkpoints, None if it keeps none."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath:
-            return Path(callback.dirpath)
-    return None
