@@ -37,14 +37,10 @@ class RunCheckpoint(ModelCheckpoint):
         save_top_k: int = 0,
         **settings: Any,  # noqa: ANN401 (Lightning's)
     ) -> None:
-        every_n_epochs = None
         if every_n_train_steps is None and train_time_interval is not None:
-            every_n_epochs = 0  # or Lightning would take the end of each epoch
+            every_n_train_steps = 0  # with null Lightning would take the end of each epoch
         super().__init__(
-            **{"every_n_epochs": every_n_epochs, **settings},
-            every_n_train_steps=every_n_train_steps,
-            save_last=save_last,
-            save_top_k=save_top_k,
+            every_n_train_steps=every_n_train_steps, save_last=save_last, save_top_k=save_top_k, **settings
         )
         self.max_seconds = None if train_time_interval is None else train_time_interval.total_seconds()
         self._tried_step: int | None = None  # of the newest save, or attempt; None before the first

@@ -164,9 +164,7 @@ class InterruptCheckpoint(Callback):
             why = "its weights are too large to be kept twice, so only an earlier checkpoint can be continued"
             print_line(trainer, f"{reason}Stopped within the updates of a step; {why}.")
         elif trainer.global_step == 0:
-            print_line(
-                trainer, f"{reason}Stopped before the first step was done; there is nothing to continue from."
-            )
+            print_line(trainer, f"{reason}Stopped before the first step was done; there is nothing to continue from.")
         elif reason and not trainer.checkpoint_callbacks:
             print_line(trainer, f"{reason}Nothing is saved, as the run keeps no checkpoints.")
         else:

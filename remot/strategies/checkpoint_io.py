@@ -254,7 +254,7 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
 def _loaded(checkpoint: Path, load: Callable[[], Any]) -> dict[str, Any]:
     try:
         held = load()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever PyTorch says of a file that is none of its own)
         _refuse(checkpoint, (str(error).splitlines() or [type(error).__name__])[0], error)
     if not isinstance(held, dict):
         _refuse(checkpoint, f"it holds a {type(held).__name__}, no checkpoint of a run")
@@ -290,7 +290,10 @@ class DurableCheckpointIO(TorchCheckpointIO):
             write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(  # type: ignore[override]
-        self, path: str | os.PathLike[str], map_location: Any = "cpu", weights_only: bool | None = None
+        self,
+        path: str | os.PathLike[str],
+        map_location: Any = "cpu",  # noqa: ANN401 (as torch.load takes it)
+        weights_only: bool | None = None,  # noqa: FBT001 (Lightning's signature)
     ) -> dict[str, Any]:
         """Read a local file that is whole.
 

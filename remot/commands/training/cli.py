@@ -4,11 +4,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,6 +24,7 @@ from remot.callbacks import (
     InterruptCheckpoint,
     PhaseProgressBar,
     PredictionFile,
+    RunCheckpoint,
     RunSummary,
     StoppedBySignal,
     WeightsReport,
@@ -35,14 +37,15 @@ from remot.commands.training.resume import (
     Sought,
     changes_since,
     find_checkpoint,
-    read_checkpoint,
+    requeued_checkpoint,
     require_allowed,
+    require_readable,
     run_facts,
 )
-from remot.commands.training.run_folder import claim_folder
+from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.data.datamodule import MotionDataModule
-from remot.errors import ConfigError
+from remot.errors import ConfigError, RemotError, ResourceError
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
 from remot.tracking import COMMAND_TAG, MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow, require_writable
@@ -58,6 +61,8 @@ class RemotCLI(LightningCLI):
 
     #: The folder that was made for this run.
     claimed: ClassVar[Path | None] = None
+    #: The lock on the folder that this run writes to.
+    lock: ClassVar[FolderLock | None] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
@@ -81,8 +86,7 @@ class RemotCLI(LightningCLI):
         parser.add_lightning_class_args(HeldOutEvaluation, "held_out")
         parser.add_lightning_class_args(InterruptCheckpoint, "interrupt")
         parser.add_lightning_class_args(RunSummary, "summary")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401 (Lightning's type)
         """Parse, and check what Lightning uses at once, whose errors name neither key nor file.
@@ -100,7 +104,7 @@ class RemotCLI(LightningCLI):
         if config.model.get("scheduler") is not None:
             require_scheduler(config.model.scheduler.class_path)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
-            read_checkpoint(Path(config.ckpt_path))
+            require_readable(Path(config.ckpt_path))
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -110,11 +114,18 @@ class RemotCLI(LightningCLI):
 
     def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Validate without Lightning's table."""
-        self.trainer.validate(verbose=False, **settings)
+        with self._stops_marked():
+            self.trainer.validate(verbose=False, **settings)
 
     def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Test without Lightning's table."""
-        self.trainer.test(verbose=False, **settings)
+        with self._stops_marked():
+            self.trainer.test(verbose=False, **settings)
+
+    def predict(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Predict as Lightning does."""
+        with self._stops_marked():
+            self.trainer.predict(**settings)
 
     def instantiate_classes(self) -> None:
         """Make the objects."""
@@ -141,9 +152,15 @@ class RemotCLI(LightningCLI):
         return super()._instantiate_trainer(config, kept)
 
     def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
-        """Train; a run that a signal has ended is marked so, after lightning has marked it as failed."""
-        try:
+        """Train."""
+        with self._stops_marked():
             self.trainer.fit(model, **settings)
+
+    @contextmanager
+    def _stops_marked(self) -> Iterator[None]:
+        """Mark a run that a signal has ended so, after lightning has marked it as failed."""
+        try:
+            yield
         except StoppedBySignal:
             mark_killed(self.trainer.loggers)
             raise
@@ -157,7 +174,9 @@ class RemotCLI(LightningCLI):
             raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
-        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config))
+        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
+        if checkpoint is None and self.subcommand == "fit":
+            checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved())
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
@@ -167,6 +186,8 @@ class RemotCLI(LightningCLI):
         else:  # the checkpoint callback of the first process tells the others its folder
             folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
+        if self.subcommand == "fit" and is_first:
+            RemotCLI.lock = FolderLock(folder)
         if self.subcommand == "fit":
             _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
         else:
@@ -179,14 +200,18 @@ class RemotCLI(LightningCLI):
         else:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
+    def _resolved(self) -> dict[str, Any]:
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False, format="json")
+        resolved: dict[str, Any] = json.loads(text)
+        return resolved
+
     def _continue(self, checkpoint: Path) -> None:
         """Say which checkpoint it is; a run that is continued must be the same, but for what is allowed to change."""
-        held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
+        held, config = require_readable(checkpoint), self.config[self.subcommand]
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
             return
-        now = json.loads(self._parser(self.subcommand).dump(config, skip_none=False, format="json"))
-        changes = changes_since(held, now)
+        changes = changes_since(held, self._resolved())
         if changes is None:
             _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
             return
@@ -234,7 +259,7 @@ def _set_logger(
         return
     require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
-        init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        init.run_id = run_facts(require_readable(checkpoint)).get("mlflow_run_id")
     elif init.run_name is None:
         init.run_name = run_name
     if tags:
@@ -248,7 +273,7 @@ def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
     tags = {COMMAND_TAG: command}
     if checkpoint is not None:
         tags["remot.checkpoint"] = str(checkpoint.resolve())
-        source_run = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        source_run = run_facts(require_readable(checkpoint)).get("mlflow_run_id")
         tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
     return tags
 
@@ -281,15 +306,35 @@ def run_training(args: list[str]) -> None:
         _run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
-    except RuntimeError as error:
-        if "conditioned on metric" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        found = _known_fault(error)
+        if found is None:
             raise
-        raise ConfigError(first_words(str(error))) from error  # EarlyStopping's metric is none of this run
+        raise found from error
     finally:
+        if RemotCLI.lock is not None:
+            RemotCLI.lock.release()
+            RemotCLI.lock = None
         if RemotCLI.claimed is not None:
-            with suppress(OSError):  # it holds something, as it does unless the run was refused
-                RemotCLI.claimed.rmdir()
+            remove_unused(RemotCLI.claimed)
             RemotCLI.claimed = None
+
+
+def _known_fault(error: RuntimeError | MemoryError) -> RemotError | None:
+    """What a user can do about it; None for a defect, which keeps its traceback."""
+    text = first_words(str(error))
+    if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
+        return ConfigError(text)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        settings = (
+            "model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens or data.batch_size"
+        )
+        return ResourceError(f"memory ran out ({text or 'no room for an object'}); lower {settings}")
+    if "DataLoader worker" in text:
+        return ResourceError(
+            f"a data worker has ended: {text}; the system may have run out of memory, lower data.num_workers"
+        )
+    return None
 
 
 def _run_cli(args: list[str]) -> None:
