@@ -308,7 +308,16 @@ class PostTrainingModule(AnsweringModule):
         if self.loaded_policy.anchor is not None and begun.reference_step is None:
             self.loaded_policy.anchor.step = None  # it is captured again when the step is
         self._guard.unverified, self._guard.fault, self._step_begun = begun.unverified, "", None
+        self._take_back_batch()
         return True
+
+    def _take_back_batch(self) -> None:
+        """Let the trainer's counters be those between two batches, so that the batch is the next one to train on."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        for counts in (progress.total, progress.current):
+            if counts.ready > counts.processed:  # type: ignore[attr-defined]
+                counts.ready = counts.started = counts.processed  # type: ignore[attr-defined]
+                progress.is_last_batch = False
 
     def _take_back_updates(self, undone: int) -> None:
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
