@@ -226,6 +226,8 @@ def scored_by(
         msg = f"{name} returned {error}"
         raise RewardError(msg, reason="reward") from error
     except SystemExit as error:
+        if type(error) is not SystemExit:  # a signal ends the run while the reward computes
+            raise
         msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
         raise RewardError(msg, reason="reward") from error
     returned: object = output

@@ -49,7 +49,7 @@ class AtUpdate(Callback):
     def __init__(self, fault, after):
         self.fault, self.after = fault, after
 
-    def on_before_zero_grad(self, trainer, module, optimizer):  # noqa: ARG002
+    def on_before_backward(self, trainer, module, loss):  # noqa: ARG002
         if module.global_step == self.after:
             self.fault()
 
