@@ -17,9 +17,10 @@ MAX_MINUTES, MAX_STEPS = 5, 50
 class RunCheckpoint(ModelCheckpoint):
     """Saves ``last.ckpt`` after the first step, then every five minutes and at least every 50 steps.
 
-    The file that it replaces is kept as ``previous.ckpt``. Lightning's :class:`ModelCheckpoint` takes a time or a number
-    of steps, and no time where updates are made by hand; here both count, whichever comes first. A disk that is full ends
-    no run: the failure is reported, the next save is tried when it is due, and the end of training tries once more.
+    The file that it replaces is kept as ``previous.ckpt``. Lightning's :class:`ModelCheckpoint` takes a time or a
+    number of steps, and no time where updates are made by hand; here both count, whichever comes first. A disk that is
+    full ends no run: the failure is reported, the next save is tried when it is due, and the end of training tries once
+    more.
 
     Args:
         every_n_train_steps: Optimizer steps from one save to the next; null for none.
@@ -51,7 +52,7 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         self._tried_step = trainer.global_step if trainer.global_step > 0 else None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object, **__: object) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Save if it is due."""
         if not self._is_due(trainer) or self._should_skip_saving_checkpoint(trainer):
             return

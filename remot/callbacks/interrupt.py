@@ -252,7 +252,7 @@ def _unused_signals() -> list[signal.Signals]:
 
 
 def _failed(trainer: Trainer, error: Exception) -> str:
-    """What failed, and where: the innermost line that is not PyTorch's or Lightning's would need a guess, so the last."""
+    """What failed, and the line where it did."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]

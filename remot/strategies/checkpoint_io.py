@@ -95,8 +95,8 @@ class _DigestWriter:
 def write_checkpoint(held: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint so that ``path`` is at every moment the old file or the new one, whatever ends the process.
 
-    The file that ``path`` was becomes :data:`PREVIOUS` beside it, if it is whole and of another step. The new one is written in the same
-    folder, never by way of another file system, flushed to the disk and renamed.
+    The file that ``path`` was becomes :data:`PREVIOUS` beside it, if it is whole and of another step. The new one is
+    written in the same folder, never by way of another file system, flushed to the disk and renamed.
 
     Args:
         held: What to save.

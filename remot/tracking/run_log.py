@@ -5,7 +5,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
 from remot.strict_json import json_text
-from remot.tracking.resilient import write_text, write_with
 
 CONFIG_FILE = "config.yaml"
 _PACKAGES = ("torch", "transformers", "lightning")
@@ -33,8 +31,8 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         tags: Such as ``remot.strategy`` and ``remot.base_model``; they win over the facts found here.
     """
     for logger in mlflow_loggers(loggers):
-        facts = machine_facts() | dict(tags)
-        write_with(logger, "facts about the run", partial(_set_tags, logger, facts))
+        for name, value in (machine_facts() | dict(tags)).items():
+            logger.experiment.set_tag(logger.run_id, name, str(value))
     if config_text is not None:
         _log_text(loggers, config_text, CONFIG_FILE)
 
@@ -63,12 +61,7 @@ def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
 
 def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
     """Store a text as an artifact of an MLflow run."""
-    write_text(logger, lambda: logger.experiment.log_text(logger.run_id, text, artifact), text, artifact)
-
-
-def _set_tags(logger: MLFlowLogger, tags: Mapping[str, str]) -> None:
-    for name, value in tags.items():
-        logger.experiment.set_tag(logger.run_id, name, str(value))
+    logger.experiment.log_text(logger.run_id, text, artifact)
 
 
 def machine_facts() -> dict[str, str]:

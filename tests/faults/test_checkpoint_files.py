@@ -1,4 +1,4 @@
-"""Checkpoint files with injected faults: flipped bits, cut off, empty, forged, no room on the disk, kills while writing."""
+"""Checkpoint files with injected faults: flipped bits, cut off, empty, forged, a full disk, kills while writing."""
 
 import os
 import pickle
@@ -17,6 +17,7 @@ from remot.commands.training.run_folder import FolderLock
 from remot.errors import CheckpointError
 from remot.strategies import checkpoint_io
 from remot.strategies.checkpoint_io import DurableCheckpointIO, is_whole, read_checkpoint, write_checkpoint
+from tests.faults.table import row
 
 SOUGHT = Sought("SFT", "tiny")
 
@@ -50,7 +51,7 @@ def saved(tmp_path):
 
 
 def test_the_newest_two_are_kept(saved):
-    assert sorted(os.listdir(saved)) == ["last.ckpt", "previous.ckpt"]
+    assert sorted(path.name for path in saved.iterdir()) == ["last.ckpt", "previous.ckpt"]
     assert (step_of(saved / "last.ckpt"), step_of(saved / "previous.ckpt")) == (2, 1)
     write_checkpoint(content(2), saved / "last.ckpt")  # the same step once more, as at the end of an epoch
     assert step_of(saved / "previous.ckpt") == 1
@@ -80,7 +81,7 @@ def test_every_flipped_bit_is_found_and_the_previous_file_is_taken(saved):
     assert "last.ckpt" in lines[0]
     with pytest.raises(CheckpointError, match=r"newest whole one of that run is .*previous\.ckpt"):
         require_readable(path)
-    print(f"flipped bits: {len(places)} → {len(places)}")
+    row("flipped bits", len(places), len(places))
 
 
 def test_every_length_but_the_whole_is_found(saved):
@@ -91,7 +92,7 @@ def test_every_length_but_the_whole_is_found(saved):
         assert not is_whole(path), length
     path.write_bytes(good + b"\0")
     assert not is_whole(path)
-    print(f"cut off: {len(lengths)} → {len(lengths)}")
+    row("cut off", len(lengths), len(lengths))
 
 
 def test_a_file_without_a_checksum_is_checked_by_its_archive(tmp_path):
@@ -165,7 +166,7 @@ def test_a_disk_without_room_leaves_what_was_saved(saved, fraction):
             write_checkpoint(content(3), saved / "last.ckpt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert sorted(os.listdir(saved)) == ["last.ckpt", "previous.ckpt"]
+    assert sorted(path.name for path in saved.iterdir()) == ["last.ckpt", "previous.ckpt"]
     assert (step_of(saved / "last.ckpt"), step_of(saved / "previous.ckpt")) == (2, 1)
 
 
@@ -228,7 +229,7 @@ def test_kills_at_any_moment_leave_a_whole_file(tmp_path):
         assert found >= newest
         newest = found
     assert newest > 3
-    print("kills while writing: 25 → 25")
+    row("kills while writing", 25, 25)
 
 
 def test_an_error_in_the_middle_is_not_hidden_by_the_one_of_pytorch(tmp_path, monkeypatch):
@@ -240,4 +241,4 @@ def test_an_error_in_the_middle_is_not_hidden_by_the_one_of_pytorch(tmp_path, mo
     monkeypatch.setattr(checkpoint_io._DigestWriter, "_put", stop)
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(content(1), tmp_path / "last.ckpt")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -58,7 +58,9 @@ def test_a_job_that_is_queued_again_goes_on_in_its_folder(tmp_path, monkeypatch)
     """Of two runs of one job, the one with the same strategy and model; not on the first start; not of another job."""
     monkeypatch.setenv("SLURM_JOB_ID", "71")
     for name, strategy in (("a", "SFT"), ("b", "GRPO")):
-        write_checkpoint(content(4) | {"remot": {"strategy": strategy, "base_model": "tiny"}}, tmp_path / name / "last.ckpt")
+        write_checkpoint(
+            content(4) | {"remot": {"strategy": strategy, "base_model": "tiny"}}, tmp_path / name / "last.ckpt"
+        )
         FolderLock(tmp_path / name).release()
     assert requeued_checkpoint(tmp_path, SOUGHT, {}) is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")

@@ -16,6 +16,7 @@ import torch
 from remot.strategies.checkpoint_io import read_checkpoint
 from tests.data.handmade import mixed_clips, write_folder
 from tests.faults.runs import Run, finish, words
+from tests.faults.table import row
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +29,6 @@ def workplace(tmp_path):
 
     write_folder(tmp_path / "clips", mixed_clips(4))
     return tmp_path
-
-
-def row(name, injected, survived):
-    print(f"| {name} | {injected} | {survived} |")
-    assert survived == injected, name
 
 
 def adapter(folder):
@@ -53,7 +49,7 @@ def last_step(folder):
 
 
 def kill_and_go_on(folder, wanted, generator, num_kills, **settings):
-    """Kill a run at any moment, go on from ``last``, and so on; the end is that of a run without kills. Gives the kills."""
+    """Kill a run at any moment and go on from ``last``, so many times; the weights are those without kills."""
     killed = 0
     for _ in range(num_kills):
         flags = ("--ckpt_path", "last") if list(folder.glob("runs/*/*/*.ckpt")) else ()
@@ -127,7 +123,11 @@ def test_signals_save_and_close(workplace, number):
     survived = 0
     moments = {
         "step": ({"trainer.max_steps": 500, "model.strategy": "GRPO"}, "GRPO 2/", lambda: None),
-        "hang": ({"model.strategy": "GRPO", "model.grpo.reward": "userrew.R"}, "GRPO 2/", with_reward("time.sleep(600)")),
+        "hang": (
+            {"model.strategy": "GRPO", "model.grpo.reward": "userrew.R"},
+            "GRPO 2/",
+            with_reward("time.sleep(600)"),
+        ),
         "evaluation": ({"held_out.enabled": "true", "data.num_test_prompts": 4000}, "weights:", lambda: None),
     }
     for name, (settings, marker, prepare) in moments.items():
@@ -144,7 +144,10 @@ def test_signals_save_and_close(workplace, number):
         if name != "evaluation":
             assert last_step(folder) >= 2
             assert "Stopped after step" in run.text()
-            assert finish(folder, "--ckpt_path", "last", **WITH_MLFLOW, **settings | {"trainer.max_steps": 3})[0] in (0, 2)
+            assert finish(folder, "--ckpt_path", "last", **WITH_MLFLOW, **settings | {"trainer.max_steps": 3})[0] in (
+                0,
+                2,
+            )
         survived += 1
     row(number.name, len(moments), survived)
 
@@ -153,7 +156,11 @@ def test_signals_save_and_close(workplace, number):
 def test_errors_save_the_step_before(workplace):
     """A reward that raises, one that takes all memory, a killed data worker: one sentence, and the run goes on."""
     faults = {
-        "reward raises": ({"model.grpo.reward": "userrew.R"}, with_reward("raise KeyError('no such word')"), "no such word"),
+        "reward raises": (
+            {"model.grpo.reward": "userrew.R"},
+            with_reward("raise KeyError('no such word')"),
+            "no such word",
+        ),
         "out of memory": ({"model.grpo.reward": "userrew.R"}, with_reward("raise MemoryError()"), "memory ran out"),
     }
     survived = 0
@@ -212,7 +219,7 @@ def test_a_job_that_slurm_queues_again_goes_on_in_the_same_run(workplace):
     """With SLURM's variables and a stand-in for scontrol: one folder, one MLflow run, the weights of one run."""
     tools = workplace / "bin"
     tools.mkdir()
-    (tools / "scontrol").write_text("#!/bin/sh\necho \"$@\" >> requeued.txt\n")
+    (tools / "scontrol").write_text('#!/bin/sh\necho "$@" >> requeued.txt\n')
     (tools / "scontrol").chmod(0o755)
     slurm = {
         "PATH": f"{tools}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train",

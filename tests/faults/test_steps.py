@@ -1,4 +1,4 @@
-"""A step that fails or is given up: the state before it is saved, and the run that continues equals one without faults."""
+"""A step that fails or is given up: the state before it is saved, and going on equals a run without faults."""
 
 import os
 import signal
@@ -99,7 +99,11 @@ def test_a_reward_that_raises_costs_no_step(tmp_path, capsys):
     with pytest.raises(KeyError):
         run(make(Faulty(fail)), tmp_path / "run")
     said = told(capsys)
-    for part in ("step after 2 failed with KeyError: 'no such word'", "test_steps.py:", "Stopped after step 2 and saved"):
+    for part in (
+        "step after 2 failed with KeyError: 'no such word'",
+        "test_steps.py:",
+        "Stopped after step 2 and saved",
+    ):
         assert part in said
     assert "--ckpt_path last" in said
     assert_goes_on_as_without_fault(tmp_path / "run", 2)
@@ -137,7 +141,9 @@ def test_weights_too_large_to_keep_twice_leave_the_checkpoint_before(tmp_path, c
     with pytest.raises(KeyError):
         run(make(updates=3), tmp_path / "run", AtUpdate(fail, after=5), max_steps=9)
     assert "too large to be kept twice" in told(capsys)
-    assert_goes_on_as_without_fault(tmp_path / "run", 3, trainer_settings={"max_steps": 9}, updates=3)  # that of the first step
+    assert_goes_on_as_without_fault(
+        tmp_path / "run", 3, trainer_settings={"max_steps": 9}, updates=3
+    )  # that of the first step
 
 
 # -- signals -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
@@ -48,7 +48,17 @@ from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError, RemotError, ResourceError
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
-from remot.tracking import COMMAND_TAG, MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow, require_writable
+from remot.tracking import (
+    COMMAND_TAG,
+    MLflowSaveConfig,
+    mark_killed,
+    mlflow_loggers,
+    prepare_store,
+    quiet_mlflow,
+    require_writable,
+    spool_logger,
+)
+from remot.tracking.journal import FOLDER, known_run_id
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -78,6 +88,9 @@ class RemotCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.options.seed", compute_fn=_plain_seed)
         parser.add_argument(
             "--resume.allow", nargs="*", type=str, default=[], help="Settings that a continued run may change, by key"
+        )
+        parser.add_argument(
+            "--offline", action=ActionYesNo, default=False, help="Begin without asking MLflow; it gets everything later"
         )
         parser.add_lightning_class_args(WeightsReport, "weights")
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
@@ -139,10 +152,20 @@ class RemotCLI(LightningCLI):
             ConfigError: If one does not fit.
         """
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
+        config = self.config[self.subcommand]
+        for logger in mlflow_loggers(trainer.loggers):
+            folder = Path(config.checkpoint.dirpath) / self._journal_name()
+            spool_logger(logger, folder, _tell, wait_for_store=not config.offline)
+        return trainer
+
+    def _journal_name(self) -> str:
+        """Of the folder for what is logged; an evaluation has one of its own, as it has a run of its own in MLflow."""
+        started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        return FOLDER if self.subcommand == "fit" else f"{FOLDER}-{self.subcommand}-{started}"
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """Leave out the callbacks that were switched off, about which Lightning would complain."""
@@ -259,11 +282,13 @@ def _set_logger(
         return
     require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
-        init.run_id = run_facts(require_readable(checkpoint)).get("mlflow_run_id")
+        init.run_id = known_run_id(checkpoint.parent, run_facts(require_readable(checkpoint)).get("mlflow_run_id"))
     elif init.run_name is None:
         init.run_name = run_name
     if tags:
         init.tags = {**(init.get("tags") or {}), **tags}
+    if config.offline:
+        return
     tracking_uri = init.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI", "")
     require_writable(tracking_uri, init.get("experiment_name") or "", init.run_id)
 
@@ -274,13 +299,14 @@ def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
     if checkpoint is not None:
         tags["remot.checkpoint"] = str(checkpoint.resolve())
         source_run = run_facts(require_readable(checkpoint)).get("mlflow_run_id")
+        source_run = known_run_id(checkpoint.parent, source_run)
         tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
     return tags
 
 
 def _prepare_store(config: Namespace) -> None:
     init = getattr(config.trainer.logger, "init_args", None)
-    if init is not None and "experiment_name" in init and "artifact_location" in init:
+    if init is not None and "experiment_name" in init and "artifact_location" in init and not config.offline:
         uri = init.tracking_uri or f"file:{init.save_dir}"
         prepare_store(uri, init.experiment_name, init.artifact_location)
 
