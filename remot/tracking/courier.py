@@ -28,6 +28,8 @@ _MAX_TAG_CHARS = 5000
 #: Longest time of one delivery; of an upload of a text; of all that is left when a run ends; and of that if the store
 #: fails at the end.
 SEND_SECONDS, TEXT_SECONDS, FLUSH_SECONDS, LAST_TRY_SECONDS = 30.0, 300.0, 30.0, 5.0
+#: The thread sees within this time that its time is over.
+EXIT_SECONDS = 1.0
 #: Seconds between two tries: the first, and the longest.
 RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0
 #: Tag by which a run is found again whose identifier got lost with the process.
@@ -71,7 +73,7 @@ class Courier:
         self._deadline = time.monotonic() + (FLUSH_SECONDS if self._error is None else LAST_TRY_SECONDS)
         self._closing.set()
         self._wake.set()
-        while self._thread.is_alive() and time.monotonic() < self._deadline:
+        while self._thread.is_alive() and time.monotonic() < self._deadline + EXIT_SECONDS:
             self._thread.join(0.02)
             if self._error is not None:
                 self._deadline = min(self._deadline, time.monotonic() + LAST_TRY_SECONDS)
@@ -205,8 +207,8 @@ class Courier:
         kind = record.get("kind")
         if kind == "text":
             text = self.journal.text(record["file"])
-            self._send(lambda client, run_id: client.log_text(run_id, text, record["artifact"]), TEXT_SECONDS)
-            self.journal.forget_text(record["file"])
+            if self._send(lambda client, run_id: client.log_text(run_id, text, record["artifact"]), TEXT_SECONDS):
+                self.journal.forget_text(record["file"])
         elif kind == "tags":
             self._send(lambda client, run_id: _set_tags(client, run_id, record["tags"]))
         elif kind == "settings":
@@ -220,17 +222,20 @@ class Courier:
             else:
                 self._send(lambda client, run_id: client.set_terminated(run_id, status, time_ms))
 
-    def _send(self, call: "Callable[[MlflowClient, str], object]", seconds: float = SEND_SECONDS) -> None:
+    def _send(self, call: "Callable[[MlflowClient, str], object]", seconds: float | None = None) -> bool:
+        """Whether MLflow has taken it; False if it never will."""
         from mlflow.exceptions import MlflowException
 
         client, run_id = self.client(), self.journal.target.run_id
         assert run_id is not None
         try:
-            in_time(lambda: call(client, run_id), seconds)
+            in_time(lambda: call(client, run_id), SEND_SECONDS if seconds is None else seconds)
         except MlflowException as error:
             if error.error_code not in _REFUSED:
                 raise
             self.report(f"trainer.logger: MLflow refuses a record: {str(error).splitlines()[0][:300]}")
+            return False
+        return True
 
 
 def _metric(record: Mapping[str, Any], name: str) -> "Metric":
@@ -302,7 +307,7 @@ class SpoolingClient:
 
     def log_batch(
         self,
-        _run_id: str,
+        run_id: str,  # noqa: ARG002 (MLflow's signature; a journal is of one run)
         metrics: Sequence[Any] = (),
         params: Sequence[Any] = (),
         tags: Sequence[Any] = (),
@@ -324,16 +329,21 @@ class SpoolingClient:
         """Keep what :func:`store_settings` takes."""
         self._keep({"kind": "settings", "settings": dict(settings)})
 
-    def log_text(self, _run_id: str, text: str, artifact_file: str) -> None:
+    def log_text(self, run_id: str, text: str, artifact_file: str) -> None:  # noqa: ARG002
         """Keep a text for an artifact."""
         file = self.journal.keep_text(text, artifact_file)
         self._keep({"kind": "text", "artifact": artifact_file, "file": file})
 
-    def set_tag(self, _run_id: str, key: str, value: object, **_: object) -> None:
+    def set_tag(self, run_id: str, key: str, value: object, **_: object) -> None:  # noqa: ARG002
         """Keep a tag."""
         self._keep({"kind": "tags", "tags": {key: str(value)}})
 
-    def set_terminated(self, _run_id: str, status: str | None = None, end_time: int | None = None) -> None:
+    def set_terminated(
+        self,
+        run_id: str,  # noqa: ARG002
+        status: str | None = None,
+        end_time: int | None = None,
+    ) -> None:
         """Keep the status, and wait a bounded time for all to be delivered."""
         time_ms = end_time if end_time is not None else int(time.time() * 1000)
         self._keep({"kind": "status", "status": status or "FINISHED", "time_ms": time_ms})

@@ -89,8 +89,8 @@ def with_reward(text):
         import sys
 
         Path("userrew.py").write_text(
-            "import os, signal, time, torch\nfrom remot.rewards import Reward\nfrom remot.structures import RewardOutput\n"
-            "class R(Reward):\n    name = 'r'\n    calls = 0\n"
+            "import os, signal, time, torch\nfrom remot.rewards import Reward\n"
+            "from remot.structures import RewardOutput\nclass R(Reward):\n    name = 'r'\n    calls = 0\n"
             "    def __call__(self, completions, questions):\n        R.calls += 1\n"
             f"        if R.calls == 3:\n            {text}\n"
             "        total = torch.tensor([float(len(c) % 5) for c in completions])\n"
