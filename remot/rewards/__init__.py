@@ -25,6 +25,7 @@ from remot.rewards.functional import (
     predicted_codes,
 )
 from remot.rewards.gated import GatedReward
+from remot.rewards.isolated import IsolatedReward
 from remot.rewards.length.conciseness import ConcisenessReward
 from remot.rewards.length.cosine_length import CosineLengthReward
 from remot.rewards.length.length_bonus import LengthBonusReward
@@ -58,6 +59,7 @@ __all__ = [
     "FunctionReward",
     "GatedReward",
     "IntervalSetReward",
+    "IsolatedReward",
     "Judge",
     "LengthBonusReward",
     "LexicalJudge",

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 
 from remot.callbacks import InterruptCheckpoint, RunCheckpoint, StoppedBySignal, interrupt
 from remot.callbacks.interrupt import STOP_SIGNALS
-from remot.errors import CheckpointError
+from remot.errors import CheckpointError, RewardError
 from remot.losses import GRPOLoss
 from remot.models import LoRA
 from remot.strategies import GRPO, SFT, GRPOObjective
@@ -96,11 +96,11 @@ def fail():
 
 def test_a_reward_that_raises_costs_no_step(tmp_path, capsys):
     """In the third step (number 2): step 2 is saved, the sentence has the reason, the place and how to go on."""
-    with pytest.raises(KeyError):
+    with pytest.raises(RewardError, match="no such word"):
         run(make(Faulty(fail)), tmp_path / "run")
     said = told(capsys)
     for part in (
-        "step after 2 failed with KeyError: 'no such word'",
+        "step after 2 failed with RewardError: the reward tests.faults.test_steps.Faulty raised KeyError",
         "test_steps.py:",
         "Stopped after step 2 and saved",
     ):
@@ -123,7 +123,7 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
 def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, step):
     """Epochs of two batches, with validation between them; each step of six fails once."""
     settings = {"max_steps": 6, "limit_train_batches": 2, "limit_val_batches": 1}
-    with pytest.raises(KeyError):
+    with pytest.raises(RewardError):
         run(make(Faulty(fail, step)), tmp_path / "run", **settings)
     assert_goes_on_as_without_fault(tmp_path / "run", step, trainer_settings=settings)
 
