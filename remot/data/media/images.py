@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -93,8 +94,25 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         OSError: If it is missing, no regular file, or in none of :data:`IMAGE_FORMATS`; see :data:`IMAGE_ERRORS`
             for what else broken files raise.
     """
-    with open_regular(path) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
-        require_size(path, image.width, image.height)
+    with open_regular(path) as stream, image_in(stream, path) as image:
+        yield image
+
+
+@contextmanager
+def image_in(stream: BinaryIO, where: Path | str, formats: Sequence[str] = IMAGE_FORMATS) -> Iterator[Image.Image]:
+    """An encoded image whose header has been read. Every image of this library is opened here.
+
+    Args:
+        stream: Holds the image.
+        where: What it is, for messages.
+        formats: Those that are decoded, of :data:`IMAGE_FORMATS`.
+
+    Raises:
+        DecodeError: If its size cannot be used, see :func:`require_size`.
+        OSError: If it is in none of the formats; see :data:`IMAGE_ERRORS` for what else broken files raise.
+    """
+    with Image.open(stream, formats=formats) as image:
+        require_size(where, image.width, image.height)
         yield image
 
 
