@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -95,7 +95,7 @@ class InterruptCheckpoint(Callback):
         self._take_stop_signals([*STOP_SIGNALS, *_unused_signals()])
         if run_folder(trainer) is not None:  # where lightning saves before it queues a job again
             last = str(checkpoint_to_write(trainer)[0])
-            trainer._checkpoint_connector.hpc_save_path = lambda _folder: last  # type: ignore[method-assign]
+            trainer._checkpoint_connector.hpc_save_path = lambda folderpath: last  # type: ignore[method-assign]  # noqa: ARG005
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same, in front of lightning's handler."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import IO, Any, BinaryIO, NoReturn, cast
 from zipfile import BadZipFile, ZipFile
 
 import torch
@@ -130,7 +130,7 @@ def write_checkpoint(held: Mapping[str, Any], path: Path) -> None:
 def _save(held: Mapping[str, Any], file: BinaryIO) -> None:
     writer = _DigestWriter(file)
     try:
-        torch.save(dict(held), writer)
+        torch.save(dict(held), cast(IO[bytes], writer))
         writer.finish()
     except BaseException as error:
         if writer.error is not None and writer.error is not error:
@@ -280,18 +280,16 @@ class DurableCheckpointIO(TorchCheckpointIO):
     Lightning's own copies each file by way of the folder for temporary files, which may be another, smaller disk.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         """Write a local file; other file systems are left to Lightning."""
         if "://" in str(path) or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
         else:
             write_checkpoint(checkpoint, Path(path))
 
-    def load_checkpoint(  # type: ignore[override]
+    def load_checkpoint(
         self,
-        path: str | os.PathLike[str],
+        path: str | Path,
         map_location: Any = "cpu",  # noqa: ANN401 (as torch.load takes it)
         weights_only: bool | None = None,  # noqa: FBT001 (Lightning's signature)
     ) -> dict[str, Any]:

@@ -73,10 +73,11 @@ class Journal:
         self.folder = folder
         self.lost: OSError | None = None  # the disk takes no more
         held = _read_target(folder)
-        if held is None and target is None:
+        found = held if target is None else target if held is None else _joined(held, target)
+        if found is None:
             msg = f"{folder} holds no records of a run"
             raise ConfigError(msg)
-        self.target = target if held is None else held if target is None else _joined(held, target)
+        self.target: Target = found
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             self._write_target()

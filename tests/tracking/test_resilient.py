@@ -131,7 +131,9 @@ def test_a_run_outlives_its_server(fault, broken, tmp_path, monkeypatch, capsys)
     fit(logger, tmp_path)
     assert time.monotonic() - started < 5
     assert server.steps == list(range(len(server.steps)))
-    records = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "tracking" / "records.jsonl").open()]
+    records = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "tracking" / "records.jsonl").open()
+    ]
     assert [(record["step"], record["metrics"]) for record in records if record["kind"] == "metrics"] == [
         (step, {"train/loss": float(step), "train/logic": "nan"}) for step in range(6)
     ]

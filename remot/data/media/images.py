@@ -99,7 +99,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def image_in(stream: BinaryIO, where: Path | str, formats: Sequence[str] = IMAGE_FORMATS) -> Iterator[Image.Image]:
+def image_in(stream: BinaryIO, where: Path | str, formats: tuple[str, ...] = IMAGE_FORMATS) -> Iterator[Image.Image]:
     """An encoded image whose header has been read. Every image of this library is opened here.
 
     Args:
