@@ -20,7 +20,8 @@ from remot.strategies import GRPO, SFT, GRPOObjective
 from remot.strategies import module as module_file
 from remot.strategies.checkpoint_io import read_checkpoint, write_checkpoint
 from tests.strategies.grpo.test_objective import FirstLetterReward
-from tests.strategies.test_module import fit, ready_module
+from tests.strategies.test_module import AddressedBatches, fit, ready_module
+from tests.tiny import make_batch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning"),
@@ -120,8 +121,14 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
-def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, step):
+def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
     """Epochs of two batches, with validation between them; each step of six fails once."""
+
+    def two_batches(self):
+        first = self.data.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        return iter(make_batch(2, seed=number) for number in range(first, first - first % 2 + 2))
+
+    monkeypatch.setattr(AddressedBatches, "__iter__", two_batches)
     settings = {"max_steps": 6, "limit_train_batches": 2, "limit_val_batches": 1}
     with pytest.raises(RewardError):
         run(make(Faulty(fail, step)), tmp_path / "run", **settings)

@@ -34,11 +34,11 @@ from remot.tracking import (
 from remot.tracking import client as client_module
 from remot.tracking.client import require_writable
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
+from remot.tracking.courier import _changes, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
 from remot.tracking.render import _state, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
-from remot.tracking.courier import _changes, short
 from remot.tracking.save_config import flatten
 from tests.helpers import assert_close
 
