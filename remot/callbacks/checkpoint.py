@@ -47,6 +47,11 @@ class RunCheckpoint(ModelCheckpoint):
         self._tried_step: int | None = None  # of the newest save, or attempt; None before the first
         self._failed_step: int | None = None
 
+    @property
+    def state_key(self) -> str:
+        """The same for every interval, which a continued run may change."""
+        return type(self).__name__
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A run that continues has saved the step it continues from."""
         super().on_train_start(trainer, pl_module)

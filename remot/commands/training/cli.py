@@ -127,17 +127,17 @@ class RemotCLI(LightningCLI):
 
     def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Validate without Lightning's table."""
-        with self._stops_marked():
+        with _stops_marked(self.trainer):
             self.trainer.validate(verbose=False, **settings)
 
     def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Test without Lightning's table."""
-        with self._stops_marked():
+        with _stops_marked(self.trainer):
             self.trainer.test(verbose=False, **settings)
 
     def predict(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Predict as Lightning does."""
-        with self._stops_marked():
+        with _stops_marked(self.trainer):
             self.trainer.predict(**settings)
 
     def instantiate_classes(self) -> None:
@@ -176,17 +176,8 @@ class RemotCLI(LightningCLI):
 
     def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
         """Train."""
-        with self._stops_marked():
+        with _stops_marked(self.trainer):
             self.trainer.fit(model, **settings)
-
-    @contextmanager
-    def _stops_marked(self) -> Iterator[None]:
-        """Mark a run that a signal has ended so, after lightning has marked it as failed."""
-        try:
-            yield
-        except StoppedBySignal:
-            mark_killed(self.trainer.loggers)
-            raise
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
@@ -243,6 +234,16 @@ class RemotCLI(LightningCLI):
             _tell(f"changed     {change}")
         told = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
         self.save_config_kwargs = self.save_config_kwargs | told
+
+
+@contextmanager
+def _stops_marked(trainer: Trainer) -> Iterator[None]:
+    """Mark a run that a signal has ended so, after lightning has marked it as failed."""
+    try:
+        yield
+    except StoppedBySignal:
+        mark_killed(trainer.loggers)
+        raise
 
 
 def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
