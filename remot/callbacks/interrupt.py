@@ -153,11 +153,11 @@ class InterruptCheckpoint(Callback):
             self._give_back()
         if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
             return
-        if is_stop:
-            self._save_state(trainer, pl_module, "")
-        elif isinstance(exception, Exception) and self._updates_before_step is not None and trainer.world_size == 1:
+        is_own_error = isinstance(exception, Exception) and self._updates_before_step is not None
+        if is_stop or (is_own_error and trainer.world_size == 1):
+            reason = f"{_failed(trainer, exception)} " if isinstance(exception, Exception) else ""
             with report_failure(trainer):
-                self._save_state(trainer, pl_module, f"{_failed(trainer, exception)} ")
+                self._save_state(trainer, pl_module, reason)
 
     def _save_state(self, trainer: Trainer, module: LightningModule, reason: str) -> None:
         if not self._back_to_whole_step(trainer, module):

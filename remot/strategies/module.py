@@ -317,7 +317,6 @@ class PostTrainingModule(AnsweringModule):
         for counts in (progress.total, progress.current):
             if counts.ready > counts.processed:  # type: ignore[attr-defined]
                 counts.ready = counts.started = counts.processed  # type: ignore[attr-defined]
-                progress.is_last_batch = False
 
     def _take_back_updates(self, undone: int) -> None:
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress

@@ -129,7 +129,7 @@ def _stages_in_file(path: Path, experiment: str, run_id: str | None) -> _Stages:
             found = file.execute(query, (experiment,)).fetchone() or ("", "")
             run = file.execute("select lifecycle_stage from runs where run_uuid = ?", (run_id,)).fetchone() or ("",)
     except sqlite3.Error as error:
-        msg = f"trainer.logger: {path} of tracking_uri cannot be read: {error}"
+        msg = f"trainer.logger: {path} of tracking_uri cannot be read: {error}; begin anyway: --offline"
         raise ConfigError(msg) from error
     return found[0], found[1], run[0]
 

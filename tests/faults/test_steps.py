@@ -16,7 +16,7 @@ from remot.callbacks.interrupt import STOP_SIGNALS
 from remot.errors import CheckpointError, RewardError
 from remot.losses import GRPOLoss
 from remot.models import LoRA
-from remot.strategies import GRPO, SFT, GRPOObjective
+from remot.strategies import GRPO, SFT, GRPOObjective, checkpoint_io
 from remot.strategies import module as module_file
 from remot.strategies.checkpoint_io import read_checkpoint, write_checkpoint
 from tests.strategies.grpo.test_objective import FirstLetterReward
@@ -29,6 +29,7 @@ pytestmark = [
 ]
 ADAMW = partial(torch.optim.AdamW, lr=0.01)
 MAX_STEPS, FAILS_AT = 4, 2
+OTHERS = ("HUP", "QUIT", "USR1")
 
 
 class Faulty(FirstLetterReward):
@@ -120,7 +121,7 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
     assert_goes_on_as_without_fault(tmp_path / "run", 2, strategy=SFT())
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("step", [1, 2, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 4, 5))])
 def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
     """Epochs of two batches, with validation between them; each step of six fails once."""
 
@@ -135,7 +136,7 @@ def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
     assert_goes_on_as_without_fault(tmp_path / "run", step, trainer_settings=settings)
 
 
-@pytest.mark.parametrize("after", [3, 4, 5])
+@pytest.mark.parametrize("after", [5, *(pytest.param(after, marks=pytest.mark.slow) for after in (3, 4))])
 def test_an_error_between_the_updates_of_a_step_undoes_them(tmp_path, after):
     """Steps of three updates: after the first step, or one or two updates of the second, all end at update 3."""
     with pytest.raises(KeyError):
@@ -174,7 +175,10 @@ def hang(number):
     return fault
 
 
-@pytest.mark.parametrize("number", [*STOP_SIGNALS, signal.SIGUSR1], ids=lambda number: number.name)
+SIGNALS = [signal.SIGTERM, *(pytest.param(signal.Signals[f"SIG{name}"], marks=pytest.mark.slow) for name in OTHERS)]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_a_reward_hangs_goes_back_to_the_step_before(tmp_path, monkeypatch, capsys, number):
     signal.signal(number, signal.SIG_DFL)
     monkeypatch.setattr(interrupt, "FINISH_SECONDS", 0.3)
@@ -228,6 +232,18 @@ def test_a_short_step_is_finished_after_a_signal(tmp_path):
         run(make(Faulty(lambda: os.kill(os.getpid(), signal.SIGTERM))), tmp_path / "run")
     assert not [one for one in threading.enumerate() if one.name.endswith("(_give_up_step)")]
     assert_goes_on_as_without_fault(tmp_path / "run", 3)
+
+
+def test_a_signal_keeps_its_code_where_the_disk_is_full(tmp_path, monkeypatch, capsys):
+    def full(_held, path):
+        msg = f"the checkpoint {path} cannot be written: No space left on device"
+        raise CheckpointError(msg)
+
+    monkeypatch.setattr(checkpoint_io, "write_checkpoint", full)
+    with pytest.raises(StoppedBySignal) as stop:
+        run(make(Faulty(lambda: os.kill(os.getpid(), signal.SIGTERM))), tmp_path / "run")
+    assert stop.value.code == 143
+    assert "could not be saved" in told(capsys)
 
 
 @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
@@ -307,8 +323,6 @@ def test_a_full_disk_ends_no_run_but_its_end(tmp_path, monkeypatch, capsys):
             write_checkpoint(held, path)
 
         return write
-
-    from remot.strategies import checkpoint_io
 
     monkeypatch.setattr(checkpoint_io, "write_checkpoint", full_at(2))
     assert saved_steps(tmp_path / "a", 3, every_n_train_steps=1) == [1, 2, 3]
