@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -110,8 +111,6 @@ WITH_MLFLOW = {
 
 def statuses(folder):
     """Status of each run of the store, read without MLflow."""
-    import sqlite3
-
     with sqlite3.connect(folder / "mlflow.db") as store:
         return [status for (status,) in store.execute("select status from runs")]
 
@@ -240,3 +239,24 @@ def test_a_job_that_slurm_queues_again_goes_on_in_the_same_run(workplace):
     assert len(list(workplace.glob("runs/*/*"))) == 1
     assert statuses(workplace) == ["FINISHED"]
     row("SLURM requeue", 1, 1)
+
+
+@pytest.mark.timeout(600)
+def test_a_run_without_its_store_is_delivered_later(workplace):
+    """Refused by default; begun and continued offline; then one run in another store, each point once."""
+    dead = WITH_MLFLOW | {"model.strategy": "SFT", "trainer.logger.init_args.tracking_uri": "http://127.0.0.1:9"}
+    code, text = finish(workplace, **dead)
+    assert code == 2
+    assert "--offline" in text
+    code, text = finish(workplace, "--offline", **dead)
+    assert code == 0, text
+    assert "remot sync runs/faults/SFT-seed0-" in text
+    code, text = finish(workplace, "--offline", "--ckpt_path", "last", **dead | {"trainer.max_steps": 6})
+    assert code == 0, text
+    delivery = Run(workplace, ["sync", "runs", "--tracking_uri", "sqlite:///mlflow.db"])
+    assert delivery.end() == 0, delivery.text()
+    assert statuses(workplace) == ["FINISHED"]
+    with sqlite3.connect(workplace / "mlflow.db") as store:
+        steps = store.execute("select step from metrics where key = 'train/loss' order by step").fetchall()
+    assert steps == [(step,) for step in range(6)]
+    row("begun without the store", 2, 2)
