@@ -49,6 +49,7 @@ class MLflowSaveConfig(SaveConfigCallback):
         super().__init__(parser, config, config_filename, overwrite, multifile, save_to_log_dir=False)
         self.changes = tuple(changes)
         self.changed_at_step = changed_at_step
+        self._config_json = parser.dump(config, skip_none=False, format="json")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Log the configuration; called on rank zero only.
@@ -75,7 +76,7 @@ class MLflowSaveConfig(SaveConfigCallback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Keep the configuration, which a continued run is compared with."""
-        checkpoint[CONFIG_KEY] = self.parser.dump(self.config, skip_none=False, format="json")
+        checkpoint[CONFIG_KEY] = self._config_json
 
     def _resumed(self) -> dict[str, Any]:
         """As a parameter of its own: those that a run has can not be changed in MLflow."""

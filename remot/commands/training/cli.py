@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ from remot.commands.training.resume import (
 from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.data.datamodule import MotionDataModule
-from remot.errors import ConfigError, RemotError, ResourceError
+from remot.errors import ConfigError, RemotError, ResourceError, known_cause
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
 from remot.tracking import (
@@ -333,7 +334,7 @@ def run_training(args: list[str]) -> None:
         _run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         found = _known_fault(error)
         if found is None:
             raise
@@ -347,20 +348,22 @@ def run_training(args: list[str]) -> None:
             RemotCLI.claimed = None
 
 
-def _known_fault(error: RuntimeError | MemoryError) -> RemotError | None:
-    """What a user can do about it; None for a defect, which keeps its traceback."""
+def _known_fault(error: Exception) -> RemotError | None:
+    """What a user can do about it; None for a defect, which keeps its traceback, and for errors of this library."""
+    if known_cause(error) is not None:
+        return None
     text = first_words(str(error))
     if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
         return ConfigError(text)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         settings = (
-            "model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens or data.batch_size"
+            "model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, data.batch_size"
         )
-        return ResourceError(f"memory ran out ({text or 'no room for an object'}); lower {settings}")
-    if "DataLoader worker" in text:
-        return ResourceError(
-            f"a data worker has ended: {text}; the system may have run out of memory, lower data.num_workers"
-        )
+        return ResourceError(f"memory ran out ({text or 'no room for an object'}); lower one of {settings}")
+    # PyTorch raises this wherever the main thread is, and what is there may wrap it.
+    if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", str(error))) is not None:
+        hint = "the system may have run out of memory, lower data.num_workers"
+        return ResourceError(f"a data worker has ended: {killed[0]}; {hint}")
     return None
 
 
