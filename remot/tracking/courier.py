@@ -28,6 +28,8 @@ _MAX_TAG_CHARS = 5000
 #: Longest time of one delivery; of an upload of a text; of all that is left when a run ends; and of that if the store
 #: fails at the end.
 SEND_SECONDS, TEXT_SECONDS, FLUSH_SECONDS, LAST_TRY_SECONDS = 30.0, 300.0, 30.0, 5.0
+#: Longest time of the upload of a checkpoint, which a step waits for.
+UPLOAD_SECONDS = 3600.0
 #: The thread sees within this time that its time is over.
 EXIT_SECONDS = 1.0
 #: Seconds between two tries: the first, and the longest.
@@ -57,6 +59,11 @@ class Courier:
         self._error: str | None = None
         self._thread: threading.Thread | None = None
         self._lock = FileLock(f"{journal.path}.lock", thread_local=False)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the latest delivery failed; None if it did not."""
+        return self._error
 
     def wake(self) -> None:
         """There is a new record; begin to deliver if that has not begun."""
@@ -354,6 +361,26 @@ class SpoolingClient:
         if self.journal.target.run_id is None or run_id == self.journal.target.known_id:
             return self.journal.target
         return self.courier.client().get_run(run_id)
+
+    def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:  # noqa: ARG002
+        """Upload a file, such as a checkpoint of ``log_model``; one that is not taken is reported."""
+        self._upload("log_artifact", local_path, artifact_path)
+
+    def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:  # noqa: ARG002
+        """Upload a folder likewise."""
+        self._upload("log_artifacts", local_dir, artifact_path)
+
+    def _upload(self, method: str, path: str, artifact_path: str | None) -> None:
+        run_id, reason = self.journal.target.run_id, self.courier.failure
+        if run_id is not None and reason is None:
+            try:
+                upload = getattr(self.courier.client(), method)
+                in_time(lambda: upload(run_id, path, artifact_path), UPLOAD_SECONDS)
+            except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the run is worth more)
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+            else:
+                return
+        self.courier.report(f"trainer.logger: {path} was not uploaded ({reason or 'the run is not made yet'}).")
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (any of MLflow's methods)
         """Other methods are those of the store's client."""

@@ -116,6 +116,22 @@ def test_what_is_left_at_the_end_is_named_and_can_be_delivered(server, tmp_path,
         main(["sync", str(tmp_path / "tracking" / "texts")])
 
 
+def test_an_upload_that_fails_ends_no_run(server, tmp_path):
+    """As of checkpoints with ``log_model``: reported; not tried while the store fails."""
+    broken, lines = server("dies", good=1), []
+    logger = spooled(broken.uri, tmp_path, lines)
+    log_steps(logger, range(1))
+    until(lambda: broken.steps)
+    logger.experiment.log_artifact(logger.run_id, "last.ckpt", "last")
+    assert "last.ckpt was not uploaded" in lines[0]
+    log_steps(logger, range(1, 3))
+    until(lambda: len(lines) == 2)
+    started = time.monotonic()
+    logger.experiment.log_artifacts(logger.run_id, "folder", "last")
+    assert time.monotonic() - started < 0.2
+    assert "folder was not uploaded" in lines[2]
+
+
 def test_a_run_begins_offline_and_is_made_later(server, tmp_path):
     """Nothing listens at the port; a checkpoint names the run by what stands for it."""
     good = server()
