@@ -21,7 +21,7 @@ from remot.errors import ConfigError
 from remot.tracking import courier, guard_logger, journal, prepare_store, require_writable, spool_logger
 from remot.tracking.journal import Journal, known_run_id
 from tests.faults.table import row
-from tests.tracking.test_resilient import FakeServer
+from tests.tracking.test_resilient import FakeServer, forget_artifacts  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(autouse=True)

@@ -74,6 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def forget_artifacts(monkeypatch, tmp_path):
+    """MLflow keeps where a run's artifacts are by its id, which all runs of the fake server share."""
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache.clear()
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """Makes a server and a logger of it; MLflow tries once, a call may take a fraction of a second."""
