@@ -47,6 +47,10 @@ class EngineError(RemotError):
     """A server that was asked for completions is not there, or does not answer what was asked."""
 
 
+class ResourceError(RemotError):
+    """Memory ran out, or a process that loads data was ended."""
+
+
 class ArgumentTypeError(RemotError, TypeError):
     """An argument is of another type than the class or function takes."""
 

@@ -85,6 +85,7 @@ HOMES = {
     "yaml": ("commands/", "evaluation/model_card.py", "data/questions/templates.py", "data/annotations/"),
     "lightning": (
         "strategies/module.py",
+        "strategies/checkpoint_io.py",
         "strategies/evaluation.py",
         "data/datamodule.py",
         "callbacks/",

@@ -1,5 +1,6 @@
 """Lightning callbacks: what a person sees of a run, and what the run leaves behind."""
 
+from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
 from remot.callbacks.progress import PhaseProgressBar, StepClock
@@ -15,6 +16,7 @@ __all__ = [
     "InterruptCheckpoint",
     "PhaseProgressBar",
     "PredictionFile",
+    "RunCheckpoint",
     "RunSummary",
     "StepClock",
     "StoppedBySignal",

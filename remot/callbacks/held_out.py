@@ -8,7 +8,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import Progress
 
-from remot.callbacks.run_folders import run_folder
+from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE

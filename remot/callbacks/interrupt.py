@@ -3,10 +3,13 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -14,6 +17,9 @@ from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
 from remot.errors import NonFiniteError
+from remot.strategies.module import PostTrainingModule
+from remot.terminal import printable
+from remot.tracking import mark_killed
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -26,6 +32,11 @@ def _known(*names: str) -> tuple[signal.Signals, ...]:
 BATCH_SIGNALS = _known("SIGUSR1", "SIGUSR2")
 #: Signals that end a process: of a batch system or a container, of a closed terminal, of a keyboard.
 STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
+
+
+#: A step that takes longer after a signal is given up, then interrupted so often and so far apart.
+FINISH_SECONDS, INTERRUPT_SECONDS, NUM_INTERRUPTS = 20.0, 3.0, 3
+MAX_REASON_CHARS = 300
 
 
 class StoppedBySignal(SystemExit):
@@ -45,14 +56,15 @@ class InterruptCheckpoint(Callback):
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
     one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
-    second one changes nothing. A signal that the process ignores, as SIGHUP is under ``nohup``, stays ignored. Several
-    processes stop after the same step, whichever was signalled. What lightning does on the signal of a batch system
-    waits for the end of the step, too, and is then done by all processes. After an error of a single process the state
-    is saved if it is that of a whole step; losses that are not finite are :class:`~remot.callbacks.FaultRecord`'s.
+    second one changes nothing. Where a step takes longer than :data:`FINISH_SECONDS` after the signal, as in a rollout
+    or a reward that hangs, it is given up, and the state before it is saved. A signal that the process ignores, as
+    SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled, and
+    take the time that it needs. What lightning does on the signal of a batch system waits for the end of the step, too,
+    is then done by all processes, and saves in the run's folder. After an error of a single process the state before
+    the step that failed is saved; losses that are not finite are :class:`~remot.callbacks.FaultRecord`'s.
 
     Args:
-        finish_step: False lets the first signal take effect at once; the step it fell into is repeated on resuming,
-            from weights it may have changed already.
+        finish_step: False lets the first signal take effect at once; the step it fell into is repeated on resuming.
     """
 
     def __init__(self, finish_step: bool = True) -> None:  # noqa: FBT001, FBT002 (a key of the configuration)
@@ -68,18 +80,29 @@ class InterruptCheckpoint(Callback):
         self._stopped_by: int | None = None
         self._before_stops: dict[int, object] = {}
         self._updates_before_step: int | None = None
+        self._is_overdue = False
+        self._has_reacted = threading.Event()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take over the signals that end a process, also while the base model is evaluated before the first step."""
         self._trainer, self._process, self._stopped_by = trainer, os.getpid(), None
-        self._updates_before_step = None
-        if stage == TrainerFn.FITTING:
-            self._take_stop_signals(STOP_SIGNALS)
+        self._updates_before_step, self._is_within_step, self._is_overdue = None, False, False
+        self._has_reacted.clear()
+        self._take_stop_signals(STOP_SIGNALS if SLURMEnvironment.detect() else [*STOP_SIGNALS, *_unused_signals()])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Take them over again: lightning's own handler of SIGTERM ends with exit code 0 and saves nothing."""
-        unused = [number for number in BATCH_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
-        self._take_stop_signals([*STOP_SIGNALS, *unused])
+        self._take_stop_signals([*STOP_SIGNALS, *_unused_signals()])
+        if run_folder(trainer) is not None:  # where lightning saves before it queues a job again
+            last = str(checkpoint_to_write(trainer)[0])
+            trainer._checkpoint_connector.hpc_save_path = lambda folderpath: last  # type: ignore[method-assign]  # noqa: ARG005
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same, in front of lightning's handler."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.on_train_start(trainer, pl_module)
+
+    on_test_start = on_predict_start = on_validation_start
 
     def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Take over Ctrl-C for the length of the step."""
@@ -117,36 +140,47 @@ class InterruptCheckpoint(Callback):
             self._asked_to_stop = False
             raise KeyboardInterrupt
 
-    def on_exception(self, trainer: Trainer, _module: LightningModule, exception: BaseException) -> None:
-        """Save and print how to go on, if training was interrupted."""
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Go back to the state before the step that was left, save it, and print how to go on."""
+        self._has_reacted.set()
         self._give_back_batch_signals()
+        is_stop = isinstance(exception, KeyboardInterrupt | StoppedBySignal)
         if not isinstance(exception, StoppedBySignal):  # after one, others are ignored until all is saved and closed
             self._give_back_stop_signals()
-        if not isinstance(exception, KeyboardInterrupt | StoppedBySignal):
+        if is_stop:
+            self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
+        else:
             self._give_back()
-            if isinstance(exception, Exception) and self._is_state_of_whole_step(trainer, exception):
-                _save_after_error(trainer)
+        if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
             return
-        self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
-        if trainer.state.fn != TrainerFn.FITTING:
-            return
-        if trainer.global_step == 0:
-            print_line(trainer, "Stopped before the first step was done; there is nothing to continue from.")
-            return
-        _save(trainer)
+        is_own_error = isinstance(exception, Exception) and self._updates_before_step is not None
+        if is_stop or (is_own_error and trainer.world_size == 1):
+            reason = f"{_failed(trainer, exception)} " if isinstance(exception, Exception) else ""
+            with report_failure(trainer):
+                self._save_state(trainer, pl_module, reason)
+
+    def _save_state(self, trainer: Trainer, module: LightningModule, reason: str) -> None:
+        if not self._back_to_whole_step(trainer, module):
+            why = "its weights are too large to be kept twice, so only an earlier checkpoint can be continued"
+            print_line(trainer, f"{reason}Stopped within the updates of a step; {why}.")
+        elif trainer.global_step == 0:
+            print_line(trainer, f"{reason}Stopped before the first step was done; there is nothing to continue from.")
+        elif reason and not trainer.checkpoint_callbacks:
+            print_line(trainer, f"{reason}Nothing is saved, as the run keeps no checkpoints.")
+        else:
+            _save(trainer, reason)
+
+    def _back_to_whole_step(self, trainer: Trainer, module: LightningModule) -> bool:
+        """Undo what a step has done that was left; False if that cannot be."""
+        if isinstance(module, PostTrainingModule):
+            return module.undo_step()
+        batch = trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]
+        return bool(batch["processed"] == batch["ready"]) or trainer.global_step == self._updates_before_step
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
+        self._has_reacted.set()
         self._give_back_stop_signals()
-
-    def _is_state_of_whole_step(self, trainer: Trainer, error: Exception) -> bool:
-        """False between the updates of a step, before training, and where other processes would wait for this one."""
-        if self._updates_before_step is None or not trainer.training or trainer.global_step == 0:
-            return False
-        if isinstance(error, NonFiniteError) or trainer.world_size > 1 or not trainer.checkpoint_callbacks:
-            return False
-        batch = trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]
-        return bool(batch["processed"] == batch["ready"]) or trainer.global_step == self._updates_before_step
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -164,12 +198,38 @@ class InterruptCheckpoint(Callback):
             os.kill(os.getpid(), number)
             return
         assert self._trainer is not None
+        if self._is_overdue and not self._has_reacted.is_set():
+            assert self._stopped_by is not None
+            raise StoppedBySignal(self._stopped_by)
         if self._stopped_by is not None:  # launchers repeat a signal; what does not wait is SIGKILL
             return
         self._stopped_by = number
-        if not (self._is_within_step or self._trainer.world_size > 1):
+        is_alone = self._trainer.world_size == 1
+        if is_alone and not self._is_within_step:
             raise StoppedBySignal(number)
         print_line(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
+        if is_alone:
+            threading.Thread(target=self._give_up_step, args=(self._trainer, number), daemon=True).start()
+
+    def _give_up_step(self, trainer: Trainer, number: int) -> None:
+        """Interrupt a step that takes too long; if even that does nothing, save from this thread and end the process.
+
+        A signal interrupts Python, and what waits in the operating system. It does not interrupt a library that keeps
+        the main thread, as a deadlock in one does.
+        """
+        if self._has_reacted.wait(FINISH_SECONDS):
+            return
+        self._is_overdue = True
+        print_line(trainer, f"The step takes longer than {FINISH_SECONDS:g} s: going back to the state before it.")
+        for _ in range(NUM_INTERRUPTS):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            if self._has_reacted.wait(INTERRUPT_SECONDS):
+                return
+        try:
+            self._save_state(trainer, trainer.lightning_module, "")
+            mark_killed(trainer.loggers)
+        finally:
+            os._exit(128 + number)
 
     def _give_back(self) -> None:
         if self._previous_handler is not None:
@@ -186,19 +246,52 @@ class InterruptCheckpoint(Callback):
             signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
 
 
-def _save(trainer: Trainer) -> None:
+def _unused_signals() -> list[signal.Signals]:
+    """Signals of batch systems that would end the process, as no batch system uses them."""
+    return [number for number in BATCH_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+
+
+def _failed(trainer: Trainer, error: Exception) -> str:
+    """What failed, and the line where it did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
+    return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{where}."
+
+
+def _save(trainer: Trainer, reason: str) -> None:
     path, name = checkpoint_to_write(trainer)
-    trainer.save_checkpoint(path)
+    if not _is_saved(trainer, path):
+        trainer.save_checkpoint(path)
     go_on = f"remot fit --config … --ckpt_path {name}"
-    print_line(trainer, f"Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+    print_line(trainer, f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
 
 
-def _save_after_error(trainer: Trainer) -> None:
-    """Save if that works: a full disk or a broken device must not hide the error that is being raised."""
+def _is_saved(trainer: Trainer, path: Path) -> bool:
+    """True if the file is of this step already."""
+    return path.is_file() and any(
+        isinstance(one, ModelCheckpoint)
+        and one._last_checkpoint_saved == str(path)
+        and one._last_global_step_saved == trainer.global_step
+        for one in trainer.checkpoint_callbacks
+    )
+
+
+@contextmanager
+def report_failure(trainer: Trainer) -> Iterator[None]:
+    """A full disk or a broken device must not hide the error that is being raised."""
     try:
-        _save(trainer)
+        yield
     except Exception as error:  # noqa: BLE001 (the first error goes on)
         print_line(trainer, f"The state after step {trainer.global_step} could not be saved: {error}")
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Folder of the run's checkpoints, None if it keeps none."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath:
+            return Path(callback.dirpath)
+    return None
 
 
 def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:

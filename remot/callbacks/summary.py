@@ -10,8 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
-from remot.callbacks.interrupt import checkpoint_to_write, print_line
-from remot.callbacks.run_folders import run_folder
+from remot.callbacks.interrupt import checkpoint_to_write, print_line, run_folder
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule

@@ -78,7 +78,7 @@ def read_trained(ckpt_path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: If there is none, or it is damaged.
     """
-    from remot.commands.training.resume import read_checkpoint
+    from remot.strategies.checkpoint_io import read_checkpoint
 
     if not ckpt_path.is_file():
         msg = f"the checkpoint {ckpt_path} does not exist; give a .ckpt file of a run's folder"

@@ -17,6 +17,7 @@ from remot.rewards.functional import (
     predicted_codes,
 )
 from remot.rewards.group_bonuses import LengthBonusReward, ShuffledFramesReward
+from remot.rewards.isolated import IsolatedReward
 from remot.rewards.lengths import ConcisenessReward, CosineLengthReward, RepetitionReward, SoftOverlongReward
 from remot.rewards.spatial.boxes import BoxReward, TrackingReward
 from remot.rewards.spatial.layouts import CognitiveMapReward, SceneGraphReward
@@ -40,6 +41,7 @@ __all__ = [
     "FunctionReward",
     "GatedReward",
     "IntervalSetReward",
+    "IsolatedReward",
     "Judge",
     "LengthBonusReward",
     "LexicalJudge",

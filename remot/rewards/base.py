@@ -1,18 +1,24 @@
 """The interface of rewards: completions and their questions in, totals and named parts out."""
 
 import math
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
 
 import torch
 from torch import Tensor
 
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
-from remot.errors import RewardError, require_types
+from remot.errors import RemotError, RewardError, require_types
 from remot.rewards.functional import all_right
 from remot.structures import Question, Reference, RewardOutput, reference_of
 from remot.structures.training import UNNAMED
+from remot.terminal import printable
+
+#: Characters of an exception's text, and of a completion, in an error message.
+MAX_REASON_CHARS, MAX_SHOWN_CHARS = 300, 120
 
 
 class Reward(ABC):
@@ -218,22 +224,26 @@ def scored_by(
     Rewards are float32 at every precision of the trainer, which sets PyTorch's default dtype to that of the weights.
 
     Raises:
-        RewardError: If the reward returns something else than one number for each completion; names its class.
+        RewardError: If the reward raises, or returns something else than one number for each completion; names its
+            class, and the completion that it raises for.
     """
     name = f"the reward {name_of(reward)}"
     try:
-        with _default_dtype(torch.float32):
-            output = (
-                reward(completions, questions)
-                if num_tokens is None
-                else reward.rate(completions, questions, num_tokens)
-            )
+        output = _called(reward, completions, questions, num_tokens)
     except RewardError as error:
         if error.reason != UNNAMED:
             raise
         msg = f"{name} returned {error}"
         raise RewardError(msg, reason="reward") from error
+    except (RemotError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        culprit = _culprit(reward, completions, questions, num_tokens, type(error))
+        msg = f"{name} raised {type(error).__name__}: {_where(error)}{culprit}"
+        raise RewardError(msg, reason="reward") from error
     except SystemExit as error:
+        if type(error) is not SystemExit:  # a signal ends the run while the reward computes
+            raise
         msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
         raise RewardError(msg, reason="reward") from error
     returned: object = output
@@ -243,6 +253,41 @@ def scored_by(
         msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}"
         raise RewardError(msg, reason="reward")
     return output
+
+
+def _called(
+    reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
+) -> RewardOutput:
+    with _default_dtype(torch.float32):
+        if num_tokens is None:
+            return reward(completions, questions)
+        return reward.rate(completions, questions, num_tokens)
+
+
+def _where(error: Exception) -> str:
+    """What was raised, and the line that raised it."""
+    text = printable(" ".join(str(error).split()))[:MAX_REASON_CHARS]
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({PurePath(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
+
+
+def _culprit(
+    reward: Reward,
+    completions: Sequence[str],
+    questions: Sequence[Question],
+    num_tokens: Sequence[int] | None,
+    kind: type[Exception],
+) -> str:
+    """The first completion that the reward raises the same for when it scores it alone; "" if there is none."""
+    for row, (text, question) in enumerate(zip(completions, questions, strict=True)):
+        try:
+            _called(reward, [text], [question], None if num_tokens is None else [num_tokens[row]])
+        except kind:
+            shown = printable(text)[:MAX_SHOWN_CHARS]
+            return f", for completion {row} of prompt {question.prompt_id}: {shown!r}"
+        except Exception:  # noqa: BLE001, S112 (it is scored alone, which a reward need not allow)
+            continue
+    return ""
 
 
 def name_of(reward: Reward) -> str:

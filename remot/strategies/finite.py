@@ -112,6 +112,25 @@ class StateSnapshot:
             scheduler.load_state_dict(state)
 
 
+@dataclass
+class BegunStep:
+    """What is needed to go back to the state before a training step that was interrupted.
+
+    Args:
+        step: Optimizer step it began at.
+        objective_states: What the objectives had learnt, by their name.
+        unverified: As :attr:`FiniteGuard.unverified` was.
+        reference_step: Step whose weights the reference was.
+        snapshot: Weights and optimizer before its first update; None until then, or if they are too large to keep.
+    """
+
+    step: int
+    objective_states: Mapping[str, Mapping[str, Any]]
+    unverified: TrainedBatch | None
+    reference_step: int | None
+    snapshot: StateSnapshot | None = None
+
+
 class FiniteGuard:
     """Finds and counts steps that are not finite, and keeps the last state whose loss was finite.
 

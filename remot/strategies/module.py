@@ -1,5 +1,6 @@
 """The LightningModule: takes prompts, computes the losses of the objective that is due, and updates the weights."""
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
 from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
+from remot.strategies.checkpoint_io import use_durable_checkpoints
 from remot.strategies.distributed import (
     LARGEST_METRICS,
     SUMMED_METRICS,
@@ -31,6 +33,7 @@ from remot.strategies.distributed import (
 )
 from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
+    BegunStep,
     FiniteGuard,
     SkippedStep,
     StateSnapshot,
@@ -131,6 +134,7 @@ class PostTrainingModule(AnsweringModule):
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
         self._guard = FiniteGuard(max_skipped_in_a_row)
+        self._step_begun: BegunStep | None = None
         self._optimization: dict[str, str] = {}
         self._restored_optimization: dict[str, str] | None = None
 
@@ -139,6 +143,7 @@ class PostTrainingModule(AnsweringModule):
     def setup(self, stage: str) -> None:
         """Refuse strategies that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
+        use_durable_checkpoints(self.trainer.strategy)
         if self.trainer.precision == "16-true":
             msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
             raise ConfigError(msg)
@@ -207,6 +212,7 @@ class PostTrainingModule(AnsweringModule):
         """One batch of prompts: prepare, update, log."""
         started = time.perf_counter()
         step = self.global_step
+        self._begin_step(step)
         phase = self.strategy.phase(step)
         source = prompt_source(self.trainer)
         address = StepAddress(self.seed, step, source, self.rollout_engine)
@@ -230,6 +236,7 @@ class PostTrainingModule(AnsweringModule):
         self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
+        self._step_begun = None
         if self._guard.is_over:
             raise self._restore_and_error(self._guard.in_a_row)
 
@@ -271,7 +278,52 @@ class PostTrainingModule(AnsweringModule):
         if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
             return None
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        return StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+        snapshot = StateSnapshot(self.global_step, parameters, optimizer, schedulers)
+        if self._step_begun is not None and self.global_step == self._step_begun.step:
+            self._step_begun.snapshot = snapshot
+        return snapshot
+
+    def _begin_step(self, step: int) -> None:
+        states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
+        anchor = self.loaded_policy.anchor
+        self._step_begun = BegunStep(step, states, self._guard.unverified, None if anchor is None else anchor.step)
+
+    def undo_step(self) -> bool:
+        """Go back to the state before the training step that was left without being finished.
+
+        Returns:
+            False if a part of its updates has been made and the weights before them were too large to keep: the state
+            is none to continue from. True if the state is now that of a whole step, also where none was left.
+        """
+        begun = self._step_begun
+        if begun is None:
+            return True
+        if self.global_step != begun.step:
+            if begun.snapshot is None:
+                return False
+            begun.snapshot.restore()
+            self._take_back_updates(self.global_step - begun.step)
+        for name, state in begun.objective_states.items():
+            if state:
+                self.objectives[name].load_state_dict(state)
+        if self.loaded_policy.anchor is not None and begun.reference_step is None:
+            self.loaded_policy.anchor.step = None  # it is captured again when the step is
+        self._guard.unverified, self._guard.fault, self._step_begun = begun.unverified, "", None
+        self._take_back_batch()
+        return True
+
+    def _take_back_batch(self) -> None:
+        """Let the trainer's counters be those between two batches, so that the batch is the next one to train on."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        for counts in (progress.total, progress.current):
+            if counts.ready > counts.processed:  # type: ignore[attr-defined]
+                counts.ready = counts.started = counts.processed  # type: ignore[attr-defined]
+
+    def _take_back_updates(self, undone: int) -> None:
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counts in (progress.total, progress.current):
+            counts.completed -= undone
+            counts.ready = counts.completed
 
     def require_finite_state(self) -> None:
         """Compute the loss of the last batch with the weights as they are now, unless that has been done.
@@ -295,11 +347,8 @@ class PostTrainingModule(AnsweringModule):
     def _restore_and_error(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
         """Go back to the last good state; returns the error to raise."""
         restored_step = self._guard.restore(self.global_step)
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        undone = 0 if restored_step is None else progress.total.completed - restored_step
-        for counts in (progress.total, progress.current) if undone else ():
-            counts.completed -= undone
-            counts.ready = counts.completed
+        if restored_step is not None and restored_step != self.global_step:
+            self._take_back_updates(self.global_step - restored_step)
         return non_finite_error(skipped, self.trainer.optimizers, self.seed, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001

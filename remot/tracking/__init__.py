@@ -10,19 +10,20 @@ from remot.lazy import lazy_names
 from remot.tracking.client import quiet_mlflow, require_writable
 from remot.tracking.command import compare_command
 from remot.tracking.compare import COMMAND_TAG, CompareTable, compare_runs
+from remot.tracking.courier import sync_command
 from remot.tracking.groups import GroupRow, RunRow, Spread
 from remot.tracking.plot import plot_comparison
 from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
-    from remot.tracking.resilient import guard_logger
+    from remot.tracking.resilient import guard_logger, spool_logger
     from remot.tracking.run_log import log_run_facts, log_samples_html, log_table, mark_killed, mlflow_loggers
     from remot.tracking.save_config import CONFIG_KEY, MLflowSaveConfig, flatten, log_params
 
 #: The names that import lightning, by module.
 _WRITING = {
     "remot.tracking.save_config": ("CONFIG_KEY", "MLflowSaveConfig", "flatten", "log_params"),
-    "remot.tracking.resilient": ("guard_logger",),
+    "remot.tracking.resilient": ("guard_logger", "spool_logger"),
     "remot.tracking.run_log": ("log_run_facts", "log_samples_html", "log_table", "mark_killed", "mlflow_loggers"),
 }
 
@@ -51,4 +52,6 @@ __all__ = [
     "prepare_store",
     "quiet_mlflow",
     "require_writable",
+    "spool_logger",
+    "sync_command",
 ]

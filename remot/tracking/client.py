@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     _RETRIES: "2",
 }
 #: Seconds within which a store has to answer when a run starts.
-ANSWER_SECONDS = 8.0
+ANSWER_SECONDS = 5.0
 
 Answer = TypeVar("Answer")
 
@@ -63,7 +63,7 @@ def require_writable(tracking_uri: str, experiment: str, run_id: str | None = No
             is not there.
     """
     if is_remote(tracking_uri):
-        hint = ", or go on without MLflow: --trainer.logger false"
+        hint = ", begin anyway: --offline, or go on without MLflow: --trainer.logger false"
         stages = _ask(tracking_uri, lambda client: _stages(client, experiment, run_id), hint)
     elif tracking_uri.startswith(_SQLITE):
         stages = _stages_in_file(Path(tracking_uri.removeprefix(_SQLITE).partition("?")[0]), experiment, run_id)
@@ -124,7 +124,7 @@ def _stages_in_file(path: Path, experiment: str, run_id: str | None) -> _Stages:
             found = file.execute(query, (experiment,)).fetchone() or ("", "")
             run = file.execute("select lifecycle_stage from runs where run_uuid = ?", (run_id,)).fetchone() or ("",)
     except sqlite3.Error as error:
-        msg = f"trainer.logger: {path} of tracking_uri cannot be read: {error}"
+        msg = f"trainer.logger: {path} of tracking_uri cannot be read: {error}; begin anyway: --offline"
         raise ConfigError(msg) from error
     return found[0], found[1], run[0]
 

@@ -1,4 +1,4 @@
-"""Keeps a run going when one of its loggers fails, and keeps what that logger does not take in the run's folder."""
+"""Keeps a run going when one of its loggers fails: MLflow's by a journal, others by a guard around their methods."""
 
 import time
 from collections import Counter
@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, MLFlowLogger
 
+from remot.errors import RemotError
 from remot.strict_json import json_text
 from remot.tracking.client import in_time
+from remot.tracking.courier import Courier, SpoolingClient
+from remot.tracking.journal import FOLDER, Journal, Target, new_key
 
-#: Longest time of one call in seconds: numbers, settings and pages; uploads of checkpoints (``log_model``).
-CALL_SECONDS, UPLOAD_SECONDS = 20.0, 3600.0
+#: Longest time of one call in seconds: numbers, which a step waits for; settings; uploads of checkpoints.
+METRICS_SECONDS, CALL_SECONDS, UPLOAD_SECONDS = 1.0, 20.0, 3600.0
 #: A logger that failed is tried again after this long.
 RETRY_SECONDS = 300.0
-METRICS_FILE, KEPT_FOLDER = "metrics_not_logged.jsonl", "not_logged"
+METRICS_FILE = "metrics_not_logged.jsonl"
+#: Longest wait for a run to be made in the store when it begins.
+START_SECONDS = 15.0
 METRICS = "metric records"
 #: A logger's methods that write, and what is lost where one fails.
 _WRITES = {
@@ -34,8 +39,7 @@ class LoggerGuard:
     """Guards the calls of one logger: the first that fails or hangs is reported, and the run goes on.
 
     From the first failure on every record of metrics is also written to ``metrics_not_logged.jsonl``, a line of strict
-    JSON each, and pages and tables to the folder ``not_logged``. The logger is tried again every
-    :data:`RETRY_SECONDS`; between two tries it costs no time.
+    JSON each. The logger is tried again every :data:`RETRY_SECONDS`; between two tries it costs no time.
     """
 
     def __init__(self, logger: Logger, folder: Path, report: Callable[[str], None]) -> None:
@@ -73,15 +77,10 @@ class LoggerGuard:
     def metrics(self, call: Callable[[], object], metrics: Mapping[str, Any], step: int | None) -> None:
         """Log metrics, or keep them."""
         self._step = step if step is not None else self._step
-        self.attempt(METRICS, call)
+        self.attempt(METRICS, call, METRICS_SECONDS)
         if self.lost:
             numbers = {name: float(value) for name, value in metrics.items() if not isinstance(value, str)}
             self._keep(METRICS_FILE, json_text({"step": step, "time": time.time(), "metrics": numbers}) + "\n")
-
-    def text(self, call: Callable[[], object], text: str, artifact: str) -> None:
-        """Store a text, or keep it."""
-        if not self.attempt("pages and tables", call):
-            self._keep(f"{KEPT_FOLDER}/{artifact}", text, mode="w")
 
     def end(self, call: Callable[[], object], seconds: float) -> None:
         """Finish the logger, and report what it lacks."""
@@ -103,15 +102,13 @@ class LoggerGuard:
         if self._local_error is not None:
             return f"They could not be kept in {self.folder} either: {self._local_error}"
         since = "" if self._first_step is None else f" after step {self._first_step}"
-        return (
-            f"Metrics{since} are kept in {self.folder / METRICS_FILE}, pages and tables in {self.folder / KEPT_FOLDER}."
-        )
+        return f"Metrics{since} are kept in {self.folder / METRICS_FILE}."
 
-    def _keep(self, name: str, text: str, mode: str = "a") -> None:
+    def _keep(self, name: str, text: str) -> None:
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open(mode, encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
             if self._local_error is None:
@@ -122,19 +119,61 @@ class LoggerGuard:
 _GUARDS: WeakKeyDictionary[Logger, LoggerGuard] = WeakKeyDictionary()
 
 
-def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) -> LoggerGuard:
+def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) -> None:
     """Let no write of ``logger`` end or hold up the run; a logger is guarded once, then its folder is updated.
 
     The logger keeps its class, which callbacks check.
     """
-    if (known := _GUARDS.get(logger)) is not None:
+    if isinstance(logger, MLFlowLogger):
+        if isinstance(logger._mlflow_client, SpoolingClient):
+            logger._mlflow_client.courier.report = report
+        else:
+            spool_logger(logger, folder / FOLDER, report)
+    elif (known := _GUARDS.get(logger)) is not None:
         known.folder, known.report = folder, report
-        return known
-    guard = _GUARDS[logger] = LoggerGuard(logger, folder, report)
-    for method in _WRITES:
-        if hasattr(logger, method):
-            setattr(logger, method, _guarded(guard, method, getattr(logger, method), _seconds(logger, method)))
-    return guard
+    else:
+        guard = _GUARDS[logger] = LoggerGuard(logger, folder, report)
+        for method in _WRITES:
+            if hasattr(logger, method):
+                setattr(logger, method, _guarded(guard, method, getattr(logger, method), _seconds(logger, method)))
+
+
+def spool_logger(
+    logger: MLFlowLogger, folder: Path, report: Callable[[str], None], *, wait_for_store: bool = True
+) -> None:
+    """Have MLflow's logger write to a journal, which a thread delivers.
+
+    Args:
+        logger: Of the trainer.
+        folder: For the journal; one that is there already is continued.
+        report: Prints a line.
+        wait_for_store: Let the store make the run before the training begins, if it does so within
+            :data:`START_SECONDS`; otherwise it is made later.
+    """
+    now = Target(
+        logger._tracking_uri,
+        logger._experiment_name,
+        logger._artifact_location,
+        logger._run_name,
+        {key: str(value) for key, value in (logger.tags or {}).items()},
+        new_key(),
+        logger._run_id,
+        logger._experiment_id,
+    )
+    journal = Journal(folder, now)
+    courier = Courier(journal, logger._mlflow_client, report)
+    if wait_for_store and journal.target.run_id is None:
+        try:
+            in_time(courier.ensure_run, START_SECONDS)
+        except RemotError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the store answered a moment ago)
+            report(f"trainer.logger: MLflow at {now.tracking_uri} has not made the run ({error}); it is made later.")
+    if journal.path.exists():
+        journal.append({"kind": "status", "status": "RUNNING", "time_ms": 0})
+    logger._mlflow_client = SpoolingClient(journal, courier)
+    logger._run_id, logger._experiment_id = journal.target.known_id, journal.target.experiment_id
+    logger._initialized = True
 
 
 def _seconds(logger: Logger, method: str) -> float:
@@ -155,21 +194,3 @@ def _guarded(guard: LoggerGuard, method: str, write: Callable[..., object], seco
         guard.attempt(_WRITES[method], lambda: write(*arguments, **named), seconds)
 
     return {"log_metrics": log_metrics, "finalize": finalize}.get(method, other)
-
-
-def write_with(logger: Logger, what: str, call: Callable[[], object]) -> None:
-    """Call something that writes with a logger's own client; nothing raises if the logger is guarded."""
-    guard = _GUARDS.get(logger)
-    if guard is None:
-        call()
-    else:
-        guard.attempt(what, call)
-
-
-def write_text(logger: Logger, call: Callable[[], object], text: str, artifact: str) -> None:
-    """Store a text as an artifact; if the logger is guarded and fails, the text is kept in the run's folder."""
-    guard = _GUARDS.get(logger)
-    if guard is None:
-        call()
-    else:
-        guard.text(call, text, artifact)

@@ -5,7 +5,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
 from remot.strict_json import json_text
-from remot.tracking.resilient import write_text, write_with
 
 CONFIG_FILE = "config.yaml"
 _PACKAGES = ("torch", "transformers", "lightning")
@@ -32,13 +30,9 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         config_text: The resolved configuration, stored as ``config.yaml``; None if it is stored elsewhere.
         tags: Such as ``remot.strategy`` and ``remot.base_model``; they win over the facts found here.
     """
-
-    def set_tags(logger: MLFlowLogger) -> None:
+    for logger in mlflow_loggers(loggers):
         for name, value in (machine_facts() | dict(tags)).items():
             logger.experiment.set_tag(logger.run_id, name, str(value))
-
-    for logger in mlflow_loggers(loggers):
-        write_with(logger, "facts about the run", partial(set_tags, logger))
     if config_text is not None:
         _log_text(loggers, config_text, CONFIG_FILE)
 
@@ -67,7 +61,7 @@ def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
 
 def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
     """Store a text as an artifact of an MLflow run."""
-    write_text(logger, lambda: logger.experiment.log_text(logger.run_id, text, artifact), text, artifact)
+    logger.experiment.log_text(logger.run_id, text, artifact)
 
 
 def machine_facts() -> dict[str, str]:

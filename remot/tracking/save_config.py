@@ -1,8 +1,6 @@
 """The resolved configuration as an MLflow artifact and as MLflow parameters."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,11 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from remot.strict_json import json_text
-from remot.tracking.compare import CONTINUED_WITH, continued_with
-from remot.tracking.groups import NOT_SET, settings_that_matter
-from remot.tracking.resilient import write_with
+from remot.tracking.courier import SpoolingClient, short, store_settings
 from remot.tracking.run_log import CONFIG_FILE, log_text
 
 #: Where a checkpoint keeps the resolved configuration, as JSON.
 CONFIG_KEY = "remot_config"
-MAX_PARAM_CHARS = 500
-_PARAMS_PER_CALL = 100
-_MAX_TAG_CHARS = 5000
 
 
 class MLflowSaveConfig(SaveConfigCallback):
@@ -57,6 +49,7 @@ class MLflowSaveConfig(SaveConfigCallback):
         super().__init__(parser, config, config_filename, overwrite, multifile, save_to_log_dir=False)
         self.changes = tuple(changes)
         self.changed_at_step = changed_at_step
+        self._config_json = parser.dump(config, skip_none=False, format="json")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Log the configuration; called on rank zero only.
@@ -69,8 +62,7 @@ class MLflowSaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
                 log_text(logger, text, name)
-                settings = self.config.as_dict() | self._resumed()
-                write_with(logger, "settings", partial(log_params, logger, settings))
+                log_params(logger, self.config.as_dict() | self._resumed())
             elif (log_dir := getattr(logger, "log_dir", None)) is not None:
                 Path(log_dir).mkdir(parents=True, exist_ok=True)
                 (Path(log_dir) / self.config_filename).write_text(text, encoding="utf-8")
@@ -84,7 +76,7 @@ class MLflowSaveConfig(SaveConfigCallback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Keep the configuration, which a continued run is compared with."""
-        checkpoint[CONFIG_KEY] = self.parser.dump(self.config, skip_none=False, format="json")
+        checkpoint[CONFIG_KEY] = self._config_json
 
     def _resumed(self) -> dict[str, Any]:
         """As a parameter of its own: those that a run has can not be changed in MLflow."""
@@ -115,39 +107,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def log_params(logger: MLFlowLogger, settings: Mapping[str, Any]) -> None:
-    """Log settings as MLflow parameters of at most 500 characters.
-
-    MLflow never changes a parameter: those of a continued run stay, and what differs is added to the tag
-    ``remot.continued_with``, so that ``remot compare`` does not take the run for one of its first settings.
-    """
-    from mlflow.entities import Param
-
-    held = logger.experiment.get_run(logger.run_id).data
-    flat = {name: _short(str(value)) for name, value in flatten(settings)}
-    if held.params:
-        changes = _changes(flat, held.params, continued_with(held.tags))
-        text = json_text(changes)
-        text = text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [_short(text)]})
-        logger.experiment.set_tag(logger.run_id, CONTINUED_WITH, text)
-        return
-    params = [Param(name, value) for name, value in flat.items()]
-    for start in range(0, len(params), _PARAMS_PER_CALL):
-        logger.experiment.log_batch(logger.run_id, params=params[start : start + _PARAMS_PER_CALL])
-
-
-def _short(text: str) -> str:
-    """At most 500 characters; where some are cut off, a digest of all keeps different texts different."""
-    if len(text) <= MAX_PARAM_CHARS:
-        return text
-    digest = f" … {sha256(text.encode()).hexdigest()[:16]}"
-    return text[: MAX_PARAM_CHARS - len(digest)] + digest
-
-
-def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The values of each setting after the first one, this time's added where it is another."""
-    changes = {key: list(values) for key, values in later.items()}
-    for key in settings_that_matter({**first, **now}):
-        before = changes[key][-1] if changes.get(key) else first.get(key, NOT_SET)
-        if now.get(key, NOT_SET) != before:
-            changes.setdefault(key, []).append(now.get(key, NOT_SET))
-    return changes
+    """Log settings as MLflow parameters, by :func:`~remot.tracking.courier.store_settings`."""
+    flat = {name: short(str(value)) for name, value in flatten(settings)}
+    client = logger.experiment
+    if isinstance(client, SpoolingClient):
+        client.log_settings(flat)
+    else:
+        store_settings(client, str(logger.run_id), flat)

@@ -34,14 +34,16 @@ def prepare_store(tracking_uri: str, experiment: str, artifact_location: str | N
 def _require_experiment(tracking_uri: str, experiment: str, artifact_location: str | None) -> None:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError  # what MLflow's stores are made with
 
     try:
         client = MlflowClient(tracking_uri)
         found = client.get_experiment_by_name(experiment)
         if found is None:
             client.create_experiment(experiment, artifact_location=artifact_location)
-    except MlflowException as error:
-        msg = f"trainer.logger: MLflow cannot open {tracking_uri}: {str(error).splitlines()[0]}"
+    except (MlflowException, OSError, SQLAlchemyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = f"trainer.logger: MLflow cannot open {tracking_uri}: {reason}; begin anyway: --offline"
         raise ConfigError(msg) from error
     if found is not None and found.lifecycle_stage == "deleted":
         msg = (

@@ -12,7 +12,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot.callbacks import RunSummary
-from remot.tracking import guard_logger, log_run_facts, log_samples_html, mark_killed, resilient
+from remot.tracking import courier, guard_logger, log_run_facts, log_samples_html, mark_killed, resilient
 
 RUN = {"info": {"run_id": "r1", "experiment_id": "1", "status": "RUNNING", "lifecycle_stage": "active"}, "data": {}}
 EXPERIMENT = {
@@ -74,6 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def forget_artifacts(monkeypatch, tmp_path):
+    """MLflow keeps where a run's artifacts are by its id, which all runs of the fake server share."""
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache.clear()
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """Makes a server and a logger of it; MLflow tries once, a call may take a fraction of a second."""
@@ -123,23 +132,23 @@ def fit(logger, folder, steps=6):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("fault", ["dies", "500", "hangs"])
 def test_a_run_outlives_its_server(fault, broken, tmp_path, monkeypatch, capsys):
-    """Of six steps the server takes two: steps 2 to 5 are in the file, and both the warning and the end name it."""
-    monkeypatch.setattr(resilient, "CALL_SECONDS", 0.3 if fault == "hangs" else 10.0)
+    """Of six steps the server takes two at most; all are in the journal, whose folder both lines name."""
+    monkeypatch.setattr(courier, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(courier, "LAST_TRY_SECONDS", 0.3)
     server, logger = broken(fault, good=2)
     started = time.monotonic()
     fit(logger, tmp_path)
     assert time.monotonic() - started < 5
-    assert server.steps == [0, 1]
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / resilient.METRICS_FILE).open()]
-    assert [(line["step"], line["metrics"]) for line in lines] == [
-        (step, {"train/loss": float(step), "train/logic": None}) for step in range(2, 6)
+    assert server.steps == list(range(len(server.steps)))
+    records = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "tracking" / "records.jsonl").open()
     ]
-    warning, end = [line for line in capsys.readouterr().err.splitlines() if "MLFlowLogger" in line]
-    assert "after step 2" in warning
-    assert resilient.METRICS_FILE in warning
-    assert "4 metric records" in end
-    assert "status" in end
-    assert str(tmp_path / resilient.METRICS_FILE) in end
+    assert [(record["step"], record["metrics"]) for record in records if record["kind"] == "metrics"] == [
+        (step, {"train/loss": float(step), "train/logic": "nan"}) for step in range(6)
+    ]
+    warning, end = [line for line in capsys.readouterr().err.splitlines() if "trainer.logger" in line]
+    assert str(tmp_path / "tracking") in warning
+    assert f"remot sync {tmp_path}" in end
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -148,7 +157,7 @@ def test_a_good_server_gets_everything_and_the_status(broken, tmp_path, capsys):
     fit(logger, tmp_path)
     assert (server.steps, server.statuses) == ([0, 1, 2, 3, 4, 5], ["FINISHED"])
     assert not (tmp_path / resilient.METRICS_FILE).exists()
-    assert "MLFlowLogger" not in capsys.readouterr().err
+    assert "trainer.logger" not in capsys.readouterr().err
 
 
 class Failing(Logger):
@@ -210,8 +219,9 @@ def test_a_full_disk_takes_neither(tmp_path):
     assert "could not be kept" in lines[2]
 
 
-def test_pages_facts_and_status_do_not_end_a_run(broken, tmp_path):
-    _, logger = broken("dies", good=1)
+def test_pages_facts_and_status_do_not_end_a_run(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(courier, "LAST_TRY_SECONDS", 0.3)
+    server, logger = broken("dies", good=1)
     assert logger.run_id == "r1"
     lines = []
     guard_logger(logger, tmp_path, lines.append)
@@ -219,8 +229,7 @@ def test_pages_facts_and_status_do_not_end_a_run(broken, tmp_path):
     log_samples_html([logger], "<p>ä</p>", "step_000040")
     log_run_facts([logger], config_text="a: 1\n", tags={})
     mark_killed([logger])
-    kept = tmp_path / resilient.KEPT_FOLDER
-    assert (kept / "samples/step_000040.html").read_text(encoding="utf-8") == "<p>ä</p>"
-    assert (kept / "config.yaml").read_text() == "a: 1\n"
-    assert len(lines) == 2
-    assert "facts about the run" in lines[1]
+    kept = {path.name.partition("-")[2]: path.read_text() for path in (tmp_path / "tracking" / "texts").iterdir()}
+    assert kept == {"step_000040.html": "<p>ä</p>", "config.yaml": "a: 1\n"}
+    assert server.statuses == []
+    assert len(lines) == 2, lines

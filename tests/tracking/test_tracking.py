@@ -34,11 +34,12 @@ from remot.tracking import (
 from remot.tracking import client as client_module
 from remot.tracking.client import require_writable
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
+from remot.tracking.courier import _changes, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
 from remot.tracking.render import _state, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
-from remot.tracking.save_config import _changes, _short, flatten
+from remot.tracking.save_config import flatten
 from tests.helpers import assert_close
 
 EXPERIMENT = "quickstart"
@@ -447,9 +448,9 @@ def test_continued_run_keeps_its_parameters(logger, tmp_path):
 
 
 def test_long_settings_that_differ_at_their_end_stay_apart():
-    assert _short("x" * 600 + "a") != _short("x" * 600 + "b")
-    assert len(_short("x" * 600)) == 500
-    assert _short("x" * 500) == "x" * 500
+    assert short("x" * 600 + "a") != short("x" * 600 + "b")
+    assert len(short("x" * 600)) == 500
+    assert short("x" * 500) == "x" * 500
 
 
 def test_a_run_continued_with_other_settings_is_not_one_of_its_first():

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jsonargparse import Namespace
+import torch
+from jsonargparse import ActionYesNo, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
@@ -23,6 +25,7 @@ from remot.callbacks import (
     InterruptCheckpoint,
     PhaseProgressBar,
     PredictionFile,
+    RunCheckpoint,
     RunSummary,
     StoppedBySignal,
     VisionGuard,
@@ -36,17 +39,28 @@ from remot.commands.training.resume import (
     Sought,
     changes_since,
     find_checkpoint,
-    read_checkpoint,
+    requeued_checkpoint,
     require_allowed,
+    require_readable,
     run_facts,
 )
-from remot.commands.training.run_folder import claim_folder
+from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.data.datamodule import MotionDataModule
-from remot.errors import ConfigError
+from remot.errors import ConfigError, RemotError, ResourceError, known_cause
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
-from remot.tracking import COMMAND_TAG, MLflowSaveConfig, mark_killed, prepare_store, quiet_mlflow, require_writable
+from remot.tracking import (
+    COMMAND_TAG,
+    MLflowSaveConfig,
+    mark_killed,
+    mlflow_loggers,
+    prepare_store,
+    quiet_mlflow,
+    require_writable,
+    spool_logger,
+)
+from remot.tracking.journal import FOLDER, known_run_id
 
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
@@ -59,6 +73,8 @@ class RemotCLI(LightningCLI):
 
     #: The folder that was made for this run.
     claimed: ClassVar[Path | None] = None
+    #: The lock on the folder that this run writes to.
+    lock: ClassVar[FolderLock | None] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
         """A parser with suggestions."""
@@ -75,6 +91,9 @@ class RemotCLI(LightningCLI):
         parser.add_argument(
             "--resume.allow", nargs="*", type=str, default=[], help="Settings that a continued run may change, by key"
         )
+        parser.add_argument(
+            "--offline", action=ActionYesNo, default=False, help="Begin without asking MLflow; it gets everything later"
+        )
         parser.add_lightning_class_args(WeightsReport, "weights")
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
         parser.add_lightning_class_args(PredictionFile, "predictions")
@@ -83,8 +102,7 @@ class RemotCLI(LightningCLI):
         parser.add_lightning_class_args(VisionGuard, "vision")
         parser.add_lightning_class_args(InterruptCheckpoint, "interrupt")
         parser.add_lightning_class_args(RunSummary, "summary")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401 (Lightning's type)
         """Parse, and check what Lightning uses at once, whose errors name neither key nor file.
@@ -102,7 +120,7 @@ class RemotCLI(LightningCLI):
         if config.model.get("scheduler") is not None:
             require_scheduler(config.model.scheduler.class_path)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
-            read_checkpoint(Path(config.ckpt_path))
+            require_readable(Path(config.ckpt_path))
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -112,11 +130,18 @@ class RemotCLI(LightningCLI):
 
     def validate(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Validate without Lightning's table."""
-        self.trainer.validate(verbose=False, **settings)
+        with _stops_marked(self.trainer):
+            self.trainer.validate(verbose=False, **settings)
 
     def test(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
         """Test without Lightning's table."""
-        self.trainer.test(verbose=False, **settings)
+        with _stops_marked(self.trainer):
+            self.trainer.test(verbose=False, **settings)
+
+    def predict(self, **settings: Any) -> None:  # noqa: ANN401 (arguments of the trainer's method)
+        """Predict as Lightning does."""
+        with _stops_marked(self.trainer):
+            self.trainer.predict(**settings)
 
     def instantiate_classes(self) -> None:
         """Make the objects."""
@@ -130,10 +155,20 @@ class RemotCLI(LightningCLI):
             ConfigError: If one does not fit.
         """
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
+        config = self.config[self.subcommand]
+        for logger in mlflow_loggers(trainer.loggers):
+            folder = Path(config.checkpoint.dirpath) / self._journal_name()
+            spool_logger(logger, folder, _tell, wait_for_store=not config.offline)
+        return trainer
+
+    def _journal_name(self) -> str:
+        """Of the folder for what is logged; an evaluation has one of its own, as it has a run of its own in MLflow."""
+        started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        return FOLDER if self.subcommand == "fit" else f"{FOLDER}-{self.subcommand}-{started}"
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """Leave out the callbacks that were switched off, about which Lightning would complain."""
@@ -143,12 +178,9 @@ class RemotCLI(LightningCLI):
         return super()._instantiate_trainer(config, kept)
 
     def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
-        """Train; a run that a signal has ended is marked so, after lightning has marked it as failed."""
-        try:
+        """Train."""
+        with _stops_marked(self.trainer):
             self.trainer.fit(model, **settings)
-        except StoppedBySignal:
-            mark_killed(self.trainer.loggers)
-            raise
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
@@ -159,7 +191,9 @@ class RemotCLI(LightningCLI):
             raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
-        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config))
+        checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
+        if checkpoint is None and self.subcommand == "fit":
+            checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved())
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"
@@ -169,6 +203,8 @@ class RemotCLI(LightningCLI):
         else:  # the checkpoint callback of the first process tells the others its folder
             folder = RemotCLI.claimed = claim_folder(runs, name) if is_first else runs / name
         config.checkpoint.dirpath = str(folder)
+        if self.subcommand == "fit" and is_first:
+            RemotCLI.lock = FolderLock(folder)
         if self.subcommand == "fit":
             _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
         else:
@@ -181,14 +217,18 @@ class RemotCLI(LightningCLI):
         else:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
 
+    def _resolved(self) -> dict[str, Any]:
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False, format="json")
+        resolved: dict[str, Any] = json.loads(text)
+        return resolved
+
     def _continue(self, checkpoint: Path) -> None:
         """Report the checkpoint, and refuse to continue a run with other settings than those that may change."""
-        held, config = read_checkpoint(checkpoint), self.config[self.subcommand]
+        held, config = require_readable(checkpoint), self.config[self.subcommand]
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
             return
-        now = json.loads(self._parser(self.subcommand).dump(config, skip_none=False, format="json"))
-        changes = changes_since(held, now)
+        changes = changes_since(held, self._resolved())
         if changes is None:
             _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
             return
@@ -197,6 +237,16 @@ class RemotCLI(LightningCLI):
             _tell(f"changed     {change}")
         changed = {"changes": [str(change) for change in changes], "changed_at_step": held.get("global_step", 0)}
         self.save_config_kwargs = self.save_config_kwargs | changed
+
+
+@contextmanager
+def _stops_marked(trainer: Trainer) -> Iterator[None]:
+    """Mark a run that a signal has ended so, after lightning has marked it as failed."""
+    try:
+        yield
+    except StoppedBySignal:
+        mark_killed(trainer.loggers)
+        raise
 
 
 def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
@@ -229,11 +279,13 @@ def _set_logger(
         return
     require_store(init.get("tracking_uri"), init.get("experiment_name"))
     if checkpoint is not None:
-        init.run_id = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        init.run_id = known_run_id(checkpoint.parent, run_facts(require_readable(checkpoint)).get("mlflow_run_id"))
     elif init.run_name is None:
         init.run_name = run_name
     if tags:
         init.tags = {**(init.get("tags") or {}), **tags}
+    if config.offline:
+        return
     tracking_uri = init.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI", "")
     require_writable(tracking_uri, init.get("experiment_name") or "", init.run_id)
 
@@ -243,14 +295,15 @@ def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
     tags = {COMMAND_TAG: command}
     if checkpoint is not None:
         tags["remot.checkpoint"] = str(checkpoint.resolve())
-        source_run = run_facts(read_checkpoint(checkpoint)).get("mlflow_run_id")
+        source_run = run_facts(require_readable(checkpoint)).get("mlflow_run_id")
+        source_run = known_run_id(checkpoint.parent, source_run)
         tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
     return tags
 
 
 def _prepare_store(config: Namespace) -> None:
     init = getattr(config.trainer.logger, "init_args", None)
-    if init is not None and "experiment_name" in init and "artifact_location" in init:
+    if init is not None and "experiment_name" in init and "artifact_location" in init and not config.offline:
         uri = init.tracking_uri or f"file:{init.save_dir}"
         prepare_store(uri, init.experiment_name, init.artifact_location)
 
@@ -276,15 +329,37 @@ def run_training(args: list[str]) -> None:
         _run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
-    except RuntimeError as error:
-        if "conditioned on metric" not in str(error):
+    except Exception as error:
+        found = _known_fault(error)
+        if found is None:
             raise
-        raise ConfigError(first_words(str(error))) from error  # EarlyStopping's metric is none of this run
+        raise found from error
     finally:
+        if RemotCLI.lock is not None:
+            RemotCLI.lock.release()
+            RemotCLI.lock = None
         if RemotCLI.claimed is not None:
-            with suppress(OSError):  # it holds something, as it does unless the run was refused
-                RemotCLI.claimed.rmdir()
+            remove_unused(RemotCLI.claimed)
             RemotCLI.claimed = None
+
+
+def _known_fault(error: Exception) -> RemotError | None:
+    """What a user can do about it; None for a defect, which keeps its traceback, and for errors of this library."""
+    if known_cause(error) is not None:
+        return None
+    text = first_words(str(error))
+    if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
+        return ConfigError(text)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        settings = (
+            "model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, data.batch_size"
+        )
+        return ResourceError(f"memory ran out ({text or 'no room for an object'}); lower one of {settings}")
+    # PyTorch raises this wherever the main thread is, and what is there may wrap it.
+    if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", str(error))) is not None:
+        hint = "the system may have run out of memory, lower data.num_workers"
+        return ResourceError(f"a data worker has ended: {killed[0]}; {hint}")
+    return None
 
 
 def _run_cli(args: list[str]) -> None:

@@ -19,7 +19,7 @@ SECTIONS = {
     "progress": "the progress line",
     "weights": "the report on weights",
     "summary": "the end of a run, the exported policy",
-    "interrupt": "what happens on Ctrl-C",
+    "interrupt": "what happens on Ctrl-C and signals",
     "resume": "settings that a continued run may change",
 }
 ALL = "all"
@@ -56,6 +56,7 @@ def _overview(command: str) -> str:
             "  --root DIR            folder of annotated clips; the embedded ones by default",
             "  --seed_everything N   the seed of everything",
             "  --ckpt_path FILE      checkpoint to continue from, or to evaluate",
+            "  --offline             begin without asking MLflow, which gets everything later",
             "  --print_config        print all settings and stop",
             "",
             "sections; every key of them in YAML is also an option, such as --data.batch_size 4:",

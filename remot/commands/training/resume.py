@@ -1,21 +1,22 @@
 """Continuing from a checkpoint: which file that is, and whether the settings are those it was made with."""
 
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from remot.callbacks import RUN_KEY
+from remot.commands.training.run_folder import folders_of_job
 from remot.errors import CheckpointError
+from remot.strategies.checkpoint_io import is_whole, read_checkpoint
 from remot.tracking import CONFIG_KEY, flatten
 
 LAST = "last"
 #: What may change when a run is continued, each with what is below it: how long it goes on, where it runs, what it logs
 #: and keeps, and what changes speed and memory alone.
 FREE_KEYS = (
-    *("config", "ckpt_path", "weights_only", "resume"),
+    *("config", "ckpt_path", "weights_only", "resume", "offline"),
     *("progress", "predictions", "samples", "held_out", "vision", "interrupt", "summary", "checkpoint", "weights"),
     *(f"trainer.{bound}_{unit}" for bound in ("max", "min") for unit in ("steps", "epochs")),
     *("trainer.max_time", "trainer.fast_dev_run", "trainer.default_root_dir", "trainer.barebones"),
@@ -58,30 +59,15 @@ class Change(NamedTuple):
         return f"{self.key}: {_shown(self.old)} → {_shown(self.new)}"
 
 
-def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds; tensors stay in the file until they are used, and nothing in it is executed.
-
-    Raises:
-        CheckpointError: If it is damaged or no checkpoint.
-    """
-    try:
-        held = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        msg = f"the checkpoint {checkpoint} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}"
-        raise CheckpointError(msg) from error
-    if not isinstance(held, dict):
-        msg = f"the checkpoint {checkpoint} cannot be read: it holds a {type(held).__name__}, no checkpoint of a run"
-        raise CheckpointError(msg)
-    return held
-
-
 def run_facts(held: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of the run it is of, such as ``mlflow_run_id``."""
     facts: dict[str, Any] = held.get(RUN_KEY, {})
     return facts
 
 
-def find_checkpoint(wanted: str | None, runs: Path, sought: Sought) -> Path | None:
+def find_checkpoint(
+    wanted: str | None, runs: Path, sought: Sought, on_progress: Callable[[str], None] = lambda _: None
+) -> Path | None:
     """The checkpoint file that ``--ckpt_path`` means.
 
     Args:
@@ -89,6 +75,7 @@ def find_checkpoint(wanted: str | None, runs: Path, sought: Sought) -> Path | No
             None.
         runs: Folder of the experiment's runs.
         sought: Strategy and base model of this run.
+        on_progress: Called with a line for each damaged file that is passed over.
 
     Raises:
         CheckpointError: If there is none.
@@ -96,7 +83,7 @@ def find_checkpoint(wanted: str | None, runs: Path, sought: Sought) -> Path | No
     if wanted is None:
         return None
     if wanted == LAST:
-        return _newest(runs, sought)
+        return _newest(runs, sought, on_progress)
     path = Path(wanted)
     if not path.is_file():
         msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
@@ -104,21 +91,71 @@ def find_checkpoint(wanted: str | None, runs: Path, sought: Sought) -> Path | No
     return path
 
 
-def _newest(runs: Path, sought: Sought) -> Path:
+def require_readable(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that was named.
+
+    Raises:
+        CheckpointError: If it is damaged, with the newest whole one of its folder.
+    """
+    try:
+        return read_checkpoint(path)
+    except CheckpointError as error:
+        whole = next(
+            (other for other in _by_age(path.parent.glob("*.ckpt")) if other != path and is_whole(other)), None
+        )
+        if whole is None:
+            raise
+        msg = f"{error}; the newest whole one of that run is {whole}: give its name, or --ckpt_path last"
+        raise CheckpointError(msg) from error
+
+
+def _by_age(paths: Iterable[Path]) -> list[Path]:
+    """The newest first."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _newest(runs: Path, sought: Sought, on_progress: Callable[[str], None]) -> Path:
+    """The newest run first: a damaged file is followed by the others of its run, not by those of another one."""
     others: dict[Sought, str] = {}
     damaged = []
-    for path in sorted(runs.glob("*/*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    newest_of_runs = {path.parent: None for path in _by_age(runs.glob("*/*.ckpt"))}
+    for path in (path for folder in newest_of_runs for path in _by_age(folder.glob("*.ckpt"))):
         try:
             held = read_checkpoint(path)
-        except CheckpointError:  # the process that wrote it was killed
+        except CheckpointError as error:  # the process that wrote it was killed, or the disk has changed it
             damaged.append(path)
+            on_progress(f"passed over  {error}")
             continue
-        facts = held.get("remot", {})
-        found = Sought(str(facts.get("strategy")), str(facts.get("base_model")))
+        found = sought_of(held)
         if found == sought:
             return path
         others.setdefault(found, f"{found.strategy} from {found.base_model}: {path} (step {held.get('global_step')})")
     raise CheckpointError(_nothing_found(runs, sought, list(others.values()), damaged))
+
+
+def sought_of(held: Mapping[str, Any]) -> Sought:
+    """What a checkpoint is of."""
+    facts = held.get("remot", {})
+    return Sought(str(facts.get("strategy")), str(facts.get("base_model")))
+
+
+def requeued_checkpoint(runs: Path, sought: Sought, now: Mapping[str, Any]) -> Path | None:
+    """The newest whole checkpoint of a SLURM job that was queued again, with the same settings; None if there is none.
+
+    Args:
+        runs: Folder of the experiment's runs.
+        sought: Strategy and base model of this run.
+        now: Its resolved configuration.
+    """
+    job_id = os.environ.get("SLURM_JOB_ID")
+    if job_id is None or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    for path in _by_age(path for folder in folders_of_job(runs, job_id) for path in folder.glob("*.ckpt")):
+        if is_whole(path):
+            held = read_checkpoint(path)
+            if sought_of(held) == sought and not changes_since(held, now):
+                return path
+    return None
 
 
 def _nothing_found(runs: Path, sought: Sought, others: list[str], damaged: list[Path]) -> str:

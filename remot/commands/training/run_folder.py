@@ -1,7 +1,24 @@
-"""Where a run keeps its files: a folder of its own, also for runs that start within the same second."""
+"""Where a run keeps its files: a folder of its own, also for runs that start within the same second, with one owner."""
 
+import json
+import os
+import socket
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+from remot.errors import ConfigError
+from remot.strategies.checkpoint_io import remove_unfinished
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+#: Names the process that writes to the folder, which holds a lock on this file as long as it lives.
+OWNER_FILE = ".owner.json"
+MAX_OWNER_BYTES = 4096
 
 
 def claim_folder(runs: Path, name: str) -> Path:
@@ -21,3 +38,67 @@ def claim_folder(runs: Path, name: str) -> Path:
             continue
         return folder
     raise AssertionError
+
+
+class FolderLock:
+    """Holds a run's folder for this process until it is released or the process ends, however it ends.
+
+    The kernel holds the lock, not the file: what a killed process leaves locks nothing. Data workers do not keep it.
+    Where the file system has no locks the folder is not guarded.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        ConfigError: If a living process holds it; it is named.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / OWNER_FILE).open("a+", encoding="utf-8")
+        try:
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = read_owner(folder)
+            self._file.close()
+            msg = (
+                f"the run in {folder} is being written by the process {owner.get('pid')} on {owner.get('host')}: wait "
+                "until it ends or stop it, or start a run of its own by leaving out --ckpt_path"
+            )
+            raise ConfigError(msg) from error
+        except OSError:
+            pass
+        os.register_at_fork(after_in_child=self._file.close)
+        self._file.truncate(0)
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
+        self._file.write(json.dumps(facts, allow_nan=False) + "\n")
+        self._file.flush()
+        remove_unfinished(folder)
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a folder in which a run that was refused has left nothing but its name."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [OWNER_FILE]:
+            (folder / OWNER_FILE).unlink()
+        folder.rmdir()  # fails if it holds something
+
+
+def read_owner(folder: Path) -> dict[str, Any]:
+    """Process, machine and SLURM job that wrote to a folder last; empty if that is not known."""
+    try:
+        with (folder / OWNER_FILE).open(encoding="utf-8") as file:
+            found = json.loads(file.read(MAX_OWNER_BYTES))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def folders_of_job(runs: Path, job_id: str) -> list[Path]:
+    """Folders below ``runs`` that a SLURM job wrote to last."""
+    folders = [path.parent for path in runs.glob(f"*/{OWNER_FILE}")]
+    return [folder for folder in folders if read_owner(folder).get("slurm_job_id") == job_id]

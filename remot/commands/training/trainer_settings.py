@@ -140,7 +140,7 @@ CALLBACKS: Mapping[str, BuiltInCallback] = {
     "ModelPruning": BuiltInCallback("it renames the weights that checkpoints and exports are made of", works=False),
     "ModelSummary": BuiltInCallback(WORKS),
     "OnExceptionCheckpoint": BuiltInCallback(
-        "it continues from an older run's file unasked; Ctrl-C and losses that are not finite leave last.ckpt",
+        "it continues from an older run's file unasked; every error leaves last.ckpt of the step before it",
         works=False,
     ),
     "ProgressBar": BuiltInCallback(_ONE_BAR, works=False),

@@ -8,18 +8,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from remot.data.media.images import IMAGE_ERRORS, image_fault, require_size, to_tensor
+from remot.data.media.images import IMAGE_ERRORS, MAX_IMAGE_PIXELS, image_fault, image_in, to_tensor
 from remot.errors import DecodeError
 from remot.files import cause_of, open_regular
 from remot.structures import ImageStore
 
 #: Longest encoded image that is decoded, in bytes.
 MAX_ENCODED_BYTES = 64 * 2**20
-#: Most pixels of an image.
-MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG")
 
 ChannelOrder = Literal["rgb", "bgr"]
@@ -124,7 +121,7 @@ class Hdf5Images(ImageStore):
         if num_images < num_frames:
             msg = f"{self}: {num_images} images, {num_frames} are needed"
             raise DecodeError(msg)
-        if num_values > 3 * MAX_PIXELS or not (len(shape) <= 2 or (len(shape) == 4 and shape[3] == 3)):
+        if num_values > 3 * MAX_IMAGE_PIXELS or not (len(shape) <= 2 or (len(shape) == 4 and shape[3] == 3)):
             msg = f"{self}: shape {'x'.join(map(str, shape))} is neither NxHxWx3 nor rows of encoded images"
             raise DecodeError(msg)
 
@@ -146,11 +143,7 @@ def decode_image(encoded: bytes, where: str) -> NDArray[np.uint8]:
         DecodeError: If it is something else, broken or too large.
     """
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                msg = f"{where}: {image.width}x{image.height} pixels are too many"
-                raise DecodeError(msg, reason="too large")
-            require_size(where, image.width, image.height)
+        with image_in(io.BytesIO(encoded), where, FORMATS) as image:
             return np.asarray(image.convert("RGB"))
     except IMAGE_ERRORS as error:
         msg = f"{where}: is no readable JPEG or PNG image ({image_fault(error, FORMATS)})"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -94,12 +95,29 @@ def opened_image(path: Path, content: bytes | None = None) -> Iterator[Image.Ima
     """
     try:
         opened = open_regular(path) if content is None else BytesIO(content)
-        with opened as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
-            require_size(path, image.width, image.height)
+        with opened as stream, image_in(stream, path) as image:
             yield image
     except IMAGE_ERRORS as error:
         msg = f"{path}: the image cannot be decoded ({image_fault(error, IMAGE_FORMATS)})"
         raise DecodeError(msg) from error
+
+
+@contextmanager
+def image_in(stream: BinaryIO, where: Path | str, formats: tuple[str, ...] = IMAGE_FORMATS) -> Iterator[Image.Image]:
+    """An encoded image whose header has been read. Every image of this library is opened here.
+
+    Args:
+        stream: Holds the image.
+        where: What it is, for messages.
+        formats: Those that are decoded, of :data:`IMAGE_FORMATS`.
+
+    Raises:
+        DecodeError: If its size cannot be used, see :func:`require_size`.
+        OSError: If it is in none of the formats; see :data:`IMAGE_ERRORS` for what else broken files raise.
+    """
+    with Image.open(stream, formats=formats) as image:
+        require_size(where, image.width, image.height)
+        yield image
 
 
 def image_fault(error: BaseException, formats: Sequence[str]) -> str:

@@ -427,6 +427,8 @@ def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # no
         "config.yaml",
         "config_until_step_2.yaml",
         "last.ckpt",
+        "previous.ckpt",
+        ".owner.json",
     }
     held = torch.load(folder / "last.ckpt", weights_only=True)
     assert held["global_step"] == 3

@@ -11,10 +11,10 @@ from remot.commands.training.resume import (
     Sought,
     changes_since,
     find_checkpoint,
-    read_checkpoint,
     require_allowed,
 )
 from remot.errors import CheckpointError
+from remot.strategies.checkpoint_io import read_checkpoint
 
 GRPO = Sought("GRPO", "remot-tiny")
 CONFIG = {
