@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
-from remot.errors import NonFiniteError
+from remot.errors import NonFiniteError, RemotError
 from remot.strategies.module import PostTrainingModule
 from remot.terminal import printable
 from remot.tracking import mark_killed
@@ -252,8 +252,8 @@ def _unused_signals() -> list[signal.Signals]:
 
 
 def _failed(trainer: Trainer, error: Exception) -> str:
-    """What failed, and the line where it did."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """What failed, and the line where it did, which errors of this library do not need."""
+    frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
     return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{where}."
