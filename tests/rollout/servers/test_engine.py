@@ -10,7 +10,6 @@ import torch
 
 from remot.errors import ConfigError, EngineError
 from remot.losses import GRPOLoss, MaskedImportance, TruncatedImportance
-from remot.models import QLoRA
 from remot.models.export import save_merged
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
@@ -264,8 +263,6 @@ def test_full_weights_are_not_for_servers_of_adapters(tmp_path):
         for dialect in (VLLM(), SGLang("base")):
             with pytest.raises(ConfigError, match="adaptation to LoRA"):
                 objective_of(engine_of(url, tmp_path, dialect)).prepare(make_policy(), make_batch(1), ADDRESS, 1)
-        with pytest.raises(ConfigError, match="LoRA instead of QLoRA"):
-            save_merged(make_policy(adaptation=QLoRA()), tmp_path / "q")
     assert asked == []
 
 
