@@ -138,7 +138,7 @@ def run(args: list[str]) -> None:
     if not args or args[0] in {"-h", "--help"}:
         sys.stdout.write(HELP)
     elif args[0] == "--version":
-        from remot import __version__
+        from remot._version import __version__
 
         sys.stdout.write(f"remot {__version__}\n")
     elif args[0] in COMMANDS:

@@ -95,7 +95,7 @@ def write_card(folder: Path, facts: CardFacts, *, config: Mapping[str, Any], res
 
 def model_card(facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The text of a card; arguments as of :func:`write_card`."""
-    from remot import __version__
+    from remot._version import __version__
 
     base, is_adapter, step = facts.base, facts.is_adapter, facts.step
     head = {
