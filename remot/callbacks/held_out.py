@@ -78,7 +78,8 @@ class HeldOutEvaluation(lightning.Callback):
         record = comparison_record(*pair, greedy=greedy, max_new_tokens=budget)
         log_table(trainer.loggers, table_text(table), record)
         if (folder := run_folder(trainer)) is not None:
-            (folder / RESULTS_FILE).write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
+            table_of_step = record | {"step": trainer.global_step}
+            (folder / RESULTS_FILE).write_text(json_text(table_of_step, indent=2) + "\n", encoding="utf-8")
 
     def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Print the table of ``remot test``: the rows that a fit ends with, of one policy."""

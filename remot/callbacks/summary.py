@@ -90,7 +90,7 @@ class RunSummary(lightning.Callback):
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
             if trainer.is_global_zero:
                 facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=trainer.global_step)
-                results = read_results(None, folder)
+                results = read_results(None, folder, trainer.global_step)
                 write_card(self._export_folder, facts, config=run_config(folder), results=results)
 
     def teardown(

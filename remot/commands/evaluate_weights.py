@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remot.commands.policies import load_trained, own_config, policy_settings, read_trained
+from remot.data.records.folder import sha256_of
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
         files["adapter"] = folder_digest(source.pretrained)
     described = describe_weights(source)
     if checkpoint is not None:
-        files["checkpoint"] = _file_digest(checkpoint)
+        files["checkpoint"] = sha256_of(checkpoint)
         described = f"{describe_source(source)} + checkpoint {checkpoint}"
 
     def load() -> "VLMPolicy":
@@ -173,9 +174,4 @@ def folder_digest(name: str) -> str:
     if not folder.is_dir():
         return name
     files = sorted({file for pattern in WEIGHT_FILES for file in folder.glob(pattern) if file.is_file()})
-    return hashlib.sha256("".join(f"{file.name} {_file_digest(file)}\n" for file in files).encode()).hexdigest()
-
-
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return hashlib.sha256("".join(f"{file.name} {sha256_of(file)}\n" for file in files).encode()).hexdigest()

@@ -48,7 +48,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     policy = opened.policy
     is_adapter = policy.adaptation.reference_is_base and not merge
     base = published_base(policy.source, base_name) if is_adapter else base_name or policy.base_name
-    table = read_results(results, opened.run_folder)
+    table = read_results(results, opened.run_folder, opened.step)
     sys.stderr.write(f"weights  {opened.weights}\n")
     if merge:
         save_merged(policy, out)

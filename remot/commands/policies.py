@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Classes that a checkpoint's own configuration may name: importing others could run the code of a stranger.
 _OWN_ADAPTATIONS = frozenset({"FullWeights", "LoRA", "QLoRA"})
+#: Folders that ``fit`` leaves in a run's folder; what lies beside any other model belongs to something else.
+FIT_EXPORTS = ("adapter", "policy")
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ def open_policy(model: str | None = None, ckpt_path: Path | None = None, config:
         from remot.models.loading import describe_weights
 
         folder = Path(loaded.source.pretrained)
-        return OpenedPolicy(
-            policy, describe_weights(loaded.source), read_record(folder).get("step"), settings, folder.parent
-        )
+        step = read_record(folder).get("step")
+        run_folder = folder.parent if step is not None and folder.name in FIT_EXPORTS else None
+        return OpenedPolicy(policy, describe_weights(loaded.source), step, settings, run_folder)
     assert ckpt_path is not None
     load_trained(policy, held)
     step = held.get("global_step")

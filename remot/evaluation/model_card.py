@@ -19,15 +19,16 @@ _MAX_BYTES = 1 << 20
 #: Settings of a run that say nothing about the weights: where it ran, what it kept and what it showed.
 _NOT_THE_RECIPE = frozenset(
     ("config", "ckpt_path", "weights_only", "resume", "checkpoint", "progress", "predictions", "samples", "held_out")
-) | frozenset(("interrupt", "summary", "weights", "root"))
+) | frozenset(("interrupt", "summary", "vision", "weights", "root"))
 
 
-def read_results(file: Path | None, run_folder: Path | None) -> dict[str, Any]:
+def read_results(file: Path | None, run_folder: Path | None, step: int | None) -> dict[str, Any]:
     """The table of results for a card.
 
     Args:
-        file: As ``fit`` and ``evaluate`` write it; None for that of the run's folder.
+        file: As ``fit`` writes it; None for that of the run's folder.
         run_folder: Looked through for :data:`RESULTS_FILE`.
+        step: Optimizer step of the exported weights: the run's table counts only if it is of the same step.
 
     Returns:
         Empty if there is none.
@@ -39,7 +40,8 @@ def read_results(file: Path | None, run_folder: Path | None) -> dict[str, Any]:
     if path is None or (file is None and not path.is_file()):
         return {}
     try:
-        content = path.read_bytes()[: _MAX_BYTES + 1]
+        with path.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
         table = json.loads(content) if len(content) <= _MAX_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
         msg = f"--results {path} cannot be read: {str(error).splitlines()[0]}"
@@ -47,7 +49,7 @@ def read_results(file: Path | None, run_folder: Path | None) -> dict[str, Any]:
     if not isinstance(table, dict):
         msg = f"--results {path} is no table of results of at most {_MAX_BYTES} bytes"
         raise ConfigError(msg)
-    return table
+    return table if file is not None or table.get("step") == step else {}
 
 
 def run_config(run_folder: Path | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
+from remot.evaluation.scores import interval
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY
@@ -67,9 +68,9 @@ class PromptAccuracy:
         Both by 95 % intervals over prompts: a policy that cannot answer yet is not blind, and few prompts prove
         nothing.
         """
-        if len(self.chance) < MIN_PROMPTS or _interval(self.right["seen"] - self.chance)[0] <= 0:
+        if len(self.chance) < MIN_PROMPTS or not _is_positive(self.right["seen"] - self.chance):
             return False
-        return all(_interval(self.right["seen"] - self.right[name])[0] <= 0 for name in BLINDING)
+        return not any(_is_positive(self.right["seen"] - self.right[name]) for name in BLINDING)
 
 
 def measure_vision_use(
@@ -185,9 +186,8 @@ def _mean(values: FloatArray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _interval(values: FloatArray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean over prompts."""
+def _is_positive(values: FloatArray) -> bool:
+    """Whether the 95 % bootstrap interval of the mean over prompts lies above 0."""
     generator = numpy_generator(0, "vision use")
     means = values[generator.integers(len(values), size=(_NUM_RESAMPLES, len(values)))].mean(1)  # [R]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    return interval(float(values.mean()), means, len(values)).low > 0

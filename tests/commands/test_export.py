@@ -67,6 +67,13 @@ def test_an_adapter_opens_with_its_weights(trained, tmp_path):
     opened = open_policy(model=str(folder))
     assert_same_weights(opened.policy, trained.loaded_policy)
     assert opened.step == 60
+    assert opened.run_folder == tmp_path
+
+
+def test_what_lies_beside_another_model_is_not_of_its_run(trained, tmp_path):
+    copied = save_trained(trained.loaded_policy, tmp_path / "copied", step=60)
+    assert open_policy(model=str(copied)).run_folder is None
+    assert open_policy(model="remot-tiny").run_folder is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ def test_a_missing_checkpoint_is_named(tmp_path):
 
 
 def test_the_command_writes_an_adapter_with_a_card(trained, ckpt_path, tmp_path, capsys):
-    results = {"sampled": {"partial": {"trained": {"mean": 0.84}}}}
+    results = {"sampled": {"partial": {"trained": {"mean": 0.84}}}, "step": 60}
     (ckpt_path.parent / "held_out.json").write_text(json.dumps(results))
     out = tmp_path / "out"
     run(["export", "--ckpt_path", str(ckpt_path), "--out", str(out)])

@@ -80,11 +80,13 @@ def test_the_usage_of_an_adapter_loads_its_base(tmp_path):
 
 
 def test_results_of_the_runs_folder_are_found(tmp_path):
-    assert read_results(None, tmp_path) == {}
-    assert read_results(None, None) == {}
-    (tmp_path / "held_out.json").write_text(json.dumps(RESULTS))
-    assert read_results(None, tmp_path) == RESULTS
-    assert read_results(tmp_path / "held_out.json", None) == RESULTS
+    assert read_results(None, tmp_path, 60) == {}
+    assert read_results(None, None, 60) == {}
+    of_step = RESULTS | {"step": 60}
+    (tmp_path / "held_out.json").write_text(json.dumps(of_step))
+    assert read_results(None, tmp_path, 60) == of_step
+    assert read_results(None, tmp_path, 40) == {}  # the scores of other weights
+    assert read_results(tmp_path / "held_out.json", None, 40) == of_step  # asked for by name
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000, " " * ((1 << 20) + 1)])
@@ -92,12 +94,12 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
     file = tmp_path / "table.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match=r"table\.json"):
-        read_results(file, None)
+        read_results(file, None, None)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"table\.json"):
-        read_results(tmp_path / "table.json", None)
+        read_results(tmp_path / "table.json", None, None)
 
 
 @pytest.mark.parametrize(
