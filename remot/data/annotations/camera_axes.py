@@ -17,17 +17,6 @@ def seen_from(camera_to_world: FloatArray, points: FloatArray) -> FloatArray:
     return seen
 
 
-def inside_image(points: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
-    """[N] whether points [N, 3] in camera axes are before the camera and within its image.
-
-    The image is taken to be twice as wide and high as the principal point. A point that is not known is not inside.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pixels = (points @ intrinsics.T)[:, :2] / points[:, 2:]
-    inside: NDArray[np.bool_] = (points[:, 2] > 0) & ((pixels >= 0) & (pixels <= 2 * intrinsics[:2, 2])).all(axis=1)
-    return inside
-
-
 def effector_in_world(
     positions: FloatArray,
     opening: FloatArray | None,
@@ -53,7 +42,14 @@ def effector_in_camera(
     camera: CameraTrack | None,
     visible: NDArray[np.bool_] | None = None,
 ) -> EffectorTrack:
-    """The track of an effector whose positions [N, 3] are in the axes of each image's camera; else as above."""
+    """The track of an effector whose positions [N, 3] are in the axes of each image's camera; else as above.
+
+    The image shows positions before the camera and within the image, which is taken to be twice as wide and high as the
+    principal point.
+    """
     if visible is None and camera is not None and camera.intrinsics is not None and np.isfinite(positions).all():
-        visible = inside_image(positions, camera.intrinsics)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = (positions @ camera.intrinsics.T)[:, :2] / positions[:, 2:]
+        is_within = ((pixels >= 0) & (pixels <= 2 * camera.intrinsics[:2, 2])).all(axis=1)
+        visible = (positions[:, 2] > 0) & is_within
     return EffectorTrack(positions, opening, "camera", visible)

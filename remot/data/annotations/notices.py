@@ -1,6 +1,7 @@
 """Messages about a whole data set, logged once however often it is listed, and those about many clips together."""
 
 import logging
+from dataclasses import dataclass, field
 
 _logger = logging.getLogger(__name__)
 
@@ -8,11 +9,11 @@ _logger = logging.getLogger(__name__)
 MAX_NAMED = 5
 
 
+@dataclass(eq=False)
 class Notices:
     """Logs each message once."""
 
-    def __init__(self) -> None:
-        self._logged: set[str] = set()
+    _logged: set[str] = field(default_factory=set, init=False)
 
     def warn_once(self, message: str) -> None:
         """Log ``message`` as a warning, unless it is empty or has been logged before."""
@@ -21,11 +22,11 @@ class Notices:
             _logger.warning("%s", message)
 
 
+@dataclass(eq=False)
 class CountedNotices:
     """Collects what is said of many clips, to log it once with the number of clips."""
 
-    def __init__(self) -> None:
-        self._places: dict[str, dict[str, None]] = {}
+    _places: dict[str, dict[str, None]] = field(default_factory=dict, init=False)
 
     def add(self, message: str, place: str) -> None:
         """Note ``message`` about ``place``, such as a record of a file; the same place counts once."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.cameras.colmap_model import ModelImage, read_cameras_text, read_images_text
 from remot.data.annotations.cameras.poses import inverted, is_unit, rigid, rotations_from, w_last
@@ -38,10 +38,6 @@ class COLMAPReader(SequenceReader):
     image_folder: str = "images"
     fps: float = 30.0
     is_metric: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with a model in either spelling."""

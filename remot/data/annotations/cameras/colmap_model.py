@@ -105,7 +105,10 @@ def read_images_text(file: Path) -> list[ModelImage]:
     for number, line in enumerate(lines_of(text), start=1):
         if line.startswith(COMMENT):
             continue
-        if may_be_points and _are_points(line):
+        # Points are x y id, or none; ids are whole numbers, -1 for a point without one.
+        words = line.split()
+        are_numbers = all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
+        if may_be_points and len(words) % 3 == 0 and are_numbers:
             may_be_points = False
         elif line.strip():
             found.append(_image(f"{file}: line {number}", line))
@@ -122,12 +125,6 @@ def _image(where: str, line: str) -> ModelImage:
         raise AnnotationError(msg)
     _whole(where, words[0])
     return ModelImage(words[9].strip(), _whole(where, words[8]), numbers_in(where, words[1:8], 7))
-
-
-def _are_points(line: str) -> bool:
-    """Whether a line holds points ``x y id``, or none; ids are whole numbers, -1 for a point without one."""
-    words = line.split()
-    return len(words) % 3 == 0 and all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
 
 
 def require_once(file: Path, names: list[str]) -> None:

@@ -168,7 +168,10 @@ class NuScenesReader(SequenceReader):
             if calibration in calibrations and (row.get("is_key_frame") is True or not self.keyframes_only):
                 scene = _look_up(scene_of, _text(folder, table, row, "sample_token"), folder / "sample.json")
                 name = _look_up(scene_names, scene, folder / "scene.json")
-                time = _microseconds(folder / f"{table}.json", row)
+                time = row.get("timestamp")
+                if not isinstance(time, int) or isinstance(time, bool) or not 0 <= time < 2**63:
+                    msg = f"{folder / table}.json: timestamp {time!r:.40} is no whole number of microseconds"
+                    raise AnnotationError(msg, reason="times")
                 path, ego = _text(folder, table, row, "filename"), _text(folder, table, row, "ego_pose_token")
                 found[name].append(_Image(time, path, ego, calibration))
         return {name: sorted(images, key=lambda image: image.microseconds) for name, images in found.items()}
@@ -180,14 +183,6 @@ def _text(folder: Path, table: str, row: Row, key: str) -> str:
         msg = f"{where}: an object has no {key!r}, it has {', '.join(map(repr, row))[:80]}"
         raise AnnotationError(msg)
     return require_text(where, row, key)
-
-
-def _microseconds(file: Path, row: Row) -> int:
-    time = row.get("timestamp")
-    if not isinstance(time, int) or isinstance(time, bool) or not 0 <= time < 2**63:
-        msg = f"{file}: timestamp {time!r:.40} is no whole number of microseconds"
-        raise AnnotationError(msg, reason="times")
-    return time
 
 
 def _look_up(table: Mapping[str, T], token: str, file: Path) -> T:

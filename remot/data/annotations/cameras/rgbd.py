@@ -8,14 +8,13 @@ tracking was lost.
 """
 
 import re
-from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
 from remot.data.annotations.parsing.number_rows import number_matrix
@@ -40,16 +39,11 @@ class _NumberedReader(SequenceReader):
         on_bad_pose: ``raise`` stops at a pose that is not finite or not rigid; ``drop`` leaves such frames out.
     """
 
+    #: Whether a pose with no finite number in its first three rows says that tracking was lost.
+    marks_lost_poses: ClassVar[bool] = False
+
     fps: float = 30.0
     on_bad_pose: OnBadPose = "raise"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
-
-    @abstractmethod
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        """For each frame's number its pose file and its image, a path relative to ``folder``."""
 
     def _poses(self, frames: dict[int, tuple[Path, str]]) -> dict[int, FloatArray]:
         """The poses [4, 4] that can be used, by number, in order."""
@@ -59,17 +53,22 @@ class _NumberedReader(SequenceReader):
             pose = number_matrix(file, (4, 4), finite=False)
             if is_rigid(pose[None])[0]:
                 found[number] = pose
-            elif not self._may_drop(pose):
+            elif self.on_bad_pose == "raise" and not (self.marks_lost_poses and not np.isfinite(pose[:3]).any()):
                 kind = "not a rigid motion (scale, flip or last row)" if np.isfinite(pose).all() else "NaN or infinity"
                 msg = f"{file}: the pose is {kind}; repair it, or set on_bad_pose to drop to leave such frames out"
                 raise AnnotationError(msg, reason="pose" if np.isfinite(pose).all() else "not finite")
         return found
 
-    def _may_drop(self, pose: FloatArray) -> bool:  # noqa: ARG002 - which poses are lost depends on the source
-        return self.on_bad_pose == "drop"
-
-    def _clip(self, folder: Path, root: Path, domain: str, scene_id: str, intrinsics: FloatArray | None) -> Clip:
-        frames = self._frames(folder)
+    def _clip(
+        self,
+        folder: Path,
+        root: Path,
+        domain: str,
+        scene_id: str,
+        intrinsics: FloatArray | None,
+        frames: dict[int, tuple[Path, str]],
+    ) -> Clip:
+        """The clip of ``frames``: for each number its pose file and its image, a path relative to ``folder``."""
         poses = self._poses(frames)
         if not poses:
             msg = f"{folder}: none of {len(frames)} frames has a usable pose, remove the recording"
@@ -111,18 +110,16 @@ class SevenScenesReader(_NumberedReader):
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one folder."""
-        scene = SEQUENCE_NUMBER.sub("", sequence_id(sequence.file, root)) or sequence_id(root, root)
-        return self._clip(sequence.file, root, "seven_scenes", scene, pinhole(self.intrinsics))
-
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
+        folder = sequence.file
         names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
         pictures = {name.split(".")[0]: name for name in names if ".color." in name}
-        found = {}
+        frames = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
             number = _number(file, stem.removeprefix("frame-"))
-            found[number] = (file, pictures.get(stem, f"{stem}.color.png"))
-        return found
+            frames[number] = (file, pictures.get(stem, f"{stem}.color.png"))
+        scene = SEQUENCE_NUMBER.sub("", sequence_id(folder, root)) or sequence_id(root, root)
+        return self._clip(folder, root, "seven_scenes", scene, pinhole(self.intrinsics), frames)
 
 
 @dataclass(eq=False)
@@ -137,6 +134,8 @@ class ScanNetReader(_NumberedReader):
         on_bad_pose: What to do about poses that are wrong otherwise: ``raise`` or ``drop``.
     """
 
+    marks_lost_poses: ClassVar[bool] = True
+
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""
         found = (pose for pose in find_files(root, "pose") if pose.is_dir())
@@ -148,19 +147,13 @@ class ScanNetReader(_NumberedReader):
         folder = sequence.file
         calibration = folder / "intrinsic" / "intrinsic_color.txt"
         intrinsics = number_matrix(calibration, (4, 4))[:3, :3] if calibration.exists() else None
-        name = sequence_id(folder, root)
-        return self._clip(folder, root, "scannet", re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", name), intrinsics)
-
-    def _may_drop(self, pose: FloatArray) -> bool:
-        """Tracking that was lost is marked in every number but those of the last row."""
-        return super()._may_drop(pose) or not np.isfinite(pose[:3]).any()
-
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
+        scene = re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", sequence_id(folder, root))
         pictures = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
-        files = files_in(folder / "pose", (".txt",))
-        return {
-            _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files
-        }
+        frames = {}
+        for file in files_in(folder / "pose", (".txt",)):
+            picture = pictures.get(file.stem, f"{file.stem}.jpg")
+            frames[_number(file, file.stem)] = (file, f"color/{picture}")
+        return self._clip(folder, root, "scannet", scene, intrinsics, frames)
 
 
 def _number(file: Path, digits: str) -> int:

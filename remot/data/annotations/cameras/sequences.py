@@ -51,6 +51,7 @@ class SequenceReader(ImageReader):
     max_clip_frames: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.max_clip_frames is not None and self.max_clip_frames < MIN_CLIP_FRAMES:
             msg = f"max_clip_frames is {self.max_clip_frames}; give at least {MIN_CLIP_FRAMES}, or null not to cut"
             raise ConfigError(msg)
@@ -87,7 +88,7 @@ class SequenceReader(ImageReader):
         if not isinstance(source, PartSource):
             return self._read_named(source, root)
         sequence = ClipSource(source.file, source.key)
-        clip = self._kept(sequence, lambda: self._read_named(sequence, root))
+        clip = self._kept(self._read_named, sequence, root)
         return None if clip is None else cut(clip, source.part, source.parts)
 
     def _parts(self, sequence: ClipSource, root: Path) -> list[ClipSource]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps, read_text
+from remot.data.annotations.base import ClipSource, read_text
 from remot.data.annotations.cameras.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
 from remot.data.annotations.images import image_names
@@ -65,7 +65,6 @@ class TUMReader(SequenceReader):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fps(self.fps)
         pinhole(self.intrinsics)
 
     def sequences(self, root: Path) -> list[ClipSource]:

@@ -115,11 +115,9 @@ def _centres_from(where: str, content: dict[str, Any], camera: CameraTrack | Non
 
 def agent_from(where: str, value: object) -> AgentTrack:
     """Who acts."""
-    content = require_object(where, value)
-    check_keys(where, content, ("positions_metres", "headings_degrees"))
-    return AgentTrack(
-        *(require_numbers(f"{where}: {key}", content[key]) for key in ("positions_metres", "headings_degrees"))
-    )
+    content, keys = require_object(where, value), ("positions_metres", "headings_degrees")
+    check_keys(where, content, keys)
+    return AgentTrack(*(require_numbers(f"{where}: {key}", content[key]) for key in keys))
 
 
 def event_from(where: str, value: object) -> Event:

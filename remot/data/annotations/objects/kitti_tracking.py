@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.annotations.notices import listed
-from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, KITTISequence, Labels, oxts_of
+from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, KITTISequence, Labels, beside_labels
 from remot.data.annotations.objects.nearest import Appearances, NearestTrack, near_border, nearest_tracks
 from remot.errors import ConfigError
 from remot.structures import Clip, ObjectTrack
@@ -58,7 +58,7 @@ class KITTITrackingReader(KITTIFilesReader):
 
     def notice(self, files: list[Path]) -> str:
         """How many sequences lack the motion of their camera."""
-        if not (lacking := [file.stem for file in files if not oxts_of(file).exists()]):
+        if not (lacking := [file.stem for file in files if not beside_labels(file, "oxts").exists()]):
             return ""
         return (
             f"{len(lacking)} of {len(files)} sequences have no file in oxts with the motion of their camera, so "

@@ -58,13 +58,13 @@ class LayoutReader(AnnotationReader):
     def sources(self, root: Path) -> list[ClipSource]:
         """Each scene of each file."""
         many, single = find_files(root, "*meta_info*.json"), find_files(root, "*layout.json")
-        found = [ClipSource(file, scene) for file in many for scene in self._content(file)]
+        found = [ClipSource(file, scene) for file in many for scene in self._kept(read_json_object, file)]
         found += [ClipSource(file) for file in single]
         return require_any(found, root, "*meta_info*.json or *layout.json", "the layouts")
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
         """The clip of one scene."""
-        content = self._content(source.file)
+        content = self._kept(read_json_object, source.file)
         if source.key:
             scene, found = source.key, _from_vsi_bench(str(source), content[source.key])
         else:
@@ -78,9 +78,6 @@ class LayoutReader(AnnotationReader):
             pts_seconds=times_of(source.file, video),
             **found,
         )
-
-    def _content(self, file: Path) -> dict[str, Any]:
-        return self._kept(file, lambda: read_json_object(file))
 
 
 def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:

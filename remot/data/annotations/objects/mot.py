@@ -17,14 +17,13 @@ from remot.data.annotations.objects.mot_files import (
 )
 from remot.data.annotations.objects.nearest import (
     Appearances,
-    IntArray,
     NearestTrack,
     near_border,
     nearest_tracks,
     sideways_nearness,
 )
 from remot.errors import ConfigError
-from remot.structures import Clip, FloatArray, ObjectTrack
+from remot.structures import Clip, ObjectTrack
 
 _logger = logging.getLogger(__name__)
 
@@ -124,15 +123,10 @@ class MOTReader(MOTFilesReader):
                 askable[rows],
             )
             tracks = nearest_tracks(sightings, self.min_height_ratio, num_lingering[rows])
-            tracks = tracks or _outermost(sightings, sequence.boxes_xyxy[rows], num_lingering[rows])
+            if not tracks:
+                for word, side in (("leftmost", -1), ("rightmost", 1)):
+                    nearness = sideways_nearness(sequence.boxes_xyxy[rows], side)
+                    placed = replace(sightings, nearness=nearness, lowest=np.zeros(len(rows)))
+                    tracks += nearest_tracks(placed, 2.0, num_lingering[rows], word=word)
             found += [(NOUNS[one], replace(track, rows=rows[track.rows])) for track in tracks]
         return found
-
-
-def _outermost(sightings: Appearances, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
-    """The tracks that are clearly the leftmost or the rightmost in at least three images."""
-    found = []
-    for word, side in (("leftmost", -1), ("rightmost", 1)):
-        placed = replace(sightings, nearness=sideways_nearness(boxes_xyxy, side), lowest=np.zeros(len(boxes_xyxy)))
-        found += nearest_tracks(placed, 2.0, num_lingering, word=word)
-    return found

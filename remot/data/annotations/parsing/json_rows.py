@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -51,11 +52,14 @@ def _objects(file: Path, opened: TextIO) -> Iterator[dict[str, Any]]:
             raise _malformed(file, f"expected , or ] between two objects, found {mark!r}")
 
 
+@dataclass(eq=False)
 class _Text:
-    """The part of a file that is being read, with what is before it forgotten."""
+    """The part ``held`` of a file that is being read, with what is before it forgotten; ``place`` comes next in it."""
 
-    def __init__(self, file: Path, opened: TextIO) -> None:
-        self.file, self.opened, self.held, self.place = file, opened, "", 0
+    file: Path
+    opened: TextIO
+    held: str = ""
+    place: int = 0
 
     def more(self) -> bool:
         """Read on; False at the end of the file."""

@@ -14,7 +14,13 @@ import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, naming, require_any
 from remot.data.annotations.robots.lerobot_effectors import LeRobotEffector, effectors_of, track_of
-from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder, is_depth_map, open_folder
+from remot.data.annotations.robots.lerobot_folder import (
+    Episode,
+    LeRobotFolder,
+    is_colour_video,
+    is_depth_map,
+    open_folder,
+)
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
 from remot.data.annotations.robots.lerobot_videos import EpisodeFrames
 from remot.data.annotations.robots.side_poses import read_positions
@@ -72,37 +78,39 @@ class LeRobotReader(AnnotationReader):
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The episodes whose data are there; those that are only listed are left out with a log message."""
-        found = [source for info_file in find_files(root, INFO_FILE) for source in self._episodes(info_file, root)]
+        found: list[ClipSource] = []
+        for info_file in find_files(root, INFO_FILE):
+            folder = self._folder(info_file, root)
+            total = len(folder.episodes)
+            present = [one.index for one in folder.episodes.values() if folder.data_file(one) is not None]
+            if len(present) < total:
+                _logger.warning("%s: %d of %d episodes have no data file", info_file, total - len(present), total)
+            found += [ClipSource(info_file, str(index)) for index in sorted(present)]
         return require_any(found, root, f"{INFO_FILE} with episodes", "a LeRobot data set")
-
-    def _episodes(self, info_file: Path, root: Path) -> list[ClipSource]:
-        folder = self._folder(info_file, root)
-        episodes = folder.episodes.values()
-        present = [episode.index for episode in episodes if folder.data_file(episode) is not None]
-        if len(present) < len(episodes):
-            _logger.warning(
-                "%s: %d of %d episodes have no data file", info_file, len(episodes) - len(present), len(episodes)
-            )
-        return [ClipSource(info_file, str(index)) for index in sorted(present)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
         """One episode."""
         folder = self._folder(source.file, root)
         episode = folder.episodes[int(source.key)]
         where = f"{source.file}: episode {episode.index}"
-        rows = self._read_rows(folder, episode, where)
-        media = folder.video_file(episode, key := self._video_key(folder))
+        effectors = self._effectors(folder)
+        rows = self._read_rows(folder, episode, where, effectors)
+        if folder.folder not in self._keys:
+            self._keys[folder.folder] = self._choose_key(folder)
+        key = self._keys[folder.folder]
+        media = folder.video_file(episode, key)
         if media is None:
             msg = f"{where} has no video {key}, looked in {folder.video_places(episode, key)}; fetch it"
             raise AnnotationError(msg, reason="missing media")
+        clip_id = "-".join((*folder.folder.relative_to(folder.root).parts, f"episode_{episode.index:06d}"))
         with naming(where, folder.folder):
             return Clip(
-                clip_id=self._clip_id(folder, episode),
-                scene_id=self._clip_id(folder, episode),
+                clip_id=clip_id,
+                scene_id=clip_id,
                 domain=self.domain,
                 media=media,
                 pts_seconds=rows.pts_seconds,
-                effectors=self._tracks(folder, episode, rows),
+                effectors=self._tracks(folder, episode, rows, effectors),
                 media_pts_seconds=self._frames.times(folder, episode, key, media, rows),
                 events=_events(folder, rows),
                 camera_moves=True if self.camera_moves is None and "wrist" in key.lower() else self.camera_moves,
@@ -113,14 +121,13 @@ class LeRobotReader(AnnotationReader):
             self._folders[info_file] = open_folder(info_file, root)
         return self._folders[info_file]
 
-    def _clip_id(self, folder: LeRobotFolder, episode: Episode) -> str:
-        place = "-".join(folder.folder.relative_to(folder.root).parts)
-        return f"{place}-episode_{episode.index:06d}" if place else f"episode_{episode.index:06d}"
+    def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
+        return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors
 
-    def _read_rows(self, folder: LeRobotFolder, episode: Episode, where: str) -> EpisodeRows:
-        features = [
-            name for e in self._effectors(folder).values() for name in (e.positions, e.opening) if name is not None
-        ]
+    def _read_rows(
+        self, folder: LeRobotFolder, episode: Episode, where: str, effectors: Mapping[str, LeRobotEffector]
+    ) -> EpisodeRows:
+        features = [name for e in effectors.values() for name in (e.positions, e.opening) if name is not None]
         for feature in features:
             folder.column_names(feature)  # names the features there are, if this is not one of them
         file = folder.data_file(episode)
@@ -133,14 +140,9 @@ class LeRobotReader(AnnotationReader):
             raise AnnotationError(msg, reason="unsynchronised")
         return rows
 
-    def _video_key(self, folder: LeRobotFolder) -> str:
-        """The camera to look through, chosen once for a data set."""
-        if folder.folder not in self._keys:
-            self._keys[folder.folder] = self._choose_key(folder)
-        return self._keys[folder.folder]
-
     def _choose_key(self, folder: LeRobotFolder) -> str:
-        listed = folder.video_keys
+        """The camera to look through, which may take a look at every episode's files."""
+        listed = [key for key, feature in folder.features.items() if is_colour_video(feature)]
         names = ", ".join(listed) or "none (images inside Parquet files are not read)"
         if self.video_key is not None:
             if self.video_key in listed:
@@ -165,11 +167,9 @@ class LeRobotReader(AnnotationReader):
                 msg += f"; looked in {folder.video_places(first, listed[0])}"
         raise AnnotationError(msg, reason="missing media")
 
-    def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
-        return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors
-
-    def _tracks(self, folder: LeRobotFolder, episode: Episode, rows: EpisodeRows) -> dict[str, EffectorTrack]:
-        effectors = self._effectors(folder)
+    def _tracks(
+        self, folder: LeRobotFolder, episode: Episode, rows: EpisodeRows, effectors: Mapping[str, LeRobotEffector]
+    ) -> dict[str, EffectorTrack]:
         arrays = {name: effector.poses for name, effector in effectors.items() if effector.poses is not None}
         poses = {}
         if self.poses_file is not None and arrays:

@@ -15,10 +15,14 @@ from remot.data.annotations.parsing.parquet import column_names, integers, numbe
 from remot.errors import AnnotationError
 from remot.files import find_files
 
-V2_DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-V2_VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
-V3_DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-V3_VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+V2_PATHS = {
+    "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+    "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+}
+V3_PATHS = {
+    "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+    "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+}
 DEFAULT_CHUNKS_SIZE = 1000
 MAX_EPISODES = 2_000_000
 
@@ -62,6 +66,7 @@ class LeRobotFolder:
     """A LeRobot data set.
 
     Args:
+        info_file: ``meta/info.json``, named in errors.
         folder: The folder that holds ``meta``, resolved.
         root: No file may lie outside of it.
         is_v3: Many episodes in one file.
@@ -74,6 +79,7 @@ class LeRobotFolder:
         fps: Rows a second; None if it is not given.
     """
 
+    info_file: Path
     folder: Path
     root: Path
     is_v3: bool
@@ -85,16 +91,6 @@ class LeRobotFolder:
     robot_type: str = ""
     fps: float | None = None
 
-    @property
-    def info_file(self) -> Path:
-        """Named in errors."""
-        return self.folder / "meta" / "info.json"
-
-    @property
-    def video_keys(self) -> list[str]:
-        """Features that are colour videos by the metadata, with or without files."""
-        return [key for key, feature in self.features.items() if is_colour_video(feature)]
-
     def data_file(self, episode: Episode) -> Path | None:
         """The file of an episode's rows, None if it does not exist.
 
@@ -104,11 +100,7 @@ class LeRobotFolder:
         return self._first_file(self.data_paths, episode.fields)
 
     def video_file(self, episode: Episode, key: str) -> Path | None:
-        """The video of an episode, None if it does not exist.
-
-        Raises:
-            AnnotationError: If the path template is unusable or leads outside of the root.
-        """
+        """The video of an episode, None if it does not exist; raises what :meth:`data_file` does."""
         part = episode.videos.get(key)
         return None if part is None else self._first_file(self.video_paths, {**part.fields, "video_key": key})
 
@@ -165,17 +157,24 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
     for name, feature in features.items():
         require_object(f"{info_file}: feature {name}", feature)
     keys = [key for key, feature in features.items() if is_colour_video(feature)]
+    paths: dict[str, tuple[str, ...]] = {}
+    for name, standard in (V3_PATHS if is_v3 else V2_PATHS).items():
+        stated = info.get(name)  # the standard path is right where this one is not
+        paths[name] = (stated, standard) if isinstance(stated, str) and stated not in {"", standard} else (standard,)
+    fps = info.get("fps")
+    is_rate = isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps < float("inf")
     return LeRobotFolder(
+        info_file=folder / "meta" / "info.json",
         folder=folder,
         root=root.resolve(),
         is_v3=is_v3,
         features=features,
-        data_paths=_templates(info, "data_path", V3_DATA if is_v3 else V2_DATA),
-        video_paths=_templates(info, "video_path", V3_VIDEO if is_v3 else V2_VIDEO),
+        data_paths=paths["data_path"],
+        video_paths=paths["video_path"],
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
         tasks=_tasks(folder, is_v3=is_v3),
         robot_type=str(info.get("robot_type") or ""),
-        fps=_positive(info.get("fps")),
+        fps=float(fps) if is_rate else None,
     )
 
 
@@ -216,18 +215,6 @@ def fill_template(info_file: Path, template: str, fields: Mapping[str, int | str
         msg = f"{info_file}: the path {template!r:.120} is no template of the form {{name}} and {{name:06d}}"
         raise AnnotationError(msg)
     return path
-
-
-def _positive(value: object) -> float | None:
-    """A number above 0, else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < float("inf") else None  # type: ignore[operator, arg-type]
-
-
-def _templates(info: Mapping[str, Any], key: str, standard: str) -> tuple[str, ...]:
-    """The stated template and the standard one, which is right where the stated one is not."""
-    stated = info.get(key)
-    return (stated, standard) if isinstance(stated, str) and stated and stated != standard else (standard,)
 
 
 def _unique(info_file: Path, episodes: Iterator[Episode]) -> dict[int, Episode]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,12 @@ class EpisodeRows:
     task_indices: FloatArray | None
 
 
+@dataclass(eq=False)
 class RowFiles:
     """Reads episodes, and keeps the last file, since neighbouring episodes share one in v3.0."""
 
-    def __init__(self) -> None:
-        self._last: tuple[Path, tuple[str, ...], dict[str, FloatArray]] | None = None
-        self._counts: dict[Path, Counter[int]] = {}
+    _last: tuple[Path, tuple[str, ...], dict[str, FloatArray]] | None = field(default=None, init=False)
+    _counts: dict[Path, Counter[int]] = field(default_factory=dict, init=False)
 
     def read(self, file: Path, episode: int, features: Sequence[str]) -> EpisodeRows:
         """The rows of an episode.

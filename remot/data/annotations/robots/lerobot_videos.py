@@ -13,7 +13,7 @@ the rows of all episodes before it in that video. The count is used only if rows
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +55,8 @@ class _Shared:
     num_rows: FloatArray
     fault: str
 
-    def excess_frames(self, interval_seconds: float) -> FloatArray:
-        """[E - 1] frames from one stated start to the next, less the rows between them."""
-        return np.asarray(np.diff(self.starts) / interval_seconds - self.num_rows[:-1])
 
-
+@dataclass(eq=False)
 class EpisodeFrames:
     """Finds the frames of episodes, and keeps what the last video says, since neighbouring episodes share one.
 
@@ -67,12 +64,11 @@ class EpisodeFrames:
         row_files: Counts the rows of the episodes that share a video.
     """
 
-    def __init__(self, row_files: RowFiles) -> None:
-        self._row_files = row_files
-        self._notices = Notices()
-        self._probed: tuple[Path, VideoInfo] | None = None
-        self._by_video: dict[tuple[Path, str], dict[_Address, list[Episode]]] = {}
-        self._last_shared: tuple[tuple[Path, str, _Address], _Shared] | None = None
+    row_files: RowFiles
+    _notices: Notices = field(default_factory=Notices, init=False)
+    _probed: tuple[Path, VideoInfo] | None = field(default=None, init=False)
+    _by_video: dict[tuple[Path, str], dict[_Address, list[Episode]]] = field(default_factory=dict, init=False)
+    _last_shared: tuple[tuple[Path, str, _Address], _Shared] | None = field(default=None, init=False)
 
     def times(self, folder: LeRobotFolder, episode: Episode, key: str, media: Path, rows: EpisodeRows) -> FloatArray:
         """[N] times of the episode's frames in its video, one for each row.
@@ -128,7 +124,7 @@ class EpisodeFrames:
         fault = ""
         for one in ordered if folder.is_v3 else ():
             file = folder.data_file(one)
-            num_rows = one.num_frames if file is None else self._row_files.num_rows(file, one.index)
+            num_rows = one.num_frames if file is None else self.row_files.num_rows(file, one.index)
             if num_rows != one.num_frames:
                 fault = (
                     f"its video also shows episode {one.index}, which has {num_rows} rows in the data and "
@@ -166,7 +162,8 @@ def _stated_fault(episode: Episode, key: str, shared: _Shared, interval_seconds:
     first = shared.episodes[0]
     if not abs(shared.starts[0]) <= interval_seconds:
         return f"episode {first.index} is stated to begin at {shared.starts[0]:.3f} s, but no frame would come before"
-    excess = shared.excess_frames(interval_seconds)
+    # [E - 1] frames from one stated start to the next, less the rows between them
+    excess = np.diff(shared.starts) / interval_seconds - shared.num_rows[:-1]
     bad = ~((excess >= MIN_EXCESS_FRAMES) & (excess <= MAX_EXCESS_FRAMES))
     if len(excess) and not bad.any() and np.ptp(excess) > MAX_SPREAD_FRAMES:
         bad = np.abs(excess - np.median(excess)) >= np.abs(excess - np.median(excess)).max()
