@@ -50,6 +50,8 @@ class AnnotationReader(ABC):
 
     #: Images per second; a field of readers whose format has no times.
     fps: float | None = None
+    #: Focal lengths and principal point in pixels; a field of readers whose format does not hold them.
+    intrinsics: list[float] | None = None
     #: What was read last, after the function that read it and its arguments.
     _last: tuple[object, Any] | None = None
 
@@ -60,7 +62,7 @@ class AnnotationReader(ABC):
 
     @cached_property
     def _notices(self) -> Notices:
-        """Warnings about a whole data set, each logged once."""
+        """Warnings about a whole data set or about many clips, each logged once."""
         return Notices()
 
     def _kept(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -92,8 +94,9 @@ class AnnotationReader(ABC):
             AnnotationError: If the annotation is malformed or does not fit its media.
         """
 
-    def report(self) -> None:  # noqa: B027 - most readers note nothing
+    def report(self) -> None:
         """Log what was noted while sources were read; called when all have been read once."""
+        self._notices.report()
 
     def read(self, root: Path) -> Iterator[Clip]:
         """All clips below ``root`` in order.

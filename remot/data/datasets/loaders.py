@@ -1,10 +1,10 @@
 """Loaders of prompts by address."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.errors import ConfigError
@@ -22,20 +22,7 @@ class AddressLoader(DataLoader[Sample]):
         """Nothing to restore."""
 
 
-class _ByAddress(Dataset[Sample]):
-    """A dataset for samplers of addresses, which go beyond an epoch."""
-
-    def __init__(self, dataset: PromptDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, address: int) -> Sample:
-        return self.dataset.prompt(address)
-
-
-def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_workers: int) -> AddressLoader:
+def address_loader(dataset: PromptDataset, batches: Iterable[list[int]], num_workers: int) -> AddressLoader:
     """Batches of prompts.
 
     Args:
@@ -44,7 +31,7 @@ def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_work
         num_workers: Processes that decode; the prompts do not depend on it.
     """
     return AddressLoader(
-        _ByAddress(dataset),
+        dataset,
         batch_sampler=batches,
         collate_fn=collate_prompts,
         num_workers=num_workers,

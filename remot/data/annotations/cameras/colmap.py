@@ -6,6 +6,7 @@ down, z forward), in a unit and a world frame without meaning. ``cameras.bin`` o
 and its parameters in pixels. The images lie in a folder ``images`` beside ``sparse``. There are no times.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,12 +78,20 @@ class COLMAPReader(SequenceReader):
 
 def _read_model(folder: Path) -> tuple[dict[int, FloatArray], list[ModelImage]]:
     """Cameras and images; of two spellings the binary one, as COLMAP does."""
-    if (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file():
-        return read_cameras_binary(folder / "cameras.bin"), read_images_binary(folder / "images.bin")
-    if not (folder / "images.txt").is_file() or not (folder / "cameras.txt").is_file():
+    is_binary = (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file()
+    listed = folder / ("images.bin" if is_binary else "images.txt")
+    if is_binary:
+        cameras, images = read_cameras_binary(folder / "cameras.bin"), read_images_binary(listed)
+    elif listed.is_file() and (folder / "cameras.txt").is_file():
+        cameras, images = read_cameras_text(folder / "cameras.txt"), read_images_text(listed)
+    else:
         msg = f"{folder}: cameras and images must both end in .bin or both in .txt"
         raise AnnotationError(msg, reason="missing")
-    return read_cameras_text(folder / "cameras.txt"), read_images_text(folder / "images.txt")
+    counts = Counter(image.name for image in images)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        msg = f"{listed}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
+        raise AnnotationError(msg, reason="duplicate id")
+    return cameras, images
 
 
 def _poses(folder: Path, images: list[ModelImage]) -> FloatArray:

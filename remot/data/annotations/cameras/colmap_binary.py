@@ -19,7 +19,6 @@ from remot.data.annotations.cameras.colmap_model import (
     CAMERA_MODELS,
     ModelImage,
     pinhole_of,
-    require_once,
     unknown_model,
 )
 from remot.errors import AnnotationError
@@ -141,5 +140,4 @@ def read_images_binary(file: Path) -> list[ModelImage]:
             _image_id, *numbers, camera_id = cursor.take("I7dI")
             found.append(ModelImage(cursor.text(), int(camera_id), np.array(numbers)))
             cursor.skip(cursor.count(BYTES_PER_POINT, "points") * BYTES_PER_POINT)
-    require_once(file, [image.name for image in found])
     return found

@@ -1,7 +1,6 @@
 """What both spellings of a COLMAP model hold, and the text spelling."""
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,8 +95,7 @@ def read_images_text(file: Path) -> list[ModelImage]:
     such lines out. A line of points is known by its words, whose number is a multiple of three.
 
     Raises:
-        AnnotationError: Naming the line that does not fit, or an image that is there twice; or if the header declares
-            another number of images.
+        AnnotationError: Naming the line that does not fit; or if the header declares another number of images.
     """
     text = read_text(file)
     found: list[ModelImage] = []
@@ -113,7 +111,6 @@ def read_images_text(file: Path) -> list[ModelImage]:
         elif line.strip():
             found.append(_image(f"{file}: line {number}", line))
             may_be_points = True
-    require_once(file, [image.name for image in found])
     require_declared(file, "images", text, len(found))
     return found
 
@@ -125,13 +122,6 @@ def _image(where: str, line: str) -> ModelImage:
         raise AnnotationError(msg)
     _whole(where, words[0])
     return ModelImage(words[9].strip(), _whole(where, words[8]), numbers_in(where, words[1:8], 7))
-
-
-def require_once(file: Path, names: list[str]) -> None:
-    """Refuse a model that gives an image two poses."""
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        msg = f"{file}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
-        raise AnnotationError(msg, reason="duplicate id")
 
 
 def require_declared(file: Path, what: str, text: str, num_found: int) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 
 from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
-from remot.data.annotations.cameras.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
-from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, w_last
+from remot.data.annotations.cameras.sequences import TimedPosesReader, sequence_id, sources_of
 from remot.data.annotations.parsing.number_rows import numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import find_files
@@ -32,7 +32,7 @@ PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
 
 
 @dataclass(eq=False)
-class EuRoCReader(SequenceReader):
+class EuRoCReader(TimedPosesReader):
     """Reads folders with ``mav0`` in them.
 
     See the module for the source's conventions. The camera's pose is the body's pose times ``T_BS``; an image gets the
@@ -45,7 +45,6 @@ class EuRoCReader(SequenceReader):
     """
 
     camera: str = "cam0"
-    max_gap_seconds: float = 0.05
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with the camera's ``sensor.yaml`` in their ``mav0``."""
@@ -56,7 +55,8 @@ class EuRoCReader(SequenceReader):
         """The recording in one folder."""
         folder = sequence.file / "mav0" / self.camera
         body_from_camera, intrinsics = _read_sensor(folder / "sensor.yaml")
-        names, image_times = _read_images(folder / "data.csv")
+        listed = list(_timed_rows(folder / "data.csv", range(2, 3), "a file name"))
+        names, image_times = [words[0] for _, _, words in listed], [time for _, time, _ in listed]
         truth = sequence.file / "mav0" / GROUND_TRUTH
         pose_times, poses = _read_poses(truth)
         start = image_times[0]  # in whole numbers, because a float holds no nanoseconds of our century
@@ -64,11 +64,7 @@ class EuRoCReader(SequenceReader):
             np.array([time - start for time in times], dtype=np.float64) * NANOSECONDS
             for times in (image_times, pose_times)
         )
-        made, found = interpolated(posed, poses[:, :3], w_last(poses[:, 3:]), wanted, self.max_gap_seconds)
-        if not found.any():
-            msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any image of {folder}"
-            raise AnnotationError(msg, reason="unsynchronised")
-        self._notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
+        made, found = self.poses_between(truth, posed, poses[:, :3], w_last(poses[:, 3:]), wanted)
         media, kept = self.listed_images(
             folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
         )
@@ -105,15 +101,6 @@ def _read_sensor(file: Path) -> tuple[FloatArray, FloatArray | None]:
         msg = f"{file}: intrinsics must be fu, fv, cu, cv"
         raise AnnotationError(msg)
     return numbers.reshape(4, 4), pinhole(intrinsics.tolist())
-
-
-def _read_images(file: Path) -> tuple[list[str], list[int]]:
-    """Names and times in nanoseconds."""
-    names, times = [], []
-    for _, time, words in _timed_rows(file, range(2, 3), "a file name"):
-        times.append(time)
-        names.append(words[0])
-    return names, times
 
 
 def _read_poses(file: Path) -> tuple[list[int], FloatArray]:

@@ -24,9 +24,8 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
-from remot.data.annotations.images import image_size
-from remot.data.media.images import IMAGE_SUFFIXES
-from remot.errors import AnnotationError
+from remot.data.media.images import IMAGE_SUFFIXES, size_of_image
+from remot.errors import AnnotationError, DecodeError
 from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
 
@@ -127,8 +126,9 @@ def _intrinsics(file: Path, content: dict[str, Any], frames: list[dict[str, Any]
     if any(settings != found[0] for settings in found):
         return None
     given = found[0]
-    size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else image_size(first)
-    if size is None:
+    try:
+        size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else size_of_image(first)
+    except DecodeError:
         return None
     angle = given.get("camera_angle_x")
     fx = given.get("fl_x") or (size[0] / 2 / np.tan(angle / 2) if angle and 0 < angle < np.pi else 0.0)

@@ -17,7 +17,7 @@ import numpy as np
 from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
-from remot.data.annotations.parsing.number_rows import number_matrix
+from remot.data.annotations.parsing.number_rows import number_table
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files
@@ -50,7 +50,7 @@ class _NumberedReader(SequenceReader):
         found: dict[int, FloatArray] = {}
         for number in sorted(frames):
             file = frames[number][0]
-            pose = number_matrix(file, (4, 4), finite=False)
+            pose = number_table(file, 4, num_rows=4, finite=False)
             if is_rigid(pose[None])[0]:
                 found[number] = pose
             elif self.on_bad_pose == "raise" and not (self.marks_lost_poses and not np.isfinite(pose[:3]).any()):
@@ -99,10 +99,6 @@ class SevenScenesReader(_NumberedReader):
 
     intrinsics: list[float] | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pinhole(self.intrinsics)
-
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with pose files."""
         wanted = "frame-*.pose.txt"
@@ -146,7 +142,7 @@ class ScanNetReader(_NumberedReader):
         """The scan in one folder."""
         folder = sequence.file
         calibration = folder / "intrinsic" / "intrinsic_color.txt"
-        intrinsics = number_matrix(calibration, (4, 4))[:3, :3] if calibration.exists() else None
+        intrinsics = number_table(calibration, 4, num_rows=4)[:3, :3] if calibration.exists() else None
         scene = re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", sequence_id(folder, root))
         pictures = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
         frames = {}

@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from remot.data.annotations.base import ClipSource, naming, require_any
 from remot.data.annotations.cameras.cutting import cut, num_parts
+from remot.data.annotations.cameras.poses import interpolated, pinhole
 from remot.data.annotations.images import ImageReader
 from remot.errors import AnnotationError, ConfigError
-from remot.structures import Clip
+from remot.structures import Clip, FloatArray
 
 #: Fewest frames a part may have: a question needs three, and parts of one recording differ by one at most.
 MIN_CLIP_FRAMES = 4
@@ -52,6 +56,7 @@ class SequenceReader(ImageReader):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        pinhole(self.intrinsics)
         if self.max_clip_frames is not None and self.max_clip_frames < MIN_CLIP_FRAMES:
             msg = f"max_clip_frames is {self.max_clip_frames}; give at least {MIN_CLIP_FRAMES}, or null not to cut"
             raise ConfigError(msg)
@@ -102,6 +107,39 @@ class SequenceReader(ImageReader):
     def _read_named(self, sequence: ClipSource, root: Path) -> Clip | None:
         with naming(sequence, sequence.file):
             return self.read_sequence(sequence, root)
+
+
+@dataclass(eq=False, kw_only=True)
+class TimedPosesReader(SequenceReader):
+    """Reads recordings whose poses have times of their own, so that an image lies between two poses.
+
+    Args:
+        max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
+            none so near is left out.
+    """
+
+    max_gap_seconds: float = 0.05
+
+    def poses_between(
+        self, file: Path, times: FloatArray, positions: FloatArray, quaternions: FloatArray, wanted: FloatArray
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What :func:`interpolated` gives for the times ``wanted`` of images; images without a pose are logged.
+
+        Raises:
+            AnnotationError: If no image has a pose; names ``file``, which holds the poses.
+        """
+        poses, found = interpolated(times, positions, quaternions, wanted, self.max_gap_seconds)
+        if not found.any():
+            msg = (
+                f"{file}: none of {len(wanted)} images lies within {self.max_gap_seconds} s of two poses; "
+                "both must be timed by one clock, or raise max_gap_seconds"
+            )
+            raise AnnotationError(msg, reason="unsynchronised")
+        if not found.all():
+            missing = f"{len(found) - int(found.sum())} of {len(found)} images are left out"
+            limit = f"without a pose within {self.max_gap_seconds} s before and after them"
+            self._notices.warn_once(f"{file}: {missing}, {limit}")
+        return poses, found
 
 
 def sources_of(root: Path, found: Iterable[Path], wanted: str) -> list[ClipSource]:

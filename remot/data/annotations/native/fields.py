@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
-from remot.data.annotations.camera_axes import effector_in_camera, effector_in_world, seen_from
+from remot.data.annotations.camera_axes import effector_seen_from, seen_from
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in
@@ -52,7 +52,7 @@ def effector_from(where: str, value: object, camera: CameraTrack | None) -> Effe
     if positions.shape[1:] != (3,) or frame == "viewer":
         return EffectorTrack(positions, opened, "viewer", shown)
     _require_frames(where, positions, camera)
-    return (effector_in_camera if frame == "camera" else effector_in_world)(positions, opened, camera, shown)
+    return effector_seen_from(camera, positions, opened, shown, "camera" if frame == "camera" else "world")
 
 
 def _frame_from(where: str, content: dict[str, Any], frames: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from remot.data.annotations.base import (
     require_numbers,
     require_object,
 )
-from remot.data.annotations.images import times_of, video_beside
+from remot.data.annotations.images import video_beside
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import Clip, Event
@@ -74,13 +74,13 @@ class CharadesSTAReader(AnnotationReader):
         """The clip of one video."""
         value = self._kept(_read, source.file)[source.key]
         video = value if isinstance(value, _Video) else _from_json(str(source), source.key, value)
-        media = video_beside(source.file, root, source.key)
+        media, pts_seconds = video_beside(source.file, root, source.key)
         return Clip(
             clip_id=source.key,
             scene_id=video.scene,
             domain="charades_sta",
             media=media,
-            pts_seconds=times_of(source.file, media),
+            pts_seconds=pts_seconds,
             events=tuple(self._event(*event, video.duration_seconds) for event in video.events),
         )
 

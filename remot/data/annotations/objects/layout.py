@@ -19,7 +19,7 @@ from remot.data.annotations.base import (
     require_object,
     require_text,
 )
-from remot.data.annotations.images import times_of, video_beside
+from remot.data.annotations.images import video_beside
 from remot.data.annotations.native.fields import number_or_none, texts_or_none
 from remot.errors import AnnotationError
 from remot.files import find_files
@@ -69,13 +69,13 @@ class LayoutReader(AnnotationReader):
             scene, found = source.key, _from_vsi_bench(str(source), content[source.key])
         else:
             scene, found = _from_own_format(str(source), content)
-        video = video_beside(source.file, root, scene)
+        video, pts_seconds = video_beside(source.file, root, scene)
         room = SAME_ROOM.fullmatch(scene)
         return Clip(
             clip_id=scene,
             scene_id=room.group(1) if room else scene,
             media=video,
-            pts_seconds=times_of(source.file, video),
+            pts_seconds=pts_seconds,
             **found,
         )
 

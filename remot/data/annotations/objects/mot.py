@@ -12,8 +12,6 @@ from remot.data.annotations.objects.mot_files import (
     PERSON_LIKE,
     MOTFilesReader,
     MOTSequence,
-    bare_name,
-    scene_of,
 )
 from remot.data.annotations.objects.nearest import (
     Appearances,
@@ -78,7 +76,7 @@ class MOTReader(MOTFilesReader):
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number."""
-        name, bare = file.parent.parent.resolve().name, bare_name(file)
+        name = file.parent.parent.resolve().name
         sequence, media, media_times, times = self._shown(file, root)
         clips = {}
         for noun, track in self._nearest(file, sequence):
@@ -86,13 +84,13 @@ class MOTReader(MOTFilesReader):
             word = "" if track.word == "nearest" else f"{track.word}-"
             clips[f"{word}{noun} {track.track}"] = Clip(
                 clip_id=f"{name}-{word}{noun}-{track.track}",
-                scene_id=scene_of(bare),
+                scene_id=sequence.scene_id,
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
                 pts_seconds=times[frames],
                 objects={track.name(noun): ObjectTrack(sequence.boxes_xyxy[track.rows])},
                 media_pts_seconds=None if media_times is None else media_times[frames],
-                camera_moves=not self._still_cameras.hold(bare),
+                camera_moves=not self._still_cameras.hold(sequence.bare_name),
             )
         if not clips:
             _logger.warning(

@@ -39,18 +39,13 @@ class TrackedReader(ImageReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
 
-    def notice(self, files: list[Path]) -> str:  # noqa: ARG002 - most formats have none
-        """What is to be logged about all sequences together, such as how many cameras move; empty for nothing."""
-        return ""
-
     def files(self, root: Path) -> list[Path]:
-        """The files that each describe one sequence, in order."""
+        """The files that each describe one sequence, in order; logs what is to be said of all of them together."""
         return find_files(root, self.pattern)
 
     def sources(self, root: Path) -> list[ClipSource]:
         """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself."""
         files = require_any(self.files(root), root, self.pattern, "the sequences")
-        self._notices.warn_once(self.notice(files))
         found = []
         for file in files:
             try:

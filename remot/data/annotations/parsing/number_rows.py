@@ -62,24 +62,24 @@ def numbers_in(
     return numbers
 
 
-def number_table(file: Path, num_columns: int, *, finite: bool = True) -> FloatArray:
+def number_table(file: Path, num_columns: int, *, num_rows: int | None = None, finite: bool = True) -> FloatArray:
     """A text table of numbers, [N, num_columns], with comments and blank lines left out.
 
+    Args:
+        file: The text file.
+        num_columns: Numbers in each row.
+        num_rows: N that is expected; None allows any number above 0.
+        finite: Refuse NaN and infinity.
+
     Raises:
-        AnnotationError: Naming the line that does not fit; or if there is no line.
+        AnnotationError: Naming the line that does not fit; or if there is no line, or another number of lines.
     """
     rows = [numbers_in(where, words, num_columns, finite=finite) for where, words in table_rows(file)]
     _require_rows(file, rows)
-    return np.stack(rows)
-
-
-def number_matrix(file: Path, shape: tuple[int, int], *, finite: bool = True) -> FloatArray:
-    """One matrix [shape] in a text file."""
-    matrix = number_table(file, shape[1], finite=finite)
-    if len(matrix) != shape[0]:
-        msg = f"{file}: holds {len(matrix)} rows of {shape[1]} numbers, expected {shape[0]}"
+    if num_rows is not None and len(rows) != num_rows:
+        msg = f"{file}: holds {len(rows)} rows of {num_columns} numbers, expected {num_rows}"
         raise AnnotationError(msg, reason="shape")
-    return matrix
+    return np.stack(rows)
 
 
 def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True) -> FloatArray:

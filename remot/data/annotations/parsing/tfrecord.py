@@ -22,6 +22,10 @@ HEADER_BYTES, FOOTER_BYTES = 12, 4
 _MASK_DELTA = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), bits in reflected order
 _NUM_LANES = 4096
+#: What becomes of each byte of the state, the polynomial applied bit by bit.
+_TABLE: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
+for _ in range(8):
+    _TABLE = (_TABLE >> np.uint32(1)) ^ np.where(_TABLE & np.uint32(1), np.uint32(_POLYNOMIAL), np.uint32(0))
 
 
 @dataclass(frozen=True)
@@ -132,16 +136,6 @@ def _shifted(states: NDArray[np.uint32], shift: NDArray[np.uint32]) -> NDArray[n
     for bit in range(32):
         result ^= np.where((states >> np.uint32(bit)) & np.uint32(1), shift[bit], np.uint32(0))
     return result
-
-
-def _table() -> NDArray[np.uint32]:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & np.uint32(1), (table >> np.uint32(1)) ^ np.uint32(_POLYNOMIAL), table >> np.uint32(1))
-    return table.astype(np.uint32)
-
-
-_TABLE = _table()
 
 
 def _fault(header: bytes, at: int, size: int, num_records: int) -> str | None:

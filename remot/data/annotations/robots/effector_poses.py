@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.annotations.base import FileReader, media_inside, read_text
-from remot.data.annotations.camera_axes import effector_in_world
+from remot.data.annotations.camera_axes import effector_seen_from
 from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, rigid, rotations_from
 from remot.data.annotations.parsing.number_rows import numbers_in
 from remot.data.annotations.robots.axes import (
@@ -137,7 +137,7 @@ class EffectorPosesReader(FileReader):
         positions_metres = columns["position"] * self.metres_per_unit
         if camera is None:
             return EffectorTrack(to_viewer(positions_metres, self.axes), opening, visible=visible)
-        return effector_in_world(positions_metres, opening, camera, visible)
+        return effector_seen_from(camera, positions_metres, opening, visible)
 
 
 def _transform(name: str, numbers: Sequence[float] | None) -> FloatArray | None:

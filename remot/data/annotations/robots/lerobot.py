@@ -17,7 +17,6 @@ from remot.data.annotations.robots.lerobot_effectors import LeRobotEffector, eff
 from remot.data.annotations.robots.lerobot_folder import (
     Episode,
     LeRobotFolder,
-    is_colour_video,
     is_depth_map,
     open_folder,
 )
@@ -93,7 +92,9 @@ class LeRobotReader(AnnotationReader):
         folder = self._folder(source.file, root)
         episode = folder.episodes[int(source.key)]
         where = f"{source.file}: episode {episode.index}"
-        effectors = self._effectors(folder)
+        effectors = self.effectors
+        if effectors is None:
+            effectors = effectors_of(str(folder.info_file), folder.robot_type)
         rows = self._read_rows(folder, episode, where, effectors)
         if folder.folder not in self._keys:
             self._keys[folder.folder] = self._choose_key(folder)
@@ -121,9 +122,6 @@ class LeRobotReader(AnnotationReader):
             self._folders[info_file] = open_folder(info_file, root)
         return self._folders[info_file]
 
-    def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
-        return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors
-
     def _read_rows(
         self, folder: LeRobotFolder, episode: Episode, where: str, effectors: Mapping[str, LeRobotEffector]
     ) -> EpisodeRows:
@@ -142,7 +140,7 @@ class LeRobotReader(AnnotationReader):
 
     def _choose_key(self, folder: LeRobotFolder) -> str:
         """The camera to look through, which may take a look at every episode's files."""
-        listed = [key for key, feature in folder.features.items() if is_colour_video(feature)]
+        listed = folder.video_keys
         names = ", ".join(listed) or "none (images inside Parquet files are not read)"
         if self.video_key is not None:
             if self.video_key in listed:
@@ -173,20 +171,17 @@ class LeRobotReader(AnnotationReader):
         arrays = {name: effector.poses for name, effector in effectors.items() if effector.poses is not None}
         poses = {}
         if self.poses_file is not None and arrays:
-            poses = read_positions(_poses_path(folder, self.poses_file, episode), arrays, episode.num_frames)
+            try:
+                path = (folder.folder / self.poses_file.format(episode=episode.index)).resolve()
+            except (LookupError, ValueError) as error:
+                msg = f"poses_file {self.poses_file!r}: write the number as {{episode:06d}} ({error})"
+                raise ConfigError(msg) from error
+            if not path.is_relative_to(folder.root):
+                fault = f"poses_file {self.poses_file!r} leads outside {folder.root}"
+                msg = f"{folder.info_file}: {fault}, keep it below the data folder"
+                raise AnnotationError(msg, reason="outside root")
+            poses = read_positions(path, arrays, episode.num_frames)
         return {name: track_of(folder, name, e, rows, poses.get(name)) for name, e in effectors.items()}
-
-
-def _poses_path(folder: LeRobotFolder, template: str, episode: Episode) -> Path:
-    try:
-        path = (folder.folder / template.format(episode=episode.index)).resolve()
-    except (LookupError, ValueError) as error:
-        msg = f"poses_file {template!r}: write the number as {{episode:06d}} ({error})"
-        raise ConfigError(msg) from error
-    if not path.is_relative_to(folder.root):
-        msg = f"{folder.info_file}: poses_file {template!r} leads outside {folder.root}, keep it below the data folder"
-        raise AnnotationError(msg, reason="outside root")
-    return path
 
 
 def _events(folder: LeRobotFolder, rows: EpisodeRows) -> tuple[Event, ...]:

@@ -71,6 +71,7 @@ class LeRobotFolder:
         root: No file may lie outside of it.
         is_v3: Many episodes in one file.
         features: What ``meta/info.json`` says about each column.
+        video_keys: Features that are videos of colours by the metadata, with or without files.
         data_paths: Templates of the data files' paths, the stated one first.
         video_paths: Templates of the videos' paths, the stated one first.
         episodes: By number.
@@ -84,6 +85,7 @@ class LeRobotFolder:
     root: Path
     is_v3: bool
     features: Mapping[str, Mapping[str, Any]]
+    video_keys: list[str]
     data_paths: tuple[str, ...]
     video_paths: tuple[str, ...]
     episodes: Mapping[int, Episode]
@@ -156,7 +158,8 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
     features = require_object(f"{info_file}: features", info.get("features"))
     for name, feature in features.items():
         require_object(f"{info_file}: feature {name}", feature)
-    keys = [key for key, feature in features.items() if is_colour_video(feature)]
+    # depth maps are stored as videos, too
+    keys = [key for key, one in features.items() if one.get("dtype") == "video" and not is_depth_map(one)]
     paths: dict[str, tuple[str, ...]] = {}
     for name, standard in (V3_PATHS if is_v3 else V2_PATHS).items():
         stated = info.get(name)  # the standard path is right where this one is not
@@ -169,6 +172,7 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         root=root.resolve(),
         is_v3=is_v3,
         features=features,
+        video_keys=keys,
         data_paths=paths["data_path"],
         video_paths=paths["video_path"],
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
@@ -176,11 +180,6 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         robot_type=str(info.get("robot_type") or ""),
         fps=float(fps) if is_rate else None,
     )
-
-
-def is_colour_video(feature: Mapping[str, Any]) -> bool:
-    """Whether a feature of ``meta/info.json`` is a video of colours; depth maps are stored as videos, too."""
-    return feature.get("dtype") == "video" and not is_depth_map(feature)
 
 
 def is_depth_map(feature: Mapping[str, Any]) -> bool:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, require_any, require_inside
-from remot.data.annotations.notices import CountedNotices
 from remot.data.annotations.parsing.tf_example import Feature, parse_example
 from remot.data.annotations.parsing.tfrecord import RecordSpan, index_records, read_record
 from remot.data.annotations.robots.axes import (
@@ -97,11 +96,6 @@ class RLDSReader(AnnotationReader):
         check_opening_range(self.effector.opening_range)
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
-        self._left_out = CountedNotices()
-
-    def report(self) -> None:
-        """Log which records are left out, and which are copies."""
-        self._left_out.report()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The records of all files, found without reading them."""
@@ -126,7 +120,7 @@ class RLDSReader(AnnotationReader):
         features = self._features(where, payload)
         images = self._images(where, file, span, features)
         if _all_black(where, images):
-            self._left_out.add(f"records are left out, all their images in {self.camera} are black", where)
+            self._notices.add(f"records are left out, all their images in {self.camera} are black", where)
             return None
         return self._clip(source, root, payload, features, images)
 
@@ -185,7 +179,7 @@ class RLDSReader(AnnotationReader):
         digest.update(_text(payload, features.get(self.instruction)).encode())
         first, scene = self._snippets.setdefault(digest.hexdigest(), (source, scene))
         if first != source:
-            self._left_out.add("records hold the same snippet as another, with which they share a scene", str(source))
+            self._notices.add("records hold the same snippet as another, with which they share a scene", str(source))
         return scene
 
 

@@ -41,13 +41,8 @@ class Comparative(QuestionFormat):
         """Pairs as options, in shuffled order."""
         largest = max(asked.labels, key=lambda label: label.magnitude)
         shuffled = [asked.labels[k] for k in generator.permutation(len(asked.labels))]
-        options = tuple(pair_text(label.pair) for label in shuffled)
-        slot = Slot(largest, options, LETTERS[options.index(pair_text(largest.pair))])
+        options = tuple(f"{label.pair[0]} to {label.pair[1]}" for label in shuffled)
+        slot = Slot(largest, options, LETTERS[shuffled.index(largest)])
         question = asked.text(asked.wordings.most[asked.attribute], generator)
         listed = ", ".join(f"{letter} {option}" for letter, option in zip(LETTERS, options, strict=False))
         return Written((question, listed, CLOSING[1]), (slot,))
-
-
-def pair_text(pair: tuple[int, int]) -> str:
-    """Such as ``1 to 2``."""
-    return f"{pair[0]} to {pair[1]}"

@@ -41,14 +41,13 @@ class FillIn(QuestionFormat):
 
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """One number for each label."""
-        slots = tuple(self._slot(label) for label in asked.labels)
+        slots = []
+        for label in asked.labels:
+            amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
+            decimals = DECIMALS[label.unit]
+            gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
+            tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
+            slots.append(Slot(label, (), gold, "", tolerance))
         question = asked.text(asked.wordings.amount[asked.attribute], generator)
         lines = (pair_line(place, slot.label, f"... {slot.label.unit}") for place, slot in enumerate(slots))
-        return Written((question, *lines, NUMBER_CLOSING[len(slots)]), slots)
-
-    def _slot(self, label: MotionLabel) -> Slot:
-        amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
-        decimals = DECIMALS[label.unit]
-        gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
-        tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
-        return Slot(label, (), gold, "", tolerance)
+        return Written((question, *lines, NUMBER_CLOSING[len(slots)]), tuple(slots))
