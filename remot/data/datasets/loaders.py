@@ -40,18 +40,14 @@ def address_loader(dataset: PromptDataset, batches: Iterable[list[int]], num_wor
     )
 
 
-def require_batch(batch_size: int, num_prompts: int) -> None:
-    """Refuse batches that an epoch cannot hold."""
+def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> None:
+    """Refuse batches that an epoch cannot hold, and a number of processes that there cannot be."""
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
             "choose a batch of at least 1 and no more than an epoch"
         )
         raise ConfigError(msg)
-
-
-def require_workers(num_workers: int) -> None:
-    """Refuse a number of processes that there cannot be."""
     if num_workers < 0:
         msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
         raise ConfigError(msg)

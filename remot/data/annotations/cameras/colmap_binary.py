@@ -19,7 +19,6 @@ from remot.data.annotations.cameras.colmap_model import (
     CAMERA_MODELS,
     ModelImage,
     pinhole_of,
-    unknown_model,
 )
 from remot.errors import AnnotationError
 from remot.files import cause_of, open_regular
@@ -121,10 +120,9 @@ def read_cameras_binary(file: Path) -> dict[int, FloatArray]:
     with _opened(file) as cursor:
         for _ in cursor.records(MIN_CAMERA_BYTES, "cameras"):
             camera_id, model, _width, _height = (int(number) for number in cursor.take("IiQQ"))
-            where = f"{file}: camera {camera_id}"
-            if model not in CAMERA_MODELS:
-                raise unknown_model(where, model)
-            found[camera_id] = pinhole_of(where, model, np.array(cursor.take(f"{CAMERA_MODELS[model][1]}d")))
+            num_params = CAMERA_MODELS[model][1] if model in CAMERA_MODELS else 0
+            params = np.array(cursor.take(f"{num_params}d"))
+            found[camera_id] = pinhole_of(f"{file}: camera {camera_id}", model, params)
     return found
 
 

@@ -66,9 +66,15 @@ class _NumberedReader(SequenceReader):
         domain: str,
         scene_id: str,
         intrinsics: FloatArray | None,
-        frames: dict[int, tuple[Path, str]],
+        named: dict[str, tuple[Path, str]],
     ) -> Clip:
-        """The clip of ``frames``: for each number its pose file and its image, a path relative to ``folder``."""
+        """The clip of frames: for each number's digits its pose file and its image, a path relative to ``folder``."""
+        frames = {}
+        for digits, (file, picture) in named.items():
+            if not FRAME_NUMBER.fullmatch(digits):
+                msg = f"{file}: the name must hold the frame's number, found {digits[:40]!r}"
+                raise AnnotationError(msg)
+            frames[int(digits)] = file, picture
         poses = self._poses(frames)
         if not poses:
             msg = f"{folder}: none of {len(frames)} frames has a usable pose, remove the recording"
@@ -112,8 +118,7 @@ class SevenScenesReader(_NumberedReader):
         frames = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
-            number = _number(file, stem.removeprefix("frame-"))
-            frames[number] = (file, pictures.get(stem, f"{stem}.color.png"))
+            frames[stem.removeprefix("frame-")] = (file, pictures.get(stem, f"{stem}.color.png"))
         scene = SEQUENCE_NUMBER.sub("", sequence_id(folder, root)) or sequence_id(root, root)
         return self._clip(folder, root, "seven_scenes", scene, pinhole(self.intrinsics), frames)
 
@@ -148,12 +153,5 @@ class ScanNetReader(_NumberedReader):
         frames = {}
         for file in files_in(folder / "pose", (".txt",)):
             picture = pictures.get(file.stem, f"{file.stem}.jpg")
-            frames[_number(file, file.stem)] = (file, f"color/{picture}")
+            frames[file.stem] = (file, f"color/{picture}")
         return self._clip(folder, root, "scannet", scene, intrinsics, frames)
-
-
-def _number(file: Path, digits: str) -> int:
-    if not FRAME_NUMBER.fullmatch(digits):
-        msg = f"{file}: the name must hold the frame's number, found {digits[:40]!r}"
-        raise AnnotationError(msg)
-    return int(digits)

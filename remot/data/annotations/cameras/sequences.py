@@ -3,6 +3,7 @@
 import re
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,27 +87,23 @@ class SequenceReader(ImageReader):
         found = self.sequences(root)
         if self.max_clip_frames is None:
             return found
-        return [part for sequence in found for part in self._parts(sequence, root.resolve())]
+        cut_up: list[ClipSource] = []
+        for one in found:
+            parts = 1
+            with suppress(AnnotationError):  # reading it again reports what is wrong
+                clip = self.read_source(one, root.resolve())
+                parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
+            cut_up += [one] if parts == 1 else [PartSource(one.file, one.key, k, parts) for k in range(parts)]
+        return cut_up
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
         """One recording or part of one."""
-        if not isinstance(source, PartSource):
-            return self._read_named(source, root)
         sequence = ClipSource(source.file, source.key)
-        clip = self._kept(self._read_named, sequence, root)
-        return None if clip is None else cut(clip, source.part, source.parts)
-
-    def _parts(self, sequence: ClipSource, root: Path) -> list[ClipSource]:
-        try:
-            clip = self._read_named(sequence, root)
-        except AnnotationError:
-            return [sequence]  # reading it reports what is wrong
-        parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
-        return [sequence] if parts == 1 else [PartSource(sequence.file, sequence.key, k, parts) for k in range(parts)]
-
-    def _read_named(self, sequence: ClipSource, root: Path) -> Clip | None:
         with naming(sequence, sequence.file):
-            return self.read_sequence(sequence, root)
+            if not isinstance(source, PartSource):
+                return self.read_sequence(sequence, root)
+            clip = self._kept(self.read_sequence, sequence, root)
+        return None if clip is None else cut(clip, source.part, source.parts)
 
 
 @dataclass(eq=False, kw_only=True)

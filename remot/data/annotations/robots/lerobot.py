@@ -73,7 +73,7 @@ class LeRobotReader(AnnotationReader):
         self._folders: dict[Path, LeRobotFolder] = {}
         self._keys: dict[Path, str] = {}
         self._rows = RowFiles()
-        self._frames = EpisodeFrames(self._rows)
+        self._frames = EpisodeFrames()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The episodes whose data are there; those that are only listed are left out with a log message."""

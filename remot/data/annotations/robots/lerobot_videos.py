@@ -11,7 +11,7 @@ the rows of all episodes before it in that video. The count is used only if rows
 - between two rows and between their two frames passes the same time, to half a frame.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy as np
 
 from remot.data.annotations.images import probed
 from remot.data.annotations.notices import Notices
+from remot.data.annotations.parsing.parquet import integers, read_columns
 from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder
-from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
+from remot.data.annotations.robots.lerobot_rows import EpisodeRows
 from remot.data.media import VideoInfo
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
@@ -58,13 +59,10 @@ class _Shared:
 
 @dataclass(eq=False)
 class EpisodeFrames:
-    """Finds the frames of episodes, and keeps what the last video says, since neighbouring episodes share one.
+    """Finds the frames of episodes, and keeps what the last video says, since neighbouring episodes share one."""
 
-    Args:
-        row_files: Counts the rows of the episodes that share a video.
-    """
-
-    row_files: RowFiles
+    #: For each file the rows of each episode in it.
+    _counts: dict[Path, Counter[int]] = field(default_factory=dict, init=False)
     _notices: Notices = field(default_factory=Notices, init=False)
     _probed: tuple[Path, VideoInfo] | None = field(default=None, init=False)
     _by_video: dict[tuple[Path, str], dict[_Address, list[Episode]]] = field(default_factory=dict, init=False)
@@ -123,8 +121,11 @@ class EpisodeFrames:
         ordered = sorted(episodes, key=lambda one: (one.videos[key].start_seconds, one.index))
         fault = ""
         for one in ordered if folder.is_v3 else ():
-            file = folder.data_file(one)
-            num_rows = one.num_frames if file is None else self.row_files.num_rows(file, one.index)
+            num_rows, file = one.num_frames, folder.data_file(one)
+            if file is not None:
+                if file not in self._counts:
+                    self._counts[file] = Counter(integers(file, read_columns(file, ["episode_index"]), "episode_index"))
+                num_rows = self._counts[file][one.index]
             if num_rows != one.num_frames:
                 fault = (
                     f"its video also shows episode {one.index}, which has {num_rows} rows in the data and "

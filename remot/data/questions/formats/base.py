@@ -9,6 +9,7 @@ import numpy as np
 
 from remot.data.questions.templates import ORDINALS, PAIR_LINE, Wordings
 from remot.data.questions.text import called
+from remot.motion import ATTRIBUTES, Order
 from remot.structures import MotionLabel, Slot
 
 
@@ -55,10 +56,12 @@ class QuestionFormat(ABC):
 
     #: Name in files and reports.
     name: ClassVar[str]
+    #: Whether only motions with two directions, whose size is a single number, can be asked about.
+    needs_order: ClassVar[bool] = False
 
-    def accepts(self, labels: Sequence[MotionLabel]) -> bool:  # noqa: ARG002
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """Whether these labels can be asked about in this way."""
-        return True
+        return not self.needs_order or isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
 
     @abstractmethod
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:

@@ -1,15 +1,15 @@
 """Fill in the blank: a signed number with its unit, right within a tolerance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import NUMBER_CLOSING
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES, NONE, Order
-from remot.structures import MotionLabel, Slot
+from remot.motion import ATTRIBUTES, NONE
+from remot.structures import Slot
 
 #: Distance that is always forgiven, and decimals that are given, by unit.
 ABSOLUTE = {"degrees": 2.0, "metres": 0.05, "pixels": 8.0, "opening": 0.1}
@@ -25,6 +25,7 @@ class FillIn(QuestionFormat):
     """
 
     name = "fill_in"
+    needs_order = True
 
     def __init__(self, relative_tolerance: float = 0.25, absolute_tolerance: Mapping[str, float] | None = None) -> None:
         absolute = {**ABSOLUTE, **(absolute_tolerance or {})}
@@ -34,10 +35,6 @@ class FillIn(QuestionFormat):
             raise ConfigError(msg)
         self.relative_tolerance = relative_tolerance
         self.absolute_tolerance = absolute
-
-    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
-        """For motions with two directions, whose size is a single number."""
-        return isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
 
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """One number for each label."""
