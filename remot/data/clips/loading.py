@@ -23,7 +23,7 @@ def read_each(
     """Each source below ``root`` with its clip, or with what is wrong.
 
     Args:
-        reader: Knows the annotation format; clips it leaves out are left out.
+        reader: Reads the annotation format; clips that it leaves out are left out here, too.
         root: Folder of the annotation files.
         decode: Decode every annotated image and mask; False only compares times.
         sources: The reader's sources, if they are known already.

@@ -54,7 +54,7 @@ def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> Non
 
 
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep the workers from fighting over the cores."""
+    """Keep several workers from using more threads than there are cores."""
     torch.set_num_threads(1)
 
 

@@ -58,7 +58,7 @@ def effector_visible(clip: Clip, name: str) -> BoolArray | None:
 
 
 def shown_pairs(clip: Clip, name: str, frame_indices: IntArray, require_visible: RequireVisible) -> BoolArray:
-    """[K, K] whether both images show an effector, as far as ``require_visible`` wants it."""
+    """[K, K] whether both images show an effector, as far as ``require_visible`` asks for it."""
     visible = effector_visible(clip, name)
     if visible is None or require_visible == "never":
         known = np.full(len(frame_indices), require_visible != "always")

@@ -63,11 +63,11 @@ def read_video(media: Path, times: Sequence[float]) -> list[Tensor]:
         DecodeError: If the video cannot be decoded or shows nothing at one of the times.
     """
     to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
-    pictures = {
+    images = {
         time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
         for time, frame in frames_at(media, sorted(set(times)))
     }
-    return [pictures[time] for time in times]
+    return [images[time] for time in times]
 
 
 def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:

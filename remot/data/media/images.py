@@ -21,7 +21,7 @@ MAX_IMAGE_PIXELS = 2**26
 #: run (``smart_resize`` of transformers; a test compares).
 MAX_ASPECT_RATIO = 200
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-#: What is decoded, whatever a file is called. The image library knows other formats, and starts Ghostscript for one.
+#: Formats that are decoded, by content. The image library supports others too, and starts Ghostscript for one of them.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 #: What the image library raises for broken files.
 IMAGE_ERRORS = (
@@ -105,7 +105,7 @@ def read_image(path: Path, content: bytes | None = None) -> Tensor:
     """The stored pixels of one image file, or of ``content``, as uint8 [3, H, W] RGB.
 
     Grey is repeated, palettes are looked up, transparency is dropped, 16 bits are cut to the upper 8. A note on how to
-    turn the image (EXIF orientation) is not obeyed, since boxes are given in stored pixels.
+    turn the image (EXIF orientation) is not followed, since boxes are given in stored pixels.
 
     Raises:
         DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.

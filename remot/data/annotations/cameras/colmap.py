@@ -27,7 +27,7 @@ class COLMAPReader(SequenceReader):
     """Reads folders with ``images.bin`` and ``cameras.bin``, or the same in text.
 
     See the module for the source's conventions; the poses are inverted. The images are taken in the number order of
-    their names, which is the order in time for images out of a video and means nothing for a heap of photographs.
+    their names, which is the order in time for images out of a video and means nothing for unordered photographs.
     Translations are not metric, so nothing is asked about them. Several models of one folder of images are one scene.
 
     Args:
@@ -54,12 +54,12 @@ class COLMAPReader(SequenceReader):
         if not images:
             msg = f"{folder}: the model registers no image, remove it"
             raise AnnotationError(msg, reason="zero length")
-        pictures = self._image_folder(folder, root)
-        media, kept = self.listed_images(folder, pictures, root, [image.name for image in images])
+        image_folder = self._image_folder(folder, root)
+        media, kept = self.listed_images(folder, image_folder, root, [image.name for image in images])
         images = [images[k] for k in kept]
         return Clip(
             clip_id=sequence_id(folder, root),
-            scene_id=sequence_id(pictures.parent, root),
+            scene_id=sequence_id(image_folder.parent, root),
             domain="colmap",
             media=media,
             pts_seconds=(kept - kept[0]) / self.fps,

@@ -70,11 +70,11 @@ class _NumberedReader(SequenceReader):
     ) -> Clip:
         """The clip of frames: for each number's digits its pose file and its image, a path relative to ``folder``."""
         frames = {}
-        for digits, (file, picture) in named.items():
+        for digits, (file, image) in named.items():
             if not FRAME_NUMBER.fullmatch(digits):
                 msg = f"{file}: the name must hold the frame's number, found {digits[:40]!r}"
                 raise AnnotationError(msg)
-            frames[int(digits)] = file, picture
+            frames[int(digits)] = file, image
         poses = self._poses(frames)
         if not poses:
             msg = f"{folder}: none of {len(frames)} frames has a usable pose, remove the recording"
@@ -114,11 +114,11 @@ class SevenScenesReader(_NumberedReader):
         """The recording in one folder."""
         folder = sequence.file
         names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
-        pictures = {name.split(".")[0]: name for name in names if ".color." in name}
+        images = {name.split(".")[0]: name for name in names if ".color." in name}
         frames = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
-            frames[stem.removeprefix("frame-")] = (file, pictures.get(stem, f"{stem}.color.png"))
+            frames[stem.removeprefix("frame-")] = (file, images.get(stem, f"{stem}.color.png"))
         scene = SEQUENCE_NUMBER.sub("", sequence_id(folder, root)) or sequence_id(root, root)
         return self._clip(folder, root, "seven_scenes", scene, pinhole(self.intrinsics), frames)
 
@@ -149,9 +149,9 @@ class ScanNetReader(_NumberedReader):
         calibration = folder / "intrinsic" / "intrinsic_color.txt"
         intrinsics = number_table(calibration, 4, num_rows=4)[:3, :3] if calibration.exists() else None
         scene = re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", sequence_id(folder, root))
-        pictures = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
+        images = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
         frames = {}
         for file in files_in(folder / "pose", (".txt",)):
-            picture = pictures.get(file.stem, f"{file.stem}.jpg")
-            frames[file.stem] = (file, f"color/{picture}")
+            image = images.get(file.stem, f"{file.stem}.jpg")
+            frames[file.stem] = (file, f"color/{image}")
         return self._clip(folder, root, "scannet", scene, intrinsics, frames)

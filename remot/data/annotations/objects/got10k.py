@@ -39,13 +39,13 @@ class GOT10kReader(FileReader, ImageReader, StillCameraReader):
     """Reads ``GOT-10k_Val_000001/groundtruth.txt`` and the images beside it.
 
     The source's conventions: row k is ``left,top,width,height`` of the object in the k-th image (``00000001.jpg`` and
-    so on), in pixels. The source does not say whether they are counted from 0 or 1; they are taken as counted from 0,
+    so on), in pixels. The source does not state whether they are counted from 0 or 1; they are taken as counted from 0,
     at worst one pixel off. ``absence.label`` has 1 where the object is not in the image, ``cover.label`` how many
     eighths of it are visible; both may be missing. ``meta_info.ini`` names the object, the rate, 10 Hz, and the
     resolution of the images that the boxes belong to.
 
     The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the images unless
-    the camera is vouched for, sequence by sequence or for all.
+    the camera is stated to stand still, sequence by sequence or for all.
 
     Args:
         min_cover: Fewest visible eighths of an object that is asked about.

@@ -52,7 +52,7 @@ class LeRobotReader(AnnotationReader):
             ``video_key`` with ``wrist`` in it, which does. Directions are asked about only if it is false.
 
     Raises:
-        ConfigError: If there is no effector, one of them is unusable, or wants poses and there is no ``poses_file``.
+        ConfigError: If there is no effector, one of them is unusable, or has poses and there is no ``poses_file``.
     """
 
     effectors: dict[str, LeRobotEffector] | None = None
@@ -134,7 +134,7 @@ class LeRobotReader(AnnotationReader):
             raise AnnotationError(msg, reason="missing")
         rows = self._rows.read(file, episode.index, features)
         if len(rows.pts_seconds) != episode.num_frames:
-            msg = f"{where}: {len(rows.pts_seconds)} rows in {file.name}, the metadata say {episode.num_frames}"
+            msg = f"{where}: {len(rows.pts_seconds)} rows in {file.name}, the metadata state {episode.num_frames}"
             raise AnnotationError(msg, reason="unsynchronised")
         return rows
 

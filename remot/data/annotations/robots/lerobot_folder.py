@@ -46,7 +46,7 @@ class VideoPart:
 
 @dataclass(frozen=True)
 class Episode:
-    """What the metadata say about one episode.
+    """What the metadata state about one episode.
 
     Args:
         index: Its number.
@@ -277,7 +277,7 @@ def _tasks(folder: Path, *, is_v3: bool) -> dict[int, str]:
     if not is_v3:
         rows = _json_lines(file)
         return {_whole(where, row, "task_index"): str(row.get("task", "")) for where, row in rows}
-    # The text is the table's index, which pandas stores under the index's name or under a made-up one.
+    # The text is the table's index, which pandas stores under the index's name or a default one.
     names = [name for name in column_names(file) if name in {"task", "tasks", "__index_level_0__"}]
     if not names:
         return {}

@@ -15,7 +15,7 @@ from remot.files import cause_of, open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
-#: Containers that hold their frames themselves. The codec library also knows play lists, which name other files.
+#: Containers that hold their frames themselves. The codec library also opens play lists, which name other files.
 SELF_CONTAINED_FORMATS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "ivf", "dv",
     "m4v", "h264", "hevc", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
@@ -29,7 +29,7 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its frame stream; whatever the codec library raises inside becomes a DecodeError."""
     limit = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     try:
-        # where the first bytes leave no doubt, the codec library need not ask all the containers it knows
+        # where the first bytes state the container, the codec library need not probe all that it supports
         with open_regular(media) as file:
             container_format = "mov" if file.read(8)[4:] == b"ftyp" else None
         early = limit | OPENABLE if container_format or TAKES_OPTIONS_ALWAYS else {}

@@ -67,7 +67,7 @@ class FrameMatcher:
         if self.num_settled not in self._nearest:
             raise no_image(self.media, target, max(self._latest, default=0.0))
         time, frame = self._nearest.pop(self.num_settled)
-        if frame.is_corrupt:  # parts of it were missing and have been made up
+        if frame.is_corrupt:  # parts of it were missing and were concealed
             msg = f"{self.media}: the frame at {time:.3f} s is damaged, the file may be cut short"
             raise DecodeError(msg)
         self.num_settled += 1

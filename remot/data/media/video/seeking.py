@@ -31,7 +31,7 @@ class Walk:
     Args:
         container: The open file.
         stream: Its frame stream.
-        matcher: Knows what is wanted.
+        matcher: Holds the wanted times.
         may_skip: False to decode everything from the start.
     """
 
