@@ -149,7 +149,7 @@ def interpolated(
 
 
 def headings_degrees(directions: FloatArray) -> FloatArray:
-    """Angles [N] of ground ``directions`` [N, 2] (east, north), counter-clockwise from east."""
+    """Angles [N] of ground ``directions`` [N, 2 or more] (east, north, …), counter-clockwise from east."""
     return np.asarray(np.degrees(np.arctan2(directions[:, 1], directions[:, 0])))
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from remot.data.annotations.cameras.poses import headings_degrees
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
@@ -135,9 +136,7 @@ class GameAxes:
 
     def headings_degrees(self, yaws_degrees: FloatArray) -> FloatArray:
         """Headings [N] counter-clockwise from east of yaws [N]."""
-        forwards = self.forwards(yaws_degrees)
-        headings: FloatArray = np.degrees(np.arctan2(forwards[:, 1], forwards[:, 0]))
-        return headings
+        return headings_degrees(self.forwards(yaws_degrees))
 
     def camera_to_world(self, positions: FloatArray, angles_degrees: FloatArray) -> FloatArray:
         """Poses [N, 4, 4] in OpenCV axes and metres.

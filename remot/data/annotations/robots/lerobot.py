@@ -81,7 +81,7 @@ class LeRobotReader(AnnotationReader):
         for info_file in find_files(root, INFO_FILE):
             folder = self._folder(info_file, root)
             total = len(folder.episodes)
-            present = [one.index for one in folder.episodes.values() if folder.data_file(one) is not None]
+            present = [one.index for one in folder.episodes.values() if folder.find_file(one) is not None]
             if len(present) < total:
                 _logger.warning("%s: %d of %d episodes have no data file", info_file, total - len(present), total)
             found += [ClipSource(info_file, str(index)) for index in sorted(present)]
@@ -99,7 +99,7 @@ class LeRobotReader(AnnotationReader):
         if folder.folder not in self._keys:
             self._keys[folder.folder] = self._choose_key(folder)
         key = self._keys[folder.folder]
-        media = folder.video_file(episode, key)
+        media = folder.find_file(episode, key)
         if media is None:
             msg = f"{where} has no video {key}, looked in {folder.video_places(episode, key)}; fetch it"
             raise AnnotationError(msg, reason="missing media")
@@ -128,7 +128,7 @@ class LeRobotReader(AnnotationReader):
         features = [name for e in effectors.values() for name in (e.positions, e.opening) if name is not None]
         for feature in features:
             folder.column_names(feature)  # names the features there are, if this is not one of them
-        file = folder.data_file(episode)
+        file = folder.find_file(episode)
         if file is None:
             msg = f"{where} has no data file, fetch it or leave the episode out"
             raise AnnotationError(msg, reason="missing")
@@ -151,7 +151,7 @@ class LeRobotReader(AnnotationReader):
             )
             msg = f"{folder.info_file}: {fault}, the videos are {names}"
             raise AnnotationError(msg, reason="missing media")
-        present = [key for key in listed if any(folder.video_file(e, key) for e in folder.episodes.values())]
+        present = [key for key in listed if any(folder.find_file(e, key) for e in folder.episodes.values())]
         if len(present) == 1:
             return present[0]
         if present:

@@ -93,21 +93,28 @@ class LeRobotFolder:
     robot_type: str = ""
     fps: float | None = None
 
-    def data_file(self, episode: Episode) -> Path | None:
-        """The file of an episode's rows, None if it does not exist.
+    def find_file(self, episode: Episode, video_key: str | None = None) -> Path | None:
+        """The video of an episode, or without a key the file of its rows; None if it does not exist.
 
         Raises:
             AnnotationError: If the path template is unusable or leads outside of the root.
         """
-        return self._first_file(self.data_paths, episode.fields)
-
-    def video_file(self, episode: Episode, key: str) -> Path | None:
-        """The video of an episode, None if it does not exist; raises what :meth:`data_file` does."""
-        part = episode.videos.get(key)
-        return None if part is None else self._first_file(self.video_paths, {**part.fields, "video_key": key})
+        templates, fields = self.data_paths, episode.fields
+        if video_key is not None:
+            if video_key not in episode.videos:
+                return None
+            templates, fields = self.video_paths, {**episode.videos[video_key].fields, "video_key": video_key}
+        for template in templates:
+            path = (self.folder / fill_template(self.info_file, template, fields)).resolve()
+            if not path.is_relative_to(self.root):
+                msg = f"{self.info_file}: {template!r:.80} leads outside {self.root}, keep files below it"
+                raise AnnotationError(msg, reason="outside root")
+            if path.is_file():
+                return path
+        return None
 
     def video_places(self, episode: Episode, key: str) -> str:
-        """Where :meth:`video_file` looks for a video, in words."""
+        """Where :meth:`find_file` looks for a video, in words."""
         part = episode.videos.get(key)
         if part is None:
             return f"nowhere, as meta/episodes has no columns videos/{key}"
@@ -126,16 +133,6 @@ class LeRobotFolder:
             msg = f"{self.info_file}: there is no feature {feature!r:.80}, the features are {known:.300}"
             raise AnnotationError(msg)
         return list(_leaves(self.features[feature].get("names")))
-
-    def _first_file(self, templates: tuple[str, ...], fields: Mapping[str, int | str]) -> Path | None:
-        for template in templates:
-            path = (self.folder / fill_template(self.info_file, template, fields)).resolve()
-            if not path.is_relative_to(self.root):
-                msg = f"{self.info_file}: {template!r:.80} leads outside {self.root}, keep files below it"
-                raise AnnotationError(msg, reason="outside root")
-            if path.is_file():
-                return path
-        return None
 
 
 def open_folder(info_file: Path, root: Path) -> LeRobotFolder:

@@ -121,7 +121,7 @@ class EpisodeFrames:
         ordered = sorted(episodes, key=lambda one: (one.videos[key].start_seconds, one.index))
         fault = ""
         for one in ordered if folder.is_v3 else ():
-            num_rows, file = one.num_frames, folder.data_file(one)
+            num_rows, file = one.num_frames, folder.find_file(one)
             if file is not None:
                 if file not in self._counts:
                     self._counts[file] = Counter(integers(file, read_columns(file, ["episode_index"]), "episode_index"))
