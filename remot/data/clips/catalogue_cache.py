@@ -113,9 +113,9 @@ def load_catalogue(file: Path) -> Catalogue | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         entries = []
-        for *names, surveys in content["clips"]:
+        for place, clip_id, scene_id, domain, num_frames, surveys in content["clips"]:
             found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
-            entries.append(ClipEntry(*names, found))
+            entries.append(ClipEntry(place, clip_id, scene_id, domain, num_frames, found))
         faults = tuple(Fault(*held) for held in content["faults"])
         return Catalogue(tuple(entries), faults, content["left_out"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -162,7 +162,8 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         stated = info.get(name)  # the standard path is right where this one is not
         paths[name] = (stated, standard) if isinstance(stated, str) and stated not in {"", standard} else (standard,)
     fps = info.get("fps")
-    is_rate = isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps < float("inf")
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps < float("inf"):
+        fps = None
     return LeRobotFolder(
         info_file=folder / "meta" / "info.json",
         folder=folder,
@@ -175,7 +176,7 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
         tasks=_tasks(folder, is_v3=is_v3),
         robot_type=str(info.get("robot_type") or ""),
-        fps=float(fps) if is_rate else None,
+        fps=None if fps is None else float(fps),
     )
 
 
