@@ -7,24 +7,17 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
+from remot.data.clips.splits import InScene
 from remot.errors import AnnotationError
 from remot.files import lines_of
 
 
-class NamedClip(Protocol):
-    """A clip, or what is known of it."""
+class NamedClip(InScene, Protocol):
+    """A clip, or what is known of it, with its name."""
 
     @property
     def clip_id(self) -> str:
         """Its name."""
-
-    @property
-    def scene_id(self) -> str:
-        """Its scene."""
-
-    @property
-    def domain(self) -> str:
-        """Its domain."""
 
 
 _Clip = TypeVar("_Clip", bound=NamedClip)

@@ -3,13 +3,25 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from remot.data.clips.exclusions import NamedClip
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 
-_Clip = TypeVar("_Clip", bound=NamedClip)
+
+class InScene(Protocol):
+    """A clip, or what is known of it."""
+
+    @property
+    def scene_id(self) -> str:
+        """Its scene."""
+
+    @property
+    def domain(self) -> str:
+        """Its domain."""
+
+
+_Clip = TypeVar("_Clip", bound=InScene)
 
 #: Scenes that a stratum needs to be divided by itself.
 MIN_SCENES = 3
