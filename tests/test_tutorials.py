@@ -67,7 +67,7 @@ def made_small(words, folder):
 
 
 def remot_words(words):
-    """What follows ``remot``, also of ``torchrun … -m remot … --config configs/devices/ddp.yaml``, here as one process."""
+    """What follows ``remot``, also after ``torchrun``, whose configuration for several GPUs is left out here."""
     kept = words[words.index("remot") + 1 :]
     if words[0] == "torchrun":
         place = kept.index("configs/devices/ddp.yaml")
@@ -104,3 +104,17 @@ def test_a_tutorial_runs_from_its_first_command_to_its_last(page, tmp_path, monk
     for name in set(sys.modules) - before:
         if (tmp_path / f"{name}.py").exists():
             del sys.modules[name]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_its_policy_improves(tmp_path):
+    """Its last cell prints the scores of 64 held-out prompts before and after ten steps."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(PROJECT / "docs" / "notebooks" / "first_run.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=280, kernel_name="python3").execute(cwd=str(tmp_path))
+    printed = "".join(output.get("text", "") for output in notebook.cells[-2].outputs)
+    scores = {name: (float(old), float(new)) for name, old, new in re.findall(r"(test/\w+)\s+(\S+) -> (\S+)", printed)}
+    assert scores["test/partial"][1] > scores["test/partial"][0]
+    assert scores["test/logic"][1] > scores["test/logic"][0]
