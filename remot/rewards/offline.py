@@ -248,6 +248,6 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "map_centres": _map,
     "graphs": _graphs,
     "tracks": _tracks,
-    "counterparts": _texts,
+    "counterfactuals": _texts,
     "answer_map": lambda value: {before: _text(after) for before, after in value.items()},
 }

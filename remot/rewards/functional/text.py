@@ -166,6 +166,6 @@ def mapped_answer(answer: str, answer_map: Mapping[str, str]) -> str:
     return answer
 
 
-def agrees(answer: str, counterpart: str, answer_map: Mapping[str, str]) -> bool:
+def agrees(answer: str, counterfactual: str, answer_map: Mapping[str, str]) -> bool:
     """Whether the answer to the changed input is φ of the answer to the input; two empty answers do not agree."""
-    return bool(normal_answer(answer)) and mapped_answer(answer, answer_map) == normal_answer(counterpart)
+    return bool(normal_answer(answer)) and mapped_answer(answer, answer_map) == normal_answer(counterfactual)

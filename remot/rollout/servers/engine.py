@@ -52,7 +52,7 @@ class ServerEngine(ExternalEngine):
     of (seed, step, prompt, sample).
 
     Args:
-        dialect: The kind of server.
+        protocol: The kind of server.
         url: Its address, such as ``http://127.0.0.1:8000``; no other is contacted.
         folder: Where weights are written for the server, under the same path on both machines.
         logprobs: What the server's log-probabilities are: ``raw`` before temperature (usable at temperature 1), or
@@ -65,7 +65,7 @@ class ServerEngine(ExternalEngine):
 
     def __init__(
         self,
-        dialect: ServerBackend,
+        protocol: ServerBackend,
         url: str,
         folder: Path,
         logprobs: Literal["raw", "tempered", "none"] = "raw",
@@ -80,7 +80,7 @@ class ServerEngine(ExternalEngine):
         if logprobs not in ("raw", "tempered", "none"):
             msg = f"engine.logprobs is raw, tempered or none, not {logprobs!r}"
             raise ConfigError(msg)
-        self.dialect = dialect
+        self.protocol = protocol
         self.client = JSONClient(url, timeout_seconds, num_retries, max_reply_bytes)
         self.folder = folder.expanduser().resolve()
         self.logprobs = logprobs
@@ -91,16 +91,16 @@ class ServerEngine(ExternalEngine):
 
     def check(self) -> None:
         """Request the server's health page."""
-        self.client.get(self.dialect.health_path)
+        self.client.get(self.protocol.health_path)
 
     def sync_weights(self, policy: VLMPolicy, step: int) -> None:
         """Save the policy, have the server load it and unload the previous one; only the first process requests it."""
-        self.dialect.require(policy)
+        self.protocol.require(policy)
         run = all_gather_objects(self._run)[0]
         name = f"remot-{run}-step-{step}"
         folder = self.folder / name
         is_first = is_first_process()
-        self.dialect.save(policy, folder, is_writer=is_first)
+        self.protocol.save(policy, folder, is_writer=is_first)
         fault = None
         if is_first:
             try:
@@ -110,14 +110,14 @@ class ServerEngine(ExternalEngine):
         for message in all_gather_objects(fault):
             if message is not None:
                 raise EngineError(message)
-        self._current = _SyncedWeights(name, folder, self.dialect.model_name(name, folder))
+        self._current = _SyncedWeights(name, folder, self.protocol.model_name(name, folder))
 
     def _load(self, name: str, folder: Path) -> None:
         before = self._current
-        for path, body in self.dialect.load(name, folder):
+        for path, body in self.protocol.load(name, folder):
             self.client.post(path, body)
         if before is not None and before.name != name:
-            for path, body in self.dialect.unload(before.name):
+            for path, body in self.protocol.unload(before.name):
                 self.client.post(path, body)
             shutil.rmtree(before.folder, ignore_errors=True)
 
@@ -133,7 +133,7 @@ class ServerEngine(ExternalEngine):
             for sample in range(request.num_completions):
                 seed = _seed(request.address, prompt_id, sample)
                 one = CompletionRequest(messages, max_new_tokens, sampling, seed)
-                bodies.append(self.dialect.body(model, one))
+                bodies.append(self.protocol.body(model, one))
 
         def send(body: dict[str, Any]) -> Reply:
             return read_reply(self.client.post_for_json(CHAT_PATH, body), max_new_tokens)
