@@ -76,8 +76,9 @@ class MotionPerturbationReward(ReferenceReward):
 
     Compared with the answer to the same prompt with the video frozen at one frame, the first counterfactual of the
     reference; an object that is not described there counts 1. Motion-o (arXiv 2603.18856). As released this reward is
-    0 for every completion, because the trainer hands the frozen answer over after the rewards were called. Here it is part of the
-    reference, so it has to be there before the call, and without it the reward is not applicable instead of 0.
+    0 for every completion, because the trainer hands the frozen answer over after the rewards were called. Here it is
+    part of the reference, so it has to be there before the call, and without it the reward is not applicable instead
+    of 0.
 
     Args:
         name: Metric key.
