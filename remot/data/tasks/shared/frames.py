@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class FrameSampling:
     max_frames: int = 8
     fps: float | None = None
     as_video: bool = True
+    #: Decimals of the times that the prompt states.
+    time_decimals: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.max_frames < 1 or (self.fps is not None and not 0 < self.fps < float("inf")):
@@ -38,11 +40,6 @@ class FrameSampling:
     def states_times(self) -> bool:
         """Whether the prompt states the times in words."""
         return not self.as_video
-
-    @property
-    def time_decimals(self) -> int:
-        """Decimals of these times."""
-        return 1
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
         """Annotated frames nearest to even times, strictly increasing."""
@@ -78,6 +75,7 @@ class KeyFrames(FrameSampling):
 
     first: FrameSampling = field(kw_only=True)
     request: ResampleRequest = field(kw_only=True)
+    time_decimals: ClassVar[int] = 2  # frames of a stretch can be nearer than a tenth of a second
 
     @classmethod
     def after(cls, first: FrameSampling, request: ResampleRequest) -> Self:
@@ -88,11 +86,6 @@ class KeyFrames(FrameSampling):
     def states_times(self) -> bool:
         """Whether the prompt states the times."""
         return not self.as_video or self.request.tell_times
-
-    @property
-    def time_decimals(self) -> int:
-        """Frames of a stretch can be nearer than a tenth of a second."""
-        return 2
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
         """Annotated frames, strictly increasing; those of the first perception if no stretch touches the clip."""
