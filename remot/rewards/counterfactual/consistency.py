@@ -73,13 +73,11 @@ class ViewConsistencyReward(ReferenceReward):
         """In [0, 1]; not applicable without counterfactuals."""
         if not reference.counterfactuals:
             return None
-        answer = self._answer(completion)
+        answer, *others = (
+            normal_answer((first_element(text, "answer") or "")[: self.max_chars])
+            for text in (completion, *reference.counterfactuals)
+        )
         if not answer or (self.require_right and reference.answer and answer != normal_answer(reference.answer)):
             return 0.0
         mirrored = swapped_words(answer, self.pairs)
-        return sum(self._answer(text) == mirrored for text in reference.counterfactuals) / len(
-            reference.counterfactuals
-        )
-
-    def _answer(self, completion: str) -> str:
-        return normal_answer((first_element(completion, "answer") or "")[: self.max_chars])
+        return sum(other == mirrored for other in others) / len(others)

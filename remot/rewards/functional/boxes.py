@@ -16,12 +16,9 @@ def box_iou(predicted: Box, gold: Box) -> float:
     width = min(predicted[2], gold[2]) - max(predicted[0], gold[0])
     height = min(predicted[3], gold[3]) - max(predicted[1], gold[1])
     shared = max(0.0, width) * max(0.0, height)
-    union = _area(predicted) + _area(gold) - shared
+    areas = (max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (predicted, gold))
+    union = sum(areas) - shared
     return min(1.0, shared / union) if 0 < union < float("inf") else 0.0
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 def mean_overlap(predicted: Sequence[Box], gold: Sequence[Box]) -> float:
@@ -124,13 +121,12 @@ def change_score(described: Mapping[str, Motion], without_evidence: Mapping[str,
 
     An object missing from ``without_evidence`` counts 1; 0 if no object is described. (Motion-o, perturbation reward.)
     """
-    return sum(_change(motion, without_evidence.get(name)) for name, motion in described.items()) / max(
-        1, len(described)
-    )
-
-
-def _change(motion: Motion, other: Motion | None) -> float:
-    if other is None:
-        return 1.0
-    turned, faster = motion.direction != other.direction, motion.speed != other.speed
-    return 0.5 * turned + 0.3 * faster + 0.2 * (motion.scale != other.scale)
+    total = 0.0
+    for name, motion in described.items():
+        other = without_evidence.get(name)
+        if other is None:
+            total += 1.0
+            continue
+        turned, faster = motion.direction != other.direction, motion.speed != other.speed
+        total += 0.5 * turned + 0.3 * faster + 0.2 * (motion.scale != other.scale)
+    return total / max(1, len(described))

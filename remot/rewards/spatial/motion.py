@@ -45,8 +45,14 @@ class MotionTrajectoryReward(ReferenceReward):
         if sum(map(len, matched.values())) < 2:
             return 0.0
         tags = motion_tags(reasoning)
-        moved = {name: frames for name, frames in matched.items() if len(set(frames)) >= 2}
-        scores = [_score(tags.get(name), tracks[name], frames) for name, frames in moved.items()]
+        scores = []
+        for name, frames in matched.items():
+            if len(set(frames)) < 2:
+                continue
+            track, first, last = tracks[name], frames[0], frames[-1]
+            boxes, seconds = (track.boxes[first], track.boxes[last]), track.pts_seconds[last] - track.pts_seconds[first]
+            gold = MotionTag(direction_of(*boxes), speed_of(*boxes, seconds), scale_of(*boxes))
+            scores.append(motion_score(tags[name], gold) if name in tags else 0.0)
         return sum(scores) / len(scores) if scores else self.fallback
 
     def _matched(self, seen: Iterable[ObjectObservation], tracks: dict[str, BoxTrack]) -> dict[str, list[int]]:
@@ -61,13 +67,6 @@ class MotionTrajectoryReward(ReferenceReward):
             if gaps[nearest] < self.max_gap_seconds:
                 frames[sighting.name].append(nearest)
         return frames
-
-
-def _score(tag: MotionTag | None, track: BoxTrack, frames: list[int]) -> float:
-    first, last = frames[0], frames[-1]
-    boxes, seconds = (track.boxes[first], track.boxes[last]), track.pts_seconds[last] - track.pts_seconds[first]
-    gold = MotionTag(direction_of(*boxes), speed_of(*boxes, seconds), scale_of(*boxes))
-    return 0.0 if tag is None else motion_score(tag, gold)
 
 
 @dataclass(eq=False)
