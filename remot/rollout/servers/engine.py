@@ -18,7 +18,7 @@ from torch import Tensor
 from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
 from remot.models.policy import VLMPolicy
-from remot.rollout.sampling import RolloutAddress, RolloutRequest
+from remot.rollout.sampling import RolloutRequest
 from remot.rollout.servers.backends import CompletionRequest, ServerBackend
 from remot.rollout.servers.base import ExternalEngine, SampledCompletion
 from remot.rollout.servers.client import JSONClient
@@ -122,17 +122,24 @@ class ServerEngine(ExternalEngine):
             shutil.rmtree(before.folder, ignore_errors=True)
 
     def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
-        """Ask for each completion; see :meth:`ExternalEngine.complete`."""
+        """Ask for each completion; see :meth:`ExternalEngine.complete`.
+
+        Raises:
+            ConfigError: If a prompt shows a video.
+        """
         if self._current is None:
             msg = "sync_weights() comes before complete()"
             raise RuntimeError(msg)
         model, sampling, max_new_tokens = self._current.model, request.sampling, request.max_new_tokens
         bodies = []
         for row, prompt_id in enumerate(request.address.prompt_ids):
-            messages = _messages(batch, row)
+            if batch.videos[row]:  # servers take videos apart in ways of their own
+                msg = "a server is shown images only; prompts with videos need the trainer's own engine (engine: null)"
+                raise ConfigError(msg)
+            messages = user_message(batch.images[row], batch.questions[row].text)
             for sample in range(request.num_completions):
-                seed = _seed(request.address, prompt_id, sample)
-                one = CompletionRequest(messages, max_new_tokens, sampling, seed)
+                seed = derive_seed(request.address.seed, "rollout", request.address.step, prompt_id, sample)
+                one = CompletionRequest(messages, max_new_tokens, sampling, seed % (1 << SEED_BITS))
                 bodies.append(self.protocol.body(model, one))
 
         def send(body: dict[str, Any]) -> Reply:
@@ -169,22 +176,6 @@ def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int
             raise
 
 
-def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
-    return derive_seed(address.seed, "rollout", address.step, prompt_id, sample) % (1 << SEED_BITS)
-
-
-def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
-    """The prompt as the policy gets it: images, then the question.
-
-    Raises:
-        ConfigError: If it shows a video: servers take videos apart in ways of their own.
-    """
-    if batch.videos[row]:
-        msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
-        raise ConfigError(msg)
-    return user_message(batch.images[row], batch.questions[row].text)
-
-
 def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:
     """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
 
@@ -192,14 +183,14 @@ def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any
         shown: Images, uint8 [3, H, W] each, and words between them.
         text: What is asked.
     """
-    return [{"role": "user", "content": [_part(one) for one in (*shown, text)]}]
-
-
-def _part(shown: Tensor | str) -> dict[str, Any]:
-    if isinstance(shown, str):
-        return {"type": "text", "text": shown}
-    data = base64.b64encode(encode_png(shown)).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    content: list[dict[str, Any]] = []
+    for one in (*shown, text):
+        if isinstance(one, str):
+            content.append({"type": "text", "text": one})
+        else:
+            data = base64.b64encode(encode_png(one)).decode("ascii")
+            content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
+    return [{"role": "user", "content": content}]
 
 
 def encode_png(image: Tensor) -> bytes:

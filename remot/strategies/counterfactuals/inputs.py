@@ -10,7 +10,7 @@ import torch
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.consistency import MIRRORED
 from remot.strategies.counterfactuals.base import Counterfactual, PromptInput
-from remot.structures import Question, Video, reference_of
+from remot.structures import reference_of
 
 
 class ShuffledFrames(Counterfactual):
@@ -63,28 +63,23 @@ class FrozenFrames(Counterfactual):
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:  # noqa: ARG002
         """See :meth:`Counterfactual.change`."""
         if any(len(video) > 1 for video in shown.videos):
-            key_seconds = _first_key_seconds(shown.question)
-            return replace(shown, videos=[self._frozen(video, key_seconds) for video in shown.videos])
+            tracks = (None if shown.question is None else reference_of(shown.question).tracks) or ()
+            key_seconds = min((track.pts_seconds[0] for track in tracks), default=0.0)
+            videos = []
+            for video in shown.videos:
+                # The last frame at or before the key time; the first one if the key time lies before it.
+                first_key = max(0, sum(seconds <= key_seconds for seconds in video.pts_seconds) - 1)
+                videos.append(replace(video, frames=video.frames[self._order(len(video), first_key)]))
+            return replace(shown, videos=videos)
         if not shown.videos and len(shown.images) > 1:
             return replace(shown, images=[shown.images[k] for k in self._order(len(shown.images), 0)])
         return None
-
-    def _frozen(self, video: Video, key_seconds: float) -> Video:
-        # The last frame at or before the key time; the first one if the key time lies before it.
-        first_key = max(0, sum(seconds <= key_seconds for seconds in video.pts_seconds) - 1)
-        return replace(video, frames=video.frames[self._order(len(video), first_key)])
 
     def _order(self, count: int, first_key: int) -> list[int]:
         """Which of ``count`` frames is shown at each of their times."""
         if self.position is not None:
             return [round(self.position * (count - 1))] * count
         return [min(frame, first_key) for frame in range(count)]
-
-
-def _first_key_seconds(question: Question | None) -> float:
-    """Time of the first box of the question's tracks; 0 without any."""
-    tracks = (None if question is None else reference_of(question).tracks) or ()
-    return min((track.pts_seconds[0] for track in tracks), default=0.0)
 
 
 class MirroredImages(Counterfactual):
