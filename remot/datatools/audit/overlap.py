@@ -79,6 +79,10 @@ class SplitOverlap:
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
+        examples = [
+            {"first": one.first.address, "second": one.second.address, "grey_levels": one.grey_levels}
+            for one in self.duplicates[:MAX_NAMED]
+        ]
         return {
             "alike_frames_across_splits": self.num_alike,
             "num_scenes": dict(self.scenes),
@@ -87,7 +91,7 @@ class SplitOverlap:
             "shared_frame_examples": list(self.shared_frames[:MAX_NAMED]),
             "clips_with_a_shared_view": dict(self.shared_views),
             "compared_frames": self.num_frames,
-            "duplicate_examples": [one.record() for one in self.duplicates[:MAX_NAMED]],
+            "duplicate_examples": examples,
             "unfit_splits": self.faults,
         }
 

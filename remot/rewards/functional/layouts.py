@@ -132,8 +132,3 @@ def edge_score(predicted: Edges, gold: Edges, angle_weight: float = 0.5) -> floa
     if len(gold) == 1:
         return distances
     return (1 - angle_weight) * distances + angle_weight * min(1.0, abs(turns) / len(gold))
-
-
-def mean_over_frames(scores: Sequence[float], num_frames: int) -> float:
-    """Sum of the scores of the frames that were written over the number of selected frames."""
-    return sum(scores) / num_frames if num_frames else 0.0

@@ -9,7 +9,7 @@ import torch
 from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward, Reward, WrapperReward, scored_by
-from remot.rewards.functional.layouts import edge_score, edges_of, map_score, mean_over_frames, node_score
+from remot.rewards.functional.layouts import edge_score, edges_of, map_score, node_score
 from remot.rewards.parsing.graphs import name_of, read_graphs, read_map
 from remot.rewards.parsing.tags import first_element
 from remot.structures import Question, Reference, RewardOutput, reference_of
@@ -110,5 +110,5 @@ class SceneGraphReward(ReferenceReward):
             found = graph.edges if self.edges == "written" else edges_of(known)
             node_scores.append(node_score(graph.nodes, gold, self.extent))
             edge_scores.append(edge_score(found, edges_of(gold), self.angle_weight))
-        nodes, edges = (mean_over_frames(scores, len(reference.graphs)) for scores in (node_scores, edge_scores))
+        nodes, edges = (sum(scores) / len(reference.graphs) for scores in (node_scores, edge_scores))
         return {self.name: self.node_weight * nodes + self.edge_weight * edges, "nodes": nodes, "edges": edges}

@@ -56,11 +56,6 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def blank(size: int, colour: FloatArray) -> Canvas:
-    """An image [size, size, 3] of one colour, values 0 to 255."""
-    return np.broadcast_to(colour.astype(np.float32), (size, size, 3)).copy()
-
-
 def to_image(canvas: Canvas) -> NDArray[np.uint8]:
     """Rounded to bytes."""
     image: NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ from remot.structures import CameraTrack, Clip, Event, FloatArray, LayoutBox, Ob
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.scene import named_clip
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import INTRINSICS, Room, Solid, TracedFrame, depths, looking, places, trace_frame
+from remot.synthetic.rendering.tracing import INTRINSICS, Room, Solid, TracedFrame, looking, places, trace_frame
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -110,12 +110,13 @@ def _track(
 ) -> ObjectTrack:
     boxes = np.stack([one.box_xyxy(number) for one in traced])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
+    centres = places(camera, path)  # [N, 3] in the axes of the camera
     return ObjectTrack(
         boxes_xyxy=boxes,
         is_landmark=stands,
-        depths_metres=np.where(seen, depths(camera, path), np.nan),
+        depths_metres=np.where(seen, centres[:, 2], np.nan),
         size_metres=solid.size_metres,
-        centres_metres=None if stands else np.where(seen[:, None], places(camera, path), np.nan),
+        centres_metres=None if stands else np.where(seen[:, None], centres, np.nan),
     )
 
 

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 
 from remot.structures import FloatArray
-from remot.synthetic.rendering.canvas import Canvas, blank
+from remot.synthetic.rendering.canvas import Canvas
 
 
 def muted_colour(generator: np.random.Generator, low: float = 70, high: float = 170) -> FloatArray:
@@ -33,7 +33,7 @@ def tabletop(generator: np.random.Generator, size: int) -> Canvas:
     """A still background [size, size, 3]: cloth, planks, tiles or a table before a wall."""
     base, other = muted_colour(generator), muted_colour(generator)
     across = np.linspace(0, 1, size, dtype=np.float32)
-    canvas = blank(size, base)
+    canvas = np.broadcast_to(base.astype(np.float32), (size, size, 3)).copy()
     pattern = _pattern(generator, across)
     canvas += (pattern[..., None] * (other - base)).astype(np.float32)
     if generator.random() < 0.5:

@@ -111,11 +111,6 @@ def places(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("nji,nj->ni", poses[:, :3, :3], centres_metres - poses[:, :3, 3]))
 
 
-def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
-    """[N] distances along the optical axis of points [N, 3], one for each pose."""
-    return np.asarray(places(camera, centres_metres)[:, 2])
-
-
 def trace_frame(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
     """What a camera sees."""
     middles = (np.arange(IMAGE_SIZE * SAMPLES) + 0.5) / SAMPLES - IMAGE_SIZE / 2

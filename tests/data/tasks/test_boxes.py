@@ -4,12 +4,11 @@ from scipy.spatial.transform import Rotation
 
 from remot.data.tasks.geometry.boxes import (
     box_distance,
-    contains,
     corners,
     surface_points,
 )
 from remot.structures import LayoutBox
-from tests.data.tasks.rooms import box, random_box, sampled_distance, solved_distance
+from tests.data.tasks.rooms import box, contains, random_box, sampled_distance, solved_distance
 from tests.helpers import assert_close
 
 

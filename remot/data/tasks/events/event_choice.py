@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,15 +29,14 @@ class EventQuestion:
     places: Mapping[str, str]
 
 
-def first_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
-    """``about`` against those that begin and end clearly later."""
-    wrong = tuple(other for other in events if clearly_before(about, other, margin))
-    return EventQuestion(about, wrong, {}) if wrong else None
-
-
-def last_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
-    """``about`` against those that begin and end clearly earlier."""
-    wrong = tuple(other for other in events if clearly_before(other, about, margin))
+def first_or_last(
+    events: Sequence[NamedEvent], about: NamedEvent, margin: float, *, is_last: bool
+) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly later; clearly earlier if it is the last."""
+    if is_last:
+        wrong = tuple(other for other in events if clearly_before(other, about, margin))
+    else:
+        wrong = tuple(other for other in events if clearly_before(about, other, margin))
     return EventQuestion(about, wrong, {}) if wrong else None
 
 
@@ -64,8 +64,8 @@ def during(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> Ev
 
 
 KINDS: Mapping[str, Callable[[Sequence[NamedEvent], NamedEvent, float], EventQuestion | None]] = {
-    "first": first_of,
-    "last": last_of,
+    "first": partial(first_or_last, is_last=False),
+    "last": partial(first_or_last, is_last=True),
     "after": next_after,
     "during": during,
 }

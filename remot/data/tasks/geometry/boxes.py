@@ -44,11 +44,6 @@ def box_distance(first: LayoutBox, second: LayoutBox) -> float:
     )
 
 
-def contains(box: LayoutBox, points: FloatArray) -> FloatArray:
-    """Which of the points [R, 3] lie in the box or on it, [R] bool."""
-    return np.asarray(_to_box(points, box) <= _TINY)
-
-
 def _to_box(points: FloatArray, box: LayoutBox) -> FloatArray:
     """[R] distances of points [R, 3] to a solid box."""
     beyond = np.abs((points - box.centre_metres) @ box.axes.T) - box.size_metres / 2

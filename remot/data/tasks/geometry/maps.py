@@ -82,8 +82,3 @@ def graph_text(nodes: Mapping[str, Point]) -> str:
         edges.append([first, second, round(math.hypot(across, along), DECIMALS), degrees])
     content = {"nodes": {name: list(point) for name, point in nodes.items()}, "edges": edges}
     return f"<graph>{json_text(content)}</graph>"
-
-
-def graphs_text(graphs: Sequence[Mapping[str, Point]]) -> str:
-    """One element for each selected frame."""
-    return "".join(graph_text(nodes) for nodes in graphs)

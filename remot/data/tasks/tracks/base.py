@@ -8,7 +8,7 @@ import numpy as np
 
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graphs_text, rounded_nodes
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graph_text, rounded_nodes
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
 from remot.data.tasks.shared.places import box_in_words, ground_place, image_size, share_box, shares_its_box
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
@@ -111,7 +111,7 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
+            thought=f"{''.join(map(graph_text, graphs))} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
 
