@@ -89,7 +89,7 @@ class KL(ABC):
 class _FormulaKL(KL):
     """An estimate by a pure function of both log-probabilities and the bound of their ratio."""
 
-    formula: ClassVar[Callable[[Tensor, Tensor, float], Tensor]]
+    formula: ClassVar[Callable[..., Tensor]]
 
     def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
         """See :meth:`KL.estimate`."""

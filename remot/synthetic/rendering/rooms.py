@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +61,7 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
     while True:  # about one draw in five will do
         room = _draw_room(generator)
         pose = looking(np.array([room.size_metres[0] / 2, 0.25, CAMERA_HEIGHT + 0.5]), 90, 26)
-        # two things that will move, of one each, and some that stand
-        kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))], MOVABLE)
-        high = [room.size_metres[0] - 1.0, room.size_metres[1] - 0.7]
-        solids = _placed(generator, kinds, partial(generator.uniform, [1.0, 1.9], high))
+        solids = _scattered(generator, room)
         paths, events = _moves(generator, solids)
         if not _keep_apart(paths, solids, room):
             continue
@@ -166,6 +162,13 @@ def _placed(generator: np.random.Generator, kinds: Sequence[str], draw_place: Ca
                 solids.append(solid)
                 break
     return solids
+
+
+def _scattered(generator: np.random.Generator, room: Room) -> list[Solid]:
+    """Two things that will move, of one each, and some that stand."""
+    kinds = _kinds(generator, [1, 1, int(generator.integers(1, 3))], MOVABLE)
+    low, high = np.array([1.0, 1.9]), np.array([room.size_metres[0] - 1.0, room.size_metres[1] - 0.7])
+    return _placed(generator, kinds, lambda: generator.uniform(low, high))
 
 
 #: Ways over the floor in the words of an observer behind the camera, and their direction in the world.

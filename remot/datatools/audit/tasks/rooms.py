@@ -22,7 +22,8 @@ def _with_map(check: Callable[[AskedPrompt, RoomGeometry], Iterator[str]]) -> Ca
     """A check of a question about a room, and of the map that its prompt may ask for."""
 
     def checked(asked: AskedPrompt) -> Iterator[str]:
-        room = RoomGeometry(asked, asked.settings(RoomTask))
+        assert isinstance(asked.task, RoomTask)
+        room = RoomGeometry(asked, asked.task)
         yield from check(asked, room)
         yield from wrong_map(room)
 
