@@ -180,7 +180,7 @@ class SoftOverlongReward(Reward):
     def rate(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
     ) -> RewardOutput:
-        """Score B completions; ``num_tokens`` counts only if ``unit`` says so."""
+        """Score B completions; ``num_tokens`` counts only where ``unit`` is tokens."""
         lengths = num_tokens if self.unit == "tokens" else lengths_of(completions, self.unit, None)
         if not len(completions) == len(questions) == len(lengths):
             msg = f"{len(completions)} completions, {len(questions)} questions and {len(lengths)} lengths"
