@@ -72,7 +72,7 @@ def _share_row(name: str, unit: str, times: FloatArray, values: FloatArray, colo
     """A curve of values [N] as shares of the largest, which the name states."""
     finite = values[np.isfinite(values)]
     largest = float(finite.max(initial=0.0))
-    return TimelineRow(f"{name} {largest:.2g} {unit}", curve=_curve(times, values / (largest or 1.0)), colour=colour)
+    return TimelineRow(f"{name} {largest:.3g} {unit}", curve=_curve(times, values / (largest or 1.0)), colour=colour)
 
 
 def _turns(poses: FloatArray) -> FloatArray:
