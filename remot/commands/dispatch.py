@@ -11,7 +11,7 @@ from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
-TRAINING = ("fit", "validate", "test", "predict")
+TRAINING = ("fit", "validate", "test", "predict", "doctor")
 #: Options of a training command that make others unnecessary.
 CONFIGURES = {"--config", "-c", "--print_config", "--help", "-h"}
 
@@ -105,6 +105,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot validate --config … --ckpt_path …
   remot test     --config … --ckpt_path …
   remot predict  --config … --ckpt_path …
+  remot doctor   --config …                   before a long run: what it needs, what would fail, how long it takes
   remot configs [NAME]                        list the packaged recipes, or print one
 
 score on a benchmark, and publish:
@@ -161,9 +162,14 @@ def _run_training(args: list[str]) -> None:
         if print_help(args):
             return
     args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    if args[0] == "doctor" and args[1:] not in (["-h"], ["--help"]):
+        from remot.commands.doctor import run_doctor
+
+        run_doctor(args[1:])
+        return
     from remot.commands.training.cli import run_training
 
-    run_training(args)
+    run_training(["fit", *args[1:]] if args[0] == "doctor" else args)
 
 
 def _require_settings(args: list[str]) -> None:
