@@ -146,8 +146,8 @@ class Diagnosis:
             text = f"{source.base}: neither a configuration nor weights are on this machine"
             return Finding("fail", "weights", text, "give a folder, or download the model first")
         text = (
-            f"{source.base}: {self.sizes.num_parameters / 1e6:,.4g} M parameters, {self.sizes.num_trained / 1e6:,.3g} M "
-            f"numbers are trained (from {self.sizes.known_from})"
+            f"{source.base}: {self.sizes.num_parameters / 1e6:,.4g} M parameters, {self.sizes.num_trained / 1e6:,.3g} M"
+            f" numbers are trained (from {self.sizes.known_from})"
         )
         facts = {"parameters": self.sizes.num_parameters, "trained": self.sizes.num_trained}
         if here:
@@ -228,8 +228,9 @@ class Diagnosis:
         if self.sizes is None:
             return []
         source = self.settings.source
-        batch = first_prompts(self.data, NUM_PROMPTS)
-        return estimated_lengths(batch, self.sizes, source.min_pixels, source.max_pixels)
+        own_min, own_max = self.sizes.pixels
+        bounds = (source.min_pixels or own_min, source.max_pixels or own_max)
+        return estimated_lengths(first_prompts(self.data, NUM_PROMPTS), self.sizes.visual_side, bounds)
 
     def _length_finding(self, lengths: list[int]) -> Finding:
         if not lengths:

@@ -71,6 +71,8 @@ PUBLISHED: Mapping[str, dict[str, Any]] = {
         },
     },
 }
+#: Areas in pixels that the published processors bound images to, by family.
+_PIXELS = {"qwen3_vl": (65_536, 16_777_216), "qwen2_5_vl": (3_136, 12_845_056)}
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class ModelSizes:
         trained_bytes: Of the trained weights, adapters included.
         max_positions: Longest sequence, prompt and completion together; None if the model names none.
         visual_side: Side in pixels of what one visual token covers.
+        pixels: Smallest and largest area of an image that the model's processor leaves as it is.
         known_from: The configuration or the table.
     """
 
@@ -97,6 +100,7 @@ class ModelSizes:
     trained_bytes: int
     max_positions: int | None
     visual_side: int
+    pixels: tuple[int, int]
     known_from: str
 
 
@@ -144,6 +148,7 @@ def model_sizes(
         trained_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
         max_positions=getattr(text, "max_position_embeddings", None),
         visual_side=vision.patch_size * vision.spatial_merge_size,
+        pixels=_PIXELS.get(config.model_type, (1, 2**31)),
         known_from=known_from,
     )
 
@@ -185,21 +190,21 @@ def has_weights(source: ModelSource) -> bool:
     return False
 
 
-def visual_tokens(height: int, width: int, side: int, min_pixels: int | None, max_pixels: int | None) -> int:
+def visual_tokens(height: int, width: int, side: int, pixels: tuple[int, int]) -> int:
     """Visual tokens of an image as Qwen's processors resize it: both sides to a multiple of a token's, area bounded.
 
     Args:
         height: Of the image in pixels.
         width: Of the image in pixels.
         side: Of what a token covers, in pixels.
-        min_pixels: Smallest area; None for none.
-        max_pixels: Largest area; None for none.
+        pixels: Smallest and largest area.
     """
+    min_pixels, max_pixels = pixels
     high, wide = (max(side, round(edge / side) * side) for edge in (height, width))
-    if max_pixels is not None and high * wide > max_pixels:
+    if high * wide > max_pixels:
         scale = math.sqrt(height * width / max_pixels)
         high, wide = (max(side, math.floor(edge / scale / side) * side) for edge in (height, width))
-    elif min_pixels is not None and high * wide < min_pixels:
+    elif high * wide < min_pixels:
         scale = math.sqrt(min_pixels / (height * width))
         high, wide = (math.ceil(edge * scale / side) * side for edge in (height, width))
     return high * wide // side**2

@@ -9,7 +9,7 @@ from remot.data.datasets.loaders import collate_prompts
 from remot.data.prompt_data import PromptData
 from remot.datatools.validation import CheckedClip, check_clips
 from remot.errors import RemotError
-from remot.models.sizes import ModelSizes, visual_tokens
+from remot.models.sizes import visual_tokens
 from remot.structures import PromptBatch, interval_note
 
 #: Seconds for looking at clips one by one, and prompts whose length is measured.
@@ -29,7 +29,8 @@ def data_findings(data: PromptData) -> Iterator[Finding]:
         return
     counts = ", ".join(f"{name} {len(one)}" for name, one in data.prompts.items())
     scenes = ", ".join(f"{name} {count}" for name, count in data.num_scenes.items())
-    yield Finding("fine", "data", f"prompts: {counts}; scenes: {scenes}", facts={"splits": len(data.prompts)})
+    text = f"{data.records or data.root}: prompts {counts}; scenes {scenes}"
+    yield Finding("fine", "data", text, facts={"splits": len(data.prompts)})
     if data.records is None:
         yield _clip_finding(data)
     else:
@@ -80,15 +81,19 @@ def first_prompts(data: PromptData, count: int, start: int = 0) -> PromptBatch:
     return collate_prompts([train.prompt(address) for address in range(start, start + count)])
 
 
-def estimated_lengths(
-    batch: PromptBatch, sizes: ModelSizes, min_pixels: int | None, max_pixels: int | None
-) -> list[int]:
-    """Tokens of each prompt without a processor: images by their sizes, two frames of a video as one image."""
+def estimated_lengths(batch: PromptBatch, visual_side: int, pixels: tuple[int, int]) -> list[int]:
+    """Tokens of each prompt without a processor: images by their sizes, two frames of a video as one image.
+
+    Args:
+        batch: The prompts.
+        visual_side: Side in pixels of what a visual token covers.
+        pixels: Smallest and largest area of an image.
+    """
     lengths = []
     for images, videos, question in zip(batch.images, batch.videos, batch.questions, strict=True):
         shapes = [image.shape[-2:] for image in images]
         shapes += [frame.shape[-2:] for video in videos for frame in video.frames[::2]]
-        visual = sum(visual_tokens(h, w, sizes.visual_side, min_pixels, max_pixels) for h, w in shapes)
+        visual = sum(visual_tokens(height, width, visual_side, pixels) for height, width in shapes)
         text = len(question.text) / CHARS_PER_TOKEN
         lengths.append(round(visual + text + _TEMPLATE_TOKENS + _IMAGE_TOKENS * len(shapes)))
     return lengths
