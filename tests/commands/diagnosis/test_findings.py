@@ -155,7 +155,7 @@ def test_stores_that_cannot_be_used(tmp_path):
 
 
 def test_a_server_is_asked_unless_the_run_begins_offline(monkeypatch):
-    def refused(uri, experiment, run_id):
+    def refused(uri, *_):
         msg = f"{uri} does not answer"
         raise ConfigError(msg)
 
@@ -192,7 +192,8 @@ def test_bad_clips_that_are_left_out_are_counted(tmp_path):
     root = write_folder(tmp_path / "clips", mixed_clips(4))
     sorted(root.glob("*.json"))[0].write_text("{")
     data = data_module(str(root), on_bad_clip="skip", require_splits=False)
-    found = {one.name: one for one in data_findings(data)}
+    with pytest.warns(UserWarning, match="1 bad clips are left out"):
+        found = {one.name: one for one in data_findings(data)}
     assert (found["clips"].level, found["clips"].facts["bad"]) == ("warn", 1)
 
 
