@@ -105,7 +105,7 @@ def time_findings(
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     for name, phase in phases.items():
         counted = phase.seconds[1:] or phase.seconds
-        facts = {"seconds": phase.step_seconds, "first": phase.seconds[0], "load": load}
+        facts = {"seconds": phase.step_seconds, "first": phase.seconds[0], "least": min(counted), "load": load}
         text = (
             f"{phase.step_seconds:.2g} s for a step of {name}, {min(counted):.2g} to {max(counted):.2g} s over "
             f"{len(counted)}; the first of a run took {phase.seconds[0]:.2g} s"

@@ -68,6 +68,7 @@ def test_time_of_the_run_by_hand(monkeypatch):
     phases = {"SFT": ProbedPhase([{}] * 3, [9.0, 1.0, 1.0]), "GRPO": ProbedPhase([{}] * 3, [9.0, 2.0, 4.0])}
     *steps, run = time_findings(phases, {"SFT": 20, "GRPO": 40}, 2.0, 10)
     assert [one.facts["seconds"] for one in steps] == [1.0, 3.0]
+    assert [one.facts["least"] for one in steps] == [1.0, 2.0]
     assert (run.facts["training"], run.facts["evaluation"], run.facts["seconds"]) == (140.0, 20.0, 160.0)
     assert [one.level for one in steps] == ["fine", "fine"]
     assert [*time_findings(phases, {}, None, 0)][-1].level == "open"
