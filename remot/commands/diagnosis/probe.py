@@ -120,9 +120,9 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
 
 def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str, optimizer: Optimizer) -> ProbedPhase:
     found, policy, accumulate = ProbedPhase(), module.loaded_policy, GradientAccumulator()
-    anchor = policy.anchor
-    if anchor is not None and phase == "GRPO":
-        anchor.capture(policy.model, 0)
+    snapshot = policy.snapshot
+    if snapshot is not None and phase == "GRPO":
+        snapshot.capture(policy.model, 0)
     end = time.monotonic() + MAX_SECONDS
     with peak_memory(policy.device) as peak:
         for step in range(PROBE_STEPS):
