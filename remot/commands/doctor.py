@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LightningCLI
 
-from remot.commands.diagnosis.data import data_findings, estimated_lengths, first_prompts, length_finding
+from remot.commands.diagnosis.data import data_findings, estimated_lengths, length_finding, measured_prompts
 from remot.commands.diagnosis.findings import Finding, duration, summary
 from remot.commands.diagnosis.memory import RunShape, memory_finding, optimizer_bytes
 from remot.commands.diagnosis.probe import Probe, probe_run, trained_bytes
@@ -230,7 +230,8 @@ class Diagnosis:
         source = self.settings.source
         own_min, own_max = self.sizes.pixels
         bounds = (source.min_pixels or own_min, source.max_pixels or own_max)
-        return estimated_lengths(first_prompts(self.data, NUM_PROMPTS), self.sizes.visual_side, bounds)
+        batches = measured_prompts(self.data, NUM_PROMPTS)
+        return [one for batch in batches for one in estimated_lengths(batch, self.sizes.visual_side, bounds)]
 
     def _length_finding(self, lengths: list[int]) -> Finding:
         if not lengths:

@@ -12,8 +12,8 @@ from remot.errors import RemotError
 from remot.models.sizes import visual_tokens
 from remot.structures import PromptBatch, interval_note
 
-#: Seconds for looking at clips one by one, and prompts whose length is measured.
-CLIP_SECONDS, NUM_MEASURED = 15.0, 64
+#: Seconds for looking at clips one by one and for measuring prompts, and prompts that are measured together.
+CLIP_SECONDS, PROMPT_SECONDS, MEASURED_TOGETHER = 15.0, 20.0, 4
 #: Share of clips with a question below which a line is added, and characters of a token where there is no tokenizer.
 FEW_CLIPS, CHARS_PER_TOKEN = 0.5, 4.0
 #: Tokens of a chat template around a prompt, and around an image.
@@ -79,6 +79,15 @@ def first_prompts(data: PromptData, count: int, start: int = 0) -> PromptBatch:
     """
     train = data.prompts["train"]
     return collate_prompts([train.prompt(address) for address in range(start, start + count)])
+
+
+def measured_prompts(data: PromptData, count: int) -> Iterator[PromptBatch]:
+    """The first training prompts in small batches, as long as there is time: all videos at once would fill memory."""
+    end = time.monotonic() + PROMPT_SECONDS
+    for start in range(0, count, MEASURED_TOGETHER):
+        yield first_prompts(data, min(MEASURED_TOGETHER, count - start), start)
+        if time.monotonic() > end:
+            return
 
 
 def estimated_lengths(batch: PromptBatch, visual_side: int, pixels: tuple[int, int]) -> list[int]:

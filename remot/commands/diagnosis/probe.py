@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.optim import Optimizer
 
-from remot.commands.diagnosis.data import first_prompts
+from remot.commands.diagnosis.data import first_prompts, measured_prompts
 from remot.data.datamodule import MotionDataModule
 from remot.evaluation.benchmark import answer_batch
 from remot.models.policy import VLMPolicy
@@ -98,9 +98,8 @@ def probe_run(
     module.configure_model()
     policy = module.loaded_policy.to(device)
     lengths: list[int] = []
-    for start in range(0, num_prompts, data.batch_size):
-        prompts = policy.process(first_prompts(data, data.batch_size, start))
-        lengths += prompts.prompt_lengths.tolist()
+    for batch in measured_prompts(data, num_prompts):
+        lengths += policy.process(batch).prompt_lengths.tolist()
     probe = Probe(lengths)
     optimizer, _ = make_optimization(policy.trainable_parameters(), module.optimizer_factory, None)
     with _autocast(device, precision):

@@ -6,7 +6,7 @@ import pytest
 from jsonargparse import Namespace
 
 from remot.commands.diagnosis import storage
-from remot.commands.diagnosis.data import data_findings, length_finding
+from remot.commands.diagnosis.data import data_findings, length_finding, measured_prompts
 from remot.commands.diagnosis.findings import Finding, duration, size, summary
 from remot.commands.diagnosis.probe import ProbedPhase, peak_memory
 from remot.commands.diagnosis.storage import disk_finding, store_finding
@@ -187,6 +187,17 @@ def test_few_scenes_are_noticed_and_bad_clips_fail(tmp_path):
     (only,) = data_findings(data_module(str(root)))
     assert (only.level, only.name) == ("fail", "data")
     assert broken.name in only.text
+
+
+def test_prompts_are_measured_in_small_batches_as_long_as_there_is_time(tmp_path, monkeypatch):
+    from remot.commands.diagnosis import data as looked_at
+
+    data = data_module(str(write_folder(tmp_path / "clips", mixed_clips(4))), num_train_prompts_per_epoch=8)
+    data.setup()
+    batches = [[question.prompt_id for question in batch.questions] for batch in measured_prompts(data, 6)]
+    assert batches == [[f"train/0/{k}" for k in range(4)], ["train/0/4", "train/0/5"]]
+    monkeypatch.setattr(looked_at, "PROMPT_SECONDS", -1.0)
+    assert len([*measured_prompts(data, 6)]) == 1
 
 
 def test_bad_clips_that_are_left_out_are_counted(tmp_path):
