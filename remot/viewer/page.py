@@ -98,7 +98,9 @@ def card_html(card: Card, *, later: bool = False) -> str:
     facts = "".join(f"<li>{shortened(fact, MAX_NAME_CHARS)}</li>" for fact in card.facts)
     facts = f"<ul>{facts}</ul>" if facts else ""
     is_short = len(card.gold_text) <= SHORT_CHARS and "\n" not in card.gold_text
-    marks: list[Mark] = [*card.gold, *([("gold", card.gold_text)] if card.gold_text and is_short else [])]
+    marks: list[Mark] = [*card.gold]
+    if card.gold_text and is_short:
+        marks.append(("gold", card.gold_text))
     gold = "" if is_short else f"<pre>{shortened(card.gold_text)}</pre>"
     return (
         f'<article{" class=later" if later else ""}{data} data-states="{" ".join(card.states)}">'

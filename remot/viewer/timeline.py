@@ -26,7 +26,9 @@ def clip_timeline(clip: Clip, frame_indices: Sequence[int]) -> Timeline:
     times = clip.pts_seconds
     rows = [TimelineRow(one.text, ((one.start_seconds, one.end_seconds),), colour=1) for one in clip.events]
     tracks = [
-        TimelineRow(name, _spans(times, np.isfinite(track.boxes_xyxy).all(axis=1)), colour=number % NUM_COLOURS)
+        TimelineRow(
+            name, _spans(times, np.asarray(np.isfinite(track.boxes_xyxy).all(axis=1))), colour=number % NUM_COLOURS
+        )
         for number, (name, track) in enumerate(clip.objects.items())
     ]
     paths = []

@@ -131,7 +131,7 @@ def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str,
             prepared = module.objectives[phase].prepare(policy, batch, address, module.micro_batch_prompts)
             metrics = dict(prepared.metrics)
             for update in range(prepared.num_updates):
-                totals = accumulate(prepared, optimizer.zero_grad, lambda loss, _: loss.backward())
+                totals = accumulate(prepared, optimizer.zero_grad, lambda loss, _: torch.autograd.backward(loss))
                 metrics |= {name: number for name, number in totals.items() if update == 0}
                 optimizer.step()
             metrics |= prepared.late_metrics()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from remot.commands.diagnosis.findings import Finding, duration, size
+from remot.commands.diagnosis.findings import Finding, Level, duration, size
 from remot.commands.diagnosis.probe import ProbedPhase
 
 #: Mean gap between the log-probabilities of sampler and scorer, and KL before the first update: (look at, wrong), by
@@ -39,7 +39,7 @@ def _signal_finding(phase: ProbedPhase, count: str) -> Finding:
     share, facts = 1 - equal, {"share": 1 - equal}
     text = f"{share:.0%} of {count} have different rewards; mean reward {phase.mean('reward/total'):.3g}"
     advice = "raise model.grpo.num_completions or the temperature, add easier prompts, or warm up with SFT"
-    level = "fail" if share == 0 else "warn" if share < FEW_SIGNALS else "fine"
+    level: Level = "fail" if share == 0 else "warn" if share < FEW_SIGNALS else "fine"
     return Finding(level, "groups with a signal", text, "" if level == "fine" else advice, facts)
 
 
@@ -49,7 +49,7 @@ def _cut_off_finding(phase: ProbedPhase, count: str) -> Finding:
         return Finding("open", "completions cut off", "the objective samples none")
     share = 1 - finished
     length = phase.mean("completion/num_tokens") or 0.0
-    level = "fail" if share > MANY_CUT_OFF else "warn" if share > SOME_CUT_OFF else "fine"
+    level: Level = "fail" if share > MANY_CUT_OFF else "warn" if share > SOME_CUT_OFF else "fine"
     text = f"{share:.1%} of the completions of {count}; mean length {length:.0f} tokens"
     advice = "" if level == "fine" else "raise model.grpo.max_new_tokens"
     return Finding(level, "completions cut off", text, advice, {"share": share})
@@ -60,7 +60,7 @@ def _gap_finding(phase: ProbedPhase, *, is_float32: bool) -> Finding:
     if mean is None or largest is None:
         return Finding("open", "sampler and scorer", "no log-probabilities were compared")
     some, wrong = GAPS[is_float32]
-    level = "fail" if not mean <= wrong else "warn" if mean > some else "fine"
+    level: Level = "fail" if not mean <= wrong else "warn" if mean > some else "fine"
     text = f"log-probabilities differ by {mean:.2g} in the mean and {largest:.2g} at most"
     advice = "" if level == "fine" else "see rollout/logprob_gap in docs/troubleshooting.md; try prefix_sharing: off"
     return Finding(level, "sampler and scorer", text, advice, {"mean": mean, "max": largest})
