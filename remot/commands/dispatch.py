@@ -11,7 +11,7 @@ from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
 
-TRAINING = ("fit", "validate", "test", "predict")
+TRAINING = ("fit", "validate", "test", "predict", "doctor")
 #: Options of a training command that make others unnecessary.
 CONFIGURES = {"--config", "-c", "--print_config", "--help", "-h"}
 
@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
     "export": Own("remot.commands.export:export_command"),
     "evaluate": Own("remot.commands.evaluate:evaluate_command"),
+    "view": Own("remot.commands.view:view_command", "runs"),
     "sync": Own("remot.tracking:sync_command", "run"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
@@ -104,6 +105,7 @@ train and evaluate (configuration in YAML, every key also on the command line):
   remot validate --config … --ckpt_path …
   remot test     --config … --ckpt_path …
   remot predict  --config … --ckpt_path …
+  remot doctor   --config …                   before a long run: what it needs, what would fail, how long it takes
   remot configs [NAME]                        list the packaged recipes, or print one
 
 score on a benchmark, and publish:
@@ -112,6 +114,7 @@ score on a benchmark, and publish:
 
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
+  remot view RUN [RUN2] --out page.html       frames, questions and replies of one evaluation, or of two side by side
   remot sync RUN                              deliver to MLflow what a run has kept while the store failed
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
@@ -159,9 +162,14 @@ def _run_training(args: list[str]) -> None:
         if print_help(args):
             return
     args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    if args[0] == "doctor" and args[1:] not in (["-h"], ["--help"]):
+        from remot.commands.doctor import run_doctor
+
+        run_doctor(args[1:])
+        return
     from remot.commands.training.cli import run_training
 
-    run_training(args)
+    run_training(["fit", *args[1:]] if args[0] == "doctor" else args)
 
 
 def _require_settings(args: list[str]) -> None:

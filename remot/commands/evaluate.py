@@ -39,6 +39,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     judge_model: str | None = None,
     judge_key_variable: str = "",
     out: Path | None = None,
+    num_shown: int = 600,
     batch_size: int = 8,
     max_new_tokens: int | None = None,
     temperature: float = 0.0,
@@ -73,6 +74,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         judge_model: Name of that model.
         judge_key_variable: Environment variable that holds its key; none is sent by default.
         out: Folder of the results; a folder of its own below evaluations by default.
+        num_shown: Prompts on page.html, with frames and replies; 0 for no page.
         batch_size: Prompts answered together.
         max_new_tokens: Longest reply, instead of the benchmark's own budget.
         temperature: 0 is greedy.
@@ -90,7 +92,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
     asked = _Request(benchmark, data, media, split, num_frames, limit, skip_missing, train_data, judge)
     decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
-    evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size)
+    evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size, num_shown)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ class _Request:
     train_data: Path | None
     judge: _JudgeChoice
 
+    @property
+    def source(self) -> dict[str, str | int | None]:
+        """From what the same prompts are read again."""
+        media = None if self.media is None else str(self.media.resolve())
+        return {"data": str(self.data.resolve()), "media": media, "split": self.split, "num_frames": self.num_frames}
+
     def __post_init__(self) -> None:
         for name in ("limit", "num_frames"):
             value = getattr(self, name)
@@ -164,6 +172,7 @@ def evaluate(
     decoding: _Decoding,
     out: Path | None,
     batch_size: int,
+    num_shown: int = 0,
 ) -> "Report":
     """Read, check media, answer, score, write and print, in this order."""
     from remot.commands.environment import quiet_libraries
@@ -185,7 +194,7 @@ def evaluate(
     with _Progress(benchmark.name) as show:
         verdicts = answer_all(benchmark, prompts, responder, settings, store, batch_size, show)
     report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder.description, settings))
-    _write(report, verdicts, folder)
+    _write(report, verdicts, folder, num_shown)
     return report
 
 
@@ -221,7 +230,8 @@ def _prompts(
             num_missing_files=len(missing),
             num_skipped=len(chosen) - len(prompts),
             notes=() if shared is None else (str(shared),),
-            more={"version": version} | ({} if shared is None else {"shared": list(shared.names)}),
+            more={"version": version, "source": asked.source}
+            | ({} if shared is None else {"shared": list(shared.names)}),
         )
 
     return prompts, facts
@@ -232,24 +242,33 @@ def _slug(responder: "Responder") -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", responder.description).strip("-")[-40:].strip("-")
 
 
-def _write(report: "Report", verdicts: "list[Verdict]", folder: Path) -> None:
+def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown: int) -> None:
     """Print the table and write the files.
 
     Raises:
         ConfigError: If they cannot be written.
     """
-    from remot.evaluation.benchmarks.report import ANSWERS_FILE, SCORES_FILE, TABLE_FILE, write_answers
+    from remot.evaluation.benchmarks.pages import verdict_cards
+    from remot.evaluation.benchmarks.report import ANSWERS_FILE, PAGE_FILE, SCORES_FILE, TABLE_FILE, write_answers
     from remot.evaluation.report import table_text, wide_console
+    from remot.viewer import write_page
+
+    facts = report.facts
+    shown = f"the first {num_shown} of {len(verdicts)} prompts" if num_shown < len(verdicts) else ""
 
     try:
         write_answers(folder / ANSWERS_FILE, verdicts)
         (folder / SCORES_FILE).write_text(json_text(report.record(), indent=2) + "\n", encoding="utf-8")
         (folder / TABLE_FILE).write_text(table_text(report.table()), encoding="utf-8")
+        if num_shown:
+            cards = verdict_cards(verdicts[:num_shown], facts.benchmark)
+            write_page(folder / PAGE_FILE, cards, facts.benchmark, [*report.notes(), *filter(None, [shown])])
     except OSError as error:
         msg = f"{folder}: results cannot be written ({error}); choose another folder with --out"
         raise ConfigError(msg) from error
     wide_console().print(report.table())
-    sys.stdout.write(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}, replies.jsonl\n")
+    page = f", {PAGE_FILE}" if num_shown else ""
+    sys.stdout.write(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}{page}, replies.jsonl\n")
 
 
 class _Progress:

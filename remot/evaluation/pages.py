@@ -1,5 +1,6 @@
 """From a batch and its answers to what a page shows."""
 
+import math
 from dataclasses import replace
 
 from remot.evaluation.benchmark import AnsweredBatch
@@ -18,9 +19,9 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
         if seen_once:
             completions, rewards = [one.completion for one in seen_once], [one.rewards for one in seen_once]
             question = batch.questions[place]
-            cut_off = [one.cut_off for one in seen_once]
+            cut_off, right = [one.cut_off for one in seen_once], [_is_right(one.success) for one in seen_once]
             images, videos = batch.images[place], batch.videos[place]
-            records.append(SampleRecord(images, question, completions, rewards, videos, cut_off))
+            records.append(SampleRecord(images, question, completions, rewards, videos, cut_off, right))
         records += [
             _last_perception(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown
         ]
@@ -31,4 +32,10 @@ def _last_perception(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
     """What was shown last, with the answer to it and below that the first one, which says why it was shown."""
     question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, perception {one.num_perceptions}")
     rewards = [one.rewards, {"first total": one.first_total}]
-    return SampleRecord(shown.images[0], question, [one.completion, one.first_completion], rewards, shown.videos[0])
+    completions, cut_off = [one.completion, one.first_completion], [one.cut_off, None]
+    right = [_is_right(one.success), _is_right(one.first_success)]
+    return SampleRecord(shown.images[0], question, completions, rewards, shown.videos[0], cut_off, right)
+
+
+def _is_right(success: float) -> bool | None:
+    return None if math.isnan(success) else success == 1

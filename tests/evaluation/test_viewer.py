@@ -11,6 +11,7 @@ from PIL import Image
 from remot.evaluation import SampleRecord, completions_html
 from remot.motion import PAIRS
 from remot.structures import MotionLabel, Question, Slot, Video
+from remot.viewer.images import MAX_PROMPT_BYTES
 from tests.helpers import hostile_text, make_question, respond
 
 ATTACK = "</pre><script>alert(1)</script><img src=http://x onerror=alert(1)>'\"&"
@@ -88,18 +89,19 @@ def test_large_frames_of_a_video_are_small_on_the_page():
     frames = torch.randint(0, 256, (16, 3, 480, 640), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     video = Video(frames, tuple(k / 4 for k in range(16)))
     page = completions_html([SampleRecord([], make_question(), ["x"], videos=[video])], "t")
-    assert {(a["width"], a["height"]) for tag, a in tags_of(page) if tag == "img"} == {("128", "96")}
-    assert len(page) < 300_000
+    assert {(a["width"], a["height"]) for tag, a in tags_of(page) if tag == "img"} == {("160", "120")}
+    embedded = sum(len(a["src"]) for tag, a in tags_of(page) if tag == "img")
+    assert embedded < MAX_PROMPT_BYTES * 4 / 3 + 16 * 50
 
 
 def test_right_and_wrong_slots_are_marked():
     """ABA against ABB: right, right, wrong; then an answer that is too long and one that is empty."""
     page = page_of(respond("ABA"), respond("ABBCC"), "no tags")
-    first, second, third = page.split('<div class="completion"')[1:]
+    first, second, third = page.split('<div class="completion wrong"')[1:]
     assert re.findall(r'slot (right|wrong)">([^<]*)', first) == [
-        ("right", "A right"),
-        ("right", "B left"),
-        ("wrong", "A right"),
+        ("right", "1→2 A right"),
+        ("right", "1→3 B left"),
+        ("wrong", "2→3 A right"),
     ]
     assert '<span class="slot wrong">+2 more: CC</span>' in second
     assert third.count("no answer") == 3
@@ -109,14 +111,15 @@ def test_rewards_are_shown_and_the_best_is_marked():
     page = page_of("x", "y", rewards=[{"total": 1.0, "logic": float("nan")}, {"total": 2.5}])
     assert "total 2.5" in page
     assert "logic n/a" in page
-    assert page.count('class="completion best"') == 1
-    assert page.index("completion best") > page.index("total 1<")
+    assert page.count('class="completion wrong best"') == 1
+    assert page.index("wrong best") > page.index("total 1<")
 
 
 def test_nothing_loads_and_nothing_runs():
     page = page_of(ATTACK, title=ATTACK, rewards=[{ATTACK: 1.0}])
     tags = tags_of(page)
-    assert {tag for tag, _ in tags}.isdisjoint({"script", "link", "iframe", "a", "object"})
+    assert {tag for tag, _ in tags}.isdisjoint({"link", "iframe", "a", "object"})
+    assert [tag for tag, _ in tags].count("script") == 1  # the page's own, see tests/viewer
     assert all(attrs["src"].startswith("data:image/") for tag, attrs in tags if tag == "img")
     assert not any(name.startswith("on") for _, attrs in tags for name in attrs)
     assert "default-src 'none'" in page
@@ -125,8 +128,8 @@ def test_nothing_loads_and_nothing_runs():
 @settings(max_examples=100, deadline=None)
 @given(hostile_text)
 def test_hostile_text_stays_text(completion):
-    def skeleton(text):
-        return [tag for tag, _ in tags_of(page_of(text)) if tag != "span"]
+    def skeleton(text):  # the fold of a think element is ours
+        return [tag for tag, _ in tags_of(page_of(text)) if tag not in {"span", "i", "details", "summary", "pre"}]
 
     assert skeleton(completion) == skeleton("harmless")
     page_of(completion).encode("utf-8")
@@ -176,19 +179,19 @@ def test_numbers_are_marked_within_their_tolerance():
         ("gold", "1→2 20 right"),
         ("gold", "1→3 0 none"),
         ("gold", "2→3 -30 left"),
-        ("right", "24 degrees"),
-        ("wrong", "5.5 degrees"),
-        ("right", "-30 degrees"),
+        ("right", "1→2 24 degrees"),
+        ("wrong", "1→3 5.5 degrees"),
+        ("right", "2→3 -30 degrees"),
     ]
 
 
 def test_missing_and_surplus_numbers_are_marked():
     missing = marks(page_of(respond("20,"), question=numeric()))[3:]
-    assert missing == [("right", "20 degrees"), ("wrong", "no answer"), ("wrong", "no answer")]
+    assert missing == [("right", "1→2 20 degrees"), ("wrong", "1→3 no answer"), ("wrong", "2→3 no answer")]
     surplus = marks(page_of(respond("20, 0, -30, 4, 5"), question=numeric()))[3:]
     assert surplus[3] == ("wrong", "+1 more: 4, 5")
     (long,) = marks(page_of(respond("x" * 5000), question=numeric()))[3:4]
-    assert long == ("wrong", "X" * 20 + " degrees")
+    assert long == ("wrong", "1→2 " + "X" * 20 + " degrees")
 
 
 def test_claims_are_marked():
@@ -196,9 +199,9 @@ def test_claims_are_marked():
         ("gold", "1→2 T right"),
         ("gold", "1→3 F right"),
         ("gold", "2→3 T right"),
-        ("right", "T true"),
-        ("wrong", "T true"),
-        ("wrong", "X no such option"),
+        ("right", "1→2 T true"),
+        ("wrong", "1→3 T true"),
+        ("wrong", "2→3 X no such option"),
     ]
 
 

@@ -1,6 +1,7 @@
 """Commands that are plain functions: their arguments become options, and mistakes one sentence."""
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
@@ -35,10 +36,13 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         function: The command; its docstring is the help.
         args: Arguments after the command's name.
         prog: The command's name, for its help.
-        positional: The option that a first word without dashes stands for; "" for none.
+        positional: The option that a first word without dashes stands for, and further ones for an option of several
+            files; "" for none.
     """
-    if positional and args and not args[0].startswith("-"):
-        args = [f"--{positional}", *args]
+    if positional:
+        first = list(itertools.takewhile(lambda word: not word.startswith("-"), args))
+        words = first if f"--{positional}" in _list_options(function) else first[:1]
+        args = [part for word in words for part in (f"--{positional}", word)] + args[len(words) :]
     by_name = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
     class_words: dict[str, list[str]] = {}
     for name in [name for name, kind in by_name.items() if kind is ClassWords]:

@@ -326,7 +326,7 @@ def run_training(args: list[str]) -> None:
     RemotParser.arguments = tuple(args)
     quiet_libraries()
     try:
-        _run_cli(args)
+        run_cli(args)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
     except Exception as error:
@@ -362,8 +362,9 @@ def _known_fault(error: Exception) -> RemotError | None:
     return None
 
 
-def _run_cli(args: list[str]) -> None:
-    RemotCLI(
+def run_cli(args: list[str], kind: type[RemotCLI] = RemotCLI) -> RemotCLI:
+    """Parse the arguments and do what that kind of command line does with them."""
+    return kind(
         PostTrainingModule,
         MotionDataModule,
         save_config_callback=MLflowSaveConfig,

@@ -71,7 +71,7 @@ def _section(command: str, section: str) -> str:
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        run_training([command, "--help"])
+        run_training(["fit" if command == "doctor" else command, "--help"])
     return options_of(section, printed.getvalue())
 
 

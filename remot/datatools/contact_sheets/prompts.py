@@ -63,9 +63,8 @@ def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
         verdict = wrong_references(asked) or ["right by a second computation"]
     _, clip, plan = mixed.plan(address)
     images = sample.videos[0].frames if sample.videos else sample.images
-    return prompt_row(
-        list(images), built_frames(clip, plan), sample.question, asked.labels, asked.negative, verdict, clip.clip_id
-    )
+    frames = built_frames(clip, plan)
+    return prompt_row(list(images), frames, sample.question, asked.labels, asked.negative, verdict, clip.clip_id, clip)
 
 
 def rows_of_folder(

@@ -1,15 +1,19 @@
 """One prompt of a sheet: its images and what is written beside them."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from remot.data.records.schema import BuiltFrame
-from remot.datatools.contact_sheets.drawing import drawn_frames, drawn_graph, drawn_map
-from remot.structures import MaskOf, MotionLabel, Question, Reference, Warp, reference_of
+from remot.structures import Box, Clip, MaskOf, MotionLabel, Question, Reference, Warp, reference_of
+from remot.viewer import Timeline
+from remot.viewer.drawing import drawn_frames, drawn_graph, drawn_map, drawn_tracks
+from remot.viewer.images import as_image
+from remot.viewer.timeline import MAX_ROWS, clip_timeline, spans_row
 
 #: Frames of a prompt that are drawn, spread over all.
 MAX_FRAMES = 16
@@ -21,7 +25,8 @@ MAX_WIDTH = 420
 class SheetRow:
     """One prompt of a sheet: images with captions, and the text and right answer.
 
-    ``labels`` are the label of each pair, or what the reference holds, and what the audit found.
+    ``labels`` are the label of each pair, or what the reference holds, and what the audit found. ``tags`` are what a
+    page can be filtered by, and ``timeline`` shows what is annotated when.
     """
 
     title: str
@@ -30,6 +35,8 @@ class SheetRow:
     labels: tuple[str, ...]
     text: str
     gold: str
+    tags: dict[str, str] = field(default_factory=dict)
+    timeline: Timeline | None = None
 
 
 def prompt_row(
@@ -40,13 +47,18 @@ def prompt_row(
     negative: str,
     verdict: Sequence[str],
     clip_id: str,
+    clip: Clip | None = None,
 ) -> SheetRow:
-    """The row of one prompt: images uint8 [3, H, W] as shown, and the audit's ``verdict``."""
+    """The row of one prompt: images uint8 [3, H, W] as shown, and the audit's ``verdict``.
+
+    With the clip its tracks are drawn into images that are shown as they were annotated, and put on a timeline.
+    """
     reference = reference_of(question) if question.reference else Reference()
     chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
     times = [frame.pts_seconds for frame in frames]
     whole = [as_image(image) for image in images]
     drawn = drawn_frames(whole, times, reference, question.text) if question.reference else [*map(_shrunk, whole)]
+    drawn = [_with_tracks(drawn[k], whole[k].size, frame, clip) for k, frame in enumerate(frames)]
     shown = [(drawn[k], _caption(k + 1, frames[k])) for k in chosen]
     if reference.map_centres:
         shown.append((drawn_map(reference.map_centres), "map from above"))
@@ -60,7 +72,31 @@ def prompt_row(
         labels=(*map(label_text, labels), *_held(reference), *verdict),
         text=question.text,
         gold=question.solution if question.slots else question.response or "no response is known",
+        tags={"task": question.task, "attribute": labels[0].attribute if labels else "", "domain": question.domain},
+        timeline=_timeline(reference, frames, clip),
     )
+
+
+def _timeline(reference: Reference, frames: Sequence[BuiltFrame], clip: Clip | None) -> Timeline | None:
+    """The clip's annotations with the right stretches of time; those and the frames alone without the clip."""
+    times = [frame.pts_seconds for frame in frames]
+    right = [] if reference.intervals is None else [spans_row("right answer", reference.intervals, colour=None)]
+    if clip is not None:
+        known = clip_timeline(clip, [frame.index for frame in frames])
+        return replace(known, rows=(*right, *known.rows))
+    end = max([*times, *(end for _, end in reference.intervals or ())])
+    return Timeline(min(times), end, tuple(times), tuple(right)) if min(times) < end else None
+
+
+def _with_tracks(image: Image.Image, size: tuple[int, int], frame: BuiltFrame, clip: Clip | None) -> Image.Image:
+    """The image with the boxes of the clip's tracks, which belong to ``size``, if it is shown as it was annotated."""
+    boxes: list[tuple[str, int, Box]] = []
+    if clip is not None and frame.transform is None and not frame.edited:
+        for number, (name, track) in enumerate([*clip.objects.items()][:MAX_ROWS]):
+            left, top, right, bottom = map(float, track.boxes_xyxy[frame.index])
+            if all(map(math.isfinite, (left, top, right, bottom))):
+                boxes.append((name, number, (left, top, right, bottom)))
+    return drawn_tracks(image, boxes, size) if boxes else image
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
@@ -97,8 +133,3 @@ def label_text(label: MotionLabel) -> str:
     subject = f" of {label.subject}" if label.subject else ""
     first, second = label.pair
     return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"
-
-
-def as_image(image: Tensor) -> Image.Image:
-    """An image uint8 [3, H, W] for drawing."""
-    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())

@@ -18,7 +18,7 @@ from remot.terminal import printable
 
 #: Titles of the baselines, in the order of their columns.
 BASELINES = {"chance": "chance", "law": "law-aware", "blind": "blind"}
-SCORES_FILE, ANSWERS_FILE, TABLE_FILE = "scores.json", "answers.jsonl", "table.txt"
+SCORES_FILE, ANSWERS_FILE, TABLE_FILE, PAGE_FILE = "scores.json", "answers.jsonl", "table.txt", "page.html"
 #: Share of replies cut off, or not understood, from which a note is added.
 NOTED_SHARE = 0.01
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,7 +12,10 @@ from remot.commands.data.sources import data_from
 from remot.data.records.schema import BuiltFrame
 from remot.data.tasks import TemporalGrounding
 from remot.datatools.contact_sheets import html_sheet, png_sheet, rows_of_run
-from remot.datatools.contact_sheets.drawing import (
+from remot.datatools.contact_sheets.rows import MAX_FRAMES, prompt_row
+from remot.errors import ConfigError
+from remot.structures import Clip, ObjectTrack, Question, Reference, Warp
+from remot.viewer.drawing import (
     GIVEN,
     RIGHT,
     WIDTH,
@@ -21,9 +25,6 @@ from remot.datatools.contact_sheets.drawing import (
     drawn_map,
     given_boxes,
 )
-from remot.datatools.contact_sheets.rows import MAX_FRAMES, prompt_row
-from remot.errors import ConfigError
-from remot.structures import Question, Reference
 from tests.data.made import data_module
 
 TIMES = [0.0, 0.5, 1.0]
@@ -153,7 +154,7 @@ def test_the_command(tmp_path, capsys):
     main(["data", "show", "--config", str(config), "--num_rows", "2", "--out", str(out)])
     assert capsys.readouterr().out == f"2 prompts on {out}\n"
     page = out.read_text()
-    assert page.count("<section>") == 2
+    assert page.count("<article") == 2
     assert page.count("<img") == 14
     for words in ([], ["--config", str(config), "--num_rows", "0"], ["--config", str(tmp_path / "none.yaml")]):
         with pytest.raises(SystemExit) as stop:
@@ -167,3 +168,19 @@ def test_a_task_of_ones_own_is_shown_as_not_checked():
 
     (row,) = rows_of_run(data_module("embedded/tasks", tasks=[Own()]), "train", 1)
     assert row.labels[-1] == "not checked"
+
+
+def test_tracks_of_a_clip_are_drawn_and_put_on_the_timeline():
+    """A box of 10 to 30 of 40 pixels on the first image; the second is a mirror image, which the box does not fit."""
+    boxes = np.array([[10.0, 10.0, 30.0, 30.0], [10.0, 10.0, 30.0, 30.0], [np.nan] * 4])
+    clip = Clip("c", "s", "d", None, np.arange(3.0), objects={"ball": ObjectTrack(boxes)})
+    mirror = Warp("mirror", (-1.0, 0, 40, 0, 1, 0, 0, 0, 1), (40, 40))
+    frames = [BuiltFrame(0, 0.0), BuiltFrame(1, 1.0, mirror), BuiltFrame(2, 2.0)]
+    images = [torch.full((3, 40, 40), 128, dtype=torch.uint8)] * 3
+    row = prompt_row(images, frames, Question("p", "?", (), "d", "s"), (), "", [], "c", clip)
+    assert extent(row.images[0], "#c02020") == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.01)
+    assert [image.size for image in row.images[1:]] == [(40, 40), (40, 40)]
+    assert row.timeline.frame_seconds == (0.0, 1.0, 2.0)
+    assert [(one.name, one.spans) for one in row.timeline.rows] == [("ball", ((0.0, 2.0),))]
+    page = html_sheet([row], "t")
+    assert '<span class="track">ball</span>' in page

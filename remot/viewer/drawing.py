@@ -41,6 +41,25 @@ def drawn_frames(
     return found
 
 
+def drawn_tracks(
+    image: Image.Image, boxes: Sequence[tuple[str, int, Box]], annotated_size: tuple[int, int]
+) -> Image.Image:
+    """A copy of an image, :data:`WIDTH` wide, with annotated boxes.
+
+    Args:
+        image: The image, of any size.
+        boxes: Name, number of the colour, and edges in pixels of each.
+        annotated_size: Width and height in pixels that the boxes belong to.
+    """
+    copy = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
+    draw = ImageDraw.Draw(copy)
+    width, height = annotated_size
+    for name, colour, (left, top, right, bottom) in boxes:
+        shares = left / width, top / height, right / width, bottom / height
+        _draw_box(draw, copy.size, shares, _COLOURS[colour % len(_COLOURS)], name[:24], width=2)
+    return copy
+
+
 def boxes_of(reference: Reference, times: Sequence[float], text: str) -> dict[int, list[Box]]:
     """Boxes of the reference by the number of the image they are of.
 
@@ -84,11 +103,13 @@ def _box_from(edges: str) -> Box | None:
     return (numbers[0], numbers[1], numbers[2], numbers[3]) if len(numbers) == 4 else None
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour: str, name: str = "") -> None:
+def _draw_box(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, colour: str, name: str = "", width: int = 4
+) -> None:
     left, top, right, bottom = (edge * side for edge, side in zip(box, (*size, *size), strict=True))
     edges = left, top, max(right, left), max(bottom, top)
-    draw.rectangle(edges, outline="white", width=7)
-    draw.rectangle(edges, outline=colour, width=4)
+    draw.rectangle(edges, outline="white", width=width + 3)
+    draw.rectangle(edges, outline=colour, width=width)
     if name:
         draw.text((left + 4, top + 2), name, colour, label_font(), stroke_width=2, stroke_fill="white")
 

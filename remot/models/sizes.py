@@ -1,0 +1,210 @@
+"""Sizes of a model before its weights are there, from its configuration or from a table, and the memory they take."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from remot.models.adapters import LANGUAGE_BLOCKS, Adaptation, FullWeights
+from remot.models.loading import ModelSource
+from remot.models.memory import MemoryEstimate, estimate_memory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+#: Bytes of a weight in NF4: 4 bits, and a constant of 8 bits (with double quantisation) for each block of 64.
+NF4_BYTES = 0.5 + 1 / 64
+
+_QWEN3_VL_4B: dict[str, Any] = {
+    "model_type": "qwen3_vl",
+    "tie_word_embeddings": True,
+    "text_config": {
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151_936,
+        "max_position_embeddings": 262_144,
+        "tie_word_embeddings": True,
+    },
+    "vision_config": {
+        "depth": 24,
+        "hidden_size": 1024,
+        "num_heads": 16,
+        "intermediate_size": 4096,
+        "patch_size": 16,
+        "out_hidden_size": 2560,
+        "deepstack_visual_indexes": [5, 11, 17],
+    },
+}
+#: ``config.json`` of the models that the packaged recipes name, for machines without them. With these transformers
+#: makes 4,437,815,808 and 8,292,166,656 parameters, as published on the models' pages.
+PUBLISHED: Mapping[str, dict[str, Any]] = {
+    "Qwen/Qwen3-VL-4B-Thinking": _QWEN3_VL_4B,
+    "Qwen/Qwen3-VL-4B-Instruct": _QWEN3_VL_4B,
+    "Qwen/Qwen2.5-VL-7B-Instruct": {
+        "model_type": "qwen2_5_vl",
+        "tie_word_embeddings": False,
+        "text_config": {
+            "hidden_size": 3584,
+            "intermediate_size": 18_944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "vocab_size": 152_064,
+            "max_position_embeddings": 128_000,
+            "tie_word_embeddings": False,
+        },
+        "vision_config": {
+            "depth": 32,
+            "hidden_size": 1280,
+            "num_heads": 16,
+            "intermediate_size": 3420,
+            "patch_size": 14,
+            "out_hidden_size": 3584,
+        },
+    },
+}
+#: Areas in pixels that the published processors bound images to, by family.
+_PIXELS = {"qwen3_vl": (65_536, 16_777_216), "qwen2_5_vl": (3_136, 12_845_056)}
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """What a model costs, and how it sees images.
+
+    Args:
+        memory: Sizes of the language model, for what a token costs.
+        num_parameters: All of them.
+        num_trained: Those that are trained.
+        weight_bytes: Of the weights as they are held, without those of adapters.
+        quantised_bytes: Of the weights with the language blocks in 4 bits, as QLoRA holds them.
+        trained_bytes: Of the trained weights, adapters included.
+        max_positions: Longest sequence, prompt and completion together; None if the model names none.
+        visual_side: Side in pixels of what one visual token covers.
+        pixels: Smallest and largest area of an image that the model's processor leaves as it is.
+        known_from: The configuration or the table.
+    """
+
+    memory: MemoryEstimate
+    num_parameters: int
+    num_trained: int
+    weight_bytes: int
+    quantised_bytes: int
+    trained_bytes: int
+    max_positions: int | None
+    visual_side: int
+    pixels: tuple[int, int]
+    known_from: str
+
+
+def model_sizes(
+    source: ModelSource,
+    adaptation: Adaptation | None = None,
+    *,
+    train_vision: bool = False,
+    recomputes: bool = False,
+) -> ModelSizes | None:
+    """Sizes of a model with what is trained of it; its weights need not be there.
+
+    The model is made by transformers without memory for its weights, so that parameters are counted and not estimated.
+
+    Args:
+        source: Which model, in which precision.
+        adaptation: What is trained; all weights if None.
+        train_vision: Train the vision tower too.
+        recomputes: Activations are recomputed in the backward pass.
+
+    Returns:
+        None if there is neither a configuration on this machine nor an entry in :data:`PUBLISHED`.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    found = _configuration(source)
+    if found is None:
+        return None
+    config, known_from = found
+    chosen = adaptation if adaptation is not None else FullWeights()
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, source.dtype))
+        whole_bytes, quantised_bytes = _weight_bytes(model)
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        memory = replace(estimate_memory(model), recomputes=recomputes)
+        chosen.freeze(model, train_vision=train_vision)
+        trained = [p for p in chosen.wrap(model).parameters() if p.requires_grad]
+    text, vision = config.get_text_config(), config.vision_config
+    return ModelSizes(
+        memory=memory,
+        num_parameters=num_parameters,
+        num_trained=sum(parameter.numel() for parameter in trained),
+        weight_bytes=whole_bytes if chosen.quantization_config() is None else quantised_bytes,
+        quantised_bytes=quantised_bytes,
+        trained_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
+        max_positions=getattr(text, "max_position_embeddings", None),
+        visual_side=vision.patch_size * vision.spatial_merge_size,
+        pixels=_PIXELS.get(config.model_type, (1, 2**31)),
+        known_from=known_from,
+    )
+
+
+def _configuration(source: ModelSource) -> "tuple[PreTrainedConfig, str] | None":
+    from transformers import AutoConfig
+
+    with suppress(OSError, ValueError):
+        config = AutoConfig.from_pretrained(source.resolve(), local_files_only=True, trust_remote_code=False)
+        return config, f"config.json of {source.base}"
+    held = PUBLISHED.get(source.base)
+    if held is None:
+        return None
+    return AutoConfig.for_model(**held), f"a table of this library, as config.json of {source.base} is not here"
+
+
+def _weight_bytes(model: nn.Module) -> tuple[int, int]:
+    """Bytes of the weights as they are, and with the linear layers of the language blocks in 4 bits."""
+    total = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    linear = [
+        module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and f".{LANGUAGE_BLOCKS}." in f".{name}"
+    ]
+    saved = sum(weight.numel() * (weight.element_size() - NF4_BYTES) for weight in linear)
+    return total, total - round(saved)
+
+
+def has_weights(source: ModelSource) -> bool:
+    """Whether the weights are on this machine: in the package, a folder, or the hub's cache."""
+    from transformers.utils import cached_file
+
+    names = ("model.safetensors", "model.safetensors.index.json")
+    with suppress(OSError, ValueError):
+        return any(
+            cached_file(source.resolve(), name, local_files_only=True, _raise_exceptions_for_missing_entries=False)
+            for name in names
+        )
+    return False
+
+
+def visual_tokens(height: int, width: int, side: int, pixels: tuple[int, int]) -> int:
+    """Visual tokens of an image as Qwen's processors resize it: both sides to a multiple of a token's, area bounded.
+
+    Args:
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        side: Of what a token covers, in pixels.
+        pixels: Smallest and largest area.
+    """
+    min_pixels, max_pixels = pixels
+    high, wide = (max(side, round(edge / side) * side) for edge in (height, width))
+    if high * wide > max_pixels:
+        scale = math.sqrt(height * width / max_pixels)
+        high, wide = (max(side, math.floor(edge / scale / side) * side) for edge in (height, width))
+    elif high * wide < min_pixels:
+        scale = math.sqrt(min_pixels / (height * width))
+        high, wide = (math.ceil(edge * scale / side) * side for edge in (height, width))
+    return high * wide // side**2

@@ -1,0 +1,105 @@
+"""Memory of a run: the numbers of the recipe's header, and settings that need less."""
+
+from dataclasses import replace
+
+import pytest
+
+from remot.commands.diagnosis.memory import (
+    RunShape,
+    memory_demand,
+    memory_finding,
+    optimizer_bytes,
+    smaller_demands,
+)
+from remot.models.memory import MemoryEstimate
+from remot.models.sizes import ModelSizes
+
+#: Qwen3-VL-4B in bfloat16 with adapters of rank 64 in float32.
+SIZES = ModelSizes(
+    memory=MemoryEstimate(36, 2560, 9728, 1024, 151_936, 2, recomputes=True),
+    num_parameters=4_437_815_808,
+    num_trained=132_120_576,
+    weight_bytes=8_875_631_616,
+    quantised_bytes=3_482_428_416,
+    trained_bytes=528_482_304,
+    max_positions=262_144,
+    visual_side=32,
+    pixels=(65_536, 16_777_216),
+    known_from="test",
+)
+#: configs/grpo.yaml with prompts of 1,100 tokens.
+SHAPE = RunShape(
+    num_columns=1100,
+    batch_size=16,
+    num_completions=4,
+    max_new_tokens=8192,
+    micro_batch_prompts=1,
+    prompts_together=1,
+    evaluated_tokens=10_000,
+    optimizer_bytes=8,
+    copies_model=False,
+)
+
+
+def finding(sizes=SIZES, shape=SHAPE, available=None, is_quantised=False, is_gpu=True):
+    return memory_finding(sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu)
+
+
+def test_the_recipe_needs_40_gb_and_24_with_half_the_tokens():
+    """The header of configs/grpo.yaml: 16 GB for the update of a prompt, 5.2 GB for its rollout; 40 GB at least."""
+    demand = memory_demand(SIZES, SHAPE)
+    assert demand.weights == 8_875_631_616
+    assert demand.training == 4 * 528_482_304  # adapters, their gradients, and two moments
+    assert round(demand.rollout / 1e9, 1) == 5.2
+    assert 16e9 < demand.update < 19e9
+    assert demand.gpu_gb == 40
+    assert memory_demand(SIZES, replace(SHAPE, max_new_tokens=4096)).gpu_gb == 24
+
+
+def test_full_weights_with_adam_and_a_copy():
+    """In bfloat16: weights, gradients, two moments and the frozen copy, 2 bytes a number each."""
+    whole = replace(SIZES, num_trained=SIZES.num_parameters, trained_bytes=SIZES.weight_bytes)
+    demand = memory_demand(whole, replace(SHAPE, copies_model=True))
+    assert demand.fixed == 5 * SIZES.weight_bytes
+    assert memory_demand(whole, replace(SHAPE, optimizer_bytes=0)).training == SIZES.weight_bytes
+
+
+def test_settings_that_need_less_are_named_with_what_they_need():
+    shape = replace(SHAPE, micro_batch_prompts=2, num_completions=8)
+    sizes = replace(SIZES, memory=replace(SIZES.memory, recomputes=False))
+    total = memory_demand(sizes, shape).total
+    found = dict(smaller_demands(sizes, shape, is_quantised=False))
+    assert {words.split()[0] for words in found} == {
+        "--model.micro_batch_prompts",
+        "--model.policy.gradient_checkpointing",
+        "--model.grpo.max_new_tokens",
+        "--model.grpo.num_completions",
+    } | {"model.policy.adaptation"} & {words.split()[0] for words in found}
+    assert all(demand.total <= 0.95 * total for demand in found.values())
+    one = memory_demand(sizes, replace(shape, micro_batch_prompts=1))
+    assert found["--model.micro_batch_prompts 1"] == one
+    assert (
+        dict(smaller_demands(SIZES, SHAPE, is_quantised=False))["model.policy.adaptation QLoRA"].weights
+        == 3_482_428_416
+    )
+    assert not any("QLoRA" in words for words, _ in smaller_demands(SIZES, SHAPE, is_quantised=True))
+
+
+@pytest.mark.parametrize(("available", "level"), [(None, "fine"), (10**9, "fail"), (80 * 10**9, "fine")])
+def test_a_device_that_is_too_small_fails(available, level):
+    found = finding(available=available)
+    assert found.level == level
+    assert found.facts["gpu_gb"] == 40
+    assert "--model.grpo.max_new_tokens 4096" in found.advice
+    assert "24 GB GPU" in found.advice
+
+
+def test_more_than_any_gpu_has():
+    found = finding(shape=replace(SHAPE, micro_batch_prompts=64))
+    assert found.facts["gpu_gb"] is None
+    assert "more than any one GPU" in found.text
+
+
+@pytest.mark.parametrize(("name", "kept"), [("AdamW", 8), ("SGD", 0), ("PagedAdamW8bit", 2), ("Lion", 4)])
+def test_what_optimizers_keep(name, kept):
+    assert optimizer_bytes(name) == kept
