@@ -3,6 +3,7 @@
 from remot.rewards.answers.compared import ExactAnswerReward, NumberReward, TextOverlapReward
 from remot.rewards.answers.letters import AccuracyReward, FormatReward, LogicReward
 from remot.rewards.answers.tagged_format import TaggedFormatReward
+from remot.rewards.answers.typed import AnswerReward
 from remot.rewards.base import PointwiseReward, ReferenceReward, Reward
 from remot.rewards.composite import CompositeReward, FunctionReward, GatedReward, PerTaskReward, ReMoTReward
 from remot.rewards.counterfactual.consistency import DualityReward, ViewConsistencyReward
@@ -28,6 +29,7 @@ from remot.rewards.temporal.temporal_rlt import TemporalRLTReward
 
 __all__ = [
     "AccuracyReward",
+    "AnswerReward",
     "BoxReward",
     "CognitiveMapReward",
     "CompositeReward",

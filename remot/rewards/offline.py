@@ -249,5 +249,7 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "graphs": _graphs,
     "tracks": _tracks,
     "counterparts": _texts,
+    "answer_type": _text,
+    "options": _texts,
     "answer_map": lambda value: {before: _text(after) for before, after in value.items()},
 }

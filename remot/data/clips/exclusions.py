@@ -1,14 +1,17 @@
 """Clips that must not be used, such as those an external benchmark asks about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
 from remot.errors import AnnotationError
 from remot.files import lines_of
+
+#: Shorter names of files say nothing about a scene, and neither do numbers, such as a frame's.
+MIN_CHARS = 4
 
 
 class NamedClip(Protocol):
@@ -33,10 +36,12 @@ class Exclusions:
     Args:
         names: Names, in which ``*`` stands for anything.
         file: Where they are listed, for messages.
+        items: Scenes and videos of benchmarks, as :func:`names_of_sources` gives them.
     """
 
     names: tuple[str, ...] = ()
     file: Path | None = None
+    items: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, file: Path | None) -> "Exclusions":
@@ -51,10 +56,10 @@ class Exclusions:
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
     def excludes(self, clip: NamedClip) -> bool:
-        """Whether the clip's own name or that of its scene is listed."""
-        return any(
-            fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names
-        )
+        """Whether the clip's own name or that of its scene is listed, or a benchmark is about it."""
+        own = clip.clip_id, clip.scene_id
+        listed = any(fnmatchcase(name, _pattern_of(listed)) for name in own for listed in self.names)
+        return listed or not self.items.isdisjoint(names_of_sources(own) if self.items else ())
 
     def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
         """The clips that are not left out.
@@ -64,7 +69,8 @@ class Exclusions:
         """
         left = [clip for clip in clips if not self.excludes(clip)]
         if clips and not left:
-            msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
+            where = self.file or "data.options.exclude"
+            msg = f"{where}: all {len(clips)} clips are excluded, shorten the list"
             raise AnnotationError(msg)
         return left
 
@@ -72,3 +78,18 @@ class Exclusions:
 def _pattern_of(listed: str) -> str:
     """A listed name for :mod:`fnmatch`, in which brackets and question marks stand for themselves."""
     return listed.replace("[", "[[]").replace("?", "[?]")
+
+
+def names_of_sources(sources: Iterable[str]) -> set[str]:
+    """Names by which a scene or video is known elsewhere: its path without the ending, and its last part.
+
+    >>> sorted(names_of_sources(["scannet/scene0011_00.mp4", "7"]))
+    ['scannet/scene0011_00', 'scene0011_00']
+    """
+    names = set()
+    for source in sources:
+        path = PurePosixPath(source.lower().replace("\\", "/"))
+        stem = path.name.removesuffix(path.suffix)
+        names |= {str(path.with_name(stem))} if path.name else set()
+        names |= {stem} if len(stem) >= MIN_CHARS and not stem.isdigit() else set()
+    return names
