@@ -70,7 +70,7 @@ HOMES = {
     "tokenizers": ("models/",),
     "safetensors": ("models/",),
     "av": ("data/media/",),
-    "pyarrow": ("data/annotations/", "data/records/"),
+    "pyarrow": ("data/annotations/", "data/records/", "datatools/convert/"),
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),

@@ -26,6 +26,7 @@ from remot.rewards.spatial.motion import MotionPerturbationReward, MotionTraject
 from remot.rewards.temporal.events import EndpointJudge, EventRecallReward, Judge, LexicalJudge
 from remot.rewards.temporal.intervals import IntervalSetReward, LocalisationReward, TemporalIoUReward
 from remot.rewards.temporal.temporal_rlt import TemporalRLTReward
+from remot.rewards.trl import trl_reward
 
 __all__ = [
     "AccuracyReward",
@@ -75,4 +76,5 @@ __all__ = [
     "option_of",
     "partial_accuracy",
     "predicted_codes",
+    "trl_reward",
 ]
