@@ -1,7 +1,7 @@
 """Rewards as reward functions of TRL's ``GRPOTrainer``. Needs no TRL.
 
-TRL calls ``function(prompts=…, completions=…, completion_ids=…, COLUMN=[…], …)`` and takes a list of numbers, None where
-a function is not applicable.
+TRL calls ``function(prompts=…, completions=…, completion_ids=…, COLUMN=[…], …)`` and takes a list of numbers, None
+where a function is not applicable.
 """
 
 import json

@@ -12,6 +12,7 @@ from remot.rewards import (
     LogicReward,
     PerTaskReward,
     SoftOverlongReward,
+    trl_reward,
 )
 
 LABELS = [
