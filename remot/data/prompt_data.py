@@ -166,12 +166,14 @@ class PromptData:
         return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
+        """What to know before a run: what is left out, prompts of each task, repeated prompts, too few test scenes."""
+        kind = "clips" if self.records is None else "prompts"
+        excluded = [f"excluded: {self.exclusions.num_excluded} {kind}"] if self.options.exclude else []
         left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
         distinct = [line for one in self.prompts.values() for line in count_first(one)]
         note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
         few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
-        return [*describe_tasks(self.mixed), *left_out, *distinct, *few]
+        return [*describe_tasks(self.mixed), *excluded, *left_out, *distinct, *few]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

@@ -1,7 +1,7 @@
 """Clips that must not be used, such as those an external benchmark asks about."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
@@ -29,7 +29,7 @@ class NamedClip(Protocol):
 _Clip = TypeVar("_Clip", bound=NamedClip)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exclusions:
     """Names of clips and scenes to leave out.
 
@@ -37,11 +37,15 @@ class Exclusions:
         names: Names, in which ``*`` stands for anything.
         file: Where they are listed, for messages.
         items: Scenes and videos of benchmarks, as :func:`names_of_sources` gives them.
+
+    Attributes:
+        num_excluded: Clips that :meth:`remaining` has left out.
     """
 
     names: tuple[str, ...] = ()
     file: Path | None = None
     items: frozenset[str] = frozenset()
+    num_excluded: int = field(default=0, init=False)
 
     @classmethod
     def read(cls, file: Path | None) -> "Exclusions":
@@ -68,6 +72,7 @@ class Exclusions:
             AnnotationError: If none is left.
         """
         left = [clip for clip in clips if not self.excludes(clip)]
+        self.num_excluded = len(clips) - len(left)
         if clips and not left:
             where = self.file or "data.options.exclude"
             msg = f"{where}: all {len(clips)} clips are excluded, shorten the list"
