@@ -38,8 +38,8 @@ def frame_times(span: VideoSpan) -> list[float]:
         DecodeError: If the video cannot be read, or has no frame within the span.
     """
     times = probe(span.file).pts_seconds
-    start = -np.inf if span.start_seconds is None else span.start_seconds
-    end = np.inf if span.end_seconds is None else span.end_seconds
+    start = 0.0 if span.start_seconds is None else span.start_seconds
+    end = float(times[-1]) if span.end_seconds is None else span.end_seconds
     inside = times[(times >= start) & (times <= end)]
     if not len(inside):
         msg = f"{span.file}: has no frame between {start:g} and {end:g} s; it ends at {times[-1]:g} s"

@@ -245,7 +245,7 @@ def find_below(where: str, published: str, folder: Path) -> Path:
         found = folder.joinpath(*parts[start:])
         if _is_file(found) and found.resolve().is_relative_to(inside):
             return found
-    msg = f"{where}: no end of the path {published!r:.200} exists below {folder}; give data.images_root"
+    msg = f"{where}: no end of the path {published!r:.200} exists below {folder}; give images_root"
     raise DecodeError(msg, reason="missing media")
 
 

@@ -78,6 +78,7 @@ def convert_questions(source: Path, out: Path, turns: Turns = "refuse") -> Conve
         raise ConfigError(msg) from error
     if not conversion.num_questions:
         out.unlink()
+        left_out.unlink(missing_ok=True)
         reason, rows = next(iter(conversion.left_out.items()), ("zero length", [f"{source}: holds no row"]))
         msg = f"none of the {conversion.num_rows} rows can be carried, such as {rows[0]}"
         raise AnnotationError(msg, reason=reason)

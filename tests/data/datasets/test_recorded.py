@@ -328,7 +328,7 @@ def test_paths_that_lead_nowhere_are_reported(tmp_path, path):
     outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
     outside.touch()
     (tmp_path / "link.png").symlink_to(outside)
-    with pytest.raises(DecodeError, match=r"line 1: .*data\.images_root"):
+    with pytest.raises(DecodeError, match=r"line 1: .*images_root"):
         find_below("line 1", path, tmp_path)
 
 

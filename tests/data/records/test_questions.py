@@ -140,7 +140,7 @@ def test_faults_name_file_and_row(media, change, error, facts):
 
 def test_a_part_that_the_video_does_not_have(media):
     content = [{"video": "v0.mp4", "start": 30, "question": "?", "answer": 1}]
-    with pytest.raises(DecodeError, match=r"row 1.*30.*ends at 1\.9 s"):
+    with pytest.raises(DecodeError, match=r"row 1.*30 and 1\.9 s; it ends at 1\.9 s"):
         data_of(write(media, content), val_fraction=0, test_fraction=0)
 
 
