@@ -81,9 +81,7 @@ def _audit_prompts(
 
     if path.is_file() and path.name != RECORDS:
         if layout_of(path) == "questions":
-            msg = (
-                f"{path} holds questions without annotations, so no answer can be checked; `remot fit` checks its rows"
-            )
+            msg = f"{path} holds questions without annotations, nothing to check answers with; `remot fit` checks rows"
             raise ConfigError(msg)
         return audit_released(path, num_prompts)
     folder = path.parent if path.is_file() else path
