@@ -57,11 +57,24 @@ def _question(where: str, row: Mapping[str, Any]) -> Question:
         msg = f"{where}: none of the columns {', '.join(COLUMNS)} says what is right; keep them in the data set"
         raise AnnotationError(msg, reason="missing")
     facts = _plain(row[held]) if held == "remot" else {}
-    value = {"remot": _reference_of, "reference": json.loads, "solution": lambda text: {"solution": text}}[held]
-    reference, slots = reference_from(f"{where}: {held}", value(facts or row[held]))
+    value: object = {held: row[held]}
+    if held == "remot":
+        value = _reference_of(facts)
+    elif held == "reference":
+        value = _json_value(where, row[held])
+    reference, slots = reference_from(f"{where}: {held}", value)
     name = str(row.get("id") or where)
     task = str(facts.get("task") or row.get("task") or "")
     return Question(name, "", slots, "", name, task=task, reference=reference, format=str(facts.get("format") or ""))
+
+
+def _json_value(where: str, text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        msg = f"{where}: the column reference is no JSON ({error})"
+        raise AnnotationError(msg) from error
+    return value
 
 
 def _reference_of(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,3 +73,11 @@ def test_lengths_in_tokens():
 def test_without_a_column_that_says_what_is_right():
     with pytest.raises(AnnotationError, match=r"row 1.*solution"):
         trl_reward(AnswerReward())(["x", "y"], solution=["A", ""])
+
+
+@pytest.mark.parametrize(
+    ("reference", "fact"), [("{", "JSON"), ('{"number": "x"}', "number"), ('{"nummer": 1}', "'number'")]
+)
+def test_a_reference_that_is_none(reference, fact):
+    with pytest.raises(AnnotationError, match=rf"row 0.*{fact}"):
+        trl_reward(AnswerReward())(["x"], reference=[reference])

@@ -5,7 +5,7 @@ compare with, in the layout of ``remot score``.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -38,7 +38,7 @@ _MESSAGES = (
     pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
     {"feature": {"role": _TEXT[1], "content": _TEXT[1]}, "_type": "List"},
 )
-_COLUMNS = {
+_COLUMNS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "id": _TEXT,
     "messages": _MESSAGES,
     "image_seconds": (pa.list_(_NUMBER[0]), {"feature": _NUMBER[1], "_type": "List"}),
@@ -114,11 +114,9 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
 
 def schema_of(images: Images) -> pa.Schema:
     """Columns, with the note that makes ``datasets`` decode the images."""
-    feature = {"_type": "Image"} if images == "embedded" else _TEXT[1]
-    kinds = {
-        "images": (pa.list_(_IMAGE if images == "embedded" else pa.string()), {"feature": feature, "_type": "List"})
-    }
-    kinds |= _COLUMNS
+    kind, feature = (_IMAGE, {"_type": "Image"}) if images == "embedded" else _TEXT
+    of_images = pa.list_(kind), {"feature": feature, "_type": "List"}
+    kinds: dict[str, tuple[Any, Mapping[str, Any]]] = {"images": of_images, **_COLUMNS}
     note = json_text({"info": {"features": {name: kind for name, (_, kind) in kinds.items()}}})
     return pa.schema([(name, kind) for name, (kind, _) in kinds.items()], metadata={"huggingface": note})
 
