@@ -91,6 +91,7 @@ def test_a_step_of_grpo(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tutorial(tmp_path, monkeypatch):
     """Its script and its three commands, from an empty folder; it learns what it says."""
     monkeypatch.chdir(tmp_path)
