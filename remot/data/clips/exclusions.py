@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
+from remot.data.clips.splits import InScene
 from remot.errors import AnnotationError
 from remot.files import lines_of
 
@@ -14,16 +15,12 @@ from remot.files import lines_of
 MIN_CHARS = 4
 
 
-class NamedClip(Protocol):
-    """A clip, or what is known of it."""
+class NamedClip(InScene, Protocol):
+    """A clip, or what is known of it, with its name."""
 
     @property
     def clip_id(self) -> str:
         """Its name."""
-
-    @property
-    def scene_id(self) -> str:
-        """Its scene."""
 
 
 _Clip = TypeVar("_Clip", bound=NamedClip)
@@ -59,30 +56,26 @@ class Exclusions:
             raise AnnotationError(msg) from error
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
-    def excludes(self, clip: NamedClip) -> bool:
-        """Whether the clip's own name or that of its scene is listed, or a benchmark is about it."""
-        own = clip.clip_id, clip.scene_id
-        listed = any(fnmatchcase(name, _pattern_of(listed)) for name in own for listed in self.names)
-        return listed or not self.items.isdisjoint(names_of_sources(own) if self.items else ())
-
     def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
-        """The clips that are not left out.
+        """The clips of which neither the own name nor that of the scene is listed.
 
         Raises:
             AnnotationError: If none is left.
         """
-        left = [clip for clip in clips if not self.excludes(clip)]
+        # brackets and question marks of names stand for themselves
+        patterns = [name.replace("[", "[[]").replace("?", "[?]") for name in self.names]
+        left = []
+        for clip in clips:
+            own = clip.clip_id, clip.scene_id
+            is_listed = any(fnmatchcase(name, one) for name in own for one in patterns)
+            if not is_listed and (not self.items or self.items.isdisjoint(names_of_sources(own))):
+                left.append(clip)
         self.num_excluded = len(clips) - len(left)
         if clips and not left:
             where = self.file or "data.options.exclude"
             msg = f"{where}: all {len(clips)} clips are excluded, shorten the list"
             raise AnnotationError(msg)
         return left
-
-
-def _pattern_of(listed: str) -> str:
-    """A listed name for :mod:`fnmatch`, in which brackets and question marks stand for themselves."""
-    return listed.replace("[", "[[]").replace("?", "[?]")
 
 
 def names_of_sources(sources: Iterable[str]) -> set[str]:
