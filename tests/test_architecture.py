@@ -72,7 +72,7 @@ HOMES = {
     "tokenizers": ("models/",),
     "safetensors": ("models/",),
     "av": ("data/media/",),
-    "pyarrow": ("data/annotations/", "evaluation/benchmarks/rows.py"),
+    "pyarrow": ("data/annotations/", "data/records/", "datatools/convert/"),
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),
@@ -335,7 +335,7 @@ def test_a_forbidden_import_is_found(file, source):
         ("strategies/module.py", "import lightning\nfrom remot.models.policy import VLMPolicy"),
         ("data/media/video/seeking.py", "import av\nimport av.container"),
         ("tracking/client.py", "from mlflow import MlflowClient\nimport sqlite3"),
-        ("evaluation/benchmarks/rows.py", "import pyarrow.parquet\nfrom remot.data.records.jsonl import read_lines"),
+        ("data/records/tables.py", "import pyarrow.parquet\nfrom remot.data.records.jsonl import read_lines"),
         (
             "commands/model.py",
             "from remot._version import __version__\nfrom remot.data.datamodule import MotionDataModule",

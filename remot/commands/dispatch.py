@@ -66,6 +66,11 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "root",
             "Check every clip below a folder: its annotation, its media, and what can be asked about it.",
         ),
+        "convert": Own(
+            "remot.commands.data.convert:convert_command",
+            "source",
+            "Write published questions as a questions file, or prompts as Parquet for datasets.load_dataset.",
+        ),
         "schema": Own(
             "remot.commands.data.validate:schema_command",
             summary="Print the JSON Schema (draft 2020-12) of the native clip format.",
@@ -121,6 +126,7 @@ look at results and data:
   remot data build --config … --out DIR       write prompts, their images and a manifest
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
+  remot data convert FILE --out FILE          published questions to a questions file, or prompts to Parquet
   remot data schema                           print the JSON Schema of the clip format
 
 make clips and models:

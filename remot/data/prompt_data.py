@@ -23,6 +23,8 @@ from remot.data.datasets.factory import (
 from remot.data.datasets.loaders import collate_prompts, require_loadable
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
+from remot.data.records.benchmark_items import benchmark_items, named_benchmark
+from remot.data.records.reading import RecordSettings
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import ConfigError, require_type, require_types
@@ -39,20 +41,28 @@ class DataOptions:
         held_out_seed: Seed of the split and of the validation and test prompts: apart from ``seed``, so that runs that
             differ in their seed are asked the same held-out questions.
         on_bad_clip: Stop at a bad clip, or leave it out with a warning.
-        exclude: File of clips and scenes to leave out, one name a line, such as the items of an external benchmark.
+        exclude: Clips and scenes to leave out: a file with one name a line, or a benchmark and its file, such as
+            ``vsi-bench=VSI/test.jsonl``, whose scenes and videos are left out; or a list of these.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
         on_unserved_task: Refuse a task that can ask about none of the clips, or ``skip`` it with a warning.
-        images_root: Folder of the records' images, if it is not the one they lie in. Of the paths in a published
-            file the longest end that exists below it counts.
+        images_root: Folder of the records' images and videos, if it is not the one they lie in. Of the paths in a
+            file that was not built here the longest end that exists below it counts.
+        num_frames: Frames shown of a video at most, spread evenly, for records that name video files.
     """
 
     seed: int = 0
     held_out_seed: int = 0
     on_bad_clip: OnBadClip = "raise"
-    exclude: Path | None = None
+    exclude: Path | list[Path] | None = None
     require_splits: bool = True
     on_unserved_task: OnUnservedTask = "raise"
     images_root: Path | None = None
+    num_frames: int = 32
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            msg = f"data.options.num_frames: {self.num_frames} frames of a video, ask for at least 1"
+            raise ConfigError(msg)
 
 
 class PromptData:
@@ -71,8 +81,8 @@ class PromptData:
         val_fraction: Share of the scenes to validate on; 0 for no validation.
         test_fraction: Share of the scenes to test on; 0 for no test.
         records: Finished prompts to use instead of clips: a folder that ``remot data build`` wrote, with the splits it
-            has, or a file in the public ReMoT layout, divided by prompts. ``tasks`` then has no effect, and
-            ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
+            has, a file of one's own questions, divided by scenes, or one in the public ReMoT layout, divided by
+            prompts. ``tasks`` then has no effect, and ``num_val_prompts`` and ``num_test_prompts`` take the first ones.
         options: Seeds, bad clips, exclusions.
     """
 
@@ -110,7 +120,7 @@ class PromptData:
         self.test_fraction = test_fraction
         self.records = records and expanded(records)
         self.options = options
-        self.exclusions = Exclusions.read(options.exclude and expanded(options.exclude))
+        self.exclusions = _exclusions(options.exclude)
         self.left_out_tasks: list[str] = []
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, PromptDataset] = {}
@@ -131,7 +141,8 @@ class PromptData:
         settings = self._split_settings()
         if self.records is not None:
             images_root = self.options.images_root and expanded(self.options.images_root)
-            self.recorded = dict(datasets_of_records(self.records, images_root, settings))
+            shown = RecordSettings(images_root, self.options.num_frames, exclusions=self.exclusions)
+            self.recorded = dict(datasets_of_records(self.records, shown, settings))
             self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
@@ -154,12 +165,14 @@ class PromptData:
         return self.recorded or self.mixed
 
     def describe(self) -> list[str]:
-        """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
+        """What to know before a run: what is left out, prompts of each task, repeated prompts, too few test scenes."""
+        kind = "clips" if self.records is None else "prompts"
+        excluded = [f"excluded: {self.exclusions.num_excluded} {kind}"] if self.options.exclude else []
         left_out = [f"left out, no clip serves them: {', '.join(self.left_out_tasks)}"] if self.left_out_tasks else []
         distinct = [line for one in self.prompts.values() for line in count_first(one)]
         note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
         few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
-        return [*describe_tasks(self.mixed), *left_out, *distinct, *few]
+        return [*describe_tasks(self.mixed), *excluded, *left_out, *distinct, *few]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.
@@ -186,3 +199,17 @@ class PromptData:
     def _resample_frames(self, prompt_id: str, look: ResampleRequest) -> PromptBatch | None:
         sample = self.mixed[prompt_id.partition("/")[0]].resample_frames(prompt_id, look)
         return None if sample is None else collate_prompts([sample])
+
+
+def _exclusions(given: Path | list[Path] | None) -> Exclusions:
+    """What lists of names and benchmarks leave out."""
+    names: tuple[str, ...] = ()
+    items: frozenset[str] = frozenset()
+    file = None
+    for one in [] if given is None else given if isinstance(given, list) else [given]:
+        if (benchmark := named_benchmark(one)) is not None:
+            items |= benchmark_items(*benchmark)
+        else:
+            listed = Exclusions.read(expanded(one))
+            names, file = names + listed.names, listed.file
+    return Exclusions(names, file, items)

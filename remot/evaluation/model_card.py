@@ -108,10 +108,12 @@ def model_card(facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[
     }
     trained = f", trained for {step} steps" if step is not None else ""
     kind = "LoRA adapters for" if is_adapter else "Weights of"
+    records = PurePath(str((config.get("data") or {}).get("records") or "")).name
+    prompts = f"`{records}`" if records else "motion-contrast prompts"
     sections = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# {PurePath(base).name} trained to see motion",
-        f"{kind} `{base}`{trained} with remot {__version__} on motion-contrast prompts.",
+        f"# {PurePath(base).name} trained {f'on {records}' if records else 'to see motion'}",
+        f"{kind} `{base}`{trained} with remot {__version__} on {prompts}.",
         *_results_section(results),
         "## Use",
         *([] if facts.check is None else [facts.check]),

@@ -3,6 +3,7 @@
 from remot.rewards.answers.compared import ExactAnswerReward, NumberReward, TextOverlapReward
 from remot.rewards.answers.letters import AccuracyReward, FormatReward, LogicReward
 from remot.rewards.answers.tagged_format import TaggedFormatReward
+from remot.rewards.answers.typed import AnswerReward
 from remot.rewards.base import PointwiseReward, ReferenceReward, Reward
 from remot.rewards.composite import CompositeReward, FunctionReward, GatedReward, PerTaskReward, ReMoTReward
 from remot.rewards.counterfactual.consistency import DualityReward, ViewConsistencyReward
@@ -25,9 +26,11 @@ from remot.rewards.spatial.motion import MotionPerturbationReward, MotionTraject
 from remot.rewards.temporal.events import EndpointJudge, EventRecallReward, Judge, LexicalJudge
 from remot.rewards.temporal.intervals import IntervalSetReward, LocalisationReward, TemporalIoUReward
 from remot.rewards.temporal.temporal_rlt import TemporalRLTReward
+from remot.rewards.trl import trl_reward
 
 __all__ = [
     "AccuracyReward",
+    "AnswerReward",
     "BoxReward",
     "CognitiveMapReward",
     "CompositeReward",
@@ -73,4 +76,5 @@ __all__ = [
     "option_of",
     "partial_accuracy",
     "predicted_codes",
+    "trl_reward",
 ]

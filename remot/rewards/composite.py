@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -10,7 +10,7 @@ from remot.errors import ConfigError
 from remot.rewards.answers.letters import AccuracyReward, FormatReward, LogicReward
 from remot.rewards.base import Reward, WrapperReward, as_column, check_lengths, scored_by
 from remot.rewards.lengths import ConcisenessReward
-from remot.structures import Question, RewardOutput, task_of
+from remot.structures import Question, RewardOutput, reference_of, task_of
 
 
 @dataclass(eq=False)
@@ -135,12 +135,17 @@ class PerTaskReward(WrapperReward):
         tasks: Reward by name of the task, which is a question's ``task``, or how it is asked if it has none.
         default: Reward of all other tasks; they are an error if None.
         same_as: Further tasks and the one of ``tasks`` whose reward they have, such as ``object_counting: numerical``.
+        by: ``answer_type`` chooses by the type of the reference's answer instead, such as ``number`` or ``boxes``.
     """
 
     name = "per_task"
 
     def __init__(
-        self, tasks: dict[str, Reward], default: Reward | None = None, same_as: dict[str, str] | None = None
+        self,
+        tasks: dict[str, Reward],
+        default: Reward | None = None,
+        same_as: dict[str, str] | None = None,
+        by: Literal["task", "answer_type"] = "task",
     ) -> None:
         if not tasks and default is None:
             msg = "rewards by task need at least one task"
@@ -151,6 +156,7 @@ class PerTaskReward(WrapperReward):
                 raise ConfigError(msg)
         self.tasks = tasks | {task: tasks[other] for task, other in (same_as or {}).items()}
         self.default = default
+        self.by = by
 
     def score(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
@@ -166,11 +172,13 @@ class PerTaskReward(WrapperReward):
         terms: list[tuple[float, torch.Tensor]] = []
         rows_by_task: dict[str, list[int]] = {}
         for row, question in enumerate(questions):
-            rows_by_task.setdefault(task_of(question), []).append(row)
+            chosen = reference_of(question).answer_type if self.by == "answer_type" else task_of(question)
+            rows_by_task.setdefault(chosen, []).append(row)
         for task, rows in rows_by_task.items():
             reward = self.tasks.get(task, self.default)
             if reward is None:
-                msg = f"there is no reward for the task {task!r:.60}; the configuration has {', '.join(self.tasks)}"
+                kind = self.by.replace("_", " ")
+                msg = f"there is no reward for the {kind} {task!r:.60}; the configuration has {', '.join(self.tasks)}"
                 raise ConfigError(msg)
             output = scored_by(
                 reward,

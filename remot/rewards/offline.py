@@ -236,6 +236,8 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "map_centres": lambda value: {name: _intervals(points) for name, points in value.items()},
     "graphs": lambda value: tuple({name: _pair(point) for name, point in graph.items()} for graph in _list(value)),
     "tracks": _tracks,
+    "answer_type": _text,
+    "options": _texts,
     "counterfactuals": _texts,
     "answer_map": lambda value: {before: _text(after) for before, after in value.items()},
 }

@@ -28,6 +28,8 @@ from remot.structures.prompt import (
     with_counterfactuals,
 )
 from remot.structures.references import (
+    ANSWER_TYPES,
+    AnswerType,
     Box,
     BoxTrack,
     Interval,
@@ -39,9 +41,9 @@ from remot.structures.training import LossOutput, RewardOutput, Rollout
 from remot.structures.video import Video
 
 __all__ = [
-    "MIN_SCENES_FOR_95", "AgentTrack", "Box", "BoxTrack", "CameraTrack", "Clip", "EffectorTrack", "Event",
-    "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox", "LossOutput", "MaskOf",
-    "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference", "ResampleRequest",
-    "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note", "reference_of", "task_of",
-    "with_counterfactuals",
+    "ANSWER_TYPES", "MIN_SCENES_FOR_95", "AgentTrack", "AnswerType", "Box", "BoxTrack", "CameraTrack", "Clip",
+    "EffectorTrack", "Event", "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox",
+    "LossOutput", "MaskOf", "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference",
+    "ResampleRequest", "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note",
+    "reference_of", "task_of", "with_counterfactuals",
 ]  # fmt: skip

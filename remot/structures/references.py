@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, get_args
 
 from remot.errors import AnnotationError
 
@@ -15,6 +16,9 @@ from remot.errors import AnnotationError
 Interval = tuple[float, float]
 #: Left, top, right, bottom; the unit is that of the task, shares of the image or pixels.
 Box = tuple[float, float, float, float]
+#: How an answer is read and scored.
+AnswerType = Literal["letter", "number", "word", "text", "intervals", "boxes"]
+ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
 #: x and y in the cells of a map, or in the ground plane's own unit.
 Point = tuple[float, float]
 
@@ -61,6 +65,8 @@ class Reference:
         counterfactuals: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
         answer_map: How the change carries over to answers, such as left to right; what it does not hold stays.
         change: Name of the change, such as ``mirrored``; "" if there is only one.
+        answer_type: One of :data:`ANSWER_TYPES`; "" where the rewards of the task determine how an answer is read.
+        options: What the letters of a ``letter`` stand for.
     """
 
     answer: str | None = None
@@ -74,8 +80,13 @@ class Reference:
     counterfactuals: tuple[str, ...] | None = None
     answer_map: Mapping[str, str] | None = None
     change: str = ""
+    answer_type: str = ""
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.answer_type and self.answer_type not in ANSWER_TYPES:
+            msg = f"answer_type is {self.answer_type!r:.40}, choose from {', '.join(ANSWER_TYPES)}"
+            raise AnnotationError(msg)
         if self.number is not None:
             _check_finite("number", (self.number,))
         for start, end in self.intervals or ():

@@ -79,7 +79,10 @@ def test_a_group_lists_its_commands(group, asked, capsys):
         (["recrod"], "remot has no command 'recrod', did you mean 'record'?"),
         (["zzz"], f"remot has no command 'zzz', choose from {', '.join((*TRAINING, *COMMANDS))}"),
         (["data", "audti"], "remot data has no command 'audti', did you mean 'audit'?"),
-        (["data", "zzz"], "remot data has no command 'zzz', choose from build, show, audit, validate, schema, render"),
+        (
+            ["data", "zzz"],
+            "remot data has no command 'zzz', choose from build, show, audit, validate, convert, schema, render",
+        ),
         (["record", "minecraft"], "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld"),
         (["record", "vizdom"], "remot record has no command 'vizdom', did you mean 'vizdoom'?"),
         (["model", "black"], "remot model has no command 'black', did you mean 'blank'?"),

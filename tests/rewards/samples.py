@@ -21,6 +21,7 @@ FULL = Reference(
         "<think>x</think><answer>C</answer>",
     ),
     answer_map={"A": "B", "B": "A"},
+    answer_type="letter",
 )
 GRAPH = (
     '<graph>{"nodes": {"chair": [0, 0], "table": [3, 4], "lamp": [0, 5]}, "edges": [["chair", "table", 5, 53.13], '
@@ -60,6 +61,7 @@ SAMPLES = {
     ),
     "exact": Sample(r.ExactAnswerReward("exact"), say(" B "), 1),
     "letter": Sample(accuracy(), say("The answer is B"), 1),
+    "answer": Sample(r.AnswerReward(), say("(B)"), 1),
     "mra": Sample(r.NumberReward("mra"), say("four metres"), 1),
     "regression": Sample(r.NumberReward("regression"), say("4"), 1 - 1e-9 / (4 + 1e-9)),
     "temporal_hull": Sample(r.TemporalIoUReward(), say("5 to 10"), 1),

@@ -76,9 +76,13 @@ def _audit_prompts(
 ) -> "Audit":
     """A folder, or a file: that of a folder, or a published one."""
     from remot.data.records.folder import RECORDS, read_manifest
+    from remot.data.records.reading import layout_of
     from remot.datatools.audit import audit_built, audit_released
 
     if path.is_file() and path.name != RECORDS:
+        if layout_of(path) == "questions":
+            msg = f"{path} holds questions without annotations, nothing to check answers with; `remot fit` checks rows"
+            raise ConfigError(msg)
         return audit_released(path, num_prompts)
     folder = path.parent if path.is_file() else path
     manifest = read_manifest(folder)

@@ -1,15 +1,18 @@
 """Clips that must not be used, such as those an external benchmark asks about."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
 from remot.data.clips.splits import InScene
 from remot.errors import AnnotationError
 from remot.files import lines_of
+
+#: Shorter names of files say nothing about a scene, and neither do numbers, such as a frame's.
+MIN_CHARS = 4
 
 
 class NamedClip(InScene, Protocol):
@@ -23,17 +26,23 @@ class NamedClip(InScene, Protocol):
 _Clip = TypeVar("_Clip", bound=NamedClip)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exclusions:
     """Names of clips and scenes to leave out.
 
     Args:
         names: Names, in which ``*`` stands for anything.
         file: Where they are listed, for messages.
+        items: Scenes and videos of benchmarks, as :func:`names_of_sources` gives them.
+
+    Attributes:
+        num_excluded: Clips that :meth:`remaining` has left out.
     """
 
     names: tuple[str, ...] = ()
     file: Path | None = None
+    items: frozenset[str] = frozenset()
+    num_excluded: int = field(default=0, init=False)
 
     @classmethod
     def read(cls, file: Path | None) -> "Exclusions":
@@ -57,9 +66,28 @@ class Exclusions:
         patterns = [name.replace("[", "[[]").replace("?", "[?]") for name in self.names]
         left = []
         for clip in clips:
-            if not any(fnmatchcase(name, one) for name in (clip.clip_id, clip.scene_id) for one in patterns):
-                left.append(clip)  # noqa: PERF401 - a comprehension in a comprehension reads worse
+            own = clip.clip_id, clip.scene_id
+            is_listed = any(fnmatchcase(name, one) for name in own for one in patterns)
+            if not is_listed and (not self.items or self.items.isdisjoint(names_of_sources(own))):
+                left.append(clip)
+        self.num_excluded = len(clips) - len(left)
         if clips and not left:
-            msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
+            where = self.file or "data.options.exclude"
+            msg = f"{where}: all {len(clips)} clips are excluded, shorten the list"
             raise AnnotationError(msg)
         return left
+
+
+def names_of_sources(sources: Iterable[str]) -> set[str]:
+    """Names by which a scene or video is known elsewhere: its path without the ending, and its last part.
+
+    >>> sorted(names_of_sources(["scannet/scene0011_00.mp4", "7"]))
+    ['scannet/scene0011_00', 'scene0011_00']
+    """
+    names = set()
+    for source in sources:
+        path = PurePosixPath(source.lower().replace("\\", "/"))
+        stem = path.name.removesuffix(path.suffix)
+        names |= {str(path.with_name(stem))} if path.name else set()
+        names |= {stem} if len(stem) >= MIN_CHARS and not stem.isdigit() else set()
+    return names

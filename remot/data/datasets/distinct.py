@@ -76,6 +76,6 @@ def count_first(dataset: PromptDataset) -> Iterator[str]:
     elif isinstance(dataset, RecordDataset):
         for prompt in dataset.prompts:
             counts = frames if prompt.question.slots else questions
-            counts.add(dataset.split, prompt.image_files, prompt.question.text)
+            counts.add(dataset.split, prompt.video or prompt.image_files, prompt.question.text)
     for line in (*distinct_lines(frames.record()), *distinct_lines(questions.record(), "questions")):
         yield f"of the first prompts, {line}"

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ from remot.data.clips.splits import split_by_scene
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.datasets.recorded import RecordDataset
-from remot.data.records.reading import read_recorded
+from remot.data.records.reading import RecordSettings, read_recorded
 from remot.data.tasks.base import Task
 from remot.errors import ConfigError, EmptySplitError
 
@@ -152,21 +152,29 @@ def describe_tasks(datasets: Mapping[str, MixedDataset]) -> list[str]:
     return [f"{name}: {', '.join(splits)}" for name, splits in lines.items()]
 
 
-def datasets_of_records(records: Path, images_root: Path | None, settings: SplitSettings) -> dict[str, RecordDataset]:
+def datasets_of_records(records: Path, shown: RecordSettings, settings: SplitSettings) -> dict[str, RecordDataset]:
     """Finished prompts; all of them for training, the first ones of the other splits.
+
+    Args:
+        records: Folder or file.
+        shown: How the prompts are shown and divided.
+        settings: Sizes and seeds.
 
     Raises:
         AnnotationError: If a line is malformed.
-        DecodeError: If an image is missing.
+        DecodeError: If an image or video is missing.
         EmptySplitError: If a wanted split has no prompt.
     """
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
-    splits = read_recorded(records, images_root, fractions, settings.held_out_seed)
+    splits = read_recorded(records, replace(shown, fractions=fractions, seed=settings.held_out_seed))
     for name, fraction in fractions.items():
         if fraction == 0:
             splits.pop(name, None)
         elif settings.required and name not in splits:
-            msg = f"{records} holds no prompt of the {name} split; set data.{name}_fraction to 0 to go on without"
+            msg = (
+                f"{records} holds no prompt of the {name} split; add scenes, or set data.{name}_fraction to 0 to go on "
+                "without"
+            )
             raise EmptySplitError(msg)
     return {
         name: RecordDataset(

@@ -10,6 +10,7 @@ import torch
 
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.data.media.images import read_image
+from remot.data.media.spans import read_span
 from remot.data.records.reading import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
@@ -61,12 +62,13 @@ class RecordDataset(PromptDataset):
         prompt = self.record(address)
         try:
             images = [read_image(image) for image in prompt.image_files] if self.with_images else []
+            videos = [read_span(prompt.video)] if self.with_images and prompt.video is not None else []
         except DecodeError as error:
             msg = f"{prompt.where}: {error}"
             raise DecodeError(msg, reason=error.reason) from error
         question = self.question(address)
         if not (prompt.video_seconds and images):
-            return Sample(images, question, prompt.clip_id)
+            return Sample(images, question, prompt.clip_id, videos)
         if any(image.shape != images[0].shape for image in images):
             msg = f"{prompt.where}: its images differ in size, and make no video; build it again"
             raise DecodeError(msg)

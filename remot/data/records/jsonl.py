@@ -1,6 +1,7 @@
 """Files of built prompts: one JSON object a line, and the fields common to all lines. The files are untrusted."""
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -8,11 +9,13 @@ from typing import Any, Protocol, TypeVar
 from remot.data.annotations.base import check_keys, parse_json, require_object
 from remot.data.records.fields import text_in
 from remot.errors import AnnotationError
-from remot.files import cause_of, open_text
+from remot.files import cause_of, decode_text, open_regular, open_text
 from remot.structures import Question
 
 #: Longest line that is read, in characters.
 MAX_LINE_CHARS = 2**20
+#: Largest JSON file that is read whole, in bytes.
+MAX_JSON_BYTES = 1 << 29
 SPLITS = ("train", "val", "test")
 
 
@@ -41,6 +44,61 @@ def bounded_lines(file: Path, max_chars: int) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(iter(lambda: lines.readline(max_chars + 2), ""), 1):
                 if line.strip():
                     yield number, line
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file}: cannot be read as text ({cause_of(error)})"
+        raise AnnotationError(msg) from error
+
+
+def read_json(file: Path) -> Any:  # noqa: ANN401 (JSON)
+    """The value that a JSON file of bounded size holds.
+
+    Raises:
+        AnnotationError: If it cannot be read, is too large or no JSON.
+    """
+    try:
+        with open_regular(file) as stream:
+            content = stream.read(MAX_JSON_BYTES + 1)
+        if len(content) > MAX_JSON_BYTES:
+            msg = f"{file}: is larger than {MAX_JSON_BYTES} bytes, split it"
+            raise AnnotationError(msg, reason="too large")
+        return json.loads(decode_text(content), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"{file}: cannot be read as JSON ({cause_of(error):.200})"
+        raise AnnotationError(msg) from error
+
+
+def listed_rows(file: Path, value: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each object of a file's JSON list stands, for messages, and the object.
+
+    Raises:
+        AnnotationError: If the value is no list, or holds something else.
+    """
+    if not isinstance(value, list):
+        msg = f"{file}: holds neither a list nor an object"
+        raise AnnotationError(msg, reason="shape")
+    for number, row in enumerate(value, 1):
+        yield f"{file}: row {number}", require_object(f"{file}: row {number}", row)
+
+
+def read_objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each object stands, for messages, and the object: of JSON lines, or of a file that is one JSON list.
+
+    Raises:
+        AnnotationError: If the file cannot be read, or holds something else.
+    """
+    if is_json_list(file):
+        yield from listed_rows(file, read_json(file))
+    else:
+        yield from ((f"{file}: line {number}", record) for number, record in read_lines(file))
+
+
+def is_json_list(file: Path) -> bool:
+    """Whether the first character that is no white space opens a list."""
+    try:
+        with open_text(file) as text:
+            while (start := text.read(4096)) and not start.strip():
+                pass
+            return start.lstrip().startswith("[")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{file}: cannot be read as text ({cause_of(error)})"
         raise AnnotationError(msg) from error

@@ -1,27 +1,35 @@
-"""Questions from anywhere as JSON lines: images or a video, a question, and an answer of one of six types.
+"""Questions from anywhere: images or a video, a question, and an answer of one of six types.
 
-docs/evaluate.md describes the keys. The files are untrusted.
+One JSON object a line, or one JSON list; docs/questions_file.md describes the keys. ``data.records``,
+``remot evaluate --benchmark jsonl`` and ``remot data convert`` read them here. The files are untrusted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from remot.answers import LETTERS
+from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS, THINK_CLOSE, THINK_OPEN, render_response
 from remot.data.annotations.base import check_keys
 from remot.data.records.fields import number_in, numbers_in, text_in
-from remot.data.records.jsonl import read_lines
+from remot.data.records.jsonl import read_objects
 from remot.errors import AnnotationError
-from remot.structures import Box, Interval
+from remot.structures import ANSWER_TYPES, AnswerType, Box, Interval, Reference
 
-AnswerType = Literal["letter", "number", "word", "text", "intervals", "boxes"]
-ANSWER_TYPES: tuple[AnswerType, ...] = ("letter", "number", "word", "text", "intervals", "boxes")
 #: A text, a number, stretches of time in seconds, or boxes.
 Answer = str | float | tuple[Interval, ...] | tuple[Box, ...]
-_OPTIONAL = ("id", "images", "video", "start", "end", "options", "answer_type", "task", "scene")
+_OPTIONAL = ("id", "images", "video", "start", "end", "options", "answer_type", "reasoning", "task", "scene")
 #: Most images, intervals and boxes of a question.
 MAX_LISTED = 4096
+#: What is asked for, behind the question.
+INSTRUCTIONS: Mapping[AnswerType, str] = {
+    "letter": "Answer with the letter of the right option in <answer></answer>.",
+    "number": "Answer with one number in <answer></answer>.",
+    "word": "Answer with one word in <answer></answer>.",
+    "text": "Answer in <answer></answer>.",
+    "intervals": "Answer with stretches of time in seconds, such as [(1.0, 2.5)], in <answer></answer>.",
+    "boxes": "Answer with boxes [[left, top, right, bottom], ...] in <answer></answer>.",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class QARecord:
     """One question.
 
     Args:
+        where: File and row, for messages.
         record_id: Its name; that of the file and line where the row has none.
         images: Paths of the images as written, in the order shown.
         video: Path of the video as written, "" if there is none.
@@ -38,10 +47,12 @@ class QARecord:
         options: What the letters A, B, … stand for; none if it asks for no letter.
         answer_type: What the answer is.
         answer: The right answer; a letter as such.
+        reasoning: What leads to the answer, "" if there is nothing.
         task: Name by which scores are grouped, "" if there is none.
         scene: What several questions are about; the video or first image where the row does not say.
     """
 
+    where: str
     record_id: str
     images: tuple[str, ...]
     video: str
@@ -51,18 +62,70 @@ class QARecord:
     options: tuple[str, ...]
     answer_type: AnswerType
     answer: Answer
+    reasoning: str
     task: str
     scene: str
 
+    @property
+    def text(self) -> str:
+        """What a model is asked: the question, its lettered options, and how to answer."""
+        options = [f"{letter}. {option}" for letter, option in zip(LETTERS, self.options, strict=False)]
+        return "\n".join([self.question, *options, INSTRUCTIONS[self.answer_type]])
+
+    @property
+    def response(self) -> str:
+        """The response of a perfect policy, with a think element if there is reasoning."""
+        return render_response(self.reasoning or None, answer_text(self.answer))
+
+    @property
+    def reference(self) -> Reference:
+        """What completions are compared with."""
+        held = self.answer_type if self.answer_type in ("number", "intervals", "boxes") else "answer"
+        return Reference(answer_type=self.answer_type, options=self.options, **{held: cast("Any", self.answer)})
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the scene and the media, by which data that share them are found."""
+        return (self.scene, *self.images, *([self.video] if self.video else []))
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer as a model is asked to write it.
+
+    >>> answer_text(3.0), answer_text(((1.0, 2.5),)), answer_text(((0.0, 0.0, 10.0, 20.5),))
+    ('3', '[(1.0, 2.5)]', '[[0, 0, 10, 20.5]]')
+    """
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, float | int):
+        return _digits(answer)
+    if len(answer[0]) == 2:
+        return f"[{', '.join(str(tuple(row)) for row in answer)}]"
+    return f"[{', '.join('[' + ', '.join(map(_digits, row)) + ']' for row in answer)}]"
+
+
+def _digits(number: float) -> str:
+    """A number without exponent and needless decimals."""
+    return f"{number:.0f}" if number == int(number) else f"{number:.15f}".rstrip("0")
+
 
 def read_qa(file: Path) -> Iterator[QARecord]:
-    """The questions of a file.
+    """The questions of a file: JSON lines, or one JSON list.
 
     Raises:
-        AnnotationError: If a line is malformed.
+        AnnotationError: If a row is malformed, an id stands there twice, or there is no question.
     """
-    for number, record in read_lines(file):
-        yield parse_qa(f"{file}: line {number}", record, f"{file.name}:{number}")
+    places: dict[str, str] = {}
+    for where, record in read_objects(file):
+        place = where.removeprefix(f"{file}: ")
+        found = parse_qa(where, record, f"{file.name}:{place.rpartition(' ')[2]}")
+        if (first := places.setdefault(found.record_id, place)) != place:
+            msg = f"{where}: the id {found.record_id!r:.80} is that of {first}, each question needs its own"
+            raise AnnotationError(msg, reason="duplicate id")
+        yield found
+    if not places:
+        msg = f"{file}: holds no question"
+        raise AnnotationError(msg, reason="zero length")
 
 
 def parse_qa(where: str, record: Mapping[str, Any], name: str) -> QARecord:
@@ -86,7 +149,7 @@ def parse_qa(where: str, record: Mapping[str, Any], name: str) -> QARecord:
 def _parse(where: str, record: Mapping[str, Any]) -> QARecord:
     check_keys(where, record, ("question", "answer"), _OPTIONAL)
     images = _images(where, record.get("images"))
-    video = text_in(where, record, "video") if record.get("video") is not None else ""
+    video = _optional_text(where, record, "video")
     if bool(images) == bool(video):
         msg = f"{where}: needs either images or a video"
         raise AnnotationError(msg, reason="missing")
@@ -100,6 +163,7 @@ def _parse(where: str, record: Mapping[str, Any]) -> QARecord:
     options = _options(where, record.get("options"))
     answer_type = _answer_type(where, record, options)
     return QARecord(
+        where=where,
         record_id=text_in(where, record, "id"),
         images=images,
         video=video,
@@ -109,9 +173,21 @@ def _parse(where: str, record: Mapping[str, Any]) -> QARecord:
         options=options,
         answer_type=answer_type,
         answer=_answer(where, record, answer_type, options),
-        task=text_in(where, record, "task") if record.get("task") is not None else "",
-        scene=text_in(where, record, "scene") if record.get("scene") is not None else video or images[0],
+        reasoning=_optional_text(where, record, "reasoning"),
+        task=_optional_text(where, record, "task"),
+        scene=_optional_text(where, record, "scene") or video or images[0],
     )
+
+
+def _optional_text(where: str, record: Mapping[str, Any], key: str) -> str:
+    """The text under a key, "" if there is none; without the tags of the answer contract, which would end it early."""
+    if record.get(key) is None:
+        return ""
+    text = text_in(where, record, key)
+    if any(tag in text for tag in (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)):
+        msg = f"{where}: {key} holds a tag such as {ANSWER_OPEN}, give its text alone"
+        raise AnnotationError(msg)
+    return text
 
 
 def _images(where: str, value: object) -> tuple[str, ...]:
@@ -156,7 +232,7 @@ def _answer(where: str, record: Mapping[str, Any], answer_type: AnswerType, opti
     if answer_type == "number":
         return number_in(where, record, "answer")
     if answer_type in ("word", "text"):
-        return text_in(where, record, "answer")
+        return text_in(where, record, "answer") and _optional_text(where, record, "answer")
     if answer_type == "letter":
         letter, letters = text_in(where, record, "answer"), LETTERS[: len(options)]
         if len(letter) != 1 or letter not in letters:

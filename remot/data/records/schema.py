@@ -106,7 +106,7 @@ def to_line(prompt: BuiltPrompt) -> str:
         "id": question.prompt_id,
         "images": list(prompt.images),
         "messages": [{"role": "user", "content": question.text}],
-        "solution": _solution(question),
+        "solution": solution_of(question),
         "remot": {
             "task": question.task,
             "task_index": prompt.task_index,
@@ -129,12 +129,28 @@ def to_line(prompt: BuiltPrompt) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
-def _solution(question: Question) -> str:
-    """The right letters or numbers in an answer element, or the whole response of a question without slots."""
+def solution_of(question: Question) -> str:
+    """The right letters or numbers in an answer element, or the whole response of a question without slots.
+
+    Raises:
+        ConfigError: If the question has both.
+    """
     if question.slots and question.target:
         msg = f"prompts of the task {question.task} have slots and a response of their own, which a line cannot hold"
         raise ConfigError(msg)
     return f"{ANSWER_OPEN}{question.solution}{ANSWER_CLOSE}" if question.slots else question.target
+
+
+def score_record(question: Question) -> dict[str, Any]:
+    """What answers are compared with, JSON-ready, as ``remot score`` reads it under ``reference``."""
+    reference = question.reference or Reference()
+    held = {name: getattr(reference, name) for name in (*REFERENCE_KEYS, "answer_type", "options")}
+    slots = [
+        _slot_record(slot) | {"attribute": slot.label.attribute, "subject": slot.label.subject}
+        for slot in question.slots
+    ]
+    plain = {name: _plain(value) for name, value in held.items() if value not in (None, "", ())}
+    return plain | ({"slots": slots} if slots else {})
 
 
 def _frame_record(frame: BuiltFrame) -> dict[str, Any]:

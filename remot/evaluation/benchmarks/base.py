@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from remot.data.media.spans import VideoSpan
 from remot.structures import FloatArray
 
 #: Called with a prompt for a language model that judges; gives its reply.
@@ -28,23 +29,6 @@ class EmbeddedImage:
 
     name: str
     content: bytes
-
-
-@dataclass(frozen=True)
-class VideoSpan:
-    """What a prompt shows of a video file.
-
-    Args:
-        file: The video.
-        num_frames: Frames shown at most, spread evenly over the span, its first and last frame included.
-        start_seconds: Start of the span; the start of the video if None.
-        end_seconds: End of the span; the end of the video if None.
-    """
-
-    file: Path
-    num_frames: int
-    start_seconds: float | None = None
-    end_seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

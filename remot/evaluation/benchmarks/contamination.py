@@ -1,9 +1,10 @@
 """Scenes and videos that training data share with a benchmark, found by their names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from remot.data.clips.exclusions import names_of_sources
 from remot.data.records.folder import MANIFEST, RECORDS, read_manifest
 from remot.data.records.jsonl import read_lines
 from remot.data.records.parsing import from_record
@@ -12,8 +13,6 @@ from remot.evaluation.benchmarks.base import BenchmarkPrompt
 
 #: Shared names that are printed.
 NUM_NAMED = 5
-#: Shorter names of files say nothing about a scene, and neither do numbers, such as a frame's.
-MIN_CHARS = 4
 
 
 @dataclass(frozen=True)
@@ -61,18 +60,3 @@ def contamination(prompts: Sequence[BenchmarkPrompt], train_data: Path) -> Conta
             trained |= names_of_sources((built.clip_id, built.question.scene_id))
     shared = [names_of_sources(prompt.sources) & trained for prompt in prompts]
     return Contamination(str(train_data), tuple(sorted(set().union(*shared))), sum(map(bool, shared)))
-
-
-def names_of_sources(sources: Iterable[str]) -> set[str]:
-    """Names by which a scene or video is known elsewhere: its path without the ending, and its last part.
-
-    >>> sorted(names_of_sources(["scannet/scene0011_00.mp4", "7"]))
-    ['scannet/scene0011_00', 'scene0011_00']
-    """
-    names = set()
-    for source in sources:
-        path = PurePosixPath(source.lower().replace("\\", "/"))
-        stem = path.name.removesuffix(path.suffix)
-        names |= {str(path.with_name(stem))} if path.name else set()
-        names |= {stem} if len(stem) >= MIN_CHARS and not stem.isdigit() else set()
-    return names

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from remot.data.media.frames import read_video
 from remot.data.media.images import read_image
-from remot.data.media.video.probe import probe
+from remot.data.media.spans import read_span
 from remot.errors import DecodeError
-from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, VideoSpan
+from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage
 from remot.structures import PromptBatch, Question, Video
 
 #: Missing files that an error names.
@@ -73,23 +71,3 @@ def shown_batch(prompts: Sequence[BenchmarkPrompt], domain: str) -> PromptBatch:
 
 def _read(image: Path | EmbeddedImage) -> torch.Tensor:
     return read_image(image) if isinstance(image, Path) else read_image(Path(image.name), image.content)
-
-
-def read_span(span: VideoSpan) -> Video:
-    """Frames spread evenly over a span, at the places of ``numpy.linspace(0, n - 1, k, dtype=int)`` of its n frames.
-
-    Their times are counted from the first image of the video.
-
-    Raises:
-        DecodeError: If the video cannot be decoded, or has no frame within the span.
-    """
-    times = probe(span.file).pts_seconds
-    start = -np.inf if span.start_seconds is None else span.start_seconds
-    end = np.inf if span.end_seconds is None else span.end_seconds
-    inside = times[(times >= start) & (times <= end)]
-    if not len(inside):
-        msg = f"{span.file}: has no frame between {start:g} and {end:g} s; it ends at {times[-1]:g} s"
-        raise DecodeError(msg)
-    places = np.unique(np.linspace(0, len(inside) - 1, min(span.num_frames, len(inside)), dtype=int))
-    wanted = [float(time) for time in inside[places]]
-    return Video(torch.stack(read_video(span.file, wanted)), tuple(wanted))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from remot.evaluation.benchmarks.answer_scores import answer_text
 from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, ModelReply, Verdict
+from remot.rewards.answers.typed import answer_text
 
 #: θ of the mean relative accuracy as VSI-Bench makes them; 1 - 0.8 is a little less than 0.2 in floating point.
 THETAS = np.linspace(0.5, 0.95, 10)

@@ -1,175 +1,24 @@
-"""Rows of a benchmark's files: JSON lines, JSON, CSV, TSV and Parquet. The files are untrusted."""
+"""Rows of a benchmark's files, and the images that stand in them. The files are untrusted."""
 
-import csv
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from remot.data.annotations.base import require_object
-from remot.data.media.video.names import VIDEO_SUFFIXES
-from remot.data.records.jsonl import MAX_LINE_CHARS, read_lines
-from remot.data.records.reading import find_below
-from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.data.records.tables import (
+    Row,
+    RowFiles,
+    media_file,
+    number_of,
+    rows_file,
+    rows_in,
+    rows_of,
+    string_in,
+)
+from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import EmbeddedImage
-from remot.files import open_regular, open_text, require_regular
 
-#: Largest JSON file that is read whole, in bytes.
-MAX_JSON_BYTES = 1 << 29
-#: Rows of a Parquet file that are in memory at a time; rows may hold images.
-PARQUET_ROWS = 64
-
-Row = dict[str, Any]
-#: Name of a part of a table on the Hugging Face hub.
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
-
-
-def rows_in(file: Path) -> Iterator[tuple[str, Row]]:
-    """Where each row stands, for messages, and the row; an object of objects gives rows with their name as ``key``.
-
-    Raises:
-        AnnotationError: If the file cannot be read, or a row is no object.
-        ConfigError: If the file is of another kind.
-    """
-    readers = {
-        ".jsonl": _json_lines,
-        ".json": _json_file,
-        ".csv": _separated,
-        ".tsv": _separated,
-        ".parquet": _parquet_file,
-    }
-    if file.suffix.lower() not in readers:
-        msg = f"{file}: rows are read from {', '.join(readers)}; give such a file"
-        raise ConfigError(msg)
-    try:
-        yield from readers[file.suffix.lower()](file)
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
-        msg = f"{file}: cannot be read ({str(error)[:200]})"
-        raise AnnotationError(msg) from error
-
-
-def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
-    return ((f"{file}: line {number}", row) for number, row in read_lines(file))
-
-
-def _json_file(file: Path) -> Iterator[tuple[str, Row]]:
-    with open_regular(file) as stream:
-        content = stream.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        msg = f"{file}: is larger than {MAX_JSON_BYTES} bytes, split it"
-        raise AnnotationError(msg, reason="too large")
-    value = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    if isinstance(value, dict):
-        for key, row in value.items():
-            yield f"{file}: {key!r:.80}", {"key": key, **require_object(f"{file}: {key!r:.80}", row)}
-    elif isinstance(value, list):
-        for number, row in enumerate(value, 1):
-            yield f"{file}: row {number}", require_object(f"{file}: row {number}", row)
-    else:
-        msg = f"{file}: holds neither a list nor an object"
-        raise AnnotationError(msg, reason="shape")
-
-
-def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON number"
-    raise ValueError(msg)
-
-
-def _separated(file: Path) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(MAX_LINE_CHARS)
-    with open_text(file) as lines:
-        table = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-        for number, row in enumerate(table, 1):
-            yield f"{file}: row {number}", {key: value for key, value in row.items() if key is not None}
-
-
-def _parquet_file(file: Path) -> Iterator[tuple[str, Row]]:
-    import pyarrow.parquet
-
-    require_regular(file)
-    with pyarrow.parquet.ParquetFile(file) as table:
-        number = 0
-        for batch in table.iter_batches(batch_size=PARQUET_ROWS):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{file}: row {number}", row
-
-
-@dataclass(frozen=True)
-class RowFiles:
-    """The rows of one file, or of all parts of one table.
-
-    Args:
-        files: In order.
-    """
-
-    files: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
-        return self.files[0].parent
-
-    def __iter__(self) -> Iterator[tuple[str, Row]]:
-        """As :func:`rows_in`, file after file."""
-        for file in self.files:
-            yield from rows_in(file)
-
-
-def rows_file(data: Path, *patterns: str) -> Path:
-    """The one file of the rows: ``data`` itself, or that of a folder, see :func:`rows_of`.
-
-    Raises:
-        ConfigError: If there is none, or more than one.
-    """
-    files = rows_of(data, *patterns).files
-    if len(files) > 1:
-        msg = f"--data {data}: {len(files)} files hold the rows, such as {files[0].name}; name one of them"
-        raise ConfigError(msg)
-    return files[0]
-
-
-def rows_of(data: Path, *patterns: str) -> RowFiles:
-    """The rows of a file ``data``, or of the file of a folder that matches the first pattern that any file does.
-
-    Parts of one table, such as ``test-00000-of-00004.parquet``, are read one after another.
-
-    Raises:
-        ConfigError: If there is none, or several files that are no such parts, or a part is missing.
-    """
-    if data.is_file():
-        return RowFiles((data,))
-    for pattern in patterns:
-        found = sorted(data.glob(pattern)) if data.is_dir() else []
-        parts = [match for file in found if (match := _PART.fullmatch(file.name))]
-        is_whole = len({(part[1], part[3]) for part in parts}) == 1 and len(parts) == len(found) == int(parts[0][3])
-        if len(found) == 1 or is_whole:
-            return RowFiles(tuple(found))
-        if found:
-            msg = f"--data {data}: {len(found)} files match {pattern}, such as {found[0].name}; name one of them"
-            raise ConfigError(msg)
-    msg = f"--data {data}: there is no such file, nor a folder with {' or '.join(patterns)}"
-    raise ConfigError(msg)
-
-
-def media_file(where: str, name: str, root: Path) -> Path:
-    """A file by the end of its published path that exists below ``root``; the whole path below it if none does.
-
-    A name without an ending also stands for a video of that name. The file need not exist: what is missing is
-    reported for all prompts together.
-
-    Raises:
-        AnnotationError: If the path leads outside ``root``.
-    """
-    names = [name] if Path(name).suffix else [name, *(f"{name}{suffix}" for suffix in VIDEO_SUFFIXES)]
-    for one in names:
-        try:
-            return find_below(where, one, root)
-        except DecodeError:
-            continue
-    return root / names[min(1, len(names) - 1)].lstrip("/")
+__all__ = [
+    "Row", "RowFiles", "images_of_row", "media_file", "number_of", "rows_file", "rows_in", "rows_of", "string_in",
+]  # fmt: skip
 
 
 def images_of_row(where: str, value: object, root: Path) -> tuple[Path | EmbeddedImage, ...]:
@@ -196,34 +45,3 @@ def _image(where: str, value: object, root: Path) -> Path | EmbeddedImage:
         msg = f"{where} is neither a path nor the bytes of an image file"
         raise AnnotationError(msg, reason="shape")
     return media_file(where, value, root)
-
-
-def string_in(where: str, row: Mapping[str, Any], *keys: str) -> str:
-    """The text or number under the first of ``keys`` that the row has, as text.
-
-    Raises:
-        AnnotationError: If it has none, or it is something else.
-    """
-    for key in keys:
-        value = row.get(key)
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return str(value)
-    msg = f"{where}: has no text under {' or '.join(keys)}"
-    raise AnnotationError(msg, reason="missing")
-
-
-def number_of(where: str, row: Mapping[str, Any], key: str) -> float:
-    """The finite number under a key; texts that are numbers count, as tables write them.
-
-    Raises:
-        AnnotationError: If there is none.
-    """
-    try:
-        number = float(row[key])
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{where}: {key} must be a number, found {row.get(key)!r:.60}"
-        raise AnnotationError(msg) from error
-    if number - number != 0:
-        msg = f"{where}: {key} is not finite"
-        raise AnnotationError(msg, reason="not finite")
-    return number

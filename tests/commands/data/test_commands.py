@@ -201,6 +201,9 @@ def test_the_source_may_move(place, run, complaint, tmp_path):
     main(["data", "build", "--root", str(tmp_path / "clips"), "--out", str(tmp_path / "out"), "--num_triplets", "12"])
     shutil.move(tmp_path / "clips", tmp_path / "moved")
     assert "there is no such folder" in complaint("data", "audit", tmp_path / "out")
+    questions = tmp_path / "questions.json"
+    questions.write_text(json.dumps([{"images": ["a.png"], "question": "?", "answer": 1}]))
+    assert "questions without annotations" in complaint("data", "audit", questions)
     assert audit_record(run, tmp_path / "out", "--root", tmp_path / "moved")[0] == 0
     shutil.copytree(tmp_path / "out", tmp_path / "elsewhere" / "copy")
     assert audit_record(run, tmp_path / "elsewhere" / "copy", "--root", tmp_path / "moved")[1]["wrong_labels"] == 0

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from remot.data.datasets.recorded import RecordDataset
 from remot.data.records.parsing import from_record
-from remot.data.records.reading import find_below, read_recorded
+from remot.data.records.reading import RecordSettings, find_below, read_recorded
 from remot.datatools.build.prompts import build
 from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError, RemotError
 from tests.data.made import data_module
@@ -281,14 +281,17 @@ def test_a_published_file_is_divided_by_prompts(published):
     parts = {name: {prompt.question.prompt_id for prompt in one.prompts} for name, one in data.recorded.items()}
     assert {name: len(part) for name, part in parts.items()} == {"train": 13, "val": 2, "test": 4}
     assert not parts["train"] & (parts["val"] | parts["test"])
-    whole = read_recorded(published, published.parent / "mine", {"val": 0.1, "test": 0.25})
+    settings = RecordSettings(published.parent / "mine", fractions={"val": 0.1, "test": 0.25})
+    whole = read_recorded(published, settings)
     assert sum(map(len, whole.values())) == 20
     assert {name: len(part) for name, part in whole.items()} == {"train": 13, "val": 2, "test": 5}
     lines = [int(prompt.where.rpartition(" ")[2]) for prompt in whole["train"]]
     assert lines == sorted(lines)
-    other = read_recorded(published, published.parent / "mine", {"val": 0.1, "test": 0.25}, 1)
+    other = read_recorded(
+        published, RecordSettings(published.parent / "mine", fractions={"val": 0.1, "test": 0.25}, seed=1)
+    )
     assert other["train"] != whole["train"]
-    assert read_recorded(published, published.parent / "mine")["train"][0].question.prompt_id == "p0"
+    assert read_recorded(published, RecordSettings(published.parent / "mine"))["train"][0].question.prompt_id == "p0"
 
 
 def test_images_of_a_published_file_are_those_of_the_line(published):
@@ -325,7 +328,7 @@ def test_paths_that_lead_nowhere_are_reported(tmp_path, path):
     outside = tmp_path.parent / f"{tmp_path.name}-outside.png"
     outside.touch()
     (tmp_path / "link.png").symlink_to(outside)
-    with pytest.raises(DecodeError, match=r"line 1: .*data\.images_root"):
+    with pytest.raises(DecodeError, match=r"line 1: .*images_root"):
         find_below("line 1", path, tmp_path)
 
 
@@ -334,7 +337,7 @@ def test_prompts_that_cannot_be_judged_are_left_out_with_a_warning(published):
     word["messages"][0]["content"] = "Is the gripper open?"
     published.write_text(published.read_text() + json.dumps(word) + "\n")
     with pytest.warns(UserWarning, match="1 prompts .*left out, 20"):
-        splits = read_recorded(published, published.parent / "mine")
+        splits = read_recorded(published, RecordSettings(published.parent / "mine"))
     assert len(splits["train"]) == 20
 
 
@@ -348,7 +351,7 @@ def test_repeated_names_are_reported(published):
     text = published.read_text()
     published.write_text(text + text.split("\n", 1)[0] + "\n")
     with pytest.raises(AnnotationError, match="line 21: the id 'p0' is taken by line 1"):
-        read_recorded(published, published.parent / "mine")
+        read_recorded(published, RecordSettings(published.parent / "mine"))
 
 
 def test_batches_hold_tensors(tmp_path):

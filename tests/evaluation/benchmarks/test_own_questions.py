@@ -5,9 +5,9 @@ import json
 import pytest
 
 from remot.errors import ConfigError
-from remot.evaluation.benchmarks.answer_scores import answer_scores, answer_text, read_answer, word_f1
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.own_questions import OwnQuestions
+from remot.rewards.answers.typed import answer_scores, answer_text, read_answer, word_f1
 from tests.evaluation.benchmarks.stub import values_of, verdicts_of
 
 ROWS = [

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from remot.commands.data.sources import data_from, data_section
+from remot.data.clips.exclusions import names_of_sources
 from remot.datatools.build.prompts import prompts_by_split
 from remot.errors import AnnotationError, ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
-from remot.evaluation.benchmarks.contamination import contamination, names_of_sources
+from remot.evaluation.benchmarks.contamination import contamination
 from remot.evaluation.benchmarks.remot_bench import RemotBench, reference_type
 from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores
 from remot.structures import Question, Reference

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from remot.data.media import write_video
+from remot.data.media.spans import VideoSpan, read_span
 from remot.errors import ConfigError, DecodeError
-from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Mean, Metric, ModelReply, VideoSpan, mean_of
-from remot.evaluation.benchmarks.media import read_span, shown_batch, with_media
+from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Mean, Metric, ModelReply, mean_of
+from remot.evaluation.benchmarks.media import shown_batch, with_media
 from remot.evaluation.benchmarks.replies import ReplyStore, reply_key, settings_hash
 from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings

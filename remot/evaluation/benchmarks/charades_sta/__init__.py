@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.media.spans import VideoSpan
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     Benchmark,
@@ -12,7 +13,6 @@ from remot.evaluation.benchmarks.base import (
     Metric,
     ModelReply,
     Verdict,
-    VideoSpan,
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.annotations.base import read_json_object
+from remot.data.media.spans import VideoSpan
 from remot.errors import AnnotationError, ConfigError
-from remot.evaluation.benchmarks.answer_scores import answer_text
 from remot.evaluation.benchmarks.base import (
     Benchmark,
     BenchmarkPrompt,
@@ -14,11 +14,11 @@ from remot.evaluation.benchmarks.base import (
     Metric,
     ModelReply,
     Verdict,
-    VideoSpan,
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS, lettered
 from remot.evaluation.benchmarks.rows import media_file, rows_file, rows_in, string_in
+from remot.rewards.answers.typed import answer_text
 from remot.rewards.functional.intervals import hull_iou, set_iou
 from remot.rewards.functional.text import option_letter
 from remot.rewards.parsing.spans import glue_spans, last_span

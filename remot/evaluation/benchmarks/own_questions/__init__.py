@@ -1,33 +1,22 @@
-"""``jsonl``: one's own questions in one documented file of JSON lines."""
+"""``jsonl``: one's own questions in one documented file, JSON lines or a JSON list."""
 
-import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.media.spans import VideoSpan
 from remot.data.records.qa_jsonl import QARecord, read_qa
-from remot.evaluation.benchmarks.answer_scores import answer_scores, answer_text, read_answer
 from remot.evaluation.benchmarks.base import (
     Benchmark,
     BenchmarkPrompt,
     Metric,
     ModelReply,
     Verdict,
-    VideoSpan,
     grouped,
     mean_of,
 )
 from remot.evaluation.benchmarks.rows import media_file, rows_file
-
-#: What is asked for, behind the question.
-INSTRUCTIONS = {
-    "letter": "Answer with the letter of the right option in <answer></answer>.",
-    "number": "Answer with one number in <answer></answer>.",
-    "word": "Answer with one word in <answer></answer>.",
-    "text": "Answer in <answer></answer>.",
-    "intervals": "Answer with stretches of time in seconds, such as [(1.0, 2.5)], in <answer></answer>.",
-    "boxes": "Answer with boxes [[left, top, right, bottom], ...] in <answer></answer>.",
-}
+from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
 
 
 class OwnQuestions(Benchmark):
@@ -37,25 +26,24 @@ class OwnQuestions(Benchmark):
     max_new_tokens: ClassVar[int] = 512
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
-        """One prompt a line."""
-        file = rows_file(data, "*.jsonl")
+        """One prompt a question."""
+        file = rows_file(data, "*.jsonl", "*.json")
         root = self.options.media or file.parent
         return [self._prompt(record, root) for record in read_qa(file)]
 
     def _prompt(self, record: QARecord, root: Path) -> BenchmarkPrompt:
-        options = [f"{letter}. {text}" for letter, text in zip(string.ascii_uppercase, record.options, strict=False)]
         video = None
         if record.video:
             file = media_file(record.record_id, record.video, root)
             video = VideoSpan(file, self.num_shown_frames, record.start_seconds, record.end_seconds)
         return BenchmarkPrompt(
             prompt_id=record.record_id,
-            text="\n".join([record.question, *options, INSTRUCTIONS[record.answer_type]]),
+            text=record.text,
             gold=record.answer,
             scene=record.scene,
             images=tuple(media_file(record.record_id, image, root) for image in record.images),
             video=video,
-            sources=(record.scene, *record.images, *([record.video] if record.video else [])),
+            sources=record.sources,
             row=record,
         )
 

@@ -9,11 +9,11 @@ from remot.data.records.jsonl import SPLITS, read_lines
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import BuiltPrompt
 from remot.errors import ConfigError, EmptySplitError
-from remot.evaluation.benchmarks.answer_scores import answer_scores, answer_text, read_answer
 from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Metric, ModelReply, Verdict, mean_of
 from remot.evaluation.benchmarks.remot_bench.chance import Baselines, baselines_of
 from remot.evaluation.benchmarks.rows import media_file
 from remot.evaluation.scores import attribute_of, judge
+from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
 from remot.rewards.functional import share_right
 from remot.structures import Question
 

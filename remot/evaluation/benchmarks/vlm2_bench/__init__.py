@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.media.spans import VideoSpan
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
@@ -14,7 +15,6 @@ from remot.evaluation.benchmarks.base import (
     ModelReply,
     Statistic,
     Verdict,
-    VideoSpan,
     grouped,
     mean_of,
     plain_mean,

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.media.spans import VideoSpan
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
     Metric,
     ModelReply,
     Verdict,
-    VideoSpan,
     grouped,
     mean_of,
     plain_mean,

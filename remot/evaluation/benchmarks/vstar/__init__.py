@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from remot.data.media.spans import VideoSpan
 from remot.errors import AnnotationError
-from remot.evaluation.benchmarks.answer_scores import normalised
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
     Combined,
@@ -16,11 +16,11 @@ from remot.evaluation.benchmarks.base import (
     ModelReply,
     Statistic,
     Verdict,
-    VideoSpan,
 )
 from remot.evaluation.benchmarks.published import PublishedBenchmark
 from remot.evaluation.benchmarks.rows import media_file, number_of, rows_of, string_in
 from remot.evaluation.benchmarks.vstar.parsing import boxes_by_second, judge_rating, two_times
+from remot.rewards.answers.typed import normalised
 from remot.rewards.functional.boxes import box_iou
 from remot.rewards.functional.intervals import hull_iou
 from remot.structures import Box, FloatArray

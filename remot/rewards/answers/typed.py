@@ -1,18 +1,25 @@
-"""Scores of answers by their type, for the benchmarks of this library; published ones have rules of their own."""
+"""Answers read and scored by their type: letter, number, word, text, intervals or boxes.
+
+Training and ``remot evaluate`` score one's own questions by the same functions. Published benchmarks have rules of
+their own.
+"""
 
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE
+from remot.rewards.base import ReferenceReward
 from remot.rewards.functional.boxes import mean_overlap
 from remot.rewards.functional.intervals import set_iou
 from remot.rewards.functional.numbers import mean_relative_accuracy
 from remot.rewards.parsing.literals import box_list, one_box
 from remot.rewards.parsing.spans import spans_of_answer
-from remot.structures import Box, Interval
+from remot.rewards.parsing.tags import first_element
+from remot.structures import Box, Interval, Reference
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _LETTER = re.compile(r"\(?([A-H])(?:[).:,\s].*)?", re.DOTALL)
@@ -106,3 +113,37 @@ def _overlap(parsed: Sequence[Interval | Box], gold: Sequence[Interval | Box], a
     if answer_type == "intervals":
         return set_iou(parsed, gold)  # type: ignore[arg-type]
     return mean_overlap(parsed, gold)  # type: ignore[arg-type]
+
+
+#: Where a reference holds the right answer of a type; the other types are texts.
+HELD_AS: Mapping[str, str] = {"number": "number", "intervals": "intervals", "boxes": "boxes"}
+
+
+@dataclass(eq=False)
+class AnswerReward(ReferenceReward):
+    """The score of an answer of any type, as ``remot evaluate --benchmark jsonl`` counts it; see :func:`answer_scores`.
+
+    The reference says which type it is (``answer_type``). The first answer element is read, else what follows
+    ``</think>``, else the whole completion.
+
+    Args:
+        without_element: Factor of the score of an answer that stands in no answer element, so that GRPO teaches to
+            write one; right answers stay right.
+        name: Metric key.
+    """
+
+    extra_parts = ("answer_right",)
+    success_part = "answer_right"
+
+    without_element: float = 1.0
+    name: str = "answer"
+
+    def score(self, completion: str, reference: Reference) -> Mapping[str, float] | None:
+        """Parts: the score in [0, 1], and ``answer_right``, 0 or 1; not applicable without a type."""
+        gold = getattr(reference, HELD_AS.get(reference.answer_type, "answer"))
+        if not reference.answer_type or gold is None:
+            return None
+        parsed = read_answer(answer_text(completion), reference.answer_type, reference.options)
+        scores = answer_scores(parsed, gold, reference.answer_type)
+        factor = 1.0 if first_element(completion, "answer") is not None else self.without_element
+        return {self.name: factor * scores["score"], "answer_right": scores["right"]}
