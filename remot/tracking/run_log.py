@@ -34,7 +34,7 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         for name, value in (machine_facts() | dict(tags)).items():
             logger.experiment.set_tag(logger.run_id, name, str(value))
     if config_text is not None:
-        _log_text(loggers, config_text, CONFIG_FILE)
+        log_file(loggers, config_text, CONFIG_FILE)
 
 
 def mark_killed(loggers: Sequence[Logger]) -> None:
@@ -45,16 +45,17 @@ def mark_killed(loggers: Sequence[Logger]) -> None:
 
 def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object], name: str = "final_table") -> None:
     """Store a table for people (``NAME.txt``) and for programs (``NAME.json``)."""
-    _log_text(loggers, text, f"{name}.txt")
-    _log_text(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
+    log_file(loggers, text, f"{name}.txt")
+    log_file(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
 
 
 def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:
     """Store a page of completions as ``samples/NAME.html``."""
-    _log_text(loggers, html, f"samples/{name}.html")
+    log_file(loggers, html, f"samples/{name}.html")
 
 
-def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
+def log_file(loggers: Sequence[Logger], text: str, artifact: str) -> None:
+    """Store a text as an artifact of the MLflow runs."""
     for logger in mlflow_loggers(loggers):
         log_text(logger, text, artifact)
 

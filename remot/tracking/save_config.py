@@ -51,6 +51,16 @@ class MLflowSaveConfig(SaveConfigCallback):
         self.changed_at_step = changed_at_step
         self._config_json = parser.dump(config, skip_none=False, format="json")
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags that the configuration gives the run."""
+        return {name: str(value) for name, value in (self.config.get("tags") or {}).items()}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Every setting as text by its dotted key."""
+        return {name: str(value) for name, value in flatten(self.config.as_dict())}
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Log the configuration; called on rank zero only.
 

@@ -189,7 +189,7 @@ def test_by_pools_over_everything_else(sweep, capsys):
             "lr",
             "--format",
             "json",
-            "--plot",
+            "--png",
             "null",
         ]
     )
@@ -204,7 +204,7 @@ def test_by_pools_over_everything_else(sweep, capsys):
         ({"seed": "0"}, 3, 3),
         ({"seed": "1"}, 3, 3),
     ]
-    compare_command("sweep", sweep, plot=None, by=["lr"])
+    compare_command("sweep", sweep, png=None, by=["lr"])
     assert "3 settings pooled into 2 groups" in capsys.readouterr().out
 
 
@@ -256,7 +256,7 @@ def test_short_names_by_hand():
 
 
 def test_json_is_all_there_is_on_stdout(store, tmp_path, capsys):
-    compare_command(EXPERIMENT, store, format="json", plot=str(tmp_path / "new" / "compare.png"))
+    compare_command(EXPERIMENT, store, format="json", png=str(tmp_path / "new" / "compare.png"))
     out, err = capsys.readouterr()
     record = json.loads(out)
     assert list(record) == ["experiment", "runs", "groups"]
@@ -280,7 +280,7 @@ def test_nan_scores_are_null():
 
 def test_table_for_people(store, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    compare_command(EXPERIMENT, store, plot=None)
+    compare_command(EXPERIMENT, store, png=None)
     out = capsys.readouterr().out
     assert "0.40 → 0.60" in out
     assert "+0.200" in out
@@ -293,7 +293,7 @@ def test_table_for_people(store, capsys, monkeypatch):
 @pytest.mark.parametrize("width", [70, 90, 120])
 def test_narrow_terminals_keep_every_digit(store, capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    compare_command(EXPERIMENT, store, plot=None)
+    compare_command(EXPERIMENT, store, png=None)
     out = capsys.readouterr().out
     assert {"0.40", "0.60", "0.45±0.07", "0.70±0.14", "+0.200", "failed", "finished"} <= set(out.split())
     assert max(map(len, out.splitlines())) <= width
