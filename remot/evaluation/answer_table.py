@@ -66,10 +66,14 @@ def question_digests(batch: PromptBatch) -> list[tuple[str, str]]:
 
 
 def question_digest(question: Question, frames: Iterable[Tensor]) -> str:
-    """Digest of the text, the right answer, and every image and video as decoded."""
+    """Digest of the text, the right answer, and every image and video as decoded.
+
+    The last line of a question with letters says how to answer, with reasoning or at once, and does not count.
+    """
     reference = reference_of(question)
-    truth = [question.solution, question.target, reference.answer, reference.number, reference.intervals]
-    found = hashlib.sha256(json_text([question.text, *truth, reference.boxes]).encode("utf-8", "surrogatepass"))
+    asked = question.text.rpartition("\n")[0] or question.text if question.slots else question.text
+    truth = [question.solution, reference.answer, reference.number, reference.intervals]
+    found = hashlib.sha256(json_text([asked, *truth, reference.boxes]).encode("utf-8", "surrogatepass"))
     for frame in frames:
         found.update(str(tuple(frame.shape)).encode())
         found.update(frame.contiguous().numpy().tobytes())

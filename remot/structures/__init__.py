@@ -24,6 +24,7 @@ from remot.structures.prompt import (
     Triplet,
     Warp,
     reference_of,
+    solution_of,
     task_of,
     with_counterparts,
 )
@@ -42,6 +43,6 @@ __all__ = [
     "MIN_SCENES_FOR_95", "AgentTrack", "Box", "BoxTrack", "CameraTrack", "Clip", "EffectorTrack", "Event",
     "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox", "LossOutput", "MaskOf",
     "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference", "ResampleRequest",
-    "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note", "reference_of", "task_of",
-    "with_counterparts",
+    "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note", "reference_of", "solution_of",
+    "task_of", "with_counterparts",
 ]  # fmt: skip
