@@ -141,7 +141,7 @@ def _curves(table: CompareTable) -> str:
     figures = "".join(
         f"<figure>{chart}<figcaption>{_safe(name)}</figcaption></figure>" for name, chart in charts if chart
     )
-    return f"<div class=charts>{figures}</div>{_legend(table)}" if figures else ""
+    return f"{_legend(table)}<div class=charts>{figures}</div>" if figures else ""
 
 
 def _chart(table: CompareTable, name: str) -> str:

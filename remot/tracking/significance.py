@@ -185,8 +185,8 @@ def _comparison(first: _Side, second: _Side, notes: dict[str, None], *, same_run
 
         return by_seeds
     notes.setdefault(
-        "unit scenes: paired bootstrap over scenes, of these very policies; it says what other scenes of this kind "
-        f"would give, not what other seeds would, which takes {MIN_SEEDS} seeds a group"
+        "unit scenes: paired bootstrap over scenes, of these policies; it says what other scenes of this kind would "
+        f"give, not what other seeds would, which takes {MIN_SEEDS} seeds a group"
     )
     scenes = [first.answers[0].scenes[key] for key in keys]
     note = interval_note(len(set(scenes)))

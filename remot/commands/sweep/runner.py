@@ -54,10 +54,18 @@ class Runner:
         jobs: Runs side by side.
         logs: Folder for what runs write.
         report: Prints a line.
+        command: The words that run a member; ``remot fit`` by default.
     """
 
-    def __init__(self, jobs: int, logs: Path, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        logs: Path,
+        report: Callable[[str], None],
+        command: "Callable[[Member, Progress], list[str]] | None" = None,
+    ) -> None:
         self.jobs, self.logs, self.report = jobs, logs, report
+        self._command = fit_command if command is None else command
         self.failures: list[Failure] = []
         self._running: list[_Running] = []
         self._stopped_by: int | None = None
@@ -87,12 +95,10 @@ class Runner:
                 raise SystemExit(128 + self._stopped_by)
 
     def _start(self, member: Member, progress: Progress) -> None:
-        checkpoint = progress.checkpoint
-        more = [] if checkpoint is None else [f"--ckpt_path={checkpoint}"]
         log = self.logs / f"{member.slug}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 (this library's own command)
-                [sys.executable, "-m", "remot", "fit", *member.words, *more],
+                self._command(member, progress),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -100,9 +106,8 @@ class Runner:
                 start_new_session=True,  # Ctrl-C reaches it once, by this process
             )
         self._running.append(_Running(member, process, log, time.monotonic()))
-        self.report(
-            f"{self._count()} {'started' if checkpoint is None else f'continued from {checkpoint}'}: {member.name}"
-        )
+        how = "started" if progress.checkpoint is None else f"continued from {progress.checkpoint}"
+        self.report(f"{self._count()} {how}: {member.name}")
 
     def _environment(self) -> dict[str, str]:
         """This process's, with a share of the cores for each run where the user has not chosen."""
@@ -151,6 +156,12 @@ class Runner:
             except subprocess.TimeoutExpired:
                 one.process.kill()
                 one.process.wait()
+
+
+def fit_command(member: Member, progress: Progress) -> list[str]:
+    """Starts a run, or continues it from its checkpoint."""
+    more = [] if progress.checkpoint is None else [f"--ckpt_path={progress.checkpoint}"]
+    return [sys.executable, "-m", "remot", "fit", *member.words, *more]
 
 
 def last_line(log: Path) -> str:
