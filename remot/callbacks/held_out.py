@@ -81,7 +81,7 @@ class HeldOutEvaluation(lightning.Callback):
         table = render_comparison(*pair, greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
         record = comparison_record(*pair, greedy=greedy, max_new_tokens=budget)
-        log_table(trainer.loggers, table_text(table), record)
+        log_table(trainer.loggers, table_text(table), record, folder=run_folder(trainer))
         if (folder := run_folder(trainer)) is not None:
             table_of_step = record | {"step": trainer.global_step}
             (folder / RESULTS_FILE).write_text(json_text(table_of_step, indent=2) + "\n", encoding="utf-8")
@@ -91,8 +91,9 @@ class HeldOutEvaluation(lightning.Callback):
         sides = {"base": self.base, "final": final}
         judged = {name: (one.judged, one.judged_greedy) for name, one in sides.items() if one is not None}
         text = "".join(answer_lines(self._digests, judged))
-        log_file(trainer.loggers, text, ANSWERS_FILE)
-        if (folder := run_folder(trainer)) is not None:
+        folder = run_folder(trainer)
+        log_file(trainer.loggers, text, ANSWERS_FILE, folder)
+        if folder is not None:
             (folder / ANSWERS_FILE).write_text(text, encoding="utf-8")
 
     def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
@@ -114,7 +115,7 @@ class HeldOutEvaluation(lightning.Callback):
         table = render_scores(scores.sampled, f"{split} split", greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
         record = scores_record(scores.sampled, greedy=greedy, max_new_tokens=budget)
-        log_table(trainer.loggers, table_text(table), record, f"{split}_table")
+        log_table(trainer.loggers, table_text(table), record, f"{split}_table", run_folder(trainer))
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
@@ -147,7 +148,7 @@ class HeldOutEvaluation(lightning.Callback):
         shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]
         if trainer.is_global_zero:
             page = completions_html(shown, f"{name} policy on held-out scenes", self._notes(module, scores))
-            log_samples_html(trainer.loggers, page, f"held_out_{name}")
+            log_samples_html(trainer.loggers, page, f"held_out_{name}", run_folder(trainer))
         return scores
 
     def _notes(self, module: PostTrainingModule, scores: BenchmarkScores) -> list[str]:

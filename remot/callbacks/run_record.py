@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import numpy as np
@@ -16,7 +16,14 @@ from lightning.pytorch import Trainer
 from remot.callbacks.interrupt import StoppedBySignal, run_folder
 from remot.distributed import all_gather_objects
 from remot.strategies.module import PostTrainingModule
-from remot.tracking import MLflowSaveConfig, machine_facts, mlflow_loggers, write_run_file
+from remot.tracking import (
+    MLflowSaveConfig,
+    log_data,
+    log_environment,
+    machine_facts,
+    mlflow_loggers,
+    write_run_file,
+)
 
 try:
     import resource
@@ -36,6 +43,14 @@ def run_tags(module: PostTrainingModule) -> dict[str, str]:
     }
 
 
+@runtime_checkable
+class RecordsData(Protocol):
+    """A data module that knows what its prompts are made from."""
+
+    def data_record(self) -> dict[str, Any]:
+        """Sources and splits with their hashes, JSON-ready."""
+
+
 class RunRecord(lightning.Callback):
     """Keeps ``run.json`` in the run's folder, and logs what the run costs.
 
@@ -50,6 +65,7 @@ class RunRecord(lightning.Callback):
         self._last_busy = time.process_time()
         self._sampled_tokens = 0.0
         self._step = 0
+        self._data_sha256: str | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Cost so far."""
@@ -73,7 +89,13 @@ class RunRecord(lightning.Callback):
         self._started = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write that the run is running."""
+        """Write that the run is running, and keep what it is trained on and with."""
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            source = getattr(trainer, "datamodule", None)
+            if isinstance(source, RecordsData):
+                self._data_sha256 = log_data(trainer.loggers, source.data_record(), folder)
+            log_environment(trainer.loggers, folder)
         self._write(trainer, pl_module, "running")
 
     def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
@@ -125,6 +147,7 @@ class RunRecord(lightning.Callback):
                 "state": state,
                 "step": trainer.global_step,
                 "tags": machine_facts() | run_tags(module) | tags,
+                "data_sha256": self._data_sha256,
                 "mlflow": _mlflow(trainer),
                 "cost": self.cost(),
                 "settings": {} if config is None else config.settings,

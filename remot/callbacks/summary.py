@@ -101,6 +101,10 @@ class RunSummary(lightning.Callback):
         checkpoint = self._export_folder.parent / "last.ckpt"
         console.print(f"policy      {self._export_folder}", markup=False)
         console.print(f"checkpoint  {checkpoint}", markup=False)
+        if next(mlflow_loggers(trainer.loggers), None) is None:
+            names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
+            why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
+            console.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
             uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)

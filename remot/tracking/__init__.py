@@ -19,6 +19,8 @@ from remot.tracking.store import prepare_store
 if TYPE_CHECKING:
     from remot.tracking.resilient import guard_logger, spool_logger
     from remot.tracking.run_log import (
+        log_data,
+        log_environment,
         log_file,
         log_run_facts,
         log_samples_html,
@@ -34,7 +36,7 @@ _WRITING = {
     "remot.tracking.save_config": ("CONFIG_KEY", "MLflowSaveConfig", "flatten", "log_params"),
     "remot.tracking.resilient": ("guard_logger", "spool_logger"),
     "remot.tracking.run_log": (
-        *("log_file", "log_run_facts", "log_samples_html", "log_table"),
+        *("log_data", "log_environment", "log_file", "log_run_facts", "log_samples_html", "log_table"),
         *("machine_facts", "mark_killed", "mlflow_loggers"),
     ),
 }
@@ -54,6 +56,8 @@ __all__ = [
     "compare_runs",
     "flatten",
     "guard_logger",
+    "log_data",
+    "log_environment",
     "log_file",
     "log_params",
     "log_run_facts",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
@@ -428,11 +429,19 @@ def short_fit(callback, logger, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_config_is_saved_in_mlflow(logger, tmp_path):
-    short_fit(save_config_callback("x" * 600), logger, tmp_path)
-    assert yaml.safe_load(artifact(logger, "config.yaml")) == {"model": {"text": "x" * 600}, "seed_everything": 3}
+    short_fit(save_config_callback("x" * 6000), logger, tmp_path)
+    assert yaml.safe_load(artifact(logger, "config.yaml")) == {"model": {"text": "x" * 6000}, "seed_everything": 3}
     params = logger.experiment.get_run(logger.run_id).data.params
-    assert (len(params["model.text"]), params["model.text"][:400]) == (500, "x" * 400)
-    assert params["seed_everything"] == "3"
+    assert params == {"model.text": "x" * 6000, "seed_everything": "3"}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_setting_that_is_too_long_for_mlflow_is_stored_whole(logger, tmp_path):
+    text = "x" * 6001
+    short_fit(save_config_callback(text), logger, tmp_path)
+    held = logger.experiment.get_run(logger.run_id).data.params["model.text"]
+    assert held == f"sha256:{sha256(text.encode()).hexdigest()}, 6001 characters in long_settings.json"
+    assert json.loads(artifact(logger, "long_settings.json")) == {"model.text": text}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -448,9 +457,8 @@ def test_continued_run_keeps_its_parameters(logger, tmp_path):
 
 
 def test_long_settings_that_differ_at_their_end_stay_apart():
-    assert short("x" * 600 + "a") != short("x" * 600 + "b")
-    assert len(short("x" * 600)) == 500
-    assert short("x" * 500) == "x" * 500
+    assert short("x" * 7000 + "a") != short("x" * 7000 + "b")
+    assert short("x" * 6000) == "x" * 6000
 
 
 def test_a_run_continued_with_other_settings_is_not_one_of_its_first():
