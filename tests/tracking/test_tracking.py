@@ -304,7 +304,7 @@ def test_markdown_is_not_broken_by_names(store):
     lines = to_markdown(compare_runs(store, EXPERIMENT)).splitlines()
     assert lines[0].startswith("| run | group | strategy | base model | seed | steps | partial | overall | change")
     widths = {line.replace("\\|", "").count("|") for line in lines[:6]}
-    assert widths == {12}
+    assert widths == {14}
 
 
 def test_plot_is_an_image(store, tmp_path):
