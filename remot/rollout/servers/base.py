@@ -55,7 +55,7 @@ class ExternalEngine(ABC):
 
     @abstractmethod
     def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
-        """G completions for each of P prompts, [P][G].
+        """G completions for each of P prompts, P lists of G.
 
         Raises:
             EngineError: If it gives none.

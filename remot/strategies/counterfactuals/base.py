@@ -66,7 +66,7 @@ class Counterpart(ABC):
 
         Args:
             questions: P questions, their counterparts in their references.
-            completions: Texts [P][G] of the unchanged prompts.
+            completions: Texts of the unchanged prompts, P lists of G.
         """
 
     def metrics(self) -> dict[str, float]:
