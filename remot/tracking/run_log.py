@@ -16,7 +16,7 @@ from remot._version import __version__
 from remot.strict_json import json_text
 from remot.tracking.courier import SpoolingClient
 
-CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "data.json", "environment.txt"
+CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "dataset.json", "environment.txt"
 _PACKAGES = ("torch", "transformers", "lightning")
 
 
@@ -82,7 +82,7 @@ def log_file(loggers: Sequence[Logger], text: str, artifact: str, folder: Path |
 
 
 def log_data(loggers: Sequence[Logger], record: Mapping[str, Any], folder: Path | None = None) -> str:
-    """Store what prompts are made from as ``data.json`` and as the data set of the MLflow run.
+    """Store what prompts are made from as ``dataset.json`` and as the data set of the MLflow run.
 
     Returns:
         Its hash, which does not depend on the folder that the data are in.

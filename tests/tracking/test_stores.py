@@ -90,7 +90,7 @@ def test_a_run_is_complete_in_mlflow_and_goes_on_when_it_is_continued(store, tmp
 
     assert run.data.tags["note"] == LONG[:100]
     assert {"remot.git_commit", "remot.version", "remot.torch", "remot.device", "remot.strategy"} <= set(run.data.tags)
-    data = json.loads(load_text(f"{uri}/data.json"))
+    data = json.loads(load_text(f"{uri}/dataset.json"))
     assert data["clips"] == len(data["sha256"]) > 100
     assert set(data["splits"]) == {"train", "val", "test"}
     (dataset,) = run.inputs.dataset_inputs
@@ -125,7 +125,7 @@ def test_with_another_logger_pages_go_to_the_folder_and_numbers_to_the_logger(lo
         "samples/held_out_final.html",
         "samples/step_000001.html",
         "final_table.txt",
-        "data.json",
+        "dataset.json",
         "environment.txt",
     ):
         assert (folder / name).is_file(), name
