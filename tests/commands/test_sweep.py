@@ -14,7 +14,7 @@ from remot.cli import main
 from remot.commands.sweep.command import sweep_command
 from remot.commands.sweep.file import find_sweep, read_sweep
 from remot.commands.sweep.members import FINISHED, INTERRUPTED, NOT_STARTED, RUNNING, Member, Progress, progress_of
-from remot.commands.sweep.runner import Runner, fit_command, last_line
+from remot.commands.sweep.runner import THREADS, Runner, fit_command, last_line
 from remot.commands.training.run_folder import FolderLock
 from remot.errors import ConfigError
 from remot.tracking import write_run_file
@@ -202,7 +202,8 @@ def test_a_failing_run_is_named_and_the_others_go_on(tmp_path):
 
 
 def test_jobs_run_side_by_side_with_their_share_of_the_threads(tmp_path, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
     script = (
         "import os, time, sys; print(os.environ['OMP_NUM_THREADS'], time.time()); time.sleep(0.5); print(time.time())"
     )
@@ -219,9 +220,12 @@ def test_jobs_run_side_by_side_with_their_share_of_the_threads(tmp_path, monkeyp
 
 
 def test_threads_that_the_user_chose_stay(tmp_path, monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     runner = Runner(2, tmp_path, lambda _: None)
-    assert (runner._environment()["OMP_NUM_THREADS"], "MKL_NUM_THREADS" in runner._environment()) == ("7", True)
+    held = runner._environment()
+    assert {name: held[name] for name in THREADS if name in held} == {"OMP_NUM_THREADS": "7"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

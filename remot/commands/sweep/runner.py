@@ -110,7 +110,12 @@ class Runner:
         self.report(f"{self._count()} {how}: {member.name}")
 
     def _environment(self) -> dict[str, str]:
-        """This process's, with a share of the cores for each run where the user has not chosen."""
+        """This process's, with a share of the cores for each run where the user has not chosen.
+
+        MKL follows its own variable before OpenMP's, so one choice of the user stands for all.
+        """
+        if any(name in os.environ for name in THREADS):
+            return dict(os.environ)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = str(max(1, cores // self.jobs))
         return dict.fromkeys(THREADS, share) | dict(os.environ)
