@@ -2,50 +2,49 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES, AnnotationReader
-from remot.data.records.folder import MANIFEST, sha256_of
-
-if TYPE_CHECKING:
-    from remot.data.prompt_data import PromptData
+from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import PromptDataset
+from remot.data.records.folder import MANIFEST, RECORDS, sha256_of
+from remot.data.tasks import Task
 
 #: How many files and scenes are named; the numbers and hashes count all.
 MAX_NAMED = 1000
 
-
-def data_record(data: "PromptData") -> dict[str, Any]:
-    """Source, splits and hashes of a data module that has been set up; JSON-ready.
-
-    For prompts from disk the hashes of the file and of the folder's manifest, for clips those of the annotation files,
-    and for each split the number and a hash of its clips.
-    """
-    source: dict[str, Any]
-    if data.records is not None:
-        files = [data.records] if data.records.is_file() else [data.records / MANIFEST, data.records / "prompts.jsonl"]
-        source = {"records": str(data.records), "sha256": {one.name: sha256_of(one) for one in files if one.is_file()}}
-    else:
-        tasks = [task.name for task in data.tasks]
-        source = {"root": str(data.root.resolve()), "tasks": tasks, **sources_record(data.reader, data.root)}
-    return source | {"splits": _splits(data)}
+#: Prompts by the name of their split.
+Splits = Mapping[str, PromptDataset]
 
 
-def _splits(data: "PromptData") -> dict[str, Any]:
-    splits: dict[str, Any] = {}
-    for name, prompts in data.prompts.items():
-        scenes = sorted(prompts.scenes())
-        splits[name] = {
-            "num_prompts": len(prompts),
-            "num_scenes": len(scenes),
-            "scenes_sha256": _hash_of(scenes),
-            "scenes": scenes[:MAX_NAMED],
-        }
-    for name, mixed in data.mixed.items():
-        clips = [clip.clip_id for clip in getattr(mixed.clips, "entries", mixed.clips)]
-        splits[name] |= {"num_clips": len(clips), "clips_sha256": _hash_of(sorted(clips))}
-    return splits
+def clips_record(reader: AnnotationReader, root: Path, tasks: Sequence[Task], splits: Splits) -> dict[str, Any]:
+    """Hashes of annotation files, and for each split the number and hashes of its clips and scenes; JSON-ready."""
+    source = {"root": str(root.resolve()), "tasks": [task.name for task in tasks], **sources_record(reader, root)}
+    return source | {"splits": {name: _split(prompts) for name, prompts in splits.items()}}
+
+
+def prompts_record(records: Path, splits: Splits) -> dict[str, Any]:
+    """Hashes of a file of prompts, or of a folder's manifest and prompts, and the scenes of each split; JSON-ready."""
+    files = [records] if records.is_file() else [records / MANIFEST, records / RECORDS]
+    hashes = {file.name: sha256_of(file) for file in files if file.is_file()}
+    splits_record = {name: _split(prompts) for name, prompts in splits.items()}
+    return {"records": str(records), "sha256": hashes, "splits": splits_record}
+
+
+def _split(prompts: PromptDataset) -> dict[str, Any]:
+    scenes = sorted(prompts.scenes())
+    found: dict[str, Any] = {
+        "num_prompts": len(prompts),
+        "num_scenes": len(scenes),
+        "scenes_sha256": _hash_of(scenes),
+        "scenes": scenes[:MAX_NAMED],
+    }
+    if isinstance(prompts, MixedDataset):
+        clips = [clip.clip_id for clip in getattr(prompts.clips, "entries", prompts.clips)]
+        found |= {"num_clips": len(clips), "clips_sha256": _hash_of(sorted(clips))}
+    return found
 
 
 def _hash_of(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from remot.data.clips.catalogue import Catalogue, ClipStore
 from remot.data.clips.catalogue_cache import catalogue_of
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
-from remot.data.data_record import data_record
+from remot.data.data_record import clips_record, prompts_record
 from remot.data.datasets.distinct import count_first
 from remot.data.datasets.factory import (
     OnUnservedTask,
@@ -156,8 +156,10 @@ class PromptData:
         return self.recorded or self.mixed
 
     def data_record(self) -> dict[str, Any]:
-        """What the prompts are made from, see :func:`remot.data.data_record.data_record`."""
-        return data_record(self)
+        """What the prompts are made from: sources and splits with their numbers and hashes, JSON-ready."""
+        if self.records is not None:
+            return prompts_record(self.records, self.prompts)
+        return clips_record(self.reader, self.root, self.tasks, self.prompts)
 
     def describe(self) -> list[str]:
         """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""
