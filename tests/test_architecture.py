@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "datatools": {"data", "viewer"},
     "rollout": {"models"},
     "evaluation": {"models", "rewards", "rollout", "data", "datatools", "viewer"},
-    "tracking": set(),
+    "tracking": {"evaluation"},
     "strategies": {"losses", "rewards", "models", "rollout", "evaluation"},
     "callbacks": {"strategies", "evaluation", "tracking"},
     "commands": {
@@ -76,6 +76,7 @@ HOMES = {
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),
+    "scipy": ("evaluation/paired.py",),
     "rouge_score": ("rewards/functional/text.py",),
     "jiwer": ("rewards/functional/text.py",),
     "vizdoom": ("synthetic/simulators/",),

@@ -4,6 +4,7 @@ from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
 from remot.callbacks.progress import PhaseProgressBar, StepClock
+from remot.callbacks.run_record import RunRecord
 from remot.callbacks.samples import CompletionSamples, PredictionFile
 from remot.callbacks.summary import RUN_KEY, FaultRecord, RunSummary, WeightsReport
 from remot.callbacks.vision_guard import VisionGuard
@@ -17,6 +18,7 @@ __all__ = [
     "PhaseProgressBar",
     "PredictionFile",
     "RunCheckpoint",
+    "RunRecord",
     "RunSummary",
     "StepClock",
     "StoppedBySignal",

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
+from remot.evaluation.answer_table import ANSWERS_FILE, answer_lines, question_digests
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE
 from remot.evaluation.pages import sample_records
@@ -28,14 +29,14 @@ from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
-from remot.tracking import log_samples_html, log_table
+from remot.tracking import log_file, log_samples_html, log_table
 
 
 class HeldOutEvaluation(lightning.Callback):
     """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
 
-    Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, and a page of answers with
-    their images.
+    Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, the scores per question, by
+    which ``remot compare`` pairs runs, and a page of answers with their images.
 
     Args:
         enabled: Turn off for runs that are not to be compared.
@@ -46,6 +47,7 @@ class HeldOutEvaluation(lightning.Callback):
         self.enabled = enabled
         self.num_pages = num_pages
         self.base: BenchmarkScores | None = None
+        self._digests: dict[str, str] = {}  # of the questions, by address
 
     def state_dict(self) -> dict[str, Any]:
         """Answers of the base model, so that a continued run can show what changed."""
@@ -69,17 +71,30 @@ class HeldOutEvaluation(lightning.Callback):
             return
         assert isinstance(pl_module, PostTrainingModule)
         final = self._evaluate(trainer, pl_module, "final")
-        if self.base is None or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        self._keep_answers(trainer, final)
+        if self.base is None:
             return
         pair, greedy = (self.base.sampled, final.sampled), (self.base.greedy, final.greedy)
         budget = pl_module.evaluation.max_new_tokens
         table = render_comparison(*pair, greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
         record = comparison_record(*pair, greedy=greedy, max_new_tokens=budget)
-        log_table(trainer.loggers, table_text(table), record)
+        log_table(trainer.loggers, table_text(table), record, folder=run_folder(trainer))
         if (folder := run_folder(trainer)) is not None:
             table_of_step = record | {"step": trainer.global_step}
             (folder / RESULTS_FILE).write_text(json_text(table_of_step, indent=2) + "\n", encoding="utf-8")
+
+    def _keep_answers(self, trainer: Trainer, final: BenchmarkScores) -> None:
+        """Write the scores per question, from which runs are compared on the same questions."""
+        sides = {"base": self.base, "final": final}
+        judged = {name: (one.judged, one.judged_greedy) for name, one in sides.items() if one is not None}
+        text = "".join(answer_lines(self._digests, judged))
+        folder = run_folder(trainer)
+        log_file(trainer.loggers, text, ANSWERS_FILE, folder)
+        if folder is not None:
+            (folder / ANSWERS_FILE).write_text(text, encoding="utf-8")
 
     def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Print the table of ``remot test``: the rows that a fit ends with, of one policy."""
@@ -100,16 +115,18 @@ class HeldOutEvaluation(lightning.Callback):
         table = render_scores(scores.sampled, f"{split} split", greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
         record = scores_record(scores.sampled, greedy=greedy, max_new_tokens=budget)
-        log_table(trainer.loggers, table_text(table), record, f"{split}_table")
+        log_table(trainer.loggers, table_text(table), record, f"{split}_table", run_folder(trainer))
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
         pages: list[list[SampleRecord]] = []  # by batch
+        digests: list[list[tuple[str, str]]] = []  # likewise
         with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
 
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
                 progress.advance(task)
+                digests.append(question_digests(batch))
                 if sum(map(len, pages)) < self.num_pages:
                     pages.append(sample_records(batch, answered))
 
@@ -122,6 +139,7 @@ class HeldOutEvaluation(lightning.Callback):
                     module.rollout_engine,
                     None if source is None else source.resampler,
                 )
+        self._digests = dict(one for batch in interleave(all_gather_objects(digests)) for one in batch)
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )
@@ -130,7 +148,7 @@ class HeldOutEvaluation(lightning.Callback):
         shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]
         if trainer.is_global_zero:
             page = completions_html(shown, f"{name} policy on held-out scenes", self._notes(module, scores))
-            log_samples_html(trainer.loggers, page, f"held_out_{name}")
+            log_samples_html(trainer.loggers, page, f"held_out_{name}", run_folder(trainer))
         return scores
 
     def _notes(self, module: PostTrainingModule, scores: BenchmarkScores) -> list[str]:

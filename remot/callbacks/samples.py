@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.text import Text
 
+from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
@@ -50,7 +51,7 @@ class CompletionSamples(lightning.Callback):
         if pl_module.last_batch is not None:
             records = [_record(pl_module.last_batch, one) for one in pl_module.last_samples[: self.num_prompts]]
             page = completions_html(records, f"step {trainer.global_step}")
-            log_samples_html(trainer.loggers, page, f"step_{trainer.global_step:06d}")
+            log_samples_html(trainer.loggers, page, f"step_{trainer.global_step:06d}", run_folder(trainer))
         pl_module.last_samples, pl_module.last_batch = (), None
 
 

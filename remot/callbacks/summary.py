@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from remot.callbacks.interrupt import checkpoint_to_write, print_line, run_folder
+from remot.callbacks.run_record import run_tags
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
@@ -45,13 +46,7 @@ class RunSummary(lightning.Callback):
         if source is not None and trainer.is_global_zero:
             for line in source.describe():
                 Console(soft_wrap=True, highlight=False).print(line, markup=False)
-        tags = {
-            "remot.strategy": pl_module.strategy.name,
-            "remot.base_model": pl_module.base_model,
-            "remot.adaptation": type(pl_module.loaded_policy.adaptation).__name__,
-            "remot.seed": str(pl_module.seed),
-        }
-        log_run_facts(trainer.loggers, config_text=None, tags=tags)
+        log_run_facts(trainer.loggers, config_text=None, tags=run_tags(pl_module))
 
     def on_save_checkpoint(
         self,
@@ -106,6 +101,10 @@ class RunSummary(lightning.Callback):
         checkpoint = self._export_folder.parent / "last.ckpt"
         console.print(f"policy      {self._export_folder}", markup=False)
         console.print(f"checkpoint  {checkpoint}", markup=False)
+        if next(mlflow_loggers(trainer.loggers), None) is None:
+            names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
+            why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
+            console.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
             uri = logger._tracking_uri
             console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)

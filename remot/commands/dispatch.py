@@ -41,6 +41,7 @@ class Own:
 COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
     "export": Own("remot.commands.export:export_command"),
+    "sweep": Own("remot.commands.sweep.command:sweep_command", "file"),
     "evaluate": Own("remot.commands.evaluate:evaluate_command"),
     "view": Own("remot.commands.view:view_command", "runs"),
     "sync": Own("remot.tracking:sync_command", "run"),
@@ -120,6 +121,7 @@ score on a benchmark, and publish:
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot view RUN [RUN2] --out page.html       frames, questions and replies of one evaluation, or of two side by side
+  remot sweep strategies --jobs 2             runs over a grid of settings and seeds, and their comparison
   remot sync RUN                              deliver to MLflow what a run has kept while the store failed
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native.reader import NativeReader
@@ -11,6 +12,7 @@ from remot.data.clips.catalogue import Catalogue, ClipStore
 from remot.data.clips.catalogue_cache import catalogue_of
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
+from remot.data.data_record import clips_record, prompts_record
 from remot.data.datasets.distinct import count_first
 from remot.data.datasets.factory import (
     OnUnservedTask,
@@ -163,6 +165,12 @@ class PromptData:
     def prompts(self) -> Mapping[str, PromptDataset]:
         """The prompts of each split, once :meth:`setup` has been called."""
         return self.recorded or self.mixed
+
+    def data_record(self) -> dict[str, Any]:
+        """What the prompts are made from: sources and splits with their numbers and hashes, JSON-ready."""
+        if self.records is not None:
+            return prompts_record(self.records, self.prompts)
+        return clips_record(self.reader, self.root, self.tasks, self.prompts)
 
     def describe(self) -> list[str]:
         """What to know before a run: what is left out, prompts of each task, repeated prompts, too few test scenes."""

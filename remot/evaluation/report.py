@@ -17,7 +17,7 @@ NUM_COLUMNS = 120
 
 GREEDY_SUFFIX = " (greedy)"
 #: Scores that are better when they are lower.
-LESS_IS_BETTER = ("cut_off",)
+LESS_IS_BETTER = ("cut_off", "num_tokens")
 #: Share of completions cut off from which a table adds a note: from there it moves the second digit of a score.
 NOTED_CUT_OFF = 0.01
 

@@ -135,7 +135,7 @@ class ScoreTable:
         scores = {name: getattr(self, name) for name in METRICS}
         optional = METRICS if self.tasks else ("cut_off",)
         scores = {name: score for name, score in scores.items() if name not in optional or not np.isnan(score.mean)}
-        scores |= {f"{_OF}{name}/partial": score for name, score in self.attributes.items()}
+        scores |= {metric_key(f"{_OF}{name}"): score for name, score in self.attributes.items()}
         return scores | {f"{_TASK}{name}": score for name, score in self.tasks.items()}
 
 
@@ -204,7 +204,7 @@ def score_table(judged: Sequence[JudgedCompletion], *, seed: int = 0, num_resamp
     if not judged:
         msg = "there is no completion to score; the evaluated split is empty"
         raise EmptySplitError(msg)
-    columns = _columns(judged)
+    columns = score_columns(judged)
     scenes = tuple(sorted({one.scene_id for one in judged}))
     place = {scene: i for i, scene in enumerate(scenes)}
     scene_of = np.array([place[one.scene_id] for one in judged])
@@ -221,7 +221,7 @@ def score_table(judged: Sequence[JudgedCompletion], *, seed: int = 0, num_resamp
     )
 
 
-def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
+def score_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
     """One [B] column per metric, then one per attribute; NaN where a completion has no part in it."""
     logic = np.array([one.logic for one in judged])
     partial = np.array([one.partial for one in judged])
@@ -237,6 +237,11 @@ def _columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
     return (
         columns | {_OF + name: np.where(attribute == name, partial, np.nan) for name in names} | _task_columns(judged)
     )
+
+
+def metric_key(column: str) -> str:
+    """The key of a column in metrics and records, which for an attribute ends in ``/partial``."""
+    return f"{column}/partial" if column.startswith(_OF) else column
 
 
 def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
@@ -275,8 +280,7 @@ def _bootstrap(
     sums, counts = np.zeros((num_scenes, values.shape[1])), np.zeros((num_scenes, values.shape[1]))
     np.add.at(sums, scene_of, np.where(present, values, 0.0))
     np.add.at(counts, scene_of, present.astype(float))
-    generator = numpy_generator(seed, "scene_bootstrap", num_scenes)
-    times = generator.multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=num_resamples)  # [R, S]
+    times = scene_draws(num_scenes, seed, num_resamples)  # [R, S]
     with np.errstate(invalid="ignore"):
         replicates = (times @ sums) / (times @ counts)  # [R, M]; NaN where a resample has none of the metric
         means = sums.sum(0) / counts.sum(0)
@@ -285,6 +289,13 @@ def _bootstrap(
         interval(float(means[m]), replicates[:, m] if num[m] >= 2 else np.empty(0), int(num[m]))
         for m in range(len(means))
     ]
+
+
+def scene_draws(num_scenes: int, seed: int, num_resamples: int) -> FloatArray:
+    """How often each scene comes up in each of R resamples of S of S scenes: [R, S]."""
+    generator = numpy_generator(seed, "scene_bootstrap", num_scenes)
+    times = generator.multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=num_resamples)
+    return times.astype(float)
 
 
 def interval(mean: float, replicates: FloatArray, num_scenes: int) -> Estimate:

@@ -131,6 +131,8 @@ class PostTrainingModule(AnsweringModule):
         self.seed = seed
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
+        #: Metrics of the last step, without ``train/``.
+        self.last_metrics: Mapping[str, float] = {}
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
         self._guard = FiniteGuard(max_skipped_in_a_row)
@@ -357,6 +359,7 @@ class PostTrainingModule(AnsweringModule):
 
     def _report(self, phase: str, step: int, metrics: Mapping[str, float], num_prompts: int) -> None:
         """Log to callbacks, and to loggers directly: Lightning would log a phase's metrics again in the next."""
+        self.last_metrics = metrics
         scalars = {f"train/{name}": number for name, number in metrics.items()}
         self.log_dict(scalars, logger=False, batch_size=num_prompts)
         num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready

@@ -24,6 +24,7 @@ from remot.structures.prompt import (
     Triplet,
     Warp,
     reference_of,
+    solution_of,
     task_of,
     with_counterfactuals,
 )
@@ -45,5 +46,5 @@ __all__ = [
     "EffectorTrack", "Event", "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox",
     "LossOutput", "MaskOf", "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference",
     "ResampleRequest", "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note",
-    "reference_of", "task_of", "with_counterfactuals",
+    "reference_of", "solution_of", "task_of", "with_counterfactuals",
 ]  # fmt: skip

@@ -119,6 +119,16 @@ class Slot:
         require_type("letters", self.letters, str)
 
 
+def asks_numbers(slots: Sequence[Slot]) -> bool:
+    """True if the answers are numbers, not letters."""
+    return any(slot.tolerance is not None for slot in slots)
+
+
+def solution_of(slots: Sequence[Slot]) -> str:
+    """The right letters in order, or the right numbers separated by commas."""
+    return (", " if asks_numbers(slots) else "").join(slot.gold for slot in slots)
+
+
 @dataclass(frozen=True)
 class Question:
     """The text of a prompt and everything needed to judge an answer to it.
@@ -164,12 +174,12 @@ class Question:
     @property
     def asks_numbers(self) -> bool:
         """True if the answers are numbers, not letters."""
-        return any(slot.tolerance is not None for slot in self.slots)
+        return asks_numbers(self.slots)
 
     @property
     def solution(self) -> str:
         """The right letters in order, or the right numbers separated by commas."""
-        return (", " if self.asks_numbers else "").join(slot.gold for slot in self.slots)
+        return solution_of(self.slots)
 
 
 def reference_of(question: Question) -> Reference:

@@ -25,6 +25,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     _TIMEOUT: "15",
     _RETRIES: "2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 #: Seconds within which a store has to answer when a run starts.
 ANSWER_SECONDS = 5.0

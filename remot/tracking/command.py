@@ -2,47 +2,137 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal, assert_never
 
-from remot.tracking.compare import compare_runs
+from remot.errors import ConfigError
+from remot.files import cause_of
+from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
+from remot.tracking.csv_files import write_csv
+from remot.tracking.folders import read_folder
+from remot.tracking.groups import RunRow
+from remot.tracking.html_report import report_html
 from remot.tracking.plot import plot_comparison
 from remot.tracking.render import to_json, to_markdown, to_rich
+from remot.tracking.significance import Significance, significance
 
 #: Width of tables that do not go to a terminal.
 _FILE_WIDTH = 180
 
+Format = Literal["table", "json", "markdown"]
 
-def compare_command(
-    experiment: str,
+
+def compare_command(  # noqa: PLR0913 (one argument per option)
+    experiment: str | None = None,
     tracking_uri: str = "sqlite:///mlflow.db",
-    format: Literal["table", "json", "markdown"] = "table",  # noqa: A002 (the name of the option)
-    plot: str | None = "compare.png",
+    format: Format = "table",  # noqa: A002 (the name of the option)
+    png: str | None = "compare.png",
+    csv: Path | None = None,
+    html: Path | None = None,
     by: list[str] | None = None,
+    runs: list[str] | None = None,
+    baseline: int = 1,
+    metrics: list[str] | None = None,
 ) -> None:
-    """Compare the runs of an MLflow experiment: one row a run, mean ± spread over seeds of each setting, a plot.
+    """Compare runs: one row a run, mean ± spread over seeds, tests on the same questions, learning curves and cost.
 
     Args:
-        experiment: Name of the experiment, such as quickstart.
+        experiment: Name of an MLflow experiment, such as quickstart.
         tracking_uri: Where MLflow keeps its runs.
         format: What to write to the standard output.
-        plot: Where to save the plot; null for none.
+        png: Where to save the plot; null for none.
+        csv: Where to save a line for each run; the tests are saved beside it as NAME_tests.csv.
+        html: Where to save one page with everything, which needs no other file and no network.
         by: Group by these settings alone and pool over everything else, such as ``--by lr``; by the whole
             configuration without the seed if left out.
+        runs: Compare these alone, each by itself: names of the experiment's runs, folders of runs, or folders that
+            remot evaluate wrote.
+        baseline: Number of the group that the others are tested against.
+        metrics: Scores to test, each with those below it, such as ``--metrics partial attribute``.
+
+    Raises:
+        ConfigError: If there is nothing to compare, or a file cannot be written.
     """
+    if runs and by:
+        msg = "--runs compares each run by itself, --by groups them; give one of the two"
+        raise ConfigError(msg)
+    found = chosen_runs(experiment, tracking_uri, runs or ())
+    table = table_of(experiment or "of folders", found, RUN_BY_RUN if runs else by or ())
+    tests = significance(table, baseline, metrics or ())
+    show(table, tests, format)
+    save(table, tests, png=None if png is None else Path(png), csv=csv, html=html)
+
+
+def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]) -> tuple[RunRow, ...]:
+    """The runs of an experiment, or those of them and of folders that were named, in that order.
+
+    Raises:
+        ConfigError: If one is not there.
+    """
+    folders = {name: read_folder(Path(name)) for name in chosen if Path(name).is_dir()}
+    if chosen and len(folders) == len(set(chosen)):
+        return tuple(folders.values())
+    if experiment is None:
+        what = f"{next(name for name in chosen if name not in folders)!r:.200} is no folder; " if chosen else ""
+        msg = f"{what}give --experiment NAME, such as quickstart, or --runs with folders of runs and evaluations"
+        raise ConfigError(msg)
+    known = read_runs(tracking_uri, experiment)
+    if not chosen:
+        return known
+    by_name = {run.name: run for run in known} | {run.run_id: run for run in known} | folders
+    for name in chosen:
+        if name not in by_name:
+            near = get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(run.name for run in known)}"
+            msg = f"--runs {name:.200}: the experiment {experiment} has no such run, nor is it a folder; {hint}"
+            raise ConfigError(msg)
+    return tuple(by_name[name] for name in dict.fromkeys(chosen))
+
+
+def show(table: CompareTable, tests: Significance, format: Format = "table") -> None:  # noqa: A002 (as the option)
+    """Write the comparison to the standard output."""
     from rich.console import Console
 
-    table = compare_runs(tracking_uri, experiment, by or ())
     match format:
         case "table":
             elsewhere = not sys.stdout.isatty() and "COLUMNS" not in os.environ
             console = Console(width=_FILE_WIDTH if elsewhere else None)
-            console.print(to_rich(table, console.width))
+            console.print(to_rich(table, console.width, tests))
         case "json":
-            sys.stdout.write(to_json(table) + "\n")
+            sys.stdout.write(to_json(table, tests) + "\n")
         case "markdown":
-            sys.stdout.write(to_markdown(table) + "\n")
+            sys.stdout.write(to_markdown(table, tests) + "\n")
         case _:
             assert_never(format)
-    if plot is not None:
-        saved = plot_comparison(table, plot)
-        Console(stderr=True, soft_wrap=True).print(f"plot: {saved}", markup=False, highlight=False)
+
+
+def save(
+    table: CompareTable,
+    tests: Significance,
+    *,
+    png: Path | None = None,
+    csv: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Write the files that were asked for, and say where they are.
+
+    Raises:
+        ConfigError: If one cannot be written.
+    """
+    written: list[tuple[str, Path]] = []
+    try:
+        if png is not None:
+            written.append(("plot", plot_comparison(table, png)))
+        if csv is not None:
+            written += [("csv", file) for file in write_csv(table, tests, csv)]
+        if html is not None:
+            html.parent.mkdir(parents=True, exist_ok=True)
+            html.write_text(report_html(table, tests), encoding="utf-8")
+            written.append(("report", html))
+    except OSError as error:
+        msg = f"{error.filename or 'a file'} cannot be written: {cause_of(error)}; name another place"
+        raise ConfigError(msg) from error
+    for what, file in written:
+        sys.stderr.write(f"{what}: {file}\n")

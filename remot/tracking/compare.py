@@ -4,9 +4,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from remot.errors import ConfigError
+from remot.evaluation.answer_table import ANSWERS_FILE, MAX_BYTES, PolicyAnswers, read_answers
+from remot.files import open_regular
 from remot.tracking.client import deleted_experiment, open_client
 from remot.tracking.groups import NOT_SET, GroupRow, RunRow, Scores, full_key, group_runs, settings_that_matter
 
@@ -27,11 +31,15 @@ SHOWN_METRICS = (
     "cut_off_greedy",
 )
 REWARD_CURVE = "train/reward/total"
+#: Other learning curves that a report shows.
+CURVES = ("train/nll", "train/kl", "train/completion/num_tokens", "val/partial")
 #: Tag of a run that was continued with other settings: JSON of key to the values that came after the first.
 CONTINUED_WITH = "remot.continued_with"
 #: Tag of a run that trained nothing: ``validate``, ``test`` or ``predict``, which a comparison leaves out.
 COMMAND_TAG = "remot.evaluation"
-_BASE, _FINAL = "eval/base/", "eval/final/"
+#: Groups of single runs.
+RUN_BY_RUN = ("name",)
+_BASE, _FINAL, _COST = "eval/base/", "eval/final/", "cost/"
 
 
 @dataclass(frozen=True)
@@ -50,16 +58,39 @@ class CompareTable:
     groups: tuple[GroupRow, ...]
     by: tuple[str, ...] = ()
 
+    @property
+    def is_run_by_run(self) -> bool:
+        """Whether each run is a group of its own."""
+        return self.by == RUN_BY_RUN
+
     def group_number(self, run: RunRow) -> int | None:
         """Place of the run's group, counted from 1; None if it is in none."""
         return next((number for number, group in enumerate(self.groups, 1) if run in group.runs), None)
 
 
 def compare_runs(tracking_uri: str, experiment: str, by: Sequence[str] = ()) -> CompareTable:
-    """Read the runs of ``experiment``, oldest first.
+    """Read and group the runs of ``experiment``, oldest first.
 
     Raises:
         ConfigError: If the store or the experiment does not exist, the experiment holds no run, or ``by`` no setting.
+    """
+    return table_of(experiment, read_runs(tracking_uri, experiment), by)
+
+
+def table_of(experiment: str, runs: Sequence[RunRow], by: Sequence[str] = ()) -> CompareTable:
+    """Group runs.
+
+    Raises:
+        ConfigError: If ``by`` names no setting.
+    """
+    return CompareTable(experiment, tuple(runs), group_runs(runs, by), tuple(full_key(key, runs) for key in by))
+
+
+def read_runs(tracking_uri: str, experiment: str) -> tuple[RunRow, ...]:
+    """The runs of ``experiment``, oldest first.
+
+    Raises:
+        ConfigError: If the store or the experiment does not exist, or the experiment holds no run.
     """
     client = open_client(tracking_uri)
     found = client.get_experiment_by_name(experiment)
@@ -76,7 +107,22 @@ def compare_runs(tracking_uri: str, experiment: str, by: Sequence[str] = ()) -> 
     if not runs:
         msg = f"experiment {experiment!r} in {tracking_uri} holds no run; run `remot fit` first"
         raise ConfigError(msg)
-    return CompareTable(experiment, runs, group_runs(runs, by), tuple(full_key(key, runs) for key in by))
+    return runs
+
+
+def read_run(tracking_uri: str, run_id: str) -> RunRow | None:
+    """One run; None if the store does not have it.
+
+    Raises:
+        ConfigError: If the store does not exist.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_client(tracking_uri)
+    try:
+        return _read_run(client, client.get_run(run_id))
+    except MlflowException:
+        return None
 
 
 def _pages(search: Callable[..., Any], **arguments: object) -> Iterator[Any]:
@@ -94,6 +140,9 @@ def _read_run(client: "MlflowClient", run: "Run") -> RunRow:
     info, data = run.info, run.data
     curve = _history(client, info.run_id, REWARD_CURVE) if REWARD_CURVE in data.metrics else ()
     ended = info.end_time is not None and info.start_time is not None
+    cost = _scores(data.metrics, _COST)
+    minutes = (info.end_time - info.start_time) / 60_000 if ended else None
+    is_finished = info.status == "FINISHED"
     return RunRow(
         run_id=info.run_id,
         name=info.run_name or info.run_id[:8],
@@ -102,12 +151,29 @@ def _read_run(client: "MlflowClient", run: "Run") -> RunRow:
         base_model=data.tags.get("remot.base_model", "?"),
         seed=_integer(data.params.get("seed_everything")),
         steps=_num_steps(client, run, curve) or _integer(data.params.get("trainer.max_steps")),
-        minutes=(info.end_time - info.start_time) / 60_000 if ended else None,
+        minutes=cost["seconds"] / 60 if "seconds" in cost and ended else minutes,
         base=_scores(data.metrics, _BASE),
         final=_scores(data.metrics, _FINAL),
         curve=curve,
         settings=_settings(data.params, data.tags),
+        curves={key: _history(client, info.run_id, key) for key in CURVES if key in data.metrics},
+        cost=cost,
+        answers=_answers(client, info.run_id) if is_finished else {},
     )
+
+
+def _answers(client: "MlflowClient", run_id: str) -> dict[str, PolicyAnswers]:
+    """Scores per question of a run; none if it keeps none, as those of earlier versions."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory(prefix="remot-") as folder:
+        try:
+            file = Path(client.download_artifacts(run_id, ANSWERS_FILE, folder))
+            with open_regular(file) as stream:
+                content = stream.read(MAX_BYTES + 1)
+        except (MlflowException, OSError):
+            return {}
+    return read_answers(f"{ANSWERS_FILE} of the run {run_id}", content, ("base", "final"))
 
 
 def _settings(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, str]:

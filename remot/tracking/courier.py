@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-MAX_PARAM_CHARS = 500
+#: Longest value that MLflow takes, and where longer ones are stored whole.
+MAX_PARAM_CHARS, LONG_SETTINGS_FILE = 6000, "long_settings.json"
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 900
 _MAX_TAG_CHARS = 5000
 #: Longest time of one delivery; of an upload of a text; of all that is left when a run ends; and of that if the store
@@ -220,6 +221,8 @@ class Courier:
             self._send(lambda client, run_id: _set_tags(client, run_id, record["tags"]))
         elif kind == "settings":
             self._send(lambda client, run_id: store_settings(client, run_id, record["settings"]))
+        elif kind == "dataset":
+            self._send(lambda client, run_id: _log_dataset(client, run_id, record))
         elif kind == "params":
             self._send(lambda client, run_id: _log_params(client, run_id, record["params"]))
         elif kind == "status":
@@ -264,6 +267,14 @@ def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) 
         client.log_batch(run_id, params=listed[start : start + _PARAMS_PER_CALL])
 
 
+def _log_dataset(client: "MlflowClient", run_id: str, record: Mapping[str, Any]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json_text({"uri": record["source"]})
+    found = Dataset(record["name"], record["digest"], "local", source)
+    client.log_inputs(run_id, [DatasetInput(found, [InputTag("mlflow.data.context", "training")])])
+
+
 def store_settings(client: "MlflowClient", run_id: str, settings: Mapping[str, str]) -> None:
     """Log settings as MLflow parameters.
 
@@ -279,11 +290,11 @@ def store_settings(client: "MlflowClient", run_id: str, settings: Mapping[str, s
 
 
 def short(text: str) -> str:
-    """At most 500 characters; where some are cut off, a digest of all keeps different texts different."""
+    """A value as MLflow takes it: a longer one by its hash, and :data:`LONG_SETTINGS_FILE` holds it whole."""
     if len(text) <= MAX_PARAM_CHARS:
         return text
-    digest = f" … {sha256(text.encode()).hexdigest()[:16]}"
-    return text[: MAX_PARAM_CHARS - len(digest)] + digest
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"sha256:{digest}, {len(text)} characters in {LONG_SETTINGS_FILE}"
 
 
 def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -335,6 +346,10 @@ class SpoolingClient:
     def log_settings(self, settings: Mapping[str, str]) -> None:
         """Keep what :func:`store_settings` takes."""
         self._keep({"kind": "settings", "settings": dict(settings)})
+
+    def log_dataset(self, name: str, digest: str, source: str) -> None:
+        """Keep what the run was trained on."""
+        self._keep({"kind": "dataset", "name": name, "digest": digest, "source": source})
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:  # noqa: ARG002
         """Keep a text for an artifact."""

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from statistics import fmean, stdev
 
 from remot.errors import ConfigError
+from remot.evaluation.answer_table import PolicyAnswers
 
 #: Settings that name the seed; runs of one group may differ in them.
 SEEDS = ("seed_everything", "model.seed", "data.options.seed")
@@ -18,6 +19,9 @@ SEEDS = ("seed_everything", "model.seed", "data.options.seed")
 INERT = (
     "config",
     "ckpt_path",
+    "resume",
+    "offline",
+    "tags",
     "weights_only",
     "trainer.default_root_dir",
     "trainer.logger",
@@ -35,7 +39,7 @@ INERT = (
 #: Settings that the fixed columns "strategy", "base model" and "steps" show already.
 SHOWN_ELSEWHERE = ("model.strategy.class_path", "model.policy.source.pretrained", "trainer.max_steps")
 #: Fields of a run that ``--by`` takes besides settings.
-FIELDS = ("strategy", "base_model", "steps", "seed")
+FIELDS = ("strategy", "base_model", "steps", "seed", "name")
 #: Shown for a setting that a run does not have.
 NOT_SET = "–"
 
@@ -59,6 +63,9 @@ class RunRow:
         final: Scores after training.
         curve: (step, reward) of ``train/reward/total``.
         settings: The configuration by dotted key, without seed and :data:`INERT`; empty if none is stored.
+        curves: (step, value) of other metrics of the training, by name.
+        cost: ``seconds``, ``sampled_tokens`` and ``peak_memory_gib``, as far as they were logged.
+        answers: Scores per question of the policies ``base`` and ``final``, if the run keeps them.
     """
 
     run_id: str
@@ -73,6 +80,9 @@ class RunRow:
     final: Scores
     curve: tuple[tuple[int, float], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    answers: Mapping[str, PolicyAnswers] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -163,7 +173,7 @@ def group_runs(runs: Sequence[RunRow], by: Sequence[str] = ()) -> tuple[GroupRow
     groups: dict[object, list[RunRow]] = defaultdict(list)
     for run in finished:
         groups[tuple(map(run.value, keys)) if keys else _identity(run)].append(run)
-    shown = [key for key in keys if key not in FIELDS or key == "seed"] if keys else differing_keys(finished)
+    shown = [key for key in keys if key not in FIELDS or key in ("seed", "name")] if keys else differing_keys(finished)
     return tuple(_group(group, shown) for group in groups.values())
 
 
@@ -189,6 +199,14 @@ def differing_keys(runs: Iterable[RunRow]) -> list[str]:
     configured = [run.settings for run in runs if run.settings]
     names = sorted({key for settings in configured for key in settings} - set(SHOWN_ELSEWHERE))
     return [key for key in names if len({settings.get(key) for settings in configured}) > 1]
+
+
+def differing_values(groups: Sequence["GroupRow"]) -> dict[str, list[str]]:
+    """What differs between groups: strategy, base model, steps, then settings by full key, a value for each group."""
+    configured = [run for group in groups for run in group.runs]
+    keys = [*(name for name in FIELDS if name not in ("name", "seed")), *differing_keys(configured)]
+    values = {key: [", ".join(dict.fromkeys(run.value(key) for run in group.runs)) for group in groups] for key in keys}
+    return {key: column for key, column in values.items() if len(set(column)) > 1}
 
 
 def full_key(key: str, runs: Sequence[RunRow]) -> str:

@@ -8,25 +8,34 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from remot.evaluation.report import format_estimate
 from remot.strict_json import json_text
 from remot.terminal import printable
 from remot.tracking.compare import SHOWN_METRICS, CompareTable
-from remot.tracking.groups import GroupRow, RunRow, Spread, short_names
+from remot.tracking.groups import GroupRow, RunRow, Spread, differing_values, short_names
+from remot.tracking.significance import NO_TESTS, MetricTest, Significance
 
 Cells = list[str]
-_FOLDED_COLUMNS = ("run", "strategy", "base model")
-_TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state")
+_FOLDED_COLUMNS = ("run", "strategy", "base model", "setting")
+_TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state", "compared", "metric", "unit")
 _NUM_FIRST_COLUMNS = 4  # of the groups, before the settings in which they differ
-_SPARED_COLUMNS = ("base model", "min", "format", "steps", "logic", "cut off greedy", "overall")
+_SPARED_COLUMNS = (
+    *("GiB", "tokens", "base model", "min", "format", "steps", "logic", "cut off greedy", "overall"),
+    *("questions", "McNemar", "unit", "p"),
+)
 _Score = TypeVar("_Score", float, Spread)
 
 
-def to_json(table: CompareTable) -> str:
-    """``{"experiment": …, "runs": […], "groups": […]}``; numbers that are not known are null."""
+def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
+    """``{"experiment": …, "runs": […], "groups": […], …}``; numbers that are not known are null."""
     record = {
         "experiment": table.experiment,
         "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
         "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
+        "differences": differing_values(table.groups),
+        "changes": [_test_record(one) for one in tests.changes],
+        "contrasts": [_test_record(one) for one in tests.contrasts],
+        "notes": list(tests.notes),
     }
     return json_text(record, indent=2)
 
@@ -34,7 +43,28 @@ def to_json(table: CompareTable) -> str:
 def _run_record(run: RunRow) -> dict[str, Any]:
     plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
     scores = {"base": dict(run.base), "final": dict(run.final), "change": dict(run.change)}
-    return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished} | scores
+    return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished, "cost": dict(run.cost)} | scores
+
+
+def _test_record(one: MetricTest) -> dict[str, Any]:
+    difference, estimate = one.difference, one.difference.estimate
+    exact = difference.mcnemar
+    return {
+        "first": one.first,
+        "second": one.second,
+        "metric": one.metric,
+        "difference": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "unit": difference.unit,
+        "num_questions": difference.num_questions,
+        "p": difference.p_value,
+        "p_holm": one.corrected,
+        "differs": one.differs,
+        "mcnemar": None
+        if exact is None
+        else {"lost": exact.lost, "won": exact.won, "p": exact.p_value, "p_holm": one.corrected_mcnemar},
+    }
 
 
 def _group_record(number: int, row: GroupRow) -> dict[str, Any]:
@@ -74,6 +104,8 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
         *map(_words, metrics),
         "change",
         "min",
+        "tokens",
+        "GiB",
         "state",
     ]
     return header, [
@@ -89,10 +121,16 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
             *(_arrow(run.base, run.final, name, "{:.2f}".format) for name in metrics),
             f"{run.change['partial']:+.3f}" if "partial" in run.change else "–",
             "–" if run.minutes is None else f"{run.minutes:.1f}",
+            _cost(run, "sampled_tokens", "{:,.0f}".format),
+            _cost(run, "peak_memory_gib", "{:.1f}".format),
             _state(run),
         ]
         for run in table.runs
     ]
+
+
+def _cost(run: RunRow, name: str, text: Callable[[float], str]) -> str:
+    return text(run.cost[name]) if name in run.cost else "–"
 
 
 def _state(run: RunRow) -> str:
@@ -146,6 +184,45 @@ def shown_setting(row: GroupRow, key: str) -> str:
     return value.rpartition(".")[2] if key.endswith("class_path") and " → " not in value else value
 
 
+def significance_cells(tests: Sequence[MetricTest]) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per test."""
+    header = ["compared", "metric", "difference", "p", "p Holm", "differs", "McNemar", "unit", "questions"]
+    rows = [
+        [
+            f"{one.first} → {one.second}",
+            _words(one.metric),
+            format_estimate(one.difference.estimate, signed=True),
+            p_text(one.difference.p_value),
+            p_text(one.corrected),
+            {True: "yes", False: "not shown", None: "–"}[one.differs],
+            mcnemar_text(one),
+            one.difference.unit,
+            str(one.difference.num_questions),
+        ]
+        for one in tests
+    ]
+    return header, rows
+
+
+def p_text(p_value: float) -> str:
+    """Two digits; a dash where there is none."""
+    if p_value != p_value:
+        return "–"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def mcnemar_text(one: MetricTest) -> str:
+    """Questions lost and won, and the corrected p-value."""
+    found = one.difference.mcnemar
+    return "–" if found is None else f"-{found.lost} +{found.won}, {p_text(one.corrected_mcnemar)}"
+
+
+def difference_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per setting that differs between groups."""
+    numbers = [f"group {number}" for number in range(1, len(table.groups) + 1)]
+    return ["setting", *numbers], [[key, *values] for key, values in differing_values(table.groups).items()]
+
+
 def _or_dash(value: int | None) -> str:
     return "–" if value is None else str(value)
 
@@ -160,15 +237,24 @@ def _arrow(base: Mapping[str, _Score], final: Mapping[str, _Score], name: str, t
     return " → ".join(sides) if name in base or name in final else "–"
 
 
-def _sections(table: CompareTable) -> list[tuple[str, tuple[Cells, list[Cells]]]]:
-    """The runs, then the groups that are averaged."""
+CHANGES_TITLE = "base → trained: is the change more than chance? p-values by Holm over this table"
+CONTRASTS_TITLE = "groups: is the difference after training more than chance? p-values by Holm over this table"
+DIFFERENCES_TITLE = "configuration: what differs"
+
+
+def sections_of(table: CompareTable, tests: Significance) -> list[tuple[str, tuple[Cells, list[Cells]]]]:
+    """The runs, the groups that are averaged, what differs between them where columns do not show it, the tests."""
     sections = [(f"experiment {table.experiment}: base → trained, change of partial", run_cells(table))]
-    if table.groups:
-        sections.append((_groups_title(table), group_cells(table)))
-    return sections
+    if table.groups and not table.is_run_by_run:
+        sections.append((groups_title(table), group_cells(table)))
+    if table.by and (differences := difference_cells(table))[1]:
+        sections.append((DIFFERENCES_TITLE, differences))
+    named = {CHANGES_TITLE: tests.changes, CONTRASTS_TITLE: tests.contrasts}
+    return [*sections, *((title, significance_cells(rows)) for title, rows in named.items() if rows)]
 
 
-def _groups_title(table: CompareTable) -> str:
+def groups_title(table: CompareTable) -> str:
+    """What the groups are."""
     title = "groups: mean ± standard deviation over runs that differ in their seed alone"
     if table.by:
         num_settings = sum(row.num_settings for row in table.groups)
@@ -179,9 +265,10 @@ def _groups_title(table: CompareTable) -> str:
     return title
 
 
-def to_rich(table: CompareTable, width: int) -> Group:
+def to_rich(table: CompareTable, width: int, tests: Significance = NO_TESTS) -> Group:
     """Tables for a terminal of ``width`` characters; JSON and markdown hold the columns that do not fit."""
-    return Group(*(_rich_table(title, cells, width) for title, cells in _sections(table)))
+    tables = [_rich_table(title, cells, width) for title, cells in sections_of(table, tests)]
+    return Group(*tables, *(Text(printable(note)) for note in tests.notes))
 
 
 def _rich_table(title: str, cells_of_all: tuple[Cells, list[Cells]], width: int) -> Table:
@@ -215,13 +302,14 @@ def _fitting(header: Cells, rows: list[Cells], width: int) -> tuple[Cells, list[
     return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
-def to_markdown(table: CompareTable) -> str:
+def to_markdown(table: CompareTable, tests: Significance = NO_TESTS) -> str:
     """Tables for a README."""
 
     def row(cells: Cells) -> str:
         plain = (" ".join(printable(cell).split()).replace("|", "\\|") for cell in cells)
         return f"| {' | '.join(plain)} |"
 
-    return "\n\n".join(
-        "\n".join(map(row, [header, ["---"] * len(header), *rows])) for _, (header, rows) in _sections(table)
-    )
+    tables = [
+        "\n".join(map(row, [header, ["---"] * len(header), *rows])) for _, (header, rows) in sections_of(table, tests)
+    ]
+    return "\n\n".join([*tables, *map(printable, tests.notes)])

@@ -5,15 +5,18 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
 from remot.strict_json import json_text
+from remot.tracking.courier import SpoolingClient
 
-CONFIG_FILE = "config.yaml"
+CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "dataset.json", "environment.txt"
 _PACKAGES = ("torch", "transformers", "lightning")
 
 
@@ -34,7 +37,7 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
         for name, value in (machine_facts() | dict(tags)).items():
             logger.experiment.set_tag(logger.run_id, name, str(value))
     if config_text is not None:
-        _log_text(loggers, config_text, CONFIG_FILE)
+        log_file(loggers, config_text, CONFIG_FILE)
 
 
 def mark_killed(loggers: Sequence[Logger]) -> None:
@@ -43,20 +46,66 @@ def mark_killed(loggers: Sequence[Logger]) -> None:
         logger.finalize("KILLED")
 
 
-def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object], name: str = "final_table") -> None:
-    """Store a table for people (``NAME.txt``) and for programs (``NAME.json``)."""
-    _log_text(loggers, text, f"{name}.txt")
-    _log_text(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
+def log_table(
+    loggers: Sequence[Logger],
+    text: str,
+    record: Mapping[str, object],
+    name: str = "final_table",
+    folder: Path | None = None,
+) -> None:
+    """Store a table for people (``NAME.txt``) and for programs (``NAME.json``), as :func:`log_file` does."""
+    log_file(loggers, text, f"{name}.txt", folder)
+    log_file(loggers, json_text(record, indent=2) + "\n", f"{name}.json", folder)
 
 
-def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:
-    """Store a page of completions as ``samples/NAME.html``."""
-    _log_text(loggers, html, f"samples/{name}.html")
+def log_samples_html(loggers: Sequence[Logger], html: str, name: str, folder: Path | None = None) -> None:
+    """Store a page of completions as ``samples/NAME.html``, as :func:`log_file` does."""
+    log_file(loggers, html, f"samples/{name}.html", folder)
 
 
-def _log_text(loggers: Sequence[Logger], text: str, artifact: str) -> None:
+def log_file(loggers: Sequence[Logger], text: str, artifact: str, folder: Path | None = None) -> None:
+    """Store a text as an artifact of the MLflow runs.
+
+    Args:
+        loggers: The trainer's.
+        text: The content.
+        artifact: Its name; a slash separates folders.
+        folder: Where it goes if no logger is MLflow's, which alone takes files; None for nowhere.
+    """
+    is_stored = False
     for logger in mlflow_loggers(loggers):
         log_text(logger, text, artifact)
+        is_stored = True
+    if not is_stored and folder is not None:
+        (folder / artifact).parent.mkdir(parents=True, exist_ok=True)
+        (folder / artifact).write_text(text, encoding="utf-8")
+
+
+def log_data(loggers: Sequence[Logger], record: Mapping[str, Any], folder: Path | None = None) -> str:
+    """Store what prompts are made from as ``dataset.json`` and as the data set of the MLflow run.
+
+    Returns:
+        Its hash, which does not depend on the folder that the data are in.
+    """
+    text = json_text(record, indent=1) + "\n"
+    same_anywhere = json_text({key: value for key, value in record.items() if key not in ("root", "records")})
+    digest = sha256(same_anywhere.encode("utf-8", "surrogatepass")).hexdigest()
+    log_file(loggers, text, DATA_FILE, folder)
+    for logger in mlflow_loggers(loggers):
+        logger.experiment.set_tag(logger.run_id, "remot.data_sha256", digest)
+        name = Path(str(record.get("records") or record.get("root") or "data")).name
+        source = str(record.get("records") or record.get("root"))
+        if isinstance(logger.experiment, SpoolingClient):
+            logger.experiment.log_dataset(name, digest[:32], source)
+    return digest
+
+
+def log_environment(loggers: Sequence[Logger], folder: Path | None = None) -> None:
+    """Store every installed package with its version as ``environment.txt``, a line each, as ``pip freeze`` does."""
+    found = {one.metadata["Name"]: one.version for one in distributions() if one.metadata["Name"]}
+    lines = [f"# python {platform.python_version()}, {platform.platform()}"]
+    lines += [f"{name}=={found[name]}" for name in sorted(found, key=str.lower)]
+    log_file(loggers, "\n".join(lines) + "\n", ENVIRONMENT_FILE, folder)
 
 
 def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:

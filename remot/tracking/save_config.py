@@ -11,7 +11,8 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from remot.tracking.courier import SpoolingClient, short, store_settings
+from remot.strict_json import json_text
+from remot.tracking.courier import LONG_SETTINGS_FILE, SpoolingClient, short, store_settings
 from remot.tracking.run_log import CONFIG_FILE, log_text
 
 #: Where a checkpoint keeps the resolved configuration, as JSON.
@@ -50,6 +51,16 @@ class MLflowSaveConfig(SaveConfigCallback):
         self.changes = tuple(changes)
         self.changed_at_step = changed_at_step
         self._config_json = parser.dump(config, skip_none=False, format="json")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags that the configuration gives the run."""
+        return {name: str(value) for name, value in (self.config.get("tags") or {}).items()}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Every setting as text by its dotted key."""
+        return {name: str(value) for name, value in flatten(self.config.as_dict())}
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Log the configuration; called on rank zero only.
@@ -108,7 +119,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def log_params(logger: MLFlowLogger, settings: Mapping[str, Any]) -> None:
     """Log settings as MLflow parameters, by :func:`~remot.tracking.courier.store_settings`."""
-    flat = {name: short(str(value)) for name, value in flatten(settings)}
+    whole = {name: str(value) for name, value in flatten(settings)}
+    flat = {name: short(text) for name, text in whole.items()}
+    if long := {name: text for name, text in whole.items() if flat[name] != text}:
+        log_text(logger, json_text(long, indent=1) + "\n", LONG_SETTINGS_FILE)
     client = logger.experiment
     if isinstance(client, SpoolingClient):
         client.log_settings(flat)

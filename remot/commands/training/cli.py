@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jsonargparse import ActionYesNo, Namespace
@@ -26,6 +26,7 @@ from remot.callbacks import (
     PhaseProgressBar,
     PredictionFile,
     RunCheckpoint,
+    RunRecord,
     RunSummary,
     StoppedBySignal,
     VisionGuard,
@@ -62,6 +63,7 @@ from remot.tracking import (
 )
 from remot.tracking.journal import FOLDER, known_run_id
 
+CLI = TypeVar("CLI", bound="RemotCLI")
 #: Where runs keep checkpoints and exported policies, below the trainer's root folder.
 RUNS_FOLDER = "runs"
 #: Settings of the trainer that end a run.
@@ -93,6 +95,9 @@ class RemotCLI(LightningCLI):
         )
         parser.add_argument(
             "--offline", action=ActionYesNo, default=False, help="Begin without asking MLflow; it gets everything later"
+        )
+        parser.add_argument(
+            "--tags", type=dict[str, str] | None, default=None, help="Tags of the run, in MLflow and in its run.json"
         )
         parser.add_lightning_class_args(WeightsReport, "weights")
         parser.add_lightning_class_args(PhaseProgressBar, "progress")
@@ -206,7 +211,7 @@ class RemotCLI(LightningCLI):
         if self.subcommand == "fit" and is_first:
             RemotCLI.lock = FolderLock(folder)
         if self.subcommand == "fit":
-            _set_logger(config, run_name=folder.name, checkpoint=checkpoint)
+            _set_logger(config, run_name=folder.name, checkpoint=checkpoint, tags=config.tags)
         else:
             source = name if checkpoint is None else f"{self.subcommand}-{folder.name}"
             _set_logger(config, run_name=source, tags=_evaluation_tags(str(self.subcommand), checkpoint))
@@ -326,7 +331,7 @@ def run_training(args: list[str]) -> None:
     RemotParser.arguments = tuple(args)
     quiet_libraries()
     try:
-        run_cli(args)
+        run_cli(args, RemotCLI)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
     except Exception as error:
@@ -362,7 +367,45 @@ def _known_fault(error: Exception) -> RemotError | None:
     return None
 
 
-def run_cli(args: list[str], kind: type[RemotCLI] = RemotCLI) -> RemotCLI:
+class ParsedCLI:
+    """Parses command lines of ``remot fit`` one after another, and runs nothing."""
+
+    def __init__(self) -> None:
+        self._cli: _NothingRun | None = None
+
+    def settings(self, args: list[str]) -> dict[str, Any]:
+        """The resolved configuration.
+
+        Raises:
+            ConfigError: If a setting does not exist or does not fit.
+        """
+        RemotParser.arguments = tuple(args)
+        if self._cli is None:
+            quiet_mlflow()
+            quiet_libraries()
+            self._cli = run_cli(args, _NothingRun)
+        else:
+            self._cli.parse_arguments(self._cli.parser, args)
+        return self._cli._resolved()
+
+
+class _NothingRun(RemotCLI):
+    """Stops after parsing."""
+
+    def _set_seed(self) -> None:
+        """Leave the generators alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Choose no folder."""
+
+    def instantiate_classes(self) -> None:
+        """Make nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+def run_cli(args: list[str], kind: type[CLI]) -> CLI:
     """Parse the arguments and do what that kind of command line does with them."""
     return kind(
         PostTrainingModule,
@@ -372,6 +415,6 @@ def run_cli(args: list[str], kind: type[RemotCLI] = RemotCLI) -> RemotCLI:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
-        trainer_defaults={"use_distributed_sampler": False, "callbacks": FaultRecord()},
+        trainer_defaults={"use_distributed_sampler": False, "callbacks": [FaultRecord(), RunRecord()]},
         args=None if args == sys.argv[1:] else args,
     )

@@ -16,7 +16,7 @@ LAST = "last"
 #: What may change when a run is continued, each with what is below it: how long it goes on, where it runs, what it logs
 #: and keeps, and what changes speed and memory alone.
 FREE_KEYS = (
-    *("config", "ckpt_path", "weights_only", "resume", "offline"),
+    *("config", "ckpt_path", "weights_only", "resume", "offline", "tags"),
     *("progress", "predictions", "samples", "held_out", "vision", "interrupt", "summary", "checkpoint", "weights"),
     *(f"trainer.{bound}_{unit}" for bound in ("max", "min") for unit in ("steps", "epochs")),
     *("trainer.max_time", "trainer.fast_dev_run", "trainer.default_root_dir", "trainer.barebones"),

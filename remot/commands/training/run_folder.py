@@ -80,6 +80,19 @@ class FolderLock:
         self._file.close()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a living process writes to the folder of a run."""
+    try:
+        with (folder / OWNER_FILE).open("rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def remove_unused(folder: Path) -> None:
     """Remove a folder in which a run that was refused has left nothing but its name."""
     with suppress(OSError):

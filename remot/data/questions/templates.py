@@ -37,6 +37,15 @@ NUMBER_CLOSING = {
 }
 
 
+def without_thinking(closing: str) -> str:
+    """A closing line that asks for the answer alone.
+
+    >>> without_thinking(CLOSING[1])
+    'Answer with one letter: <answer>...</answer>'
+    """
+    return closing.replace("Think, then answer", "Answer").replace("<think>...</think>", "")
+
+
 @dataclass(frozen=True)
 class Wordings:
     """Texts by attribute, each in several wordings; ``{subject}`` stands for the thing asked about.

@@ -1,6 +1,7 @@
 """From a triplet to the text of a prompt and its right answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from remot.data.questions.formats import MultipleChoice, QuestionFormat, QuestionSpec, Written
 from remot.data.questions.formats.choice import OptionOrder
 from remot.data.questions.reasoning import describe_labels, describe_reasoning
-from remot.data.questions.templates import read_wordings
+from remot.data.questions.templates import read_wordings, without_thinking
 from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES
 from remot.structures import MotionLabel, Slot, Triplet
@@ -29,13 +30,14 @@ class QuestionWriter:
         option_order: OptionOrder = "question",
         formats: Sequence[QuestionFormat] | None = None,
         wordings: Path | None = None,
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         self.wordings = read_wordings(wordings)
         if not 1 <= num_wordings <= self.wordings.num_wordings:
             msg = f"num_wordings is {num_wordings}; choose 1 to {self.wordings.num_wordings}"
             raise ConfigError(msg)
         self.num_wordings = num_wordings
-        self.binary = binary
+        self.binary, self.thinks = binary, thinks
         self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
 
     def num_images(self, triplet: Triplet) -> int:
@@ -73,7 +75,11 @@ class QuestionWriter:
         if requested_format is None or not requested_format.accepts(labels):
             fitting = [one for one in self.formats if one.accepts(labels)]
             requested_format = fitting[0 if len(self.formats) == 1 else generator.integers(len(fitting))]
-        return requested_format, requested_format.write(asked, generator)
+        written = requested_format.write(asked, generator)
+        if not self.thinks:
+            *lines, closing = written.lines
+            written = replace(written, lines=(*lines, without_thinking(closing)))
+        return requested_format, written
 
     def reasoning(self, triplet: Triplet, slots: Sequence[Slot], image_size: tuple[int, int]) -> str:
         """Reasoning that leads to the answers; observations only of images that are shown as they are annotated."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from remot._version import __version__
-from remot.data.annotations.base import MAX_ANNOTATION_BYTES
 from remot.data.clips.catalogue import Fault
+from remot.data.data_record import MAX_NAMED, sources_record
 from remot.data.datasets.distinct import DistinctCounts, asked_of
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.prompt_data import PromptData
@@ -21,8 +21,6 @@ from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 from remot.structures import Clip
 
-#: How many faults and files are named; the numbers count all.
-MAX_NAMED = 1000
 #: Clips of a split whose refusals are counted, spread over it.
 MAX_CLIPS = 200
 
@@ -35,7 +33,7 @@ def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: d
         "data": settings,
         "root": str(data.root.resolve()),
         "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
-        "sources": _sources(data),
+        "sources": sources_record(data.reader, data.root),
         "tasks": [
             {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
             for task in data.tasks
@@ -74,17 +72,6 @@ def spread_clips(part: TaskDataset) -> list[Clip]:
 def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
     """How many clips are bad for each reason."""
     return dict(sorted(Counter(fault.reason for fault in faults).items()))
-
-
-def _sources(data: PromptData) -> dict[str, Any]:
-    sources = data.reader.sources(data.root)
-    files = list(dict.fromkeys(source.file for source in sources if source.file.is_file()))
-    named: dict[str, str | None] = {}
-    for file in files[:MAX_NAMED]:
-        name = str(file.relative_to(data.root)) if file.is_relative_to(data.root) else file.name
-        is_small = file.stat().st_size <= MAX_ANNOTATION_BYTES  # containers of images would take hours to read
-        named[name] = sha256_of(file) if is_small else None
-    return {"reader": type(data.reader).__name__, "clips": len(sources), "files": len(files), "sha256": named}
 
 
 def _thresholds(component: object) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.evaluation.benchmarks.base import Metric
-from remot.evaluation.scores import Estimate, interval
-from remot.seeding import numpy_generator
+from remot.evaluation.scores import Estimate, interval, scene_draws
 
 NUM_RESAMPLES = 1000
 
@@ -37,13 +36,12 @@ def measured(metrics: Sequence[Metric], seed: int = 0, num_resamples: int = NUM_
     if not scenes:
         return [MeasuredMetric(metric, Estimate(float("nan"), float("nan"), float("nan"))) for metric in metrics]
     place = {scene: k for k, scene in enumerate(scenes)}
-    generator = numpy_generator(seed, "scene_bootstrap", len(scenes))
-    times = generator.multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)), size=num_resamples)  # [R, S]
+    times = scene_draws(len(scenes), seed, num_resamples)  # [R, S]
     once = np.ones((1, len(scenes)))
     found = []
     for metric in metrics:
         num_scenes = len(metric.statistic.scenes)
         value = float(metric.statistic.over(place, once)[0])
-        replicates = metric.statistic.over(place, times.astype(float)) if num_scenes >= 2 else np.empty(0)
+        replicates = metric.statistic.over(place, times) if num_scenes >= 2 else np.empty(0)
         found.append(MeasuredMetric(metric, interval(value, replicates, num_scenes)))
     return found

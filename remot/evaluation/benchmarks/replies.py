@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,36 @@ def reply_key(prompt: BenchmarkPrompt, settings: str) -> str:
     images = [_image_name(image) for image in prompt.images]
     shown = [prompt.prompt_id, prompt.text, images, list(prompt.image_seconds), span, settings]
     return _digest(json.dumps(shown, allow_nan=False))
+
+
+def content_digest(prompt: BenchmarkPrompt) -> str:
+    """Names what a prompt asks and shows, whatever it is called: text, right answer, bytes of its images.
+
+    A video counts by its name, its size and the span shown.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    video = prompt.video
+    span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
+    file = None if video is None else [video.file.name, video.file.stat().st_size]
+    images = [_image_digest(image) for image in prompt.images]
+    asked = [prompt.text, prompt.gold, images, list(prompt.image_seconds), file, span]
+    return _digest(json_text(asked))[:32]
+
+
+def _image_digest(image: Path | EmbeddedImage) -> str:
+    if isinstance(image, EmbeddedImage):
+        return hashlib.sha256(image.content).hexdigest()
+    facts = image.stat()
+    return _file_digest(image, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(file: Path, _size: int, _modified: int) -> str:
+    """Several questions show the same image."""
+    with open_regular(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _image_name(image: Path | EmbeddedImage) -> str:

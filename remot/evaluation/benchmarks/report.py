@@ -11,6 +11,7 @@ from rich.text import Text
 
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, Verdict
 from remot.evaluation.benchmarks.estimates import MeasuredMetric, measured
+from remot.evaluation.benchmarks.replies import content_digest
 from remot.evaluation.report import format_estimate
 from remot.strict_json import json_text
 from remot.structures import interval_note
@@ -150,6 +151,7 @@ def write_answers(file: Path, verdicts: Sequence[Verdict]) -> None:
         for one in verdicts:
             record = {
                 "id": one.prompt.prompt_id,
+                "content": content_digest(one.prompt),
                 "scene": one.prompt.scene,
                 "media": _media(one.prompt),
                 "question": one.prompt.text,

@@ -29,6 +29,7 @@ def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
     return {
         "completion/num_tokens": float(num_tokens.mean()),
         "completion/frac_finished": float(rollout.finished.float().mean()),
+        "rollout/num_tokens": float(num_tokens.sum()),
         "rollout/seconds": seconds,
         "rollout/tokens_per_second": float(num_tokens.sum()) / max(seconds, 1e-9),
     }

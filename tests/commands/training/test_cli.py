@@ -322,7 +322,7 @@ def test_an_evaluation_is_no_row_of_a_comparison(capsys):
     client, before = stored_run()
     assert len(all_runs(client)) > 1
     capsys.readouterr()
-    main(["compare", "--experiment", "quickstart", "--format", "json", "--plot", "null"])
+    main(["compare", "--experiment", "quickstart", "--format", "json", "--png", "null"])
     assert [run["run_id"] for run in json.loads(capsys.readouterr().out)["runs"]] == [before.info.run_id]
 
 

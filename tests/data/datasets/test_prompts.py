@@ -68,6 +68,17 @@ def test_binary_decodes_two_images(clips):
     assert len(sample.question.slots) == 1
 
 
+def test_without_thinking_the_answer_alone_is_asked_for(clips):
+    """The same question about the same frames, but for its last line, and a response without a think element."""
+    at_once, thought = (make(clips, thinks=thinks)[1] for thinks in (False, True))
+    *lines, closing = at_once.question.text.splitlines()
+    assert lines == thought.question.text.splitlines()[:-1]
+    assert closing == "Answer with three letters: <answer>...</answer>"
+    assert at_once.question.response == f"<answer>{thought.question.solution}</answer>"
+    assert thought.question.response.startswith("<think>")
+    assert at_once.question.slots == thought.question.slots
+
+
 def test_a_prompt_is_fetched_once(clips, monkeypatch):
     calls = []
 

@@ -1,6 +1,7 @@
 """A stopped evaluation continues, asks nothing twice, and ends with the same bytes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from remot.data.media.spans import VideoSpan, read_span
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import Benchmark, EmbeddedImage, Mean, Metric, ModelReply, mean_of
 from remot.evaluation.benchmarks.media import shown_batch, with_media
-from remot.evaluation.benchmarks.replies import ReplyStore, reply_key, settings_hash
+from remot.evaluation.benchmarks.replies import ReplyStore, content_digest, reply_key, settings_hash
 from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.evaluation.benchmarks.runner import answer_all
@@ -194,8 +195,40 @@ def test_the_report_counts_what_is_left_out_and_is_the_same_twice(tmp_path):
     assert "shared: none" in notes
     lines = [json.loads(line) for line in (tmp_path / "a/answers.jsonl").read_text().splitlines()]
     assert lines[1]["gold"] == "A"
+    assert lines[1]["content"] == content_digest(PROMPTS[1]) != lines[2]["content"]
     assert lines[1]["parsed"] == lines[1]["reply"] == "A"
     assert lines[1]["scores"] == {"right": 1.0}
+
+
+def test_a_prompt_is_known_again_by_its_content(tmp_path):
+    """Two evaluations are paired by it: names and folders do not matter, bytes, text, right answer and span do."""
+
+    def images(folder, *contents):
+        (tmp_path / folder).mkdir()
+        files = tuple(tmp_path / folder / f"{folder}{k}.png" for k in range(len(contents)))
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        return files
+
+    here, there = images("a", b"1", b"2"), images("b", b"1", b"2")
+    first = prompt_of("p", images=here)
+    same = replace(first, prompt_id="q", scene="t", images=there)
+    embedded = replace(first, images=(EmbeddedImage("x", b"1"), EmbeddedImage("y", b"2")))
+    assert content_digest(first) == content_digest(same) == content_digest(embedded)
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"video")
+    others = [
+        first,
+        replace(first, images=images("c", b"1", b"3")),
+        replace(first, images=here[::-1]),
+        replace(first, text="other"),
+        replace(first, gold="B"),
+        replace(first, video=VideoSpan(video, 2)),
+        replace(first, video=VideoSpan(video, 2, 0.5)),
+    ]
+    assert len({content_digest(one) for one in others}) == len(others)
+    here[0].write_bytes(b"changed")
+    assert content_digest(first) != content_digest(same)
 
 
 def test_names_from_files_cannot_take_over_a_terminal():

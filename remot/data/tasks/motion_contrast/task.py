@@ -57,6 +57,7 @@ class MotionContrast(Task):
         wordings: File of the questions' texts; None for the English ones that come with the library.
         balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
         sampling: Which frames of a clip make triplets.
+        thinks: Ask for reasoning before the answer, and include it in the response.
     """
 
     name = "motion_contrast"
@@ -76,11 +77,13 @@ class MotionContrast(Task):
         wordings: Path | None = None,
         balance_by: BalanceBy = "attribute",
         sampling: Sampling = Sampling(),
+        thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         self.sampler = TripletSampler(
             experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
         )
-        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, wordings and expanded(wordings))
+        file = wordings and expanded(wordings)
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, file, thinks)
         self.balance_by: BalanceBy = balance_by
         decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
         self.num_counted = MAX_DECODED if decodes else MAX_COUNTED

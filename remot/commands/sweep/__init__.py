@@ -1,0 +1,1 @@
+"""``remot sweep``: many runs of one configuration over settings and seeds."""

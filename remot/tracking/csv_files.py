@@ -1,0 +1,67 @@
+"""The comparison as CSV: a line for each run, and beside it a line for each test."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remot.terminal import printable
+from remot.tracking.compare import CompareTable
+from remot.tracking.groups import RunRow, differing_keys
+from remot.tracking.significance import MetricTest, Significance
+
+
+def write_csv(table: CompareTable, tests: Significance, file: Path) -> list[Path]:
+    """Write ``NAME.csv`` and, if there are tests, ``NAME_tests.csv``; returns what was written."""
+    settings = differing_keys(run for run in table.runs if run.is_finished)
+    written = [_write(file, [_run_line(table, run, settings) for run in table.runs])]
+    lines = [_test_line(one) for one in (*tests.changes, *tests.contrasts)]
+    return [*written, _write(file.with_stem(f"{file.stem}_tests"), lines)] if lines else written
+
+
+def _run_line(table: CompareTable, run: RunRow, settings: Sequence[str]) -> dict[str, Any]:
+    plain = ("name", "run_id", "status", "strategy", "base_model", "seed", "steps", "minutes")
+    line: dict[str, Any] = {"group": table.group_number(run)} | {name: getattr(run, name) for name in plain}
+    line |= {key: run.value(key) for key in settings}
+    line |= {f"cost/{name}": value for name, value in run.cost.items()}
+    return line | {f"{side}/{name}": value for side in ("base", "final") for name, value in getattr(run, side).items()}
+
+
+def _test_line(one: MetricTest) -> dict[str, Any]:
+    difference, exact = one.difference, one.difference.mcnemar
+    return {
+        "first": one.first,
+        "second": one.second,
+        "metric": one.metric,
+        "difference": difference.estimate.mean,
+        "low": difference.estimate.low,
+        "high": difference.estimate.high,
+        "p": difference.p_value,
+        "p_holm": one.corrected,
+        "unit": difference.unit,
+        "questions": difference.num_questions,
+        "lost": None if exact is None else exact.lost,
+        "won": None if exact is None else exact.won,
+        "p_mcnemar": None if exact is None else exact.p_value,
+        "p_mcnemar_holm": None if exact is None else one.corrected_mcnemar,
+    }
+
+
+def _write(file: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    return file
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401 (of any column)
+    """Nothing for what is not known; a text that a spreadsheet would take for a formula behind an apostrophe."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str):
+        text = printable(value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return value

@@ -1,0 +1,30 @@
+"""``run.json``: what a run is, in its own folder, whatever logger it has."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from remot.files import open_regular
+from remot.strict_json import json_text
+
+RUN_FILE = "run.json"
+MAX_BYTES = 1 << 22
+
+
+def write_run_file(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` at once, so that a reader never finds half of it."""
+    temporary = folder / f".{RUN_FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json_text(record, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / RUN_FILE)
+
+
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` holds; empty if there is none, or it is damaged."""
+    try:
+        with open_regular(folder / RUN_FILE) as file:
+            found = json.loads(file.read(MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,122 @@
+"""``run.json``, cost and device metrics of a real trainer, and the scores per question that a run keeps."""
+
+import json
+import math
+
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+
+from remot.callbacks import HeldOutEvaluation, RunCheckpoint, RunRecord
+from remot.evaluation.answer_table import read_answers
+from remot.strategies import GRPO, SFT
+from remot.tracking import read_run_file
+from tests.helpers import assert_close
+from tests.strategies.test_module import RandomPrompts, make_trainer, ready_module
+
+
+class Kept(CSVLogger):
+    """Keeps what it is given."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.points = []
+
+    def log_metrics(self, metrics, step=None):
+        self.points += [(name, step, value) for name, value in metrics.items()]
+
+
+def fitted(folder, *more, steps=2, strategy=None, **settings):
+    logger, record = Kept(folder), RunRecord()
+    checkpoint = RunCheckpoint(dirpath=folder / "run")
+    trainer = make_trainer(
+        folder,
+        max_steps=steps,
+        logger=logger,
+        callbacks=[record, checkpoint, *more],
+        enable_checkpointing=True,
+        **settings,
+    )
+    trainer.fit(ready_module(strategy or GRPO()), RandomPrompts())
+    return logger, record
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("record")
+    (folder / "run").mkdir()
+    return folder, *fitted(folder, HeldOutEvaluation(num_pages=1), log_every_n_steps=1)
+
+
+def values(logger, name):
+    return {step: value for key, step, value in logger.points if key == name}
+
+
+def test_the_cost_is_that_of_the_run(run):
+    """Tokens are those of the rollouts of both steps, by the metrics of the steps."""
+    _, logger, record = run
+    tokens = values(logger, "train/rollout/num_tokens")
+    assert set(tokens) == {0, 1}
+    assert values(logger, "cost/sampled_tokens") == {2: sum(tokens.values())}
+    assert tokens[0] > 0
+    (seconds,) = values(logger, "cost/seconds").values()
+    assert seconds > sum(values(logger, "train/seconds_per_step").values())
+    assert values(logger, "cost/peak_memory_gib")[2] > 0.05
+    assert record.cost()["sampled_tokens"] == sum(tokens.values())
+
+
+def test_device_metrics_stand_at_the_steps_of_the_training(run):
+    _, logger, _ = run
+    assert set(values(logger, "device/memory_gib")) == set(values(logger, "train/loss")) == {0, 1}
+    assert all(0 <= cores < 1000 for cores in values(logger, "device/cpu_cores").values())
+
+
+def test_the_folder_says_what_the_run_is(run):
+    folder, _, record = run
+    held = read_run_file(folder / "run")
+    assert (held["name"], held["state"], held["step"], held["mlflow"]) == ("run", "finished", 2, None)
+    assert held["tags"]["remot.strategy"] == "GRPO"
+    assert held["cost"]["sampled_tokens"] == record.cost()["sampled_tokens"]
+
+
+def test_scores_per_question_are_those_of_the_table(run):
+    folder = run[0] / "run"
+    sides = read_answers("f", (folder / "held_out_answers.jsonl").read_bytes(), ("base", "final"))
+    table = json.loads((folder / "held_out.json").read_text())
+    for kind, suffix in (("sampled", ""), ("greedy", "_greedy")):
+        for name, numbers in table[kind].items():
+            for side, key in (("base", "base"), ("final", "trained")):
+                wanted, found = numbers[key]["mean"], sides[side].mean(f"{name}{suffix}")
+                assert math.isnan(found) if wanted is None else found == pytest.approx(wanted)
+
+
+def test_pages_go_to_the_folder_where_no_logger_takes_them(run):
+    folder = run[0] / "run"
+    assert (folder / "samples" / "held_out_final.html").is_file()
+    assert (folder / "final_table.txt").read_text()
+    assert "torch==" in (folder / "environment.txt").read_text()
+
+
+def test_a_continued_run_counts_on(tmp_path):
+    (tmp_path / "run").mkdir()
+    _, first = fitted(tmp_path, steps=1)
+    second = RunRecord()
+    second.load_state_dict(first.state_dict())
+    before = first.state_dict()["cost"]
+    assert_close(second.cost()["sampled_tokens"], before["sampled_tokens"])
+    assert second.cost()["seconds"] >= before["seconds"]
+
+
+@pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "interrupted"), (ValueError("x"), "failed")])
+def test_how_a_run_ended_is_kept(tmp_path, error, state):
+    (tmp_path / "run").mkdir()
+
+    class Stops(SFT):
+        def phase(self, step):
+            if step == 1:
+                raise error
+            return "SFT"
+
+    with pytest.raises((SystemExit, ValueError, KeyboardInterrupt)):
+        fitted(tmp_path, strategy=Stops())
+    held = read_run_file(tmp_path / "run")
+    assert (held["state"], held["step"]) == (state, 1)
