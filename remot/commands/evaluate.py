@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from remot.commands.evaluate_data import data_of
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def evaluate_command(  # noqa: PLR0913 (one argument per option)
     benchmark: str,
-    data: Path,
+    data: Path | None = None,
     model: str | None = None,
     adapter: Path | None = None,
     ckpt_path: Path | None = None,
@@ -53,7 +54,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
 
     Args:
         benchmark: Its name, such as remot-bench or jsonl; docs/evaluate.md lists them.
-        data: File or folder with the benchmark's rows.
+        data: File or folder with the benchmark's rows; remot-bench is built from the library's clips without one.
         model: remot-tiny, a model folder, or a hub name in the local cache.
         adapter: Folder of trained adapters; the model they were trained on is loaded below them.
         ckpt_path: Checkpoint of a run; it holds the settings of the model.
@@ -88,7 +89,8 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         endpoint or "", model_name, api_key_variable, num_parallel, requests_per_minute, timeout_seconds
     )
     judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
-    asked = _Request(benchmark, data, media, split, num_frames, limit, skip_missing, train_data, judge)
+    rows = data_of(benchmark, data)
+    asked = _Request(benchmark, rows, media, split, num_frames, limit, skip_missing, train_data, judge)
     decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
     evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size)
 
@@ -184,14 +186,14 @@ def evaluate(
     benchmark.options = replace(benchmark.options, grader=asked.judge.grader(folder))
     with _Progress(benchmark.name) as show:
         verdicts = answer_all(benchmark, prompts, responder, settings, store, batch_size, show)
-    report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder.description, settings))
+    report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder, settings))
     _write(report, verdicts, folder)
     return report
 
 
 def _prompts(
     benchmark: "Benchmark", asked: _Request
-) -> "tuple[list[BenchmarkPrompt], Callable[[str, AnswerSettings], Facts]]":
+) -> "tuple[list[BenchmarkPrompt], Callable[[Responder, AnswerSettings], Facts]]":
     """The prompts whose media are there, and what is known of them, complete but for weights and settings."""
     from remot.errors import EmptySplitError
     from remot.evaluation.benchmarks.contamination import contamination
@@ -207,13 +209,13 @@ def _prompts(
     version = benchmark.version(asked.data)
     shared = None if asked.train_data is None else contamination(prompts, asked.train_data)
 
-    def facts(weights: str, settings: "AnswerSettings") -> Facts:
+    def facts(responder: "Responder", settings: "AnswerSettings") -> Facts:
         sampling = settings.sampling
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         decoding = {"decoding": "greedy"} if sampling.is_greedy else {**drawn, "seed": settings.seed}
         return Facts(
             benchmark=benchmark.name,
-            weights=weights,
+            weights=responder.description,
             data=f"{asked.data}, version {version[:16]}" if version else str(asked.data),
             settings={**decoding, "max_new_tokens": settings.max_new_tokens},
             num_rows=len(everything),
@@ -221,7 +223,8 @@ def _prompts(
             num_missing_files=len(missing),
             num_skipped=len(chosen) - len(prompts),
             notes=() if shared is None else (str(shared),),
-            more={"version": version} | ({} if shared is None else {"shared": list(shared.names)}),
+            more={"version": version, "weights_hash": responder.weights_hash}
+            | ({} if shared is None else {"shared": list(shared.names)}),
         )
 
     return prompts, facts
