@@ -70,6 +70,7 @@ HOMES = {
     "tokenizers": ("models/",),
     "safetensors": ("models/",),
     "av": ("data/media/",),
+    "lmms_eval": ("evaluation/benchmarks/harness/",),
     "pyarrow": ("data/annotations/", "evaluation/benchmarks/rows.py"),
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from remot.commands.evaluate_data import data_of
+from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(  # noqa: PLR0913 (one argument per option)
-    benchmark: str,
+    benchmark: str | None = None,
     data: Path | None = None,
     model: str | None = None,
     adapter: Path | None = None,
@@ -49,6 +50,10 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     max_pixels: int | None = None,
     device: str = "auto",
+    harness: Literal["lmms-eval"] | None = None,
+    task: list[str] | None = None,
+    harness_model: str | None = None,
+    include_path: Path | None = None,
 ) -> None:
     """Score a model, an adapter, a checkpoint or an endpoint on a benchmark; a run that was stopped continues.
 
@@ -83,15 +88,31 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         dtype: Precision of the weights; float32, or that of the checkpoint's run, by default.
         max_pixels: Largest image area after resizing, instead of the model's own.
         device: auto, cpu, cuda, cuda:1 and so on.
+        harness: Run lmms-eval, which has to be installed, and bring its scores into the same table and files.
+        task: A task of lmms-eval; may be given several times. Without one, remot-bench is written as its task.
+        harness_model: One of lmms-eval's model classes; remot is this library's own, for anything it loads.
+        include_path: Folder of further tasks of lmms-eval.
     """
     weights = WeightChoice(model, adapter, ckpt_path, dtype, max_pixels, device)
+    decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
+    if harness is not None:
+        if endpoint is not None:
+            msg = "--harness lmms-eval loads weights itself: give --model or --adapter, not --endpoint"
+            raise ConfigError(msg)
+        generation = decoding.generation()
+        choice = HarnessChoice(task or (), harness_model, include_path, batch_size, limit, generation, num_frames)
+        _write(*evaluate_by_harness(benchmark, data, weights, choice, out))
+        return
+    if benchmark is None or task or harness_model or include_path:
+        missing = "--benchmark is missing: docs/evaluate.md lists them"
+        msg = missing if benchmark is None else "--task, --harness_model and --include_path belong to --harness"
+        raise ConfigError(msg)
     server = EndpointChoice(
         endpoint or "", model_name, api_key_variable, num_parallel, requests_per_minute, timeout_seconds
     )
     judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
     rows = data_of(benchmark, data)
     asked = _Request(benchmark, rows, media, split, num_frames, limit, skip_missing, train_data, judge)
-    decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
     evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size)
 
 
@@ -150,6 +171,12 @@ class _Decoding:
     top_p: float
     top_k: int
     seed: int
+
+    def generation(self) -> dict[str, object]:
+        """What differs from greedy decoding with a task's own budget, by the names of transformers."""
+        drawn = {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
+        budget = {} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}
+        return budget | (drawn if self.temperature > 0 else {})
 
     def settings(self, budget: int) -> "AnswerSettings":
         from remot.evaluation.benchmarks.responders import AnswerSettings
@@ -252,7 +279,9 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path) -> None:
         msg = f"{folder}: results cannot be written ({error}); choose another folder with --out"
         raise ConfigError(msg) from error
     wide_console().print(report.table())
-    sys.stdout.write(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}, replies.jsonl\n")
+    written = [SCORES_FILE, ANSWERS_FILE, TABLE_FILE, "replies.jsonl"]
+    shown = ", ".join(name for name in written if (folder / name).exists())
+    sys.stdout.write(f"{folder}/{shown}\n")
 
 
 class _Progress:

@@ -45,7 +45,7 @@ class RemotBench(Benchmark):
         """
         manifest = read_manifest(data)
         held = {key: manifest.get(key) for key in ("format", "data", "seeds", "sources", "sha256")}
-        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(held, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The prompts of one split, the test split unless told otherwise, or of ``all``.
@@ -65,7 +65,7 @@ class RemotBench(Benchmark):
             where = f"{file}: line {number}"
             built = from_record(where, record)
             if split in (built.split, "all"):
-                prompts.append(_prompt(where, built, root))
+                prompts.append(bench_prompt(where, built, root))
         if not prompts:
             msg = f"{file}: the {split} split holds no prompt; choose another with --split"
             raise EmptySplitError(msg)
@@ -138,7 +138,8 @@ def reference_type(question: Question) -> str | None:
     return None if name is None else REFERENCE_TYPES[name]
 
 
-def _prompt(where: str, built: BuiltPrompt, root: Path) -> BenchmarkPrompt:
+def bench_prompt(where: str, built: BuiltPrompt, root: Path) -> BenchmarkPrompt:
+    """A built prompt as this benchmark asks it; ``where`` is for messages, ``root`` the folder of its images."""
     question = built.question
     gold: Any = question.solution if question.slots else question.target
     if not question.slots and question.reference is not None:
