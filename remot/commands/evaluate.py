@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from remot.commands.evaluate_data import data_of
 from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
-from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
+from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, folder_digest, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 
@@ -40,6 +40,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     judge_url: str | None = None,
     judge_model: str | None = None,
     judge_key_variable: str = "",
+    judge_folder: str | None = None,
     out: Path | None = None,
     batch_size: int = 8,
     max_new_tokens: int | None = None,
@@ -78,6 +79,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         judge_url: OpenAI-compatible address, up to /v1, of a model that judges free text where a benchmark needs one.
         judge_model: Name of that model.
         judge_key_variable: Environment variable that holds its key; none is sent by default.
+        judge_folder: A local text model that judges or reads instead.
         out: Folder of the results; a folder of its own below evaluations by default.
         batch_size: Prompts answered together.
         max_new_tokens: Longest reply, instead of the benchmark's own budget.
@@ -110,7 +112,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     server = EndpointChoice(
         endpoint or "", model_name, api_key_variable, num_parallel, requests_per_minute, timeout_seconds
     )
-    judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
+    judge = _JudgeChoice(judge_url, judge_model, judge_key_variable, judge_folder, device)
     rows = data_of(benchmark, data)
     asked = _Request(benchmark, rows, media, split, num_frames, limit, skip_missing, train_data, judge)
     evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size)
@@ -118,26 +120,51 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
 
 @dataclass(frozen=True)
 class _JudgeChoice:
-    """The model that judges free text; none without an address."""
+    """The model that judges free text; none without an address or a folder."""
 
     url: str | None
     model: str | None
     key_variable: str
+    folder: str | None
+    device: str
 
     def __post_init__(self) -> None:
         if bool(self.url) != bool(self.model):
             msg = "--judge_url and --judge_model belong together; give both"
             raise ConfigError(msg)
+        if self.url and self.folder:
+            msg = "--judge_url and --judge_folder are both judges; give one of them"
+            raise ConfigError(msg)
+
+    @property
+    def is_none(self) -> bool:
+        """No judge was chosen."""
+        return not self.url and not self.folder
 
     def grader(self, folder: Path) -> "Grader | None":
         """Asks it, and keeps its replies in the folder."""
         from remot.evaluation.benchmarks.judging import CachedGrader
         from remot.rewards.temporal.events import EndpointJudge
 
+        judgements = folder / "judgements.jsonl"
+        if self.folder is not None:
+            return self._local(judgements)
         if self.url is None or self.model is None:
             return None
         judge = EndpointJudge(self.url, self.model, self.key_variable)
-        return CachedGrader(folder / "judgements.jsonl", f"{self.url} {self.model}", judge.ask)
+        return CachedGrader(judgements, f"{self.url} {self.model}", judge.ask)
+
+    def _local(self, judgements: Path) -> "Grader":
+        import torch
+
+        from remot.evaluation.benchmarks.judging import CachedGrader
+        from remot.models.loading import ModelSource
+        from remot.models.text_model import TextModel
+
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        resolved = ModelSource(str(self.folder)).resolve()
+        model = TextModel(resolved, found if self.device == "auto" else self.device)
+        return CachedGrader(judgements, folder_digest(resolved), model.ask)
 
 
 @dataclass(frozen=True)
@@ -204,6 +231,9 @@ def evaluate(
 
     quiet_libraries()
     benchmark = benchmark_class(asked.benchmark)(BenchmarkOptions(asked.media, asked.num_frames, asked.split))
+    if benchmark.needs_grader and asked.judge.is_none:
+        msg = f"--benchmark {benchmark.name} needs a reader: --judge_url and --judge_model, or --judge_folder"
+        raise ConfigError(msg)
     prompts, facts = _prompts(benchmark, asked)
     settings = decoding.settings(benchmark.max_new_tokens)
     responder = responder_for(weights, endpoint)
@@ -212,7 +242,7 @@ def evaluate(
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=asked.judge.grader(folder))
     with _Progress(benchmark.name) as show:
-        verdicts = answer_all(benchmark, prompts, responder, settings, store, batch_size, show)
+        verdicts = benchmark.concluded(answer_all(benchmark, prompts, responder, settings, store, batch_size, show))
     report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder, settings))
     _write(report, verdicts, folder)
     return report
