@@ -51,7 +51,7 @@ def evaluate_by_harness(
         EngineError: If it fails.
     """
     from remot.evaluation.benchmarks.harness import HarnessRun, require_installed, run_harness
-    from remot.evaluation.benchmarks.harness.results import metrics_of, verdicts_of
+    from remot.evaluation.benchmarks.harness.results import metrics_of, num_rows, verdicts_of, version_of
     from remot.evaluation.benchmarks.report import Facts, report_of
     from remot.strategies.settings import PolicySettings
 
@@ -74,11 +74,11 @@ def evaluate_by_harness(
         weights=source.pretrained,
         data=str(data) if data is not None else "that of the tasks",
         settings={"model class": name, **arguments, **choice.generation},
-        num_rows=len(verdicts),
+        num_rows=num_rows(results) or len(verdicts),
         limit=choice.limit,
         num_missing_files=0,
         num_skipped=0,
-        more={"version": str(results.get("task_hashes") or ""), "weights_hash": hashed},
+        more={"version": version_of(results), "weights_hash": hashed},
     )
     return report_of(metrics_of(results, samples), verdicts, facts), verdicts, folder
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
-from lmms_eval.api.model import lmms
 
 from remot.data.media.images import read_image
 from remot.evaluation.benchmarks.base import VideoSpan
@@ -17,6 +15,12 @@ from remot.models.loading import ModelSource, Precision
 from remot.models.policy import VLMPolicy
 from remot.rollout.sampling import SamplingSettings
 from remot.structures import PromptBatch, Question, Video
+
+try:
+    from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
+    from lmms_eval.api.model import lmms
+except ImportError:  # lmms-eval imports this module; others only look at it
+    GenerationResult = Instance = TokenCounts = lmms = object
 
 #: Gives the messages of a row of a task.
 Messages = Callable[[Any], Any]

@@ -1,5 +1,6 @@
 """What lmms-eval writes, as metrics and verdicts of this library."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, ModelReply, Verdict
 from remot.evaluation.benchmarks.rows import rows_in
+from remot.strict_json import json_text
 from remot.structures import FloatArray
 
 #: How far a mean of samples may lie from a result and still be what it is the mean of.
@@ -31,6 +33,22 @@ def verdicts_of(results: Mapping[str, Any], file: Path) -> dict[str, list[Verdic
         if samples.is_file():
             found[task] = [_verdict(task, row) for _, row in rows_in(samples)]
     return found
+
+
+def num_rows(results: Mapping[str, Any]) -> int:
+    """Rows of all tasks together, before any limit; 0 if lmms-eval does not say."""
+    counts = results.get("n-samples")
+    held = counts.values() if isinstance(counts, dict) else ()
+    originals = [one.get("original") for one in held if isinstance(one, dict)]
+    return sum(number for number in originals if type(number) is int)
+
+
+def version_of(results: Mapping[str, Any]) -> str:
+    """Hash of lmms-eval's own hashes of the rows of each task; "" if it gives none."""
+    hashes = results.get("task_hashes")
+    if not isinstance(hashes, dict) or not hashes:
+        return ""
+    return hashlib.sha256(json_text(hashes, ensure_ascii=True).encode()).hexdigest()
 
 
 def _verdict(task: str, row: Mapping[str, Any]) -> Verdict:

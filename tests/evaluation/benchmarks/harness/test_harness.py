@@ -14,7 +14,7 @@ from remot.errors import AnnotationError, ConfigError, EngineError
 from remot.evaluation.benchmarks import harness
 from remot.evaluation.benchmarks.estimates import measured
 from remot.evaluation.benchmarks.harness import HarnessRun, require_installed, run_harness
-from remot.evaluation.benchmarks.harness.results import metrics_of, verdicts_of
+from remot.evaluation.benchmarks.harness.results import metrics_of, num_rows, verdicts_of, version_of
 from tests.tiny import model_folder
 
 RESULTS = {
@@ -66,6 +66,13 @@ def test_samples_keep_the_whole_reply_and_their_cluster(tmp_path):
     assert (first.reply.text, first.reply.num_tokens, first.prompt.gold) == ("<think>x</think>A", 7, "A")
     assert (first.prompt.prompt_id, first.prompt.text, first.prompt.scene) == ("mvbench/0", "q0", "mvbench/0")
     assert (second.reply.text, second.prompt.scene, second.scores) == ("A", "s1", {"acc": 0.0})
+
+
+def test_rows_and_version_are_lmms_evals():
+    counts = {"a": {"original": 30, "effective": 2}, "b": {"original": 4}, "c": 3}
+    assert num_rows({"n-samples": counts}) == 34
+    assert (num_rows({}), version_of({}), version_of({"task_hashes": 3})) == (0, "", "")
+    assert len({version_of({"task_hashes": {"a": name}}) for name in ("x", "y")}) == 2
 
 
 @pytest.mark.parametrize("line", ["[1]", '{"doc_id": NaN}', "{"])
