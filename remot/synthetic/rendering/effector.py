@@ -126,7 +126,8 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
 
 def render_diagonal_scene(generator: np.random.Generator) -> RenderedScene:
     """The gripper moves along one of the image's diagonals and keeps its opening."""
-    gripper, direction = GripperShape(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
+    gripper = GripperShape(max_gap=float(generator.uniform(12, 16)))
+    direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
     margin = max(gripper.half_span, gripper.half_reach) + 1
     across = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
     up = across if generator.integers(2) else IMAGE_SIZE - across
