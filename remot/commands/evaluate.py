@@ -201,9 +201,12 @@ class _Decoding:
 
     def generation(self) -> dict[str, object]:
         """What differs from greedy decoding with a task's own budget, by the names of transformers."""
-        drawn = {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
-        budget = {} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}
-        return budget | (drawn if self.temperature > 0 else {})
+        settings: dict[str, object] = {}
+        if self.max_new_tokens is not None:
+            settings["max_new_tokens"] = self.max_new_tokens
+        if self.temperature > 0:
+            settings |= {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
+        return settings
 
     def settings(self, budget: int) -> "AnswerSettings":
         from remot.evaluation.benchmarks.responders import AnswerSettings

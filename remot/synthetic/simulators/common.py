@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,8 @@ def _cut(track: _Track, kept: slice) -> _Track:
     """A track whose arrays over frames are cut to those kept."""
     names = ("positions", "opening", "visible", "boxes_xyxy", "depths_metres", "centres_metres", "hidden")
     held = {name: value for name in names if isinstance(value := getattr(track, name, None), np.ndarray)}
-    return replace(track, **{name: value[kept] for name, value in held.items()})
+    changes: dict[str, Any] = {name: value[kept] for name, value in held.items()}
+    return replace(track, **changes)
 
 
 def write_recording(recording: Recording, out: Path, *, source: str, licence: str, crf: int = 23) -> Path:

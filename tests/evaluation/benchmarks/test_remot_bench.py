@@ -21,7 +21,7 @@ from tests.evaluation.benchmarks.stub import counts_of, prompt_of, values_of, ve
 from tests.helpers import PROJECT, join_questions, make_question, respond
 
 #: Of remot-bench as it is built from the clips that come with the library.
-VERSION = "52590eec15352a9eb79763cfb8108f754e9f56f72e1f123e8a2702b8802cd089"
+VERSION = "bd5078155d6811bb8575bc8ac45726f3c76862da11178e4b42b991504ec23aef"
 
 
 @pytest.fixture(scope="module")

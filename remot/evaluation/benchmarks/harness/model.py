@@ -26,7 +26,7 @@ except ImportError:  # lmms-eval imports this module; others only look at it
 Messages = Callable[[Any], Any]
 
 
-class RemotModel(lmms):  # type: ignore[misc] (lmms-eval is not typed)
+class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
     """Images first, then videos, then the text, whatever order the task's messages have.
 
     Args:

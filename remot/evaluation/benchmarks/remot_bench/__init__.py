@@ -106,9 +106,9 @@ class RemotBench(Benchmark):
         for name, group in _groups(others, lambda question: question.task).items():
             scored = [one for one in group if one.scores]
             note = "" if len(scored) == len(group) else f"{len(group) - len(scored)} without a type that is scored here"
-            baselines = task_baselines([one.prompt.row for one in scored])
+            blind = task_baselines([one.prompt.row for one in scored])
             for metric, score in (("success", "right"), ("score", "score")):
-                found.append(Metric(f"task/{name}/{metric}", mean_of(scored, score), note, baselines.get(score, {})))
+                found.append(Metric(f"task/{name}/{metric}", mean_of(scored, score), note, blind.get(score, {})))
                 note = ""
         return found
 
