@@ -81,7 +81,7 @@ def test_a_reduced_recording_keeps_every_second_frame_and_scales_with_its_images
         "lid": ObjectTrack(boxes, masks=Path("masks"), depths_metres=np.arange(4.0)),
         "gone": ObjectTrack(np.where(np.arange(4)[:, None] == 1, boxes, NAN)),
     }
-    hand = EffectorTrack(np.arange(12.0).reshape(4, 3), opening=np.arange(4) / 4)
+    hand = EffectorTrack(np.arange(12.0).reshape(4, 3) / 8, opening=np.arange(4) / 4)
     agent = AgentTrack(np.arange(8.0).reshape(4, 2), np.arange(4.0))
     times, box = np.array([1.0, 1.1, 1.2, 1.3]), LayoutBox("chair", np.ones(3), np.ones(3), np.eye(3))
     clip = Clip("c", "s", "d", None, times, camera, {"hand": hand}, objects, agent=agent, layout=(box,))
@@ -94,7 +94,7 @@ def test_a_reduced_recording_keeps_every_second_frame_and_scales_with_its_images
     assert_close(small.clip.objects["lid"].boxes_xyxy, [[4, 8, 20, 40]] * 2)
     assert_close(small.clip.objects["lid"].depths_metres, [0, 2])
     assert small.clip.objects["lid"].masks is None
-    assert_close(small.clip.effectors["hand"].positions, [[0, 1, 2], [6, 7, 8]])
+    assert_close(small.clip.effectors["hand"].positions, [[0, 0.125, 0.25], [0.75, 0.875, 1]])
     assert_close(small.clip.effectors["hand"].opening, [0, 0.5])
     assert_close(small.clip.agent.positions_metres, [[0, 1], [4, 5]])
     assert_close(small.clip.agent.headings_degrees, [0, 2])
