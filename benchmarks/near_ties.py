@@ -2,9 +2,9 @@
 
     python benchmarks/near_ties.py --first OUT1/answers.jsonl --second OUT2/answers.jsonl --model FOLDER --data BENCH
 
-``--model`` is a whole model (`remot export --merge`), ``--data`` the folder of remot-bench. For each prompt with two replies the
-first token that differs is named, and the difference of the log-probabilities of both tokens under the model: a small one is a
-near tie, which rounding decides.
+``--model`` is a whole model (`remot export --merge`), ``--data`` the folder of remot-bench. For each prompt with two
+replies the first token that differs is named, and how far apart the log-probabilities of both tokens are under the
+model: little is a near tie, which rounding decides.
 """
 
 import argparse
@@ -14,12 +14,14 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
 
+from remot.evaluation.benchmarks.base import BenchmarkPrompt
 from remot.evaluation.benchmarks.remot_bench import RemotBench
 
 
 def main() -> None:
+    """Print a line for each prompt with two replies."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("first", "second", "model", "data"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -38,12 +40,19 @@ def main() -> None:
 
 
 def replies_of(file: Path) -> dict[str, str]:
+    """Replies by prompt."""
     with file.open() as lines:
         return {row["id"]: row["reply"] for row in map(json.loads, lines)}
 
 
 @torch.no_grad()
-def parting(model, processor, prompt, first: str, second: str) -> tuple[int, list[str], float]:
+def parting(
+    model: torch.nn.Module,
+    processor: ProcessorMixin,
+    prompt: BenchmarkPrompt,
+    first: str,
+    second: str,
+) -> tuple[int, list[str], float]:
     """Position of the first token that differs, both tokens, and the difference of their log-probabilities."""
     content = [{"type": "image"} for _ in prompt.images] + [{"type": "text", "text": prompt.text}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
