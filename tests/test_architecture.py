@@ -72,6 +72,7 @@ HOMES = {
     "tokenizers": ("models/",),
     "safetensors": ("models/",),
     "av": ("data/media/",),
+    "lmms_eval": ("evaluation/benchmarks/harness/",),
     "pyarrow": ("data/annotations/", "data/records/", "datatools/convert/"),
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),

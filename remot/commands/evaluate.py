@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
+from remot.commands.evaluate_data import data_of
+from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
+from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, folder_digest, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(  # noqa: PLR0913 (one argument per option)
-    benchmark: str,
-    data: Path,
+    benchmark: str | None = None,
+    data: Path | None = None,
     model: str | None = None,
     adapter: Path | None = None,
     ckpt_path: Path | None = None,
@@ -38,6 +40,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     judge_url: str | None = None,
     judge_model: str | None = None,
     judge_key_variable: str = "",
+    judge_folder: str | None = None,
     out: Path | None = None,
     num_shown: int = 600,
     batch_size: int = 8,
@@ -49,12 +52,16 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     max_pixels: int | None = None,
     device: str = "auto",
+    harness: Literal["lmms-eval"] | None = None,
+    task: list[str] | None = None,
+    harness_model: str | None = None,
+    include_path: Path | None = None,
 ) -> None:
     """Score a model, an adapter, a checkpoint or an endpoint on a benchmark; a run that was stopped continues.
 
     Args:
         benchmark: Its name, such as remot-bench or jsonl; docs/evaluate.md lists them.
-        data: File or folder with the benchmark's rows.
+        data: File or folder with the benchmark's rows; remot-bench is built from the library's clips without one.
         model: remot-tiny, a model folder, or a hub name in the local cache.
         adapter: Folder of trained adapters; the model they were trained on is loaded below them.
         ckpt_path: Checkpoint of a run; it holds the settings of the model.
@@ -73,6 +80,7 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         judge_url: OpenAI-compatible address, up to /v1, of a model that judges free text where a benchmark needs one.
         judge_model: Name of that model.
         judge_key_variable: Environment variable that holds its key; none is sent by default.
+        judge_folder: A local text model that judges or reads instead.
         out: Folder of the results; a folder of its own below evaluations by default.
         num_shown: Prompts on page.html, with frames and replies; 0 for no page.
         batch_size: Prompts answered together.
@@ -84,39 +92,81 @@ def evaluate_command(  # noqa: PLR0913 (one argument per option)
         dtype: Precision of the weights; float32, or that of the checkpoint's run, by default.
         max_pixels: Largest image area after resizing, instead of the model's own.
         device: auto, cpu, cuda, cuda:1 and so on.
+        harness: Run lmms-eval, which has to be installed, and bring its scores into the same table and files.
+        task: A task of lmms-eval; may be given several times. Without one, remot-bench is written as its task.
+        harness_model: One of lmms-eval's model classes; remot is this library's own, for anything it loads.
+        include_path: Folder of further tasks of lmms-eval.
     """
     weights = WeightChoice(model, adapter, ckpt_path, dtype, max_pixels, device)
+    decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
+    if harness is not None:
+        if endpoint is not None:
+            msg = "--harness lmms-eval loads weights itself: give --model or --adapter, not --endpoint"
+            raise ConfigError(msg)
+        generation = decoding.generation()
+        choice = HarnessChoice(task or (), harness_model, include_path, batch_size, limit, generation, num_frames)
+        _write(*evaluate_by_harness(benchmark, data, weights, choice, out), num_shown)
+        return
+    if benchmark is None or task or harness_model or include_path:
+        missing = "--benchmark is missing: docs/evaluate.md lists them"
+        msg = missing if benchmark is None else "--task, --harness_model and --include_path belong to --harness"
+        raise ConfigError(msg)
     server = EndpointChoice(
         endpoint or "", model_name, api_key_variable, num_parallel, requests_per_minute, timeout_seconds
     )
-    judge = _JudgeChoice(judge_url, judge_model, judge_key_variable)
-    asked = _Request(benchmark, data, media, split, num_frames, limit, skip_missing, train_data, judge)
-    decoding = _Decoding(max_new_tokens, temperature, top_p, top_k, seed)
+    judge = _JudgeChoice(judge_url, judge_model, judge_key_variable, judge_folder, device)
+    rows = data_of(benchmark, data)
+    asked = _Request(benchmark, rows, media, split, num_frames, limit, skip_missing, train_data, judge)
     evaluate(asked, weights, server if endpoint is not None else None, decoding, out, batch_size, num_shown)
 
 
 @dataclass(frozen=True)
 class _JudgeChoice:
-    """The model that judges free text; none without an address."""
+    """The model that judges free text; none without an address or a folder."""
 
     url: str | None
     model: str | None
     key_variable: str
+    folder: str | None
+    device: str
 
     def __post_init__(self) -> None:
         if bool(self.url) != bool(self.model):
             msg = "--judge_url and --judge_model belong together; give both"
             raise ConfigError(msg)
+        if self.url and self.folder:
+            msg = "--judge_url and --judge_folder are both judges; give one of them"
+            raise ConfigError(msg)
+
+    @property
+    def is_none(self) -> bool:
+        """No judge was chosen."""
+        return not self.url and not self.folder
 
     def grader(self, folder: Path) -> "Grader | None":
         """Asks it, and keeps its replies in the folder."""
         from remot.evaluation.benchmarks.judging import CachedGrader
         from remot.rewards.temporal.events import EndpointJudge
 
+        judgements = folder / "judgements.jsonl"
+        if self.folder is not None:
+            return self._local(judgements)
         if self.url is None or self.model is None:
             return None
         judge = EndpointJudge(self.url, self.model, self.key_variable)
-        return CachedGrader(folder / "judgements.jsonl", f"{self.url} {self.model}", judge.ask)
+        return CachedGrader(judgements, f"{self.url} {self.model}", judge.ask)
+
+    def _local(self, judgements: Path) -> "Grader":
+        import torch
+
+        from remot.evaluation.benchmarks.judging import CachedGrader
+        from remot.models.loading import ModelSource
+        from remot.models.text_model import TextModel
+
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        resolved = ModelSource(str(self.folder)).resolve()
+        model = TextModel(resolved, found if self.device == "auto" else self.device)
+        return CachedGrader(judgements, folder_digest(resolved), model.ask)
 
 
 @dataclass(frozen=True)
@@ -157,6 +207,15 @@ class _Decoding:
     top_k: int
     seed: int
 
+    def generation(self) -> dict[str, object]:
+        """What differs from greedy decoding with a task's own budget, by the names of transformers."""
+        settings: dict[str, object] = {}
+        if self.max_new_tokens is not None:
+            settings["max_new_tokens"] = self.max_new_tokens
+        if self.temperature > 0:
+            settings |= {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
+        return settings
+
     def settings(self, budget: int) -> "AnswerSettings":
         from remot.evaluation.benchmarks.responders import AnswerSettings
         from remot.rollout.sampling import SamplingSettings
@@ -184,6 +243,9 @@ def evaluate(
 
     quiet_libraries()
     benchmark = benchmark_class(asked.benchmark)(BenchmarkOptions(asked.media, asked.num_frames, asked.split))
+    if benchmark.needs_grader and asked.judge.is_none:
+        msg = f"--benchmark {benchmark.name} needs a reader: --judge_url and --judge_model, or --judge_folder"
+        raise ConfigError(msg)
     prompts, facts = _prompts(benchmark, asked)
     settings = decoding.settings(benchmark.max_new_tokens)
     responder = responder_for(weights, endpoint)
@@ -192,15 +254,15 @@ def evaluate(
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=asked.judge.grader(folder))
     with _Progress(benchmark.name) as show:
-        verdicts = answer_all(benchmark, prompts, responder, settings, store, batch_size, show)
-    report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder.description, settings))
+        verdicts = benchmark.concluded(answer_all(benchmark, prompts, responder, settings, store, batch_size, show))
+    report = report_of(benchmark.metrics(verdicts), verdicts, facts(responder, settings))
     _write(report, verdicts, folder, num_shown)
     return report
 
 
 def _prompts(
     benchmark: "Benchmark", asked: _Request
-) -> "tuple[list[BenchmarkPrompt], Callable[[str, AnswerSettings], Facts]]":
+) -> "tuple[list[BenchmarkPrompt], Callable[[Responder, AnswerSettings], Facts]]":
     """The prompts whose media are there, and what is known of them, complete but for weights and settings."""
     from remot.errors import EmptySplitError
     from remot.evaluation.benchmarks.contamination import contamination
@@ -216,13 +278,13 @@ def _prompts(
     version = benchmark.version(asked.data)
     shared = None if asked.train_data is None else contamination(prompts, asked.train_data)
 
-    def facts(weights: str, settings: "AnswerSettings") -> Facts:
+    def facts(responder: "Responder", settings: "AnswerSettings") -> Facts:
         sampling = settings.sampling
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         decoding = {"decoding": "greedy"} if sampling.is_greedy else {**drawn, "seed": settings.seed}
         return Facts(
             benchmark=benchmark.name,
-            weights=weights,
+            weights=responder.description,
             data=f"{asked.data}, version {version[:16]}" if version else str(asked.data),
             settings={**decoding, "max_new_tokens": settings.max_new_tokens},
             num_rows=len(everything),
@@ -230,7 +292,7 @@ def _prompts(
             num_missing_files=len(missing),
             num_skipped=len(chosen) - len(prompts),
             notes=() if shared is None else (str(shared),),
-            more={"version": version, "source": asked.source}
+            more={"version": version, "source": asked.source, "weights_hash": responder.weights_hash}
             | ({} if shared is None else {"shared": list(shared.names)}),
         )
 
@@ -267,8 +329,9 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown:
         msg = f"{folder}: results cannot be written ({error}); choose another folder with --out"
         raise ConfigError(msg) from error
     wide_console().print(report.table())
-    page = f", {PAGE_FILE}" if num_shown else ""
-    sys.stdout.write(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}{page}, replies.jsonl\n")
+    written = [SCORES_FILE, ANSWERS_FILE, TABLE_FILE, PAGE_FILE if num_shown else "", "replies.jsonl"]
+    shown = ", ".join(name for name in written if name and (folder / name).exists())
+    sys.stdout.write(f"{folder}/{shown}\n")
 
 
 class _Progress:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from remot.data.records.folder import sha256_of
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from remot.evaluation.benchmarks.responders import EndpointResponder, LocalResponder, Responder
     from remot.models.loading import Precision
     from remot.models.policy import VLMPolicy
@@ -151,7 +154,8 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
 
     source = settings.source
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    files = {"base": folder_digest(source.resolve()), "dtype": source.dtype, "max_pixels": source.max_pixels}
+    base = folder_digest(source.resolve())
+    files = {"base": base, "dtype": source.dtype, "max_pixels": source.max_pixels}
     if source.adapter() is not None:
         files["adapter"] = folder_digest(source.pretrained)
     described = describe_weights(source)
@@ -165,7 +169,41 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
             load_trained(policy, read_trained(checkpoint))
         return policy.to(where)
 
-    return LocalResponder(described, files, load)
+    return LocalResponder(described, files, load, weights_hash(base, settings, checkpoint))
+
+
+def weights_hash(base: str, settings: "PolicySettings", checkpoint: Path | None = None) -> str:
+    """Hash of a base model's files and of what was trained on it, the same for an adapter and its run's checkpoint.
+
+    Args:
+        base: :func:`folder_digest` of the base model.
+        settings: The policy.
+        checkpoint: Of a run, whose weights replace those of the policy's source.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged.
+    """
+    from remot.models.adapters import LoRA
+
+    trained: Iterable[Tensor] = ()
+    adapter, scale = settings.source.adapter(), ""
+    if checkpoint is not None:
+        held = read_trained(checkpoint)
+        state, facts = held.get("state_dict", {}), held.get("remot") or {}
+        names = facts.get("trained") or [name for name in state if name.startswith("policy.")]
+        trained = [state[name] for name in names if name in state]
+        adaptation = settings.adaptation
+        scale = f"{adaptation.alpha / adaptation.rank:g}" if isinstance(adaptation, LoRA) else ""
+    elif adapter is not None:
+        trained, scale = adapter.tensors().values(), f"{adapter.alpha / adapter.rank:g}"
+    # Formats name the same tensors differently, so that the names are left out.
+    digests = sorted(_tensor_digest(tensor) for tensor in trained)
+    return hashlib.sha256(" ".join([base, scale, *digests]).encode()).hexdigest()
+
+
+def _tensor_digest(tensor: "Tensor") -> str:
+    numbers = tensor.detach().cpu().float().contiguous().numpy()
+    return hashlib.sha256(f"{numbers.shape}".encode() + numbers.tobytes()).hexdigest()
 
 
 def folder_digest(name: str) -> str:

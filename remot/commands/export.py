@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from remot.commands.evaluate_weights import folder_digest, weights_hash
 from remot.commands.policies import OpenedPolicy, open_policy
 from remot.errors import ConfigError
 
@@ -22,6 +23,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     merge: bool = False,  # noqa: FBT001, FBT002 (a switch of the command line)
     base_name: str | None = None,
     results: Path | None = None,
+    scores: list[Path] | None = None,
     push: str | None = None,
     check: bool = True,  # noqa: FBT001, FBT002 (a switch of the command line)
 ) -> None:
@@ -35,11 +37,13 @@ def export_command(  # noqa: PLR0913 (options of the command line)
         merge: Write a whole model with the adapters added to its weights, 4-bit weights dequantised.
         base_name: Name of the base model on the hub, where the run was given a folder.
         results: JSON table for the model card; RUN/held_out.json if left out and there.
+        scores: A scores.json of `remot evaluate` for the model card, made of these weights; may be given several times.
         push: Repository on the hub to upload the folder to, such as ORG/NAME.
         check: Load the result with transformers and PEFT alone and compare its logits with the policy's.
     """
-    from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
+    from remot.evaluation.model_card import CardFacts, read_results, read_scores, run_config, write_card
     from remot.models.export import check_export, name_base, published_base, save_merged, save_trained
+    from remot.strategies.settings import PolicySettings
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"--out {out} is there already and not an empty folder: choose another one"
@@ -49,6 +53,10 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     is_adapter = policy.adaptation.reference_is_base and not merge
     base = published_base(policy.source, base_name) if is_adapter else base_name or policy.base_name
     table = read_results(results, opened.run_folder, opened.step)
+    benchmarks = []
+    if scores:
+        settings = PolicySettings(policy.source, policy.adaptation)
+        benchmarks = read_scores(scores, weights_hash(folder_digest(policy.source.resolve()), settings, ckpt_path))
     sys.stderr.write(f"weights  {opened.weights}\n")
     if merge:
         save_merged(policy, out)
@@ -60,7 +68,8 @@ def export_command(  # noqa: PLR0913 (options of the command line)
         (out / "remot.json").unlink(missing_ok=True)
     checked = _checked(check_export(policy, out, is_adapter=is_adapter), opened) if check else None
     facts = CardFacts(base, is_adapter=is_adapter, step=opened.step, check=checked)
-    write_card(out, facts, config=opened.config or run_config(opened.run_folder), results=table)
+    config_of_run = opened.config or run_config(opened.run_folder)
+    write_card(out, facts, config=config_of_run, results=table, benchmarks=benchmarks)
     sys.stdout.write(f"{out}\n")
     if push is not None:
         _push(out, push)

@@ -1,7 +1,8 @@
 """The model card of an exported policy: what it is, what it scores, how it was trained, how to load it."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -39,17 +40,53 @@ def read_results(file: Path | None, run_folder: Path | None, step: int | None) -
     path = file if file is not None else None if run_folder is None else run_folder / RESULTS_FILE
     if path is None or (file is None and not path.is_file()):
         return {}
+    table = _read_object("--results", path)
+    return table if file is not None or table.get("step") == step else {}
+
+
+def read_scores(files: Sequence[Path], weights_hash: str) -> list[dict[str, Any]]:
+    """Scores of benchmarks for a card.
+
+    Args:
+        files: ``scores.json`` of ``remot evaluate``.
+        weights_hash: Of the exported weights; scores of others are refused.
+
+    Raises:
+        ConfigError: If a file is none, or of other weights.
+    """
+    found = [_read_object("--scores", file) for file in files]
+    for file, scores in zip(files, found, strict=True):
+        if not isinstance(scores.get("metrics"), dict) or not isinstance(scores.get("benchmark"), str):
+            msg = f"--scores {file} is no scores.json of `remot evaluate`"
+            raise ConfigError(msg)
+        if scores.get("weights_hash") != weights_hash:
+            hashed = str(scores.get("weights_hash") or "")[:16]
+            others = f"other weights (hash {hashed})" if hashed else "weights without a hash"
+            msg = (
+                f"--scores {file} is of {others}, not of the exported ones ({weights_hash[:16]}); run `remot evaluate` "
+                "on these, by --ckpt_path or --adapter"
+            )
+            raise ConfigError(msg)
+    return found
+
+
+def _read_object(option: str, path: Path) -> dict[str, Any]:
+    """The object in a JSON file of bounded size.
+
+    Raises:
+        ConfigError: If there is none.
+    """
     try:
         with path.open("rb") as opened:
             content = opened.read(_MAX_BYTES + 1)
-        table = json.loads(content) if len(content) <= _MAX_BYTES else None
+        value = json.loads(content) if len(content) <= _MAX_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
-        msg = f"--results {path} cannot be read: {str(error).splitlines()[0]}"
+        msg = f"{option} {path} cannot be read: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
-    if not isinstance(table, dict):
-        msg = f"--results {path} is no table of results of at most {_MAX_BYTES} bytes"
+    if not isinstance(value, dict):
+        msg = f"{option} {path} is no table of results of at most {_MAX_BYTES} bytes"
         raise ConfigError(msg)
-    return table if file is not None or table.get("step") == step else {}
+    return value
 
 
 def run_config(run_folder: Path | None) -> dict[str, Any]:
@@ -81,7 +118,14 @@ class CardFacts:
     check: str | None = None
 
 
-def write_card(folder: Path, facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[str, Any]) -> Path:
+def write_card(
+    folder: Path,
+    facts: CardFacts,
+    *,
+    config: Mapping[str, Any],
+    results: Mapping[str, Any],
+    benchmarks: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """Write ``README.md`` into an export, in place of the one that PEFT leaves.
 
     Args:
@@ -89,13 +133,21 @@ def write_card(folder: Path, facts: CardFacts, *, config: Mapping[str, Any], res
         facts: What it is.
         config: Configuration of the run, empty if unknown.
         results: What :func:`read_results` returned.
+        benchmarks: What :func:`read_scores` returned.
     """
     path = folder / CARD_FILE
-    path.write_text(model_card(facts, config=config, results=results), encoding="utf-8")
+    text = model_card(facts, config=config, results=results, benchmarks=benchmarks)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
-def model_card(facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def model_card(
+    facts: CardFacts,
+    *,
+    config: Mapping[str, Any],
+    results: Mapping[str, Any],
+    benchmarks: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The text of a card; arguments as of :func:`write_card`."""
     from remot._version import __version__
 
@@ -114,7 +166,8 @@ def model_card(facts: CardFacts, *, config: Mapping[str, Any], results: Mapping[
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# {PurePath(base).name} trained {f'on {records}' if records else 'to see motion'}",
         f"{kind} `{base}`{trained} with remot {__version__} on {prompts}.",
-        *_results_section(results),
+        *(_results_section(results) if results or not benchmarks else []),
+        *_benchmarks_section(benchmarks),
         "## Use",
         *([] if facts.check is None else [facts.check]),
         f"```python\n{_usage(base, is_adapter=is_adapter)}```",
@@ -142,11 +195,41 @@ def _results_section(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _benchmarks_section(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of each benchmark's metrics, those of its parts folded."""
+    sections = ["## Benchmarks"] if benchmarks else []
+    for scores in benchmarks:
+        metrics = {str(name): cells for name, cells in scores["metrics"].items() if isinstance(cells, dict)}
+        version = f", version `{_one_line(scores['version'])[:16]}`" if scores.get("version") else ""
+        settings = scores["settings"] if isinstance(scores.get("settings"), dict) else {}
+        asked = f"{scores.get('num_answered')} prompts from {scores.get('num_scenes')} scenes"
+        of_all = f", the first of {scores.get('num_rows')}" if scores.get("limit") is not None else ""
+        left_out = f", {scores['num_skipped']} left out for missing files" if scores.get("num_skipped") else ""
+        facts = [asked + of_all + left_out, *(f"{name} {value}" for name, value in settings.items())]
+        title = f"**{_one_line(scores['benchmark'])}**{version}: {_one_line('; '.join(facts))}."
+        whole = [_score_row(name, cells) for name, cells in metrics.items() if "/" not in name]
+        parts = [_score_row(name, cells) for name, cells in metrics.items() if "/" in name]
+        header = "| metric | score | n |\n|---|---|---|"
+        sections += [title, "\n".join([header, *whole])]
+        if parts:
+            table = "\n".join([header, *parts])
+            sections.append(f"<details><summary>Parts</summary>\n\n{table}\n\n</details>")
+    return [*sections, "Brackets: 95 % intervals over scenes; n: units in the denominator."] if sections else []
+
+
+def _score_row(name: str, cells: Mapping[str, Any]) -> str:
+    return f"| {_one_line(name)} | {_cell(cells)} | {_one_line(cells.get('n', '–'))} |"
+
+
+def _one_line(value: object) -> str:
+    """A value of a file in one cell of a table, without markup."""
+    return re.sub(r"\s+", " ", str(value)[:200]).replace("|", "/").replace("<", "(").replace("`", "'")
+
+
 def _row(metric: str, kind: str, cells: Any) -> str:  # noqa: ANN401 (JSON)
     held = cells if isinstance(cells, dict) else {}
     columns = [_cell(held.get("base")), _cell(held.get("trained")), _cell(held.get("change"), sign="+")]
-    name = metric.replace("|", "/").replace("\n", " ")
-    return f"| {name}{' (greedy)' if kind == 'greedy' else ''} | {' | '.join(columns)} |"
+    return f"| {_one_line(metric)}{' (greedy)' if kind == 'greedy' else ''} | {' | '.join(columns)} |"
 
 
 def _cell(numbers: Any, sign: str = "") -> str:  # noqa: ANN401 (JSON)

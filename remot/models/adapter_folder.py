@@ -10,7 +10,7 @@ from remot.errors import CheckpointError, ConfigError
 from remot.strict_json import json_text
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CONFIG_FILE, TENSOR_FILE = "adapter_config.json", "adapter_model.safetensors"
 #: What this library writes beside exported weights: the base model's name and the optimiser step.
@@ -41,6 +41,13 @@ class AdapterFolder:
     step: int | None  # optimiser step at which it was saved, None if unknown
     modules: frozenset[str]  # names of the adapted layers in the transformers model
 
+    def tensors(self) -> "dict[str, Tensor]":
+        """The tensors by PEFT's names."""
+        from safetensors.torch import load_file
+
+        held: dict[str, Tensor] = load_file(self.folder / TENSOR_FILE)
+        return held
+
     def load_into(self, model: "nn.Module", adapter_name: str) -> None:
         """Copy the tensors into the adapters ``adapter_name`` of PEFT's ``model``.
 
@@ -48,10 +55,9 @@ class AdapterFolder:
             CheckpointError: If tensors are missing, unknown to the model, of another shape, or not finite.
         """
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
-        from safetensors.torch import load_file
 
         wanted = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
-        held = load_file(self.folder / TENSOR_FILE)
+        held = self.tensors()
         what = f"the tensors of the adapter {self.folder}"
         require_same_names(what, held.keys() - wanted.keys(), wanted.keys() - held.keys())
         for name, tensor in held.items():

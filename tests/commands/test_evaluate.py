@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from remot.cli import EXIT_BAD_INPUT, main
+from remot.commands import evaluate_data
 from remot.commands.evaluate_weights import (
     EndpointChoice,
     WeightChoice,
@@ -101,6 +102,8 @@ def test_adapter_and_checkpoint_answer_alike_and_unlike_the_base(tmp_path, rows,
     assert scores["num_answered"] == 3
     assert "step 7" in scores["weights"]
     assert scores["settings"] == {"decoding": "greedy", "max_new_tokens": 6}
+    hashes = {name: json.loads((tmp_path / name / "scores.json").read_text())["weights_hash"] for name in weights}
+    assert hashes["adapter"] == hashes["checkpoint"] != hashes["base"]
 
 
 def test_the_same_command_again_prints_the_same_and_loads_nothing(tmp_path, rows, capsys, monkeypatch):
@@ -173,6 +176,27 @@ def test_what_does_not_fit_is_refused(rows, capsys, words, fact):
     assert fact in complaint(capsys, "--data", rows, *words)
 
 
+def test_data_may_be_left_out_for_remot_bench_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "--data" in complaint(capsys, "--benchmark", "jsonl", "--model", model_folder())
+    monkeypatch.setattr(evaluate_data, "NUM_BENCH_PROMPTS", 14)
+    words = ("--benchmark", "remot-bench", "--model", model_folder(), "--max_new_tokens", 2, "--device", "cpu")
+    first = evaluate(capsys, *words)
+    manifest = (evaluate_data.BENCH_FOLDER / "manifest.json").read_bytes()
+    assert evaluate(capsys, *words) == first
+    assert (evaluate_data.BENCH_FOLDER / "manifest.json").read_bytes() == manifest
+
+
+def test_a_build_that_failed_leaves_no_benchmark(tmp_path, monkeypatch):
+    from remot.datatools.build import prompts
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prompts, "build", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(ConfigError, match="disk full"):
+        evaluate_data.data_of("remot-bench", None)
+    assert not evaluate_data.BENCH_FOLDER.exists()
+
+
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     adapted(tmp_path / "adapter")
     with pytest.raises(ConfigError, match="remot-tiny"):
@@ -216,6 +240,20 @@ def test_changed_weights_are_other_weights(tmp_path):
     (folder / "model.safetensors").write_bytes(b"2")
     assert folder_digest(str(folder)) != first
     assert folder_digest("Qwen/Qwen3-VL-4B") == "Qwen/Qwen3-VL-4B"
+
+
+def test_adapters_that_differ_in_one_number_or_their_scale_have_other_hashes(tmp_path):
+    policy = adapted(tmp_path / "adapter")
+    same = responder_for(choice(adapter=tmp_path / "adapter"), None).weights_hash
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 8.0}))
+    scaled = responder_for(choice(adapter=tmp_path / "adapter"), None).weights_hash
+    with torch.no_grad():
+        next(p for name, p in policy.named_parameters() if "lora_B" in name)[0, 0] += 1e-6
+    save_trained(policy, tmp_path / "other", step=7)
+    moved = responder_for(choice(adapter=tmp_path / "other"), None).weights_hash
+    assert len({same, scaled, moved}) == 3
+    assert responder_for(choice(), EndpointChoice("http://h", "m", "", 2, None, 5.0)).weights_hash == ""
 
 
 def test_a_key_is_read_from_the_environment(monkeypatch):

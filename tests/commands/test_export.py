@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from remot.commands import export as export_module
 from remot.commands.dispatch import run
+from remot.commands.evaluate_weights import WeightChoice, responder_for
 from remot.commands.policies import open_policy
 from remot.errors import CheckpointError, ConfigError
 from remot.models import LoRA, ModelSource
@@ -68,6 +69,23 @@ def test_an_adapter_opens_with_its_weights(trained, tmp_path):
     assert_same_weights(opened.policy, trained.loaded_policy)
     assert opened.step == 60
     assert opened.run_folder == tmp_path
+
+
+def test_the_card_takes_scores_of_the_same_weights_alone(trained, ckpt_path, tmp_path):
+    """The hash of an evaluation by the adapter is that of an export from the checkpoint."""
+    save_trained(trained.loaded_policy, tmp_path / "adapter", step=60)
+    choice = WeightChoice(None, tmp_path / "adapter", None, None, None, "cpu")
+    metrics = {"overall": {"mean": 0.25, "low": 0.125, "high": 0.5, "n": 40}}
+    scores = {"benchmark": "remot-bench", "metrics": metrics, "weights_hash": responder_for(choice, None).weights_hash}
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps(scores))
+    words = ["export", "--ckpt_path", str(ckpt_path), "--check", "false", "--scores", str(file)]
+    run([*words, "--out", str(tmp_path / "out")])
+    assert "| overall | 0.250 [0.12, 0.50] | 40 |" in (tmp_path / "out" / "README.md").read_text()
+    file.write_text(json.dumps(scores | {"weights_hash": "0" * 64}))
+    with pytest.raises(ConfigError, match="0000000000000000"):
+        run([*words, "--out", str(tmp_path / "other")])
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_lies_beside_another_model_is_not_of_its_run(trained, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from remot.errors import ConfigError
-from remot.evaluation.model_card import CardFacts, model_card, read_results, run_config, write_card
+from remot.evaluation.model_card import CardFacts, model_card, read_results, read_scores, run_config, write_card
 
 NUMBERS = {"mean": 0.54, "low": 0.5, "high": 0.58, "num_scenes": 36}
 RESULTS = {
@@ -49,6 +49,53 @@ def test_results_are_a_table_with_intervals():
 def test_without_results_there_is_no_number():
     assert "| metric |" not in card()
     assert "remot evaluate" in card()
+
+
+SCORES = {
+    "benchmark": "remot-bench",
+    "version": "52590eec" * 8,
+    "weights_hash": "ab" * 32,
+    "settings": {"decoding": "greedy", "max_new_tokens": 512},
+    "num_rows": 693,
+    "limit": 100,
+    "num_answered": 90,
+    "num_scenes": 40,
+    "num_skipped": 10,
+    "metrics": {
+        "overall": NUMBERS | {"n": 90},
+        "domain/nav|<b>\n`x`/overall": NUMBERS | {"n": 12, "low": None},
+        "broken": 3,
+    },
+}
+
+
+def test_benchmarks_are_tables_with_version_interval_and_count():
+    text = model_card(CardFacts("remot-tiny", is_adapter=True), config={}, results={}, benchmarks=[SCORES])
+    assert "| overall | 0.540 [0.50, 0.58] | 90 |" in text
+    assert "| domain/nav/(b> 'x'/overall | 0.540 | 12 |" in text
+    assert "**remot-bench**, version `52590eec52590eec`" in text
+    for fact in ("90 prompts from 40 scenes", "first of 693", "10 left out", "greedy", "max_new_tokens 512"):
+        assert fact in text
+    assert "Not evaluated" not in text
+    assert text.index("overall | 0.5") < text.index("<details>") < text.index("domain/nav")
+
+
+def test_scores_of_other_weights_are_refused(tmp_path):
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps(SCORES))
+    assert read_scores([file], "ab" * 32) == [SCORES]
+    with pytest.raises(ConfigError, match="abababababababab"):
+        read_scores([file], "cd" * 32)
+    for content, fact in (
+        (json.dumps(SCORES | {"weights_hash": ""}), "hash"),
+        ("{}", "remot evaluate"),
+        ("[", "cannot"),
+    ):
+        file.write_text(content)
+        with pytest.raises(ConfigError, match=fact):
+            read_scores([file], "ab" * 32)
+    with pytest.raises(ConfigError, match=r"none\.json"):
+        read_scores([tmp_path / "none.json"], "ab" * 32)
 
 
 def test_the_recipe_holds_no_path_of_the_machine():

@@ -1,5 +1,6 @@
 """Synthetic clips: what the annotations say is what the images show."""
 
+import json
 from functools import cache
 from itertools import pairwise, product
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from remot.data.annotations.native.reader import NativeReader
-from remot.data.clips.bundled import embedded_clips_root
+from remot.data.clips.bundled import clips_root, embedded_clips_root
+from remot.data.experts import EffectorComposite
 from remot.errors import ConfigError
 from remot.motion import CONSISTENT_TRIPLES
 from remot.seeding import numpy_generator
@@ -158,6 +160,26 @@ def test_effector_positions_project_into_their_boxes(kind, index):
 
 def is_colour(image, colour):
     return np.abs(image.astype(int) - colour).max(axis=-1) < 12
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_a_diagonal_arm_moves_as_far_up_as_sideways(index):
+    clip, _ = render_clip(0, index, "effector_composite")
+    positions, track = clip.effectors["arm"].positions, clip.objects["arm"]
+    ways = np.diff(positions, axis=0)
+    assert_close(np.abs(ways[:, 0]), np.abs(ways[:, 1]))
+    assert np.ptp(positions[:, 0]) > 0.24 * 2
+    assert_close(128 * positions[:, :2] + 64, centres(track.boxes_xyxy))
+    assert EffectorComposite().judge(clip, np.arange(20))["arm"].codes.max() > 0
+
+
+def test_the_clips_of_the_benchmark_are_those_of_the_command(tmp_path):
+    """``remot data render --collection bench --num_clips 72 --seed 1``; videos depend on the codec's version."""
+    renderer.render_bench_clips(tmp_path, 8, 1)
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == len(renderer.BENCH_KINDS)
+    for file in files:
+        assert json.loads(file.read_text()) == json.loads((clips_root("embedded/bench") / file.name).read_text())
 
 
 @pytest.mark.parametrize("index", INDICES)

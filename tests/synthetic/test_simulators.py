@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from remot.data.annotations.camera_axes import seen_from
 from remot.data.experts.camera import turn_degrees
 from remot.data.media import check_media
 from remot.errors import AnnotationError, ConfigError
-from remot.structures import Clip, LayoutBox, ObjectTrack
+from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, LayoutBox, ObjectTrack
 from remot.synthetic.simulators import aloha, aloha_moves, common, doom_walk, miniworld
 from tests.helpers import assert_close
 
@@ -68,6 +69,40 @@ def test_recordings_are_written_with_their_masks(tmp_path):
     assert clip.objects["lid"].masks == (tmp_path / "new" / "made-0-0-masks").resolve()
     assert clip.objects["lid"].mask_value == 3
     assert_close(clip.objects["lid"].boxes_xyxy[1], [0, 0, 16, 8])
+
+
+def test_a_reduced_recording_keeps_every_second_frame_and_scales_with_its_images():
+    """320 x 240 to 128 x 96 is a factor of 0.4, of boxes and of the pinhole alike; two of four frames are kept."""
+    poses = np.tile(np.eye(4), (4, 1, 1))
+    poses[:, 0, 3] = 1, 2, 3, 4
+    camera = CameraTrack(poses, common.pinhole(320, 240, 60.0))
+    boxes = np.tile([10.0, 20, 50, 100], (4, 1))
+    objects = {
+        "lid": ObjectTrack(boxes, masks=Path("masks"), depths_metres=np.arange(4.0)),
+        "gone": ObjectTrack(np.where(np.arange(4)[:, None] == 1, boxes, NAN)),
+    }
+    hand = EffectorTrack(np.arange(12.0).reshape(4, 3) / 8, opening=np.arange(4) / 4)
+    agent = AgentTrack(np.arange(8.0).reshape(4, 2), np.arange(4.0))
+    times, box = np.array([1.0, 1.1, 1.2, 1.3]), LayoutBox("chair", np.ones(3), np.ones(3), np.eye(3))
+    clip = Clip("c", "s", "d", None, times, camera, {"hand": hand}, objects, agent=agent, layout=(box,))
+    small = common.reduced(common.Recording(clip, np.full((4, 240, 320, 3), 7, np.uint8), 10, np.ones((4, 240, 320))))
+    assert (small.frames.shape, small.fps, small.labels) == ((2, 96, 128, 3), 5, None)
+    assert (small.clip.domain, small.clip.layout, list(small.clip.objects)) == ("simulation", (), ["lid"])
+    assert_close(small.clip.pts_seconds, [0, 0.2])
+    assert_close(small.clip.camera.camera_to_world[:, 0, 3], [1, 3])
+    assert_close(small.clip.camera.intrinsics, common.pinhole(128, 96, 60.0))
+    assert_close(small.clip.objects["lid"].boxes_xyxy, [[4, 8, 20, 40]] * 2)
+    assert_close(small.clip.objects["lid"].depths_metres, [0, 2])
+    assert small.clip.objects["lid"].masks is None
+    assert_close(small.clip.effectors["hand"].positions, [[0, 0.125, 0.25], [0.75, 0.875, 1]])
+    assert_close(small.clip.effectors["hand"].opening, [0, 0.5])
+    assert_close(small.clip.agent.positions_metres, [[0, 1], [4, 5]])
+    assert_close(small.clip.agent.headings_degrees, [0, 2])
+
+
+def test_a_map_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="MAP33"):
+        commands.vizdoom_command(tmp_path / "new", maps=["MAP33"])
 
 
 def test_recordings_are_written_by_a_process_of_their_own_and_its_errors_come_back(tmp_path):

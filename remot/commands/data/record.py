@@ -1,7 +1,9 @@
 """``remot record vizdoom``, ``remot record aloha`` and ``remot record miniworld``."""
 
+import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +13,14 @@ if TYPE_CHECKING:
     from remot.synthetic.simulators.common import Recording
 
 
-def vizdoom_command(out: Path, num_clips: int = 8, seed: int = 0, motion: Literal["walk", "turn"] = "walk") -> None:
+def vizdoom_command(
+    out: Path,
+    num_clips: int = 8,
+    seed: int = 0,
+    motion: Literal["walk", "turn"] = "walk",
+    maps: list[str] | None = None,
+    small: bool = False,  # noqa: FBT001, FBT002 (a switch of the command line)
+) -> None:
     """Record clips of a game: camera, player, and things with boxes, depths and masks.
 
     Args:
@@ -20,43 +29,62 @@ def vizdoom_command(out: Path, num_clips: int = 8, seed: int = 0, motion: Litera
         seed: Of all choices; the same seed gives the same clips.
         motion: A player who walks, turns and stands among monsters, or one who only turns, with the camera alone
             annotated, as in the clips that come with the library.
+        maps: Maps that take turns, such as MAP03; four by default. For a player who walks.
+        small: Write 30 images of 128 x 96 without masks, as the clips of remot-bench.
     """
     from remot.synthetic.simulators.doom_walk import record_walk
-    from remot.synthetic.simulators.vizdoom import LICENCE, SOURCE, record_command
+    from remot.synthetic.simulators.vizdoom import LICENCE, MAPS, SOURCE, record_command
 
     _require_some(num_clips)
     if motion == "turn":
         record_command(out, num_clips, seed)
     else:
-        _record(record_walk, out, num_clips, seed, (SOURCE, LICENCE))
+        for name in maps or ():
+            if not re.fullmatch(r"MAP(?:0[1-9]|[12][0-9]|3[0-2])", name):
+                msg = f"--maps {name!r:.60}: give names from MAP01 to MAP32, such as --maps MAP01 --maps MAP03"
+                raise ConfigError(msg)
+        record = partial(record_walk, maps=tuple(maps or MAPS))
+        _record(record, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 
-def aloha_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
+def aloha_command(
+    out: Path,
+    num_clips: int = 8,
+    seed: int = 0,
+    small: bool = False,  # noqa: FBT001, FBT002 (a switch of the command line)
+) -> None:
     """Record clips of two robot arms: grippers, their openings, and a cube with boxes, depths and masks.
 
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips; arms that move about and a cube that is picked up take turns.
         seed: Of all choices; the same seed gives the same clips.
+        small: Write 30 images of 128 x 96 without masks, as the clips of remot-bench.
     """
     from remot.synthetic.simulators.aloha import LICENCE, SOURCE, record_arms
 
     _require_some(num_clips)
-    _record(record_arms, out, num_clips, seed, (SOURCE, LICENCE))
+    _record(record_arms, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 
-def miniworld_command(out: Path, num_clips: int = 8, seed: int = 0) -> None:
+def miniworld_command(
+    out: Path,
+    num_clips: int = 8,
+    seed: int = 0,
+    small: bool = False,  # noqa: FBT001, FBT002 (a switch of the command line)
+) -> None:
     """Record clips of a walk through rooms: camera, agent, layout, and things with boxes, depths and masks.
 
     Args:
         out: Folder to write to, created if missing.
         num_clips: Number of clips, each of a room of its own.
         seed: Of all choices; the same seed gives the same clips.
+        small: Write 30 images of 128 x 96 without masks, as the clips of remot-bench.
     """
     from remot.synthetic.simulators.miniworld import LICENCE, SOURCE, record_room
 
     _require_some(num_clips)
-    _record(record_room, out, num_clips, seed, (SOURCE, LICENCE))
+    _record(record_room, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 
 #: Names of the simulators on the command line.
@@ -70,12 +98,20 @@ def _require_some(num_clips: int) -> None:
 
 
 def _record(
-    record: "Callable[[int, int], Recording]", out: Path, num_clips: int, seed: int, rights: tuple[str, str]
+    record: "Callable[[int, int], Recording]",
+    out: Path,
+    num_clips: int,
+    seed: int,
+    rights: tuple[str, str],
+    *,
+    small: bool,
 ) -> None:
-    from remot.synthetic.simulators.common import write_recordings
+    from remot.synthetic.simulators.common import SMALL_CRF, reduced, write_recordings
 
     recordings = (record(seed, index) for index in range(num_clips))
-    written = write_recordings(recordings, out.resolve(), source=rights[0], licence=rights[1])
+    crf = {"crf": SMALL_CRF} if small else {}
+    chosen = map(reduced, recordings) if small else recordings
+    written = write_recordings(chosen, out.resolve(), source=rights[0], licence=rights[1], **crf)
     for number, _ in enumerate(written, start=1):
         sys.stderr.write(f"\rrecorded {number} of {num_clips} clips")
     sys.stderr.write("\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 from remot.files import expanded
 
 #: Folders of the package by the name that stands for them in place of a path.
-EMBEDDED = {"embedded/clips": "clips", "embedded/tasks": "task_clips"}
+EMBEDDED = {"embedded/clips": "clips", "embedded/tasks": "task_clips", "embedded/bench": "bench_clips"}
 
 
 def embedded_clips_root() -> Path:
@@ -19,8 +19,8 @@ def clips_root(root: str | None) -> Path:
 
     Args:
         root: A folder; ``embedded/tasks`` for the clips with events, tracks and layouts that come with the library,
-            ``embedded/clips`` or None for those of its triplets. ``~`` and variables of the environment, ``${NAME}``,
-            are filled in.
+            ``embedded/bench`` for those of remot-bench, ``embedded/clips`` or None for those of its triplets. ``~`` and
+            variables of the environment, ``${NAME}``, are filled in.
 
     Raises:
         ConfigError: If a variable of the environment is not set.

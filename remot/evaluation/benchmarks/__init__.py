@@ -21,6 +21,7 @@ BENCHMARKS: Mapping[str, str] = {
     "spar-bench": "spar_bench:SPARBench",
     "vlm2-bench": "vlm2_bench:VLM2Bench",
     "got-10k": "got10k:GOT10k",
+    "spatial-narrative": "spatial_narrative:SpatialNarrative",
 }
 
 

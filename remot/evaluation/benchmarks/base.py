@@ -125,6 +125,8 @@ class Benchmark(ABC):
     max_new_tokens: ClassVar[int]
     #: Frames shown of a video as published.
     num_frames: ClassVar[int] = 32
+    #: Nothing is scored without a language model that judges or reads.
+    needs_grader: ClassVar[bool] = False
 
     def __init__(self, options: BenchmarkOptions | None = None) -> None:
         self.options = options if options is not None else BenchmarkOptions()
@@ -158,6 +160,10 @@ class Benchmark(ABC):
     @abstractmethod
     def metrics(self, verdicts: Sequence[Verdict]) -> list["Metric"]:
         """The table, in the order of its rows."""
+
+    def concluded(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """What is scored, once all replies are there: the verdicts themselves, for most."""
+        return list(verdicts)
 
     def judged(self, prompt: BenchmarkPrompt, reply: ModelReply) -> Verdict:
         """Parse and score one reply."""

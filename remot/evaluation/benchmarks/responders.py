@@ -57,6 +57,10 @@ class Responder(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """What determines its replies besides prompts and settings, JSON-ready."""
 
+    @property
+    def weights_hash(self) -> str:
+        """Hash of the weights, "" if they are not known."""
+
     def answer(self, batch: PromptBatch, settings: AnswerSettings) -> list[ModelReply]:
         """One reply for each prompt.
 
@@ -72,11 +76,15 @@ class LocalResponder:
         description: The weights in words.
         identity: What determines them, such as hashes of their files.
         load: Loads the policy; called once, when the first prompt is answered.
+        weights_hash: Hash of the weights, by which their scores are known; "" if it does not matter.
     """
 
-    def __init__(self, description: str, identity: Mapping[str, Any], load: Callable[[], VLMPolicy]) -> None:
+    def __init__(
+        self, description: str, identity: Mapping[str, Any], load: Callable[[], VLMPolicy], weights_hash: str = ""
+    ) -> None:
         self.description = description
         self.identity = identity
+        self.weights_hash = weights_hash
         self._load = load
 
     @cached_property
@@ -141,6 +149,8 @@ class EndpointResponder:
             raise ConfigError(msg)
         self._client, self._model, self._num_parallel = client, model, num_parallel
         self._rate_limit = rate_limit if rate_limit is not None else RateLimit(None)
+
+    weights_hash = ""
 
     @property
     def description(self) -> str:

@@ -57,7 +57,8 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
         raise EngineError(msg)
     text = message.get("content") or ""
     if isinstance(text, str) and isinstance(reasoning, str):
-        text = f"<think>{reasoning}</think>{text}"
+        is_open = not text and choice.get("finish_reason") == "length"  # cut off within its thought
+        text = f"<think>{reasoning}" if is_open else f"<think>{reasoning}</think>{text}"
     if not isinstance(text, str) or len(text) > MAX_CHARS_PER_TOKEN * max_new_tokens:
         msg = f"the server's completion is no text of at most {max_new_tokens} tokens"
         raise EngineError(msg)

@@ -11,7 +11,7 @@ def render_command(
     num_clips: int = 175,
     seed: int = 0,
     num_workers: int = 1,
-    collection: Literal["triplets", "tasks"] = "triplets",
+    collection: Literal["triplets", "tasks", "bench"] = "triplets",
 ) -> None:
     """Render a collection of synthetic clips.
 
@@ -20,7 +20,7 @@ def render_command(
         num_clips: Number of clips, the kinds taking turns.
         seed: Names the collection.
         num_workers: Processes to share the work, for triplets; the clips do not depend on it.
-        collection: Clips for triplets, or clips for tasks: with events, tracks, layouts and camera paths.
+        collection: Clips for triplets; for tasks, with events, tracks, layouts and camera paths; or for remot-bench.
 
     Raises:
         ConfigError: If no clip is asked for, or the seed is negative.
@@ -30,12 +30,13 @@ def render_command(
         raise ConfigError(msg)
     from rich.progress import Progress
 
-    from remot.synthetic.rendering.clips import render_dataset, render_task_clips
+    from remot.synthetic.rendering.clips import render_bench_clips, render_dataset, render_task_clips
 
     with Progress() as bar:
         task = bar.add_task("rendering clips", total=num_clips)
-        if collection == "tasks":
-            render_task_clips(out, num_clips, seed, lambda done: bar.update(task, completed=done))
+        if collection != "triplets":
+            render = render_task_clips if collection == "tasks" else render_bench_clips
+            render(out, num_clips, seed, lambda done: bar.update(task, completed=done))
             return
         render_dataset(
             out, num_clips, seed, num_workers=num_workers, progress=lambda done: bar.update(task, completed=done)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +17,7 @@ from remot.seeding import numpy_generator
 from remot.structures import Clip
 from remot.synthetic.rendering import happenings, rooms
 from remot.synthetic.rendering.camera import render_camera_scene
-from remot.synthetic.rendering.effector import render_effector_scene, render_gripper_scene
+from remot.synthetic.rendering.effector import render_diagonal_scene, render_effector_scene, render_gripper_scene
 from remot.synthetic.rendering.objects import render_object_scene
 from remot.synthetic.rendering.scene import FPS, NUM_FRAMES, RenderedScene, named_clip
 
@@ -33,9 +34,12 @@ KINDS: dict[str, tuple[str, Renderer]] = {
     "object_vertical": ("objects", partial(render_object_scene, free_axis=1)),
 }
 
+#: The kinds of clips of remot-bench.
+BENCH_KINDS = KINDS | {"effector_composite": ("manipulation", render_diagonal_scene)}
+
 SOURCE, LICENCE = "remot synthetic renderer", "Apache-2.0"
 #: Quality of rendered videos: small files that still look clean at their small size.
-CRF = 26
+CRF, BENCH_CRF = 26, 31
 
 
 def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint8]]:
@@ -47,10 +51,10 @@ def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint
     Raises:
         ConfigError: If ``kind`` is unknown.
     """
-    if kind not in KINDS:
-        msg = f"unknown kind of clip {kind!r}, choose one of {', '.join(KINDS)}"
+    if kind not in BENCH_KINDS:
+        msg = f"unknown kind of clip {kind!r}, choose one of {', '.join(BENCH_KINDS)}"
         raise ConfigError(msg)
-    domain, renderer = KINDS[kind]
+    domain, renderer = BENCH_KINDS[kind]
     scene = renderer(numpy_generator(seed, "render", kind, index))
     name = f"synthetic-{seed}-{index}"
     tracks = {"camera": scene.camera, "effectors": scene.effectors, "objects": scene.objects}
@@ -86,6 +90,20 @@ def render_dataset(
 def _render_to(folder: Path, seed: int, index: int) -> Path:
     clip, frames = render_clip(seed, index, kind_of(index))
     return write_clip(clip, frames, folder, fps=FPS, source=SOURCE, licence=LICENCE, crf=CRF)
+
+
+def render_bench_clips(
+    folder: Path, num_clips: int, seed: int, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Render clips 0 to ``num_clips`` - 1 of remot-bench into ``folder``, each of :data:`BENCH_KINDS` in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = list(BENCH_KINDS)
+    for index in range(num_clips):
+        clip, frames = render_clip(seed, index, kinds[index % len(kinds)])
+        name = f"rendered-{seed}-{index}"
+        clip = replace(clip, clip_id=name, scene_id=name)
+        write_clip(clip, frames, folder, fps=FPS, source=SOURCE, licence=LICENCE, crf=BENCH_CRF)
+        progress(index + 1)
 
 
 TaskRenderer = Callable[[np.random.Generator, str], tuple[Clip, NDArray[np.uint8]]]

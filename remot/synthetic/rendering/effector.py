@@ -124,6 +124,18 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
     return _render(generator, gripper, direction, path, opening, free_axis=free_axis)
 
 
+def render_diagonal_scene(generator: np.random.Generator) -> RenderedScene:
+    """The gripper moves along one of the image's diagonals and keeps its opening."""
+    gripper = GripperShape(max_gap=float(generator.uniform(12, 16)))
+    direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
+    margin = max(gripper.half_span, gripper.half_reach) + 1
+    across = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
+    up = across if generator.integers(2) else IMAGE_SIZE - across
+    path = np.stack([across, up], axis=1)
+    opening = generator.uniform(0.2, 0.8) + wander(generator, NUM_FRAMES, 0.03)
+    return _render(generator, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
+
+
 def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
     """The gripper opens and closes, and stays where it is but for a slight drift."""
     gripper = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0)

@@ -6,17 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from remot.data.annotations.native.masks import write_masks
 from remot.data.annotations.native.writer import write_clip
 from remot.errors import ConfigError
-from remot.structures import Clip, FloatArray
+from remot.structures import AgentTrack, Clip, EffectorTrack, FloatArray, ObjectTrack
+
+_Track = TypeVar("_Track", EffectorTrack, ObjectTrack)
 
 #: An object with fewer visible pixels counts as not visible.
 MIN_PIXELS = 30
+#: Quality of reduced recordings.
+SMALL_CRF = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,56 @@ class Recording:
     labels: NDArray[np.uint8] | None = None
 
 
-def write_recording(recording: Recording, out: Path, *, source: str, licence: str) -> Path:
+def reduced(recording: Recording, num_frames: int = 30, width: int = 128) -> Recording:
+    """Every second frame of a recording, smaller and without masks, with the domain of remot-bench's recorded clips.
+
+    Args:
+        recording: With images of one size.
+        num_frames: Frames kept at most.
+        width: Width in pixels; the height follows.
+    """
+    clip, kept = recording.clip, slice(0, 2 * num_frames, 2)
+    scale = width / recording.frames.shape[2]
+    size = (width, round(recording.frames.shape[1] * scale))
+    frames = [Image.fromarray(image).resize(size, Image.Resampling.BOX) for image in recording.frames[kept]]
+    camera, agent = clip.camera, clip.agent
+    if camera is not None:
+        zoom = np.diag([scale, scale, 1.0])
+        intrinsics = None if camera.intrinsics is None else zoom @ camera.intrinsics
+        camera = replace(camera, camera_to_world=camera.camera_to_world[kept], intrinsics=intrinsics)
+    if agent is not None:
+        agent = AgentTrack(agent.positions_metres[kept], agent.headings_degrees[kept])
+    times = clip.pts_seconds[kept]
+    objects = {name: _reduced_object(track, kept, scale) for name, track in clip.objects.items()}
+    clip = replace(
+        clip,
+        domain="simulation",
+        pts_seconds=times - times[0],
+        camera=camera,
+        agent=agent,
+        effectors={name: _cut(track, kept) for name, track in clip.effectors.items()},
+        objects={name: track for name, track in objects.items() if np.isfinite(track.boxes_xyxy).any()},
+        layout=(),
+        room_area_square_metres=None,
+        complete_kinds=None,
+    )
+    return Recording(clip, np.stack([np.asarray(image) for image in frames]), recording.fps / 2)
+
+
+def _reduced_object(track: ObjectTrack, kept: slice, scale: float) -> ObjectTrack:
+    cut = _cut(track, kept)
+    return replace(cut, boxes_xyxy=cut.boxes_xyxy * scale, masks=None)
+
+
+def _cut(track: _Track, kept: slice) -> _Track:
+    """A track whose arrays over frames are cut to those kept."""
+    names = ("positions", "opening", "visible", "boxes_xyxy", "depths_metres", "centres_metres", "hidden")
+    held = {name: value for name in names if isinstance(value := getattr(track, name, None), np.ndarray)}
+    changes: dict[str, Any] = {name: value[kept] for name, value in held.items()}
+    return replace(track, **changes)
+
+
+def write_recording(recording: Recording, out: Path, *, source: str, licence: str, crf: int = 23) -> Path:
     """Write a recording in the native format, its masks as ``<clip id>-masks``.
 
     Returns:
@@ -47,10 +102,12 @@ def write_recording(recording: Recording, out: Path, *, source: str, licence: st
     if recording.labels is not None and clip.objects:
         folder = write_masks(recording.labels, out / f"{clip.clip_id}-masks")
         clip = replace(clip, objects={name: replace(track, masks=folder) for name, track in clip.objects.items()})
-    return write_clip(clip, recording.frames, out, fps=recording.fps, source=source, licence=licence)
+    return write_clip(clip, recording.frames, out, fps=recording.fps, source=source, licence=licence, crf=crf)
 
 
-def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str, licence: str) -> Iterator[Path]:
+def write_recordings(
+    recordings: Iterable[Recording], out: Path, *, source: str, licence: str, crf: int = 23
+) -> Iterator[Path]:
     """Write recordings one by one in a process that draws nothing.
 
     On a processor with AVX-512, x264 was seen to give other bytes for the same images after software rendering
@@ -63,7 +120,7 @@ def write_recordings(recordings: Iterable[Recording], out: Path, *, source: str,
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as writer:
         for recording in recordings:
-            yield writer.submit(write_recording, recording, out, source=source, licence=licence).result()
+            yield writer.submit(write_recording, recording, out, source=source, licence=licence, crf=crf).result()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ them, and only in images in which no other of its kind is visible.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,13 @@ class Thing:
     place: FloatArray
 
 
-def record_walk(seed: int, index: int) -> Recording:
-    """One clip of walking, turning and standing.
+def record_walk(seed: int, index: int, maps: Sequence[str] = MAPS) -> Recording:
+    """One clip of walking, turning and standing, the maps taking turns.
 
     Raises:
         ConfigError: If the simulator is not installed.
     """
-    game_map = MAPS[index % len(MAPS)]
+    game_map = maps[index % len(maps)]
     generator = numpy_generator(seed, "doom-walk", game_map, index)
     with running_game(game_map, derive_seed(seed, "doom-walk", index) % 2**31, annotated=True) as game:
         walk(game, generator)

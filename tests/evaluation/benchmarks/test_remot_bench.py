@@ -1,24 +1,28 @@
 """remot-bench on a built folder: which prompts, which scores, and what is reached without images."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from remot.commands.data.sources import data_from, data_section
+from remot.commands.evaluate_data import build_bench
 from remot.data.clips.exclusions import names_of_sources
-from remot.datatools.build.prompts import prompts_by_split
 from remot.errors import AnnotationError, ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.contamination import contamination
-from remot.evaluation.benchmarks.remot_bench import RemotBench, reference_type
-from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores
-from remot.structures import Question, Reference
+from remot.evaluation.benchmarks.remot_bench import DOMAINS, RemotBench, domain_of, reference_type
+from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores, task_baselines
+from remot.structures import MIN_SCENES_FOR_95, Question, Reference
 from tests.datatools.builds import built, plain_root
 from tests.evaluation.benchmarks.stub import counts_of, prompt_of, values_of, verdicts_of
 from tests.helpers import PROJECT, join_questions, make_question, respond
+
+#: Of remot-bench as it is built from the clips that come with the library.
+VERSION = "bd5078155d6811bb8575bc8ac45726f3c76862da11178e4b42b991504ec23aef"
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +54,98 @@ def test_the_test_split_is_asked_with_its_own_images(folder):
     assert len(RemotBench(BenchmarkOptions(split="all")).read(folder)) == len(lines)
 
 
-def test_the_recipe_holds_most_out_and_all_its_tasks_are_scored():
-    data = data_from(data_section([PROJECT / "configs" / "benchmarks" / "remot_bench.yaml"]))
-    data.setup()
-    assert prompts_by_split(data, 720)["test"] >= 600
-    parts = data.mixed["test"].parts
-    questions = [part.question(0, *part.plan(0), (64, 64)) for part in parts]
-    assert [bool(one.slots) or reference_type(one) is not None for one in questions] == [True] * len(parts)
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """remot-bench as ``remot evaluate`` builds it from the clips that come with the library."""
+    folder = tmp_path_factory.mktemp("shipped") / "remot-bench"
+    build_bench(folder)
+    return folder
+
+
+def test_the_version_of_the_shipped_benchmark(shipped):
+    """What changes it makes another benchmark: bump the version here and in its README, and measure anew."""
+    assert RemotBench().version(shipped) == VERSION
+    readme = PROJECT / "remot" / "evaluation" / "benchmarks" / "remot_bench" / "README.md"
+    assert VERSION[:16] in readme.read_text()
+
+
+def test_the_shipped_benchmark_covers_five_domains(shipped):
+    prompts = RemotBench().read(shipped)
+    assert len(prompts) == 693
+    scenes = {name: {one.scene for one in prompts if domain_of(one.row) == name} for name in DOMAINS}
+    counts = Counter(domain_of(one.row) for one in prompts)
+    assert set(counts) == set(DOMAINS)
+    assert min(counts.values()) >= 40
+    assert all(len(found) >= MIN_SCENES_FOR_95 for found in scenes.values())
+    recorded = {one.scene for one in prompts if one.scene.startswith(("aloha-", "doom-", "miniworld-"))}
+    assert scenes["simulation"] <= recorded
+    assert not recorded & (scenes["navigation"] | scenes["manipulation"] | scenes["composite"])
+
+
+def test_all_of_the_shipped_benchmark_is_scored(shipped):
+    benchmark = RemotBench()
+    prompts = benchmark.read(shipped)
+    verdicts = verdicts_of(benchmark, prompts, [prompt.row.response for prompt in prompts])
+    values, counts = values_of(benchmark, verdicts), counts_of(benchmark, verdicts)
+    names = [f"domain/{name}/overall" for name in DOMAINS] + ["task/detection/success", "task/object_motion/success"]
+    assert {name: values[name] for name in names} == dict.fromkeys(names, 1.0)
+    assert counts["overall"] + counts["task/detection/success"] + counts["task/object_motion/success"] == len(prompts)
+    baselines = {metric.name: metric.chance for metric in benchmark.metrics(verdicts)}
+    assert {"chance", "law", "blind"} <= set(baselines["domain/composite/overall"])
+    assert set(baselines["task/object_motion/success"]) == {"chance", "blind"}
+
+
+def test_where_the_clips_lay_is_no_part_of_the_version(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    manifest = json.loads((folder / "manifest.json").read_text())
+
+    def version_with(**changes):
+        (copy / "manifest.json").write_text(json.dumps(manifest | changes))
+        return RemotBench().version(copy)
+
+    assert version_with(root="/elsewhere", remot_version="9.9") == RemotBench().version(folder)
+    sources = manifest["sources"] | {"sha256": {"clip.json": "0" * 64}}
+    assert len({version_with(), version_with(seeds={"train": 1, "test": 0}), version_with(sources=sources)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("attribute", "clips", "domain"),
+    [
+        ("camera_yaw", "camera", "navigation"),
+        ("agent_turn", "navigation", "navigation"),
+        ("gripper", "lab", "manipulation"),
+        ("effector_depth", "lab", "manipulation"),
+        ("effector_composite", "lab", "composite"),
+        ("effector_composite", "simulation", "simulation"),
+        ("camera_yaw", "game", "simulation"),
+        ("object_horizontal", "game", "perception"),
+    ],
+)
+def test_the_domain_of_a_prompt(attribute, clips, domain):
+    assert domain_of(replace(make_question("AAA", attribute=attribute), domain=clips)) == domain
+
+
+def test_prompts_about_two_attributes_are_composite_and_those_without_letters_perception():
+    assert (
+        domain_of(join_questions(make_question("ABB"), make_question("CCC", attribute="camera_pitch"))) == "composite"
+    )
+    assert domain_of(Question("a", "?", (), "game", "a", task="count", reference=Reference(number=2.0))) == "perception"
+
+
+def test_baselines_of_tasks_without_letters():
+    """Four words, each the right one of a quarter; the text tells it in both halves."""
+    words = ("left", "right", "up", "down")
+    worded = [
+        Question(str(k), f"which, {word}?", (), "d", f"s{k}", task="way", reference=Reference(answer=word))
+        for k, word in enumerate(words * 10)
+    ]
+    found = task_baselines(worded)
+    assert found["right"] == found["score"]
+    assert found["right"]["chance"] == 0.25
+    assert found["right"]["blind"] > 0.9
+    boxed = [replace(one, reference=Reference(boxes=((0.0, 0.0, 0.5, 0.5),))) for one in worded]
+    assert task_baselines(boxed) == {"score": {"blind": pytest.approx(1.0)}}
+    assert task_baselines([]) == {}
 
 
 def test_perfect_answers_are_perfect(folder):
@@ -108,7 +197,7 @@ def test_scores_by_hand():
     assert values["format"] == 0.25
     assert values["group/camera/overall"] == 0.25
     assert values["attribute/camera_yaw/partial"] == values["partial"]
-    assert values["domain/test/overall"] == 0.25
+    assert values["clips/test/overall"] == values["domain/navigation/overall"] == 0.25
     assert "group/gripper/overall" not in values
     assert verdicts[3].parsed is None
 

@@ -13,6 +13,7 @@ from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, Sampl
 from remot.rollout.servers import client as client_module
 from remot.rollout.servers.client import MAX_WAIT_SECONDS, JSONClient
 from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.responses import read_reply
 from tests.rollout.fake_server import reply, serving
 from tests.tiny import encode, make_batch, make_mixed_batch, make_policy, select
 
@@ -80,6 +81,22 @@ def test_an_endpoint_is_sent_images_frames_and_settings():
     assert words == ["0.0 s:", "1.1 s:", "3.0 s:", "4.4 s:", "8.0 s:"]
     assert [one["type"] for one in shown[2:4]] == ["text", "image_url"]
     assert len({body["seed"] for _, body in asked}) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "text"),
+    [
+        ("B", "stop", "<think>it rose</think>B"),
+        (None, "length", "<think>it rose"),
+        ("", "stop", "<think>it rose</think>"),
+        ("B", "length", "<think>it rose</think>B"),
+    ],
+)
+def test_a_thought_that_was_cut_off_stays_open(content, reason, text):
+    """A server that takes reasoning apart gives no answer where the budget ended within it."""
+    message = {"role": "assistant", "content": content, "reasoning_content": "it rose"}
+    answer = {"choices": [{"message": message, "finish_reason": reason}]}
+    assert read_reply(answer, 100, joins_reasoning=True).text == text
 
 
 def test_a_reply_at_its_limit_is_cut_off_and_reasoning_is_joined():

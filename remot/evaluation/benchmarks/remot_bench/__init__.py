@@ -1,24 +1,29 @@
 """``remot-bench``: the held-out prompts of a folder that ``remot data build`` wrote."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from remot.data.records.folder import MANIFEST, RECORDS, read_manifest, sha256_of
+from remot.data.records.folder import RECORDS, read_manifest
 from remot.data.records.jsonl import SPLITS, read_lines
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import BuiltPrompt
 from remot.errors import ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Metric, ModelReply, Verdict, mean_of
-from remot.evaluation.benchmarks.remot_bench.chance import Baselines, baselines_of
+from remot.evaluation.benchmarks.remot_bench.chance import Baselines, baselines_of, task_baselines
 from remot.evaluation.benchmarks.rows import media_file
-from remot.evaluation.scores import attribute_of, judge
+from remot.evaluation.scores import MIXED, attribute_of, judge
 from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
 from remot.rewards.functional import share_right
 from remot.structures import Question
 
 #: Attributes by their first word, for the two groups that ReMoT reports (arXiv 2603.00461, Table 1).
 GROUPS = {"camera": ("camera_",), "gripper": ("effector_", "gripper")}
+#: Domains of clips that were recorded from a game or another simulator.
+SIMULATED = ("simulation", "game")
+DOMAINS = ("navigation", "manipulation", "composite", "simulation", "perception")
 #: What a question without letters is compared with, the first that its reference has.
 REFERENCE_TYPES = {"number": "number", "intervals": "intervals", "boxes": "boxes", "answer": "word"}
 
@@ -34,8 +39,13 @@ class RemotBench(Benchmark):
     max_new_tokens: ClassVar[int] = 512
 
     def version(self, data: Path) -> str:
-        """Hash of the manifest, which holds the hash of the prompts."""
-        return sha256_of(data / MANIFEST)
+        """Hash of what the manifest says of the prompts: settings, seeds, hashes of the clips and of the prompts.
+
+        Where the clips lay and which version of the library wrote the folder are not part of it.
+        """
+        manifest = read_manifest(data)
+        held = {key: manifest.get(key) for key in ("format", "data", "seeds", "sources", "sha256")}
+        return hashlib.sha256(json.dumps(held, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The prompts of one split, the test split unless told otherwise, or of ``all``.
@@ -55,7 +65,7 @@ class RemotBench(Benchmark):
             where = f"{file}: line {number}"
             built = from_record(where, record)
             if split in (built.split, "all"):
-                prompts.append(_prompt(where, built, root))
+                prompts.append(bench_prompt(where, built, root))
         if not prompts:
             msg = f"{file}: the {split} split holds no prompt; choose another with --split"
             raise EmptySplitError(msg)
@@ -85,7 +95,7 @@ class RemotBench(Benchmark):
         return {} if kind is None else answer_scores(parsed, prompt.gold, kind)
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
-        """All letters, then by group, attribute, domain and task."""
+        """All letters, then by group, attribute, domain, origin of the clips, and task."""
         slotted = [one for one in verdicts if one.prompt.row.slots]
         others = [one for one in verdicts if not one.prompt.row.slots]
         baselines = baselines_of([one.prompt.row for one in slotted])
@@ -96,9 +106,28 @@ class RemotBench(Benchmark):
         for name, group in _groups(others, lambda question: question.task).items():
             scored = [one for one in group if one.scores]
             note = "" if len(scored) == len(group) else f"{len(group) - len(scored)} without a type that is scored here"
-            found.append(Metric(f"task/{name}/success", mean_of(scored, "right"), note))
-            found.append(Metric(f"task/{name}/score", mean_of(scored, "score")))
+            blind = task_baselines([one.prompt.row for one in scored])
+            for metric, score in (("success", "right"), ("score", "score")):
+                found.append(Metric(f"task/{name}/{metric}", mean_of(scored, score), note, blind.get(score, {})))
+                note = ""
         return found
+
+
+def domain_of(question: Question) -> str:
+    """Which of :data:`DOMAINS` a prompt belongs to.
+
+    Prompts without letters, and those about objects, are perception; of the others those about recorded clips are
+    simulation, those about the four corners composite, those about arms and grippers manipulation, and those about the
+    camera or an agent navigation.
+    """
+    attribute = attribute_of(question)
+    if not question.slots or attribute.startswith(("object_", "mask_")):
+        return "perception"
+    if question.domain in SIMULATED:
+        return "simulation"
+    if attribute.endswith("_composite") or attribute == MIXED:
+        return "composite"
+    return "manipulation" if attribute.startswith(GROUPS["gripper"]) else "navigation"
 
 
 def reference_type(question: Question) -> str | None:
@@ -109,7 +138,8 @@ def reference_type(question: Question) -> str | None:
     return None if name is None else REFERENCE_TYPES[name]
 
 
-def _prompt(where: str, built: BuiltPrompt, root: Path) -> BenchmarkPrompt:
+def bench_prompt(where: str, built: BuiltPrompt, root: Path) -> BenchmarkPrompt:
+    """A built prompt as this benchmark asks it; ``where`` is for messages, ``root`` the folder of its images."""
     question = built.question
     gold: Any = question.solution if question.slots else question.target
     if not question.slots and question.reference is not None:
@@ -136,7 +166,8 @@ def _group_of(question: Question) -> str:
 _GROUPINGS: tuple[tuple[str, Callable[[Question], str]], ...] = (
     ("group", _group_of),
     ("attribute", attribute_of),
-    ("domain", lambda question: question.domain),
+    ("domain", domain_of),
+    ("clips", lambda question: question.domain),
 )
 
 

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 
 from remot.answers import render_response
-from remot.datatools.audit.blind import blind_answers
+from remot.datatools.audit.baselines import TextOnlyPrompt
+from remot.datatools.audit.blind import blind_answers, score_guesses
 from remot.evaluation.scores import judge
 from remot.motion import ATTRIBUTES, PAIRS
 from remot.rewards.functional.letters import GroupKey
@@ -78,6 +79,26 @@ def _scores(question: Question, letters: str) -> dict[str, float]:
         "logic": logic,
         "format": 1.0,
     }
+
+
+def task_baselines(questions: Sequence[Question], seed: int = 0) -> dict[str, dict[str, float]]:
+    """Chance and the best model of the text alone for prompts of one task without letters, by name of the score.
+
+    What is right is known by chance where there are few answers; numbers, times and boxes have a ``score`` without
+    images instead.
+
+    Args:
+        questions: Prompts with references.
+        seed: Names the halves that blind models are fitted to.
+    """
+    answers = tuple(sorted({question.reference.answer or "" for question in questions if question.reference}))
+    found: dict[str, dict[str, float]] = {}
+    for guesses in score_guesses([TextOnlyPrompt(question, answers=answers) for question in questions], seed):
+        chance = {} if guesses.chance is None else {"chance": guesses.chance}
+        baselines = chance | {"blind": guesses.by_model[guesses.best]}
+        for score in ("right", "score") if guesses.measure == "right" else ("score",):
+            found[score] = baselines
+    return found
 
 
 def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:

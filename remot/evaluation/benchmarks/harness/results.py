@@ -1,0 +1,119 @@
+"""What lmms-eval writes, as metrics and verdicts of this library."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, ModelReply, Verdict
+from remot.evaluation.benchmarks.rows import rows_in
+from remot.strict_json import json_text
+from remot.structures import FloatArray
+
+#: How far a mean of samples may lie from a result and still be what it is the mean of.
+TOLERANCE = 1e-6
+#: Entries of a sample that are no scores.
+_NO_SCORES = frozenset(
+    {"doc_id", "target", "resps", "filtered_resps", "doc_hash", "input", "token_counts", "arguments", "doc"}
+)
+
+
+def verdicts_of(results: Mapping[str, Any], file: Path) -> dict[str, list[Verdict]]:
+    """The samples of each task that has any, from the files beside its results.
+
+    Raises:
+        AnnotationError: If a file is malformed.
+    """
+    stamp, found = file.name.removesuffix("_results.json"), {}
+    for task in results["results"]:
+        samples = file.with_name(f"{stamp}_samples_{task}.jsonl")
+        if samples.is_file():
+            found[task] = [_verdict(task, row) for _, row in rows_in(samples)]
+    return found
+
+
+def num_rows(results: Mapping[str, Any]) -> int:
+    """Rows of all tasks together, before any limit; 0 if lmms-eval does not say."""
+    counts = results.get("n-samples")
+    held = counts.values() if isinstance(counts, dict) else ()
+    originals = [one.get("original") for one in held if isinstance(one, dict)]
+    return sum(number for number in originals if type(number) is int)
+
+
+def version_of(results: Mapping[str, Any]) -> str:
+    """Hash of lmms-eval's own hashes of the rows of each task; "" if it gives none."""
+    hashes = results.get("task_hashes")
+    if not isinstance(hashes, dict) or not hashes:
+        return ""
+    return hashlib.sha256(json_text(hashes, ensure_ascii=True).encode()).hexdigest()
+
+
+def _verdict(task: str, row: Mapping[str, Any]) -> Verdict:
+    """A line of lmms-eval's samples; scores are what it holds as numbers, or as objects with a number."""
+    numbers = {name: _score(value) for name, value in row.items() if name not in _NO_SCORES}
+    scores = {name: number for name, number in numbers.items() if not math.isnan(number)}
+    clusters = [str(value["scene"]) for value in row.values() if isinstance(value, dict) and "scene" in value]
+    name = f"{task}/{row.get('doc_id')}"
+    prompt = BenchmarkPrompt(name, str(row.get("input", "")), row.get("target"), clusters[0] if clusters else name)
+    reply = ModelReply(_first_text(row.get("resps", row.get("filtered_resps"))), _num_tokens(row))
+    return Verdict(prompt, reply, reply.text or None, scores)
+
+
+def _score(value: object) -> float:
+    """The number in a sample's score, NaN for none."""
+    if isinstance(value, dict):
+        value = value.get("score")
+    return float(value) if isinstance(value, bool | int | float) else math.nan
+
+
+def _first_text(value: object) -> str:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, str) else ""
+
+
+def _num_tokens(row: Mapping[str, Any]) -> int:
+    counts = row.get("token_counts")
+    while isinstance(counts, list) and counts:
+        counts = counts[0]
+    number = counts.get("output_tokens") if isinstance(counts, dict) else None
+    return number if type(number) is int else 0
+
+
+class Reported:
+    """A number that lmms-eval gives for a whole task, without what it was computed from."""
+
+    scenes: frozenset[str] = frozenset()
+
+    def __init__(self, value: float, count: int) -> None:
+        self._value, self.count = value, count
+
+    def over(self, place: Mapping[str, int], times: FloatArray) -> FloatArray:  # noqa: ARG002 (nothing is known of scenes)
+        """The number, whatever is drawn."""
+        return np.full(len(times), self._value)
+
+
+def metrics_of(results: Mapping[str, Any], verdicts: Mapping[str, Sequence[Verdict]]) -> list[Metric]:
+    """A row for each number of each task: over its samples where that gives lmms-eval's own value, else as reported."""
+    found = []
+    for task, numbers in results["results"].items():
+        samples = verdicts.get(task, ())
+        for key, value in numbers.items() if isinstance(numbers, dict) else ():
+            name, _, kept = str(key).partition(",")
+            if "stderr" in name or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            title = f"{task}/{name}" if kept in ("", "none") else f"{task}/{name} ({kept})"
+            units = [(one.prompt.scene, one.scores[name]) for one in samples if name in one.scores]
+            found.append(_metric(title, float(value), units, len(samples)))
+    return found
+
+
+def _metric(title: str, value: float, units: list[tuple[str, float]], num_samples: int) -> Metric:
+    mean = math.fsum(number for _, number in units) / len(units) if units else math.nan
+    for scale in (1.0, 100.0):
+        if abs(scale * mean - value) <= TOLERANCE * scale:
+            return Metric(title, Mean([(scene, scale * number) for scene, number in units]))
+    return Metric(title, Reported(value, num_samples), "as lmms-eval reports it, which is no mean of its samples")
