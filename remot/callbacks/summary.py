@@ -96,13 +96,15 @@ class RunSummary(lightning.Callback):
     def teardown(
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,  # noqa: ARG002
+        pl_module: lightning.LightningModule,
         stage: str,
     ) -> None:
         """Say where everything is; last, so that it is what stays on the screen."""
         if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
             return
         console = Console(soft_wrap=True, highlight=False)
+        if num_replaced := getattr(pl_module, "num_replaced", 0):
+            console.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
         checkpoint = self._export_folder.parent / "last.ckpt"
         console.print(f"policy      {self._export_folder}", markup=False)
         console.print(f"checkpoint  {checkpoint}", markup=False)

@@ -131,6 +131,7 @@ class PostTrainingModule(AnsweringModule):
         self.seed = seed
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
+        self.num_replaced = 0  # training prompts that took the place of others, which could not be read
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
         self._guard = FiniteGuard(max_skipped_in_a_row)
@@ -232,7 +233,10 @@ class PostTrainingModule(AnsweringModule):
             self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {prompts}")
         metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
+        metrics |= {"replaced_prompts": float(len(batch.replaced))} if batch.replaced else {}
         joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
+        self.num_replaced += int(joined.get("replaced_prompts", 0))
+        joined |= {"replaced_prompts": float(self.num_replaced)} if self.num_replaced else {}
         self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
@@ -387,6 +391,7 @@ class PostTrainingModule(AnsweringModule):
         if anchor is not None and anchor.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
             facts["reference_step"] = anchor.step
+        facts |= {"replaced_prompts": self.num_replaced} if self.num_replaced else {}
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
             facts["objectives"] = learnt
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
@@ -407,6 +412,7 @@ class PostTrainingModule(AnsweringModule):
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:  # not load_from_checkpoint()
             self._restore_optimization(checkpoint, facts.get("optimization", {}))
+        self.num_replaced = facts.get("replaced_prompts", 0)
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
         if self.loaded_policy.anchor is not None:
