@@ -83,6 +83,28 @@ class RunSummary(lightning.Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""
+        self._export(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
+        """Export the state that an error has left, which is that before the step: out of memory, or at the very end.
+
+        Signals leave no time for it, and what is continued exports when it ends. It has to come after
+        :class:`~remot.callbacks.InterruptCheckpoint`, which undoes the step.
+        """
+        is_lost = isinstance(exception, Exception) and not isinstance(exception, NonFiniteError)
+        is_whole = not isinstance(pl_module, PostTrainingModule) or pl_module.is_between_steps
+        is_alone = trainer.world_size == 1
+        if not (is_lost and is_whole and is_alone and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
+            return
+        if self._export_folder is not None:
+            return
+        try:
+            self._export(trainer, pl_module)
+        except Exception as error:  # noqa: BLE001 (the first error goes on)
+            later = "remot export --ckpt_path …/last.ckpt --out …"
+            print_line(trainer, f"The policy could not be exported: {error}; later: {later}")
+
+    def _export(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         folder = run_folder(trainer)
         if self.export and folder is not None:
             assert isinstance(pl_module, PostTrainingModule)

@@ -38,6 +38,7 @@ from remot.strategies.finite import (
     SkippedStep,
     StateSnapshot,
     TrainedBatch,
+    local_part,
     non_finite_error,
     num_bytes,
     skipped_step,
@@ -292,6 +293,11 @@ class PostTrainingModule(AnsweringModule):
         anchor = self.loaded_policy.anchor
         self._step_begun = BegunStep(step, states, self._guard.unverified, None if anchor is None else anchor.step)
 
+    @property
+    def is_between_steps(self) -> bool:
+        """True unless a training step has begun and is neither finished nor undone."""
+        return self._step_begun is None
+
     def undo_step(self) -> bool:
         """Go back to the state before the training step that was left without being finished.
 
@@ -340,8 +346,12 @@ class PostTrainingModule(AnsweringModule):
         trained = self._guard.unverified
         if trained is None:
             return
-        with self.trainer.precision_plugin.train_step_context():
-            loss = self._accumulate.loss_without_gradient(trained.prepared)
+        try:
+            with self.trainer.precision_plugin.train_step_context():
+                loss = self._accumulate.loss_without_gradient(trained.prepared)
+        except torch.OutOfMemoryError:  # which may be why the state is to be saved: the weights alone have to do
+            parameters = self.loaded_policy.trainable_parameters()
+            loss = 0.0 if all(bool(local_part(p).isfinite().all()) for p in parameters) else math.nan
         losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
