@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "compare": Own("remot.tracking:compare_command"),
     "export": Own("remot.commands.export:export_command"),
     "evaluate": Own("remot.commands.evaluate:evaluate_command"),
+    "replay": Own("remot.commands.replay:replay_command", "run"),
     "sync": Own("remot.tracking:sync_command", "run"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
@@ -113,6 +114,7 @@ score on a benchmark, and publish:
 look at results and data:
   remot compare --experiment quickstart       one table over the runs of an experiment, and a plot
   remot sync RUN                              deliver to MLflow what a run has kept while the store failed
+  remot replay RUN                            where a skipped step first holds a number that is not finite
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write prompts, their images and a manifest

@@ -132,6 +132,7 @@ class PostTrainingModule(AnsweringModule):
         self.seed = seed
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
+        self.last_skipped: SkippedStep | None = None  # the last step, if it was skipped
         self.num_replaced = 0  # training prompts that took the place of others, which could not be read
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
@@ -227,7 +228,7 @@ class PostTrainingModule(AnsweringModule):
             # A fault would repeat, as nothing has moved; and updates must not continue into another phase.
             if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
-        skipped = self._guard.count(self.global_step - 1, trained)
+        self.last_skipped = skipped = self._guard.count(self.global_step - 1, trained)
         if skipped is not None:
             count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
             prompts = skipped.named_prompts()
