@@ -52,13 +52,13 @@ def run_saving(folder, *callbacks):
 
 
 def test_a_checkpoint_that_does_not_fit_ends_no_run_and_harms_none(disk, capsys):
-    """No room from step 2 to step 3: those saves fail, the file of step 1 stays whole, and step 4 is saved."""
+    """No room at steps 2 and 3: those saves fail, the file of step 1 stays whole, and step 4 is saved."""
     steps = []
 
     def look():
         steps.append(read_checkpoint(disk / "run" / "last.ckpt")["global_step"])
 
-    full, free = AtStep(lambda: fill(disk, 4096), 1), AtStep(lambda: (look(), (disk / "filler").unlink()), 3)
+    full, free = AtStep(lambda: fill(disk, 4096), 2), AtStep(lambda: (look(), (disk / "filler").unlink()), 4)
     run_saving(disk / "run", full, free)
     assert steps == [1]
     assert "No space left" in told(capsys)
@@ -71,7 +71,7 @@ def test_a_disk_that_stays_full_fails_the_run_and_keeps_the_last_good_file(disk)
     with pytest.raises(CheckpointError, match="No space left"):
         run_saving(disk / "run", AtStep(lambda: fill(disk, 4096), 2))
     (disk / "filler").unlink()
-    assert_goes_on_as_without_fault(disk / "run", 2)
+    assert_goes_on_as_without_fault(disk / "run", 1)
 
 
 @pytest.mark.timeout(300)
