@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -29,14 +28,6 @@ MIN_KEPT_CLIPS = 200
 _FORMAT = 3
 
 
-def cache_folder() -> Path:
-    """Where catalogues are kept: ``$REMOT_CACHE``, else ``remot`` in the user's cache folder."""
-    chosen = os.environ.get("REMOT_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
-
-
 def catalogue_path(
     reader: AnnotationReader,
     root: Path,
@@ -44,12 +35,18 @@ def catalogue_path(
     tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
 ) -> Path:
-    """The file of the catalogue of these sources, judged in this way."""
+    """The file of the catalogue of these sources, judged in this way.
+
+    It lies in ``$REMOT_CACHE``, else in ``remot`` in the user's cache folder.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
+    if chosen := os.environ.get("REMOT_CACHE"):
+        folder = Path(chosen)
     digest = hashlib.blake2b(digest_size=16)
     components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
     for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    return cache_folder() / f"catalogue-{digest.hexdigest()}.json"
+    return folder / f"catalogue-{digest.hexdigest()}.json"
 
 
 def _facts(
@@ -58,23 +55,23 @@ def _facts(
     sources: Sequence[ClipSource],
     on_bad_clip: OnBadClip,
 ) -> Iterable[str]:
+    """Version and folder; class, settings and code of each component; size and time of each file."""
     yield f"{_FORMAT} {__version__} {on_bad_clip} {root.resolve()}"
     for one in components:
-        yield _described(one)
+        try:
+            code = inspect.getsource(sys.modules[type(one).__module__])
+        except (OSError, TypeError, KeyError):
+            code = ""
+        yield f"{_settings_of(one)} {code}"
     known: dict[Path, str] = {}
     for source in sources:
         if source.file not in known:
-            known[source.file] = _stamp(source.file)
+            try:
+                held = source.file.stat()
+                known[source.file] = f"{held.st_size} {held.st_mtime_ns}"
+            except OSError:
+                known[source.file] = "missing"
         yield f"{source} {known[source.file]}"
-
-
-def _described(one: object) -> str:
-    """Class, settings and code of a component."""
-    try:
-        code = inspect.getsource(sys.modules[type(one).__module__])
-    except (OSError, TypeError, KeyError):
-        code = ""
-    return f"{_settings_of(one)} {code}"
 
 
 def _settings_of(value: object) -> str:
@@ -89,14 +86,6 @@ def _settings_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}({_settings_of(dict(sorted(public.items())))})"
 
 
-def _stamp(file: Path) -> str:
-    try:
-        held = file.stat()
-    except OSError:
-        return "missing"
-    return f"{held.st_size} {held.st_mtime_ns}"
-
-
 def save_catalogue(catalogue: Catalogue, file: Path) -> None:
     """Write a catalogue atomically: a concurrent reader sees the old file or the new one.
 
@@ -105,7 +94,7 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
     content = {
         "faults": [[fault.source, fault.reason, fault.message] for fault in catalogue.faults],
         "left_out": catalogue.num_left_out,
-        "clips": [_entry_content(entry) for entry in catalogue.entries],
+        "clips": [list(vars(entry).values()) for entry in catalogue.entries],
     }
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -119,24 +108,18 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _entry_content(entry: ClipEntry) -> list[Any]:
-    return [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
-
-
 def load_catalogue(file: Path) -> Catalogue | None:
     """The catalogue in a file; None if there is none that can be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        entries = tuple(_entry_from(*row) for row in content["clips"])
+        entries = []
+        for place, clip_id, scene_id, domain, num_frames, surveys in content["clips"]:
+            found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
+            entries.append(ClipEntry(place, clip_id, scene_id, domain, num_frames, found))
         faults = tuple(Fault(*held) for held in content["faults"])
-        return Catalogue(entries, faults, content["left_out"])
+        return Catalogue(tuple(entries), faults, content["left_out"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
-    found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
-    return ClipEntry(place, clip_id, scene_id, domain, num_frames, found)
 
 
 def catalogue_of(

@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -171,7 +171,7 @@ class RemainingBatches(Sampler[list[int]]):
         num_done: Batches of this pass that have been used.
     """
 
-    def __init__(self, batches: Sampler[list[int]]) -> None:
+    def __init__(self, batches: Iterable[list[int]]) -> None:
         self.batches = batches
         self.num_done = 0
         self._of_pass: list[list[int]] = []
@@ -202,7 +202,7 @@ class _ByAddress(Dataset[Sample]):
 
 
 def address_loader(
-    dataset: PromptDataset, batches: Sampler[list[int]], num_workers: int, bad_clips: BadClips | None = None
+    dataset: PromptDataset, batches: Iterable[list[int]], num_workers: int, bad_clips: BadClips | None = None
 ) -> AddressLoader:
     """Batches of prompts.
 
@@ -223,25 +223,21 @@ def address_loader(
     )
 
 
-def require_batch(batch_size: int, num_prompts: int) -> None:
-    """Refuse batches that an epoch cannot hold."""
+def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> None:
+    """Refuse batches that an epoch cannot hold, and a number of processes that there cannot be."""
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
             "choose a batch of at least 1 and no more than an epoch"
         )
         raise ConfigError(msg)
-
-
-def require_workers(num_workers: int) -> None:
-    """Refuse a number of processes that there cannot be."""
     if num_workers < 0:
         msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
         raise ConfigError(msg)
 
 
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep the workers from fighting over the cores."""
+    """Keep several workers from using more threads than there are cores."""
     torch.set_num_threads(1)
 
 

@@ -45,7 +45,7 @@ class RecordDataset(PromptDataset):
         if not prompts:
             msg = f"the {split} split of the records holds no prompt"
             raise EmptySplitError(msg)
-        super().__init__(split, len(prompts))
+        super().__init__(split, len(prompts), {prompt.question.scene_id for prompt in prompts})
         self.prompts = tuple(prompts)
         self.seed = seed
         self.shuffled = shuffled
@@ -84,14 +84,14 @@ class RecordDataset(PromptDataset):
         other = self.with_split(f"{replaced_split(self.split, attempt)}/{self.prompt_id(address)}")
         return other.prompt(int(generator.integers(len(self))))
 
-    def scenes(self) -> set[str]:
-        """Scenes of the prompts."""
-        return {prompt.question.scene_id for prompt in self.prompts}
-
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""
-        epoch, number = divmod(address, len(self.prompts))
-        return self.prompts[int(self._epoch_order(epoch)[number])]
+        count = len(self.prompts)
+        epoch, number = divmod(address, count)
+        if self._order[0] != epoch:
+            generator = numpy_generator(self.seed, self.split, epoch, "recorded")
+            self._order = epoch, generator.permutation(count) if self.shuffled else np.arange(count)
+        return self.prompts[int(self._order[1][number])]
 
     def question(self, address: int) -> Question:
         """The prompt's text and right answers.
@@ -102,10 +102,3 @@ class RecordDataset(PromptDataset):
         question, epoch = self.record(address).question, address // len(self.prompts)
         suffix = f"#{epoch}" if epoch else ""
         return replace(question, prompt_id=f"{self.prefix}{question.prompt_id}{suffix}")
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        if self._order[0] != epoch:
-            count = len(self.prompts)
-            generator = numpy_generator(self.seed, self.split, epoch, "recorded")
-            self._order = epoch, generator.permutation(count) if self.shuffled else np.arange(count)
-        return self._order[1]

@@ -1,6 +1,5 @@
 """Images that lie inside other files: encoded ones at known places, and data sets of HDF5 files."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remot.data.media.images import IMAGE_ERRORS, MAX_IMAGE_PIXELS, image_fault, image_in, to_tensor
+from remot.data.media.images import MAX_IMAGE_PIXELS, opened_image, to_tensor
 from remot.errors import DecodeError
 from remot.files import cause_of, open_regular
 from remot.structures import ImageStore
@@ -43,12 +42,17 @@ class EncodedImages(ImageStore):
             DecodeError: If one is not there or cannot be decoded.
         """
         self.check(max(frame_indices, default=-1) + 1)
+        images = []
         try:
             with open_regular(self.file) as stream:
-                return [self._read_one(stream, index) for index in frame_indices]
+                for index in frame_indices:
+                    offset, length = self.spans[index]
+                    stream.seek(offset)
+                    images.append(to_tensor(decode_image(stream.read(length), f"{self}: image {index}")))
         except OSError as error:
             msg = f"{self}: the file cannot be read ({cause_of(error)})"
             raise DecodeError(msg) from error
+        return images
 
     def check(self, num_frames: int) -> None:
         """Verify that the file is long enough to hold ``num_frames`` images.
@@ -63,11 +67,6 @@ class EncodedImages(ImageStore):
         if any(not 0 < length <= MAX_ENCODED_BYTES or offset + length > size for offset, length in self.spans):
             msg = f"{self}: an image lies beyond the end of the file or is too large, the file may be cut short"
             raise DecodeError(msg)
-
-    def _read_one(self, stream: io.BufferedReader, index: int) -> Tensor:
-        offset, length = self.spans[index]
-        stream.seek(offset)
-        return to_tensor(decode_image(stream.read(length), f"{self}: image {index}"))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
@@ -103,7 +102,15 @@ class Hdf5Images(ImageStore):
             with opened_hdf5(self.file, DecodeError) as content:
                 dataset = plain_dataset(content, self.dataset, DecodeError)
                 self._check(len(dataset), dataset.shape, max(frame_indices, default=-1) + 1)
-                return [self._image(np.asarray(dataset[index]), index) for index in frame_indices]
+                images = []
+                for index in frame_indices:
+                    row = np.asarray(dataset[index])
+                    if row.dtype != np.uint8 or row.ndim not in {1, 3}:
+                        msg = f"{self}: image {index} must hold bytes, found {row.dtype}"
+                        raise DecodeError(msg)
+                    rgb = row if row.ndim == 3 else decode_image(row.tobytes(), f"{self}: image {index}")
+                    images.append(to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb))
+                return images
         except READ_ERRORS as error:
             msg = f"{self}: cannot be read, the file may be cut short ({cause_of(error)})"
             raise DecodeError(msg) from error
@@ -125,13 +132,6 @@ class Hdf5Images(ImageStore):
             msg = f"{self}: shape {'x'.join(map(str, shape))} is neither NxHxWx3 nor rows of encoded images"
             raise DecodeError(msg)
 
-    def _image(self, row: NDArray[np.uint8], index: int) -> Tensor:
-        if row.dtype != np.uint8 or row.ndim not in {1, 3}:
-            msg = f"{self}: image {index} must hold bytes, found {row.dtype}"
-            raise DecodeError(msg)
-        rgb = row if row.ndim == 3 else decode_image(row.tobytes(), f"{self}: image {index}")
-        return to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
-
     def __str__(self) -> str:
         return f"{self.file}: {self.dataset}"
 
@@ -142,9 +142,5 @@ def decode_image(encoded: bytes, where: str) -> NDArray[np.uint8]:
     Raises:
         DecodeError: If it is something else, broken or too large.
     """
-    try:
-        with image_in(io.BytesIO(encoded), where, FORMATS) as image:
-            return np.asarray(image.convert("RGB"))
-    except IMAGE_ERRORS as error:
-        msg = f"{where}: is no readable JPEG or PNG image ({image_fault(error, FORMATS)})"
-        raise DecodeError(msg) from error
+    with opened_image(where, encoded, FORMATS) as image:
+        return np.asarray(image.convert("RGB"))

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from remot.data.media.images import (
     images_of,
-    read_folder,
     read_image,
-    require_files,
     size_of_image,
     to_tensor,
 )
@@ -53,7 +51,8 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
         msg = f"clip {clip.clip_id} is annotated without images, so none can be shown; give the folder that has them"
         raise DecodeError(msg)
     if clip.media.is_dir():
-        return read_folder(clip.media, frame_indices)
+        images = images_of(clip.media, max(frame_indices, default=-1) + 1)
+        return [read_image(images[index]) for index in frame_indices]
     return read_video(clip.media, [float(clip.frame_times_in_media[index]) for index in frame_indices])
 
 
@@ -77,11 +76,11 @@ def read_video(media: Path, times: Sequence[float]) -> list[Tensor]:
         DecodeError: If the video cannot be decoded or shows nothing at one of the times.
     """
     to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
-    pictures = {
+    images = {
         time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
         for time, frame in frames_at(media, sorted(set(times)))
     }
-    return [pictures[time] for time in times]
+    return [images[time] for time in times]
 
 
 def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:
@@ -121,18 +120,13 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     elif decode:
         for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
             read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
+    elif isinstance(media, ImageStore):
+        media.check(clip.num_frames)
+        image_size(clip)  # the size of the first one can be used
     else:
-        if isinstance(media, ImageStore):
-            media.check(clip.num_frames)
-        elif isinstance(media, tuple):
-            require_files(media)
-        _check_sizes(clip, images_of(media, clip.num_frames) if isinstance(media, Path) else media)
-
-
-def _check_sizes(clip: Clip, media: ImageStore | Sequence[Path]) -> None:
-    """Verify that every annotated image is one, of a size that can be used; of a store the first one."""
-    if isinstance(media, ImageStore):
-        image_size(clip)
-        return
-    for image in media[: clip.num_frames]:
-        size_of_image(image)
+        images = images_of(media, clip.num_frames) if isinstance(media, Path) else media
+        if missing := next((image for image in images if not image.is_file()), None):
+            msg = f"{missing}: the image is missing"
+            raise DecodeError(msg)
+        for image in images[: clip.num_frames]:
+            size_of_image(image)
