@@ -1,5 +1,6 @@
 """Signals after the last step: while the final policy is evaluated, and while it is exported."""
 
+import json
 import os
 import signal
 import time
@@ -47,13 +48,15 @@ def test_a_signal_after_the_last_step_costs_nothing(tmp_path, monkeypatch, place
 @pytest.mark.slow
 def test_an_evaluation_that_was_killed_goes_on_with_the_replies_it_has(tmp_path):
     """``remot evaluate`` ends by the signal itself, which shells show as 143; no batch is asked again."""
-    from tests.data.handmade import mixed_clips, write_folder
-    from tests.datatools.builds import built
+    from PIL import Image
+
     from tests.faults.runs import Run
 
-    folder = built(write_folder(tmp_path / "clips", mixed_clips(6)), tmp_path / "built", 40)[0]
-    words = ["evaluate", "--benchmark", "jsonl", "--data", str(folder), "--model", str(model_folder()), "--out",
-             str(tmp_path / "out"), "--batch_size", "1", "--max_new_tokens", "8"]  # fmt: skip
+    Image.new("RGB", (56, 56)).save(tmp_path / "a.png")
+    rows = [{"images": ["a.png"], "question": f"How many {k}?", "answer": k, "task": "count"} for k in range(24)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["evaluate", "--benchmark", "jsonl", "--data", "q.jsonl", "--model", str(model_folder()), "--out", "out",
+             "--batch_size", "1", "--max_new_tokens", "48"]  # fmt: skip
     replies = tmp_path / "out" / "replies.jsonl"
     first = Run(tmp_path, words)
     while not (replies.exists() and replies.read_text().count("\n") > 1):
