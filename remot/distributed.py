@@ -1,6 +1,7 @@
 """What the processes of one run have to agree on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, zip_longest
 from statistics import fmean
 from typing import TypeVar
@@ -10,11 +11,24 @@ from torch import distributed
 
 T = TypeVar("T")
 _NOTHING = object()
+#: Above 0 while this process does without the others, see :func:`alone`.
+_DEPTH = [0]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Do without the other processes, which may have ended or hang: as if this one trained by itself."""
+    _DEPTH[0] += 1
+    try:
+        yield
+    finally:
+        _DEPTH[0] -= 1
 
 
 def is_distributed() -> bool:
     """True if several processes train together."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    is_set_up = distributed.is_available() and distributed.is_initialized()
+    return is_set_up and distributed.get_world_size() > 1 and not _DEPTH[0]
 
 
 def is_first_process() -> bool:

@@ -25,11 +25,23 @@ class ConfigError(RemotError):
 
 
 class AnnotationError(RemotError):
-    """An annotation file is missing, malformed or does not fit its video."""
+    """An annotation file is missing, malformed or does not fit its video.
+
+    Attributes:
+        clip_id: Name of the clip, where it is known.
+    """
+
+    clip_id: str = ""
 
 
 class DecodeError(RemotError):
-    """A video or image cannot be decoded, or does not hold the frame asked for."""
+    """A video or image cannot be decoded, or does not hold the frame asked for.
+
+    Attributes:
+        clip_id: Name of the clip, where it is known.
+    """
+
+    clip_id: str = ""
 
     def __init__(self, message: str, *, reason: str = "media") -> None:
         super().__init__(message, reason=reason)

@@ -143,6 +143,8 @@ class HeldOutEvaluation(lightning.Callback):
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )
+        replaced = sum(all_gather_objects(sum(len(batch.replaced) for batch in batches)))
+        metrics |= {f"eval/{name}/replaced_prompts": float(replaced)} if replaced else {}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
         shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]

@@ -5,7 +5,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,10 +16,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
+from remot.distributed import alone
 from remot.errors import NonFiniteError, RemotError
+from remot.strategies.checkpoint_io import read_checkpoint
+from remot.strategies.distributed import is_deepspeed
 from remot.strategies.module import PostTrainingModule
 from remot.terminal import printable
 from remot.tracking import mark_killed
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -35,7 +43,7 @@ STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
 
 
 #: A step that takes longer after a signal is given up, then interrupted so often and so far apart.
-FINISH_SECONDS, INTERRUPT_SECONDS, NUM_INTERRUPTS = 20.0, 3.0, 3
+FINISH_SECONDS, INTERRUPT_SECONDS, NUM_INTERRUPTS = 20.0, 2.0, 3
 MAX_REASON_CHARS = 300
 
 
@@ -58,10 +66,12 @@ class InterruptCheckpoint(Callback):
     one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
     second one changes nothing. Where a step takes longer than :data:`FINISH_SECONDS` after the signal, as in a rollout
     or a reward that hangs, it is given up, and the state before it is saved. A signal that the process ignores, as
-    SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled, and
-    take the time that it needs. What lightning does on the signal of a batch system waits for the end of the step, too,
-    is then done by all processes, and saves in the run's folder. After an error of a single process the state before
-    the step that failed is saved; losses that are not finite are :class:`~remot.callbacks.FaultRecord`'s.
+    SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled; one
+    whose step takes longer saves the state before it by itself, as each that fails does, and those that wait for it
+    fail. What lightning does on the signal of a batch system waits for the end of the step, too,
+    is then done by all processes, and saves in the run's folder. After an error the state before the step that failed
+    is saved, by any process that fails where each has all weights; losses that are not finite are
+    :class:`~remot.callbacks.FaultRecord`'s.
 
     Args:
         finish_step: False lets the first signal take effect at once; the step it fell into is repeated on resuming.
@@ -82,11 +92,14 @@ class InterruptCheckpoint(Callback):
         self._updates_before_step: int | None = None
         self._is_overdue = False
         self._has_reacted = threading.Event()
+        self._is_agreed = False  # all processes stop after the same step
+        self._before_alarm: object = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take over the signals that end a process, also while the base model is evaluated before the first step."""
         self._trainer, self._process, self._stopped_by = trainer, os.getpid(), None
         self._updates_before_step, self._is_within_step, self._is_overdue = None, False, False
+        self._is_agreed = False
         self._has_reacted.clear()
         self._take_stop_signals(STOP_SIGNALS if SLURMEnvironment.detect() else [*STOP_SIGNALS, *_unused_signals()])
 
@@ -135,14 +148,15 @@ class InterruptCheckpoint(Callback):
                 handler(number, None)
         self._received.clear()
         if trainer.strategy.reduce_boolean_decision(self._stopped_by is not None, all=False):
+            self._is_agreed = True
             raise StoppedBySignal(self._stopped_by or signal.SIGTERM)
         if self.finish_step and trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
-            self._asked_to_stop = False
+            self._asked_to_stop, self._is_agreed = False, True
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Go back to the state before the step that was left, save it, and print how to go on."""
-        self._has_reacted.set()
+        self._react()
         self._give_back_batch_signals()
         is_stop = isinstance(exception, KeyboardInterrupt | StoppedBySignal)
         if not isinstance(exception, StoppedBySignal):  # after one, others are ignored until all is saved and closed
@@ -154,19 +168,26 @@ class InterruptCheckpoint(Callback):
         if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
             return
         is_own_error = isinstance(exception, Exception) and self._updates_before_step is not None
-        if is_stop or (is_own_error and trainer.world_size == 1):
+        if is_stop or is_own_error:
             reason = f"{_failed(trainer, exception)} " if isinstance(exception, Exception) else ""
             with report_failure(trainer):
                 self._save_state(trainer, pl_module, reason)
 
     def _save_state(self, trainer: Trainer, module: LightningModule, reason: str) -> None:
-        if not self._back_to_whole_step(trainer, module):
+        is_own_save = trainer.world_size > 1 and not self._is_agreed
+        if is_own_save and _is_sharded(trainer, module):
+            why = "the weights are divided over processes, so only an earlier checkpoint can be continued"
+            print_line(trainer, f"{reason}Stopped without the other processes; {why}.", everywhere=True)
+        elif not self._back_to_whole_step(trainer, module):
             why = "its weights are too large to be kept twice, so only an earlier checkpoint can be continued"
             print_line(trainer, f"{reason}Stopped within the updates of a step; {why}.")
         elif trainer.global_step == 0:
             print_line(trainer, f"{reason}Stopped before the first step was done; there is nothing to continue from.")
         elif reason and not trainer.checkpoint_callbacks:
             print_line(trainer, f"{reason}Nothing is saved, as the run keeps no checkpoints.")
+        elif is_own_save:
+            with alone():
+                _save_alone(trainer, reason)
         else:
             _save(trainer, reason)
 
@@ -179,7 +200,7 @@ class InterruptCheckpoint(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
-        self._has_reacted.set()
+        self._react()
         self._give_back_stop_signals()
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
@@ -204,27 +225,46 @@ class InterruptCheckpoint(Callback):
         if self._stopped_by is not None:  # launchers repeat a signal; what does not wait is SIGKILL
             return
         self._stopped_by = number
-        is_alone = self._trainer.world_size == 1
-        if is_alone and not self._is_within_step:
+        if self._trainer.world_size == 1 and not self._is_within_step:
             raise StoppedBySignal(number)
         print_line(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
-        if is_alone:
-            threading.Thread(target=self._give_up_step, args=(self._trainer, number), daemon=True).start()
+        if hasattr(signal, "setitimer"):
+            self._before_alarm = signal.signal(signal.SIGALRM, self._interrupt_step)
+            signal.setitimer(signal.ITIMER_REAL, FINISH_SECONDS, INTERRUPT_SECONDS)
+        threading.Thread(target=self._give_up_step, args=(self._trainer, number), daemon=True).start()
+
+    def _interrupt_step(self, _number: int, _frame: FrameType | None) -> None:
+        """Leave a step that takes too long.
+
+        An alarm needs no other thread: a library that keeps Python's lock, as regular expressions do, lets none run,
+        but looks for signals.
+        """
+        if self._has_reacted.is_set():
+            return
+        assert self._trainer is not None
+        assert self._stopped_by is not None
+        if not self._is_overdue:
+            self._is_overdue = True
+            sentence = f"The step takes longer than {FINISH_SECONDS:g} s: going back to the state before it."
+            print_line(self._trainer, sentence)
+        raise StoppedBySignal(self._stopped_by)
+
+    def _react(self) -> None:
+        """Let no alarm come any more."""
+        self._has_reacted.set()
+        if self._before_alarm is not None and threading.current_thread() is threading.main_thread():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before_alarm)  # type: ignore[arg-type]
+            self._before_alarm = None
 
     def _give_up_step(self, trainer: Trainer, number: int) -> None:
-        """Interrupt a step that takes too long; if even that does nothing, save from this thread and end the process.
+        """If interrupting a step does nothing, save from this thread and end the process.
 
         A signal interrupts Python, and what waits in the operating system. It does not interrupt a library that keeps
-        the main thread, as a deadlock in one does.
+        the main thread, as a deadlock in one does, or waiting for another process.
         """
-        if self._has_reacted.wait(FINISH_SECONDS):
+        if self._has_reacted.wait(FINISH_SECONDS + NUM_INTERRUPTS * INTERRUPT_SECONDS):
             return
-        self._is_overdue = True
-        print_line(trainer, f"The step takes longer than {FINISH_SECONDS:g} s: going back to the state before it.")
-        for _ in range(NUM_INTERRUPTS):
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-            if self._has_reacted.wait(INTERRUPT_SECONDS):
-                return
         try:
             self._save_state(trainer, trainer.lightning_module, "")
             mark_killed(trainer.loggers)
@@ -256,7 +296,8 @@ def _failed(trainer: Trainer, error: Exception) -> str:
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
-    return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{where}."
+    notes = "".join(f"; {printable(note)}" for note in getattr(error, "__notes__", ()))[:MAX_REASON_CHARS]
+    return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{notes}{where}."
 
 
 def _save(trainer: Trainer, reason: str) -> None:
@@ -265,6 +306,42 @@ def _save(trainer: Trainer, reason: str) -> None:
         trainer.save_checkpoint(path)
     go_on = f"remot fit --config … --ckpt_path {name}"
     print_line(trainer, f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
+
+
+def _save_alone(trainer: Trainer, reason: str) -> None:
+    """Save what this process has: several that fail do so one after another, and one file is enough.
+
+    That of the first process is taken in any case, as it names the run in MLflow.
+    """
+    path, name = checkpoint_to_write(trainer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(path.with_name(".saving")):
+        if trainer.is_global_zero or not _holds_step(path, trainer.global_step):
+            held = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            trainer.strategy.checkpoint_io.save_checkpoint(held, path)
+    go_on = f"remot fit --config … --ckpt_path {name}"
+    sentence = f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}"
+    print_line(trainer, sentence, everywhere=True)
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Hold a lock on a file; the kernel takes it back from a process that ends."""
+    with file.open("w") as held:
+        with suppress(OSError, AttributeError):  # a file system, or a system, without locks
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _holds_step(path: Path, step: int) -> bool:
+    try:
+        return bool(read_checkpoint(path)["global_step"] == step)
+    except (RemotError, OSError, KeyError):
+        return False
+
+
+def _is_sharded(trainer: Trainer, module: LightningModule) -> bool:
+    return module.device_mesh is not None or is_deepspeed(trainer.model)
 
 
 def _is_saved(trainer: Trainer, path: Path) -> bool:
@@ -309,10 +386,13 @@ def checkpoint_to_write(trainer: Trainer) -> tuple[Path, str]:
     return path, str(path)
 
 
-def print_line(trainer: Trainer, sentence: str) -> None:
-    """Print a line of the first process above the progress bar, or to stderr where there is none."""
+def print_line(trainer: Trainer, sentence: str, *, everywhere: bool = False) -> None:
+    """Print a line of the first process, or of any, above the progress bar, or to stderr where there is none."""
     bar = trainer.progress_bar_callback
-    if isinstance(bar, PhaseProgressBar):
+    if everywhere and not trainer.is_global_zero:
+        line = f"process {trainer.global_rank}: {sentence}"
+        Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+    elif isinstance(bar, PhaseProgressBar):
         bar.print_above(sentence)
     elif trainer.is_global_zero:
         Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)

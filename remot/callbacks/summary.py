@@ -1,6 +1,7 @@
 """What a run is and where it leaves its results: weights and tags at the start, files and a few lines at the end."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 
-from remot.callbacks.interrupt import checkpoint_to_write, print_line, run_folder
+from remot.callbacks.interrupt import checkpoint_to_write, print_line, report_failure, run_folder
 from remot.callbacks.run_record import run_tags
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
+from remot.strict_json import json_text
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
@@ -78,6 +80,28 @@ class RunSummary(lightning.Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""
+        self._export(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
+        """Export the state that an error has left, which is that before the step: out of memory, or at the very end.
+
+        Signals leave no time for it, and what is continued exports when it ends. It has to come after
+        :class:`~remot.callbacks.InterruptCheckpoint`, which undoes the step.
+        """
+        is_lost = isinstance(exception, Exception) and not isinstance(exception, NonFiniteError)
+        is_whole = not isinstance(pl_module, PostTrainingModule) or pl_module.is_between_steps
+        is_alone = trainer.world_size == 1
+        if not (is_lost and is_whole and is_alone and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
+            return
+        if self._export_folder is not None:
+            return
+        try:
+            self._export(trainer, pl_module)
+        except Exception as error:  # noqa: BLE001 (the first error goes on)
+            later = "remot export --ckpt_path …/last.ckpt --out …"
+            print_line(trainer, f"The policy could not be exported: {error}; later: {later}")
+
+    def _export(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         folder = run_folder(trainer)
         if self.export and folder is not None:
             assert isinstance(pl_module, PostTrainingModule)
@@ -91,13 +115,15 @@ class RunSummary(lightning.Callback):
     def teardown(
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,  # noqa: ARG002
+        pl_module: lightning.LightningModule,
         stage: str,
     ) -> None:
         """Say where everything is; last, so that it is what stays on the screen."""
         if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
             return
         console = Console(soft_wrap=True, highlight=False)
+        if num_replaced := getattr(pl_module, "num_replaced", 0):
+            console.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
         checkpoint = self._export_folder.parent / "last.ckpt"
         console.print(f"policy      {self._export_folder}", markup=False)
         console.print(f"checkpoint  {checkpoint}", markup=False)
@@ -141,15 +167,53 @@ def _show(trainer: Trainer, lines: list[str]) -> None:
             console.print(line, markup=False)
 
 
-FAULT_FILE = "not_finite.json"
+#: Written when a run ends so; skipped steps, and their weights, are in a folder of their own.
+FAULT_FILE, STEPS_FOLDER, STEPS_FILE = "not_finite.json", "not_finite", "steps.jsonl"
+MAX_STATES = 2
+
+
+def _keep_state(trainer: Trainer, path: Path) -> None:
+    """Save the state beside the ones before, of which the newest stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trainer.save_checkpoint(path)
+    if trainer.is_global_zero:
+        states = sorted(path.parent.glob("step-*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
+        for old in states[:-MAX_STATES]:
+            old.unlink(missing_ok=True)
 
 
 class FaultRecord(lightning.Callback):
-    """On a ``NonFiniteError``: saves the last good state as ``last.ckpt``, and the prompts for a replay.
+    """Keeps what ``remot replay`` needs of steps that were not finite, and the last good state on a ``NonFiniteError``.
+
+    A skipped step is a line of ``not_finite/steps.jsonl`` in the run's folder, with its prompts, and its weights are in
+    ``not_finite/step-N.ckpt``, N the first of skipped steps in a row, which share them. The newest two are kept.
+
+    On a ``NonFiniteError`` the last good state is saved as ``last.ckpt``, and the prompts for a replay.
 
     ``not_finite.json`` lies beside the checkpoint. It holds the reason, the seed, and for each step in question its
     number, phase, reason and prompts: id, clip, text, response, and the completions that were sampled.
     """
+
+    def __init__(self) -> None:
+        self._last_step: int | None = None  # that was skipped
+        self._state_step: int | None = None  # whose weights are kept
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
+    ) -> None:
+        """Keep the step if it was skipped, its weights if the one before was not."""
+        skipped = getattr(pl_module, "last_skipped", None)
+        if skipped is not None and (folder := run_folder(trainer)) is not None:
+            with report_failure(trainer):
+                if self._last_step != skipped.step - 1:
+                    _keep_state(trainer, folder / STEPS_FOLDER / f"step-{skipped.step}.ckpt")
+                    self._state_step = skipped.step
+                self._last_step = skipped.step
+                if trainer.is_global_zero:
+                    batch = trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+                    record = asdict(skipped) | {"batch": batch, "state_step": self._state_step}
+                    with (folder / STEPS_FOLDER / STEPS_FILE).open("a", encoding="utf-8") as file:
+                        file.write(json_text(record) + "\n")
 
     def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
         """Write both files."""

@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "sweep": Own("remot.commands.sweep.command:sweep_command", "file"),
     "evaluate": Own("remot.commands.evaluate:evaluate_command"),
     "view": Own("remot.commands.view:view_command", "runs"),
+    "replay": Own("remot.commands.replay:replay_command", "run"),
     "sync": Own("remot.tracking:sync_command", "run"),
     "configs": Own("remot.commands.configs:configs_command", "name"),
     "score": Own("remot.commands.score:score_command"),
@@ -123,6 +124,7 @@ look at results and data:
   remot view RUN [RUN2] --out page.html       frames, questions and replies of one evaluation, or of two side by side
   remot sweep strategies --jobs 2             runs over a grid of settings and seeds, and their comparison
   remot sync RUN                              deliver to MLflow what a run has kept while the store failed
+  remot replay RUN                            where a skipped step first holds a number that is not finite
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write prompts, their images and a manifest

@@ -1,9 +1,11 @@
 """The prompts of a run for a Lightning trainer: loaders, division among processes, resuming."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from remot.data.datasets.loaders import address_loader, collate_prompts
@@ -89,11 +91,23 @@ class MotionDataModule(PromptData, LightningDataModule):
         rank, world_size = self._place()
         place = (step * MAX_REDRAWS + attempt - 1) * world_size + rank
         drawn = self.prompts["train"].with_split("redrawn")
-        return collate_prompts([drawn.prompt(place * self.batch_size + number) for number in range(num_prompts)])
+        addresses = range(place * self.batch_size, place * self.batch_size + num_prompts)
+        batch = collate_prompts([self.bad_clips.prompt(drawn, address) for address in addresses])
+        self.bad_clips.report(batch)
+        return batch
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    @property
+    def _run_folder(self) -> Path | None:
+        """Folder of the checkpoint that is continued, else of those that will be written."""
+        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return None
+        folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
+        path = self.trainer.ckpt_path
+        return Path(path).parent if path else next((Path(folder) for folder in folders if folder), None)
 
     def _evaluation_loader(self, split: str) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         if split not in self.prompts:
@@ -105,4 +119,4 @@ class MotionDataModule(PromptData, LightningDataModule):
         return self._loader(split, batches[rank::world_size])
 
     def _loader(self, split: str, batches: AddressSampler | list[list[int]]) -> DataLoader[Sample]:
-        return address_loader(self.prompts[split], batches, self.num_workers)
+        return address_loader(self.prompts[split], batches, self.num_workers, self.bad_clips)

@@ -1,5 +1,6 @@
 """The prompts of a run: clips, tasks and splits, or finished prompts from disk. Needs no trainer, and no Lightning."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from remot.data.clips.catalogue_cache import catalogue_of
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
 from remot.data.data_record import clips_record, prompts_record
+from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.distinct import count_first
 from remot.data.datasets.factory import (
     OnUnservedTask,
@@ -29,7 +31,7 @@ from remot.data.records.benchmark_items import benchmark_items, named_benchmark
 from remot.data.records.reading import RecordSettings
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
-from remot.errors import ConfigError, require_type, require_types
+from remot.errors import AnnotationError, ConfigError, DecodeError, require_type, require_types
 from remot.files import expanded
 from remot.structures import PromptBatch, ResampleRequest, interval_note
 
@@ -42,7 +44,10 @@ class DataOptions:
         seed: Seed of the training prompts. The command line sets it from ``seed_everything``.
         held_out_seed: Seed of the split and of the validation and test prompts: apart from ``seed``, so that runs that
             differ in their seed are asked the same held-out questions.
-        on_bad_clip: Stop at a bad clip, or leave it out with a warning.
+        on_bad_clip: ``raise`` stops at a bad clip, ``skip`` leaves it out with a warning. Where a clip is deleted, cut
+            off or changed under a run, ``raise`` ends the run, and ``skip`` replaces its prompts by others.
+        max_wait_seconds: Longest time that data workers may take for a batch; then the run ends, or starts new ones
+            under ``on_bad_clip: skip``.
         exclude: Clips and scenes to leave out: a file with one name a line, or a benchmark and its file, such as
             ``vsi-bench=VSI/test.jsonl``, whose scenes and videos are left out; or a list of these.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
@@ -60,6 +65,7 @@ class DataOptions:
     on_unserved_task: OnUnservedTask = "raise"
     images_root: Path | None = None
     num_frames: int = 32
+    max_wait_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if self.num_frames < 1:
@@ -123,6 +129,7 @@ class PromptData:
         self.records = records and expanded(records)
         self.options = options
         self.exclusions = _exclusions(options.exclude)
+        self.bad_clips = BadClips(options.on_bad_clip, options.max_wait_seconds)
         self.left_out_tasks: list[str] = []
         self.mixed: dict[str, MixedDataset] = {}
         self.recorded: dict[str, PromptDataset] = {}
@@ -140,25 +147,36 @@ class PromptData:
         """
         if self.prompts:
             return
-        settings = self._split_settings()
         if self.records is not None:
+            settings = self._split_settings(time.time_ns())
             images_root = self.options.images_root and expanded(self.options.images_root)
             shown = RecordSettings(images_root, self.options.num_frames, exclusions=self.exclusions)
             self.recorded = dict(datasets_of_records(self.records, shown, settings))
             self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
         store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
-        self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
+        self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip, self._run_folder)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
-        self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
+        self.mixed = datasets_of_clips(store, entries, self.tasks, self._split_settings(store.surveyed_ns))
         self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
 
-    def _split_settings(self) -> SplitSettings:
+    @property
+    def _run_folder(self) -> Path | None:
+        """Where a run keeps what a continued run needs; None outside of runs."""
+        return None
+
+    def _split_settings(self, surveyed_ns: int) -> SplitSettings:
         sizes = {"train": self.num_train_prompts_per_epoch, "val": self.num_val_prompts, "test": self.num_test_prompts}
         options = self.options
         return SplitSettings(
-            self.val_fraction, self.test_fraction, sizes, options.seed, options.held_out_seed, options.require_splits
+            self.val_fraction,
+            self.test_fraction,
+            sizes,
+            options.seed,
+            options.held_out_seed,
+            options.require_splits,
+            surveyed_ns,
         )
 
     @property
@@ -205,7 +223,14 @@ class PromptData:
         return self._resample_frames if names_times else None
 
     def _resample_frames(self, prompt_id: str, look: ResampleRequest) -> PromptBatch | None:
-        sample = self.mixed[prompt_id.partition("/")[0]].resample_frames(prompt_id, look)
+        """As described above; a prompt whose other frames cannot be read keeps its own under ``on_bad_clip: skip``."""
+        split = prompt_id.partition("/")[0].partition("~")[0]
+        try:
+            sample = self.mixed[split].resample_frames(prompt_id, look)
+        except (AnnotationError, DecodeError):
+            if self.options.on_bad_clip == "raise":
+                raise
+            return None
         return None if sample is None else collate_prompts([sample])
 
 

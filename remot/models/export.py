@@ -1,6 +1,10 @@
 """Weights of a policy as files that transformers and PEFT load."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +54,31 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
     if policy.sharding is not None:
         settings["state_dict"] = full_state(policy.model, trained_only=policy.adaptation.reference_is_base)
     if is_writer:
-        folder.mkdir(parents=True, exist_ok=True)
-        policy.model.save_pretrained(folder, **settings)  # type: ignore[operator]
-        policy.processor.save_pretrained(folder)
-        if step is not None:
-            write_record(folder, policy.source.record_name, step)
+        with staged(folder) as stage:
+            policy.model.save_pretrained(stage, **settings)  # type: ignore[operator]
+            policy.processor.save_pretrained(stage)
+            if step is not None:
+                write_record(stage, policy.source.record_name, step)
     return folder
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` whose files are moved there once all are written: what is left early leaves nothing.
+
+    Files of other names that are in ``folder`` stay.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield stage
+        folder.mkdir(exist_ok=True)
+        for file in [path for path in stage.rglob("*") if path.is_file()]:
+            target = folder / file.relative_to(stage)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -> Path:
@@ -65,10 +88,10 @@ def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) ->
     """
     with policy.gathered():
         if is_writer:
-            folder.mkdir(parents=True, exist_ok=True)
             state = policy.adaptation.merged_state(policy.model)
-            _unquantised_shell(policy.core, state).save_pretrained(folder, state_dict=state)
-            policy.processor.save_pretrained(folder)
+            with staged(folder) as stage:
+                _unquantised_shell(policy.core, state).save_pretrained(stage, state_dict=state)
+                policy.processor.save_pretrained(stage)
     return folder
 
 

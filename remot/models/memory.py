@@ -1,10 +1,24 @@
-"""How many bytes a token costs, from the sizes of a model."""
+"""How many bytes a token costs, from the sizes of a model, and what to do when memory runs out."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+#: What needs less memory where a single prompt is too much, in the order in which to try it.
+LAST_RESORTS = (
+    "model.policy.gradient_checkpointing: true, or lower model.policy.source.max_pixels, model.grpo.max_new_tokens or "
+    "model.grpo.num_completions"
+)
 
 #: Numbers of hidden size that a transformer block keeps for the backward pass beside its keys, values and
 #: feed-forward layer: two normalisations (input, float32 and output), queries, attention, residuals, adapters' inputs.
@@ -69,3 +83,36 @@ def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:
         bytes_per_number=weight.element_size(),
         recomputes=any(getattr(module, "gradient_checkpointing", False) for module in model.modules()),
     )
+
+
+def halving(attempt: Callable[[int], Result], size: int, what: str, setting: str = "") -> tuple[Result, int]:
+    """Call ``attempt`` for ``size`` prompts at a time, and once more for half as many if memory runs out.
+
+    Args:
+        attempt: Takes the size; may be called twice, so it must leave nothing behind when it fails.
+        size: Of the first attempt.
+        what: Named in the log, such as "decoding".
+        setting: The key that sets the size, for the error.
+
+    Returns:
+        The result, and the size it was made with.
+
+    Raises:
+        torch.OutOfMemoryError: If one prompt alone does not fit, or half of them neither; with a note on what to set.
+    """
+    try:
+        return attempt(size), size
+    except torch.OutOfMemoryError as error:
+        if size == 1:
+            error.add_note(f"while {what} one prompt: set {LAST_RESORTS}")
+            raise
+    # outside of the except clause, so that the failed attempt's tensors are no longer referred to
+    _LOG.warning("out of memory while %s %d prompts at a time; trying %d: results stay", what, size, size // 2)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        return attempt(size // 2), size // 2
+    except torch.OutOfMemoryError as error:
+        less = f"{setting}: {max(1, size // 4)}" if setting and size > 3 else LAST_RESORTS
+        error.add_note(f"while {what} {size // 2} prompts: set {less}")
+        raise

@@ -19,7 +19,7 @@ from remot.models.inputs.processing import process_prompts, visual_features
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
-from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
@@ -176,9 +176,18 @@ class VLMPolicy(nn.Module):
 
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
         """Run the vision tower once, or the reference policy's; with gradient only where it is trained."""
-        with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
-            features = visual_features(model, prompts.images, prompts.videos, prompts.token_types)
-        return EncodedPrompts(prompts, features)
+
+        def features_of(size: int) -> list[Tensor]:
+            slices = [slice(start, start + size) for start in range(0, len(prompts), size)]
+            parts = [prompts] if size >= len(prompts) else [prompts.select(rows) for rows in slices]
+            parts = [part for part in parts if bool(part.visual_mask.any())] or [prompts]
+            with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
+                levels = [visual_features(model, part.images, part.videos, part.token_types) for part in parts]
+            return [torch.cat(level) for level in zip(*levels, strict=True)] if len(levels) > 1 else list(levels[0])
+
+        if torch.is_grad_enabled() and self.train_vision:  # the micro-batch as a whole is made smaller
+            return EncodedPrompts(prompts, features_of(len(prompts)))
+        return EncodedPrompts(prompts, halving(features_of, len(prompts), "encoding the images of")[0])
 
     # -- language model ------------------------------------------------------------------------------------------
 

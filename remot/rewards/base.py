@@ -1,6 +1,8 @@
 """The interface of rewards: completions and their questions in, totals and named parts out."""
 
+import logging
 import math
+import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +19,12 @@ from remot.structures import Question, Reference, RewardOutput, reference_of
 from remot.structures.training import UNNAMED
 from remot.terminal import printable
 
-#: Characters of an exception's text, and of a completion, in an error message.
-MAX_REASON_CHARS, MAX_SHOWN_CHARS = 300, 120
+#: Characters of an exception's text, and of a completion, in an error message; prompts that are named.
+MAX_REASON_CHARS, MAX_SHOWN_CHARS, MAX_NAMED_PROMPTS = 300, 120, 4
+#: A reward that computes for so long is reported.
+REPORT_SECONDS = 60.0
+
+_LOG = logging.getLogger(__name__)
 
 
 class Reward(ABC):
@@ -228,17 +234,20 @@ def scored_by(
             class, and the completion that it raises for.
     """
     name = f"the reward {name_of(reward)}"
+    inputs = completions, questions, num_tokens
     try:
-        output = _called(reward, completions, questions, num_tokens)
+        with _reported_if_slow(reward, questions):
+            output = _called(reward, *inputs)
     except RewardError as error:
         if error.reason != UNNAMED:
             raise
-        msg = f"{name} returned {error}"
+        culprit = "" if " of prompt " in str(error) else _culprit(reward, *inputs, RewardError)
+        msg = f"{name} returned {error}{culprit}"
         raise RewardError(msg, reason="reward") from error
     except (RemotError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        culprit = _culprit(reward, completions, questions, num_tokens, type(error))
+        culprit = _culprit(reward, *inputs, type(error))
         msg = f"{name} raised {type(error).__name__}: {_where(error)}{culprit}"
         raise RewardError(msg, reason="reward") from error
     except SystemExit as error:
@@ -246,13 +255,45 @@ def scored_by(
             raise
         msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
         raise RewardError(msg, reason="reward") from error
-    returned: object = output
-    came = len(output.total) if isinstance(returned, RewardOutput) else f"a {type(returned).__name__}"
-    if came != len(completions):
+    if (came := _came(output)) != len(completions):
         expected = "a RewardOutput" if isinstance(came, str) else "one number for each"
-        msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}"
+        culprit = _culprit(reward, *inputs, None)
+        msg = f"{name} returned {came} for {len(completions)} completions, expected {expected}{culprit}"
         raise RewardError(msg, reason="reward")
     return output
+
+
+def _came(output: object) -> int | str:
+    """How many numbers a reward returned, or of which type what it returned is."""
+    return len(output.total) if isinstance(output, RewardOutput) else f"a {type(output).__name__}"
+
+
+#: The rewards that are being computed, each within the one before it.
+_RUNNING: list[str] = []
+
+
+@contextmanager
+def _reported_if_slow(reward: Reward, questions: Sequence[Question]) -> Iterator[None]:
+    """Log a warning with the innermost reward that computes after :data:`REPORT_SECONDS`."""
+    timer = None
+    if not _RUNNING:
+        prompts = ", ".join(list(dict.fromkeys(question.prompt_id for question in questions))[:MAX_NAMED_PROMPTS])
+        timer = threading.Timer(REPORT_SECONDS, _report_slow, [prompts])
+        timer.daemon = True
+        timer.start()
+    _RUNNING.append(name_of(reward))
+    try:
+        yield
+    finally:
+        _RUNNING.pop()
+        if timer is not None:
+            timer.cancel()
+
+
+def _report_slow(prompts: str) -> None:
+    if _RUNNING:
+        what = "the reward %s has computed for %g s, for prompts %s; isolate: true bounds its time"
+        _LOG.warning(what, _RUNNING[-1], REPORT_SECONDS, prompts)
 
 
 def _called(
@@ -276,17 +317,21 @@ def _culprit(
     completions: Sequence[str],
     questions: Sequence[Question],
     num_tokens: Sequence[int] | None,
-    kind: type[Exception],
+    kind: type[Exception] | None,
 ) -> str:
-    """The first completion that the reward raises the same for when it scores it alone; "" if there is none."""
+    """The first completion that the reward fails alike for when it scores it alone; "" if there is none.
+
+    ``kind`` is what it raises; None if it returns something else than one number.
+    """
     for row, (text, question) in enumerate(zip(completions, questions, strict=True)):
         try:
-            _called(reward, [text], [question], None if num_tokens is None else [num_tokens[row]])
-        except kind:
+            output = _called(reward, [text], [question], None if num_tokens is None else [num_tokens[row]])
+            fails = kind is None and _came(output) != 1
+        except Exception as error:  # noqa: BLE001 (it is scored alone, which a reward need not allow)
+            fails = kind is not None and isinstance(error, kind)
+        if fails:
             shown = printable(text)[:MAX_SHOWN_CHARS]
             return f", for completion {row} of prompt {question.prompt_id}: {shown!r}"
-        except Exception:  # noqa: BLE001, S112 (it is scored alone, which a reward need not allow)
-            continue
     return ""
 
 

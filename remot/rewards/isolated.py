@@ -9,14 +9,12 @@ from typing import Any, NoReturn
 
 import torch
 
-from remot.errors import RewardError
-from remot.rewards.base import Reward, WrapperReward, name_of, scored_by
+from remot.errors import RemotError, RewardError
+from remot.rewards.base import MAX_NAMED_PROMPTS, Reward, WrapperReward, name_of, scored_by
 from remot.structures import Question, RewardOutput
 
 #: Longest time for the process to start and import what the reward needs.
 START_SECONDS = 120.0
-#: Prompts named in an error message.
-MAX_NAMED_PROMPTS = 4
 
 
 class IsolatedReward(WrapperReward):
@@ -109,6 +107,8 @@ def _serve(connection: Connection, reward: Reward) -> None:
                 answer: object = _packed(scored_by(reward, completions, questions, num_tokens))
             except RewardError as error:
                 answer = str(error)
+            except RemotError as error:
+                answer = f"the reward {name_of(reward)} raised {type(error).__name__}: {error}"
             except MemoryError:
                 answer = f"the reward {name_of(reward)} ran out of memory"
             connection.send(answer)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from remot.distributed import is_distributed
-from remot.rollout.decoding.memory import halving
+from remot.models.memory import halving
 from remot.strategies.objective import PreparedStep
 
+_SETTING = "model.micro_batch_prompts"
 #: Back-propagates the loss of a micro-batch; the second argument is True for the last one of the update.
 Backward = Callable[[Tensor, bool], None]
 
@@ -43,7 +44,7 @@ class GradientAccumulator:
         size = self._size(prepared)
         if is_distributed():  # the others would wait for backward passes that one process makes twice
             return attempt(size)
-        totals, used = halving(attempt, size, "training on")
+        totals, used = halving(attempt, size, "training on", _SETTING)
         if used < size:
             self.most_micro_batch_prompts = used
         return totals
@@ -51,7 +52,11 @@ class GradientAccumulator:
     @torch.no_grad()
     def loss_without_gradient(self, prepared: PreparedStep) -> float:
         """The loss with the weights as they are now."""
-        return sum(float(output.loss) for output in prepared.micro_losses(self._size(prepared)))
+
+        def attempt(micro_batch_prompts: int) -> float:
+            return sum(float(output.loss) for output in prepared.micro_losses(micro_batch_prompts))
+
+        return halving(attempt, self._size(prepared), "computing the loss of", _SETTING)[0]
 
     def _size(self, prepared: PreparedStep) -> int:
         return min(prepared.micro_batch_prompts, self.most_micro_batch_prompts or prepared.micro_batch_prompts)

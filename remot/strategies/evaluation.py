@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 
+from remot.distributed import all_gather_objects
 from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion
@@ -40,6 +41,7 @@ class AnsweringModule(lightning.LightningModule):
         self._evaluating = contextlib.ExitStack()
         self._judged: list[list[JudgedCompletion]] = []  # by batch
         self._judged_greedy: list[list[JudgedCompletion]] = []  # likewise
+        self._num_replaced = 0  # prompts of this evaluation that took the place of others, which could not be read
         #: Scores of the last evaluation over a whole split.
         self.last_scores: BenchmarkScores | None = None
 
@@ -93,10 +95,12 @@ class AnsweringModule(lightning.LightningModule):
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling."""
+        self._num_replaced += len(batch.replaced)
         self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling and greedily, as the evaluation of a fit does."""
+        self._num_replaced += len(batch.replaced)
         self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
         self._judged_greedy.append(self._evaluation_step(batch, GREEDY))
 
@@ -114,8 +118,10 @@ class AnsweringModule(lightning.LightningModule):
 
     def _log_scores(self, prefix: str) -> None:
         scores = BenchmarkScores(judged_by_all(self._judged), judged_by_all(self._judged_greedy))
-        self._judged, self._judged_greedy, self.last_scores = [], [], scores
+        replaced = sum(all_gather_objects(self._num_replaced))
+        self._judged, self._judged_greedy, self._num_replaced, self.last_scores = [], [], 0, scores
         metrics = as_metrics(scores.sampled, prefix)
+        metrics |= {f"{prefix}/replaced_prompts": float(replaced)} if replaced else {}
         if scores.judged_greedy:
             metrics |= as_metrics(scores.greedy, prefix, suffix="_greedy")
         self.log_dict(metrics, batch_size=len(scores.judged), sync_dist=True)

@@ -21,7 +21,7 @@ MAX_NAMED_PROMPTS = 4
 
 def gradient_fault(named_parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
     """The parameters whose gradients hold NaN or infinity, as text; "" if there are none."""
-    held = [(name, _local(parameter.grad)) for name, parameter in named_parameters if parameter.grad is not None]
+    held = [(name, local_part(parameter.grad)) for name, parameter in named_parameters if parameter.grad is not None]
     if not held:
         return ""
     norm = torch.nn.utils.get_total_norm([gradient for _, gradient in held])  # one pass, NaN if any is
@@ -101,7 +101,7 @@ class StateSnapshot:
     def restore(self) -> None:
         """Put everything back as it was."""
         for parameter, weight, state in zip(self._parameters, self._weights, self._states, strict=True):
-            _local(parameter.detach()).copy_(weight)
+            local_part(parameter.detach()).copy_(weight)
             if state is None:
                 self._optimizer.state.pop(parameter, None)
             else:
@@ -238,18 +238,18 @@ def non_finite_error(
 
 def num_bytes(parameters: Iterable[nn.Parameter]) -> int:
     """Memory of this process's parts of the parameters."""
-    local = (_local(parameter.detach()) for parameter in parameters)
+    local = (local_part(parameter.detach()) for parameter in parameters)
     return sum(tensor.numel() * tensor.element_size() for tensor in local)
 
 
-def _local(tensor: Tensor) -> Tensor:
+def local_part(tensor: Tensor) -> Tensor:
     """This process's part of a sharded tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 (optimizers and schedulers keep values of any type)
     if isinstance(value, Tensor):
-        return _local(value.detach()).to("cpu", copy=True)
+        return local_part(value.detach()).to("cpu", copy=True)
     if isinstance(value, dict):
         return {key: _copied(held) for key, held in value.items()}
     if type(value) in (list, tuple):
@@ -263,6 +263,6 @@ def _put_back(state: dict[str, Any], kept: Mapping[str, Any]) -> None:
         del state[name]
     for name, value in kept.items():
         if isinstance(value, Tensor) and isinstance(state.get(name), Tensor):
-            _local(state[name]).copy_(value)
+            local_part(state[name]).copy_(value)
         else:
             state[name] = value

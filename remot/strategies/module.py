@@ -38,6 +38,7 @@ from remot.strategies.finite import (
     SkippedStep,
     StateSnapshot,
     TrainedBatch,
+    local_part,
     non_finite_error,
     num_bytes,
     skipped_step,
@@ -133,6 +134,8 @@ class PostTrainingModule(AnsweringModule):
         self.last_batch: PromptBatch | None = None
         #: Metrics of the last step, without ``train/``.
         self.last_metrics: Mapping[str, float] = {}
+        self.last_skipped: SkippedStep | None = None  # the last step, if it was skipped
+        self.num_replaced = 0  # training prompts that took the place of others, which could not be read
         self._progress: dict[str, str | float] = {}
         self._accumulate = GradientAccumulator()
         self._guard = FiniteGuard(max_skipped_in_a_row)
@@ -227,14 +230,17 @@ class PostTrainingModule(AnsweringModule):
             # A fault would repeat, as nothing has moved; and updates must not continue into another phase.
             if self._guard.fault or self.strategy.phase(self.global_step) != phase:
                 break
-        skipped = self._guard.count(self.global_step - 1, trained)
+        self.last_skipped = skipped = self._guard.count(self.global_step - 1, trained)
         if skipped is not None:
             count = f"{len(self._guard.in_a_row)} in a row, {self._guard.num_skipped} in all"
             prompts = skipped.named_prompts()
             self.print(f"step {skipped.step}: {skipped.reason}; nothing is updated ({count}): {prompts}")
         metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
+        metrics |= {"replaced_prompts": float(len(batch.replaced))} if batch.replaced else {}
         joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
+        self.num_replaced += int(joined.get("replaced_prompts", 0))
+        joined |= {"replaced_prompts": float(self.num_replaced)} if self.num_replaced else {}
         self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
@@ -290,6 +296,11 @@ class PostTrainingModule(AnsweringModule):
         snapshot = self.loaded_policy.snapshot
         self._step_begun = BegunStep(step, states, self._guard.unverified, None if snapshot is None else snapshot.step)
 
+    @property
+    def is_between_steps(self) -> bool:
+        """True unless a training step has begun and is neither finished nor undone."""
+        return self._step_begun is None
+
     def undo_step(self) -> bool:
         """Go back to the state before the training step that was left without being finished.
 
@@ -338,8 +349,12 @@ class PostTrainingModule(AnsweringModule):
         trained = self._guard.unverified
         if trained is None:
             return
-        with self.trainer.precision_plugin.train_step_context():
-            loss = self._accumulate.loss_without_gradient(trained.prepared)
+        try:
+            with self.trainer.precision_plugin.train_step_context():
+                loss = self._accumulate.loss_without_gradient(trained.prepared)
+        except torch.OutOfMemoryError:  # which may be why the state is to be saved: the weights alone have to do
+            parameters = self.loaded_policy.trainable_parameters()
+            loss = 0.0 if all(bool(local_part(p).isfinite().all()) for p in parameters) else math.nan
         losses = [one for one in all_gather_objects(loss) if not math.isfinite(one)]
         if losses:
             reason = f"the loss is {losses[0]} after the last update"
@@ -390,6 +405,7 @@ class PostTrainingModule(AnsweringModule):
         if snapshot is not None and snapshot.step is not None:
             kept |= names_of(self, (frozen for frozen, _ in snapshot.pairs(self.loaded_policy.model)))
             facts["snapshot_step"] = snapshot.step
+        facts |= {"replaced_prompts": self.num_replaced} if self.num_replaced else {}
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
             facts["objectives"] = learnt
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
@@ -411,6 +427,7 @@ class PostTrainingModule(AnsweringModule):
         require_same(facts.get("base_model", self.base_model), held, self.base_model, self._trained_shapes())
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:  # not load_from_checkpoint()
             self._restore_optimization(checkpoint, facts.get("optimization", {}))
+        self.num_replaced = facts.get("replaced_prompts", 0)
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
         if self.loaded_policy.snapshot is not None:

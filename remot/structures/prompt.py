@@ -221,6 +221,7 @@ class PromptBatch:
         questions: One question per prompt.
         clip_ids: Source clip of each prompt.
         videos: For each prompt its videos; no prompt has any if left out.
+        replaced: What could not be read, once for each prompt that another one took the place of: clip and message.
     """
 
     def __init__(
@@ -229,6 +230,7 @@ class PromptBatch:
         questions: Sequence[Question],
         clip_ids: Sequence[str],
         videos: Sequence[Sequence[Video]] | None = None,
+        replaced: Sequence[tuple[str, str]] = (),
     ) -> None:
         videos = [()] * len(questions) if videos is None else videos
         if not len(images) == len(questions) == len(clip_ids) == len(videos):
@@ -241,6 +243,7 @@ class PromptBatch:
         self.questions = questions
         self.clip_ids = clip_ids
         self.videos = videos
+        self.replaced = replaced
 
     @classmethod
     def joined(cls, batches: Sequence["PromptBatch"]) -> "PromptBatch":
@@ -250,6 +253,7 @@ class PromptBatch:
             questions=[question for batch in batches for question in batch.questions],
             clip_ids=[clip_id for batch in batches for clip_id in batch.clip_ids],
             videos=[videos for batch in batches for videos in batch.videos],
+            replaced=[fault for batch in batches for fault in batch.replaced],
         )
 
     def __len__(self) -> int:

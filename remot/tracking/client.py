@@ -150,7 +150,7 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
         msg = f"the MLflow server {tracking_uri} does not answer within {patience:g} s; {hint}"
         raise ConfigError(msg) from error
     except (MlflowException, OSError) as error:
-        msg = f"MLflow cannot use {tracking_uri}: {_reason(error)}; {hint}"
+        msg = f"MLflow cannot use {tracking_uri}: {reason_of(error)}; {hint}"
         raise ConfigError(msg) from error
 
 
@@ -181,9 +181,24 @@ def in_time(call: Callable[[], Answer], seconds: float | None) -> Answer:
         raise TimeoutError(msg) from None
 
 
-def _reason(error: Exception) -> str:
-    """The cause of a failed connection, else the first line of what MLflow says."""
+#: What clients say of a connection that fails, and what it means.
+_CAUSES = {
+    "Connection refused": "no server listens at that address",
+    "Failed to resolve|Name or service not known|nodename nor servname": "the host of that address is not known",
+    "unreachable|No route to host": "the host of that address cannot be reached from here",
+    "[Tt]imed out|[Tt]imeout": "the server does not answer in time",
+    "SSL|CERTIFICATE": "the server's certificate or encryption cannot be used",
+    "Connection reset|RemoteDisconnected|Connection aborted": "the server ended the connection",
+}
+
+
+def reason_of(error: Exception) -> str:
+    """The cause of a failed connection in words, else the first line of what MLflow says."""
     text = str(error)
+    if "Caused by" in text or isinstance(error, OSError):
+        for pattern, words in _CAUSES.items():
+            if re.search(pattern, text):
+                return words
     caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text)
     return caused[1] if caused else text.splitlines()[0][:300] if text else type(error).__name__
 

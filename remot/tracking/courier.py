@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from remot.errors import ConfigError
 from remot.strict_json import json_text
-from remot.tracking.client import in_time, quiet_mlflow
+from remot.tracking.client import in_time, quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.journal import FOLDER, Journal, Target, plain_number
@@ -133,7 +133,7 @@ class Courier:
         return False
 
     def _note(self, error: Exception) -> None:
-        is_first, self._error = self._error is None, " ".join(str(error).split())[:300] or type(error).__name__
+        is_first, self._error = self._error is None, reason_of(error)
         if is_first:
             self.report(
                 f"trainer.logger: MLflow at {self.journal.target.tracking_uri} does not take what is logged "
@@ -392,7 +392,7 @@ class SpoolingClient:
                 upload = getattr(self.courier.client(), method)
                 in_time(lambda: upload(run_id, path, artifact_path), UPLOAD_SECONDS)
             except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the run is worth more)
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                reason = reason_of(error)
             else:
                 return
         self.courier.report(f"trainer.logger: {path} was not uploaded ({reason or 'the run is not made yet'}).")
@@ -432,9 +432,8 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
         try:
             courier.deliver()
         except Exception as error:
-            text = " ".join(str(error).split())[:300]
             uri, left = journal.target.tracking_uri, journal.num_pending()
-            msg = f"{left} records in {folder} were not delivered to {uri}: {text}"
+            msg = f"{left} records in {folder} were not delivered to {uri}: {reason_of(error)}"
             raise ConfigError(msg) from error
         finally:
             courier.release()

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot.errors import RemotError
 from remot.strict_json import json_text
-from remot.tracking.client import in_time
+from remot.tracking.client import in_time, reason_of
 from remot.tracking.courier import Courier, SpoolingClient
 from remot.tracking.journal import FOLDER, Journal, Target, new_key
 
@@ -168,7 +168,8 @@ def spool_logger(
         except RemotError:
             raise
         except Exception as error:  # noqa: BLE001 (the store answered a moment ago)
-            report(f"trainer.logger: MLflow at {now.tracking_uri} has not made the run ({error}); it is made later.")
+            where, why = now.tracking_uri, reason_of(error)
+            report(f"trainer.logger: MLflow at {where} has not made the run ({why}); it is made later.")
     if journal.path.exists():
         journal.append({"kind": "status", "status": "RUNNING", "time_ms": 0})
     logger._mlflow_client = SpoolingClient(journal, courier)

@@ -122,7 +122,8 @@ class Case:
     def module(self):
         from remot.models import ModelSource
 
-        grpo = GRPOObjective(num_completions=3, max_new_tokens=5, loss=self.loss, reward=SomeDiffer(), **self.grpo)
+        settings = {"num_completions": 3, "max_new_tokens": 5, "loss": self.loss, "reward": SomeDiffer()}
+        grpo = GRPOObjective(**settings | self.grpo)
         return Recorded(
             PolicySettings(ModelSource(self.folder, **self.source), self.adaptation, **self.policy),
             self.strategy,

@@ -1,6 +1,7 @@
 """A step that fails or is given up: the state before it is saved, and going on equals a run without faults."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -207,6 +208,33 @@ def test_a_reward_that_catches_everything_is_interrupted_again(tmp_path, monkeyp
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2
 
 
+def test_a_reward_whose_pattern_never_ends_is_interrupted(tmp_path):
+    """Regular expressions keep Python's lock, so that no other thread runs, and look for signals."""
+    child = os.fork()
+    if child == 0:
+        interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 0.3, 0.3
+
+        def search():
+            os.kill(os.getpid(), signal.SIGTERM)
+            re.match(r"(a+)+$", "a" * 60 + "b")
+
+        code = 1
+        try:
+            run(make(Faulty(search)), tmp_path / "run")
+        except StoppedBySignal as stop:
+            code = stop.code
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 143
+    assert_goes_on_as_without_fault(tmp_path / "run", 2)
+
+
 def test_a_library_that_keeps_the_main_thread_does_not_keep_the_state(tmp_path):
     """No Python runs in the main thread: another thread saves and ends the process, with the signal's code."""
     child = os.fork()
@@ -215,7 +243,7 @@ def test_a_library_that_keeps_the_main_thread_does_not_keep_the_state(tmp_path):
 
         def keep():
             os.kill(os.getpid(), signal.SIGTERM)
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
             time.sleep(60)
 
         try:

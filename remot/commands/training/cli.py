@@ -357,9 +357,11 @@ def _known_fault(error: Exception) -> RemotError | None:
         return ConfigError(text)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         settings = (
-            "model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, data.batch_size"
+            "lower one of model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, "
+            "data.batch_size"
         )
-        return ResourceError(f"memory ran out ({text or 'no room for an object'}); lower one of {settings}")
+        advice = "; ".join(getattr(error, "__notes__", ())) or settings
+        return ResourceError(f"memory ran out ({text or 'no room for an object'}); {advice}")
     # PyTorch raises this wherever the main thread is, and what is there may wrap it.
     if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", str(error))) is not None:
         hint = "the system may have run out of memory, lower data.num_workers"

@@ -1,5 +1,6 @@
 """What is known of every clip of a folder without holding it: its names, its length, and what can be asked about it."""
 
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Any, overload
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.clips.loading import MAX_NAMED, OnBadClip, read_each
+from remot.data.media.unchanged import is_changed_since
 from remot.data.tasks.base import Survey, Task
 from remot.errors import AnnotationError
 from remot.structures import Clip
@@ -75,12 +77,16 @@ class ClipStore:
         reader: Reads the format.
         root: Folder of the annotations.
         sources: The reader's sources.
+
+    Attributes:
+        surveyed_ns: When it was made, in ns since 1970: annotations that change later are refused.
     """
 
     def __init__(self, reader: AnnotationReader, root: Path, sources: Sequence[ClipSource]) -> None:
         self.reader = reader
         self.root = root.resolve()
         self.sources = sources
+        self.surveyed_ns = time.time_ns()
         self._held: OrderedDict[int, Clip] = OrderedDict()
 
     def get(self, place: int) -> Clip:
@@ -90,8 +96,8 @@ class ClipStore:
             AnnotationError: If it can no longer be read.
         """
         if place not in self._held:
-            clip = self.reader.read_source(self.sources[place], self.root)
-            if clip is None:
+            clip, file = self.reader.read_source(self.sources[place], self.root), self.sources[place].file
+            if clip is None or (file.is_file() and is_changed_since(file, self.surveyed_ns)):
                 msg = f"{self.sources[place]}: the annotation has been changed since the run began; start again"
                 raise AnnotationError(msg)
             self.hold(place, clip)

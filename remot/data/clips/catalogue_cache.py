@@ -126,15 +126,22 @@ def catalogue_of(
     store: ClipStore,
     tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
+    run_folder: Path | None = None,
 ) -> Catalogue:
     """What can be asked about each clip: found now, or kept from the last time where there are many clips.
+
+    Few clips are kept in the folder of a run, if there is one: a clip that has become unreadable since would else be
+    left out when the run continues, which changes splits and prompts.
 
     Raises:
         AnnotationError: If an annotation is malformed and that is to be an error, or no clip is left.
         DecodeError: If a clip's media do not fit its annotation and that is to be an error.
     """
     kept = len(store.sources) >= MIN_KEPT_CLIPS
-    file = catalogue_path(store.reader, store.root, store.sources, tasks, on_bad_clip) if kept else None
+    file = None
+    if kept or run_folder is not None:
+        file = catalogue_path(store.reader, store.root, store.sources, tasks, on_bad_clip)
+        file = file if kept or run_folder is None else run_folder / file.name
     catalogue = load_catalogue(file) if file else None
     if catalogue is None:
         with counting_bar("reading clips", shown=kept) as progress:

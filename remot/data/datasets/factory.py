@@ -29,6 +29,7 @@ class SplitSettings:
         seed: Names the training prompts.
         held_out_seed: Names the division and the other prompts.
         required: Refuse to leave a wanted split empty.
+        surveyed_ns: When clips or prompts were read, in ns since 1970; files that change later are refused.
     """
 
     val_fraction: float
@@ -37,6 +38,7 @@ class SplitSettings:
     seed: int
     held_out_seed: int
     required: bool
+    surveyed_ns: int | None = None
 
     def seed_of(self, split: str) -> int:
         """The seed of one split."""
@@ -61,7 +63,9 @@ def datasets_of_clips(
     for split, part in entries_by_split(entries, tasks, settings).items():
         clips, size, seed = StoredClips(store, part), settings.num_prompts[split], settings.seed_of(split)
         parts = [
-            TaskDataset(tasks[k], clips, [entry.surveys[k] for entry in part], split, size, seed, k)
+            TaskDataset(
+                tasks[k], clips, [entry.surveys[k] for entry in part], split, size, seed, k, settings.surveyed_ns
+            )
             for k in _usable(part, tasks, split, left_out, required=settings.required or split == "train")
         ]
         if parts:
@@ -182,6 +186,7 @@ def datasets_of_records(records: Path, shown: RecordSettings, settings: SplitSet
             name,
             settings.seed_of(name),
             shuffled=name == "train",
+            surveyed_ns=settings.surveyed_ns,
         )
         for name, prompts in splits.items()
     }

@@ -1,18 +1,115 @@
 """Loaders of prompts by address."""
 
-from collections.abc import Iterable, Sequence
+import atexit
+import re
+import signal
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data._utils import signal_handling
 
+from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.prompts import PromptDataset, Sample
-from remot.errors import ConfigError
+from remot.errors import ConfigError, ResourceError
 from remot.structures import PromptBatch
+
+#: How often PyTorch looks whether workers are alive while it waits for them.
+POLL_SECONDS = 5
+#: A run that waits this long for a batch reports it.
+REPORT_SECONDS = 60.0
+#: So often in a row workers are started again for the same batch.
+MAX_RESTARTS = 2
+#: How PyTorch says that workers have ended, and that they gave nothing within ``POLL_SECONDS``.
+_ENDED, _TIMED_OUT = re.compile(r"DataLoader worker \(pid.*?\) [^.\n]*"), "DataLoader timed out"
 
 
 class AddressLoader(DataLoader[Sample]):
-    """A loader that Lightning may resume within an epoch: its position is part of the data module's state."""
+    """Batches of prompts, whatever happens to the data workers.
+
+    Lightning may resume it within an epoch: its position is part of the data module's state. Workers that are ended, or
+    give no batch for too long, end the run; with ``on_bad_clip: skip`` new ones take up the work where it was left,
+    which gives the same prompts.
+    """
+
+    dataset: "_ByAddress"
+
+    def __iter__(self) -> Iterator[PromptBatch]:  # type: ignore[override]
+        """The batches of a pass."""
+        batches: RemainingBatches = self.batch_sampler  # type: ignore[assignment]
+        batches.begin()
+        return self._batches(self._started(), batches)
+
+    def _batches(self, source: Iterator[PromptBatch], batches: "RemainingBatches") -> Iterator[PromptBatch]:
+        num_restarts = 0
+        while True:
+            try:
+                batch = self._awaited(source)
+            except StopIteration:
+                return
+            except ResourceError as fault:
+                self._end_workers()
+                if self.dataset.bad_clips.on_bad_clip == "raise" or num_restarts == MAX_RESTARTS:
+                    raise
+                num_restarts += 1
+                warnings.warn(f"{fault}; others take up their work", stacklevel=2)
+                source = self._started()
+                continue
+            num_restarts, batches.num_done = 0, batches.num_done + 1
+            self.dataset.bad_clips.report(batch)
+            yield batch
+
+    def _started(self) -> Iterator[PromptBatch]:
+        source: Iterator[PromptBatch] = super().__iter__()  # type: ignore[assignment]
+        if self.num_workers > 0:
+            atexit.register(_kill_workers, weakref.ref(source))
+            if self.dataset.bad_clips.on_bad_clip == "skip":
+                _without_errors_of_workers()
+        return source
+
+    def _awaited(self, source: Iterator[PromptBatch]) -> PromptBatch:
+        """The next batch.
+
+        Raises:
+            ResourceError: If a worker has ended, or none has given it in time.
+        """
+        workers = getattr(source, "_workers", ())
+        if any(not worker.is_alive() for worker in workers):
+            what = "noticed at the next batch"
+            raise _worker_error(what)
+        limit, started, is_reported = self.dataset.bad_clips.max_wait_seconds, time.monotonic(), False
+        # A worker that stops within a message keeps the main thread from looking at the clock.
+        with _killed_after(limit + 2 * POLL_SECONDS, workers):
+            while True:
+                try:
+                    return next(source)
+                except (RuntimeError, OSError, EOFError) as error:
+                    waited = time.monotonic() - started
+                    if workers and not isinstance(error, RuntimeError):  # tensors of a worker that is gone
+                        raise _worker_error(str(error)) from error
+                    if (ended := _ENDED.search(str(error))) is not None:
+                        raise _worker_error(ended[0]) from error
+                    if _TIMED_OUT not in str(error):
+                        raise
+                    if waited > limit:
+                        what = f"data workers gave no batch for {waited:.0f} s, data.options.max_wait_seconds is"
+                        msg = f"{what} {limit:g}: one is stopped, or a disk does not answer"
+                        raise ResourceError(msg) from error
+                    if waited > REPORT_SECONDS and not is_reported:
+                        is_reported = True
+                        warnings.warn(f"waiting for a batch for {waited:.0f} s: a worker or a disk hangs", stacklevel=3)
+
+    def _end_workers(self) -> None:
+        """Kill them: a process that is stopped does not end otherwise, and keeps this one from ending."""
+        source, self._iterator = self._iterator, None
+        if source is not None:
+            _kill_workers(lambda: source)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing of its own."""
@@ -22,21 +119,107 @@ class AddressLoader(DataLoader[Sample]):
         """Nothing to restore."""
 
 
-def address_loader(dataset: PromptDataset, batches: Iterable[list[int]], num_workers: int) -> AddressLoader:
+def _worker_error(what: str) -> ResourceError:
+    hint = "the system may have run out of memory, lower data.num_workers"
+    return ResourceError(f"a data worker has ended: {what}; {hint}")
+
+
+def _kill_workers(source: Callable[[], Any]) -> None:
+    for worker in getattr(source(), "_workers", ()):
+        worker.kill()
+
+
+class _Waiting:
+    """Whether the main thread waits for a batch."""
+
+    is_on = False
+
+
+@contextmanager
+def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[None]:
+    """Kill the workers if the block takes longer."""
+    if not workers:
+        yield
+        return
+    timer = threading.Timer(seconds, lambda: [worker.kill() for worker in workers])
+    timer.daemon = True
+    timer.start()
+    _Waiting.is_on = True
+    try:
+        yield
+    finally:
+        _Waiting.is_on = False
+        timer.cancel()
+
+
+def _without_errors_of_workers() -> None:
+    """Let a worker that ends raise only where its batch is waited for, not wherever the main thread is."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    if callable(handler) and getattr(handler, "__module__", "") == signal_handling.__name__:
+        signal.signal(signal.SIGCHLD, lambda number, frame: handler(number, frame) if _Waiting.is_on else None)
+
+
+class RemainingBatches(Sampler[list[int]]):
+    """The batches of a pass that are not done, so that workers can be started again within it.
+
+    Args:
+        batches: Gives those of the next pass.
+
+    Attributes:
+        num_done: Batches of this pass that have been used.
+    """
+
+    def __init__(self, batches: Iterable[list[int]]) -> None:
+        self.batches = batches
+        self.num_done = 0
+        self._of_pass: list[list[int]] = []
+
+    def begin(self) -> None:
+        """Begin another pass."""
+        self._of_pass, self.num_done = list(self.batches), 0
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._of_pass[self.num_done :])
+
+
+class _ByAddress(Dataset[Sample]):
+    """A dataset for samplers of addresses, which go beyond an epoch."""
+
+    def __init__(self, dataset: PromptDataset, bad_clips: BadClips) -> None:
+        self.dataset = dataset
+        self.bad_clips = bad_clips
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, address: int) -> Sample:
+        return self.bad_clips.prompt(self.dataset, address)
+
+
+def address_loader(
+    dataset: PromptDataset, batches: Iterable[list[int]], num_workers: int, bad_clips: BadClips | None = None
+) -> AddressLoader:
     """Batches of prompts.
 
     Args:
         dataset: The prompts.
         batches: Which addresses make which batch.
         num_workers: Processes that decode; the prompts do not depend on it.
+        bad_clips: What to do about files that cannot be read; the run ends if None.
     """
     return AddressLoader(
-        dataset,
-        batch_sampler=batches,
+        _ByAddress(dataset, bad_clips or BadClips()),
+        batch_sampler=RemainingBatches(batches),
         collate_fn=collate_prompts,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         worker_init_fn=_use_one_thread,
+        timeout=POLL_SECONDS if num_workers > 0 else 0,
     )
 
 
@@ -65,4 +248,5 @@ def collate_prompts(samples: Sequence[Sample]) -> PromptBatch:
         questions=[sample.question for sample in samples],
         clip_ids=[sample.clip_id for sample in samples],
         videos=[sample.videos for sample in samples],
+        replaced=[fault for sample in samples for fault in sample.replaced[:1]],
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from remot.data.datasets.prompts import PromptDataset, Sample, TaskDataset
+from remot.data.datasets.prompts import PromptDataset, Sample, TaskDataset, replaced_split
 from remot.data.tasks.base import TaskPlan
 from remot.seeding import numpy_generator
 from remot.structures import Clip, Question, ResampleRequest
@@ -39,6 +39,13 @@ class MixedDataset(PromptDataset):
         sample = part.prompt(within)
         return replace(sample, question=self.named(address, sample.question))
 
+    def replacement(self, address: int, attempt: int) -> Sample:
+        """A prompt of the same task in place of the one at an address."""
+        part, within = self.part(address)
+        sample = part.replacement(within, attempt)
+        name = self.prompt_id(address).replace(self.split, replaced_split(self.split, attempt), 1)
+        return replace(sample, question=replace(sample.question, prompt_id=name))
+
     def part(self, address: int) -> tuple[TaskDataset, int]:
         """The task whose turn it is at an address, and the address within it."""
         turn, position = divmod(address, len(self.parts))
@@ -58,8 +65,11 @@ class MixedDataset(PromptDataset):
 
     def resample_frames(self, prompt_id: str, look: ResampleRequest) -> Sample | None:
         """The prompt of that name with other frames, or None, see :meth:`TaskDataset.resample_frames`."""
-        epoch, number = (int(word) for word in prompt_id.split("/")[-2:])
+        split, *numbers = prompt_id.split("/")
+        epoch, number = (int(word) for word in numbers)
         part, within = self.part(epoch * self.num_prompts + number)
+        if split != self.split:
+            part = part.with_split(split)
         sample = part.resample_frames(within, look)
         return sample and replace(sample, question=replace(sample.question, prompt_id=prompt_id))
 

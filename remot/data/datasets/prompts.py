@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from remot.data.media.frames import media_files
 from remot.data.media.transforms import read_shown
+from remot.data.media.unchanged import require_unchanged
 from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
 from remot.errors import ConfigError, DecodeError
 from remot.structures import Clip, Question, ResampleRequest, Video
@@ -25,12 +27,14 @@ class Sample:
         question: What is asked about them.
         clip_id: Where they come from.
         videos: Its videos, shown after the images.
+        replaced: Clip and message of each prompt that could not be read and that it takes the place of.
     """
 
     images: Sequence[Tensor]
     question: Question
     clip_id: str
     videos: Sequence[Video] = ()
+    replaced: Sequence[tuple[str, str]] = ()
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(image.shape)) for image in self.images)
@@ -82,6 +86,10 @@ class PromptDataset(Dataset[Sample], ABC):
             DecodeError: If an image cannot be decoded.
         """
 
+    def replacement(self, address: int, attempt: int) -> Sample:
+        """The prompt that takes the place of one that cannot be read; ``attempt`` counts from 1."""
+        return self.with_split(replaced_split(self.split, attempt)).prompt(address)
+
     def scenes(self) -> set[str]:
         """Scenes of what the prompts are about."""
         return set(self._scenes)
@@ -98,6 +106,11 @@ class PromptDataset(Dataset[Sample], ABC):
         return renamed
 
 
+def replaced_split(split: str, attempt: int) -> str:
+    """Name of the random streams of prompts that take the place of those of ``split``."""
+    return f"{split}~{attempt}"
+
+
 class TaskDataset(PromptDataset):
     """Prompts of one task about annotated clips; a function of (seed, split, task index, address) alone.
 
@@ -109,6 +122,7 @@ class TaskDataset(PromptDataset):
         num_prompts: Prompts in an epoch.
         seed: Seed of the random streams.
         task_index: Position of the task among those of the run, part of the random streams.
+        surveyed_ns: When the clips were surveyed, in ns since 1970; files that change later are refused. None: never.
 
     Raises:
         EmptySplitError: If the task can ask about none of the clips.
@@ -123,6 +137,7 @@ class TaskDataset(PromptDataset):
         num_prompts: int,
         seed: int = 0,
         task_index: int = 0,
+        surveyed_ns: int | None = None,
     ) -> None:
         super().__init__(split, num_prompts, {clip.scene_id for clip in getattr(clips, "entries", clips)})
         self.task = task
@@ -130,6 +145,7 @@ class TaskDataset(PromptDataset):
         self.surveys = tuple(surveys)
         self.seed = seed
         self.task_index = task_index
+        self.surveyed_ns = surveyed_ns
         self.index = task.index(clips, self.surveys, split)
         #: Numbers of the clips that the task can ask about.
         self.serving = [number for number, survey in enumerate(self.surveys) if survey is not None]
@@ -150,9 +166,17 @@ class TaskDataset(PromptDataset):
         """The prompt of a plan that :meth:`plan` gives for ``address``.
 
         Raises:
-            DecodeError: If an image cannot be decoded, or frames of a video differ in size.
+            DecodeError: If an image cannot be decoded, has changed since the survey, or frames of a video differ in
+                size.
         """
-        shown, size = read_shown(clip, plan.frame_indices, plan.frame_transforms)
+        try:
+            shown, size = read_shown(clip, plan.frame_indices, plan.frame_transforms)
+            if self.surveyed_ns is not None:
+                require_unchanged(media_files(clip, plan.frame_indices), self.surveyed_ns)
+        except DecodeError as error:
+            named = DecodeError(f"clip {clip.clip_id}: {error}", reason=error.reason)
+            named.clip_id = clip.clip_id
+            raise named from error
         question = self.question(address, clip, plan, size)
         if not plan.as_video:
             return Sample(shown, question, clip.clip_id)

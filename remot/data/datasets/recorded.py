@@ -8,9 +8,10 @@ from typing import Self
 import numpy as np
 import torch
 
-from remot.data.datasets.prompts import PromptDataset, Sample
+from remot.data.datasets.prompts import PromptDataset, Sample, replaced_split
 from remot.data.media.images import read_image
 from remot.data.media.spans import read_span
+from remot.data.media.unchanged import require_unchanged
 from remot.data.records.reading import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
@@ -26,6 +27,7 @@ class RecordDataset(PromptDataset):
         seed: Names the order of each epoch.
         shuffled: Each epoch in an order of its own; False keeps the order of the file.
         with_images: False leaves images unread, for use of the text alone.
+        surveyed_ns: When the prompts were read, in ns since 1970; images that change later are refused. None: never.
 
     Raises:
         EmptySplitError: If there is no prompt.
@@ -39,6 +41,7 @@ class RecordDataset(PromptDataset):
         *,
         shuffled: bool = False,
         with_images: bool = True,
+        surveyed_ns: int | None = None,
     ) -> None:
         if not prompts:
             msg = f"the {split} split of the records holds no prompt"
@@ -48,6 +51,7 @@ class RecordDataset(PromptDataset):
         self.seed = seed
         self.shuffled = shuffled
         self.with_images = with_images
+        self.surveyed_ns = surveyed_ns
         self.prefix = ""
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -63,6 +67,9 @@ class RecordDataset(PromptDataset):
         try:
             images = [read_image(image) for image in prompt.image_files] if self.with_images else []
             videos = [read_span(prompt.video)] if self.with_images and prompt.video is not None else []
+            if self.with_images and self.surveyed_ns is not None:
+                videos_read = [] if prompt.video is None else [prompt.video.file]
+                require_unchanged([*prompt.image_files, *videos_read], self.surveyed_ns)
         except DecodeError as error:
             msg = f"{prompt.where}: {error}"
             raise DecodeError(msg, reason=error.reason) from error
@@ -73,6 +80,12 @@ class RecordDataset(PromptDataset):
             msg = f"{prompt.where}: its images differ in size, and make no video; build it again"
             raise DecodeError(msg)
         return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
+
+    def replacement(self, address: int, attempt: int) -> Sample:
+        """Another prompt of the file in place of the one at an address, named after both."""
+        generator = numpy_generator(self.seed, self.split, address, attempt, "replaced")
+        other = self.with_split(f"{replaced_split(self.split, attempt)}/{self.prompt_id(address)}")
+        return other.prompt(int(generator.integers(len(self))))
 
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""

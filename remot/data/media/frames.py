@@ -56,6 +56,19 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     return read_video(clip.media, [float(clip.frame_times_in_media[index]) for index in frame_indices])
 
 
+def media_files(clip: Clip, frame_indices: Sequence[int]) -> list[Path]:
+    """The files that hold annotated frames; none for stores that do not name theirs."""
+    media = clip.media
+    if isinstance(media, ImageStore):
+        file = getattr(media, "file", None)
+        return [file] if isinstance(file, Path) else []
+    if isinstance(media, Path) and not media.is_dir():
+        return [media]
+    if isinstance(media, Path):
+        media = tuple(images_of(media, max(frame_indices, default=-1) + 1))
+    return [media[index] for index in frame_indices] if media else []
+
+
 def read_video(media: Path, times: Sequence[float]) -> list[Tensor]:
     """Images uint8 [3, H, W] of a video at ``times`` in seconds from its first frame, in the order asked for.
 

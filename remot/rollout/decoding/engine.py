@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from remot.errors import ConfigError
+from remot.models.memory import halving
 from remot.rollout.decoding.cuda_graph import GraphDecoder
 from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, decode, decode_separately
-from remot.rollout.decoding.memory import free_bytes, halving, plan_decode
+from remot.rollout.decoding.memory import free_bytes, plan_decode
 from remot.rollout.sampling import RolloutRequest, SamplingSettings, uniform_noise
 from remot.structures import Rollout
 
@@ -93,7 +94,7 @@ class RolloutEngine:
             return _joined(tokens, policy.pad_token_id), _joined(logprobs, 0.0)
 
         size = self.prompts_together(policy, encoded, uniforms)
-        result, used = halving(attempt, size, "decoding")
+        result, used = halving(attempt, size, "decoding", "model.rollout.prompts_together")
         if used < size:
             self.most_prompts = used
         return result

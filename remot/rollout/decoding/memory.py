@@ -1,17 +1,11 @@
-"""How much fits into the free memory, and what to do when it runs out.
+"""How much fits into the free memory.
 
 Sizes change memory and time, never results: noise has an address, and losses carry the denominator of the whole batch.
 """
 
-import logging
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 
 from remot.models.memory import MemoryEstimate
-
-_LOG = logging.getLogger(__name__)
 
 #: Share of the free memory that is planned with; the rest is for fragments and what no estimate covers.
 PLANNED_SHARE = 0.8
@@ -19,8 +13,6 @@ PLANNED_SHARE = 0.8
 SCORED_ROWS = 512
 #: Prompts of a micro-batch where the free memory of the device is unknown.
 UNPLANNED_MICRO_BATCH = 4
-
-Result = TypeVar("Result")
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -76,29 +68,3 @@ def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[i
         return min(num_prompts, UNPLANNED_MICRO_BATCH)
     chunk = SCORED_ROWS * footprint.logits_bytes
     return prompts_that_fit(free, chunk, score_bytes(footprint, *sizes), num_prompts)
-
-
-def halving(attempt: Callable[[int], Result], size: int, what: str) -> tuple[Result, int]:
-    """Call ``attempt`` for ``size`` prompts at a time, and once more for half as many if memory runs out.
-
-    Args:
-        attempt: Takes the size; may be called twice, so it must leave nothing behind when it fails.
-        size: Of the first attempt.
-        what: Named in the log, such as "decoding".
-
-    Returns:
-        The result, and the size it was made with.
-
-    Raises:
-        torch.OutOfMemoryError: If one prompt alone does not fit, or half of them neither.
-    """
-    try:
-        return attempt(size), size
-    except torch.OutOfMemoryError:
-        if size == 1:
-            raise
-    # outside of the except clause, so that the failed attempt's tensors are no longer referred to
-    _LOG.warning("out of memory while %s %d prompts at a time; trying %d: results stay", what, size, size // 2)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return attempt(size // 2), size // 2

@@ -15,7 +15,7 @@ from remot.losses import (
     TruncatedImportance,
 )
 from remot.models.policy import VLMPolicy
-from remot.rewards import ReMoTReward, Reward
+from remot.rewards import IsolatedReward, ReMoTReward, Reward
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.servers.base import ExternalEngine
 from remot.strategies.counterfactuals.base import Counterfactual
@@ -34,6 +34,9 @@ class GRPOObjective(Objective):
         max_new_tokens: Longest completion, end of turn included.
         sampling: How completions are drawn.
         reward: What they are scored with; ReMoT's with its defaults if None.
+        isolate: Compute the reward in a process of its own, see :class:`remot.rewards.IsolatedReward`: one that hangs,
+            crashes or takes memory ends the step and not the run's process.
+        reward_seconds: Longest time for the completions of a step, with ``isolate``.
         loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
         updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase of the schedule ends. The
             ratio of the first one is exactly 1.
@@ -52,6 +55,8 @@ class GRPOObjective(Objective):
     max_new_tokens: int = 64
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     reward: Reward | None = None
+    isolate: bool = False
+    reward_seconds: float = 60.0
     loss: GRPOLoss | PolicyLoss | None = None
     updates_per_rollout: int = 1
     advantages: Advantages | None = None
@@ -68,6 +73,9 @@ class GRPOObjective(Objective):
         if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
             msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
             raise ConfigError(msg)
+        if not self.reward_seconds > 0:
+            msg = f"grpo.reward_seconds is {self.reward_seconds}, give a positive number"
+            raise ConfigError(msg)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
             raise ConfigError(msg)
@@ -75,7 +83,8 @@ class GRPOObjective(Objective):
     @cached_property
     def scorer(self) -> Reward:
         """What completions are scored with."""
-        return self.reward if self.reward is not None else ReMoTReward()
+        reward = self.reward if self.reward is not None else ReMoTReward()
+        return IsolatedReward(reward, self.reward_seconds) if self.isolate else reward
 
     @cached_property
     def criterion(self) -> PolicyLoss:

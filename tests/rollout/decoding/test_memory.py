@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.rollout.decoding.engine import RolloutSettings
 from remot.rollout.decoding.memory import (
     PLANNED_SHARE,
     SCORED_ROWS,
     decode_bytes,
     free_bytes,
-    halving,
     plan_decode,
     plan_micro_batch,
     prompts_that_fit,

@@ -1,0 +1,136 @@
+"""Two processes (gloo, CPU), one of which fails, hangs or is killed: both end, and the state before it is saved."""
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from remot.callbacks import InterruptCheckpoint, RunCheckpoint, interrupt
+from remot.strategies import GRPO
+from remot.strategies.checkpoint_io import read_checkpoint
+from tests.devices.launch import WORLD_SIZE, _enter, free_port
+from tests.devices.runs import ADAMW, Case, Dealt, SomeDiffer, weights
+from tests.faults.table import row
+from tests.strategies.test_module import Notebook, make_trainer
+from tests.tiny import model_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+MAX_STEPS, FAILS_AT = 4, 2
+
+
+class Faulty(SomeDiffer):
+    """Does something at the third step, in each process something of its own."""
+
+    def __init__(self, fault):
+        self.fault, self.calls = fault, 0
+
+    def __call__(self, completions, questions):
+        self.calls += 1
+        if self.calls == FAILS_AT + 1:
+            self.fault()
+        return super().__call__(completions, questions)
+
+
+def nothing():
+    pass
+
+
+def fail():
+    raise KeyError("no such word")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang_signalled():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+
+
+def signalled():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def train(folder, fault, ckpt_path=None, **settings):
+    warnings.simplefilter("ignore")
+    interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 1.0, 0.3
+    grpo = {"reward": Faulty(fault)}
+    module = Case(str(model_folder()), optimizer=ADAMW, strategy=GRPO(), grpo=grpo).module()
+    callbacks = [RunCheckpoint(dirpath=folder, every_n_train_steps=100), InterruptCheckpoint()]
+    kept = {"max_steps": MAX_STEPS, "devices": 2, "strategy": "ddp", "use_distributed_sampler": False, **settings}
+    trainer = make_trainer(folder, logger=Notebook(), callbacks=callbacks, enable_checkpointing=True, **kept)
+    trainer.fit(module, Dealt(), ckpt_path=ckpt_path)
+    return module
+
+
+def work(rank, arguments):
+    folder, faults = arguments
+    code = 70
+    try:
+        train(folder, faults[rank])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        code = 1
+        raise
+    finally:
+        os._exit(code)
+
+
+def exit_codes(folder, faults):
+    context, port = multiprocessing.get_context("spawn"), free_port()
+    arguments, answers = (folder, faults), context.Queue()
+    processes = [
+        context.Process(target=_enter, args=(rank, port, work, arguments, answers)) for rank in range(WORLD_SIZE)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    return codes
+
+
+FAULTS = {
+    "an error in the second": ((nothing, fail), [1, 1]),
+    "an error in the first": ((fail, nothing), [1, 1]),
+    "the second killed": ((nothing, die), [1, -9]),
+    "the second hangs, both signalled": ((signalled, hang_signalled), [143, 143]),
+    "the first hangs, both signalled": ((hang_signalled, signalled), [143, 143]),
+    "one hangs, and only that one is signalled": ((nothing, hang_signalled), [1, 143]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_both_end_and_the_state_before_the_step_is_saved(tmp_path, name):
+    faults, wanted = FAULTS[name]
+    codes = exit_codes(tmp_path / "run", faults)
+    assert codes == wanted
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == FAILS_AT
+    row(f"two processes: {name}", 1, 1)
+
+
+def whole_and_continued(rank, folder):  # noqa: ARG001
+    whole = train(Path(folder) / "whole", nothing)
+    rest = train(Path(folder) / "rest", nothing, ckpt_path=Path(folder) / "run" / "last.ckpt")
+    one, other = weights(whole), weights(rest)
+    return [torch.equal(one[name], other[name]) for name in one]
+
+
+def test_what_one_process_saved_alone_is_continued_exactly(tmp_path):
+    from tests.devices.launch import in_two_processes
+
+    exit_codes(tmp_path / "run", FAULTS["the second killed"][0])
+    for same in in_two_processes(whole_and_continued, str(tmp_path)):
+        assert same
+        assert all(same)

@@ -1,0 +1,129 @@
+"""``remot replay``: a skipped step is computed again, and the first number that is not finite is named."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from remot.cli import main
+from remot.losses import GRPOLoss
+from remot.strategies import GRPO, SFT, GRPOObjective
+from remot.strategies.replay import first_fault
+from tests.data.handmade import mixed_clips, write_folder
+from tests.faults.runs import words
+from tests.strategies.grpo.test_objective import FirstLetterReward
+from tests.strategies.test_module import ready_module
+from tests.tiny import make_batch
+
+
+def module_of(strategy, **settings):
+    grpo = GRPOObjective(num_completions=3, max_new_tokens=5, loss=GRPOLoss(beta=0.05), reward=FirstLetterReward())
+    return ready_module(strategy, grpo=grpo, **settings)
+
+
+def spoil_logprobs(module, rows):
+    """NaN at the first token of the first completion, in passes with gradient over the prompts of these numbers."""
+    real, seen = module.policy.completion_logprobs, []
+
+    def completion_logprobs(encoded, completion_ids, **settings):
+        found = real(encoded, completion_ids, **settings)
+        if settings.get("use_reference"):
+            return found
+        seen.append(len(seen))
+        return found + (math.nan if seen[-1] in rows else 0.0)
+
+    module.policy.completion_logprobs = completion_logprobs
+
+
+@pytest.mark.parametrize("strategy", [SFT, GRPO])
+def test_a_step_without_fault_has_none(strategy):
+    module = module_of(strategy())
+    assert first_fault(module, strategy.__name__, 3, make_batch(2, seed=3)) == ""
+
+
+def test_a_weight_is_named():
+    module = module_of(SFT())
+    name, weight = next((n, p) for n, p in module.policy.named_parameters() if "lora_B" in n)
+    with torch.no_grad():
+        weight.view(-1)[1] = math.inf
+    assert name in first_fault(module, "SFT", 3, make_batch(2, seed=3))
+
+
+def test_the_prompt_and_token_of_a_log_probability_are_named():
+    module = module_of(GRPO())
+    spoil_logprobs(module, {1})
+    found = first_fault(module, "GRPO", 3, make_batch(2, seed=3))
+    assert found.startswith("the policy's log-probability of token 0 of completion 0 of prompt 3-1")
+
+
+def test_a_term_of_the_loss_is_named():
+    module = module_of(SFT())
+    spoil_logprobs(module, {0})
+    assert "loss of prompt 3-0" in first_fault(module, "SFT", 3, make_batch(2, seed=3))
+
+
+def test_the_parameter_of_a_gradient_is_named():
+    module = module_of(SFT())
+    name, weight = [(n, p) for n, p in module.policy.named_parameters() if "lora_B" in n][2]
+    weight.register_hook(lambda gradient: gradient * math.nan)
+    found = first_fault(module, "SFT", 3, make_batch(2, seed=3))
+    assert name in found
+    assert "prompt 3-0" in found
+
+
+def test_the_first_module_with_such_an_output_is_named():
+    module = module_of(SFT())
+    name, layer = [(n, m) for n, m in module.policy.model.named_modules() if n.endswith("mlp")][-1]
+    layer.register_forward_hook(lambda _module, _inputs, output: output * math.nan)
+    assert f"is {name}" in first_fault(module, "SFT", 3, make_batch(2, seed=3)) + " "
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_skipped_step_of_a_run_is_replayed(tmp_path, monkeypatch, capsys):
+    """Steps 2 and 3 are skipped for the loss of one prompt; its weights and prompts are kept, and the rest trains."""
+    from remot.strategies import sft
+
+    write_folder(tmp_path / "clips", mixed_clips(4))
+    monkeypatch.chdir(tmp_path)
+    real, spoilt = sft.sft_loss, []
+
+    def loss(logprobs, mask, *, normalizer):
+        output = real(logprobs, mask, normalizer=normalizer)
+        return replace(output, loss=output.loss * (math.nan if spoilt else 1.0))
+
+    monkeypatch.setattr(sft, "sft_loss", loss)
+
+    from lightning.pytorch import Callback
+
+    class Spoils(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            spoilt[:] = [1] if trainer.global_step in (2, 3) else []
+
+    from remot.callbacks import FaultRecord
+
+    before = FaultRecord.on_train_batch_start
+    monkeypatch.setattr(FaultRecord, "on_train_batch_start", Spoils.on_train_batch_start, raising=False)
+    main(words("fit", **{"model.strategy": "SFT", "trainer.max_steps": 6}))
+    monkeypatch.setattr(FaultRecord, "on_train_batch_start", before)
+    (run,) = tmp_path.glob("runs/*/*")
+    lines = [json.loads(line) for line in (run / "not_finite" / "steps.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["state_step"], line["batch"]) for line in lines] == [(2, 2, 2), (3, 2, 3)]
+    assert [prompt["prompt_id"] for prompt in lines[1]["prompts"]] == ["train/0/6", "train/0/7"]
+    assert [file.name for file in (run / "not_finite").glob("*.ckpt")] == ["step-2.ckpt"]
+    capsys.readouterr()
+    spoilt[:] = [1]
+    main(["replay", str(run), "--step", "3"])
+    assert "the loss of prompt train/0/6" in capsys.readouterr().out
+    spoilt.clear()
+    main(["replay", str(run)])
+    assert "first not finite: nothing" in capsys.readouterr().out
+    for words_of in ([str(run), "--step", "7"], [str(tmp_path)]):
+        with pytest.raises(SystemExit):
+            main(["replay", *words_of])
+    assert "skipped are 2, 3" in capsys.readouterr().err
