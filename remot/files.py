@@ -8,11 +8,12 @@ import errno
 import io
 import os
 import re
+import select
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 from remot.errors import AnnotationError, ConfigError, RemotError
 
@@ -29,6 +30,10 @@ _KINDS = (
 _DIGITS = re.compile(r"([0-9]+)")
 _DECIMALS = re.compile(r"([0-9]+)\.([0-9]+)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+#: Longest line that is passed over, in longest lines that are read, and longest silence of a pipe.
+MAX_LINE_PARTS = 16
+MAX_PIPE_SECONDS = 60.0
 
 #: A name split at its numbers: text, number, text, …; a number is its length and its digits without leading zeros,
 #: which sort as its value does, however long it is.
@@ -70,6 +75,66 @@ def open_regular(file: Path) -> io.BufferedReader:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb")
+
+
+def read_bounded(file: Path, max_bytes: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: If ``file`` is missing, unreachable, or no regular file.
+        ValueError: If it is longer than ``max_bytes``.
+    """
+    with open_regular(file) as stream:
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        msg = f"it has more than {max_bytes} bytes"
+        raise ValueError(msg)
+    return content
+
+
+def bounded_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
+    """The lines of a stream, None for one that is too long to be held.
+
+    Raises:
+        OSError: If a line goes on for more than 16 times ``max_bytes``, so that a stream without line ends has an end.
+    """
+    while line := stream.readline(max_bytes + 1):
+        is_too_long, num_parts = len(line) > max_bytes, 1
+        while is_too_long and not line.endswith(b"\n") and line:
+            line, num_parts = stream.readline(max_bytes), num_parts + 1
+            if num_parts > MAX_LINE_PARTS:
+                raise OSError(errno.EFBIG, f"a line has more than {MAX_LINE_PARTS * max_bytes} bytes")
+        yield None if is_too_long else line
+
+
+def open_named(file: Path) -> io.BufferedReader:
+    """A regular file or a pipe that the user named, such as one of the shell's, open for reading.
+
+    Raises:
+        OSError: If it is missing, unreachable, or something else; also while reading, if a pipe gives nothing for
+            :data:`MAX_PIPE_SECONDS`.
+    """
+    if not stat.S_ISFIFO(Path(file).stat().st_mode):
+        return open_regular(file)
+    return io.BufferedReader(_Pipe(file))
+
+
+class _Pipe(io.FileIO):
+    """What is written to a pipe; opening it waits for nothing."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        self._wait()  # for the first writer, else there is nothing to read
+
+    def _wait(self) -> bool:
+        return bool(select.select([self], [], [], MAX_PIPE_SECONDS)[0])
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (as in typeshed)
+        """What there is, at least one byte unless all writers are gone."""
+        while (num_bytes := super().readinto(buffer)) is None:
+            if not self._wait():
+                raise TimeoutError(errno.ETIMEDOUT, f"the pipe gave nothing for {MAX_PIPE_SECONDS:g} s")
+        return num_bytes
 
 
 def open_text(file: Path) -> TextIO:

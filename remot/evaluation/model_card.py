@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
+from remot.files import cause_of, read_bounded
 
 #: Where a run keeps the table that compares its base model with its trained policy.
 RESULTS_FILE = "held_out.json"
@@ -40,26 +42,23 @@ def read_results(file: Path | None, run_folder: Path | None, step: int | None) -
     if path is None or (file is None and not path.is_file()):
         return {}
     try:
-        with path.open("rb") as opened:
-            content = opened.read(_MAX_BYTES + 1)
-        table = json.loads(content) if len(content) <= _MAX_BYTES else None
+        table = json.loads(read_bounded(path, _MAX_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        msg = f"--results {path} cannot be read: {str(error).splitlines()[0]}"
+        msg = f"--results {path} cannot be read: {cause_of(error)}"
         raise ConfigError(msg) from error
     if not isinstance(table, dict):
-        msg = f"--results {path} is no table of results of at most {_MAX_BYTES} bytes"
+        msg = f"--results {path} is no table of results"
         raise ConfigError(msg)
     return table if file is not None or table.get("step") == step else {}
 
 
 def run_config(run_folder: Path | None) -> dict[str, Any]:
     """The configuration that a run has left in its folder; empty if there is none."""
-    path = None if run_folder is None else run_folder / CONFIG_FILE
-    if path is None or not path.is_file() or path.stat().st_size > _MAX_BYTES:
+    if run_folder is None:
         return {}
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        config = parse_yaml(read_bounded(run_folder / CONFIG_FILE, _MAX_BYTES).decode("utf-8"))
+    except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
 

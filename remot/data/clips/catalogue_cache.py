@@ -23,9 +23,12 @@ from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.clips.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, scan_clips
 from remot.data.clips.loading import OnBadClip
 from remot.data.tasks.base import Task
+from remot.files import read_bounded
 
 #: Smaller data sets are read anew each time, which takes a moment.
 MIN_KEPT_CLIPS = 200
+#: Largest catalogue that is read, of some ten million clips.
+MAX_BYTES = 4 * 2**30
 _FORMAT = 3
 
 
@@ -126,7 +129,7 @@ def _entry_content(entry: ClipEntry) -> list[Any]:
 def load_catalogue(file: Path) -> Catalogue | None:
     """The catalogue in a file; None if there is none that can be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(file, MAX_BYTES))
         entries = tuple(_entry_from(*row) for row in content["clips"])
         faults = tuple(Fault(*held) for held in content["faults"])
         return Catalogue(entries, faults, content["left_out"])

@@ -75,12 +75,6 @@ def require_files(images: Sequence[Path]) -> None:
             raise DecodeError(msg)
 
 
-def read_folder(folder: Path, frame_indices: Sequence[int]) -> list[Tensor]:
-    """Images of a folder by their place in the order of their numbers, see :func:`read_image`."""
-    images = images_of(folder, max(frame_indices, default=-1) + 1)
-    return [read_image(images[index]) for index in frame_indices]
-
-
 @contextmanager
 def opened_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """An image file whose header has been read.
