@@ -50,6 +50,11 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "remot.commands.data.build:build_command",
             summary="Write prompts with their images and right answers to a folder.",
         ),
+        "merge": Own(
+            "remot.commands.data.build:merge_command",
+            "folder",
+            "Put the shards of a set of prompts together, as one build would have written them.",
+        ),
         "show": Own(
             "remot.commands.data.show:show_command",
             "folder",
@@ -116,6 +121,7 @@ look at results and data:
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write prompts, their images and a manifest
+  remot data merge DIR --out DIR              put shards together that data build --shard I/N wrote
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
   remot data schema                           print the JSON Schema of the clip format
