@@ -1,7 +1,7 @@
 """Whether a long training stays as it began: memory, open files, threads, seconds of a step, and the share of MLflow.
 
-Run ``python benchmarks/long_run.py --steps 2000 --out DIR``. It trains ``configs/quickstart.yaml`` for that many steps in a
-process of its own, samples it from inside every 50 steps, and prints a table of the samples and the changes between
+Run ``python benchmarks/long_run.py --steps 2000 --out DIR``. It trains ``configs/quickstart.yaml`` for that many steps in
+a process of its own, samples it from inside every 50 steps, and prints a table of the samples and the changes between
 the first part after the warm-up and the last one. ``--read FILE`` prints them for a run that is not at its end.
 """
 
@@ -40,7 +40,7 @@ class ResourceLog(Callback):
         self._file, self._every = Path(file), every
         self._logging_seconds, self._times = 0.0, [time.monotonic()]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         """Time what steps wait for the loggers, and begin."""
         for logger in trainer.loggers:
             logger.log_metrics = self._timed(logger.log_metrics)  # type: ignore[method-assign]
@@ -75,7 +75,7 @@ class ResourceLog(Callback):
 
 
 def held() -> dict[str, float]:
-    """What this process holds: resident MB, open files, threads, processor seconds, and those of the courier's thread."""
+    """What this process holds: resident MB, files, threads, processor seconds, and those of MLflow's thread."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     couriers = [thread.native_id for thread in threading.enumerate() if thread.name == COURIER]
     return {

@@ -5,6 +5,7 @@ their numbers. Bookkeeping of macOS and Windows is left out of every listing.
 """
 
 import errno
+import fnmatch
 import io
 import os
 import re
@@ -182,7 +183,11 @@ def lines_of(text: str) -> list[str]:
 
 def is_clutter(path: PurePath) -> bool:
     """Whether a relative path is bookkeeping of macOS or Windows: ``._name``, ``.DS_Store``, ``__MACOSX/…``."""
-    return any(part.startswith(CLUTTER_PREFIX) or part in CLUTTER_NAMES for part in path.parts)
+    return any(map(_is_clutter_name, path.parts))
+
+
+def _is_clutter_name(name: str) -> bool:
+    return name.startswith(CLUTTER_PREFIX) or name in CLUTTER_NAMES
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
@@ -194,7 +199,26 @@ def find_files(root: Path, pattern: str) -> list[Path]:
     if not root.is_dir():
         msg = f"{root}: there is no such folder, give the one that holds the annotations"
         raise AnnotationError(msg, reason="missing")
-    return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
+    if "/" in pattern:
+        return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
+    return list(_below(str(root), pattern))
+
+
+def _below(folder: str, pattern: str) -> Iterator[Path]:
+    """As ``Path.rglob`` in sorted order, which takes five times as long where there are a million files."""
+    is_wanted, is_name = re.compile(fnmatch.translate(pattern)).match, not set("*?[") & set(pattern)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except PermissionError:
+        return
+    for entry in entries:
+        if _is_clutter_name(entry.name):
+            continue
+        if is_wanted(entry.name) and (not is_name or Path(entry.path).exists()):
+            yield Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, pattern)
 
 
 def count_clutter(root: Path) -> int:

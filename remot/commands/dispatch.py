@@ -1,7 +1,6 @@
 """Chooses the subcommand. Training commands go to Lightning's command line, the others are plain functions."""
 
 import difflib
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +9,7 @@ from typing import NoReturn
 from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 TRAINING = ("fit", "validate", "test", "predict")
 #: Options of a training command that make others unnecessary.
@@ -142,11 +142,11 @@ def run(args: list[str]) -> None:
         ConfigError: If there is no such command.
     """
     if not args or args[0] in {"-h", "--help"}:
-        sys.stdout.write(HELP)
+        write_out(HELP)
     elif args[0] == "--version":
         from remot._version import __version__
 
-        sys.stdout.write(f"remot {__version__}\n")
+        write_out(f"remot {__version__}\n")
     elif args[0] in COMMANDS:
         _run_own(args[0], with_recipes(args[1:]))
     elif args[0] in TRAINING or args[0].startswith("-"):
@@ -186,7 +186,7 @@ def _run_own(name: str, args: list[str]) -> None:
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):
         if not args or args[0] in {"-h", "--help"}:
-            sys.stdout.write(_overview(prog, chosen))
+            write_out(_overview(prog, chosen))
             return
         if args[0] not in chosen:
             _refuse(prog, args[0], chosen)

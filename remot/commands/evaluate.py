@@ -1,7 +1,6 @@
 """``remot evaluate``."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
+from remot.terminal import console, write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Grader, Verdict
@@ -249,19 +249,18 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path) -> None:
         msg = f"{folder}: results cannot be written ({error}); choose another folder with --out"
         raise ConfigError(msg) from error
     wide_console().print(report.table())
-    sys.stdout.write(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}, replies.jsonl\n")
+    write_out(f"{folder / SCORES_FILE}, {ANSWERS_FILE}, {TABLE_FILE}, replies.jsonl\n")
 
 
 class _Progress:
     """A bar on the terminal's error stream; nothing where there is no terminal."""
 
     def __init__(self, name: str) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
         self._name = name
         # Left to itself, the bar would write the standard output to the error stream as well.
-        self._bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=False)
+        self._bar = Progress(console=console(stderr=True), transient=True, redirect_stdout=False)
 
     def __enter__(self) -> Callable[[int, int], None]:
         self._bar.__enter__()

@@ -1,11 +1,11 @@
 """``remot export``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remot.commands.policies import OpenedPolicy, open_policy
 from remot.errors import ConfigError
+from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
     from remot.models.export import ExportCheck
@@ -49,7 +49,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     is_adapter = policy.adaptation.reference_is_base and not merge
     base = published_base(policy.source, base_name) if is_adapter else base_name or policy.base_name
     table = read_results(results, opened.run_folder, opened.step)
-    sys.stderr.write(f"weights  {opened.weights}\n")
+    write_err(f"weights  {opened.weights}\n")
     if merge:
         save_merged(policy, out)
     else:
@@ -61,7 +61,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     checked = _checked(check_export(policy, out, is_adapter=is_adapter), opened) if check else None
     facts = CardFacts(base, is_adapter=is_adapter, step=opened.step, check=checked)
     write_card(out, facts, config=opened.config or run_config(opened.run_folder), results=table)
-    sys.stdout.write(f"{out}\n")
+    write_out(f"{out}\n")
     if push is not None:
         _push(out, push)
 
@@ -74,7 +74,7 @@ def _checked(check: "ExportCheck", opened: OpenedPolicy) -> str:
     """
     policy = opened.policy
     shown = f"its logits differ by at most {check.max_difference:.2g} of up to {check.max_logit:.3g}"
-    sys.stderr.write(f"checked  with transformers alone: {shown}, over {check.num_positions} positions\n")
+    write_err(f"checked  with transformers alone: {shown}, over {check.num_positions} positions\n")
     is_quantised = policy.adaptation.quantization_config() is not None
     if not check.max_difference <= _ROUNDING["bfloat16" if is_quantised else policy.source.dtype] * check.max_logit:
         msg = f"the export does not compute what the policy does: {shown}; do not use it, and report this"
@@ -93,4 +93,4 @@ def _push(folder: Path, repository: str) -> None:
     except (OSError, ValueError, HfHubHTTPError, LocalTokenNotFoundError) as error:
         msg = f"--push {repository}: {str(error).splitlines()[0]}; the export is complete in {folder}"
         raise ConfigError(msg) from error
-    sys.stderr.write(f"pushed   {address}\n")
+    write_err(f"pushed   {address}\n")

@@ -8,7 +8,7 @@ from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root
 from remot.data.clips.catalogue import Catalogue, ClipStore
-from remot.data.clips.catalogue_cache import catalogue_of
+from remot.data.clips.catalogue_cache import catalogue_of, collector_paused
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
 from remot.data.datasets.distinct import count_first
@@ -139,7 +139,8 @@ class PromptData:
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
-        self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
+        with collector_paused():
+            self.mixed = datasets_of_clips(store, entries, self.tasks, settings)
         self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
 
     def _split_settings(self) -> SplitSettings:

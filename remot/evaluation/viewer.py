@@ -5,7 +5,6 @@ text, so every word from outside goes through :func:`_safe`.
 """
 
 import base64
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 from remot.answers import parse_response
 from remot.rewards.functional import answers_of, is_right, option_of
 from remot.structures import Question, Slot, Video
+from remot.terminal import page_text
 
 #: Shown per completion; more is cut, with a note.
 MAX_SHOWN_CHARS = 4000
@@ -78,8 +78,7 @@ def completions_html(samples: Sequence[SampleRecord], title: str, notes: Sequenc
 
 def _safe(text: str) -> str:
     """``text`` as inert HTML: escaped, control characters made visible, no lone surrogates."""
-    visible = "".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else c for c in text)
-    return html.escape(visible.encode("utf-8", "replace").decode("utf-8"), quote=True)
+    return page_text("".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else c for c in text))
 
 
 def _sample_html(sample: SampleRecord) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Literal, assert_never
 
+from remot.terminal import console, write_out
 from remot.tracking.compare import compare_runs
 from remot.tracking.plot import plot_comparison
 from remot.tracking.render import to_json, to_markdown, to_rich
@@ -29,20 +30,18 @@ def compare_command(
         by: Group by these settings alone and pool over everything else, such as ``--by lr``; by the whole
             configuration without the seed if left out.
     """
-    from rich.console import Console
-
     table = compare_runs(tracking_uri, experiment, by or ())
     match format:
         case "table":
             elsewhere = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-            console = Console(width=_FILE_WIDTH if elsewhere else None)
-            console.print(to_rich(table, console.width))
+            screen = console(width=_FILE_WIDTH if elsewhere else None)
+            screen.print(to_rich(table, screen.width))
         case "json":
-            sys.stdout.write(to_json(table) + "\n")
+            write_out(to_json(table) + "\n")
         case "markdown":
-            sys.stdout.write(to_markdown(table) + "\n")
+            write_out(to_markdown(table) + "\n")
         case _:
             assert_never(format)
     if plot is not None:
         saved = plot_comparison(table, plot)
-        Console(stderr=True, soft_wrap=True).print(f"plot: {saved}", markup=False, highlight=False)
+        console(stderr=True, soft_wrap=True).print(f"plot: {saved}", markup=False, highlight=False)

@@ -28,7 +28,7 @@ def to_json(table: CompareTable) -> str:
         "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
         "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
     }
-    return json_text(record, indent=2)
+    return json_text(record, indent=2, ensure_ascii=True)
 
 
 def _run_record(run: RunRow) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
 from remot.strict_json import json_text
+from remot.terminal import printable
 
 CONFIG_FILE = "config.yaml"
 _PACKAGES = ("torch", "transformers", "lightning")
@@ -32,7 +33,7 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
     """
     for logger in mlflow_loggers(loggers):
         for name, value in (machine_facts() | dict(tags)).items():
-            logger.experiment.set_tag(logger.run_id, name, str(value))
+            logger.experiment.set_tag(logger.run_id, name, printable(str(value)))
     if config_text is not None:
         _log_text(loggers, config_text, CONFIG_FILE)
 
@@ -45,8 +46,8 @@ def mark_killed(loggers: Sequence[Logger]) -> None:
 
 def log_table(loggers: Sequence[Logger], text: str, record: Mapping[str, object], name: str = "final_table") -> None:
     """Store a table for people (``NAME.txt``) and for programs (``NAME.json``)."""
-    _log_text(loggers, text, f"{name}.txt")
-    _log_text(loggers, json_text(record, indent=2) + "\n", f"{name}.json")
+    _log_text(loggers, printable(text), f"{name}.txt")
+    _log_text(loggers, json_text(record, indent=2, ensure_ascii=True) + "\n", f"{name}.json")
 
 
 def log_samples_html(loggers: Sequence[Logger], html: str, name: str) -> None:

@@ -28,7 +28,7 @@ LOWERED = {
     "data.annotations.parsing.parquet.MAX_TEXT_BYTES": 2**25,
     "data.annotations.robots.side_poses.MAX_ARRAY_BYTES": 2**25,
     "data.media.hdf5.MAX_CHUNK_BYTES": 2**25,
-    "data.clips.catalogue_cache.MAX_BYTES": 2**25,
+    "data.clips.catalogue_cache.MAX_LINE_BYTES": 2**21,
     "evaluation.benchmarks.rows.MAX_COLUMN_BYTES": 2**25,
     "evaluation.benchmarks.rows.MAX_JSON_BYTES": 2**25,
     "rewards.offline.MAX_LINE_BYTES": 2**22,

@@ -1,10 +1,10 @@
 """``remot data build``."""
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from remot.commands.data.sources import data_from, data_section
+from remot.terminal import write_out
 
 
 def build_command(
@@ -40,7 +40,7 @@ def build_command(
     next_command = f"look at them with: remot data show {out}"
     if part.of > 1:
         next_command = f"put all {part.of} shards together with: remot data merge {out.parent} --out …"
-    sys.stdout.write(_summary(manifest) + f"written to {out}; {next_command}\n")
+    write_out(_summary(manifest) + f"written to {out}; {next_command}\n")
 
 
 def merge_command(folder: Path, out: Path) -> None:
@@ -55,7 +55,7 @@ def merge_command(folder: Path, out: Path) -> None:
 
     with ProgressBars() as bars:
         manifest = merge(folder, out, lambda done, total: bars.show("merging shards", done, total))
-    sys.stdout.write(_summary(manifest) + f"written to {out}; look at them with: remot data show {out}\n")
+    write_out(_summary(manifest) + f"written to {out}; look at them with: remot data show {out}\n")
 
 
 def _summary(manifest: dict[str, Any]) -> str:

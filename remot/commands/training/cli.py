@@ -50,6 +50,7 @@ from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError, RemotError, ResourceError, known_cause
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
+from remot.terminal import write_err
 from remot.tracking import (
     COMMAND_TAG,
     MLflowSaveConfig,
@@ -317,7 +318,7 @@ def _sought(config: Namespace) -> Sought:
 
 def _tell(line: str) -> None:
     if getattr(rank_zero_only, "rank", 0) == 0:
-        sys.stderr.write(f"{line}\n")
+        write_err(f"{line}\n")
 
 
 def run_training(args: list[str]) -> None:

@@ -17,7 +17,7 @@ from remot.structures import Clip
 MAX_HELD_CLIPS = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipEntry:
     """One usable clip.
 
@@ -90,7 +90,7 @@ class ClipStore:
             AnnotationError: If it can no longer be read.
         """
         if place not in self._held:
-            clip = self.reader.read_source(self.sources[place], self.root)
+            clip = self.reader.clip_of(self.sources[place], self.root)
             if clip is None:
                 msg = f"{self.sources[place]}: the annotation has been changed since the run began; start again"
                 raise AnnotationError(msg)

@@ -1,7 +1,6 @@
 """A contact sheet as one HTML file with its images inside it, or as one image."""
 
 import base64
-import html
 import textwrap
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from remot.datatools.contact_sheets.drawing import label_font
 from remot.datatools.contact_sheets.rows import SheetRow
+from remot.terminal import page_text
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;color:#1c2024;background:#fff}
@@ -30,21 +30,21 @@ def html_sheet(rows: Sequence[SheetRow], title: str) -> str:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     sections = "\n".join(_section(row) for row in rows)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{page_text(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{_STYLE}</style></head>'
-        f"<body><h1>{html.escape(title)}</h1>{sections}</body></html>\n"
+        f"<body><h1>{page_text(title)}</h1>{sections}</body></html>\n"
     )
 
 
 def _section(row: SheetRow) -> str:
     figures = "".join(
-        f'<figure><img alt="" src="{_data_url(image)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+        f'<figure><img alt="" src="{_data_url(image)}"><figcaption>{page_text(caption)}</figcaption></figure>'
         for image, caption in zip(row.images, row.captions, strict=True)
     )
-    labels = "".join(f"<li>{html.escape(label)}</li>" for label in row.labels)
+    labels = "".join(f"<li>{page_text(label)}</li>" for label in row.labels)
     return (
-        f"<section><h2>{html.escape(row.title)}</h2>{figures}<ul>{labels}</ul>"
-        f"<pre>{html.escape(row.text)}</pre><p>right: <b>{html.escape(row.gold)}</b></p></section>"
+        f"<section><h2>{page_text(row.title)}</h2>{figures}<ul>{labels}</ul>"
+        f"<pre>{page_text(row.text)}</pre><p>right: <b>{page_text(row.gold)}</b></p></section>"
     )
 
 
