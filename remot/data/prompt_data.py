@@ -1,7 +1,9 @@
 """The prompts of a run: clips, tasks and splits, or finished prompts from disk. Needs no trainer, and no Lightning."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from remot.data.annotations.base import AnnotationReader
@@ -154,6 +156,19 @@ class PromptData:
     def prompts(self) -> Mapping[str, PromptDataset]:
         """The prompts of each split, once :meth:`setup` has been called."""
         return self.recorded or self.mixed
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the prompts are made from, wherever it lies: the clips of each split, and what is known of them.
+
+        Prompts are a function of it, the seed and the tasks, but for the content of media.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for split, dataset in sorted(self.prompts.items()):
+            digest.update(f"{split}\n".encode())
+            for part in dataset.facts():
+                digest.update(f"{part}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def describe(self) -> list[str]:
         """What to know before a run: prompts of each task, tasks left out, repeated prompts, too few test scenes."""

@@ -68,10 +68,15 @@ def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
 def machine_facts() -> dict[str, str]:
     """Versions, code and machine of this process as MLflow tags."""
     facts = {"remot.version": __version__, "remot.python": platform.python_version()}
-    facts |= {f"remot.{name}": found for name in _PACKAGES if (found := _version_of(name))}
+    facts |= {f"remot.{name}": found for name, found in versions().items()}
     facts |= {"remot.cpu_count": str(os.cpu_count()), "remot.device": _device_name()}
     commit = git_commit(Path(__file__).parent)
     return facts | ({"remot.git_commit": commit} if commit else {})
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that compute, as far as they are installed."""
+    return {name: found for name in _PACKAGES if (found := _version_of(name))}
 
 
 def _version_of(package: str) -> str | None:

@@ -43,6 +43,7 @@ from remot.commands.training.resume import (
     require_allowed,
     require_readable,
     run_facts,
+    version_notes,
 )
 from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
@@ -229,6 +230,8 @@ class RemotCLI(LightningCLI):
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
             return
+        for note in version_notes(held):
+            _tell(note)
         changes = changes_since(held, self._resolved())
         if changes is None:
             _tell("It does not hold the settings it was made with: whether these are the same is not checked.")

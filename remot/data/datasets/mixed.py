@@ -1,7 +1,7 @@
 """Several tasks in one run, interleaved."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -41,6 +41,10 @@ class MixedDataset(PromptDataset):
     def scenes(self) -> set[str]:
         """Scenes of the clips."""
         return self.parts[0].scenes()
+
+    def facts(self) -> Iterator[str]:
+        """The clips, and what the tasks found in them."""
+        return self.parts[0].facts()
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

@@ -1,8 +1,9 @@
 """Map-style datasets of prompts; an index or address deterministically identifies a prompt."""
 
 import copy
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -80,6 +81,10 @@ class PromptDataset(Dataset[Sample], ABC):
     def scenes(self) -> set[str]:
         """Scenes of what the prompts are about."""
 
+    @abstractmethod
+    def facts(self) -> Iterable[object]:
+        """What the prompts are made from, in its order, each with a text that is the same in every process."""
+
     def prompt_id(self, address: int) -> str:
         """Name of the prompt at an address."""
         epoch, number = divmod(address, self.num_prompts)
@@ -134,6 +139,12 @@ class TaskDataset(PromptDataset):
     def scenes(self) -> set[str]:
         """Scenes of the clips."""
         return {clip.scene_id for clip in getattr(self.clips, "entries", self.clips)}
+
+    def facts(self) -> Iterator[str]:
+        """The clips, and what the tasks found in them."""
+        for clip in getattr(self.clips, "entries", self.clips):
+            surveys = getattr(clip, "surveys", None)
+            yield json.dumps([clip.clip_id, clip.scene_id, clip.num_frames, surveys], allow_nan=False)
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

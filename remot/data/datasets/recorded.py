@@ -1,7 +1,7 @@
 """Prompts from disk."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -75,6 +75,10 @@ class RecordDataset(PromptDataset):
     def scenes(self) -> set[str]:
         """Scenes of the prompts."""
         return {prompt.question.scene_id for prompt in self.prompts}
+
+    def facts(self) -> Iterator[tuple[str, ...]]:
+        """The prompts."""
+        return ((one.question.prompt_id, one.clip_id, one.question.text) for one in self.prompts)
 
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""
