@@ -1,8 +1,8 @@
 """How long the catalogue of very many clips takes to open, and how much memory it holds.
 
-Run ``python benchmarks/catalogue.py --num-clips 1000000``. The annotation files are made and empty, and the catalogue
-of a first run is written from what the tasks find in the embedded clips, since reading a million clips would take hours;
-opening is then the library's own, in a process of its own for each repeat.
+Run ``python benchmarks/catalogue.py --num-clips 1000000``. The annotation files are made and empty, and the
+catalogue of a first run is written from what the tasks find in the embedded clips, since reading a million clips
+would take hours; opening is then the library's own, in a process of its own for each repeat.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """Whether a long training stays as it began: memory, open files, threads, seconds of a step, and the share of MLflow.
 
-Run ``python benchmarks/long_run.py --steps 2000 --out DIR``. It trains ``configs/quickstart.yaml`` for that many steps
-in a process of its own, samples it from inside every 50 steps, and prints a table of the samples and the changes between
-the first part after the warm-up and the last one. ``--read FILE`` prints them for a run that is not at its end.
+Run ``python benchmarks/long_run.py --steps 2000 --out DIR``. It trains ``configs/quickstart.yaml`` for that many
+steps in a process of its own, samples it from inside every 50 steps, and prints a table of the samples and the
+changes between the first part after the warm-up and the last one. ``--read FILE`` prints them for a run that is not
+at its end.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,7 @@ def report(samples: Sequence[dict[str, float]]) -> str:
     if len(warm) < 2 * PART:
         return "\n".join([*lines, f"fewer than {2 * PART} samples after step {WARM_UP_STEPS}"])
     first, last = warm[:PART], warm[-PART:]
-    for before, after in zip(warm[:-1], warm[1:], strict=True):  # other work on the machine does not count
+    for before, after in pairwise(warm):  # other work on the machine does not count
         after["step_cpu"] = (after["cpu_seconds"] - before["cpu_seconds"]) / (after["step"] - before["step"])
     first = warm[1 : PART + 1]
     for name in ("resident_mb", "files", "threads", "step_seconds", "step_cpu"):

@@ -1,7 +1,8 @@
 """What many GPUs would wait for in a rollout, simulated: the longest completion of a step.
 
-Run ``python benchmarks/scale.py`` for lengths of an assumed heavy tail, ``--lengths FILE`` for measured ones, a JSON list
-of completions' numbers of tokens. Decoding is taken to cost a fixed time a token while any completion of a GPU goes on.
+Run ``python benchmarks/scale.py`` for lengths of an assumed heavy tail, ``--lengths FILE`` for measured ones, a
+JSON list of completions' numbers of tokens. Decoding is taken to cost a fixed time a token while any completion of
+a GPU goes on.
 """
 
 import argparse

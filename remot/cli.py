@@ -1,6 +1,9 @@
 """The command line: the entry point, and errors in one sentence."""
 
 import errno
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -35,12 +38,27 @@ def main(args: Sequence[str] | None = None) -> None:
     guard_output()
     try:
         run(list(sys.argv[1:] if args is None else args))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        if not _output_is_closed():
+            raise
+        raise SystemExit(128 + signal.SIGPIPE) from error
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
         write_err(f"remot: {sentence}\n")
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _output_is_closed() -> bool:
+    """Whether what reads the output has left, as ``head`` does; then what is still buffered goes nowhere."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _sentence(error: Exception) -> str | None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from remot.data.datasets.loaders import address_loader, collate_prompts
 from remot.data.datasets.prompts import Sample
-from remot.data.datasets.samplers import AddressSampler, ListedBatches
+from remot.data.datasets.samplers import AddressSampler
 from remot.data.prompt_data import DataOptions, PromptData
 from remot.errors import CheckpointError
 from remot.structures import PromptBatch
@@ -128,7 +128,7 @@ class MotionDataModule(PromptData, LightningDataModule):
         num_prompts = len(self.prompts[split])
         starts = range(0, num_prompts, self.batch_size)
         batches = [list(range(start, min(start + self.batch_size, num_prompts))) for start in starts]
-        return self._loader(split, ListedBatches(batches[rank::world_size]))
+        return self._loader(split, batches[rank::world_size])
 
-    def _loader(self, split: str, batches: AddressSampler | ListedBatches) -> DataLoader[Sample]:
+    def _loader(self, split: str, batches: AddressSampler | list[list[int]]) -> DataLoader[Sample]:
         return address_loader(self.prompts[split], batches, self.num_workers)

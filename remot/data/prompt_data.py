@@ -22,7 +22,7 @@ from remot.data.datasets.factory import (
     describe_tasks,
     require_served,
 )
-from remot.data.datasets.loaders import collate_prompts, require_batch, require_workers
+from remot.data.datasets.loaders import collate_prompts, require_loadable
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
 from remot.data.tasks.base import Task
@@ -99,8 +99,7 @@ class PromptData:
         if tasks is not None:
             require_types("tasks", tasks, Task)
         require_type("options", options, DataOptions)
-        require_batch(batch_size, num_train_prompts_per_epoch)
-        require_workers(num_workers)
+        require_loadable(batch_size, num_train_prompts_per_epoch, num_workers)
         self.root = clips_root(root)
         self.reader = reader or NativeReader()
         self.tasks: tuple[Task, ...] = tuple(tasks or [MotionContrast()])

@@ -25,7 +25,7 @@ from remot.structures.prompt import (
     Warp,
     reference_of,
     task_of,
-    with_counterparts,
+    with_counterfactuals,
 )
 from remot.structures.references import (
     Box,
@@ -43,5 +43,5 @@ __all__ = [
     "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox", "LossOutput", "MaskOf",
     "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference", "ResampleRequest",
     "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note", "reference_of", "task_of",
-    "with_counterparts",
+    "with_counterfactuals",
 ]  # fmt: skip

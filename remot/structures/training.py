@@ -23,7 +23,7 @@ class Rollout:
         token_ids: [P, G, T] int64, end-of-turn token included, padded.
         completion_mask: [P, G, T] bool, True where the token is part of the completion.
         logprobs: [P, G, T] float32 log-probabilities the sampler drew them with, 0 where masked.
-        texts: Decoded completions without special tokens, [P][G].
+        texts: Decoded completions without special tokens, P lists of G.
         finished: [P, G] bool, True if the completion ended by itself.
     """
 

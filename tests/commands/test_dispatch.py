@@ -1,6 +1,7 @@
 """Which command runs, and what is said about one that does not exist."""
 
 import builtins
+import os
 import subprocess
 import sys
 
@@ -159,3 +160,14 @@ def test_the_list_of_commands_holds_their_first_lines():
     assert len(grouped) >= 10
     for own in grouped:
         assert own.summary == (own.load().__doc__ or "").splitlines()[0]
+
+
+def test_a_reader_that_leaves_early_ends_the_command_without_a_traceback():
+    """As ``remot configs | head -1``: the process ends as by SIGPIPE, and prints nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-m", "remot", "configs"], stdout=closed, stderr=subprocess.PIPE, timeout=60
+        )
+    assert (ended.returncode, ended.stderr) == (128 + 13, b"")

@@ -3,13 +3,13 @@
 import difflib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from remot.structures import Clip, FloatArray
 MAX_ANNOTATION_BYTES = 64 * 2**20
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,29 @@ class AnnotationReader(ABC):
     file for each clip derive from :class:`FileReader` instead. Readers are dataclasses whose fields are their settings.
     """
 
-    #: What was read last, and its key.
-    _last: tuple[Hashable, Any] | None = None
+    #: Images per second; a field of readers whose format has no times.
+    fps: float | None = None
+    #: Focal lengths and principal point in pixels; a field of readers whose format does not hold them.
+    intrinsics: list[float] | None = None
+    #: What was read last, after the function that read it and its arguments.
+    _last: tuple[object, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            msg = f"fps is {self.fps}; give the number of images per second"
+            raise ConfigError(msg)
 
     @cached_property
     def _notices(self) -> Notices:
-        """Warnings about a whole data set, each logged once."""
+        """Warnings about a whole data set or about many clips, each logged once."""
         return Notices()
 
-    def _kept(self, key: Hashable, read: Callable[[], _T]) -> _T:
-        """What ``read`` returned for ``key``; only the last is kept, since neighbouring clips share a file."""
+    def _kept(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What ``read`` returns for its arguments; only the last is kept, since neighbouring clips share a file."""
+        key = read, args, kwargs
         if self._last is None or self._last[0] != key:
             self._last = None  # not two of them in memory at once
-            self._last = key, read()
+            self._last = key, read(*args, **kwargs)
         value: _T = self._last[1]
         return value
 
@@ -95,8 +106,9 @@ class AnnotationReader(ABC):
             msg = f"{source}: cannot be read ({cause_of(error)[:200]})"
             raise AnnotationError(msg) from error
 
-    def report(self) -> None:  # noqa: B027 - most readers note nothing
+    def report(self) -> None:
         """Log what was noted while sources were read; called when all have been read once."""
+        self._notices.report()
 
     def read(self, root: Path) -> Iterator[Clip]:
         """All clips below ``root`` in order.
@@ -186,13 +198,6 @@ def require_inside(file: Path, root: Path) -> Path:
         msg = f"{file}: leads outside {root}, keep it below the data folder"
         raise AnnotationError(msg, reason="outside root")
     return resolved
-
-
-def check_fps(fps: float) -> None:
-    """Refuse a rate at which images cannot follow each other."""
-    if not 0 < fps < float("inf"):
-        msg = f"fps is {fps}; give the number of images per second"
-        raise ConfigError(msg)
 
 
 def read_text(file: Path) -> str:

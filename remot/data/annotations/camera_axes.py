@@ -4,6 +4,8 @@ With ``T_world_camera`` [4, 4] the pose of a camera in the world, a point is at 
 axes of the camera; see docs/effector_poses.md for where the pose comes from.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,43 +19,32 @@ def seen_from(camera_to_world: FloatArray, points: FloatArray) -> FloatArray:
     return seen
 
 
-def inside_image(points: FloatArray, intrinsics: FloatArray) -> NDArray[np.bool_]:
-    """[N] whether points [N, 3] in camera axes are before the camera and within its image.
-
-    The image is taken to be twice as wide and high as the principal point. A point that is not known is not inside.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pixels = (points @ intrinsics.T)[:, :2] / points[:, 2:]
-    inside: NDArray[np.bool_] = (points[:, 2] > 0) & ((pixels >= 0) & (pixels <= 2 * intrinsics[:2, 2])).all(axis=1)
-    return inside
-
-
-def effector_in_world(
+def effector_seen_from(
+    camera: CameraTrack | None,
     positions: FloatArray,
     opening: FloatArray | None,
-    camera: CameraTrack | None,
     visible: NDArray[np.bool_] | None = None,
+    frame: Literal["world", "camera"] = "world",
 ) -> EffectorTrack:
-    """The track of an effector whose positions are in the axes in which the camera's poses are given.
+    """The track of an effector in the axes of each image's camera.
 
     Args:
-        positions: [N, 3] metres in world axes.
+        camera: Its poses in the axes of the positions; None if they are not known, which leaves only the opening of
+            positions in world axes.
+        positions: [N, 3] metres.
         opening: [N] from 0 to 1, or None.
-        camera: Its poses in the same axes; None if they are not known, which leaves only the opening.
-        visible: [N] whether the image shows it; None to find out by projection where intrinsics are known.
+        visible: [N] whether the image shows it; None to find out by projection where intrinsics are known. The image
+            shows positions before the camera and within the image, which is taken to be twice as wide and high as the
+            principal point.
+        frame: Whether positions are in world axes, those of the camera's poses, or in those of each image's camera.
     """
-    if camera is None or not camera.is_metric:
-        return EffectorTrack(np.full_like(positions, np.nan), opening, "camera", visible)
-    return effector_in_camera(seen_from(camera.camera_to_world, positions), opening, camera, visible)
-
-
-def effector_in_camera(
-    positions: FloatArray,
-    opening: FloatArray | None,
-    camera: CameraTrack | None,
-    visible: NDArray[np.bool_] | None = None,
-) -> EffectorTrack:
-    """The track of an effector whose positions [N, 3] are in the axes of each image's camera; else as above."""
+    if frame == "world":
+        if camera is None or not camera.is_metric:
+            return EffectorTrack(np.full_like(positions, np.nan), opening, "camera", visible)
+        positions = seen_from(camera.camera_to_world, positions)
     if visible is None and camera is not None and camera.intrinsics is not None and np.isfinite(positions).all():
-        visible = inside_image(positions, camera.intrinsics)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = (positions @ camera.intrinsics.T)[:, :2] / positions[:, 2:]
+        is_within = ((pixels >= 0) & (pixels <= 2 * camera.intrinsics[:2, 2])).all(axis=1)
+        visible = (positions[:, 2] > 0) & is_within
     return EffectorTrack(positions, opening, "camera", visible)

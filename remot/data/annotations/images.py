@@ -156,14 +156,6 @@ def counted(images: Sequence[Path]) -> str:
     return f"{len(images)} images" + (gap and f" ({gap})")
 
 
-def image_size(image: Path) -> tuple[int, int] | None:
-    """Width and height in pixels, None if the image cannot be read."""
-    try:
-        return size_of_image(image)
-    except DecodeError:
-        return None
-
-
 def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[int, int], source: str) -> None:
     """Refuse media of another size than that which boxes in pixels belong to; an unreadable image is left to others.
 
@@ -186,8 +178,10 @@ def require_resolution(where: str, media: Path | Sequence[Path], stated: tuple[i
         raise AnnotationError(msg, reason="unsynchronised")
 
 
-def video_beside(file: Path, root: Path, name: str) -> Path | None:
-    """The video ``<name>.mp4``, ``.avi``… beside ``file`` or in a folder beside it; None if there is none.
+def video_beside(file: Path, root: Path, name: str) -> tuple[Path | None, FloatArray]:
+    """The video ``<name>.mp4``, ``.avi``… beside ``file`` or in a folder beside it, and the times [N] of its images.
+
+    Without one these are None and the single time 0.
 
     Args:
         file: The annotation file.
@@ -204,7 +198,10 @@ def video_beside(file: Path, root: Path, name: str) -> Path | None:
     if not found.exists():
         folders = sorted(path for path in file.parent.iterdir() if path.is_dir())
         found = next((path for path in (video_named(folder, name) for folder in folders) if path.exists()), found)
-    return media_inside(file, root, str(found.relative_to(file.parent))) if found.exists() else None
+    if not found.exists():
+        return None, np.zeros(1)
+    video = media_inside(file, root, str(found.relative_to(file.parent)))
+    return video, probed(file, video).pts_seconds
 
 
 def probed(where: object, video: Path, num_rows: int | None = None, rows: str = "rows") -> VideoInfo:
@@ -228,8 +225,3 @@ def probed(where: object, video: Path, num_rows: int | None = None, rows: str = 
         msg = f"{where}: {num_rows} {rows} but {found.num_frames} images in {video.name}; there must be one for each"
         raise AnnotationError(msg, reason="unsynchronised")
     return found
-
-
-def times_of(file: Path, video: Path | None) -> FloatArray:
-    """[N] times of the images of ``video``, or only 0 if there is none."""
-    return np.zeros(1) if video is None else probed(file, video).pts_seconds

@@ -1,6 +1,7 @@
 """Messages about a whole data set, logged once however often it is listed, and those about many clips together."""
 
 import logging
+from dataclasses import dataclass, field
 
 _logger = logging.getLogger(__name__)
 
@@ -8,11 +9,12 @@ _logger = logging.getLogger(__name__)
 MAX_NAMED = 5
 
 
+@dataclass(eq=False)
 class Notices:
-    """Logs each message once."""
+    """Logs each message once, and what is said of many clips once with the number of clips."""
 
-    def __init__(self) -> None:
-        self._logged: set[str] = set()
+    _logged: set[str] = field(default_factory=set, init=False)
+    _places: dict[str, dict[str, None]] = field(default_factory=dict, init=False)
 
     def warn_once(self, message: str) -> None:
         """Log ``message`` as a warning, unless it is empty or has been logged before."""
@@ -20,19 +22,12 @@ class Notices:
             self._logged.add(message)
             _logger.warning("%s", message)
 
-
-class CountedNotices:
-    """Collects what is said of many clips, to log it once with the number of clips."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, dict[str, None]] = {}
-
     def add(self, message: str, place: str) -> None:
         """Note ``message`` about ``place``, such as a record of a file; the same place counts once."""
         self._places.setdefault(message, {})[place] = None
 
     def report(self) -> None:
-        """Log each message with the number of its places and the first few of them, and forget them."""
+        """Log each message that was added with the number of its places and the first few of them, and forget it."""
         for message, places in self._places.items():
             _logger.warning("%d %s: %s", len(places), message, listed(list(places)))
         self._places.clear()

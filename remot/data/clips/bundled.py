@@ -11,7 +11,7 @@ EMBEDDED = {"embedded/clips": "clips", "embedded/tasks": "task_clips"}
 
 def embedded_clips_root() -> Path:
     """Folder of the embedded clips of triplets, in the native format."""
-    return _asset("clips")
+    return clips_root("embedded/clips")
 
 
 def clips_root(root: str | None) -> Path:
@@ -25,10 +25,7 @@ def clips_root(root: str | None) -> Path:
     Raises:
         ConfigError: If a variable of the environment is not set.
     """
-    if root is None:
-        return embedded_clips_root()
-    return _asset(EMBEDDED[root]) if root in EMBEDDED else expanded(root)
-
-
-def _asset(name: str) -> Path:
-    return Path(str(files("remot") / "assets" / name))
+    root = "embedded/clips" if root is None else root
+    if root in EMBEDDED:
+        return Path(str(files("remot") / "assets" / EMBEDDED[root]))
+    return expanded(root)

@@ -72,7 +72,7 @@ class ClipStore:
     """Reads clips when they are asked for and holds the last ones.
 
     Args:
-        reader: Knows the format.
+        reader: Reads the format.
         root: Folder of the annotations.
         sources: The reader's sources.
     """

@@ -34,14 +34,6 @@ MAX_LINE_BYTES = 2**24
 _FORMAT = 4
 
 
-def cache_folder() -> Path:
-    """Where catalogues are kept: ``$REMOT_CACHE``, else ``remot`` in the user's cache folder."""
-    chosen = os.environ.get("REMOT_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
-
-
 def catalogue_path(
     reader: AnnotationReader,
     root: Path,
@@ -49,12 +41,18 @@ def catalogue_path(
     tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
 ) -> Path:
-    """The file of the catalogue of these sources, judged in this way."""
+    """The file of the catalogue of these sources, judged in this way.
+
+    It lies in ``$REMOT_CACHE``, else in ``remot`` in the user's cache folder.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
+    if chosen := os.environ.get("REMOT_CACHE"):
+        folder = Path(chosen)
     digest = hashlib.blake2b(digest_size=16)
     components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
     for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    return cache_folder() / f"catalogue-{digest.hexdigest()}.jsonl"
+    return folder / f"catalogue-{digest.hexdigest()}.jsonl"
 
 
 def _facts(
@@ -63,23 +61,23 @@ def _facts(
     sources: Sequence[ClipSource],
     on_bad_clip: OnBadClip,
 ) -> Iterable[str]:
+    """Version and folder; class, settings and code of each component; size and time of each file."""
     yield f"{_FORMAT} {__version__} {on_bad_clip} {root.resolve()}"
     for one in components:
-        yield _described(one)
+        try:
+            code = inspect.getsource(sys.modules[type(one).__module__])
+        except (OSError, TypeError, KeyError):
+            code = ""
+        yield f"{_settings_of(one)} {code}"
     known: dict[Path, str] = {}
     for source in sources:
         if source.file not in known:
-            known[source.file] = _stamp(source.file)
+            try:
+                held = source.file.stat()
+                known[source.file] = f"{held.st_size} {held.st_mtime_ns}"
+            except OSError:
+                known[source.file] = "missing"
         yield f"{source} {known[source.file]}"
-
-
-def _described(one: object) -> str:
-    """Class, settings and code of a component."""
-    try:
-        code = inspect.getsource(sys.modules[type(one).__module__])
-    except (OSError, TypeError, KeyError):
-        code = ""
-    return f"{_settings_of(one)} {code}"
 
 
 def _settings_of(value: object) -> str:
@@ -92,14 +90,6 @@ def _settings_of(value: object) -> str:
         return repr(value)
     public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
     return f"{type(value).__module__}.{type(value).__qualname__}({_settings_of(dict(sorted(public.items())))})"
-
-
-def _stamp(file: Path) -> str:
-    try:
-        held = file.stat()
-    except OSError:
-        return "missing"
-    return f"{held.st_size} {held.st_mtime_ns}"
 
 
 def save_catalogue(catalogue: Catalogue, file: Path) -> None:

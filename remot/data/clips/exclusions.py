@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from remot.data.annotations.base import read_text
+from remot.data.clips.splits import InScene
 from remot.errors import AnnotationError
 from remot.files import lines_of
 
 
-class NamedClip(Protocol):
-    """A clip, or what is known of it."""
+class NamedClip(InScene, Protocol):
+    """A clip, or what is known of it, with its name."""
 
     @property
     def clip_id(self) -> str:
         """Its name."""
-
-    @property
-    def scene_id(self) -> str:
-        """Its scene."""
 
 
 _Clip = TypeVar("_Clip", bound=NamedClip)
@@ -50,25 +47,19 @@ class Exclusions:
             raise AnnotationError(msg) from error
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
-    def excludes(self, clip: NamedClip) -> bool:
-        """Whether the clip's own name or that of its scene is listed."""
-        return any(
-            fnmatchcase(name, _pattern_of(listed)) for name in (clip.clip_id, clip.scene_id) for listed in self.names
-        )
-
     def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
-        """The clips that are not left out.
+        """The clips of which neither the own name nor that of the scene is listed.
 
         Raises:
             AnnotationError: If none is left.
         """
-        left = [clip for clip in clips if not self.excludes(clip)]
+        # brackets and question marks of names stand for themselves
+        patterns = [name.replace("[", "[[]").replace("?", "[?]") for name in self.names]
+        left = []
+        for clip in clips:
+            if not any(fnmatchcase(name, one) for name in (clip.clip_id, clip.scene_id) for one in patterns):
+                left.append(clip)  # noqa: PERF401 - a comprehension in a comprehension reads worse
         if clips and not left:
             msg = f"{self.file}: all {len(clips)} clips are excluded, shorten the list"
             raise AnnotationError(msg)
         return left
-
-
-def _pattern_of(listed: str) -> str:
-    """A listed name for :mod:`fnmatch`, in which brackets and question marks stand for themselves."""
-    return listed.replace("[", "[[]").replace("?", "[?]")

@@ -24,7 +24,7 @@ def read_each(
     """Each source below ``root`` with its clip, or with what is wrong.
 
     Args:
-        reader: Knows the annotation format; clips it leaves out are left out.
+        reader: Reads the annotation format; clips that it leaves out are left out here, too.
         root: Folder of the annotation files.
         decode: Decode every annotated image and mask; False only compares times.
         sources: The reader's sources, if they are known already.
@@ -38,7 +38,12 @@ def read_each(
             clip = reader.clip_of(source, root.resolve())
             if clip is None:
                 continue
-            _require_names(source, clip)
+            # JSON can hold names that cannot be written to a file
+            for name in (clip.clip_id, clip.scene_id, clip.domain, *clip.objects, *clip.effectors):
+                if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+                    named = f"{source}: the name {ascii(name)[:80]}"
+                    msg = f"{named} holds half of a character (a lone surrogate), rename it"
+                    raise AnnotationError(msg)  # noqa: TRY301 - yielded below
             check_media(clip, decode=decode)
             check_boxes(clip)
             if decode:
@@ -57,11 +62,3 @@ def read_each(
             taken[clip.clip_id] = source
             yield source, clip
     reader.report()
-
-
-def _require_names(source: ClipSource, clip: Clip) -> None:
-    """Refuse names that cannot be written to a file, which JSON can hold all the same."""
-    for name in (clip.clip_id, clip.scene_id, clip.domain, *clip.objects, *clip.effectors):
-        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
-            msg = f"{source}: the name {ascii(name)[:80]} holds half of a character (a lone surrogate), rename it"
-            raise AnnotationError(msg)

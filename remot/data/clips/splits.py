@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from remot.errors import ConfigError, EmptySplitError
@@ -22,7 +23,6 @@ class InScene(Protocol):
 
 _Clip = TypeVar("_Clip", bound=InScene)
 
-
 #: Scenes that a stratum needs to be divided by itself.
 MIN_SCENES = 3
 
@@ -36,17 +36,12 @@ class Splits(Generic[_Clip]):
     test: tuple[_Clip, ...]
 
 
-def domain_of(clip: InScene) -> Hashable:
-    """The plainest stratum."""
-    return clip.domain
-
-
 def split_by_scene(
     clips: Sequence[_Clip],
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
-    stratum_of: Callable[[_Clip], Hashable] = domain_of,
+    stratum_of: Callable[[_Clip], Hashable] = attrgetter("domain"),
     *,
     required: bool = True,
 ) -> Splits[_Clip]:
@@ -76,10 +71,13 @@ def split_by_scene(
     split_of: dict[str, str] = {}
     for number, scenes in enumerate(_strata(clips, stratum_of)):
         shuffled = [scenes[k] for k in numpy_generator(seed, "splits", number).permutation(len(scenes))]
-        end_val = _share(val_fraction, len(scenes))
-        end_test = end_val + _share(test_fraction, len(scenes))
+        smallest = 1 if len(scenes) >= MIN_SCENES else 0
+        num_val, num_test = (
+            max(smallest, round(fraction * len(scenes))) if fraction > 0 else 0
+            for fraction in (val_fraction, test_fraction)
+        )
         for place, scene in enumerate(shuffled):
-            split_of[scene] = "val" if place < end_val else "test" if place < end_test else "train"
+            split_of[scene] = "val" if place < num_val else "test" if place < num_val + num_test else "train"
     parts = {name: tuple(clip for clip in clips if split_of[clip.scene_id] == name) for name in fractions}
     for name, fraction in fractions.items():
         if required and fraction > 0 and not parts[name]:
@@ -103,8 +101,3 @@ def _strata(clips: Sequence[_Clip], stratum_of: Callable[[_Clip], Hashable]) -> 
     large = [sorted(scenes) for scenes in strata.values() if len(scenes) >= MIN_SCENES]
     small = sorted(scene for scenes in strata.values() if len(scenes) < MIN_SCENES for scene in scenes)
     return [*large, small] if small else large
-
-
-def _share(fraction: float, num_scenes: int) -> int:
-    smallest = 1 if fraction > 0 and num_scenes >= MIN_SCENES else 0
-    return max(smallest, round(fraction * num_scenes))

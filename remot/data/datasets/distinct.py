@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from remot.data.datasets.mixed import MixedDataset
@@ -15,13 +16,13 @@ Counted = Literal["frames", "questions"]
 MAX_PROMPTS_PER_DISTINCT = 2.0
 
 
+@dataclass(eq=False)
 class DistinctCounts:
     """Counts prompts one by one, by split."""
 
-    def __init__(self) -> None:
-        self._prompts: Counter[str] = Counter()
-        self._frames: dict[str, set[Hashable]] = defaultdict(set)
-        self._questions: dict[str, set[Hashable]] = defaultdict(set)
+    _prompts: Counter[str] = field(default_factory=Counter, init=False)
+    _frames: dict[str, set[Hashable]] = field(default_factory=lambda: defaultdict(set), init=False)
+    _questions: dict[str, set[Hashable]] = field(default_factory=lambda: defaultdict(set), init=False)
 
     def add(self, split: str, frames: Hashable, asked: Hashable) -> None:
         """Count one prompt.

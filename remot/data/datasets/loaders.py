@@ -1,10 +1,10 @@
 """Loaders of prompts by address."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.errors import ConfigError
@@ -22,20 +22,7 @@ class AddressLoader(DataLoader[Sample]):
         """Nothing to restore."""
 
 
-class _ByAddress(Dataset[Sample]):
-    """A dataset for samplers of addresses, which go beyond an epoch."""
-
-    def __init__(self, dataset: PromptDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, address: int) -> Sample:
-        return self.dataset.prompt(address)
-
-
-def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_workers: int) -> AddressLoader:
+def address_loader(dataset: PromptDataset, batches: Iterable[list[int]], num_workers: int) -> AddressLoader:
     """Batches of prompts.
 
     Args:
@@ -44,7 +31,7 @@ def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_work
         num_workers: Processes that decode; the prompts do not depend on it.
     """
     return AddressLoader(
-        _ByAddress(dataset),
+        dataset,
         batch_sampler=batches,
         collate_fn=collate_prompts,
         num_workers=num_workers,
@@ -53,25 +40,21 @@ def address_loader(dataset: PromptDataset, batches: Sampler[list[int]], num_work
     )
 
 
-def require_batch(batch_size: int, num_prompts: int) -> None:
-    """Refuse batches that an epoch cannot hold."""
+def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> None:
+    """Refuse batches that an epoch cannot hold, and a number of processes that there cannot be."""
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
             "choose a batch of at least 1 and no more than an epoch"
         )
         raise ConfigError(msg)
-
-
-def require_workers(num_workers: int) -> None:
-    """Refuse a number of processes that there cannot be."""
     if num_workers < 0:
         msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
         raise ConfigError(msg)
 
 
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep the workers from fighting over the cores."""
+    """Keep several workers from using more threads than there are cores."""
     torch.set_num_threads(1)
 
 

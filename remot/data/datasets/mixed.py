@@ -1,6 +1,5 @@
 """Several tasks in one run, interleaved."""
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
@@ -22,25 +21,17 @@ class MixedDataset(PromptDataset):
     """
 
     def __init__(self, parts: Sequence[TaskDataset], split: str, num_prompts: int, seed: int = 0) -> None:
-        super().__init__(split, num_prompts)
+        super().__init__(split, num_prompts, parts[0].scenes())
         self.parts = tuple(parts)
         self.seed = seed
-
-    @property
-    def clips(self) -> Sequence[Clip]:
-        """The clips of the split, which all tasks share."""
-        return self.parts[0].clips
+        #: The clips of the split, which all tasks share.
+        self.clips = self.parts[0].clips
 
     def with_split(self, split: str) -> Self:
         """The same clips under another name, which has random streams of its own."""
-        renamed = copy.copy(self)
-        renamed.split = split
+        renamed = super().with_split(split)
         renamed.parts = tuple(part.with_split(split) for part in self.parts)
         return renamed
-
-    def scenes(self) -> set[str]:
-        """Scenes of the clips."""
-        return self.parts[0].scenes()
 
     def facts(self) -> Iterator[str]:
         """The clips, and what the tasks found in them."""
@@ -55,7 +46,10 @@ class MixedDataset(PromptDataset):
     def part(self, address: int) -> tuple[TaskDataset, int]:
         """The task whose turn it is at an address, and the address within it."""
         turn, position = divmod(address, len(self.parts))
-        return self.parts[self._order(turn)[position]], turn
+        if len(self.parts) > 1:
+            order = numpy_generator(self.seed, self.split, turn, "tasks").permutation(len(self.parts))
+            position = int(order[position])
+        return self.parts[position], turn
 
     def plan(self, address: int) -> tuple[TaskDataset, Clip, TaskPlan]:
         """Task, clip and plan of a prompt; decodes nothing unless the task has to look at images."""
@@ -79,9 +73,3 @@ class MixedDataset(PromptDataset):
         for address in range(self.num_prompts):
             counts[self.part(address)[0].task.name] += 1
         return counts
-
-    def _order(self, turn: int) -> list[int]:
-        if len(self.parts) == 1:
-            return [0]
-        generator = numpy_generator(self.seed, self.split, turn, "tasks")
-        return [int(part) for part in generator.permutation(len(self.parts))]

@@ -47,17 +47,19 @@ class PromptDataset(Dataset[Sample], ABC):
     Args:
         split: Name of the split, part of every prompt's name and random stream.
         num_prompts: Prompts in an epoch.
+        scenes: Scenes of what the prompts are about.
 
     Raises:
         ConfigError: If there is to be no prompt.
     """
 
-    def __init__(self, split: str, num_prompts: int) -> None:
+    def __init__(self, split: str, num_prompts: int, scenes: Iterable[str]) -> None:
         if num_prompts < 1:
             msg = f"the {split} split has {num_prompts} prompts; ask for at least 1"
             raise ConfigError(msg)
         self.split = split
         self.num_prompts = num_prompts
+        self._scenes = frozenset(scenes)
 
     def __len__(self) -> int:
         return self.num_prompts
@@ -69,6 +71,10 @@ class PromptDataset(Dataset[Sample], ABC):
             raise IndexError(msg)
         return self.prompt(index)
 
+    def __getitems__(self, addresses: Sequence[int]) -> list[Sample]:
+        """The prompts of a batch, for a loader whose sampler gives addresses, which may lie beyond an epoch."""
+        return [self.prompt(address) for address in addresses]
+
     @abstractmethod
     def prompt(self, address: int) -> Sample:
         """The prompt at an address.
@@ -77,9 +83,9 @@ class PromptDataset(Dataset[Sample], ABC):
             DecodeError: If an image cannot be decoded.
         """
 
-    @abstractmethod
     def scenes(self) -> set[str]:
         """Scenes of what the prompts are about."""
+        return set(self._scenes)
 
     @abstractmethod
     def facts(self) -> Iterable[object]:
@@ -123,22 +129,15 @@ class TaskDataset(PromptDataset):
         seed: int = 0,
         task_index: int = 0,
     ) -> None:
-        super().__init__(split, num_prompts)
+        super().__init__(split, num_prompts, {clip.scene_id for clip in getattr(clips, "entries", clips)})
         self.task = task
         self.clips = clips
         self.surveys = tuple(surveys)
         self.seed = seed
         self.task_index = task_index
         self.index = task.index(clips, self.surveys, split)
-
-    @property
-    def serving(self) -> list[int]:
-        """Numbers of the clips that the task can ask about."""
-        return [number for number, survey in enumerate(self.surveys) if survey is not None]
-
-    def scenes(self) -> set[str]:
-        """Scenes of the clips."""
-        return {clip.scene_id for clip in getattr(self.clips, "entries", self.clips)}
+        #: Numbers of the clips that the task can ask about.
+        self.serving = [number for number, survey in enumerate(self.surveys) if survey is not None]
 
     def facts(self) -> Iterator[str]:
         """The clips, and what the tasks found in them."""
@@ -156,10 +155,7 @@ class TaskDataset(PromptDataset):
         Raises:
             ConfigError: If nothing can be asked about any clip that is drawn.
         """
-        return self.index.plan(self._seed_of(address))
-
-    def _seed_of(self, address: int) -> PromptSeed:
-        return PromptSeed(self.seed, self.split, address, self.task_index)
+        return self.index.plan(PromptSeed(self.seed, self.split, address, self.task_index))
 
     def sample(self, address: int, clip: Clip, plan: TaskPlan) -> Sample:
         """The prompt of a plan that :meth:`plan` gives for ``address``.
@@ -213,14 +209,11 @@ class TaskDataset(PromptDataset):
             return None
         _, plan = self.plan(address)
         index = self.task.closer(look).index(self.clips, self.surveys, self.split)
-        clip, closer = index.plan(self._seed_of(address))
+        clip, closer = index.plan(PromptSeed(self.seed, self.split, address, self.task_index))
         if closer.frame_indices == plan.frame_indices:
             return None
-        if _truth(closer) != _truth(plan):
+        answers = [(one.response((1, 1)), one.reference and vars(one.reference)) for one in (closer, plan)]
+        if answers[0] != answers[1]:
             msg = f"the task {self.task.name} has key_times, but its answer depends on the frames shown; leave them out"
             raise ConfigError(msg)
         return self.sample(address, clip, closer)
-
-
-def _truth(plan: TaskPlan) -> tuple[str, object]:
-    return plan.response((1, 1)), plan.reference and vars(plan.reference)

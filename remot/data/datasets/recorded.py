@@ -42,7 +42,7 @@ class RecordDataset(PromptDataset):
         if not prompts:
             msg = f"the {split} split of the records holds no prompt"
             raise EmptySplitError(msg)
-        super().__init__(split, len(prompts))
+        super().__init__(split, len(prompts), {prompt.question.scene_id for prompt in prompts})
         self.prompts = tuple(prompts)
         self.seed = seed
         self.shuffled = shuffled
@@ -72,18 +72,18 @@ class RecordDataset(PromptDataset):
             raise DecodeError(msg)
         return Sample((), question, prompt.clip_id, [Video(torch.stack(images), prompt.video_seconds)])
 
-    def scenes(self) -> set[str]:
-        """Scenes of the prompts."""
-        return {prompt.question.scene_id for prompt in self.prompts}
-
     def facts(self) -> Iterator[tuple[str, ...]]:
         """The prompts."""
         return ((one.question.prompt_id, one.clip_id, one.question.text) for one in self.prompts)
 
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""
-        epoch, number = divmod(address, len(self.prompts))
-        return self.prompts[int(self._epoch_order(epoch)[number])]
+        count = len(self.prompts)
+        epoch, number = divmod(address, count)
+        if self._order[0] != epoch:
+            generator = numpy_generator(self.seed, self.split, epoch, "recorded")
+            self._order = epoch, generator.permutation(count) if self.shuffled else np.arange(count)
+        return self.prompts[int(self._order[1][number])]
 
     def question(self, address: int) -> Question:
         """The prompt's text and right answers.
@@ -94,10 +94,3 @@ class RecordDataset(PromptDataset):
         question, epoch = self.record(address).question, address // len(self.prompts)
         suffix = f"#{epoch}" if epoch else ""
         return replace(question, prompt_id=f"{self.prefix}{question.prompt_id}{suffix}")
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        if self._order[0] != epoch:
-            count = len(self.prompts)
-            generator = numpy_generator(self.seed, self.split, epoch, "recorded")
-            self._order = epoch, generator.permutation(count) if self.shuffled else np.arange(count)
-        return self._order[1]

@@ -1,6 +1,6 @@
 """Which addresses make which batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from torch.utils.data import Sampler
 
@@ -50,20 +50,3 @@ class AddressSampler(Sampler[list[int]]):
         for batch in range(first, first + self.num_batches):
             start = (batch * self.world_size + self.rank) * self.batch_size
             yield list(range(start, start + self.batch_size))
-
-
-class ListedBatches(Sampler[list[int]]):
-    """The same batches every time.
-
-    Args:
-        batches: Addresses of each batch.
-    """
-
-    def __init__(self, batches: Sequence[list[int]]) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)

@@ -29,7 +29,9 @@ class AgentTurn(MotionExpert):
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Turns; headings are counter-clockwise, so a turn to the right makes them smaller."""
-        return {} if clip.agent is None else {"": _wrapped(-differences(clip.agent.headings_degrees[frame_indices]))}
+        if clip.agent is None:
+            return {}
+        return {"": _wrapped(-differences(clip.agent.headings_degrees[frame_indices]))}
 
 
 @dataclass(eq=False)

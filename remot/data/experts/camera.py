@@ -118,17 +118,13 @@ class _CameraMove(MotionExpert):
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         if clip.camera is None or not clip.camera.is_metric:
             return {}
-        moved = self.direction * displacements(clip.camera, frame_indices)[..., self.axis]
+        places = clip.camera.camera_to_world[frame_indices, :3, 3]
+        rotations = clip.camera.camera_to_world[frame_indices, :3, :3]
+        # [K, K, 3] ways from camera i to camera j in the axes of camera i
+        ways = np.einsum("iab,ija->ijb", rotations, places[None] - places[:, None])
+        moved = self.direction * ways[..., self.axis]
         turned = rotation_degrees(relative_rotations(clip.camera, frame_indices))
         return {"": np.where(turned <= self.max_turn_degrees, moved, np.nan)}
-
-
-def displacements(camera: CameraTrack, frame_indices: IntArray) -> FloatArray:
-    """Ways [K, K, 3] from camera i to camera j in the axes of camera i, in the unit of the poses."""
-    places = camera.camera_to_world[frame_indices, :3, 3]
-    rotations = camera.camera_to_world[frame_indices, :3, :3]
-    ways: FloatArray = np.einsum("iab,ija->ijb", rotations, places[None] - places[:, None])
-    return ways
 
 
 class CameraForward(_CameraMove):

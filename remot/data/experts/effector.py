@@ -2,19 +2,35 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, get_args
 
 import numpy as np
 
 from remot.data.experts.base import AMBIGUOUS, IntArray, MotionExpert, Verdicts, differences
-from remot.data.experts.visibility import RequireVisible, directions_known, require_choice, shown_pairs
+from remot.data.experts.visibility import RequireVisible, directions_known, shown_pairs
+from remot.errors import ConfigError
 from remot.motion import ATTRIBUTES, plane_code
 from remot.structures import Clip, FloatArray
 
 
 @dataclass(eq=False)
-class _EffectorMove(MotionExpert):
+class _SeenExpert(MotionExpert):
+    """Shared by what is asked about effectors, which an image may not show."""
+
+    require_visible: RequireVisible = field(default="when_known", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choices = get_args(RequireVisible)
+        if self.require_visible not in choices:
+            name = type(self).__name__
+            msg = f"{name}: require_visible is {self.require_visible!r:.40}, choose {', '.join(choices)}"
+            raise ConfigError(msg)
+
+
+@dataclass(eq=False)
+class _EffectorMove(_SeenExpert):
     """Shared by the directions.
 
     A direction is that of the images. It is asked about only where the positions are in the axes of each image's own
@@ -39,11 +55,6 @@ class _EffectorMove(MotionExpert):
     salient_max: float = math.inf
     max_camera_degrees: float = 0.5
     max_camera_metres: float = 0.01
-    require_visible: RequireVisible = "when_known"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_choice(type(self).__name__, self.require_visible)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Displacements [K, K]; NaN where the images do not show them."""
@@ -98,19 +109,18 @@ class EffectorComposite(_EffectorMove):
         """Verdicts whose magnitude is the length of the way in the image's plane."""
         sideways = self._displacements(clip, frame_indices, 0, 1)
         upward = self._displacements(clip, frame_indices, 1, -1)
-        return {name: self._in_plane(sideways[name], upward[name]) for name in clip.effectors}
-
-    def _in_plane(self, sideways: FloatArray, upward: FloatArray) -> Verdicts:
-        """Codes [K, K] of :class:`remot.motion.Plane` from the displacements along its axes."""
-        across, up = self._classify(sideways), self._classify(upward)
-        together = (across != AMBIGUOUS) & (up != AMBIGUOUS) & ((across == 0) == (up == 0))
-        codes = np.full(across.shape, AMBIGUOUS, dtype=np.int8)
-        codes[together] = plane_code(across[together], up[together])
-        return Verdicts(codes, np.hypot(sideways, upward))
+        found = {}
+        for name in clip.effectors:
+            across, up = self._classify(sideways[name]), self._classify(upward[name])
+            together = (across != AMBIGUOUS) & (up != AMBIGUOUS) & ((across == 0) == (up == 0))
+            codes = np.full(across.shape, AMBIGUOUS, dtype=np.int8)
+            codes[together] = plane_code(across[together], up[together])  # of remot.motion.Plane
+            found[name] = Verdicts(codes, np.hypot(sideways[name], upward[name]))
+        return found
 
 
 @dataclass(eq=False)
-class Gripper(MotionExpert):
+class Gripper(_SeenExpert):
     """Gripper opened (positive) or closed. It does not matter how the camera moves.
 
     Args:
@@ -125,11 +135,6 @@ class Gripper(MotionExpert):
     still: float = 0.05
     salient_min: float = 0.25
     salient_max: float = math.inf
-    require_visible: RequireVisible = "when_known"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_choice(type(self).__name__, self.require_visible)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Change of the opening for each effector that has a gripper."""

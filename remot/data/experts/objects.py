@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,18 @@ from remot.structures import Clip, FloatArray
 
 
 @dataclass(eq=False)
-class _ObjectMove(MotionExpert):
+class _SizedExpert(MotionExpert):
+    """Shared by what is asked about objects, which may be too small to see."""
+
+    min_size_pixels: float = field(default=MIN_SIZE_PIXELS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_size(type(self).__name__, self.min_size_pixels)
+
+
+@dataclass(eq=False)
+class _ObjectMove(_SizedExpert):
     """Shared by the two directions.
 
     Landmarks are never asked about, nor is the box of an effector, which has experts of its own. Where camera poses
@@ -39,11 +50,6 @@ class _ObjectMove(MotionExpert):
     salient_max: float = math.inf
     max_camera_degrees: float = 0.5
     max_camera_metres: float = 0.01
-    min_size_pixels: float = MIN_SIZE_PIXELS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_size(type(self).__name__, self.min_size_pixels)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         movers = {
@@ -78,7 +84,7 @@ class ObjectVertical(_ObjectMove):
 
 
 @dataclass(eq=False)
-class ObjectDepth(MotionExpert):
+class ObjectDepth(_SizedExpert):
     """Object came nearer to the camera (positive) or went farther away, whichever of the two moved.
 
     Args:
@@ -93,11 +99,6 @@ class ObjectDepth(MotionExpert):
     still: float = 0.05
     salient_min: float = 0.5
     salient_max: float = math.inf
-    min_size_pixels: float = MIN_SIZE_PIXELS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_size(type(self).__name__, self.min_size_pixels)
 
     def measure(self, clip: Clip, frame_indices: IntArray) -> Mapping[str, FloatArray]:
         """Decrease of the distance along the optical axis, for visible objects whose distance is annotated."""

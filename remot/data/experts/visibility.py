@@ -3,7 +3,7 @@
 Notation: N annotated frames of a clip, K of them.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,6 @@ RequireVisible = Literal["when_known", "always", "never"]
 #: Smallest size in pixels of what is asked about: the side of one image patch of Qwen3-VL (14 in Qwen2.5-VL). What is
 #: smaller is less than one input vector of the model.
 MIN_SIZE_PIXELS = 16.0
-
-
-def require_choice(name: str, require_visible: str) -> None:
-    """Raise a ConfigError if the setting of the expert ``name`` is none of :data:`RequireVisible`."""
-    if require_visible not in get_args(RequireVisible):
-        msg = f"{name}: require_visible is {require_visible!r:.40}, choose {', '.join(get_args(RequireVisible))}"
-        raise ConfigError(msg)
 
 
 def camera_still(clip: Clip, frame_indices: IntArray, max_degrees: float, max_metres: float) -> BoolArray:
@@ -65,7 +58,7 @@ def effector_visible(clip: Clip, name: str) -> BoolArray | None:
 
 
 def shown_pairs(clip: Clip, name: str, frame_indices: IntArray, require_visible: RequireVisible) -> BoolArray:
-    """[K, K] whether both images show an effector, as far as ``require_visible`` wants it."""
+    """[K, K] whether both images show an effector, as far as ``require_visible`` asks for it."""
     visible = effector_visible(clip, name)
     if visible is None or require_visible == "never":
         known = np.full(len(frame_indices), require_visible != "always")

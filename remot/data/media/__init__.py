@@ -1,4 +1,4 @@
-"""Exact images of annotated frames, and videos that hold them. The only part that knows the codec library.
+"""Exact images of annotated frames, and videos that hold them. The only part that uses the codec library.
 
 Times are presentation times counted from a video's first image, so that time 0 is always that image. What is read,
 and what "exact" means for each kind of file, is described in ``docs/media.md``.

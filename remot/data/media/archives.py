@@ -1,6 +1,5 @@
 """Images that lie inside other files: encoded ones at known places, and data sets of HDF5 files."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remot.data.media.images import IMAGE_ERRORS, MAX_IMAGE_PIXELS, image_fault, image_in, to_tensor
+from remot.data.media.images import MAX_IMAGE_PIXELS, opened_image, to_tensor
 from remot.errors import DecodeError
 from remot.files import cause_of, open_regular
 from remot.structures import ImageStore
@@ -54,7 +53,9 @@ class EncodedImages(ImageStore):
         try:
             with open_regular(self.file) as stream:
                 for index in frame_indices:
-                    yield self._read_one(stream, index)
+                    offset, length = self.spans[index]
+                    stream.seek(offset)
+                    yield to_tensor(decode_image(stream.read(length), f"{self}: image {index}"))
         except OSError as error:
             msg = f"{self}: the file cannot be read ({cause_of(error)})"
             raise DecodeError(msg) from error
@@ -72,11 +73,6 @@ class EncodedImages(ImageStore):
         if any(not 0 < length <= MAX_ENCODED_BYTES or offset + length > size for offset, length in self.spans):
             msg = f"{self}: an image lies beyond the end of the file or is too large, the file may be cut short"
             raise DecodeError(msg)
-
-    def _read_one(self, stream: io.BufferedReader, index: int) -> Tensor:
-        offset, length = self.spans[index]
-        stream.seek(offset)
-        return to_tensor(decode_image(stream.read(length), f"{self}: image {index}"))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.name}"
@@ -117,7 +113,12 @@ class Hdf5Images(ImageStore):
                 dataset = plain_dataset(content, self.dataset, DecodeError)
                 self._check(dataset, max(frame_indices, default=-1) + 1)
                 for index in frame_indices:
-                    yield self._image(np.asarray(dataset[index]), index)
+                    row = np.asarray(dataset[index])
+                    if row.dtype != np.uint8 or row.ndim not in {1, 3}:
+                        msg = f"{self}: image {index} must hold bytes, found {row.dtype}"
+                        raise DecodeError(msg)
+                    rgb = row if row.ndim == 3 else decode_image(row.tobytes(), f"{self}: image {index}")
+                    yield to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
         except READ_ERRORS as error:
             msg = f"{self}: cannot be read, the file may be cut short ({cause_of(error)})"
             raise DecodeError(msg) from error
@@ -141,13 +142,6 @@ class Hdf5Images(ImageStore):
             msg = f"{self}: shape {'x'.join(map(str, shape))} is neither NxHxWx3 nor rows of encoded images"
             raise DecodeError(msg)
 
-    def _image(self, row: NDArray[np.uint8], index: int) -> Tensor:
-        if row.dtype != np.uint8 or row.ndim not in {1, 3}:
-            msg = f"{self}: image {index} must hold bytes, found {row.dtype}"
-            raise DecodeError(msg)
-        rgb = row if row.ndim == 3 else decode_image(row.tobytes(), f"{self}: image {index}")
-        return to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
-
     def __str__(self) -> str:
         return f"{self.file}: {self.dataset}"
 
@@ -158,9 +152,5 @@ def decode_image(encoded: bytes, where: str) -> NDArray[np.uint8]:
     Raises:
         DecodeError: If it is something else, broken or too large.
     """
-    try:
-        with image_in(io.BytesIO(encoded), where, FORMATS) as image:
-            return np.asarray(image.convert("RGB"))
-    except IMAGE_ERRORS as error:
-        msg = f"{where}: is no readable JPEG or PNG image ({image_fault(error, FORMATS)})"
-        raise DecodeError(msg) from error
+    with opened_image(where, encoded, FORMATS) as image:
+        return np.asarray(image.convert("RGB"))

@@ -11,7 +11,6 @@ from torch import Tensor
 from remot.data.media.images import (
     images_of,
     read_image,
-    require_files,
     size_of_image,
     to_tensor,
 )
@@ -132,18 +131,13 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
     elif decode:
         for _ in each_frame(clip, range(clip.num_frames)):
             pass
+    elif isinstance(media, ImageStore):
+        media.check(clip.num_frames)
+        image_size(clip)  # the size of the first one can be used
     else:
-        if isinstance(media, ImageStore):
-            media.check(clip.num_frames)
-        elif isinstance(media, tuple):
-            require_files(media)
-        _check_sizes(clip, images_of(media, clip.num_frames) if isinstance(media, Path) else media)
-
-
-def _check_sizes(clip: Clip, media: ImageStore | Sequence[Path]) -> None:
-    """Verify that every annotated image is one, of a size that can be used; of a store the first one."""
-    if isinstance(media, ImageStore):
-        image_size(clip)
-        return
-    for image in media[: clip.num_frames]:
-        size_of_image(image)
+        images = images_of(media, clip.num_frames) if isinstance(media, Path) else media
+        if missing := next((image for image in images if not image.is_file()), None):
+            msg = f"{missing}: the image is missing"
+            raise DecodeError(msg)
+        for image in images[: clip.num_frames]:
+            size_of_image(image)

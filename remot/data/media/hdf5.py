@@ -54,7 +54,7 @@ def plain_dataset(
 ) -> "h5py.Dataset":
     """A data set whose bytes lie in this very file.
 
-    HDF5 knows links, raw storage and virtual data sets that read any other file of the machine; none is followed.
+    HDF5 has links, raw storage and virtual data sets that read any other file of the machine; none is followed.
 
     Args:
         content: The open file.

@@ -1,11 +1,10 @@
 """Image files as tensors, their stored pixels and nothing made of them."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ MAX_IMAGE_PIXELS = 2**26
 #: run (``smart_resize`` of transformers; a test compares).
 MAX_ASPECT_RATIO = 200
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-#: What is decoded, whatever a file is called. The image library knows other formats, and starts Ghostscript for one.
+#: Formats that are decoded, by content. The image library supports others too, and starts Ghostscript for one of them.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 #: What the image library raises for broken files.
 IMAGE_ERRORS = (
@@ -63,60 +62,31 @@ def images_of(folder: Path, num_frames: int) -> list[Path]:
     return [folder / name for name in names]
 
 
-def require_files(images: Sequence[Path]) -> None:
-    """Verify that all ``images`` exist.
-
-    Raises:
-        DecodeError: Naming the first that does not.
-    """
-    for image in images:
-        if not image.is_file():
-            msg = f"{image}: the image is missing"
-            raise DecodeError(msg)
-
-
 @contextmanager
-def opened_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
-    """An image file whose header has been read.
+def opened_image(
+    path: Path | str, content: bytes | None = None, formats: tuple[str, ...] = IMAGE_FORMATS
+) -> Iterator[Image.Image]:
+    """An image whose header has been read. Every image of this library is opened here.
 
     Args:
         path: The file; only a name for messages if there is ``content``.
         content: The bytes of an image that is no file of its own, such as one in a table.
-
-    Raises:
-        DecodeError: If it is missing, no regular file, in none of :data:`IMAGE_FORMATS` or broken, which may show only
-            when its pixels are used; or if its size cannot be used, see :func:`require_size`.
-    """
-    try:
-        opened = open_regular(path) if content is None else BytesIO(content)
-        with opened as stream, image_in(stream, path) as image:
-            yield image
-    except IMAGE_ERRORS as error:
-        msg = f"{path}: the image cannot be decoded ({image_fault(error, IMAGE_FORMATS)})"
-        raise DecodeError(msg) from error
-
-
-@contextmanager
-def image_in(stream: BinaryIO, where: Path | str, formats: tuple[str, ...] = IMAGE_FORMATS) -> Iterator[Image.Image]:
-    """An encoded image whose header has been read. Every image of this library is opened here.
-
-    Args:
-        stream: Holds the image.
-        where: What it is, for messages.
         formats: Those that are decoded, of :data:`IMAGE_FORMATS`.
 
     Raises:
-        DecodeError: If its size cannot be used, see :func:`require_size`.
-        OSError: If it is in none of the formats; see :data:`IMAGE_ERRORS` for what else broken files raise.
+        DecodeError: If it is missing, no regular file, in none of the formats or broken, which may show only when its
+            pixels are used; or if its size cannot be used, see :func:`require_size`.
     """
-    with Image.open(stream, formats=formats) as image:
-        require_size(where, image.width, image.height)
-        yield image
-
-
-def image_fault(error: BaseException, formats: Sequence[str]) -> str:
-    """What is wrong with an image for which the image library raised ``error``, one of :data:`IMAGE_ERRORS`."""
-    return f"is no {', '.join(formats)}, or cut short" if isinstance(error, UnidentifiedImageError) else cause_of(error)
+    try:
+        opened = open_regular(Path(path)) if content is None else BytesIO(content)
+        with opened as stream, Image.open(stream, formats=formats) as image:
+            require_size(path, image.width, image.height)
+            yield image
+    except IMAGE_ERRORS as error:
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        fault = f"is no {', '.join(formats)}, or cut short" if is_unknown else cause_of(error)
+        msg = f"{path}: the image cannot be decoded ({fault})"
+        raise DecodeError(msg) from error
 
 
 def size_of_image(path: Path) -> tuple[int, int]:
@@ -135,7 +105,7 @@ def read_image(path: Path, content: bytes | None = None) -> Tensor:
     """The stored pixels of one image file, or of ``content``, as uint8 [3, H, W] RGB.
 
     Grey is repeated, palettes are looked up, transparency is dropped, 16 bits are cut to the upper 8. A note on how to
-    turn the image (EXIF orientation) is not obeyed, since boxes are given in stored pixels.
+    turn the image (EXIF orientation) is not followed, since boxes are given in stored pixels.
 
     Raises:
         DecodeError: If it is missing, broken or of a size that :func:`require_size` refuses.
@@ -144,13 +114,11 @@ def read_image(path: Path, content: bytes | None = None) -> Tensor:
         if image.mode == "F":
             msg = f"{path}: holds floating-point numbers, of which none is known to be white, save it with 8 bits"
             raise DecodeError(msg)
-        return to_tensor(_eight_bits(image) if image.mode.startswith("I") else np.asarray(image.convert("RGB")))
-
-
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """[H, W, 3] from 16 bits of grey, the upper 8 of them as for other images with 16 bits."""
-    grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+        if not image.mode.startswith("I"):
+            return to_tensor(np.asarray(image.convert("RGB")))
+        # of 16 bits of grey the upper 8, as for other images with 16 bits
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return to_tensor(np.repeat(grey[:, :, None], 3, axis=2))
 
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:

@@ -45,7 +45,12 @@ def _outside(boxes_xyxy: FloatArray, size: tuple[int, int]) -> NDArray[np.bool_]
 
 def notes_on_media(clip: Clip) -> tuple[str, ...]:
     """What to report about a clip's media, a sentence each: that viewers turn it, or that its numbers have gaps."""
-    return tuple(filter(None, (_turn(clip), _gap(clip))))
+    notes = [_turn(clip)]
+    if isinstance(clip.media, Path) and clip.media.is_dir():
+        gap = gap_in_numbers([image.name for image in images_of(clip.media, clip.num_frames)])
+        frames = f"the numbers of the images in {clip.media.name} skip some ({gap}); frame k is the k-th that exists"
+        notes.append(frames if gap else "")
+    return tuple(note for note in notes if note)
 
 
 def _turn(clip: Clip) -> str:
@@ -54,24 +59,12 @@ def _turn(clip: Clip) -> str:
         degrees = turn_degrees(media)
         how = f"{media.name} asks viewers to turn it by {degrees} degrees" if degrees else ""
     else:
-        turned = [image.name for image in _image_files(clip) if is_turned(image)]
+        images = media if isinstance(media, tuple) else ()
+        if isinstance(media, Path):
+            images = tuple(images_of(media, clip.num_frames)[: clip.num_frames])
+        turned = [image.name for image in images if is_turned(image)]
         how = f"{len(turned)} images ask viewers to turn them, the first is {turned[0]}" if turned else ""
     if not how:
         return ""
     width, height = image_size(clip)
     return f"{how}; images are read as stored ({width} x {height}), and boxes must be in pixels of these"
-
-
-def _gap(clip: Clip) -> str:
-    if not isinstance(clip.media, Path) or not clip.media.is_dir():
-        return ""
-    gap = gap_in_numbers([image.name for image in images_of(clip.media, clip.num_frames)])
-    return gap and f"the numbers of the images in {clip.media.name} skip some ({gap}); frame k is the k-th that exists"
-
-
-def _image_files(clip: Clip) -> tuple[Path, ...]:
-    if isinstance(clip.media, tuple):
-        return clip.media
-    if isinstance(clip.media, Path):
-        return tuple(images_of(clip.media, clip.num_frames)[: clip.num_frames])
-    return ()

@@ -31,11 +31,11 @@ def read_shown(
     return shown, (decoded[0].shape[2], decoded[0].shape[1])
 
 
-def show(picture: Tensor, transform: ImageTransform | None, clip: Clip, frame: int) -> Tensor:
+def show(image: Tensor, transform: ImageTransform | None, clip: Clip, frame: int) -> Tensor:
     """What an image shows after its transform.
 
     Args:
-        picture: uint8 [3, H, W], decoded.
+        image: uint8 [3, H, W], decoded.
         transform: What is done to it, None for nothing.
         clip: Where it comes from.
         frame: Its annotated frame.
@@ -44,9 +44,9 @@ def show(picture: Tensor, transform: ImageTransform | None, clip: Clip, frame: i
         uint8 [3, H', W'].
     """
     if transform is None:
-        return picture
+        return image
     if isinstance(transform, Warp):
-        return warp_image(picture, transform)
+        return warp_image(image, transform)
     if isinstance(transform, MaskOf):
-        return draw_mask(clip.objects[transform.subject], frame, picture)
-    return transform(picture)
+        return draw_mask(clip.objects[transform.subject], frame, image)
+    return transform(image)

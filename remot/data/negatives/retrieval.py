@@ -63,17 +63,13 @@ class SimilarFrame(Negative):
 
     def choose(self, view: View, drawn: Sequence[IntArray]) -> IntArray:
         """The triplet with the smallest mean difference between its second and third image."""
-        copies = self._small_copies(view)
-        differences = [float(np.abs(copies[second] - copies[third]).mean()) for _, second, third in drawn]
-        return drawn[int(np.argmin(differences))]
-
-    def _small_copies(self, view: View) -> NDArray[np.float32]:
-        """[M, 3 · S · S] small copies of the view's images."""
         key = view.clip.clip_id
         if key not in self._copies:
             images = read_frames(view.clip, view.source_frames.tolist())
-            self._copies[key] = np.stack([small_copy(image).ravel() for image in images])
+            self._copies[key] = np.stack([small_copy(image).ravel() for image in images])  # [M, 3 · S · S]
             if len(self._copies) > self.num_clips:
                 self._copies.popitem(last=False)
         self._copies.move_to_end(key)
-        return self._copies[key]
+        copies = self._copies[key]
+        differences = [float(np.abs(copies[second] - copies[third]).mean()) for _, second, third in drawn]
+        return drawn[int(np.argmin(differences))]

@@ -9,9 +9,9 @@ shifted crops).
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from remot.seeding import numpy_generator
 from remot.structures import CameraTrack, Clip, FloatArray, Warp
 
 Axis = Literal["yaw", "pitch", "roll"]
-_T = TypeVar("_T")
 
 _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
 _OTHER_SIDE |= {"leftmost": "rightmost", "rightmost": "leftmost"}
@@ -83,15 +82,17 @@ class _SyntheticView(Negative):
 
     def view(self, clip: Clip, frames: IntArray) -> View | None:
         """Two images through one window, one through another; None without intrinsics or room."""
-        if clip.camera is None or not _sees_through(clip.camera.intrinsics) or clip.media is None:
+        intrinsics = None if clip.camera is None else clip.camera.intrinsics
+        if intrinsics is None or clip.media is None or not np.isfinite(intrinsics).all():
             return None
-        assert clip.camera.intrinsics is not None
+        if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
+            return None
         generator = numpy_generator(0, self.name, self.axis, clip.clip_id)
         if len(frames) > self.max_frames:
             frames = np.sort(generator.choice(frames, self.max_frames, replace=False))
         height, width = read_frames(clip, [int(frames[0])])[0].shape[-2:]
         shown = round(width / self.zoom), round(height / self.zoom)
-        window = Window(clip.camera.intrinsics, (width, height), shown)
+        window = Window(intrinsics, (width, height), shown)
         largest = _largest_turn(lambda degrees: self.matrix(degrees, window), window)
         if largest < 1e-3:
             return None
@@ -103,12 +104,16 @@ class _SyntheticView(Negative):
         matrices = [self.matrix(turn, window) for turn in degrees]
         warps = tuple(Warp(self.name, tuple((matrix / matrix[2, 2]).ravel().tolist()), shown) for matrix in matrices)
         rotations = np.stack([self.rotation(turn, window) for turn in degrees])
+        # One of the three places is for the turned images, the other two for those before them. Any place, not only the
+        # third: else the answer about the first two would give away that they are not turned.
+        real = np.arange(len(degrees)) < len(frames)
+        both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)
         return View(
             _turned_clip(clip, source_frames, rotations),
             np.arange(len(degrees), dtype=np.int64),
             source_frames,
             warps,
-            _one_turned(len(frames), len(degrees)),
+            (Case(both, out, out), Case(out, both, back), Case(back, back, both)),
         )
 
 
@@ -129,6 +134,7 @@ class RotatedView(_SyntheticView):
         return axis_rotation(self.axis, degrees)
 
 
+@dataclass(eq=False)
 class ShiftedCrop(_SyntheticView):
     """Windows shifted in the image by fractions of a pixel, labelled by where their middle looks.
 
@@ -138,10 +144,7 @@ class ShiftedCrop(_SyntheticView):
 
     name = "shifted_crop"
 
-    def __init__(
-        self, axis: Literal["yaw", "pitch"] = "yaw", zoom: float = 1.6, views_per_frame: int = 3, max_frames: int = 24
-    ) -> None:
-        super().__init__(axis, zoom, views_per_frame, max_frames)
+    axis: Literal["yaw", "pitch"] = "yaw"
 
     def matrix(self, degrees: float, window: Window) -> FloatArray:
         """A translation: the window's middle goes to where the camera sees the direction ``degrees`` aside."""
@@ -185,14 +188,20 @@ def mirrored_clip(clip: Clip, width: int) -> Clip:
     if agent is not None:
         places = agent.positions_metres * np.array([-1.0, 1.0])
         agent = replace(agent, positions_metres=places, headings_degrees=180.0 - agent.headings_degrees)
+    effectors = {
+        other_side(name): replace(track, positions=track.positions * flip) for name, track in clip.effectors.items()
+    }
+    objects = {}
+    for name, track in clip.objects.items():
+        left, top, right, bottom = track.boxes_xyxy.T
+        boxes_xyxy = np.stack([width - right, top, width - left, bottom], axis=1)
+        objects[other_side(name)] = replace(track, boxes_xyxy=boxes_xyxy, masks=None)
     return replace(
         clip,
         camera=None if clip.camera is None else _mirrored_camera(clip.camera, width),
         agent=agent,
-        effectors=_renamed(clip.effectors, lambda track: replace(track, positions=track.positions * flip)),
-        objects=_renamed(
-            clip.objects, lambda track: replace(track, boxes_xyxy=_mirrored_boxes(track.boxes_xyxy, width), masks=None)
-        ),
+        effectors=effectors,
+        objects=objects,
         events=tuple(replace(event, text=other_side(event.text)) for event in clip.events),
         layout=tuple(replace(box, centre_metres=box.centre_metres * flip, axes=box.axes * flip) for box in clip.layout),
     )
@@ -206,15 +215,6 @@ def _mirrored_camera(camera: CameraTrack, width: int) -> CameraTrack:
         image = np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         intrinsics = image @ intrinsics @ world[:3, :3]
     return CameraTrack(world @ camera.camera_to_world @ world, intrinsics, camera.is_metric)
-
-
-def _renamed(tracks: Mapping[str, _T], change: Callable[[_T], _T]) -> dict[str, _T]:
-    return {other_side(name): change(track) for name, track in tracks.items()}
-
-
-def _mirrored_boxes(boxes_xyxy: FloatArray, width: int) -> FloatArray:
-    left, top, right, bottom = boxes_xyxy.T
-    return np.stack([width - right, top, width - left, bottom], axis=1)
 
 
 def other_side(name: str) -> str:
@@ -238,26 +238,14 @@ def axis_rotation(axis: Axis, degrees: float) -> FloatArray:
 
 
 def _largest_turn(matrix: Callable[[float], FloatArray], window: Window) -> float:
-    """Largest turn in degrees, to either side, whose window stays within the image."""
-
-    def fits(degrees: float) -> bool:
-        corners = np.concatenate([warped_corners(matrix(side * degrees), window.shown) for side in (-1, 1)])
-        return bool(np.all(corners >= 0) and np.all(corners <= np.array(window.size)))
-
+    """Largest turn in degrees, to either side, whose window stays within the image; without a turn it does."""
     low, high = 0.0, _MAX_TURN_DEGREES
-    if not fits(low):
-        return 0.0
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        corners = np.concatenate([warped_corners(matrix(side * middle), window.shown) for side in (-1, 1)])
+        fits = np.all(corners >= 0) and np.all(corners <= np.array(window.size))
+        low, high = (middle, high) if fits else (low, middle)
     return low
-
-
-def _sees_through(intrinsics: FloatArray | None) -> bool:
-    """Whether these are the intrinsics of a camera."""
-    if intrinsics is None or not np.isfinite(intrinsics).all():
-        return False
-    return bool(intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0)
 
 
 def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> Clip:
@@ -268,13 +256,3 @@ def _turned_clip(clip: Clip, source_frames: IntArray, rotations: FloatArray) -> 
     camera = CameraTrack(poses, None, clip.camera.is_metric)
     times = np.arange(len(source_frames), dtype=np.float64)
     return Clip(clip.clip_id, clip.scene_id, clip.domain, None, times, camera=camera)
-
-
-def _one_turned(num_real: int, num_images: int) -> tuple[Case, Case, Case]:
-    """One of the three places is for the images behind the first ``num_real``, the other two for these.
-
-    Any place, not only the third: else the answer about the first two would give away that they are not turned.
-    """
-    real = np.arange(num_images) < num_real
-    both, out, back = np.outer(real, real), np.outer(real, ~real), np.outer(~real, real)
-    return Case(both, out, out), Case(out, both, back), Case(back, back, both)

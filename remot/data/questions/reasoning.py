@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from remot.data.experts.base import IntArray
 from remot.data.questions.templates import ORDINALS
 from remot.data.questions.text import called
 from remot.motion import PAIRS
@@ -60,17 +59,20 @@ def describe_observations(
     """
     frames = np.asarray(frame_indices, dtype=np.int64)
     if label.attribute == "gripper":
-        return _describe_opening(clip, frames, label.subject)
-    thing = _landmark(clip, frames) if not label.subject else label.subject
-    if thing is None or thing not in clip.objects:
-        return "", []
-    boxes = clip.objects[thing].boxes_xyxy[frames]
-    if np.isnan(boxes).any():
+        effector = clip.effectors.get(label.subject)
+        if effector is None or effector.opening is None:
+            return "", []
+        tenths = np.clip(np.floor(NUM_CELLS * effector.opening[frames] + 1e-9), 0, NUM_CELLS - 1).astype(int)
+        return f"{called(label.subject)} opening", [str(tenth) for tenth in tenths]
+    visible = {name for name, track in clip.objects.items() if not np.isnan(track.boxes_xyxy[frames]).any()}
+    landmarks = sorted(name for name in visible if clip.objects[name].is_landmark)
+    thing = label.subject or next(iter(landmarks), "")
+    if thing not in visible:
         return "", []
     axis = AXES.get(label.attribute.rpartition("_")[2])
     if axis is None:
         return "", []
-    cells = grid_cells(boxes, image_size)
+    cells = grid_cells(clip.objects[thing].boxes_xyxy[frames], image_size)
     return f"the {called(thing)}", [f"{axis}{cell['xy'.index(axis)]}" for cell in cells]
 
 
@@ -79,20 +81,3 @@ def grid_cells(boxes_xyxy: FloatArray, image_size: tuple[int, int]) -> list[tupl
     centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     cells = np.clip(np.floor(NUM_CELLS * centres / np.array(image_size)), 0, NUM_CELLS - 1).astype(int)
     return [(int(x), int(y)) for x, y in cells]
-
-
-def _landmark(clip: Clip, frames: IntArray) -> str | None:
-    """First landmark by name that is visible in all ``frames``."""
-    for name in sorted(clip.objects):
-        track = clip.objects[name]
-        if track.is_landmark and not np.isnan(track.boxes_xyxy[frames]).any():
-            return name
-    return None
-
-
-def _describe_opening(clip: Clip, frames: IntArray, subject: str) -> tuple[str, list[str]]:
-    effector = clip.effectors.get(subject)
-    if effector is None or effector.opening is None:
-        return "", []
-    tenths = np.clip(np.floor(NUM_CELLS * effector.opening[frames] + 1e-9), 0, NUM_CELLS - 1).astype(int)
-    return f"{called(subject)} opening", [str(tenth) for tenth in tenths]

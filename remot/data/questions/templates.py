@@ -81,7 +81,13 @@ def read_wordings(file: Path | None = None) -> Wordings:
         {name: _texts(file, f"{section}: {name}", texts) for name, texts in _section(file, content, section, needed)}
         for section, needed in (("choose", ATTRIBUTES), ("amount", orders), ("most", orders))
     )
-    claim = {name: _claims(file, name, found) for name, found in _section(file, content, "claim", ATTRIBUTES)}
+    claim = {}
+    for name, found in _section(file, content, "claim", ATTRIBUTES):
+        values = ATTRIBUTES[name].values
+        if not isinstance(found, dict) or set(found) != set(values):
+            msg = f"{file}: claim: {name} must hold texts for {', '.join(values)} and nothing else"
+            raise ConfigError(msg)
+        claim[name] = {value: _texts(file, f"claim: {name}: {value}", texts) for value, texts in found.items()}
     return Wordings(choose, _texts(file, "claims", content["claims"]), claim, amount, most)
 
 
@@ -103,13 +109,6 @@ def _section(file: Path, content: Mapping[str, Any], section: str, needed: Itera
         msg = f"{file}: {section} must hold every {kinds} and nothing else; look at {wrong[0]}"
         raise ConfigError(msg)
     return list(found.items())
-
-
-def _claims(file: Path, name: str, found: object) -> dict[str, tuple[str, ...]]:
-    if not isinstance(found, dict) or set(found) != set(ATTRIBUTES[name].values):
-        msg = f"{file}: claim: {name} must hold texts for {', '.join(ATTRIBUTES[name].values)} and nothing else"
-        raise ConfigError(msg)
-    return {value: _texts(file, f"claim: {name}: {value}", texts) for value, texts in found.items()}
 
 
 def require_texts(where: str, texts: object) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from remot.data.records.folder import MANIFEST, RECORDS, read_manifest
 from remot.datatools.build.prompts import build
 from remot.datatools.build.shards import Shard, merge
 from remot.errors import AnnotationError, ConfigError
-from tests.datatools.builds import VARIED, built, plain_root, section_of, varied_root
+from tests.datatools.builds import VARIED, built, images_of, plain_root, section_of, varied_root
 
 NUM_PROMPTS = 41
 

@@ -6,12 +6,13 @@ down, z forward), in a unit and a world frame without meaning. ``cameras.bin`` o
 and its parameters in pixels. The images lie in a folder ``images`` beside ``sparse``. There are no times.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.colmap_binary import read_cameras_binary, read_images_binary
 from remot.data.annotations.cameras.colmap_model import ModelImage, read_cameras_text, read_images_text
 from remot.data.annotations.cameras.poses import inverted, is_unit, rigid, rotations_from, w_last
@@ -26,7 +27,7 @@ class COLMAPReader(SequenceReader):
     """Reads folders with ``images.bin`` and ``cameras.bin``, or the same in text.
 
     See the module for the source's conventions; the poses are inverted. The images are taken in the number order of
-    their names, which is the order in time for images out of a video and means nothing for a heap of photographs.
+    their names, which is the order in time for images out of a video and means nothing for unordered photographs.
     Translations are not metric, so nothing is asked about them. Several models of one folder of images are one scene.
 
     Args:
@@ -38,10 +39,6 @@ class COLMAPReader(SequenceReader):
     image_folder: str = "images"
     fps: float = 30.0
     is_metric: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with a model in either spelling."""
@@ -57,12 +54,12 @@ class COLMAPReader(SequenceReader):
         if not images:
             msg = f"{folder}: the model registers no image, remove it"
             raise AnnotationError(msg, reason="zero length")
-        pictures = self._image_folder(folder, root)
-        media, kept = self.listed_images(folder, pictures, root, [image.name for image in images])
+        image_folder = self._image_folder(folder, root)
+        media, kept = self.listed_images(folder, image_folder, root, [image.name for image in images])
         images = [images[k] for k in kept]
         return Clip(
             clip_id=sequence_id(folder, root),
-            scene_id=sequence_id(pictures.parent, root),
+            scene_id=sequence_id(image_folder.parent, root),
             domain="colmap",
             media=media,
             pts_seconds=(kept - kept[0]) / self.fps,
@@ -81,12 +78,20 @@ class COLMAPReader(SequenceReader):
 
 def _read_model(folder: Path) -> tuple[dict[int, FloatArray], list[ModelImage]]:
     """Cameras and images; of two spellings the binary one, as COLMAP does."""
-    if (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file():
-        return read_cameras_binary(folder / "cameras.bin"), read_images_binary(folder / "images.bin")
-    if not (folder / "images.txt").is_file() or not (folder / "cameras.txt").is_file():
+    is_binary = (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file()
+    listed = folder / ("images.bin" if is_binary else "images.txt")
+    if is_binary:
+        cameras, images = read_cameras_binary(folder / "cameras.bin"), read_images_binary(listed)
+    elif listed.is_file() and (folder / "cameras.txt").is_file():
+        cameras, images = read_cameras_text(folder / "cameras.txt"), read_images_text(listed)
+    else:
         msg = f"{folder}: cameras and images must both end in .bin or both in .txt"
         raise AnnotationError(msg, reason="missing")
-    return read_cameras_text(folder / "cameras.txt"), read_images_text(folder / "images.txt")
+    counts = Counter(image.name for image in images)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        msg = f"{listed}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
+        raise AnnotationError(msg, reason="duplicate id")
+    return cameras, images
 
 
 def _poses(folder: Path, images: list[ModelImage]) -> FloatArray:

@@ -10,6 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,6 @@ from remot.data.annotations.cameras.colmap_model import (
     CAMERA_MODELS,
     ModelImage,
     pinhole_of,
-    require_once,
-    unknown_model,
 )
 from remot.errors import AnnotationError
 from remot.files import cause_of, open_regular
@@ -34,21 +33,19 @@ MIN_CAMERA_BYTES = 4 + 4 + 8 + 8 + 3 * 8
 MIN_IMAGE_BYTES = 4 + 7 * 8 + 4 + 1 + 8
 
 
+@dataclass(eq=False)
 class _Cursor:
     """Reads numbers one after the other and refuses to leave the file.
 
     Args:
         file: Named in errors.
         data: Its bytes.
+        place: Number of the next byte.
     """
 
-    def __init__(self, file: Path, data: mmap.mmap | bytes) -> None:
-        self.file, self.data, self.place = file, data, 0
-
-    @property
-    def num_left(self) -> int:
-        """Bytes that follow."""
-        return len(self.data) - self.place
+    file: Path
+    data: mmap.mmap | bytes
+    place: int = 0
 
     def take(self, layout: str) -> tuple[int | float, ...]:
         """The next numbers in the ``struct`` layout ``layout``, little-endian."""
@@ -56,29 +53,27 @@ class _Cursor:
         self.skip(struct.calcsize("<" + layout))
         return struct.unpack_from("<" + layout, self.data, begin)
 
-    def whole(self, layout: str) -> int:
-        """The next whole number."""
-        return int(self.take(layout)[0])
-
     def skip(self, num_bytes: int) -> None:
         """Move on by ``num_bytes``."""
-        if num_bytes > self.num_left:
+        if self.place + num_bytes > len(self.data):
             msg = (
                 f"{self.file}: ends at byte {len(self.data)}, {num_bytes} more were expected at {self.place}; it is cut"
             )
             raise AnnotationError(msg, reason="malformed")
         self.place += num_bytes
 
-    def finish(self, what: str) -> None:
-        """Refuse a file that goes on after as many records as it declares."""
-        if self.num_left:
-            msg = f"{self.file}: goes on for {self.num_left} bytes after the {what} that it declares; export it again"
+    def records(self, min_bytes: int, what: str) -> Iterator[int]:
+        """The numbers of the file's records from 0; refuses a file that goes on after as many as it declares."""
+        yield from range(self.count(min_bytes, what))
+        num_left = len(self.data) - self.place
+        if num_left:
+            msg = f"{self.file}: goes on for {num_left} bytes after the {what} that it declares; export it again"
             raise AnnotationError(msg, reason="unsynchronised")
 
     def count(self, min_bytes: int, what: str) -> int:
         """A number of records of at least ``min_bytes`` each, which must fit into what is left."""
-        number = self.whole("Q")
-        if number * min_bytes > self.num_left:
+        number = int(self.take("Q")[0])
+        if number * min_bytes > len(self.data) - self.place:
             msg = f"{self.file}: claims {number} {what} but is {len(self.data)} bytes long; it is cut or damaged"
             raise AnnotationError(msg, reason="too large")
         return number
@@ -123,14 +118,11 @@ def read_cameras_binary(file: Path) -> dict[int, FloatArray]:
     """
     found = {}
     with _opened(file) as cursor:
-        for _ in range(cursor.count(MIN_CAMERA_BYTES, "cameras")):
-            camera_id, model = cursor.whole("I"), cursor.whole("i")
-            cursor.skip(2 * 8)
-            where = f"{file}: camera {camera_id}"
-            if model not in CAMERA_MODELS:
-                raise unknown_model(where, model)
-            found[camera_id] = pinhole_of(where, model, np.array(cursor.take(f"{CAMERA_MODELS[model][1]}d")))
-        cursor.finish("cameras")
+        for _ in cursor.records(MIN_CAMERA_BYTES, "cameras"):
+            camera_id, model, _width, _height = (int(number) for number in cursor.take("IiQQ"))
+            num_params = CAMERA_MODELS[model][1] if model in CAMERA_MODELS else 0
+            params = np.array(cursor.take(f"{num_params}d"))
+            found[camera_id] = pinhole_of(f"{file}: camera {camera_id}", model, params)
     return found
 
 
@@ -142,12 +134,8 @@ def read_images_binary(file: Path) -> list[ModelImage]:
     """
     found = []
     with _opened(file) as cursor:
-        for _ in range(cursor.count(MIN_IMAGE_BYTES, "images")):
-            cursor.skip(4)
-            numbers = np.array(cursor.take("7d"))
-            camera_id = cursor.whole("I")
-            found.append(ModelImage(cursor.text(), camera_id, numbers))
+        for _ in cursor.records(MIN_IMAGE_BYTES, "images"):
+            _image_id, *numbers, camera_id = cursor.take("I7dI")
+            found.append(ModelImage(cursor.text(), int(camera_id), np.array(numbers)))
             cursor.skip(cursor.count(BYTES_PER_POINT, "points") * BYTES_PER_POINT)
-        cursor.finish("images")
-    require_once(file, [image.name for image in found])
     return found

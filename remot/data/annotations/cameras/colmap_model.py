@@ -1,7 +1,6 @@
 """What both spellings of a COLMAP model hold, and the text spelling."""
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from remot.structures import FloatArray
 
 #: Camera models by number: name, number of parameters, and how many of these are focal lengths. The focal lengths come
 #: first and the principal point follows. https://colmap.github.io/cameras.html and COLMAP's ``sensor/models.h``.
-CAMERA_MODELS: dict[int, tuple[str, int, int]] = {
+CAMERA_MODELS: dict[int | str, tuple[str, int, int]] = {
     0: ("SIMPLE_PINHOLE", 3, 1),
     1: ("PINHOLE", 4, 2),
     2: ("SIMPLE_RADIAL", 4, 1),
@@ -53,12 +52,15 @@ class ModelImage(NamedTuple):
     numbers: FloatArray
 
 
-def pinhole_of(where: str, model: int, params: FloatArray) -> FloatArray:
+def pinhole_of(where: str, model: int | str, params: FloatArray) -> FloatArray:
     """Pinhole matrix [3, 3] of a camera, its distortion left away.
 
     Raises:
-        AnnotationError: If the parameters are not those of the model.
+        AnnotationError: If the model is not one of :data:`CAMERA_MODELS`, or the parameters are not those of it.
     """
+    if model not in CAMERA_MODELS:
+        msg = f"{where}: camera model {model!r:.40} is not known, convert the model to one of {', '.join(_NUMBERS)}"
+        raise AnnotationError(msg)
     name, num_params, num_focals = CAMERA_MODELS[model]
     if len(params) != num_params or not np.isfinite(params).all() or params[:num_focals].min() <= 0:
         msg = f"{where}: camera model {name} has {num_params} finite parameters, focal lengths above 0 first"
@@ -68,12 +70,6 @@ def pinhole_of(where: str, model: int, params: FloatArray) -> FloatArray:
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
-def unknown_model(where: str, model: object) -> AnnotationError:
-    """The error for a camera model that is not in :data:`CAMERA_MODELS`."""
-    known = ", ".join(_NUMBERS)
-    return AnnotationError(f"{where}: camera model {model!r:.40} is not known, convert the model to one of {known}")
-
-
 def read_cameras_text(file: Path) -> dict[int, FloatArray]:
     """Pinhole matrices [3, 3] by camera number, from rows ``id model width height parameters``."""
     found = {}
@@ -81,10 +77,8 @@ def read_cameras_text(file: Path) -> dict[int, FloatArray]:
         if len(words) < 5:
             msg = f"{where} must hold id, model, width, height and parameters, found {' '.join(words)[:60]!r}"
             raise AnnotationError(msg)
-        if words[1] not in _NUMBERS:
-            raise unknown_model(where, words[1])
         params = numbers_in(where, words[4:], len(words) - 4)
-        found[_whole(where, words[0])] = pinhole_of(where, _NUMBERS[words[1]], params)
+        found[_whole(where, words[0])] = pinhole_of(where, _NUMBERS.get(words[1], words[1]), params)
     require_declared(file, "cameras", read_text(file), len(found))
     return found
 
@@ -96,8 +90,7 @@ def read_images_text(file: Path) -> list[ModelImage]:
     such lines out. A line of points is known by its words, whose number is a multiple of three.
 
     Raises:
-        AnnotationError: Naming the line that does not fit, or an image that is there twice; or if the header declares
-            another number of images.
+        AnnotationError: Naming the line that does not fit; or if the header declares another number of images.
     """
     text = read_text(file)
     found: list[ModelImage] = []
@@ -105,12 +98,14 @@ def read_images_text(file: Path) -> list[ModelImage]:
     for number, line in enumerate(lines_of(text), start=1):
         if line.startswith(COMMENT):
             continue
-        if may_be_points and _are_points(line):
+        # Points are x y id, or none; ids are whole numbers, -1 for a point without one.
+        words = line.split()
+        are_numbers = all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
+        if may_be_points and len(words) % 3 == 0 and are_numbers:
             may_be_points = False
         elif line.strip():
             found.append(_image(f"{file}: line {number}", line))
             may_be_points = True
-    require_once(file, [image.name for image in found])
     require_declared(file, "images", text, len(found))
     return found
 
@@ -122,19 +117,6 @@ def _image(where: str, line: str) -> ModelImage:
         raise AnnotationError(msg)
     _whole(where, words[0])
     return ModelImage(words[9].strip(), _whole(where, words[8]), numbers_in(where, words[1:8], 7))
-
-
-def _are_points(line: str) -> bool:
-    """Whether a line holds points ``x y id``, or none; ids are whole numbers, -1 for a point without one."""
-    words = line.split()
-    return len(words) % 3 == 0 and all(map(NUMBER.fullmatch, words)) and all(map(POINT_ID.fullmatch, words[2::3]))
-
-
-def require_once(file: Path, names: list[str]) -> None:
-    """Refuse a model that gives an image two poses."""
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        msg = f"{file}: image {twice[0]!r:.80} is listed twice, with two poses; keep one of them"
-        raise AnnotationError(msg, reason="duplicate id")
 
 
 def require_declared(file: Path, what: str, text: str, num_found: int) -> None:

@@ -8,6 +8,7 @@ first. The camera's axes S are OpenCV's (x right, y down, z forward); the world'
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from remot.bounded_yaml import parse_yaml
 from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
-from remot.data.annotations.cameras.poses import interpolated, is_rigid, is_unit, pinhole, unmatched, w_last
-from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, w_last
+from remot.data.annotations.cameras.sequences import TimedPosesReader, sequence_id, sources_of
 from remot.data.annotations.parsing.number_rows import numbers_in, table_rows
 from remot.errors import AnnotationError
 from remot.files import find_files
@@ -24,13 +25,14 @@ from remot.structures import CameraTrack, Clip, FloatArray
 
 NANOSECONDS = 1e-9
 NUM_POSE_COLUMNS = 8
+MAX_COLUMNS = 1000
 GROUND_TRUTH = "state_groundtruth_estimate0/data.csv"
 #: The recordings' names give the place: one machine hall, two rooms.
 PLACE = re.compile(r"(?:^|-)(MH|V[0-9])_")
 
 
 @dataclass(eq=False)
-class EuRoCReader(SequenceReader):
+class EuRoCReader(TimedPosesReader):
     """Reads folders with ``mav0`` in them.
 
     See the module for the source's conventions. The camera's pose is the body's pose times ``T_BS``; an image gets the
@@ -43,7 +45,6 @@ class EuRoCReader(SequenceReader):
     """
 
     camera: str = "cam0"
-    max_gap_seconds: float = 0.05
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with the camera's ``sensor.yaml`` in their ``mav0``."""
@@ -54,19 +55,16 @@ class EuRoCReader(SequenceReader):
         """The recording in one folder."""
         folder = sequence.file / "mav0" / self.camera
         body_from_camera, intrinsics = _read_sensor(folder / "sensor.yaml")
-        names, image_times = _read_images(folder / "data.csv")
+        listed = list(_timed_rows(folder / "data.csv", range(2, 3), "a file name"))
+        names, image_times = [words[0] for _, _, words in listed], [time for _, time, _ in listed]
         truth = sequence.file / "mav0" / GROUND_TRUTH
         pose_times, poses = _read_poses(truth)
         start = image_times[0]  # in whole numbers, because a float holds no nanoseconds of our century
-        wanted = _seconds_since(start, image_times)
-        quaternions = w_last(poses[:, 3:])
-        made, found = interpolated(
-            _seconds_since(start, pose_times), poses[:, :3], quaternions, wanted, self.max_gap_seconds
+        wanted, posed = (
+            np.array([time - start for time in times], dtype=np.float64) * NANOSECONDS
+            for times in (image_times, pose_times)
         )
-        if not found.any():
-            msg = f"{truth}: no pose lies within {self.max_gap_seconds} s before and after any image of {folder}"
-            raise AnnotationError(msg, reason="unsynchronised")
-        self._notices.warn_once(unmatched(truth, found, self.max_gap_seconds))
+        made, found = self.poses_between(truth, posed, poses[:, :3], w_last(poses[:, 3:]), wanted)
         media, kept = self.listed_images(
             folder / "data.csv", folder / "data", root, [names[k] for k in np.flatnonzero(found)]
         )
@@ -105,49 +103,40 @@ def _read_sensor(file: Path) -> tuple[FloatArray, FloatArray | None]:
     return numbers.reshape(4, 4), pinhole(intrinsics.tolist())
 
 
-def _read_images(file: Path) -> tuple[list[str], list[int]]:
-    """Names and times in nanoseconds."""
-    names, times = [], []
-    for where, words in table_rows(file, ","):
-        if len(words) != 2:
-            msg = f"{where} must hold a time and a file name, found {','.join(words)[:60]!r}"
-            raise AnnotationError(msg)
-        times.append(_nanoseconds(where, words[0]))
-        names.append(words[1])
-    _require_increasing(file, times)
-    return names, times
-
-
 def _read_poses(file: Path) -> tuple[list[int], FloatArray]:
     """Times in nanoseconds, and [N, 7] rows of position and quaternion, real part first."""
     times, rows = [], []
-    for where, words in table_rows(file, ","):
-        times.append(_nanoseconds(where, words[0]))
-        row = numbers_in(where, words[1:NUM_POSE_COLUMNS], NUM_POSE_COLUMNS - 1)
+    for where, time, words in _timed_rows(file, range(1, MAX_COLUMNS), "a pose"):  # velocities and biases follow it
+        row = numbers_in(where, words[: NUM_POSE_COLUMNS - 1], NUM_POSE_COLUMNS - 1)
         if not is_unit(row[3:]):
             msg = f"{where} has no quaternion of length 1 in columns 5 to 8 (qw qx qy qz)"
             raise AnnotationError(msg, reason="pose")
+        times.append(time)
         rows.append(row)
-    _require_increasing(file, times)
     return times, np.stack(rows)
 
 
-def _nanoseconds(where: str, word: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,20}", word):
-        msg = f"{where} must begin with a whole number of nanoseconds, found {word[:40]!r}"
-        raise AnnotationError(msg, reason="times")
-    return int(word)
+def _timed_rows(file: Path, widths: range, what: str) -> Iterator[tuple[str, int, list[str]]]:
+    """Of each row its name for messages, its time in nanoseconds, later than that of the last, and the other words.
 
-
-def _require_increasing(file: Path, times: list[int]) -> None:
-    if not times:
+    Args:
+        file: The table.
+        widths: Allowed numbers of columns.
+        what: What follows the time, for messages.
+    """
+    row, last = 0, -1
+    for row, (where, words) in enumerate(table_rows(file, ","), start=1):
+        if len(words) not in widths:
+            msg = f"{where} must hold a time and {what}, found {','.join(words)[:60]!r}"
+            raise AnnotationError(msg)
+        if not re.fullmatch(r"[0-9]{1,20}", words[0]):
+            msg = f"{where} must begin with a whole number of nanoseconds, found {words[0][:40]!r}"
+            raise AnnotationError(msg, reason="times")
+        if int(words[0]) <= last:
+            msg = f"{file}: the times must increase from row to row, those of row {row} do not"
+            raise AnnotationError(msg, reason="times")
+        last = int(words[0])
+        yield where, last, words[1:]
+    if row == 0:
         msg = f"{file}: holds no row, remove the recording or add rows"
         raise AnnotationError(msg, reason="zero length")
-    for row in range(1, len(times)):
-        if times[row] <= times[row - 1]:
-            msg = f"{file}: the times must increase from row to row, those of row {row + 1} do not"
-            raise AnnotationError(msg, reason="times")
-
-
-def _seconds_since(start: int, times: list[int]) -> FloatArray:
-    return np.array([time - start for time in times], dtype=np.float64) * NANOSECONDS

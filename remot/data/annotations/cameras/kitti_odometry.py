@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.poses import headings_degrees, relative_to_first
 from remot.data.annotations.cameras.sequences import SequenceReader, sources_of
 from remot.data.annotations.images import images_in
@@ -45,19 +45,16 @@ class KITTIOdometryReader(SequenceReader):
     image_folder: ImageFolder | None = None
     fps: float = 10.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
-
     def sequences(self, root: Path) -> list[ClipSource]:
         """The files of poses whose sequence has a folder."""
         wanted = "poses/*.txt"
-        found = [file for file in find_files(root, wanted) if _folder_of(file).is_dir()]
+        found = [file for file in find_files(root, wanted) if (file.parents[1] / "sequences" / file.stem).is_dir()]
         return sources_of(root, found, f"{wanted} with a folder sequences/<name> beside poses")
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The drive whose poses are in one file."""
-        file, folder = sequence.file, _folder_of(sequence.file)
+        file = sequence.file
+        folder = file.parents[1] / "sequences" / file.stem
         rows = number_table(file, 12).reshape(-1, 3, 4)
         camera_0 = np.tile(np.eye(4), (len(rows), 1, 1))
         camera_0[:, :3] = rows
@@ -72,6 +69,7 @@ class KITTIOdometryReader(SequenceReader):
             raise AnnotationError(msg, reason="unsynchronised")
         intrinsics, beside = _read_calibration(folder / "calib.txt", image_folder)
         camera_0, times = camera_0[kept], times[kept]
+        car = relative_to_first(camera_0)[:, [0, 2]]  # x is to the east, z to the north
         return Clip(
             clip_id=file.stem,
             scene_id=file.stem,
@@ -79,17 +77,8 @@ class KITTIOdometryReader(SequenceReader):
             media=media,
             pts_seconds=times - times[0],
             camera=CameraTrack(camera_0 @ beside, intrinsics),
-            agent=ground_track(relative_to_first(camera_0)),
+            agent=AgentTrack(car[:, :, 3], headings_degrees(car[:, :, 2])),
         )
-
-
-def ground_track(poses: FloatArray) -> AgentTrack:
-    """The way of a car from the poses [N, 4, 4] of a level camera that looks ahead, in the first one's axes."""
-    return AgentTrack(poses[:, [0, 2], 3], headings_degrees(poses[:, [0, 2], 2]))
-
-
-def _folder_of(file: Path) -> Path:
-    return file.parents[1] / "sequences" / file.stem
 
 
 def _read_calibration(file: Path, image_folder: str) -> tuple[FloatArray | None, FloatArray]:

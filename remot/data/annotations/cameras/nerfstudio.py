@@ -8,6 +8,7 @@ frames come in any order; a ``file_path`` may lack its ending. Further keys, suc
 here.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,6 @@ import numpy as np
 
 from remot.data.annotations.base import (
     ClipSource,
-    check_fps,
     read_json_object,
     require_numbers,
     require_object,
@@ -24,14 +24,14 @@ from remot.data.annotations.base import (
 )
 from remot.data.annotations.cameras.poses import OPENGL_TO_OPENCV
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
-from remot.data.annotations.images import image_size
-from remot.data.media.images import IMAGE_SUFFIXES
-from remot.errors import AnnotationError
+from remot.data.media.images import IMAGE_SUFFIXES, size_of_image
+from remot.errors import AnnotationError, DecodeError
 from remot.files import find_files, number_order
 from remot.structures import CameraTrack, Clip, FloatArray
 
 #: Endings tried where a ``file_path`` has none, in this order.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 
 
 @dataclass(eq=False)
@@ -52,10 +52,6 @@ class NerfstudioReader(SequenceReader):
     fps: float = 30.0
     is_metric: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
-
     def sequences(self, root: Path) -> list[ClipSource]:
         """The transform files."""
         return sources_of(root, find_files(root, self.pattern), self.pattern)
@@ -69,8 +65,6 @@ class NerfstudioReader(SequenceReader):
         media, kept = self.listed_images(file, file.parent, root, names)
         frames = [frames[k] for k in kept]
         poses = np.stack([_pose(f"{file}: frame {frame['file_path']!r:.80}", frame) for frame in frames])
-        given = {_settings(file, content | frame) for frame in frames}
-        intrinsics = _intrinsics(dict(given.pop()), media[0]) if len(given) == 1 else None  # None if not shared
         scene = sequence_id(file.parent, root)
         suffix = file.stem.removeprefix("transforms")
         return Clip(
@@ -79,7 +73,7 @@ class NerfstudioReader(SequenceReader):
             domain="nerfstudio",
             media=media,
             pts_seconds=(kept - kept[0]) / self.fps,
-            camera=CameraTrack(poses, intrinsics, self.is_metric),
+            camera=CameraTrack(poses, _intrinsics(file, content, frames, media[0]), self.is_metric),
         )
 
 
@@ -101,15 +95,11 @@ def _name(file: Path, name: str) -> str:
     """``name`` with its ending."""
     if Path(name).suffix.lower() in IMAGE_SUFFIXES:
         return name
-    present = (name + ending for ending in ENDINGS if _is_file(file.parent / (name + ending)))
-    return next(present, name + ENDINGS[0])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # the name may be hostile
-        return False
+    for ending in ENDINGS:
+        with suppress(OSError, ValueError):  # the name may be hostile
+            if (file.parent / (name + ending)).is_file():
+                return name + ending
+    return name + ENDINGS[0]
 
 
 def _pose(where: str, frame: dict[str, Any]) -> FloatArray:
@@ -123,16 +113,22 @@ def _pose(where: str, frame: dict[str, Any]) -> FloatArray:
     return np.asarray(matrix @ OPENGL_TO_OPENCV)
 
 
-def _settings(file: Path, content: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """Intrinsics keys of a frame, else of the whole file."""
-    keys = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
-    given = {key: content[key] for key in keys if content.get(key) is not None}
-    return tuple((key, float(require_numbers(f"{file}: {key}", value, num_axes=0))) for key, value in given.items())
+def _intrinsics(file: Path, content: dict[str, Any], frames: list[dict[str, Any]], first: Path) -> FloatArray | None:
+    """Pinhole matrix [3, 3], None if it is not known or not the same for all frames.
 
-
-def _intrinsics(given: dict[str, float], first: Path) -> FloatArray | None:
-    size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else image_size(first)
-    if size is None:
+    Each key is that of the frame, else that of the whole file.
+    """
+    found = []
+    for frame in frames:
+        held = {key: (content | frame).get(key) for key in INTRINSICS}
+        numbers = {k: require_numbers(f"{file}: {k}", v, num_axes=0) for k, v in held.items() if v is not None}
+        found.append({key: float(number) for key, number in numbers.items()})
+    if any(settings != found[0] for settings in found):
+        return None
+    given = found[0]
+    try:
+        size = (given["w"], given["h"]) if {"w", "h"} <= given.keys() else size_of_image(first)
+    except DecodeError:
         return None
     angle = given.get("camera_angle_x")
     fx = given.get("fl_x") or (size[0] / 2 / np.tan(angle / 2) if angle and 0 < angle < np.pi else 0.0)

@@ -8,7 +8,7 @@ which key frames, two a second, are annotated.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,24 +122,23 @@ class NuScenesReader(SequenceReader):
         )
 
     def _read(self, folder: Path) -> _Tables:
-        def table(name: str) -> Iterator[Row]:
-            return json_rows(folder / f"{name}.json", self.max_table_bytes)
-
-        places = {_text(folder, "log", row, "token"): _text(folder, "log", row, "location") for row in table("log")}
-        scenes = {_text(folder, "scene", row, "token"): row for row in table("scene")}
-        names = {token: _text(folder, "scene", row, "name") for token, row in scenes.items()}
-        calibrations = self._calibrations(folder, table("sensor"), table("calibrated_sensor"))
-        images = self._images(folder, names, calibrations)
+        names = ("log", "scene", "sensor", "calibrated_sensor", "ego_pose")
+        rows = {name: json_rows(folder / f"{name}.json", self.max_table_bytes) for name in names}  # read on demand
+        places = {_text(folder, "log", row, "token"): _text(folder, "log", row, "location") for row in rows["log"]}
+        scenes = {_text(folder, "scene", row, "token"): row for row in rows["scene"]}
+        scene_names = {token: _text(folder, "scene", row, "name") for token, row in scenes.items()}
+        calibrations = self._calibrations(folder, rows["sensor"], rows["calibrated_sensor"])
+        images = self._images(folder, scene_names, calibrations)
         wanted, egos = {image.ego for found in images.values() for image in found}, folder / "ego_pose.json"
         return _Tables(
             {
-                names[token]: _look_up(places, _text(folder, "scene", row, "log_token"), folder / "log.json")
+                scene_names[token]: _look_up(places, _text(folder, "scene", row, "log_token"), folder / "log.json")
                 for token, row in scenes.items()
             },
             images,
-            {row["token"]: _pose(str(egos), row) for row in table("ego_pose") if row.get("token") in wanted},
+            {row["token"]: _pose(str(egos), row) for row in rows["ego_pose"] if row.get("token") in wanted},
             calibrations,
-            {names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
+            {scene_names[token]: row["nbr_samples"] for token, row in scenes.items() if "nbr_samples" in row},
         )
 
     def _calibrations(self, folder: Path, sensors: Iterable[Row], calibrated: Iterable[Row]) -> dict[str, Row]:
@@ -168,7 +167,10 @@ class NuScenesReader(SequenceReader):
             if calibration in calibrations and (row.get("is_key_frame") is True or not self.keyframes_only):
                 scene = _look_up(scene_of, _text(folder, table, row, "sample_token"), folder / "sample.json")
                 name = _look_up(scene_names, scene, folder / "scene.json")
-                time = _microseconds(folder / f"{table}.json", row)
+                time = row.get("timestamp")
+                if not isinstance(time, int) or isinstance(time, bool) or not 0 <= time < 2**63:
+                    msg = f"{folder / table}.json: timestamp {time!r:.40} is no whole number of microseconds"
+                    raise AnnotationError(msg, reason="times")
                 path, ego = _text(folder, table, row, "filename"), _text(folder, table, row, "ego_pose_token")
                 found[name].append(_Image(time, path, ego, calibration))
         return {name: sorted(images, key=lambda image: image.microseconds) for name, images in found.items()}
@@ -180,14 +182,6 @@ def _text(folder: Path, table: str, row: Row, key: str) -> str:
         msg = f"{where}: an object has no {key!r}, it has {', '.join(map(repr, row))[:80]}"
         raise AnnotationError(msg)
     return require_text(where, row, key)
-
-
-def _microseconds(file: Path, row: Row) -> int:
-    time = row.get("timestamp")
-    if not isinstance(time, int) or isinstance(time, bool) or not 0 <= time < 2**63:
-        msg = f"{file}: timestamp {time!r:.40} is no whole number of microseconds"
-        raise AnnotationError(msg, reason="times")
-    return time
 
 
 def _look_up(table: Mapping[str, T], token: str, file: Path) -> T:

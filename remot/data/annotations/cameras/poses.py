@@ -5,7 +5,6 @@ EuRoC, COLMAP and nuScenes write w first (see :func:`w_last`). All rotations are
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -149,22 +148,8 @@ def interpolated(
     return rigid(rotations_from(turns), places), found
 
 
-def unmatched(where: Path, found: NDArray[np.bool_], max_gap_seconds: float) -> str:
-    """How many images have no pose, in words; "" if all have one.
-
-    Args:
-        where: The file of the poses.
-        found: [K] False where an image has none, see :func:`interpolated`.
-        max_gap_seconds: Largest distance in time from an image to either of its two poses.
-    """
-    if found.all():
-        return ""
-    missing = f"{len(found) - int(found.sum())} of {len(found)}"
-    return f"{where}: {missing} images are left out, without a pose within {max_gap_seconds} s before and after them"
-
-
 def headings_degrees(directions: FloatArray) -> FloatArray:
-    """Angles [N] of ground ``directions`` [N, 2] (east, north), counter-clockwise from east."""
+    """Angles [N] of ground ``directions`` [N, 2 or more] (east, north, …), counter-clockwise from east."""
     return np.asarray(np.degrees(np.arctan2(directions[:, 1], directions[:, 0])))
 
 

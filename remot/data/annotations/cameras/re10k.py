@@ -21,9 +21,9 @@ from remot.data.annotations.base import FileReader, media_inside, numbered_lines
 from remot.data.annotations.cameras.poses import inverted
 from remot.data.annotations.images import probed
 from remot.data.annotations.parsing.number_rows import numbers_in
-from remot.data.media import VideoInfo, video_named
+from remot.data.media import video_named
 from remot.errors import AnnotationError
-from remot.structures import CameraTrack, Clip, FloatArray
+from remot.structures import CameraTrack, Clip
 
 NUM_COLUMNS = 19
 MICROSECONDS = 1e-6
@@ -48,9 +48,10 @@ class RealEstate10KReader(FileReader):
         """The clip of one path file; None for text files that are no path, or with too large a gap."""
         lines = list(numbered_lines(file))
         first, video = lines[0][1] if lines else "", video_named(file.parent, file.stem)
-        if not (video.exists() or _is_address(first) or len(first.split()) == NUM_COLUMNS):
+        has_address = first.startswith(("http://", "https://"))
+        if not (video.exists() or has_address or len(first.split()) == NUM_COLUMNS):
             return None  # a readme that lies beside some
-        address = lines.pop(0)[1] if lines and _is_address(lines[0][1]) else ""
+        address = lines.pop(0)[1] if has_address else ""
         if not lines:
             msg = f"{file}: holds no camera pose, remove the file or add rows"
             raise AnnotationError(msg)
@@ -63,6 +64,8 @@ class RealEstate10KReader(FileReader):
             _logger.warning("%s: left out, two rows lie %.2f s apart", file, gap_seconds)
             return None
         match = VIDEO_ID.search(address)
+        fx, fy, cx, cy = rows[0, 1:5] * [info.width, info.height, info.width, info.height]
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])  # in pixels of the video at hand
         world_to_camera = np.tile(np.eye(4), (len(rows), 1, 1))
         world_to_camera[:, :3] = rows[:, 7:].reshape(-1, 3, 4)
         return Clip(
@@ -71,16 +74,6 @@ class RealEstate10KReader(FileReader):
             domain="re10k",
             media=media,
             pts_seconds=pts_seconds,
-            camera=CameraTrack(inverted(world_to_camera), _intrinsics(rows[0], info), is_metric=False),
+            camera=CameraTrack(inverted(world_to_camera), intrinsics, is_metric=False),
             media_pts_seconds=info.pts_seconds,
         )
-
-
-def _is_address(line: str) -> bool:
-    return line.startswith(("http://", "https://"))
-
-
-def _intrinsics(row: FloatArray, video: VideoInfo) -> FloatArray:
-    """[3, 3] in pixels of the video at hand."""
-    fx, fy, cx, cy = row[1:5] * [video.width, video.height, video.width, video.height]
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

@@ -8,17 +8,16 @@ tracking was lost.
 """
 
 import re
-from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps
+from remot.data.annotations.base import ClipSource
 from remot.data.annotations.cameras.poses import is_rigid, pinhole
 from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
-from remot.data.annotations.parsing.number_rows import number_matrix
+from remot.data.annotations.parsing.number_rows import number_table
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in, find_files
@@ -40,36 +39,42 @@ class _NumberedReader(SequenceReader):
         on_bad_pose: ``raise`` stops at a pose that is not finite or not rigid; ``drop`` leaves such frames out.
     """
 
+    #: Whether a pose with no finite number in its first three rows says that tracking was lost.
+    marks_lost_poses: ClassVar[bool] = False
+
     fps: float = 30.0
     on_bad_pose: OnBadPose = "raise"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
-
-    @abstractmethod
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        """For each frame's number its pose file and its image, a path relative to ``folder``."""
 
     def _poses(self, frames: dict[int, tuple[Path, str]]) -> dict[int, FloatArray]:
         """The poses [4, 4] that can be used, by number, in order."""
         found: dict[int, FloatArray] = {}
         for number in sorted(frames):
             file = frames[number][0]
-            pose = number_matrix(file, (4, 4), finite=False)
+            pose = number_table(file, 4, num_rows=4, finite=False)
             if is_rigid(pose[None])[0]:
                 found[number] = pose
-            elif not self._may_drop(pose):
+            elif self.on_bad_pose == "raise" and not (self.marks_lost_poses and not np.isfinite(pose[:3]).any()):
                 kind = "not a rigid motion (scale, flip or last row)" if np.isfinite(pose).all() else "NaN or infinity"
                 msg = f"{file}: the pose is {kind}; repair it, or set on_bad_pose to drop to leave such frames out"
                 raise AnnotationError(msg, reason="pose" if np.isfinite(pose).all() else "not finite")
         return found
 
-    def _may_drop(self, pose: FloatArray) -> bool:  # noqa: ARG002 - which poses are lost depends on the source
-        return self.on_bad_pose == "drop"
-
-    def _clip(self, folder: Path, root: Path, domain: str, scene_id: str, intrinsics: FloatArray | None) -> Clip:
-        frames = self._frames(folder)
+    def _clip(
+        self,
+        folder: Path,
+        root: Path,
+        domain: str,
+        scene_id: str,
+        intrinsics: FloatArray | None,
+        named: dict[str, tuple[Path, str]],
+    ) -> Clip:
+        """The clip of frames: for each number's digits its pose file and its image, a path relative to ``folder``."""
+        frames = {}
+        for digits, (file, image) in named.items():
+            if not FRAME_NUMBER.fullmatch(digits):
+                msg = f"{file}: the name must hold the frame's number, found {digits[:40]!r}"
+                raise AnnotationError(msg)
+            frames[int(digits)] = file, image
         poses = self._poses(frames)
         if not poses:
             msg = f"{folder}: none of {len(frames)} frames has a usable pose, remove the recording"
@@ -100,10 +105,6 @@ class SevenScenesReader(_NumberedReader):
 
     intrinsics: list[float] | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pinhole(self.intrinsics)
-
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with pose files."""
         wanted = "frame-*.pose.txt"
@@ -111,18 +112,15 @@ class SevenScenesReader(_NumberedReader):
 
     def read_sequence(self, sequence: ClipSource, root: Path) -> Clip:
         """The recording in one folder."""
-        scene = SEQUENCE_NUMBER.sub("", sequence_id(sequence.file, root)) or sequence_id(root, root)
-        return self._clip(sequence.file, root, "seven_scenes", scene, pinhole(self.intrinsics))
-
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
+        folder = sequence.file
         names = (path.name for path in files_in(folder, IMAGE_SUFFIXES))
-        pictures = {name.split(".")[0]: name for name in names if ".color." in name}
-        found = {}
+        images = {name.split(".")[0]: name for name in names if ".color." in name}
+        frames = {}
         for file in sorted(folder.glob("frame-*.pose.txt")):
             stem = file.name.removesuffix(".pose.txt")
-            number = _number(file, stem.removeprefix("frame-"))
-            found[number] = (file, pictures.get(stem, f"{stem}.color.png"))
-        return found
+            frames[stem.removeprefix("frame-")] = (file, images.get(stem, f"{stem}.color.png"))
+        scene = SEQUENCE_NUMBER.sub("", sequence_id(folder, root)) or sequence_id(root, root)
+        return self._clip(folder, root, "seven_scenes", scene, pinhole(self.intrinsics), frames)
 
 
 @dataclass(eq=False)
@@ -137,6 +135,8 @@ class ScanNetReader(_NumberedReader):
         on_bad_pose: What to do about poses that are wrong otherwise: ``raise`` or ``drop``.
     """
 
+    marks_lost_poses: ClassVar[bool] = True
+
     def sequences(self, root: Path) -> list[ClipSource]:
         """The folders with both ``pose`` and ``color``."""
         found = (pose for pose in find_files(root, "pose") if pose.is_dir())
@@ -147,24 +147,11 @@ class ScanNetReader(_NumberedReader):
         """The scan in one folder."""
         folder = sequence.file
         calibration = folder / "intrinsic" / "intrinsic_color.txt"
-        intrinsics = number_matrix(calibration, (4, 4))[:3, :3] if calibration.exists() else None
-        name = sequence_id(folder, root)
-        return self._clip(folder, root, "scannet", re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", name), intrinsics)
-
-    def _may_drop(self, pose: FloatArray) -> bool:
-        """Tracking that was lost is marked in every number but those of the last row."""
-        return super()._may_drop(pose) or not np.isfinite(pose[:3]).any()
-
-    def _frames(self, folder: Path) -> dict[int, tuple[Path, str]]:
-        pictures = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
-        files = files_in(folder / "pose", (".txt",))
-        return {
-            _number(file, file.stem): (file, f"color/{pictures.get(file.stem, f'{file.stem}.jpg')}") for file in files
-        }
-
-
-def _number(file: Path, digits: str) -> int:
-    if not FRAME_NUMBER.fullmatch(digits):
-        msg = f"{file}: the name must hold the frame's number, found {digits[:40]!r}"
-        raise AnnotationError(msg)
-    return int(digits)
+        intrinsics = number_table(calibration, 4, num_rows=4)[:3, :3] if calibration.exists() else None
+        scene = re.sub(r"(scene[0-9]+)_[0-9]+$", r"\1", sequence_id(folder, root))
+        images = {path.stem: path.name for path in files_in(folder / "color", IMAGE_SUFFIXES)}
+        frames = {}
+        for file in files_in(folder / "pose", (".txt",)):
+            image = images.get(file.stem, f"{file.stem}.jpg")
+            frames[file.stem] = (file, f"color/{image}")
+        return self._clip(folder, root, "scannet", scene, intrinsics, frames)

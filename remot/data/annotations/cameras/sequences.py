@@ -3,14 +3,19 @@
 import re
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from remot.data.annotations.base import ClipSource, naming, require_any
 from remot.data.annotations.cameras.cutting import cut, num_parts
+from remot.data.annotations.cameras.poses import interpolated, pinhole
 from remot.data.annotations.images import ImageReader
 from remot.errors import AnnotationError, ConfigError
-from remot.structures import Clip
+from remot.structures import Clip, FloatArray
 
 #: Fewest frames a part may have: a question needs three, and parts of one recording differ by one at most.
 MIN_CLIP_FRAMES = 4
@@ -51,6 +56,8 @@ class SequenceReader(ImageReader):
     max_clip_frames: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        pinhole(self.intrinsics)
         if self.max_clip_frames is not None and self.max_clip_frames < MIN_CLIP_FRAMES:
             msg = f"max_clip_frames is {self.max_clip_frames}; give at least {MIN_CLIP_FRAMES}, or null not to cut"
             raise ConfigError(msg)
@@ -80,27 +87,56 @@ class SequenceReader(ImageReader):
         found = self.sequences(root)
         if self.max_clip_frames is None:
             return found
-        return [part for sequence in found for part in self._parts(sequence, root.resolve())]
+        cut_up: list[ClipSource] = []
+        for one in found:
+            parts = 1
+            with suppress(AnnotationError):  # reading it again reports what is wrong
+                clip = self.read_source(one, root.resolve())
+                parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
+            cut_up += [one] if parts == 1 else [PartSource(one.file, one.key, k, parts) for k in range(parts)]
+        return cut_up
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
         """One recording or part of one."""
-        if not isinstance(source, PartSource):
-            return self._read_named(source, root)
         sequence = ClipSource(source.file, source.key)
-        clip = self._kept(sequence, lambda: self._read_named(sequence, root))
+        with naming(sequence, sequence.file):
+            if not isinstance(source, PartSource):
+                return self.read_sequence(sequence, root)
+            clip = self._kept(self.read_sequence, sequence, root)
         return None if clip is None else cut(clip, source.part, source.parts)
 
-    def _parts(self, sequence: ClipSource, root: Path) -> list[ClipSource]:
-        try:
-            clip = self._read_named(sequence, root)
-        except AnnotationError:
-            return [sequence]  # reading it reports what is wrong
-        parts = 1 if clip is None else num_parts(clip.num_frames, self.max_clip_frames)
-        return [sequence] if parts == 1 else [PartSource(sequence.file, sequence.key, k, parts) for k in range(parts)]
 
-    def _read_named(self, sequence: ClipSource, root: Path) -> Clip | None:
-        with naming(sequence, sequence.file):
-            return self.read_sequence(sequence, root)
+@dataclass(eq=False, kw_only=True)
+class TimedPosesReader(SequenceReader):
+    """Reads recordings whose poses have times of their own, so that an image lies between two poses.
+
+    Args:
+        max_gap_seconds: Largest distance in time from an image to either of its two neighbouring poses; an image with
+            none so near is left out.
+    """
+
+    max_gap_seconds: float = 0.05
+
+    def poses_between(
+        self, file: Path, times: FloatArray, positions: FloatArray, quaternions: FloatArray, wanted: FloatArray
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What :func:`interpolated` gives for the times ``wanted`` of images; images without a pose are logged.
+
+        Raises:
+            AnnotationError: If no image has a pose; names ``file``, which holds the poses.
+        """
+        poses, found = interpolated(times, positions, quaternions, wanted, self.max_gap_seconds)
+        if not found.any():
+            msg = (
+                f"{file}: none of {len(wanted)} images lies within {self.max_gap_seconds} s of two poses; "
+                "both must be timed by one clock, or raise max_gap_seconds"
+            )
+            raise AnnotationError(msg, reason="unsynchronised")
+        if not found.all():
+            missing = f"{len(found) - int(found.sum())} of {len(found)} images are left out"
+            limit = f"without a pose within {self.max_gap_seconds} s before and after them"
+            self._notices.warn_once(f"{file}: {missing}, {limit}")
+        return poses, found
 
 
 def sources_of(root: Path, found: Iterable[Path], wanted: str) -> list[ClipSource]:

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from remot.data.annotations.base import ClipSource, check_fps, read_text
-from remot.data.annotations.cameras.poses import interpolated, is_unit, pinhole, rigid, rotations_from, unmatched
-from remot.data.annotations.cameras.sequences import SequenceReader, sequence_id, sources_of
+from remot.data.annotations.base import ClipSource, read_text
+from remot.data.annotations.cameras.poses import is_unit, pinhole, rigid, rotations_from
+from remot.data.annotations.cameras.sequences import TimedPosesReader, sequence_id, sources_of
 from remot.data.annotations.images import image_names
 from remot.data.annotations.parsing.number_rows import number_table, table_rows
 from remot.errors import AnnotationError
@@ -44,7 +44,7 @@ class _Images(NamedTuple):
 
 
 @dataclass(eq=False)
-class TUMReader(SequenceReader):
+class TUMReader(TimedPosesReader):
     """Reads folders with ``groundtruth.txt`` and ``rgb.txt``, or with ``pose.txt`` and images.
 
     See the module for the source's conventions; nothing needs converting but quaternions and times. An image gets
@@ -61,12 +61,6 @@ class TUMReader(SequenceReader):
 
     intrinsics: list[float] | None = None
     fps: float = 30.0
-    max_gap_seconds: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fps(self.fps)
-        pinhole(self.intrinsics)
 
     def sequences(self, root: Path) -> list[ClipSource]:
         """The pose files below ``root``, one for each folder."""
@@ -81,7 +75,9 @@ class TUMReader(SequenceReader):
         if rows.shape[1] == 8:
             _require_increasing(file, rows[:, 0])
         if rows.shape[1] == 8 and images.times is not None:
-            times, poses, names = self._associated(file, rows, images)
+            poses, found = self.poses_between(file, rows[:, 0], rows[:, 1:4], rows[:, 4:], images.times)
+            times = images.times[found]
+            names = [name for name, is_found in zip(images.names, found, strict=True) if is_found]
         else:
             if len(rows) != len(images.names):
                 msg = f"{file}: {len(rows)} poses but {len(images.names)} images, and no times to match them by"
@@ -100,19 +96,6 @@ class TUMReader(SequenceReader):
             pts_seconds=times - times[0],
             camera=CameraTrack(poses, pinhole(self.intrinsics)),
         )
-
-    def _associated(self, file: Path, rows: FloatArray, images: _Images) -> tuple[FloatArray, FloatArray, list[str]]:
-        """Times [F], poses [F, 4, 4] and names of the F images that lie between two poses."""
-        wanted = np.empty(0) if images.times is None else images.times
-        poses, found = interpolated(rows[:, 0], rows[:, 1:4], rows[:, 4:], wanted, self.max_gap_seconds)
-        if not found.any():
-            msg = (
-                f"{file}: none of {len(wanted)} images lies within {self.max_gap_seconds} s of two poses; "
-                "both must be timed by one clock, or raise max_gap_seconds"
-            )
-            raise AnnotationError(msg, reason="unsynchronised")
-        self._notices.warn_once(unmatched(file, found, self.max_gap_seconds))
-        return wanted[found], poses, [name for name, kept in zip(images.names, found, strict=True) if kept]
 
 
 def _rows(file: Path) -> FloatArray:

@@ -9,11 +9,12 @@ Everything is turned into one right-handed world with x to the east, y to the no
 axes are mirrored by that, not turned: no rotation makes a left-handed world right-handed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from remot.data.annotations.cameras.poses import headings_degrees
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
@@ -99,6 +100,8 @@ class GameAxes:
     pitch_positive: str
     units_per_metre: float
     roll_positive: str | None = None
+    #: [3, 3] from the game's axes to the world's.
+    _to_world: FloatArray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for key, choices in CHOICES.items():
@@ -115,16 +118,17 @@ class GameAxes:
         if not number or not 0 < self.units_per_metre < MAX_UNITS_PER_METRE:
             msg = f"units_per_metre is {self.units_per_metre!r:.40}, give a number above 0 and below 1e9"
             raise AnnotationError(msg)
+        object.__setattr__(self, "_to_world", np.array(TO_WORLD[self.up, self.handedness], dtype=np.float64))
 
     def places_metres(self, positions: FloatArray) -> FloatArray:
         """World places [N, 3] (east, north, up) in metres of positions [N, 3] in the game's axes and units."""
-        return positions @ self._to_world().T / self.units_per_metre
+        return positions @ self._to_world.T / self.units_per_metre
 
     def forwards(self, yaws_degrees: FloatArray) -> FloatArray:
         """Level unit vectors [N, 3] in the world along which players with yaws [N] look."""
         zero = np.zeros(3)
         zero["xyz".index(self.yaw_zero[1])] = 1.0 if self.yaw_zero[0] == "+" else -1.0
-        ahead = self._to_world() @ zero
+        ahead = self._to_world @ zero
         left = np.cross([0, 0, 1], ahead)
         angles = np.radians(yaws_degrees if self.yaw_positive == "left" else -yaws_degrees)[:, None]
         level: FloatArray = np.cos(angles) * ahead + np.sin(angles) * left
@@ -132,9 +136,7 @@ class GameAxes:
 
     def headings_degrees(self, yaws_degrees: FloatArray) -> FloatArray:
         """Headings [N] counter-clockwise from east of yaws [N]."""
-        forwards = self.forwards(yaws_degrees)
-        headings: FloatArray = np.degrees(np.arctan2(forwards[:, 1], forwards[:, 0]))
-        return headings
+        return headings_degrees(self.forwards(yaws_degrees))
 
     def camera_to_world(self, positions: FloatArray, angles_degrees: FloatArray) -> FloatArray:
         """Poses [N, 4, 4] in OpenCV axes and metres.
@@ -162,9 +164,6 @@ class GameAxes:
         poses[:, :3, 2] = forward
         poses[:, :3, 3] = self.places_metres(positions)
         return poses
-
-    def _to_world(self) -> FloatArray:
-        return np.array(TO_WORLD[self.up, self.handedness], dtype=np.float64)
 
 
 def axes_from(header: dict[str, Any]) -> GameAxes:

@@ -12,7 +12,6 @@ The first line is a header that says how the game counts, each further line is o
 are in the game's units and become metres. Every key is listed in docs/sources/games.md.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ from remot.data.annotations.base import (
     require_object,
     require_text,
 )
-from remot.data.annotations.games.game_axes import AXIS_KEYS, GameAxes, axes_from
+from remot.data.annotations.games.game_axes import AXIS_KEYS, axes_from
 from remot.data.annotations.games.game_tracks import LogLine, agent_of, events_of, line_from, objects_of
 from remot.data.annotations.images import probed
 from remot.data.media import VideoInfo
@@ -54,37 +53,30 @@ class GameLogReader(FileReader):
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one log."""
         header, lines = _parse(file)
-        media = media_inside(file, root, _text(file, header, "media", f"{file.stem}.mp4"))
+        where, defaults = str(file), {"media": f"{file.stem}.mp4", "id": file.stem, "domain": "game"}
+        media_name, clip_id, domain = (require_text(where, defaults | header, key) for key in defaults)
+        media = media_inside(file, root, media_name)
         video = probed(file, media, len(lines), "lines")
-        return _clip_from(file, _Log(header, axes_from(header), lines, video), media)
-
-
-@dataclass(frozen=True, eq=False)
-class _Log:
-    header: dict[str, Any]
-    axes: GameAxes
-    lines: list[LogLine]
-    video: VideoInfo
-
-
-def _clip_from(file: Path, log: _Log, media: Path) -> Clip:
-    times = np.array([line.seconds for line in log.lines])
-    positions = np.array([line.position for line in log.lines])
-    angles = np.array([line.angles for line in log.lines])
-    poses = log.axes.camera_to_world(positions, angles)
-    interval = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
-    return Clip(
-        clip_id=_text(file, log.header, "id", file.stem),
-        scene_id=require_text(str(file), log.header, "scene"),
-        domain=_text(file, log.header, "domain", "game"),
-        media=media,
-        pts_seconds=times - times[0],
-        camera=CameraTrack(poses, _intrinsics(log.header, log.video)),
-        objects=objects_of(str(file), log.lines, _scale(log), _landmarks(log.header), log.axes.units_per_metre),
-        media_pts_seconds=log.video.pts_seconds,
-        agent=agent_of(str(file), log.lines, log.axes),
-        events=events_of(log.lines, interval),
-    )
+        axes, landmarks = axes_from(header), header.get("landmarks", [])
+        if not isinstance(landmarks, list) or not all(isinstance(name, str) for name in landmarks):
+            msg = "landmarks must be a list of names of objects"
+            raise AnnotationError(msg)
+        times = np.array([line.seconds for line in lines])
+        positions, angles = (np.array([getattr(line, name) for line in lines]) for name in ("position", "angles"))
+        interval = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
+        scale = _scale(header, video)
+        return Clip(
+            clip_id=clip_id,
+            scene_id=require_text(where, header, "scene"),
+            domain=domain,
+            media=media,
+            pts_seconds=times - times[0],
+            camera=CameraTrack(axes.camera_to_world(positions, angles), _intrinsics(header, video)),
+            objects=objects_of(where, lines, scale, frozenset(landmarks), axes.units_per_metre),
+            media_pts_seconds=video.pts_seconds,
+            agent=agent_of(where, lines, axes),
+            events=events_of(lines, interval),
+        )
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
@@ -125,10 +117,6 @@ def _object(where: str, row: str) -> dict[str, Any]:
     return require_object(where, parse_json(where, row, object_pairs_hook=unique))
 
 
-def _text(file: Path, header: dict[str, Any], key: str, default: str) -> str:
-    return require_text(str(file), header, key) if key in header else default
-
-
 def _number(header: dict[str, Any], key: str, low: float, high: float) -> float:
     value = header[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
@@ -151,20 +139,12 @@ def _intrinsics(header: dict[str, Any], video: VideoInfo) -> FloatArray | None:
     return np.array([[across, 0, video.width / 2], [0, down, video.height / 2], [0, 0, 1]])
 
 
-def _scale(log: _Log) -> FloatArray:
+def _scale(header: dict[str, Any], video: VideoInfo) -> FloatArray:
     """[4] by which boxes are multiplied: they are in pixels of the screen, which may be larger than the video."""
-    if len([key for key in SIZE_KEYS if key in log.header]) == 1:
+    if len([key for key in SIZE_KEYS if key in header]) == 1:
         msg = "the header names only one of width and height, give both or neither"
         raise AnnotationError(msg)
-    if "width" not in log.header:
+    if "width" not in header:
         return np.ones(4)
-    width, height = (_number(log.header, key, 0, 100_000) for key in SIZE_KEYS)
-    return np.array([log.video.width / width, log.video.height / height] * 2)
-
-
-def _landmarks(header: dict[str, Any]) -> frozenset[str]:
-    names = header.get("landmarks", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        msg = "landmarks must be a list of names of objects"
-        raise AnnotationError(msg)
-    return frozenset(names)
+    width, height = (_number(header, key, 0, 100_000) for key in SIZE_KEYS)
+    return np.array([video.width / width, video.height / height] * 2)

@@ -43,13 +43,23 @@ def line_from(where: str, content: dict[str, Any]) -> LogLine:
     check_keys(where, content, REQUIRED_KEYS, OPTIONAL_KEYS)
     angles = [require_numbers(f"{where}: {key}", content.get(key, 0.0), shape=()) for key in ("yaw", "pitch", "roll")]
     objects = require_object(f"{where}: objects", content.get("objects", {}))
+    events = content.get("events", [])
+    if not isinstance(events, list) or not all(isinstance(text, str) and text for text in events):
+        msg = f"{where}: events must be a list of what is happening, as texts"
+        raise AnnotationError(msg)
+    player = None
+    if "player" in content:
+        held, place = require_object(f"{where}: player", content["player"]), f"{where}: player"
+        check_keys(place, held, ("position", "yaw"))
+        position = require_numbers(f"{place}: position", held["position"], shape=(3,))
+        player = np.array([*position, require_numbers(f"{place}: yaw", held["yaw"], shape=())])
     return LogLine(
         seconds=float(require_numbers(f"{where}: t", content["t"], shape=())),
         position=require_numbers(f"{where}: position", content["position"], shape=(3,)),
         angles=np.array(angles),
         objects={name: _seen(f"{where}: object {name!r:.60}", value) for name, value in objects.items()},
-        events=_events(where, content.get("events", [])),
-        player=_player(f"{where}: player", content["player"]) if "player" in content else None,
+        events=tuple(events),
+        player=player,
     )
 
 
@@ -79,7 +89,12 @@ def objects_of(
     for index, line in enumerate(lines):
         for name, row in line.objects.items():
             tables[name][index] = row
-    return {name: _track(table, scale, units_per_metre, name in landmarks) for name, table in tables.items()}
+    tracks = {}
+    for name, table in tables.items():
+        depths = table[:, 4] / units_per_metre
+        known = depths if np.isfinite(depths).any() else None
+        tracks[name] = ObjectTrack(table[:, :4] * scale, name in landmarks, known)
+    return tracks
 
 
 def agent_of(where: str, lines: Sequence[LogLine], axes: GameAxes) -> AgentTrack:
@@ -114,11 +129,6 @@ def events_of(lines: Sequence[LogLine], interval_seconds: float) -> tuple[Event,
     return tuple(sorted(found, key=lambda event: (event.start_seconds, event.end_seconds, event.text)))
 
 
-def _track(table: FloatArray, scale: FloatArray, units_per_metre: float, is_landmark: bool) -> ObjectTrack:  # noqa: FBT001
-    depths = table[:, 4] / units_per_metre
-    return ObjectTrack(table[:, :4] * scale, is_landmark, depths if np.isfinite(depths).any() else None)
-
-
 def _seen(where: str, value: object) -> FloatArray:
     """Left, top, right, bottom, depth."""
     content = require_object(where, value)
@@ -129,17 +139,3 @@ def _seen(where: str, value: object) -> FloatArray:
         raise AnnotationError(msg)
     depth = require_numbers(f"{where}: depth", content["depth"], shape=()) if "depth" in content else np.nan
     return np.array([*box, depth])
-
-
-def _events(where: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
-        msg = f"{where}: events must be a list of what is happening, as texts"
-        raise AnnotationError(msg)
-    return tuple(value)
-
-
-def _player(where: str, value: object) -> FloatArray:
-    content = require_object(where, value)
-    check_keys(where, content, ("position", "yaw"))
-    position = require_numbers(f"{where}: position", content["position"], shape=(3,))
-    return np.array([*position, require_numbers(f"{where}: yaw", content["yaw"], shape=())])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.data.annotations.base import check_keys, media_inside, require_numbers, require_object, require_text
-from remot.data.annotations.camera_axes import effector_in_camera, effector_in_world, seen_from
+from remot.data.annotations.camera_axes import effector_seen_from, seen_from
 from remot.data.media.images import IMAGE_SUFFIXES
 from remot.errors import AnnotationError
 from remot.files import files_in
@@ -52,7 +52,7 @@ def effector_from(where: str, value: object, camera: CameraTrack | None) -> Effe
     if positions.shape[1:] != (3,) or frame == "viewer":
         return EffectorTrack(positions, opened, "viewer", shown)
     _require_frames(where, positions, camera)
-    return (effector_in_camera if frame == "camera" else effector_in_world)(positions, opened, camera, shown)
+    return effector_seen_from(camera, positions, opened, shown, "camera" if frame == "camera" else "world")
 
 
 def _frame_from(where: str, content: dict[str, Any], frames: tuple[str, ...]) -> str:
@@ -87,14 +87,14 @@ def object_from(
     depths, masks, size, centres, hidden = (
         content.get(key) for key in ("depths_metres", "masks", "size_metres", "centres_metres", "hidden")
     )
-    pictures, mask_value = (
+    masks_at, mask_value = (
         (None, 255) if masks is None else _masks_from(f"{where}: masks", masks, file, root, num_frames)
     )
     return ObjectTrack(
         boxes_xyxy=_rows_from(f"{where}: boxes_xyxy", content["boxes_xyxy"], 4),
         is_landmark=bool_from(where, content, "is_landmark", default=False),
         depths_metres=None if depths is None else numbers_or_unknown(f"{where}: depths_metres", [depths])[0],
-        masks=pictures,
+        masks=masks_at,
         mask_value=mask_value,
         size_metres=None if size is None else require_numbers(f"{where}: size_metres", size, shape=(3,)),
         centres_metres=None if centres is None else _centres_from(where, content, camera),
@@ -114,12 +114,10 @@ def _centres_from(where: str, content: dict[str, Any], camera: CameraTrack | Non
 
 
 def agent_from(where: str, value: object) -> AgentTrack:
-    """Who acts."""
-    content = require_object(where, value)
-    check_keys(where, content, ("positions_metres", "headings_degrees"))
-    return AgentTrack(
-        *(require_numbers(f"{where}: {key}", content[key]) for key in ("positions_metres", "headings_degrees"))
-    )
+    """The agent: a player, vehicle or mobile robot."""
+    content, keys = require_object(where, value), ("positions_metres", "headings_degrees")
+    check_keys(where, content, keys)
+    return AgentTrack(*(require_numbers(f"{where}: {key}", content[key]) for key in keys))
 
 
 def event_from(where: str, value: object) -> Event:
@@ -189,9 +187,9 @@ def _masks_from(
         msg = f"{where}: value must be a whole number from 0 to {MAX_MASK_VALUE}, found {mask_value!r:.40}"
         raise AnnotationError(msg)
     if isinstance(media, list):
-        pictures = paths_from(f"{where}: media", file, root, media)
-        found: Path | tuple[Path, ...] = pictures
-        num_images = len(pictures)
+        images = paths_from(f"{where}: media", file, root, media)
+        found: Path | tuple[Path, ...] = images
+        num_images = len(images)
     else:
         found = media_inside(file, root, require_text(where, content, "media"))
         if not found.is_dir():

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def write_masks(labels: NDArray[np.uint8], folder: Path) -> Path:
     return folder
 
 
+@dataclass(eq=False)
 class MaskFolders:
     """Where the masks of a clip's objects lie, seen from the annotation file; objects may share images.
 
@@ -38,9 +40,9 @@ class MaskFolders:
         folder: Where its annotation file is written.
     """
 
-    def __init__(self, clip: Clip, folder: Path) -> None:
-        self.clip, self.folder = clip, folder
-        self._copied: dict[Path | tuple[Path, ...], str] = {}
+    clip: Clip
+    folder: Path
+    _copied: dict[Path | tuple[Path, ...], str] = field(default_factory=dict, init=False)
 
     def place(self, masks: Path | tuple[Path, ...]) -> str | list[str]:
         """Path of the images from the folder, copied into it first if they lie elsewhere.

@@ -75,27 +75,24 @@ class NativeReader(FileReader):
         if content["format"] != FORMAT:
             msg = f"{file}: format is {content['format']!r:.40}, this version reads {FORMAT!r}"
             raise AnnotationError(msg)
+        media: Media = None
+        if isinstance(content["media"], list):
+            media = paths_from(f"{file}: media", file, root, content["media"])
+        elif content["media"] is not None:
+            media = media_inside(file, root, require_text(where, content, "media"))
         media_times = content.get("media_pts_seconds")
         pts_seconds = require_numbers(f"{where}: pts_seconds", content["pts_seconds"], num_axes=1)
         return Clip(
             clip_id=require_text(where, content, "id"),
             scene_id=require_text(where, content, "scene"),
             domain=require_text(where, content, "domain"),
-            media=_media_from(file, root, content["media"]),
+            media=media,
             pts_seconds=pts_seconds,
             media_pts_seconds=None
             if media_times is None
             else require_numbers(f"{where}: media_pts_seconds", media_times, num_axes=1),
             **_tracks_from(content, file, root, len(pts_seconds)),
         )
-
-
-def _media_from(file: Path, root: Path, value: object) -> Media:
-    if value is None:
-        return None
-    if isinstance(value, list):
-        return paths_from(f"{file}: media", file, root, value)
-    return media_inside(file, root, require_text(str(file), {"media": value}, "media"))
 
 
 def _tracks_from(content: dict[str, Any], file: Path, root: Path, num_frames: int) -> dict[str, Any]:

@@ -152,11 +152,13 @@ def _effector_content(track: EffectorTrack) -> dict[str, Any]:
 
 
 def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:
-    content: dict[str, Any] = {"boxes_xyxy": _known_rows(track.boxes_xyxy, 2), "is_landmark": track.is_landmark}
+    content: dict[str, Any] = {}
+    for name, rows, decimals in (("boxes_xyxy", track.boxes_xyxy, 2), ("centres_metres", track.centres_metres, 3)):
+        if rows is not None:  # None for a row that holds NaN
+            content[name] = [_rounded(row, decimals) if np.isfinite(row).all() else None for row in rows]
+    content["is_landmark"] = track.is_landmark
     if track.depths_metres is not None:
         content["depths_metres"] = _rounded(track.depths_metres, 4, unknown=True)
-    if track.centres_metres is not None:
-        content["centres_metres"] = _known_rows(track.centres_metres, 3)
     if track.size_metres is not None:
         content["size_metres"] = _rounded(track.size_metres, 4)
     if track.hidden is not None:
@@ -164,11 +166,6 @@ def _object_content(track: ObjectTrack, masks: MaskFolders) -> dict[str, Any]:
     if track.masks is not None:
         content["masks"] = {"media": masks.place(track.masks), "value": track.mask_value}
     return content
-
-
-def _known_rows(rows: FloatArray, decimals: int) -> list[Any]:
-    """Rows as short numbers, None for those that hold NaN."""
-    return [_rounded(row, decimals) if np.isfinite(row).all() else None for row in rows]
 
 
 def _rounded(array: FloatArray, decimals: int, *, unknown: bool = False) -> list[Any]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from remot.data.annotations.base import (
     require_numbers,
     require_object,
 )
-from remot.data.annotations.images import times_of, video_beside
+from remot.data.annotations.images import video_beside
 from remot.errors import AnnotationError
 from remot.files import find_files
 from remot.structures import Clip, Event
@@ -69,19 +68,19 @@ class CharadesSTAReader(AnnotationReader):
         """Each video of each file."""
         files = sorted(path for suffix in ("json", "txt") for path in find_files(root, f"*charades_sta*.{suffix}"))
         require_any(files, root, "*charades_sta*.json or .txt", "the sentences")
-        return [ClipSource(file, name) for file in files for name in self._content(file)]
+        return [ClipSource(file, name) for file in files for name in self._kept(_read, file)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
         """The clip of one video."""
-        value = self._content(source.file)[source.key]
+        value = self._kept(_read, source.file)[source.key]
         video = value if isinstance(value, _Video) else _from_json(str(source), source.key, value)
-        media = video_beside(source.file, root, source.key)
+        media, pts_seconds = video_beside(source.file, root, source.key)
         return Clip(
             clip_id=source.key,
             scene_id=video.scene,
             domain="charades_sta",
             media=media,
-            pts_seconds=times_of(source.file, media),
+            pts_seconds=pts_seconds,
             events=tuple(self._event(*event, video.duration_seconds) for event in video.events),
         )
 
@@ -96,9 +95,6 @@ class CharadesSTAReader(AnnotationReader):
             _logger.info("%s: ends at %g s, cut to the video's %g s", where, end, duration)
             end = duration
         return Event(text.strip(), start, end)
-
-    def _content(self, file: Path) -> Mapping[str, Any]:
-        return self._kept(file, lambda: read_json_object(file) if file.suffix == ".json" else dict(_from_text(file)))
 
 
 def _from_json(where: str, name: str, value: object) -> _Video:
@@ -120,8 +116,10 @@ def _from_json(where: str, name: str, value: object) -> _Video:
     return _Video(events, float(duration), name)
 
 
-def _from_text(file: Path) -> Iterator[tuple[str, _Video]]:
-    """Names and contents of the videos of a text file."""
+def _read(file: Path) -> dict[str, Any]:
+    """Each video of a file by its name: a JSON value, or what a text file says."""
+    if file.suffix == ".json":
+        return read_json_object(file)
     events: dict[str, list[tuple[str, str, float, float]]] = {}
     for where, line in numbered_lines(file):
         head, separator, text = line.partition("##")
@@ -135,9 +133,11 @@ def _from_text(file: Path) -> Iterator[tuple[str, _Video]]:
             raise AnnotationError(msg)
         events.setdefault(name, []).append((where, text, start, end))
     table = _tables(file.parent)
+    videos = {}
     for name, found in events.items():
         duration, scene = table.get(name, (None, ""))
-        yield name, _Video(tuple(found), duration, scene or name)
+        videos[name] = _Video(tuple(found), duration, scene or name)
+    return videos
 
 
 def _tables(folder: Path) -> dict[str, tuple[float, str]]:
@@ -147,16 +147,12 @@ def _tables(folder: Path) -> dict[str, tuple[float, str]]:
         rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
         try:
             for row in rows:
-                found[row["id"]] = _positive(row["length"]), (row.get("subject") or "").strip()
+                seconds = float(row["length"])
+                if not 0 < seconds <= MAX_SECONDS:
+                    msg = f"found {row['length'][:40]!r}"
+                    raise ValueError(msg)  # noqa: TRY301 - the line is named below
+                found[row["id"]] = seconds, (row.get("subject") or "").strip()
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             msg = f"{file}: line {rows.line_num} must hold an id and a length in seconds above 0 ({error})"
             raise AnnotationError(msg) from error
     return found
-
-
-def _positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= MAX_SECONDS:
-        msg = f"found {text[:40]!r}"
-        raise ValueError(msg)
-    return seconds

@@ -30,6 +30,8 @@ from remot.structures import Clip, FloatArray, ObjectTrack
 
 #: ``cover.label`` counts visible eighths.
 MAX_COVER = 8
+#: Width and height in ``meta_info.ini``, such as ``(1920, 1080)``.
+RESOLUTION = re.compile(r"\(?\s*(\d{1,6})\s*[,x]\s*(\d{1,6})\s*\)?")
 
 
 @dataclass(eq=False)
@@ -37,13 +39,13 @@ class GOT10kReader(FileReader, ImageReader, StillCameraReader):
     """Reads ``GOT-10k_Val_000001/groundtruth.txt`` and the images beside it.
 
     The source's conventions: row k is ``left,top,width,height`` of the object in the k-th image (``00000001.jpg`` and
-    so on), in pixels. The source does not say whether they are counted from 0 or 1; they are taken as counted from 0,
+    so on), in pixels. The source does not state whether they are counted from 0 or 1; they are taken as counted from 0,
     at worst one pixel off. ``absence.label`` has 1 where the object is not in the image, ``cover.label`` how many
     eighths of it are visible; both may be missing. ``meta_info.ini`` names the object, the rate, 10 Hz, and the
     resolution of the images that the boxes belong to.
 
     The cameras of GOT-10k mostly move, and no pose is known. So nothing is asked about motion in the images unless
-    the camera is vouched for, sequence by sequence or for all.
+    the camera is stated to stand still, sequence by sequence or for all.
 
     Args:
         min_cover: Fewest visible eighths of an object that is asked about.
@@ -71,10 +73,17 @@ class GOT10kReader(FileReader, ImageReader, StillCameraReader):
         ini = file.with_name("meta_info.ini")
         values = read_ini_section(ini, "METAINFO")
         images = images_in(file, root, ".")
-        boxes_xyxy = self._boxes(file)
+        rows = read_number_rows(file, (4,), finite=False)
+        hidden = _labels(file.with_name("absence.label"), len(rows), 1, missing=0) == 1
+        hidden |= _labels(file.with_name("cover.label"), len(rows), MAX_COVER, missing=MAX_COVER) < self.min_cover
+        boxes_xyxy = xyxy_from_xywh(str(file), np.where(hidden[:, None], np.nan, rows), first_pixel=0)
         kept = self.numbered_images(file, images, len(boxes_xyxy), 1, "rows")
         if "resolution" in values:
-            require_resolution(str(file), images, _resolution(ini, values["resolution"]), "resolution in meta_info.ini")
+            size = RESOLUTION.fullmatch(values["resolution"].strip())
+            if size is None:
+                msg = f"{ini}: resolution is {values['resolution'][:40]!r}, expected (width, height) in pixels"
+                raise AnnotationError(msg)
+            require_resolution(str(file), images, (int(size[1]), int(size[2])), "resolution in meta_info.ini")
         name = require_text(str(ini), {"object_class": "", **values}, "object_class")
         return Clip(
             clip_id=sequence,
@@ -85,22 +94,6 @@ class GOT10kReader(FileReader, ImageReader, StillCameraReader):
             objects={name: ObjectTrack(boxes_xyxy[kept])},
             camera_moves=not self._still_cameras.hold(sequence),
         )
-
-    def _boxes(self, file: Path) -> FloatArray:
-        """[N, 4] left, top, right, bottom; NaN where the object is absent or mostly hidden."""
-        rows = read_number_rows(file, (4,), finite=False)
-        hidden = _labels(file.with_name("absence.label"), len(rows), 1, missing=0) == 1
-        hidden |= _labels(file.with_name("cover.label"), len(rows), MAX_COVER, missing=MAX_COVER) < self.min_cover
-        return xyxy_from_xywh(str(file), np.where(hidden[:, None], np.nan, rows), first_pixel=0)
-
-
-def _resolution(ini: Path, text: str) -> tuple[int, int]:
-    """Width and height, from ``(1920, 1080)``."""
-    numbers = re.fullmatch(r"\(?\s*(\d{1,6})\s*[,x]\s*(\d{1,6})\s*\)?", text.strip())
-    if numbers is None:
-        msg = f"{ini}: resolution is {text[:40]!r}, expected (width, height) in pixels"
-        raise AnnotationError(msg)
-    return int(numbers[1]), int(numbers[2])
 
 
 def _labels(file: Path, num_rows: int, largest: int, missing: int) -> FloatArray:
@@ -133,12 +126,12 @@ class GOT10kListReader(AnnotationReader):
     def sources(self, root: Path) -> list[ClipSource]:
         """Each entry of each list."""
         found = require_any(find_files(root, self.pattern), root, self.pattern, "the list")
-        return [ClipSource(file, str(k)) for file in found for k in range(len(self._entries(file)))]
+        return [ClipSource(file, str(k)) for file in found for k in range(len(self._kept(_read_list, file)))]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:  # noqa: ARG002 - the list has no media
         """The clip of one entry."""
         where = f"{source.file}: entry {source.key}"
-        content = require_object(where, self._entries(source.file)[int(source.key)])
+        content = require_object(where, self._kept(_read_list, source.file)[int(source.key)])
         check_keys(where, content, ("path", "object", "gt"))
         boxes_xyxy = require_numbers(f"{where}: gt", content["gt"], num_axes=2)
         if boxes_xyxy.shape[1] != 4 or boxes_xyxy.min() < 0 or boxes_xyxy.max() > 1:
@@ -154,5 +147,6 @@ class GOT10kListReader(AnnotationReader):
             objects={require_text(where, content, "object"): ObjectTrack(require_xyxy(where, boxes_xyxy))},
         )
 
-    def _entries(self, file: Path) -> list[Any]:
-        return self._kept(file, lambda: require_list(str(file), parse_json(str(file), read_text(file))))
+
+def _read_list(file: Path) -> list[Any]:
+    return require_list(str(file), parse_json(str(file), read_text(file)))

@@ -62,9 +62,9 @@ class KITTIFilesReader(TrackedReader):
 
     def _sequence(self, file: Path, root: Path) -> KITTISequence:
         """The sequence of one label file; a label belongs to the image of its frame's number."""
-        oxts = oxts_of(file)
+        oxts = beside_labels(file, "oxts")
         images = images_in(file, root, f"../image_02/{file.stem}")
-        camera = camera_of(calib_of(file), oxts) if oxts.exists() else None
+        camera = camera_of(beside_labels(file, "calib"), oxts) if oxts.exists() else None
         labels = read_labels(file, MAX_FRAMES if camera is None else len(camera.camera_to_world))
         if camera is None:
             num_frames = 1 + max(labels.frames.max(initial=0), *map(number_of, images))
@@ -72,24 +72,16 @@ class KITTIFilesReader(TrackedReader):
         else:
             kept = self.numbered_images(file, images, len(camera.camera_to_world), 0, "rows in oxts")
             camera = replace(camera, camera_to_world=camera.camera_to_world[kept])
-        return KITTISequence(images, kept / FRAME_RATE, shown_labels(labels, kept), camera)
+        # the labels in the frames that are kept, which are numbered anew
+        rows = np.isin(labels.frames, kept)
+        parts: dict[str, Any] = {name: v[rows] for name, v in vars(labels).items() if isinstance(v, np.ndarray)}
+        labels = replace(labels, **parts | {"frames": np.searchsorted(kept, parts["frames"])})
+        return KITTISequence(images, kept / FRAME_RATE, labels, camera)
 
 
-def oxts_of(file: Path) -> Path:
-    """Where the camera's motion of a label file is."""
-    return file.resolve().parent.parent / "oxts" / file.name
-
-
-def calib_of(file: Path) -> Path:
-    """Where the calibration of a label file is."""
-    return file.resolve().parent.parent / "calib" / file.name
-
-
-def shown_labels(labels: Labels, kept: IntArray) -> Labels:
-    """The labels in the frames ``kept`` [K], which are numbered anew."""
-    rows = np.isin(labels.frames, kept)
-    parts: dict[str, Any] = {name: value[rows] for name, value in vars(labels).items() if isinstance(value, np.ndarray)}
-    return replace(labels, **parts | {"frames": np.searchsorted(kept, parts["frames"])})
+def beside_labels(file: Path, folder: str) -> Path:
+    """The file in ``folder`` of a label file: the camera's motion in ``oxts``, the calibration in ``calib``."""
+    return file.resolve().parent.parent / folder / file.name
 
 
 def read_labels(file: Path, num_frames: int) -> Labels:

@@ -36,12 +36,12 @@ def camera_of(calib: Path, oxts: Path) -> CameraTrack:
         oxts: ``oxts/0000.txt``, a row for each image.
     """
     matrices = _matrices(calib)
-    camera_from_imu = (
-        _homogeneous(_colour_camera_shift(calib, matrices["P2"]))
-        @ _homogeneous(matrices["rectification"])
-        @ _homogeneous(matrices["camera_from_velodyne"])
-        @ _homogeneous(matrices["velodyne_from_imu"])
-    )
+    names = ("rectification", "camera_from_velodyne", "velodyne_from_imu")
+    camera_from_imu = np.eye(4)
+    for matrix in (_colour_camera_shift(calib, matrices["P2"]), *(matrices[name] for name in names)):
+        step = np.eye(4)  # of a rotation [3, 3] or a rigid motion [3, 4]
+        step[:3, : matrix.shape[1]] = matrix
+        camera_from_imu = camera_from_imu @ step
     turn = camera_from_imu[:3, :3]
     if np.abs(turn @ turn.T - np.eye(3)).max() > MAX_SKEW or np.linalg.det(turn) < 0:
         msg = f"{calib}: R_rect, Tr_velo_cam and Tr_imu_velo are together no rigid motion, fetch the file again"
@@ -101,10 +101,3 @@ def _turn(radians: FloatArray, first: int, second: int) -> FloatArray:
     turns[:, second, first] = np.sin(radians)
     turns[:, first, second] = -np.sin(radians)
     return turns
-
-
-def _homogeneous(matrix: FloatArray) -> FloatArray:
-    """[4, 4] of a rotation [3, 3] or a rigid motion [3, 4]."""
-    full = np.eye(4)
-    full[:3, : matrix.shape[1]] = matrix
-    return full

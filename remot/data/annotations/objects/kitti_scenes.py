@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, Labels, calib_of
+from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, Labels, beside_labels
 from remot.data.annotations.objects.kitti_oxts import colour_camera_from_first
 from remot.data.annotations.objects.tracked import rows_by_frame, track_names
 from remot.structures import Clip, FloatArray, ObjectTrack
@@ -40,7 +40,8 @@ class KITTISceneReader(KITTIFilesReader):
         sequence = self._sequence(file, root)
         labels = sequence.labels
         hidden = (labels.truncated > self.max_truncated) | (labels.occluded > self.max_occluded)
-        objects = _objects(str(file), labels, hidden, colour_camera_from_first(calib_of(file)), len(sequence.images))
+        shift = colour_camera_from_first(beside_labels(file, "calib"))
+        objects = _objects(str(file), labels, hidden, shift, len(sequence.images))
         kinds = {noun for one, (noun, _) in KINDS.items() if one in labels.classes}
         clip = Clip(
             clip_id=f"kitti-{file.stem}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from remot.data.annotations.notices import listed
-from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, KITTISequence, Labels, oxts_of
+from remot.data.annotations.objects.kitti_files import KINDS, KITTIFilesReader, KITTISequence, Labels, beside_labels
 from remot.data.annotations.objects.nearest import Appearances, NearestTrack, near_border, nearest_tracks
 from remot.errors import ConfigError
 from remot.structures import Clip, ObjectTrack
@@ -56,14 +56,15 @@ class KITTITrackingReader(KITTIFilesReader):
             msg = f"KITTITrackingReader: min_distance_ratio is {self.min_distance_ratio}; choose at least 1"
             raise ConfigError(msg)
 
-    def notice(self, files: list[Path]) -> str:
-        """How many sequences lack the motion of their camera."""
-        if not (lacking := [file.stem for file in files if not oxts_of(file).exists()]):
-            return ""
-        return (
-            f"{len(lacking)} of {len(files)} sequences have no file in oxts with the motion of their camera, so "
-            f"nothing is asked about that nor about motion in their images: {listed(lacking)}"
-        )
+    def files(self, root: Path) -> list[Path]:
+        """The label files, in order; logs how many sequences lack the motion of their camera."""
+        files = super().files(root)
+        if lacking := [file.stem for file in files if not beside_labels(file, "oxts").exists()]:
+            self._notices.warn_once(
+                f"{len(lacking)} of {len(files)} sequences have no file in oxts with the motion of their camera, so "
+                f"nothing is asked about that nor about motion in their images: {listed(lacking)}"
+            )
+        return files
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number."""

@@ -19,7 +19,7 @@ from remot.data.annotations.base import (
     require_object,
     require_text,
 )
-from remot.data.annotations.images import times_of, video_beside
+from remot.data.annotations.images import video_beside
 from remot.data.annotations.native.fields import number_or_none, texts_or_none
 from remot.errors import AnnotationError
 from remot.files import find_files
@@ -58,29 +58,26 @@ class LayoutReader(AnnotationReader):
     def sources(self, root: Path) -> list[ClipSource]:
         """Each scene of each file."""
         many, single = find_files(root, "*meta_info*.json"), find_files(root, "*layout.json")
-        found = [ClipSource(file, scene) for file in many for scene in self._content(file)]
+        found = [ClipSource(file, scene) for file in many for scene in self._kept(read_json_object, file)]
         found += [ClipSource(file) for file in single]
         return require_any(found, root, "*meta_info*.json or *layout.json", "the layouts")
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
         """The clip of one scene."""
-        content = self._content(source.file)
+        content = self._kept(read_json_object, source.file)
         if source.key:
             scene, found = source.key, _from_vsi_bench(str(source), content[source.key])
         else:
             scene, found = _from_own_format(str(source), content)
-        video = video_beside(source.file, root, scene)
+        video, pts_seconds = video_beside(source.file, root, scene)
         room = SAME_ROOM.fullmatch(scene)
         return Clip(
             clip_id=scene,
             scene_id=room.group(1) if room else scene,
             media=video,
-            pts_seconds=times_of(source.file, video),
+            pts_seconds=pts_seconds,
             **found,
         )
-
-    def _content(self, file: Path) -> dict[str, Any]:
-        return self._kept(file, lambda: read_json_object(file))
 
 
 def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:

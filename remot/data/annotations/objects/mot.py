@@ -12,19 +12,16 @@ from remot.data.annotations.objects.mot_files import (
     PERSON_LIKE,
     MOTFilesReader,
     MOTSequence,
-    bare_name,
-    scene_of,
 )
 from remot.data.annotations.objects.nearest import (
     Appearances,
-    IntArray,
     NearestTrack,
     near_border,
     nearest_tracks,
     sideways_nearness,
 )
 from remot.errors import ConfigError
-from remot.structures import Clip, FloatArray, ObjectTrack
+from remot.structures import Clip, ObjectTrack
 
 _logger = logging.getLogger(__name__)
 
@@ -79,7 +76,7 @@ class MOTReader(MOTFilesReader):
 
     def read_sequence(self, file: Path, root: Path) -> dict[str, Clip]:
         """The clips of one sequence, by noun and track number."""
-        name, bare = file.parent.parent.resolve().name, bare_name(file)
+        name = file.parent.parent.resolve().name
         sequence, media, media_times, times = self._shown(file, root)
         clips = {}
         for noun, track in self._nearest(file, sequence):
@@ -87,13 +84,13 @@ class MOTReader(MOTFilesReader):
             word = "" if track.word == "nearest" else f"{track.word}-"
             clips[f"{word}{noun} {track.track}"] = Clip(
                 clip_id=f"{name}-{word}{noun}-{track.track}",
-                scene_id=scene_of(bare),
+                scene_id=sequence.scene_id,
                 domain="mot",
                 media=media if isinstance(media, Path) else tuple(media[frame] for frame in frames),
                 pts_seconds=times[frames],
                 objects={track.name(noun): ObjectTrack(sequence.boxes_xyxy[track.rows])},
                 media_pts_seconds=None if media_times is None else media_times[frames],
-                camera_moves=not self._still_cameras.hold(bare),
+                camera_moves=not self._still_cameras.hold(sequence.bare_name),
             )
         if not clips:
             _logger.warning(
@@ -124,15 +121,10 @@ class MOTReader(MOTFilesReader):
                 askable[rows],
             )
             tracks = nearest_tracks(sightings, self.min_height_ratio, num_lingering[rows])
-            tracks = tracks or _outermost(sightings, sequence.boxes_xyxy[rows], num_lingering[rows])
+            if not tracks:
+                for word, side in (("leftmost", -1), ("rightmost", 1)):
+                    nearness = sideways_nearness(sequence.boxes_xyxy[rows], side)
+                    placed = replace(sightings, nearness=nearness, lowest=np.zeros(len(rows)))
+                    tracks += nearest_tracks(placed, 2.0, num_lingering[rows], word=word)
             found += [(NOUNS[one], replace(track, rows=rows[track.rows])) for track in tracks]
         return found
-
-
-def _outermost(sightings: Appearances, boxes_xyxy: FloatArray, num_lingering: IntArray) -> list[NearestTrack]:
-    """The tracks that are clearly the leftmost or the rightmost in at least three images."""
-    found = []
-    for word, side in (("leftmost", -1), ("rightmost", 1)):
-        placed = replace(sightings, nearness=sideways_nearness(boxes_xyxy, side), lowest=np.zeros(len(boxes_xyxy)))
-        found += nearest_tracks(placed, 2.0, num_lingering, word=word)
-    return found

@@ -49,6 +49,8 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 class MOTSequence:
     """One ``gt.txt`` with its ``seqinfo.ini``: R boxes in N frames."""
 
+    bare_name: str  # without that of a detector
+    scene_id: str  # one for all copies of the same images
     frame_rate: float
     num_frames: int
     frames: IntArray  # [R] counted from 0
@@ -79,18 +81,15 @@ class MOTFilesReader(TrackedReader, StillCameraReader):
             raise ConfigError(msg)
 
     def files(self, root: Path) -> list[Path]:
-        """The annotations, of MOT17's three copies of a sequence the first."""
+        """The annotations, of MOT17's three copies of a sequence the first; logs how many cameras may move."""
         kept: dict[Path, Path] = {}
         for file in super().files(root):
             folder = file.resolve().parent.parent
             first = kept.setdefault(folder.with_name(DETECTOR.sub("", folder.name)), file)
             if first is not file:
                 _logger.info("%s: left out, it repeats %s", file, first)
+        self._notices.warn_once(self._still_cameras.about_others([folder.name for folder in kept]))
         return list(kept.values())
-
-    def notice(self, files: list[Path]) -> str:
-        """How many cameras are not known to stand still."""
-        return self._still_cameras.about_others([bare_name(file) for file in files])
 
     def _shown(
         self, file: Path, root: Path
@@ -144,7 +143,12 @@ def read_mot_sequence(file: Path) -> MOTSequence:
     area = np.prod(rows[:, 4:6], axis=1)
     inside = np.clip(np.minimum(boxes_xyxy[:, 2:], size) - np.maximum(boxes_xyxy[:, :2], 0), 0, None)
     visible = np.prod(inside, axis=1) / area
+    bare_name = DETECTOR.sub("", ini.parent.resolve().name)
+    shared = SAME_IMAGES.search(bare_name)
+    scene_id = f"MOT16/17-{shared[1]}" if shared else known_sequence(bare_name, STATIC_SEQUENCES)
     return MOTSequence(
+        bare_name=bare_name,
+        scene_id=scene_id or bare_name,
         frame_rate=ini_number(ini, values, "frameRate", 1000),
         num_frames=num_frames,
         frames=whole_numbers(str(file), "frame", rows[:, 0], 1, num_frames) - 1,
@@ -155,14 +159,3 @@ def read_mot_sequence(file: Path) -> MOTSequence:
         visible=visible if is_mot15 else np.minimum(visible, rows[:, 8]),
         size=size,
     )
-
-
-def bare_name(file: Path) -> str:
-    """Name of a sequence without that of a detector."""
-    return DETECTOR.sub("", file.parent.parent.resolve().name)
-
-
-def scene_of(bare: str) -> str:
-    """One scene for all copies of the same images."""
-    shared = SAME_IMAGES.search(bare)
-    return f"MOT16/17-{shared[1]}" if shared else known_sequence(bare, STATIC_SEQUENCES) or bare

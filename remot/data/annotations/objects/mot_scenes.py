@@ -11,8 +11,6 @@ from remot.data.annotations.objects.mot_files import (
     PERSON_LIKE,
     MOTFilesReader,
     MOTSequence,
-    bare_name,
-    scene_of,
 )
 from remot.data.annotations.objects.tracked import rows_by_frame, track_names
 from remot.structures import Clip, ObjectTrack
@@ -43,13 +41,13 @@ class MOTSceneReader(MOTFilesReader):
         are_complete = PEDESTRIAN in self._classes and not untracked.any()
         clip = Clip(
             clip_id=name,
-            scene_id=scene_of(bare_name(file)),
+            scene_id=sequence.scene_id,
             domain="mot",
             media=media,
             pts_seconds=times,
             objects=self._objects(str(file), sequence),
             media_pts_seconds=media_times,
-            camera_moves=not self._still_cameras.hold(bare_name(file)),
+            camera_moves=not self._still_cameras.hold(sequence.bare_name),
             complete_kinds=(NOUNS[PEDESTRIAN],) if are_complete else (),
         )
         return {"": clip}

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import ClipSource, FileReader, check_fps
+from remot.data.annotations.base import ClipSource, FileReader
 from remot.data.annotations.images import ImageReader, counted, images_in, number_of
 from remot.data.annotations.notices import listed
 from remot.data.annotations.objects.still_cameras import StillCameraReader, known_sequence
@@ -66,7 +66,7 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
     fps: float = 30.0
 
     def __post_init__(self) -> None:
-        check_fps(self.fps)
+        super().__post_init__()
         if any(first < 1 for first in (self.first_images or {}).values()):
             msg = f"OTBReader: first_images is {self.first_images}; images are counted from 1"
             raise ConfigError(msg)
@@ -74,8 +74,9 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
     def sources(self, root: Path) -> list[ClipSource]:
         """The objects, in order; log messages say how many have no name or a camera that may move."""
         found = super().sources(root)
-        self._notices.warn_once(self._still_cameras.about_others([_sequence_of(source.file) for source in found]))
-        if unnamed := [_target_of(source.file) for source in found if self._name(source.file) == UNNAMED]:
+        targets = [self._target(source.file) for source in found]
+        self._notices.warn_once(self._still_cameras.about_others([sequence for sequence, _, _ in targets]))
+        if unnamed := [sequence + suffix for sequence, suffix, name in targets if name == UNNAMED]:
             self._notices.warn_once(
                 f"{len(unnamed)} of {len(found)} objects have no name, so nothing is asked about their motion; look at "
                 f"the images and add to names: {listed(unnamed)}"
@@ -84,14 +85,14 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
 
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one object."""
-        sequence, name = _sequence_of(file), self._name(file)
+        sequence, suffix, name = self._target(file)
         rows = read_number_rows(file, (4,), finite=False)
         is_absent = (rows == 0).all(axis=1, keepdims=True)
         boxes_xyxy = xyxy_from_xywh(str(file), np.where(is_absent, np.nan, rows), first_pixel=1)
         folder = "img" if (file.parent / "img").is_dir() else "."
         media, kept = self._images_of_rows(file, sequence, images_in(file, root, folder), len(boxes_xyxy))
         return Clip(
-            clip_id=_target_of(file),
+            clip_id=sequence + suffix,
             scene_id=known_sequence(sequence, KNOWN_SEQUENCES) or sequence,
             domain="otb",
             media=media,
@@ -100,9 +101,10 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
             camera_moves=name == UNNAMED or not self._still_cameras.hold(sequence),
         )
 
-    def _name(self, file: Path) -> str:
-        """What questions call the object."""
-        return _of(NAMES | (self.names or {}), _sequence_of(file), _suffix_of(file)) or UNNAMED
+    def _target(self, file: Path) -> tuple[str, str, str]:
+        """Folder, suffix such as ``.1`` where there are several objects, and what questions call the object."""
+        sequence, suffix = file.resolve().parent.name, file.stem.removeprefix("groundtruth_rect")
+        return sequence, suffix, _of(NAMES | (self.names or {}), sequence, suffix) or UNNAMED
 
     def _images_of_rows(
         self, file: Path, sequence: str, images: Sequence[Path], num_rows: int
@@ -124,19 +126,6 @@ class OTBReader(FileReader, ImageReader, StillCameraReader):
             msg = f"{file}: {num_rows} rows but {counted(images)}, fetch them again, or name the image of row 1 "
             raise AnnotationError(msg + "in first_images", reason="unsynchronised")
         return found, self.numbered_images(file, found, num_rows, first, "rows")
-
-
-def _sequence_of(file: Path) -> str:
-    return file.resolve().parent.name
-
-
-def _suffix_of(file: Path) -> str:
-    """Such as ``.1`` where a sequence has several objects."""
-    return file.stem.removeprefix("groundtruth_rect")
-
-
-def _target_of(file: Path) -> str:
-    return _sequence_of(file) + _suffix_of(file)
 
 
 def _of(table: Mapping[str, _T], sequence: str, suffix: str = "") -> _T | None:

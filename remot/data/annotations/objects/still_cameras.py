@@ -1,4 +1,4 @@
-"""Whose camera is known to stand still, and which known sequence a folder holds under whatever name it was given.
+"""Which sequences have a camera that stands still, and which known sequence a folder holds, whatever its name.
 
 Without poses "the object moved" and "the camera moved" cannot be distinguished. So a clip whose camera may move is
 marked :attr:`~remot.structures.Clip.camera_moves`: its masks and distances can be asked about, motion in
@@ -39,9 +39,9 @@ class StillCameras:
     """Which sequences were filmed by a camera that is known to stand still.
 
     Args:
-        static_camera: Names that the user vouches for: of folders, or of known sequences; None for all of ``known``.
-        known: Names that the reader vouches for.
-        assume_static: The user vouches for all sequences.
+        static_camera: Sequences that the user states, by folder or by known name; None for all of ``known``.
+        known: Sequences that the reader lists.
+        assume_static: The user states it of all sequences.
     """
 
     static_camera: Collection[str] | None
@@ -72,12 +72,12 @@ class StillCameraReader(AnnotationReader):
     """Reads formats without camera poses.
 
     Args:
-        static_camera: Sequences whose camera stands still; by default those that the reader knows, if any. Nothing is
+        static_camera: Sequences whose camera stands still; by default those that the reader lists, if any. Nothing is
             asked about motion in the images of others.
         assume_static: Take the camera of every sequence to stand still.
     """
 
-    #: Sequences of which the reader knows that their camera stands still.
+    #: Sequences whose camera stands still, listed by the reader.
     known_still: ClassVar[frozenset[str]] = frozenset()
     static_camera: list[str] | None = None
     assume_static: bool = False

@@ -39,32 +39,25 @@ class TrackedReader(ImageReader):
             AnnotationError: Naming the file, the row and what does not fit.
         """
 
-    def notice(self, files: list[Path]) -> str:  # noqa: ARG002 - most formats have none
-        """What is to be logged about all sequences together, such as how many cameras move; empty for nothing."""
-        return ""
-
     def files(self, root: Path) -> list[Path]:
-        """The files that each describe one sequence, in order."""
+        """The files that each describe one sequence, in order; logs what is to be said of all of them together."""
         return find_files(root, self.pattern)
 
     def sources(self, root: Path) -> list[ClipSource]:
         """Each clip of each sequence; a sequence that cannot be read or is left out stands for itself."""
         files = require_any(self.files(root), root, self.pattern, "the sequences")
-        self._notices.warn_once(self.notice(files))
-        return [ClipSource(file, key) for file in files for key in self._keys(file, root.resolve())]
+        found = []
+        for file in files:
+            try:
+                keys = list(self._kept(self.read_sequence, file, root.resolve()))
+            except AnnotationError:
+                keys = []  # read_source names the fault, so that one bad sequence can be skipped
+            found += [ClipSource(file, key) for key in keys or [""]]
+        return found
 
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
         """One clip of a sequence."""
-        return self._clips(source.file, root).get(source.key)
-
-    def _keys(self, file: Path, root: Path) -> list[str]:
-        try:
-            return list(self._clips(file, root)) or [""]
-        except AnnotationError:
-            return [""]  # read_source names the fault, so that one bad sequence can be skipped
-
-    def _clips(self, file: Path, root: Path) -> dict[str, Clip]:
-        return self._kept(file, lambda: self.read_sequence(file, root))
+        return self._kept(self.read_sequence, source.file, root).get(source.key)
 
 
 def track_names(nouns: Sequence[str], tracks: IntArray) -> dict[str, IntArray]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,24 +39,29 @@ def json_rows(file: Path, max_bytes: int) -> Iterator[dict[str, Any]]:
 def _objects(file: Path, opened: TextIO) -> Iterator[dict[str, Any]]:
     """Objects of the list in ``opened``, which are between ``[`` or ``,`` and ``,`` or ``]``."""
     text = _Text(file, opened)
-    if text.mark() != "[":
+    if text.peek() != "[":
         raise _malformed(file, "expected a list")
+    text.place += 1
     if text.peek() == "]":
         return
     while True:
         yield text.object()
-        mark = text.mark()
+        mark = text.peek()
         if mark == "]":
             return
         if mark != ",":
             raise _malformed(file, f"expected , or ] between two objects, found {mark!r}")
+        text.place += 1
 
 
+@dataclass(eq=False)
 class _Text:
-    """The part of a file that is being read, with what is before it forgotten."""
+    """The part ``held`` of a file that is being read, with what is before it forgotten; ``place`` comes next in it."""
 
-    def __init__(self, file: Path, opened: TextIO) -> None:
-        self.file, self.opened, self.held, self.place = file, opened, "", 0
+    file: Path
+    opened: TextIO
+    held: str = ""
+    place: int = 0
 
     def more(self) -> bool:
         """Read on; False at the end of the file."""
@@ -70,12 +76,6 @@ class _Text:
                 self.place += 1
             if self.place < len(self.held) or not self.more():
                 return self.held[self.place : self.place + 1]
-
-    def mark(self) -> str:
-        """Like :meth:`peek`, and move past it."""
-        mark = self.peek()
-        self.place += len(mark)
-        return mark
 
     def object(self) -> dict[str, Any]:
         """The next object."""

@@ -32,39 +32,54 @@ def table_rows(file: Path, delimiter: str | None = None) -> Iterator[tuple[str, 
             yield where, [word.strip() for word in line.strip().split(delimiter)]
 
 
-def numbers_in(where: str, words: Sequence[str], num_columns: int, *, finite: bool = True) -> FloatArray:
-    """``words`` as [num_columns] numbers.
+def numbers_in(
+    where: str, words: Sequence[str], widths: int | Collection[int], *, finite: bool = True, line: str = ""
+) -> FloatArray:
+    """``words`` as numbers, as many as ``widths`` says or allows.
+
+    Args:
+        where: File and line, for errors.
+        words: One for each number.
+        widths: Allowed numbers of words.
+        finite: Refuse NaN and infinity.
+        line: How the words stand in the file, for errors; separated by spaces by default.
 
     Raises:
         AnnotationError: If there are more or fewer, one is no number, or one is not finite.
     """
-    numbers = _numbers(words)
-    if numbers is None or len(numbers) != num_columns:
-        msg = f"{where} must hold {num_columns} numbers, found {' '.join(words)[:60]!r}"
+    allowed = {widths} if isinstance(widths, int) else set(widths)
+    try:
+        numbers = np.array([float(NOT_FINITE.sub("nan", word)) for word in words], dtype=np.float64)
+    except ValueError:
+        numbers = None
+    if numbers is None or len(numbers) not in allowed:
+        wanted = " or ".join(str(width) for width in sorted(allowed))
+        msg = f"{where} must hold {wanted} numbers, found {(line or ' '.join(words))[:60]!r}"
         raise AnnotationError(msg)
-    if finite:
-        _require_finite(where, numbers)
+    if finite and not np.isfinite(numbers).all():
+        msg = f"{where} holds NaN or infinity, give finite numbers"
+        raise AnnotationError(msg, reason="not finite")
     return numbers
 
 
-def number_table(file: Path, num_columns: int, *, finite: bool = True) -> FloatArray:
+def number_table(file: Path, num_columns: int, *, num_rows: int | None = None, finite: bool = True) -> FloatArray:
     """A text table of numbers, [N, num_columns], with comments and blank lines left out.
 
+    Args:
+        file: The text file.
+        num_columns: Numbers in each row.
+        num_rows: N that is expected; None allows any number above 0.
+        finite: Refuse NaN and infinity.
+
     Raises:
-        AnnotationError: Naming the line that does not fit; or if there is no line.
+        AnnotationError: Naming the line that does not fit; or if there is no line, or another number of lines.
     """
     rows = [numbers_in(where, words, num_columns, finite=finite) for where, words in table_rows(file)]
     _require_rows(file, rows)
-    return np.stack(rows)
-
-
-def number_matrix(file: Path, shape: tuple[int, int], *, finite: bool = True) -> FloatArray:
-    """One matrix [shape] in a text file."""
-    matrix = number_table(file, shape[1], finite=finite)
-    if len(matrix) != shape[0]:
-        msg = f"{file}: holds {len(matrix)} rows of {shape[1]} numbers, expected {shape[0]}"
+    if num_rows is not None and len(rows) != num_rows:
+        msg = f"{file}: holds {len(rows)} rows of {num_columns} numbers, expected {num_rows}"
         raise AnnotationError(msg, reason="shape")
-    return matrix
+    return np.stack(rows)
 
 
 def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True) -> FloatArray:
@@ -80,33 +95,12 @@ def read_number_rows(file: Path, widths: Collection[int], *, finite: bool = True
     """
     lines = lines_of(read_text(file).rstrip())
     _require_rows(file, lines)
-    allowed = set(widths)
-    rows = []
+    rows: list[FloatArray] = []
     for number, line in enumerate(lines, start=1):
-        row = _numbers(line.replace(",", " ").split())
-        if row is None or len(row) not in allowed:
-            wanted = " or ".join(str(width) for width in sorted(allowed))
-            msg = f"{file}: line {number} must hold {wanted} numbers, found {line[:60]!r}"
-            raise AnnotationError(msg)
-        if finite:
-            _require_finite(f"{file}: line {number}", row)
-        allowed = {len(row)}
-        rows.append(row)
+        allowed = len(rows[0]) if rows else widths
+        words = line.replace(",", " ").split()
+        rows.append(numbers_in(f"{file}: line {number}", words, allowed, finite=finite, line=line))
     return np.stack(rows)
-
-
-def _numbers(words: Sequence[str]) -> FloatArray | None:
-    """``words`` as numbers, None if one is none."""
-    try:
-        return np.array([float(NOT_FINITE.sub("nan", word)) for word in words], dtype=np.float64)
-    except ValueError:
-        return None
-
-
-def _require_finite(where: str, row: FloatArray) -> None:
-    if not np.isfinite(row).all():
-        msg = f"{where} holds NaN or infinity, give finite numbers"
-        raise AnnotationError(msg, reason="not finite")
 
 
 def _require_rows(file: Path, rows: Sequence[object]) -> None:

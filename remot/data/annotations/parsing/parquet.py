@@ -19,7 +19,7 @@ from remot.structures import FloatArray
 MAX_ROWS = 4_000_000
 #: Most numbers in the columns that are read; a list counts its entries.
 MAX_VALUES = 100_000_000
-#: Most bytes these columns say they unpack to.
+#: Most bytes that these columns unpack to, as the file states.
 MAX_BYTES = 2 * 2**30
 #: The same for columns of texts.
 MAX_TEXT_BYTES = 256 * 2**20

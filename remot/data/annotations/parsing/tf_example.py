@@ -74,19 +74,15 @@ def _feature(view: memoryview, start: int, stop: int) -> Feature:
         if number == _BYTES_LIST:
             return Feature(tuple((a, b - a) for _, part_wire, a, b in parts if part_wire == _BYTES), None)
         if number == _FLOAT_LIST:
-            return Feature(None, _floats(view, parts))
+            # packed into one part, or one part for each
+            content = b"".join(bytes(view[a:b]) for _, part_wire, a, b in parts if part_wire in {_BYTES, _FIXED32})
+            if len(content) % 4:
+                msg = f"a list of floats has {len(content)} bytes"
+                raise ValueError(msg)
+            return Feature(None, np.frombuffer(content, dtype="<f4").astype(np.float64))
         if number == _INT64_LIST:
             return Feature(None, _whole_numbers(view, parts))
     return Feature((), None)
-
-
-def _floats(view: memoryview, parts: list[tuple[int, int, int, int]]) -> FloatArray:
-    """Packed into one part, or one part for each."""
-    content = b"".join(bytes(view[start:stop]) for _, wire, start, stop in parts if wire in {_BYTES, _FIXED32})
-    if len(content) % 4:
-        msg = f"a list of floats has {len(content)} bytes"
-        raise ValueError(msg)
-    return np.frombuffer(content, dtype="<f4").astype(np.float64)
 
 
 def _whole_numbers(view: memoryview, parts: list[tuple[int, int, int, int]]) -> FloatArray:

@@ -22,6 +22,10 @@ HEADER_BYTES, FOOTER_BYTES = 12, 4
 _MASK_DELTA = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), bits in reflected order
 _NUM_LANES = 4096
+#: What becomes of each byte of the state, the polynomial applied bit by bit.
+_TABLE: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
+for _ in range(8):
+    _TABLE = (_TABLE >> np.uint32(1)) ^ np.where(_TABLE & np.uint32(1), np.uint32(_POLYNOMIAL), np.uint32(0))
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def read_record(file: Path, span: RecordSpan) -> bytes:
         msg = f"{where} cannot be read ({cause_of(error)})"
         raise AnnotationError(msg) from error
     payload = content[: span.length]
-    if len(content) != span.length + FOOTER_BYTES or masked_crc32c(payload) != _checksum(content[span.length :]):
+    # a footer that is cut short does not equal the four bytes of a checksum
+    if masked_crc32c(payload).to_bytes(FOOTER_BYTES, "little") != content[span.length :]:
         msg = f"{where} is damaged, its checksum does not fit; fetch the file again"
         raise AnnotationError(msg)
     return payload
@@ -133,26 +138,11 @@ def _shifted(states: NDArray[np.uint32], shift: NDArray[np.uint32]) -> NDArray[n
     return result
 
 
-def _table() -> NDArray[np.uint32]:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & np.uint32(1), (table >> np.uint32(1)) ^ np.uint32(_POLYNOMIAL), table >> np.uint32(1))
-    return table.astype(np.uint32)
-
-
-_TABLE = _table()
-
-
-def _checksum(content: bytes) -> int:
-    (value,) = struct.unpack("<I", content)
-    return int(value)
-
-
 def _fault(header: bytes, at: int, size: int, num_records: int) -> str | None:
     """What is wrong with the record whose header this is."""
     if len(header) < HEADER_BYTES:
         return f"byte {at}: the file is cut short"
-    if masked_crc32c(header[:8]) != _checksum(header[8:]):
+    if masked_crc32c(header[:8]).to_bytes(4, "little") != header[8:]:
         return f"byte {at}: this is no TFRecord, or it is damaged or compressed"
     (length,) = struct.unpack("<Q", header[:8])
     if at + HEADER_BYTES + length + FOOTER_BYTES > size:

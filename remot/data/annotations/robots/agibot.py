@@ -82,7 +82,11 @@ class AgiBotReader(FileReader):
 
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one episode."""
-        base, task, episode = _place(file)
+        parents = file.parents
+        if len(parents) < 4 or parents[2].name != "proprio_stats":
+            msg = f"{file}: expected proprio_stats/<task>/<episode>/{file.name} below the data folder"
+            raise AnnotationError(msg)
+        base, task, episode = parents[3], parents[1].name, parents[0].name
         require_inside(file, root)
         with opened_hdf5(file) as content:
             stamps, positions = read_array(content, "timestamp"), read_array(content, POSITIONS)
@@ -134,7 +138,7 @@ class AgiBotReader(FileReader):
         file = base / "task_info" / f"task_{task}.json"
         if not file.is_file() or not episode.isdecimal() or len(pts_seconds) < 2:
             return ()
-        actions = self._kept(file, lambda: _read_actions(file))
+        actions = self._kept(_read_actions, file)
         end = pts_seconds[-1] + np.median(np.diff(pts_seconds))
         bounds = np.append(pts_seconds, end)
         events = []
@@ -143,15 +147,6 @@ class AgiBotReader(FileReader):
             if text and start < stop:
                 events.append(Event(text, float(bounds[start]), float(bounds[stop])))
         return tuple(events)
-
-
-def _place(file: Path) -> tuple[Path, str, str]:
-    """The data set's folder, the task and the episode."""
-    parents = file.parents
-    if len(parents) < 4 or parents[2].name != "proprio_stats":
-        msg = f"{file}: expected proprio_stats/<task>/<episode>/{file.name} below the data folder"
-        raise AnnotationError(msg)
-    return parents[3], parents[1].name, parents[0].name
 
 
 def _check_rows(file: Path, stamps: NDArray[Any], positions: NDArray[Any], grippers: NDArray[Any] | None) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.data.annotations.base import FileReader, check_fps, require_inside
+from remot.data.annotations.base import FileReader, require_inside
 from remot.data.annotations.robots.axes import UPRIGHT_CAMERA, axes_matrix, scale_opening, to_viewer, unknown_positions
 from remot.data.media.archives import ChannelOrder, Hdf5Images
 from remot.data.media.hdf5 import members, opened_hdf5, plain_dataset, read_array
@@ -64,9 +64,9 @@ class AlohaReader(FileReader):
     domain: str = "aloha"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         axes_matrix(self.left_axes)
         axes_matrix(self.right_axes)
-        check_fps(self.fps)
 
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one episode."""

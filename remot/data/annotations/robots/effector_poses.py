@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.annotations.base import FileReader, media_inside, read_text
-from remot.data.annotations.camera_axes import effector_in_world
+from remot.data.annotations.camera_axes import effector_seen_from
 from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, rigid, rotations_from
 from remot.data.annotations.parsing.number_rows import numbers_in
 from remot.data.annotations.robots.axes import (
@@ -91,7 +91,15 @@ class EffectorPosesReader(FileReader):
 
     def read_clip(self, file: Path, root: Path) -> Clip:
         """The clip of one table."""
-        columns = _from_csv(file) if file.suffix == ".csv" else _from_archive(file)
+        if file.suffix == ".csv":
+            columns = _from_csv(file)
+        else:
+            with opened_archive(file) as archive:
+                held = {entry.removesuffix(".npy") for entry in archive.namelist()}
+                needed = {"time_seconds", "position"} | (held & set(ARRAYS))
+                columns = {name: read_array(file, archive, name) for name in sorted(needed)}
+            columns = {name: array[:, None] if array.ndim == 1 else array for name, array in columns.items()}
+        _check(file, columns)
         stem = file.name.removesuffix(file.suffix).removesuffix(".poses")
         media = media_inside(file, root, video_named(file.parent, stem).name)
         camera = self._camera(file, columns)
@@ -117,20 +125,19 @@ class EffectorPosesReader(FileReader):
         if "orientation_xyzw" not in columns:
             msg = f"{file}: a camera at the wrist needs the effector's orientation, add {', '.join(ORIENTATION)}"
             raise AnnotationError(msg)
-        effector_to_base = rigid(rotations_from(columns["orientation_xyzw"]), self._metres(columns))
+        positions_metres = columns["position"] * self.metres_per_unit
+        effector_to_base = rigid(rotations_from(columns["orientation_xyzw"]), positions_metres)
         return CameraTrack(effector_to_base @ self._camera_to_effector, self._intrinsics)
-
-    def _metres(self, columns: dict[str, FloatArray]) -> FloatArray:
-        return columns["position"] * self.metres_per_unit
 
     def _track(self, file: Path, columns: dict[str, FloatArray], camera: CameraTrack | None) -> EffectorTrack:
         opening = columns.get("opening")
         if opening is not None:
             opening = scale_opening(f"{file}: opening", opening[:, 0], self.opening_range)
         visible = None if "visible" not in columns else columns["visible"][:, 0] != 0
+        positions_metres = columns["position"] * self.metres_per_unit
         if camera is None:
-            return EffectorTrack(to_viewer(self._metres(columns), self.axes), opening, visible=visible)
-        return effector_in_world(self._metres(columns), opening, camera, visible)
+            return EffectorTrack(to_viewer(positions_metres, self.axes), opening, visible=visible)
+        return effector_seen_from(camera, positions_metres, opening, visible)
 
 
 def _transform(name: str, numbers: Sequence[float] | None) -> FloatArray | None:
@@ -168,24 +175,15 @@ def _from_csv(file: Path) -> dict[str, FloatArray]:
     held = {name: table[:, column] for column, name in enumerate(names)}
     groups = {"time_seconds": NEEDED[:1], "position": NEEDED[1:], "orientation_xyzw": ORIENTATION}
     groups |= {name: (name,) for name in ("opening", "visible")}
-    arrays = {
+    return {
         name: np.stack([held[column] for column in group], axis=1)
         for name, group in groups.items()
         if all(column in held for column in group)
     }
-    return _checked(file, arrays)
 
 
-def _from_archive(file: Path) -> dict[str, FloatArray]:
-    with opened_archive(file) as archive:
-        held = {entry.removesuffix(".npy") for entry in archive.namelist()}
-        needed = {"time_seconds", "position"} | (held & set(ARRAYS))
-        arrays = {name: read_array(file, archive, name) for name in sorted(needed)}
-    return _checked(file, {name: array[:, None] if array.ndim == 1 else array for name, array in arrays.items()})
-
-
-def _checked(file: Path, arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """The arrays, if they are finite, of one length, and orientations of length 1."""
+def _check(file: Path, arrays: dict[str, FloatArray]) -> None:
+    """Refuse arrays that are not finite or differ in length, and orientations that do not have length 1."""
     num_frames = len(arrays["time_seconds"])
     for name, array in arrays.items():
         if array.shape != (num_frames, ARRAYS[name]):
@@ -201,4 +199,3 @@ def _checked(file: Path, arrays: dict[str, FloatArray]) -> dict[str, FloatArray]
         row = int(np.flatnonzero(~is_unit(arrays["orientation_xyzw"]))[0])
         msg = f"{file}: the quaternion of row {row} does not have length 1, give qx, qy, qz, qw"
         raise AnnotationError(msg, reason="pose")
-    return arrays

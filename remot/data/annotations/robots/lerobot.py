@@ -14,7 +14,12 @@ import numpy as np
 
 from remot.data.annotations.base import AnnotationReader, ClipSource, naming, require_any
 from remot.data.annotations.robots.lerobot_effectors import LeRobotEffector, effectors_of, track_of
-from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder, is_depth_map, open_folder
+from remot.data.annotations.robots.lerobot_folder import (
+    Episode,
+    LeRobotFolder,
+    is_depth_map,
+    open_folder,
+)
 from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
 from remot.data.annotations.robots.lerobot_videos import EpisodeFrames
 from remot.data.annotations.robots.side_poses import read_positions
@@ -47,7 +52,7 @@ class LeRobotReader(AnnotationReader):
             ``video_key`` with ``wrist`` in it, which does. Directions are asked about only if it is false.
 
     Raises:
-        ConfigError: If there is no effector, one of them is unusable, or wants poses and there is no ``poses_file``.
+        ConfigError: If there is no effector, one of them is unusable, or has poses and there is no ``poses_file``.
     """
 
     effectors: dict[str, LeRobotEffector] | None = None
@@ -68,41 +73,45 @@ class LeRobotReader(AnnotationReader):
         self._folders: dict[Path, LeRobotFolder] = {}
         self._keys: dict[Path, str] = {}
         self._rows = RowFiles()
-        self._frames = EpisodeFrames(self._rows)
+        self._frames = EpisodeFrames()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The episodes whose data are there; those that are only listed are left out with a log message."""
-        found = [source for info_file in find_files(root, INFO_FILE) for source in self._episodes(info_file, root)]
+        found: list[ClipSource] = []
+        for info_file in find_files(root, INFO_FILE):
+            folder = self._folder(info_file, root)
+            total = len(folder.episodes)
+            present = [one.index for one in folder.episodes.values() if folder.find_file(one) is not None]
+            if len(present) < total:
+                _logger.warning("%s: %d of %d episodes have no data file", info_file, total - len(present), total)
+            found += [ClipSource(info_file, str(index)) for index in sorted(present)]
         return require_any(found, root, f"{INFO_FILE} with episodes", "a LeRobot data set")
-
-    def _episodes(self, info_file: Path, root: Path) -> list[ClipSource]:
-        folder = self._folder(info_file, root)
-        episodes = folder.episodes.values()
-        present = [episode.index for episode in episodes if folder.data_file(episode) is not None]
-        if len(present) < len(episodes):
-            _logger.warning(
-                "%s: %d of %d episodes have no data file", info_file, len(episodes) - len(present), len(episodes)
-            )
-        return [ClipSource(info_file, str(index)) for index in sorted(present)]
 
     def read_source(self, source: ClipSource, root: Path) -> Clip:
         """One episode."""
         folder = self._folder(source.file, root)
         episode = folder.episodes[int(source.key)]
         where = f"{source.file}: episode {episode.index}"
-        rows = self._read_rows(folder, episode, where)
-        media = folder.video_file(episode, key := self._video_key(folder))
+        effectors = self.effectors
+        if effectors is None:
+            effectors = effectors_of(str(folder.info_file), folder.robot_type)
+        rows = self._read_rows(folder, episode, where, effectors)
+        if folder.folder not in self._keys:
+            self._keys[folder.folder] = self._choose_key(folder)
+        key = self._keys[folder.folder]
+        media = folder.find_file(episode, key)
         if media is None:
             msg = f"{where} has no video {key}, looked in {folder.video_places(episode, key)}; fetch it"
             raise AnnotationError(msg, reason="missing media")
+        clip_id = "-".join((*folder.folder.relative_to(folder.root).parts, f"episode_{episode.index:06d}"))
         with naming(where, folder.folder):
             return Clip(
-                clip_id=self._clip_id(folder, episode),
-                scene_id=self._clip_id(folder, episode),
+                clip_id=clip_id,
+                scene_id=clip_id,
                 domain=self.domain,
                 media=media,
                 pts_seconds=rows.pts_seconds,
-                effectors=self._tracks(folder, episode, rows),
+                effectors=self._tracks(folder, episode, rows, effectors),
                 media_pts_seconds=self._frames.times(folder, episode, key, media, rows),
                 events=_events(folder, rows),
                 camera_moves=True if self.camera_moves is None and "wrist" in key.lower() else self.camera_moves,
@@ -113,33 +122,24 @@ class LeRobotReader(AnnotationReader):
             self._folders[info_file] = open_folder(info_file, root)
         return self._folders[info_file]
 
-    def _clip_id(self, folder: LeRobotFolder, episode: Episode) -> str:
-        place = "-".join(folder.folder.relative_to(folder.root).parts)
-        return f"{place}-episode_{episode.index:06d}" if place else f"episode_{episode.index:06d}"
-
-    def _read_rows(self, folder: LeRobotFolder, episode: Episode, where: str) -> EpisodeRows:
-        features = [
-            name for e in self._effectors(folder).values() for name in (e.positions, e.opening) if name is not None
-        ]
+    def _read_rows(
+        self, folder: LeRobotFolder, episode: Episode, where: str, effectors: Mapping[str, LeRobotEffector]
+    ) -> EpisodeRows:
+        features = [name for e in effectors.values() for name in (e.positions, e.opening) if name is not None]
         for feature in features:
             folder.column_names(feature)  # names the features there are, if this is not one of them
-        file = folder.data_file(episode)
+        file = folder.find_file(episode)
         if file is None:
             msg = f"{where} has no data file, fetch it or leave the episode out"
             raise AnnotationError(msg, reason="missing")
         rows = self._rows.read(file, episode.index, features)
         if len(rows.pts_seconds) != episode.num_frames:
-            msg = f"{where}: {len(rows.pts_seconds)} rows in {file.name}, the metadata say {episode.num_frames}"
+            msg = f"{where}: {len(rows.pts_seconds)} rows in {file.name}, the metadata state {episode.num_frames}"
             raise AnnotationError(msg, reason="unsynchronised")
         return rows
 
-    def _video_key(self, folder: LeRobotFolder) -> str:
-        """The camera to look through, chosen once for a data set."""
-        if folder.folder not in self._keys:
-            self._keys[folder.folder] = self._choose_key(folder)
-        return self._keys[folder.folder]
-
     def _choose_key(self, folder: LeRobotFolder) -> str:
+        """The camera to look through, which may take a look at every episode's files."""
         listed = folder.video_keys
         names = ", ".join(listed) or "none (images inside Parquet files are not read)"
         if self.video_key is not None:
@@ -151,7 +151,7 @@ class LeRobotReader(AnnotationReader):
             )
             msg = f"{folder.info_file}: {fault}, the videos are {names}"
             raise AnnotationError(msg, reason="missing media")
-        present = [key for key in listed if any(folder.video_file(e, key) for e in folder.episodes.values())]
+        present = [key for key in listed if any(folder.find_file(e, key) for e in folder.episodes.values())]
         if len(present) == 1:
             return present[0]
         if present:
@@ -165,28 +165,23 @@ class LeRobotReader(AnnotationReader):
                 msg += f"; looked in {folder.video_places(first, listed[0])}"
         raise AnnotationError(msg, reason="missing media")
 
-    def _effectors(self, folder: LeRobotFolder) -> Mapping[str, LeRobotEffector]:
-        return effectors_of(str(folder.info_file), folder.robot_type) if self.effectors is None else self.effectors
-
-    def _tracks(self, folder: LeRobotFolder, episode: Episode, rows: EpisodeRows) -> dict[str, EffectorTrack]:
-        effectors = self._effectors(folder)
+    def _tracks(
+        self, folder: LeRobotFolder, episode: Episode, rows: EpisodeRows, effectors: Mapping[str, LeRobotEffector]
+    ) -> dict[str, EffectorTrack]:
         arrays = {name: effector.poses for name, effector in effectors.items() if effector.poses is not None}
         poses = {}
         if self.poses_file is not None and arrays:
-            poses = read_positions(_poses_path(folder, self.poses_file, episode), arrays, episode.num_frames)
+            try:
+                path = (folder.folder / self.poses_file.format(episode=episode.index)).resolve()
+            except (LookupError, ValueError) as error:
+                msg = f"poses_file {self.poses_file!r}: write the number as {{episode:06d}} ({error})"
+                raise ConfigError(msg) from error
+            if not path.is_relative_to(folder.root):
+                fault = f"poses_file {self.poses_file!r} leads outside {folder.root}"
+                msg = f"{folder.info_file}: {fault}, keep it below the data folder"
+                raise AnnotationError(msg, reason="outside root")
+            poses = read_positions(path, arrays, episode.num_frames)
         return {name: track_of(folder, name, e, rows, poses.get(name)) for name, e in effectors.items()}
-
-
-def _poses_path(folder: LeRobotFolder, template: str, episode: Episode) -> Path:
-    try:
-        path = (folder.folder / template.format(episode=episode.index)).resolve()
-    except (LookupError, ValueError) as error:
-        msg = f"poses_file {template!r}: write the number as {{episode:06d}} ({error})"
-        raise ConfigError(msg) from error
-    if not path.is_relative_to(folder.root):
-        msg = f"{folder.info_file}: poses_file {template!r} leads outside {folder.root}, keep it below the data folder"
-        raise AnnotationError(msg, reason="outside root")
-    return path
 
 
 def _events(folder: LeRobotFolder, rows: EpisodeRows) -> tuple[Event, ...]:

@@ -1,6 +1,6 @@
 """Which columns of a LeRobot data set hold a hand or gripper, and what they mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,7 +132,7 @@ KNOWN_ROBOTS: dict[str, dict[str, LeRobotEffector]] = {
 }
 
 
-def effectors_of(where: str, robot_type: str) -> Mapping[str, LeRobotEffector]:
+def effectors_of(where: str, robot_type: str) -> dict[str, LeRobotEffector]:
     """The hands of a known robot.
 
     Raises:

@@ -15,10 +15,14 @@ from remot.data.annotations.parsing.parquet import column_names, integers, numbe
 from remot.errors import AnnotationError
 from remot.files import find_files
 
-V2_DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-V2_VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
-V3_DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-V3_VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+V2_PATHS = {
+    "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+    "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+}
+V3_PATHS = {
+    "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+    "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+}
 DEFAULT_CHUNKS_SIZE = 1000
 MAX_EPISODES = 2_000_000
 
@@ -42,7 +46,7 @@ class VideoPart:
 
 @dataclass(frozen=True)
 class Episode:
-    """What the metadata say about one episode.
+    """What the metadata state about one episode.
 
     Args:
         index: Its number.
@@ -62,10 +66,12 @@ class LeRobotFolder:
     """A LeRobot data set.
 
     Args:
+        info_file: ``meta/info.json``, named in errors.
         folder: The folder that holds ``meta``, resolved.
         root: No file may lie outside of it.
         is_v3: Many episodes in one file.
         features: What ``meta/info.json`` says about each column.
+        video_keys: Features that are videos of colours by the metadata, with or without files.
         data_paths: Templates of the data files' paths, the stated one first.
         video_paths: Templates of the videos' paths, the stated one first.
         episodes: By number.
@@ -74,10 +80,12 @@ class LeRobotFolder:
         fps: Rows a second; None if it is not given.
     """
 
+    info_file: Path
     folder: Path
     root: Path
     is_v3: bool
     features: Mapping[str, Mapping[str, Any]]
+    video_keys: list[str]
     data_paths: tuple[str, ...]
     video_paths: tuple[str, ...]
     episodes: Mapping[int, Episode]
@@ -85,35 +93,28 @@ class LeRobotFolder:
     robot_type: str = ""
     fps: float | None = None
 
-    @property
-    def info_file(self) -> Path:
-        """Named in errors."""
-        return self.folder / "meta" / "info.json"
-
-    @property
-    def video_keys(self) -> list[str]:
-        """Features that are colour videos by the metadata, with or without files."""
-        return [key for key, feature in self.features.items() if is_colour_video(feature)]
-
-    def data_file(self, episode: Episode) -> Path | None:
-        """The file of an episode's rows, None if it does not exist.
+    def find_file(self, episode: Episode, video_key: str | None = None) -> Path | None:
+        """The video of an episode, or without a key the file of its rows; None if it does not exist.
 
         Raises:
             AnnotationError: If the path template is unusable or leads outside of the root.
         """
-        return self._first_file(self.data_paths, episode.fields)
-
-    def video_file(self, episode: Episode, key: str) -> Path | None:
-        """The video of an episode, None if it does not exist.
-
-        Raises:
-            AnnotationError: If the path template is unusable or leads outside of the root.
-        """
-        part = episode.videos.get(key)
-        return None if part is None else self._first_file(self.video_paths, {**part.fields, "video_key": key})
+        templates, fields = self.data_paths, episode.fields
+        if video_key is not None:
+            if video_key not in episode.videos:
+                return None
+            templates, fields = self.video_paths, {**episode.videos[video_key].fields, "video_key": video_key}
+        for template in templates:
+            path = (self.folder / fill_template(self.info_file, template, fields)).resolve()
+            if not path.is_relative_to(self.root):
+                msg = f"{self.info_file}: {template!r:.80} leads outside {self.root}, keep files below it"
+                raise AnnotationError(msg, reason="outside root")
+            if path.is_file():
+                return path
+        return None
 
     def video_places(self, episode: Episode, key: str) -> str:
-        """Where :meth:`video_file` looks for a video, in words."""
+        """Where :meth:`find_file` looks for a video, in words."""
         part = episode.videos.get(key)
         if part is None:
             return f"nowhere, as meta/episodes has no columns videos/{key}"
@@ -132,16 +133,6 @@ class LeRobotFolder:
             msg = f"{self.info_file}: there is no feature {feature!r:.80}, the features are {known:.300}"
             raise AnnotationError(msg)
         return list(_leaves(self.features[feature].get("names")))
-
-    def _first_file(self, templates: tuple[str, ...], fields: Mapping[str, int | str]) -> Path | None:
-        for template in templates:
-            path = (self.folder / fill_template(self.info_file, template, fields)).resolve()
-            if not path.is_relative_to(self.root):
-                msg = f"{self.info_file}: {template!r:.80} leads outside {self.root}, keep files below it"
-                raise AnnotationError(msg, reason="outside root")
-            if path.is_file():
-                return path
-        return None
 
 
 def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
@@ -164,24 +155,29 @@ def open_folder(info_file: Path, root: Path) -> LeRobotFolder:
     features = require_object(f"{info_file}: features", info.get("features"))
     for name, feature in features.items():
         require_object(f"{info_file}: feature {name}", feature)
-    keys = [key for key, feature in features.items() if is_colour_video(feature)]
+    # depth maps are stored as videos, too
+    keys = [key for key, one in features.items() if one.get("dtype") == "video" and not is_depth_map(one)]
+    paths: dict[str, tuple[str, ...]] = {}
+    for name, standard in (V3_PATHS if is_v3 else V2_PATHS).items():
+        stated = info.get(name)  # the standard path is right where this one is not
+        paths[name] = (stated, standard) if isinstance(stated, str) and stated not in {"", standard} else (standard,)
+    fps = info.get("fps")
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps < float("inf"):
+        fps = None
     return LeRobotFolder(
+        info_file=folder / "meta" / "info.json",
         folder=folder,
         root=root.resolve(),
         is_v3=is_v3,
         features=features,
-        data_paths=_templates(info, "data_path", V3_DATA if is_v3 else V2_DATA),
-        video_paths=_templates(info, "video_path", V3_VIDEO if is_v3 else V2_VIDEO),
+        video_keys=keys,
+        data_paths=paths["data_path"],
+        video_paths=paths["video_path"],
         episodes=_unique(info_file, _episodes_v3(folder, keys) if is_v3 else _episodes_v2(folder, info, keys)),
         tasks=_tasks(folder, is_v3=is_v3),
         robot_type=str(info.get("robot_type") or ""),
-        fps=_positive(info.get("fps")),
+        fps=None if fps is None else float(fps),
     )
-
-
-def is_colour_video(feature: Mapping[str, Any]) -> bool:
-    """Whether a feature of ``meta/info.json`` is a video of colours; depth maps are stored as videos, too."""
-    return feature.get("dtype") == "video" and not is_depth_map(feature)
 
 
 def is_depth_map(feature: Mapping[str, Any]) -> bool:
@@ -216,18 +212,6 @@ def fill_template(info_file: Path, template: str, fields: Mapping[str, int | str
         msg = f"{info_file}: the path {template!r:.120} is no template of the form {{name}} and {{name:06d}}"
         raise AnnotationError(msg)
     return path
-
-
-def _positive(value: object) -> float | None:
-    """A number above 0, else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < float("inf") else None  # type: ignore[operator, arg-type]
-
-
-def _templates(info: Mapping[str, Any], key: str, standard: str) -> tuple[str, ...]:
-    """The stated template and the standard one, which is right where the stated one is not."""
-    stated = info.get(key)
-    return (stated, standard) if isinstance(stated, str) and stated and stated != standard else (standard,)
 
 
 def _unique(info_file: Path, episodes: Iterator[Episode]) -> dict[int, Episode]:
@@ -291,7 +275,7 @@ def _tasks(folder: Path, *, is_v3: bool) -> dict[int, str]:
     if not is_v3:
         rows = _json_lines(file)
         return {_whole(where, row, "task_index"): str(row.get("task", "")) for where, row in rows}
-    # The text is the table's index, which pandas stores under the index's name or under a made-up one.
+    # The text is the table's index, which pandas stores under the index's name or a default one.
     names = [name for name in column_names(file) if name in {"task", "tasks", "__index_level_0__"}]
     if not names:
         return {}

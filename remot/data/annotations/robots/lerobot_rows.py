@@ -1,13 +1,12 @@
 """The rows of one LeRobot episode, out of a file that may hold many episodes."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.parsing.parquet import column_names, integers, numbers, read_columns
+from remot.data.annotations.parsing.parquet import column_names, numbers, read_columns
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
 
@@ -34,12 +33,11 @@ class EpisodeRows:
     task_indices: FloatArray | None
 
 
+@dataclass(eq=False)
 class RowFiles:
     """Reads episodes, and keeps the last file, since neighbouring episodes share one in v3.0."""
 
-    def __init__(self) -> None:
-        self._last: tuple[Path, tuple[str, ...], dict[str, FloatArray]] | None = None
-        self._counts: dict[Path, Counter[int]] = {}
+    _last: tuple[Path, tuple[str, ...], dict[str, FloatArray]] | None = field(default=None, init=False)
 
     def read(self, file: Path, episode: int, features: Sequence[str]) -> EpisodeRows:
         """The rows of an episode.
@@ -69,16 +67,6 @@ class RowFiles:
             raise AnnotationError(msg, reason="times")
         tasks = rows["task_index"][:, 0] if "task_index" in rows else None
         return EpisodeRows(file, episode, times - times[0], {name: rows[name] for name in features}, tasks)
-
-    def num_rows(self, file: Path, episode: int) -> int:
-        """How many rows of a file that holds several episodes belong to one of them.
-
-        Raises:
-            AnnotationError: If the file is broken or does not say which rows belong to which episode.
-        """
-        if file not in self._counts:
-            self._counts[file] = Counter(integers(file, read_columns(file, ["episode_index"]), "episode_index"))
-        return self._counts[file][episode]
 
     def _columns(self, file: Path, features: tuple[str, ...]) -> dict[str, FloatArray]:
         if self._last is None or self._last[:2] != (file, features):

@@ -11,17 +11,18 @@ the rows of all episodes before it in that video. The count is used only if rows
 - between two rows and between their two frames passes the same time, to half a frame.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from remot.data.annotations.images import probed
 from remot.data.annotations.notices import Notices
+from remot.data.annotations.parsing.parquet import integers, read_columns
 from remot.data.annotations.robots.lerobot_folder import Episode, LeRobotFolder
-from remot.data.annotations.robots.lerobot_rows import EpisodeRows, RowFiles
+from remot.data.annotations.robots.lerobot_rows import EpisodeRows
 from remot.data.media import VideoInfo
 from remot.errors import AnnotationError
 from remot.structures import FloatArray
@@ -55,24 +56,17 @@ class _Shared:
     num_rows: FloatArray
     fault: str
 
-    def excess_frames(self, interval_seconds: float) -> FloatArray:
-        """[E - 1] frames from one stated start to the next, less the rows between them."""
-        return np.asarray(np.diff(self.starts) / interval_seconds - self.num_rows[:-1])
 
-
+@dataclass(eq=False)
 class EpisodeFrames:
-    """Finds the frames of episodes, and keeps what the last video says, since neighbouring episodes share one.
+    """Finds the frames of episodes, and keeps what the last video says, since neighbouring episodes share one."""
 
-    Args:
-        row_files: Counts the rows of the episodes that share a video.
-    """
-
-    def __init__(self, row_files: RowFiles) -> None:
-        self._row_files = row_files
-        self._notices = Notices()
-        self._probed: tuple[Path, VideoInfo] | None = None
-        self._by_video: dict[tuple[Path, str], dict[_Address, list[Episode]]] = {}
-        self._last_shared: tuple[tuple[Path, str, _Address], _Shared] | None = None
+    #: For each file the rows of each episode in it.
+    _counts: dict[Path, Counter[int]] = field(default_factory=dict, init=False)
+    _notices: Notices = field(default_factory=Notices, init=False)
+    _probed: tuple[Path, VideoInfo] | None = field(default=None, init=False)
+    _by_video: dict[tuple[Path, str], dict[_Address, list[Episode]]] = field(default_factory=dict, init=False)
+    _last_shared: tuple[tuple[Path, str, _Address], _Shared] | None = field(default=None, init=False)
 
     def times(self, folder: LeRobotFolder, episode: Episode, key: str, media: Path, rows: EpisodeRows) -> FloatArray:
         """[N] times of the episode's frames in its video, one for each row.
@@ -127,8 +121,11 @@ class EpisodeFrames:
         ordered = sorted(episodes, key=lambda one: (one.videos[key].start_seconds, one.index))
         fault = ""
         for one in ordered if folder.is_v3 else ():
-            file = folder.data_file(one)
-            num_rows = one.num_frames if file is None else self._row_files.num_rows(file, one.index)
+            num_rows, file = one.num_frames, folder.find_file(one)
+            if file is not None:
+                if file not in self._counts:
+                    self._counts[file] = Counter(integers(file, read_columns(file, ["episode_index"]), "episode_index"))
+                num_rows = self._counts[file][one.index]
             if num_rows != one.num_frames:
                 fault = (
                     f"its video also shows episode {one.index}, which has {num_rows} rows in the data and "
@@ -166,7 +163,8 @@ def _stated_fault(episode: Episode, key: str, shared: _Shared, interval_seconds:
     first = shared.episodes[0]
     if not abs(shared.starts[0]) <= interval_seconds:
         return f"episode {first.index} is stated to begin at {shared.starts[0]:.3f} s, but no frame would come before"
-    excess = shared.excess_frames(interval_seconds)
+    # [E - 1] frames from one stated start to the next, less the rows between them
+    excess = np.diff(shared.starts) / interval_seconds - shared.num_rows[:-1]
     bad = ~((excess >= MIN_EXCESS_FRAMES) & (excess <= MAX_EXCESS_FRAMES))
     if len(excess) and not bad.any() and np.ptp(excess) > MAX_SPREAD_FRAMES:
         bad = np.abs(excess - np.median(excess)) >= np.abs(excess - np.median(excess)).max()

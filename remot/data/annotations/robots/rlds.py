@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remot.data.annotations.base import AnnotationReader, ClipSource, check_fps, require_any, require_inside
-from remot.data.annotations.notices import CountedNotices
+from remot.data.annotations.base import AnnotationReader, ClipSource, require_any, require_inside
 from remot.data.annotations.parsing.tf_example import Feature, parse_example
 from remot.data.annotations.parsing.tfrecord import RecordSpan, index_records, read_record
 from remot.data.annotations.robots.axes import (
@@ -92,22 +91,17 @@ class RLDSReader(AnnotationReader):
     camera_moves: bool | None = None
 
     def __post_init__(self) -> None:
-        check_fps(self.fps)
+        super().__post_init__()
         axes_matrix(self.effector.axes)
         check_opening_range(self.effector.opening_range)
         self._indices: dict[Path, tuple[list[RecordSpan], str | None]] = {}
         self._snippets: dict[str, tuple[ClipSource, str]] = {}
-        self._left_out = CountedNotices()
-
-    def report(self) -> None:
-        """Log which records are left out, and which are copies."""
-        self._left_out.report()
 
     def sources(self, root: Path) -> list[ClipSource]:
         """The records of all files, found without reading them."""
         found = []
         for file in sorted(path for path in find_files(root, PATTERN) if path.is_file()):
-            spans, fault = self._index(file)
+            spans, fault = self._indices[file] = index_records(file)
             # What follows a fault is a source too, so that it is named and the records before it are still read.
             found += [ClipSource(file, str(number)) for number in range(len(spans) + (fault is not None))]
         return require_any(found, root, f"{PATTERN} with records", "a data set in RLDS layout")
@@ -115,7 +109,9 @@ class RLDSReader(AnnotationReader):
     def read_source(self, source: ClipSource, root: Path) -> Clip | None:
         """One episode; None if its images are all black."""
         file, where = require_inside(source.file, root), f"{source.file}: record {source.key}"
-        spans, fault = self._index(source.file)
+        if source.file not in self._indices:
+            self._indices[source.file] = index_records(source.file)
+        spans, fault = self._indices[source.file]
         if int(source.key) >= len(spans):
             msg = f"{where} cannot be read, {fault}; fetch the file again"
             raise AnnotationError(msg)
@@ -124,14 +120,9 @@ class RLDSReader(AnnotationReader):
         features = self._features(where, payload)
         images = self._images(where, file, span, features)
         if _all_black(where, images):
-            self._left_out.add(f"records are left out, all their images in {self.camera} are black", where)
+            self._notices.add(f"records are left out, all their images in {self.camera} are black", where)
             return None
         return self._clip(source, root, payload, features, images)
-
-    def _index(self, file: Path) -> tuple[list[RecordSpan], str | None]:
-        if file not in self._indices:
-            self._indices[file] = index_records(file)
-        return self._indices[file]
 
     def _features(self, where: str, payload: bytes) -> dict[str, Feature]:
         needed = [self.camera, self.effector.positions]
@@ -163,11 +154,13 @@ class RLDSReader(AnnotationReader):
         if self.effector.opening is not None:
             readings = _columns(where, features, self.effector.opening, (self.effector.opening_column,), n)[:, 0]
             opening = scale_opening(f"{where}, {self.effector.opening}", readings, self.effector.opening_range)
+        place = source.file.resolve().relative_to(root)
+        clip_id = "-".join((*place.parts[:-1], place.name.replace(".tfrecord", ""), source.key))
         instruction = _text(payload, features.get(self.instruction))
         track = EffectorTrack(to_viewer(positions, self.effector.axes), opening)
         return Clip(
-            clip_id=_clip_id(source, root),
-            scene_id=self._scene_id(source, root, payload, features, positions),
+            clip_id=clip_id,
+            scene_id=self._scene_id(source, clip_id, payload, features, positions),
             domain=self.domain,
             media=images,
             pts_seconds=np.arange(n) / self.fps,
@@ -177,16 +170,16 @@ class RLDSReader(AnnotationReader):
         )
 
     def _scene_id(
-        self, source: ClipSource, root: Path, payload: bytes, features: dict[str, Feature], positions: FloatArray
+        self, source: ClipSource, clip_id: str, payload: bytes, features: dict[str, Feature], positions: FloatArray
     ) -> str:
         """The source file's name; that of the first record with the same content, if this is a copy of one."""
-        scene = _text(payload, features.get(self.scene)) or _clip_id(source, root)
+        scene = _text(payload, features.get(self.scene)) or clip_id
         offset, length = (features[self.camera].spans or ((0, 0),))[0]
         digest = hashlib.sha256(positions.tobytes() + payload[offset : offset + length])
         digest.update(_text(payload, features.get(self.instruction)).encode())
         first, scene = self._snippets.setdefault(digest.hexdigest(), (source, scene))
         if first != source:
-            self._left_out.add("records hold the same snippet as another, with which they share a scene", str(source))
+            self._notices.add("records hold the same snippet as another, with which they share a scene", str(source))
         return scene
 
 
@@ -239,11 +232,6 @@ class DroidReader(RLDSReader):
         )
         at_wrist = camera.startswith("wrist")
         super().__init__(f"steps/observation/{camera}", effector, fps=15.0, domain=domain, camera_moves=at_wrist)
-
-
-def _clip_id(source: ClipSource, root: Path) -> str:
-    place = source.file.resolve().relative_to(root)
-    return "-".join((*place.parts[:-1], place.name.replace(".tfrecord", ""), source.key))
 
 
 def _columns(

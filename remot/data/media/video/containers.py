@@ -15,7 +15,7 @@ from remot.files import cause_of, open_regular
 
 #: Before 17.1 PyAV crashes on options for containers that do not list their streams at the beginning.
 TAKES_OPTIONS_ALWAYS = tuple(int(part) for part in av.__version__.split(".")[:2]) >= (17, 1)
-#: Containers that hold their frames themselves. The codec library also knows play lists, which name other files.
+#: Containers that hold their frames themselves. The codec library also opens play lists, which name other files.
 SELF_CONTAINED_FORMATS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "ivf", "dv",
     "m4v", "h264", "hevc", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
@@ -29,10 +29,15 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """An open video and its frame stream; whatever the codec library raises inside becomes a DecodeError."""
     limit = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     try:
-        container_format = _format_of(media)
+        # where the first bytes state the container, the codec library need not probe all that it supports
+        with open_regular(media) as file:
+            container_format = "mov" if file.read(8)[4:] == b"ftyp" else None
         early = limit | OPENABLE if container_format or TAKES_OPTIONS_ALWAYS else {}
         with av.open(str(media), format=container_format, options=early) as container:
-            _require_self_contained(media, container)
+            # play lists, whose frames lie in other files, get here if the container was opened without options
+            if not set(container.format.name.split(",")) & set(SELF_CONTAINED_FORMATS):
+                msg = f"{media}: is {container.format.name}, which is no container of video; give the video itself"
+                raise DecodeError(msg)
             stream = image_stream(media, container)
             require_size(media, stream.width, stream.height)
             stream.codec_context.options = limit
@@ -41,19 +46,6 @@ def opened(media: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         msg = f"{media}: the video cannot be decoded, it may be missing or cut short ({cause_of(error)})"
         raise DecodeError(msg) from error
-
-
-def _format_of(media: Path) -> str | None:
-    """The container where its first bytes leave no doubt, which spares the codec library asking all it knows."""
-    with open_regular(media) as file:
-        return "mov" if file.read(8)[4:] == b"ftyp" else None
-
-
-def _require_self_contained(media: Path, container: InputContainer) -> None:
-    """Refuse play lists, whose frames lie in other files; for containers opened without the bounding options."""
-    if not set(container.format.name.split(",")) & set(SELF_CONTAINED_FORMATS):
-        msg = f"{media}: is {container.format.name}, which is no container of video; give the video itself"
-        raise DecodeError(msg)
 
 
 def image_stream(media: Path, container: InputContainer) -> VideoStream:

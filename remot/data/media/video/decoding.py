@@ -41,7 +41,7 @@ def decoded(media: Path, wanted: Sequence[float], *, may_skip: bool) -> Iterator
         return
     with opened(media) as (container, stream):
         exact = 0.501 * float(stream.time_base or 0)
-        matcher: FrameMatcher[VideoFrame] = FrameMatcher(media, wanted, tolerance_seconds(stream), exact)
+        matcher = FrameMatcher(media, wanted, tolerance_seconds(stream), exact)
         for time, frame in Walk(container, stream, matcher, may_skip).images():
             yield from matcher.push(time, frame)
             if matcher.num_settled == len(wanted):

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+
+from av.video.frame import VideoFrame
 
 from remot.errors import DecodeError
 
@@ -13,19 +14,8 @@ from remot.errors import DecodeError
 MAX_REORDER_FRAMES = 16
 
 
-class Frame(Protocol):
-    """A decoded frame."""
-
-    @property
-    def is_corrupt(self) -> bool:
-        """True if parts of it were missing and have been made up."""
-
-
-FrameT = TypeVar("FrameT", bound=Frame)
-
-
 @dataclass
-class FrameMatcher(Generic[FrameT]):
+class FrameMatcher:
     """Gives each wanted time the nearest of the frames that come by.
 
     Args:
@@ -40,49 +30,44 @@ class FrameMatcher(Generic[FrameT]):
     tolerance: float
     exact: float
     num_settled: int = 0
-    _nearest: dict[int, tuple[float, FrameT]] = field(default_factory=dict)
+    _nearest: dict[int, tuple[float, VideoFrame]] = field(default_factory=dict)
     _latest: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_REORDER_FRAMES))
-
-    @property
-    def next_wanted(self) -> float:
-        """The first time that has no frame yet."""
-        return self.wanted[self.num_settled]
 
     def is_near(self, time: float) -> bool:
         """Whether a frame shown at ``time`` could be that of a wanted time."""
         place = bisect_left(self.wanted, time - self.tolerance)
         return place < len(self.wanted) and self.wanted[place] <= time + self.tolerance
 
-    def push(self, time: float, frame: FrameT) -> Iterator[tuple[float, FrameT]]:
+    def push(self, time: float, frame: VideoFrame) -> Iterator[tuple[float, VideoFrame]]:
         """Take the frame shown at ``time``; gives the wanted times that are decided now, with their frames."""
         self._latest.append(time)
         first = bisect_left(self.wanted, time - self.tolerance, self.num_settled)
         for place in range(first, bisect_right(self.wanted, time + self.tolerance, first)):
-            if place not in self._nearest or self._distance(place, time) < self._distance(place):
+            held = self._nearest.get(place)
+            if held is None or abs(self.wanted[place] - time) < abs(self.wanted[place] - held[0]):
                 self._nearest[place] = time, frame
-        while self.num_settled < len(self.wanted) and self._is_decided(self.num_settled):
+        while self.num_settled < len(self.wanted):
+            target, held = self.wanted[self.num_settled], self._nearest.get(self.num_settled)
+            num_later = sum(time >= target for time in self._latest)
+            if held is None:
+                is_decided = num_later == MAX_REORDER_FRAMES
+            else:
+                is_decided = num_later > 0 or abs(target - held[0]) <= self.exact
+            if not is_decided:
+                return
             yield self._settle()
 
-    def finish(self) -> Iterator[tuple[float, FrameT]]:
+    def finish(self) -> Iterator[tuple[float, VideoFrame]]:
         """What is left after the last frame."""
         while self.num_settled < len(self.wanted):
             yield self._settle()
 
-    def _distance(self, place: int, time: float | None = None) -> float:
-        return abs(self.wanted[place] - (self._nearest[place][0] if time is None else time))
-
-    def _is_decided(self, place: int) -> bool:
-        num_later = sum(time >= self.wanted[place] for time in self._latest)
-        if place not in self._nearest:
-            return num_later == MAX_REORDER_FRAMES
-        return num_later > 0 or self._distance(place) <= self.exact
-
-    def _settle(self) -> tuple[float, FrameT]:
-        target = self.next_wanted
+    def _settle(self) -> tuple[float, VideoFrame]:
+        target = self.wanted[self.num_settled]
         if self.num_settled not in self._nearest:
             raise no_image(self.media, target, max(self._latest, default=0.0))
         time, frame = self._nearest.pop(self.num_settled)
-        if frame.is_corrupt:
+        if frame.is_corrupt:  # parts of it were missing and were concealed
             msg = f"{self.media}: the frame at {time:.3f} s is damaged, the file may be cut short"
             raise DecodeError(msg)
         self.num_settled += 1

@@ -45,7 +45,10 @@ def probe(media: Path) -> VideoInfo:
         unit, tolerance = float(stream.time_base or 0), tolerance_seconds(stream)
         width, height = stream.width, stream.height
     if shown and shown_first(packets) != shown[0][0]:
-        shown = _from_first_image(media, shown)
+        # what precedes the first frame that can be decoded is left out, such as the rest of a group that was cut off
+        with opened(media) as (container, stream):
+            first = next((frame.pts for frame in container.decode(stream) if frame.pts is not None), None)
+        shown = [] if first is None else [packet for packet in shown if packet[0] >= first]
     if not shown or not unit:
         msg = f"{media}: the video holds no timed frame, re-encode it"
         raise DecodeError(msg)
@@ -101,10 +104,3 @@ def require_times(media: Path, times: FloatArray) -> None:
             "their own, so the annotated times are not the video's: give those as media_pts_seconds"
         )
         raise DecodeError(msg)
-
-
-def _from_first_image(media: Path, shown: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leaves out what precedes the first frame that can be decoded, such as the rest of a group that was cut off."""
-    with opened(media) as (container, stream):
-        first = next((frame.pts for frame in container.decode(stream) if frame.pts is not None), None)
-    return [] if first is None else [packet for packet in shown if packet[0] >= first]

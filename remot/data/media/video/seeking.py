@@ -31,13 +31,13 @@ class Walk:
     Args:
         container: The open file.
         stream: Its frame stream.
-        matcher: Knows what is wanted.
+        matcher: Holds the wanted times.
         may_skip: False to decode everything from the start.
     """
 
     container: InputContainer
     stream: VideoStream
-    matcher: FrameMatcher[VideoFrame]
+    matcher: FrameMatcher
     may_skip: bool
 
     def __post_init__(self) -> None:
@@ -56,8 +56,9 @@ class Walk:
         self._first = pts = shown_first(opening)
         decoded = self._timed(chain(opening, packets))
         while True:
-            if pts is not None and self._should_jump(pts):
-                decoded = self._entered(self._target())
+            target = None if pts is None else self._jump_from(pts)
+            if target is not None:
+                decoded = self._entered(target)
             timed = next(decoded, None)
             if timed is None:
                 return
@@ -70,30 +71,29 @@ class Walk:
         context = self.stream.codec_context
         for packet in packets:
             if self._skips_unused:
-                is_unused = packet.pts is not None and self._first is not None and not self._is_wanted(packet.pts)
-                context.skip_frame = "NONREF" if is_unused else "DEFAULT"
+                context.skip_frame = "DEFAULT"
+                if packet.pts is not None and self._first is not None:
+                    is_near = self.matcher.is_near((packet.pts - self._first) * self._unit)
+                    context.skip_frame = "DEFAULT" if is_near else "NONREF"
             for frame in packet.decode():
                 if frame.pts is not None:
                     yield frame.pts, frame
 
-    def _is_wanted(self, pts: int) -> bool:
-        return self.matcher.is_near((pts - (self._first or 0)) * self._unit)
-
-    def _target(self) -> int:
-        return (self._first or 0) + round(self.matcher.next_wanted / self._unit)
-
-    def _should_jump(self, pts: int) -> bool:
-        """Whether the next wanted frame is better reached from a keyframe; asked for once for each of them."""
-        if not self.may_skip or self._tried == self.matcher.num_settled or not self._is_worth_it(pts, self._target()):
-            return False
-        self._tried = self.matcher.num_settled
-        return True
-
-    def _is_worth_it(self, pts: int, target: int) -> bool:
+    def _jump_from(self, pts: int) -> int | None:
+        """Time of the next wanted frame if it is better reached from a keyframe, which is tried once for each."""
+        number = self.matcher.num_settled
+        if not self.may_skip or self._tried == number:
+            return None
+        target = (self._first or 0) + round(self.matcher.wanted[number] / self._unit)
         if len(self._index) < 2:
-            return target - pts > MAX_SEQUENTIAL_FRAMES * self._interval
-        place = self._index.search_timestamp(target)
-        return bool(place >= 0 and self._index[place].timestamp - pts >= MIN_JUMP_FRAMES * self._interval)
+            is_worth_it = target - pts > MAX_SEQUENTIAL_FRAMES * self._interval
+        else:
+            place = self._index.search_timestamp(target)
+            is_worth_it = place >= 0 and self._index[place].timestamp - pts >= MIN_JUMP_FRAMES * self._interval
+        if not is_worth_it:
+            return None
+        self._tried = number
+        return target
 
     def _entered(self, target: int) -> Iterator[tuple[int, VideoFrame]]:
         """Frames from a keyframe at or before ``target`` on, as close to it as the file allows.

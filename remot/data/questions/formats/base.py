@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from remot.data.questions.templates import ORDINALS, PAIR_LINE, Wordings
 from remot.data.questions.text import called
+from remot.motion import ATTRIBUTES, Order
 from remot.structures import MotionLabel, Slot
 
 
@@ -17,8 +18,8 @@ class QuestionSpec:
     """What a prompt asks about.
 
     ``labels`` are all of one attribute and subject: of each pair, or of the first one only. ``values`` are the answers
-    that occur in the data set, in the attribute's order; ``slot_values`` those of each question, if they differ. Of the
-    texts for each attribute ``num_wordings`` may be used.
+    that occur in the data set, in the attribute's order; ``slot_values`` those of each question, ``values`` by default.
+    Of the texts for each attribute ``num_wordings`` may be used.
     """
 
     labels: tuple[MotionLabel, ...]
@@ -26,20 +27,15 @@ class QuestionSpec:
     wordings: Wordings
     num_wordings: int
     slot_values: tuple[tuple[str, ...], ...] = ()
+    #: The attribute's name.
+    attribute: str = field(init=False)
+    #: Name of the arm or object as words, "" for the camera or the agent.
+    subject: str = field(init=False)
 
-    def values_at(self, slot_index: int) -> tuple[str, ...]:
-        """The answers that occur in the place of one of the questions."""
-        return self.slot_values[slot_index] if self.slot_values else self.values
-
-    @property
-    def attribute(self) -> str:
-        """The attribute's name."""
-        return self.labels[0].attribute
-
-    @property
-    def subject(self) -> str:
-        """Name of the arm or object as words, "" for the camera or the agent."""
-        return called(self.labels[0].subject)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slot_values", self.slot_values or (self.values,) * len(self.labels))
+        object.__setattr__(self, "attribute", self.labels[0].attribute)
+        object.__setattr__(self, "subject", called(self.labels[0].subject))
 
     def text(self, wordings: Sequence[str], generator: np.random.Generator) -> str:
         """One of ``wordings``, with the subject's name put in."""
@@ -60,10 +56,12 @@ class QuestionFormat(ABC):
 
     #: Name in files and reports.
     name: ClassVar[str]
+    #: Whether only motions with two directions, whose size is a single number, can be asked about.
+    needs_order: ClassVar[bool] = False
 
-    def accepts(self, labels: Sequence[MotionLabel]) -> bool:  # noqa: ARG002
+    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """Whether these labels can be asked about in this way."""
-        return True
+        return not self.needs_order or isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
 
     @abstractmethod
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:

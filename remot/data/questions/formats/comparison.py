@@ -9,7 +9,7 @@ from remot.answers import LETTERS
 from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written
 from remot.data.questions.templates import CLOSING
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES, NONE, PAIRS, Order
+from remot.motion import NONE, PAIRS
 from remot.structures import MotionLabel, Slot
 
 
@@ -22,6 +22,7 @@ class Comparative(QuestionFormat):
     """
 
     name = "comparative"
+    needs_order = True
 
     min_ratio: float = 1.25
 
@@ -32,7 +33,7 @@ class Comparative(QuestionFormat):
 
     def accepts(self, labels: Sequence[MotionLabel]) -> bool:
         """For three motions with two directions each, one of them clearly the largest."""
-        if len(labels) != len(PAIRS) or not isinstance(ATTRIBUTES.get(labels[0].attribute), Order):
+        if len(labels) != len(PAIRS) or not super().accepts(labels):
             return False
         second, largest = sorted(label.magnitude for label in labels)[-2:]
         return all(label.value != NONE for label in labels) and largest >= self.min_ratio * second
@@ -41,13 +42,8 @@ class Comparative(QuestionFormat):
         """Pairs as options, in shuffled order."""
         largest = max(asked.labels, key=lambda label: label.magnitude)
         shuffled = [asked.labels[k] for k in generator.permutation(len(asked.labels))]
-        options = tuple(pair_text(label.pair) for label in shuffled)
-        slot = Slot(largest, options, LETTERS[options.index(pair_text(largest.pair))])
+        options = tuple(f"{label.pair[0]} to {label.pair[1]}" for label in shuffled)
+        slot = Slot(largest, options, LETTERS[shuffled.index(largest)])
         question = asked.text(asked.wordings.most[asked.attribute], generator)
         listed = ", ".join(f"{letter} {option}" for letter, option in zip(LETTERS, options, strict=False))
         return Written((question, listed, CLOSING[1]), (slot,))
-
-
-def pair_text(pair: tuple[int, int]) -> str:
-    """Such as ``1 to 2``."""
-    return f"{pair[0]} to {pair[1]}"

@@ -1,15 +1,15 @@
 """Fill in the blank: a signed number with its unit, right within a tolerance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from remot.data.questions.formats.base import QuestionFormat, QuestionSpec, Written, pair_line
 from remot.data.questions.templates import NUMBER_CLOSING
 from remot.errors import ConfigError
-from remot.motion import ATTRIBUTES, NONE, Order
-from remot.structures import MotionLabel, Slot
+from remot.motion import ATTRIBUTES, NONE
+from remot.structures import Slot
 
 #: Distance that is always forgiven, and decimals that are given, by unit.
 ABSOLUTE = {"degrees": 2.0, "metres": 0.05, "pixels": 8.0, "opening": 0.1}
@@ -25,6 +25,7 @@ class FillIn(QuestionFormat):
     """
 
     name = "fill_in"
+    needs_order = True
 
     def __init__(self, relative_tolerance: float = 0.25, absolute_tolerance: Mapping[str, float] | None = None) -> None:
         absolute = {**ABSOLUTE, **(absolute_tolerance or {})}
@@ -35,20 +36,15 @@ class FillIn(QuestionFormat):
         self.relative_tolerance = relative_tolerance
         self.absolute_tolerance = absolute
 
-    def accepts(self, labels: Sequence[MotionLabel]) -> bool:
-        """For motions with two directions, whose size is a single number."""
-        return isinstance(ATTRIBUTES.get(labels[0].attribute), Order)
-
     def write(self, asked: QuestionSpec, generator: np.random.Generator) -> Written:
         """One number for each label."""
-        slots = tuple(self._slot(label) for label in asked.labels)
+        slots = []
+        for label in asked.labels:
+            amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
+            decimals = DECIMALS[label.unit]
+            gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
+            tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
+            slots.append(Slot(label, (), gold, "", tolerance))
         question = asked.text(asked.wordings.amount[asked.attribute], generator)
         lines = (pair_line(place, slot.label, f"... {slot.label.unit}") for place, slot in enumerate(slots))
-        return Written((question, *lines, NUMBER_CLOSING[len(slots)]), slots)
-
-    def _slot(self, label: MotionLabel) -> Slot:
-        amount = 0.0 if label.value == NONE else label.magnitude * ATTRIBUTES[label.attribute].code_of(label.value)
-        decimals = DECIMALS[label.unit]
-        gold = f"{round(amount, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 is never -0
-        tolerance = self.absolute_tolerance[label.unit] + self.relative_tolerance * abs(amount)
-        return Slot(label, (), gold, "", tolerance)
+        return Written((question, *lines, NUMBER_CLOSING[len(slots)]), tuple(slots))

@@ -89,7 +89,7 @@ SENSOR, LIST, TRUTH = "cam0/sensor.yaml", "cam0/data.csv", "state_groundtruth_es
         (LIST, f",{START_NS}.png", ",1.png", "missing media", "media '1.png' does not exist"),
         (LIST, f",{START_NS}.png", ",../../../../../1.png", "outside root", "leads outside"),
         (TRUTH, f"{START_NS},", f"{START_NS}.5,", "times", "line 3 must begin with a whole number"),
-        (TRUTH, "14037152", "24037152", "unsynchronised", "no pose lies within 0.05 s"),
+        (TRUTH, "14037152", "24037152", "unsynchronised", "images lies within 0.05 s of two poses"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, file, old, new, reason, message):

@@ -91,6 +91,12 @@ def test_field_of_view(tmp_path):
     assert_close(intrinsics, [[16, 0, 16], [0, 16, 16], [0, 0, 1]])
 
 
+def test_a_torn_image_tells_no_size(tmp_path):
+    folder = garden(tmp_path, change=lambda content: without_intrinsics(content, camera_angle_x=np.pi / 2))
+    (folder / "images" / "frame_8.png").write_bytes(b"\x89PNG")
+    assert the_clip(NerfstudioReader(), tmp_path).camera.intrinsics is None
+
+
 def test_intrinsics_of_frames(tmp_path):
     numbers = {"fl_x": 30.0, "fl_y": 32.0, "cx": 16.0, "cy": 15.0, "w": 32, "h": 32}
 

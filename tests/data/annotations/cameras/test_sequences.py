@@ -9,7 +9,6 @@ import pytest
 from remot.data.annotations import TUMReader, cut
 from remot.data.annotations.cameras.cutting import num_parts
 from remot.data.annotations.cameras.sequences import PartSource, sequence_id
-from remot.data.annotations.images import image_size
 from remot.data.annotations.parsing.number_rows import number_table
 from remot.data.clips.loading import read_each
 from remot.data.media import read_frames
@@ -212,9 +211,3 @@ def test_tables_of_numbers(tmp_path):
     assert_close(number_table(file, 2), [[1, 2], [3, 40]])
     with pytest.raises(AnnotationError, match="line 3 must hold 3 numbers, found '1 2'"):
         number_table(file, 3)
-
-
-def test_image_sizes(tmp_path):
-    (tmp_path / "torn.png").write_bytes(b"\x89PNG")
-    assert image_size(tmp_path / "torn.png") is None
-    assert image_size(tmp_path / "none.png") is None

@@ -168,7 +168,7 @@ def test_clips_travel_to_other_processes(tmp_path):
         (record(steps__observation__image_0=[1.0] * 3), "holds no encoded image", "zero length"),
         (record(steps__observation__state=[b"x"]), "state holds no numbers", "malformed"),
         (record([[*row[:6], 60.0] for row in STATES]), "60 to 60 is no opening", "malformed"),
-        (record(steps__observation__image_0=[b"GIF89a"] * 3), "image 0: is no readable JPEG or PNG", "media"),
+        (record(steps__observation__image_0=[b"GIF89a"] * 3), "image 0: .*is no JPEG, PNG", "media"),
         (b"\x0a\x7f", r"is no tf\.train\.Example", "malformed"),
     ],
 )
