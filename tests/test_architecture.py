@@ -107,7 +107,7 @@ HOMES = {
 
 #: The only libraries besides the standard one that these parts may import at all.
 ONLY = {
-    "leaf": {"torch", "numpy", "yaml"},
+    "leaf": {"torch", "numpy", "yaml", "rich"},
     "losses": {"torch", "numpy"},
     "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
     "rollout": {"torch"},
