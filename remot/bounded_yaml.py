@@ -4,7 +4,7 @@ Aliases and merge keys let some hundred bytes stand for any number of values, an
 level of nesting.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -24,7 +24,7 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401 (YAML)
     """
     try:
         loader = _BoundedLoader(text)
-        node = cast("yaml.Node | None", loader.get_single_node())
+        node = loader.get_single_node()
         if node is None:
             return None
         _require_bounded(node, {}, 0)
@@ -47,14 +47,14 @@ class _BoundedLoader(yaml.SafeLoader):
         """The next value."""
         self._num_values += 1
         self._depth += 1
-        line = self.peek_event().start_mark.line + 1
+        line = self.line + 1  # of what is read ahead, about here
         if self._num_values > MAX_VALUES:
             msg = f"line {line}: there are more than {MAX_VALUES} values"
             raise ValueError(msg)
         if self._depth > MAX_DEPTH:
             msg = f"line {line}: values are nested more than {MAX_DEPTH} deep"
             raise ValueError(msg)
-        node = cast("yaml.Node | None", super().compose_node(parent, index))
+        node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
