@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from remot.errors import RemotError, known_cause
+from remot.terminal import guard_output, write_err
 
 EXIT_BAD_INPUT = 2
 #: What a disk says about a file that the user named: it is none of ours, or there is no room, or no right to it.
@@ -34,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     from remot.commands import run
 
+    guard_output()
     try:
         run(list(sys.argv[1:] if args is None else args))
         sys.stdout.flush()
@@ -45,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        sys.stderr.write(f"remot: {sentence}\n")
+        write_err(f"remot: {sentence}\n")
         sys.exit(EXIT_BAD_INPUT)
 
 

@@ -5,14 +5,16 @@ their numbers. Bookkeeping of macOS and Windows is left out of every listing.
 """
 
 import errno
+import fnmatch
 import io
 import os
 import re
+import select
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 from remot.errors import AnnotationError, ConfigError, RemotError
 
@@ -29,6 +31,10 @@ _KINDS = (
 _DIGITS = re.compile(r"([0-9]+)")
 _DECIMALS = re.compile(r"([0-9]+)\.([0-9]+)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+#: Longest line that is passed over, in longest lines that are read, and longest silence of a pipe.
+MAX_LINE_PARTS = 16
+MAX_PIPE_SECONDS = 60.0
 
 #: A name split at its numbers: text, number, text, …; a number is its length and its digits without leading zeros,
 #: which sort as its value does, however long it is.
@@ -70,6 +76,66 @@ def open_regular(file: Path) -> io.BufferedReader:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb")
+
+
+def read_bounded(file: Path, max_bytes: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: If ``file`` is missing, unreachable, or no regular file.
+        ValueError: If it is longer than ``max_bytes``.
+    """
+    with open_regular(file) as stream:
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        msg = f"it has more than {max_bytes} bytes"
+        raise ValueError(msg)
+    return content
+
+
+def bounded_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
+    """The lines of a stream, None for one that is too long to be held.
+
+    Raises:
+        OSError: If a line goes on for more than 16 times ``max_bytes``, so that a stream without line ends has an end.
+    """
+    while line := stream.readline(max_bytes + 1):
+        is_too_long, num_parts = len(line) > max_bytes, 1
+        while is_too_long and not line.endswith(b"\n") and line:
+            line, num_parts = stream.readline(max_bytes), num_parts + 1
+            if num_parts > MAX_LINE_PARTS:
+                raise OSError(errno.EFBIG, f"a line has more than {MAX_LINE_PARTS * max_bytes} bytes")
+        yield None if is_too_long else line
+
+
+def open_named(file: Path) -> io.BufferedReader:
+    """A regular file or a pipe that the user named, such as one of the shell's, open for reading.
+
+    Raises:
+        OSError: If it is missing, unreachable, or something else; also while reading, if a pipe gives nothing for
+            :data:`MAX_PIPE_SECONDS`.
+    """
+    if not stat.S_ISFIFO(Path(file).stat().st_mode):
+        return open_regular(file)
+    return io.BufferedReader(_Pipe(file))
+
+
+class _Pipe(io.FileIO):
+    """What is written to a pipe; opening it waits for nothing."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        self._wait()  # for the first writer, else there is nothing to read
+
+    def _wait(self) -> bool:
+        return bool(select.select([self], [], [], MAX_PIPE_SECONDS)[0])
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (as in typeshed)
+        """What there is, at least one byte unless all writers are gone."""
+        while (num_bytes := super().readinto(buffer)) is None:
+            if not self._wait():
+                raise TimeoutError(errno.ETIMEDOUT, f"the pipe gave nothing for {MAX_PIPE_SECONDS:g} s")
+        return num_bytes
 
 
 def open_text(file: Path) -> TextIO:
@@ -117,7 +183,11 @@ def lines_of(text: str) -> list[str]:
 
 def is_clutter(path: PurePath) -> bool:
     """Whether a relative path is bookkeeping of macOS or Windows: ``._name``, ``.DS_Store``, ``__MACOSX/…``."""
-    return any(part.startswith(CLUTTER_PREFIX) or part in CLUTTER_NAMES for part in path.parts)
+    return any(map(_is_clutter_name, path.parts))
+
+
+def _is_clutter_name(name: str) -> bool:
+    return name.startswith(CLUTTER_PREFIX) or name in CLUTTER_NAMES
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
@@ -129,7 +199,26 @@ def find_files(root: Path, pattern: str) -> list[Path]:
     if not root.is_dir():
         msg = f"{root}: there is no such folder, give the one that holds the annotations"
         raise AnnotationError(msg, reason="missing")
-    return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
+    if "/" in pattern:
+        return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
+    return list(_below(str(root), pattern))
+
+
+def _below(folder: str, pattern: str) -> Iterator[Path]:
+    """As ``Path.rglob`` in sorted order, which takes five times as long where there are a million files."""
+    is_wanted, is_name = re.compile(fnmatch.translate(pattern)).match, not set("*?[") & set(pattern)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except PermissionError:
+        return
+    for entry in entries:
+        if _is_clutter_name(entry.name):
+            continue
+        if is_wanted(entry.name) and (not is_name or Path(entry.path).exists()):
+            yield Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, pattern)
 
 
 def count_clutter(root: Path) -> int:

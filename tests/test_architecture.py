@@ -21,8 +21,19 @@ MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
 LEAF = {
-    *("structures", "motion", "answers", "errors", "files", "seeding", "distributed", "bounded_http", "strict_json"),
-    "_version",
+    *(
+        "structures",
+        "motion",
+        "answers",
+        "errors",
+        "files",
+        "seeding",
+        "distributed",
+        "bounded_http",
+        "bounded_yaml",
+        "strict_json",
+    ),
+    *("_version", "bounded_yaml"),
     *("lazy", "terminal"),
 }
 
@@ -86,7 +97,7 @@ HOMES = {
     "miniworld": ("synthetic/simulators/",),
     "gymnasium": ("synthetic/simulators/",),
     "jsonargparse": ("commands/", "tracking/save_config.py"),
-    "yaml": ("commands/", "evaluation/model_card.py", "data/questions/templates.py", "data/annotations/"),
+    "yaml": ("commands/", "bounded_yaml.py", "evaluation/model_card.py"),
     "lightning": (
         "strategies/module.py",
         "strategies/checkpoint_io.py",
@@ -100,7 +111,7 @@ HOMES = {
 
 #: The only libraries besides the standard one that these parts may import at all.
 ONLY = {
-    "leaf": {"torch", "numpy"},
+    "leaf": {"torch", "numpy", "yaml", "rich"},
     "losses": {"torch", "numpy"},
     "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
     "rollout": {"torch"},

@@ -1,11 +1,11 @@
 """``remot configs``, and where configuration files are found: at the path given, else among the packaged recipes."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 SUFFIXES = (".yaml", ".yml")
 OPTIONS = ("--config", "-c")
@@ -74,11 +74,11 @@ def configs_command(name: str | None = None, copy: Path | None = None) -> None:
         ConfigError: If there is no such recipe, or the new file cannot be made.
     """
     if name is None:
-        sys.stdout.writelines(f"{recipe:42} {summary}\n" for recipe, summary in recipes())
+        write_out("".join(f"{recipe:42} {summary}\n" for recipe, summary in recipes()))
         return
     text = find_config(name).read_text(encoding="utf-8")
     if copy is None:
-        sys.stdout.write(text)
+        write_out(text)
         return
     try:
         with copy.open("x", encoding="utf-8") as file:

@@ -1,7 +1,6 @@
 """Chooses the subcommand. Training commands go to Lightning's command line, the others are plain functions."""
 
 import difflib
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +9,7 @@ from typing import NoReturn
 from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 TRAINING = ("fit", "validate", "test", "predict", "doctor")
 #: Options of a training command that make others unnecessary.
@@ -52,6 +52,11 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
         "build": Own(
             "remot.commands.data.build:build_command",
             summary="Write prompts with their images and right answers to a folder.",
+        ),
+        "merge": Own(
+            "remot.commands.data.build:merge_command",
+            "folder",
+            "Put the shards of a set of prompts together, as one build would have written them.",
         ),
         "show": Own(
             "remot.commands.data.show:show_command",
@@ -128,6 +133,7 @@ look at results and data:
   remot score --config … --input rows.jsonl   rewards of answers that are there already
   remot data validate DIR                     check annotated clips and name what is wrong
   remot data build --config … --out DIR       write prompts, their images and a manifest
+  remot data merge DIR --out DIR              put shards together that data build --shard I/N wrote
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
   remot data convert FILE --out FILE          published questions to a questions file, or prompts to Parquet
@@ -149,11 +155,11 @@ def run(args: list[str]) -> None:
         ConfigError: If there is no such command.
     """
     if not args or args[0] in {"-h", "--help"}:
-        sys.stdout.write(HELP)
+        write_out(HELP)
     elif args[0] == "--version":
         from remot._version import __version__
 
-        sys.stdout.write(f"remot {__version__}\n")
+        write_out(f"remot {__version__}\n")
     elif args[0] in COMMANDS:
         _run_own(args[0], with_recipes(args[1:]))
     elif args[0] in TRAINING or args[0].startswith("-"):
@@ -198,7 +204,7 @@ def _run_own(name: str, args: list[str]) -> None:
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):
         if not args or args[0] in {"-h", "--help"}:
-            sys.stdout.write(_overview(prog, chosen))
+            write_out(_overview(prog, chosen))
             return
         if args[0] not in chosen:
             _refuse(prog, args[0], chosen)

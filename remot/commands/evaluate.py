@@ -1,7 +1,6 @@
 """``remot evaluate``."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, folder_digest, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
+from remot.terminal import console, write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Grader, Verdict
@@ -331,19 +331,18 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown:
     wide_console().print(report.table())
     written = [SCORES_FILE, ANSWERS_FILE, TABLE_FILE, PAGE_FILE if num_shown else "", "replies.jsonl"]
     shown = ", ".join(name for name in written if name and (folder / name).exists())
-    sys.stdout.write(f"{folder}/{shown}\n")
+    write_out(f"{folder}/{shown}\n")
 
 
 class _Progress:
     """A bar on the terminal's error stream; nothing where there is no terminal."""
 
     def __init__(self, name: str) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
         self._name = name
         # Left to itself, the bar would write the standard output to the error stream as well.
-        self._bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=False)
+        self._bar = Progress(console=console(stderr=True), transient=True, redirect_stdout=False)
 
     def __enter__(self) -> Callable[[int, int], None]:
         self._bar.__enter__()

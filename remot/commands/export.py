@@ -1,12 +1,12 @@
 """``remot export``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remot.commands.evaluate_weights import folder_digest, weights_hash
 from remot.commands.policies import OpenedPolicy, open_policy
 from remot.errors import ConfigError
+from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
     from remot.models.export import ExportCheck
@@ -57,7 +57,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     if scores:
         settings = PolicySettings(policy.source, policy.adaptation)
         benchmarks = read_scores(scores, weights_hash(folder_digest(policy.source.resolve()), settings, ckpt_path))
-    sys.stderr.write(f"weights  {opened.weights}\n")
+    write_err(f"weights  {opened.weights}\n")
     if merge:
         save_merged(policy, out)
     else:
@@ -70,7 +70,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     facts = CardFacts(base, is_adapter=is_adapter, step=opened.step, check=checked)
     config_of_run = opened.config or run_config(opened.run_folder)
     write_card(out, facts, config=config_of_run, results=table, benchmarks=benchmarks)
-    sys.stdout.write(f"{out}\n")
+    write_out(f"{out}\n")
     if push is not None:
         _push(out, push)
 
@@ -83,7 +83,7 @@ def _checked(check: "ExportCheck", opened: OpenedPolicy) -> str:
     """
     policy = opened.policy
     shown = f"its logits differ by at most {check.max_difference:.2g} of up to {check.max_logit:.3g}"
-    sys.stderr.write(f"checked  with transformers alone: {shown}, over {check.num_positions} positions\n")
+    write_err(f"checked  with transformers alone: {shown}, over {check.num_positions} positions\n")
     is_quantised = policy.adaptation.quantization_config() is not None
     if not check.max_difference <= _ROUNDING["bfloat16" if is_quantised else policy.source.dtype] * check.max_logit:
         msg = f"the export does not compute what the policy does: {shown}; do not use it, and report this"
@@ -102,4 +102,4 @@ def _push(folder: Path, repository: str) -> None:
     except (OSError, ValueError, HfHubHTTPError, LocalTokenNotFoundError) as error:
         msg = f"--push {repository}: {str(error).splitlines()[0]}; the export is complete in {folder}"
         raise ConfigError(msg) from error
-    sys.stderr.write(f"pushed   {address}\n")
+    write_err(f"pushed   {address}\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from remot.commands.parsing.config_files import Configs, named, read_configs
 from remot.errors import AnnotationError, ConfigError
 from remot.strict_json import json_text
+from remot.terminal import console, write_err, write_out
 
 if TYPE_CHECKING:
     from remot.rewards import Reward
@@ -41,9 +42,9 @@ def score_command(
     with _Progress(input) as show:
         for rows in _chunks(tally.good(input)):
             for row, record in tally.scored(reward, rows):
-                sys.stdout.write(json_text(record, ensure_ascii=True) + "\n")
+                write_out(json_text(record, ensure_ascii=True) + "\n")
                 show(row.line)
-    sys.stderr.write(f"{tally}\n")
+    write_err(f"{tally}\n")
     if not tally.num_scored:
         sys.exit(EXIT_NOTHING_SCORED)
 
@@ -98,7 +99,7 @@ class _Tally:
         """Raise the error, or name it and go on."""
         if self.raise_bad:
             raise error
-        sys.stderr.write(f"remot: {error}\n")
+        write_err(f"remot: {error}\n")
         self.num_bad += 1
 
     def scored(self, reward: "Reward", rows: "Sequence[OfflineRow]") -> "Iterator[tuple[OfflineRow, dict[str, Any]]]":
@@ -180,12 +181,11 @@ class _Progress:
     """A count of lines on the terminal's error stream; nothing where there is no terminal."""
 
     def __init__(self, file: Path) -> None:
-        from rich.console import Console
         from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
         columns = (SpinnerColumn(), TextColumn(f"scoring {file.name}"), MofNCompleteColumn())
         # Left to itself, the bar would write the standard output to the error stream as well.
-        self.bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        self.bar = Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=False)
 
     def __enter__(self) -> Callable[[int], None]:
         self.bar.__enter__()

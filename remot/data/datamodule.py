@@ -1,5 +1,6 @@
 """The prompts of a run for a Lightning trainer: loaders, division among processes, resuming."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from remot.data.datasets.loaders import address_loader, collate_prompts
 from remot.data.datasets.prompts import Sample
 from remot.data.datasets.samplers import AddressSampler
 from remot.data.prompt_data import DataOptions, PromptData
+from remot.errors import CheckpointError
 from remot.structures import PromptBatch
 from remot.structures.training import MAX_REDRAWS
 
@@ -38,10 +40,34 @@ class MotionDataModule(PromptData, LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training data stand, for the checkpoint."""
-        return {"next_train_batch": self.next_train_batch}
+        _, world_size = self._place()
+        prompts = {
+            "prompts_in_a_batch": self.batch_size * world_size,
+            "fingerprint": self.fingerprint if self.prompts else None,
+        }
+        return {"next_train_batch": self.next_train_batch} | prompts
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue where :meth:`state_dict` was taken."""
+        """Continue where :meth:`state_dict` was taken, and warn if other clips or prompts are there now.
+
+        Raises:
+            CheckpointError: If a batch of all processes has another number of prompts, so that the place does not fit.
+        """
+        _, world_size = self._place()
+        before, now = state_dict.get("prompts_in_a_batch"), self.batch_size * world_size
+        if before not in (None, now):
+            msg = (
+                f"the checkpoint was made with {before} prompts in a batch of all processes, here are {world_size} "
+                f"processes with data.batch_size {self.batch_size}, so that its place in the data does not fit; choose "
+                f"them so that their product is {before}"
+            )
+            raise CheckpointError(msg)
+        if self.prompts and state_dict.get("fingerprint") not in (None, self.fingerprint):
+            warnings.warn(
+                f"{self.root if self.records is None else self.records}: the clips or prompts are not those that the "
+                "checkpoint was made with, so that other prompts follow than without the interruption",
+                stacklevel=2,
+            )
         self._restored_batch = int(state_dict["next_train_batch"])
 
     def train_dataloader(self) -> DataLoader[Sample]:

@@ -1,8 +1,10 @@
 """The prompts of a run: clips, tasks and splits, or finished prompts from disk. Needs no trainer, and no Lightning."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from remot.data.annotations.base import AnnotationReader
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root
 from remot.data.clips.catalogue import Catalogue, ClipStore
-from remot.data.clips.catalogue_cache import catalogue_of
+from remot.data.clips.catalogue_cache import catalogue_of, collector_paused
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
 from remot.data.data_record import clips_record, prompts_record
@@ -158,7 +160,8 @@ class PromptData:
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip, self._run_folder)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)
-        self.mixed = datasets_of_clips(store, entries, self.tasks, self._split_settings(store.surveyed_ns))
+        with collector_paused():
+            self.mixed = datasets_of_clips(store, entries, self.tasks, self._split_settings(store.surveyed_ns))
         self.num_scenes = {name: len(one.scenes()) for name, one in self.mixed.items()}
 
     @property
@@ -189,6 +192,19 @@ class PromptData:
         if self.records is not None:
             return prompts_record(self.records, self.prompts)
         return clips_record(self.reader, self.root, self.tasks, self.prompts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the prompts are made from, wherever it lies: the clips of each split, and what is known of them.
+
+        Prompts are a function of it, the seed and the tasks, but for the content of media.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for split, dataset in sorted(self.prompts.items()):
+            digest.update(f"{split}\n".encode())
+            for part in dataset.facts():
+                digest.update(f"{part}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def describe(self) -> list[str]:
         """What to know before a run: what is left out, prompts of each task, repeated prompts, too few test scenes."""

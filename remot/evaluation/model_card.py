@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
+from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
+from remot.files import cause_of, read_bounded
 
 #: Where a run keeps the table that compares its base model with its trained policy.
 RESULTS_FILE = "held_out.json"
@@ -77,26 +79,23 @@ def _read_object(option: str, path: Path) -> dict[str, Any]:
         ConfigError: If there is none.
     """
     try:
-        with path.open("rb") as opened:
-            content = opened.read(_MAX_BYTES + 1)
-        value = json.loads(content) if len(content) <= _MAX_BYTES else None
+        value = json.loads(read_bounded(path, _MAX_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        msg = f"{option} {path} cannot be read: {str(error).splitlines()[0]}"
+        msg = f"{option} {path} cannot be read: {cause_of(error)}"
         raise ConfigError(msg) from error
     if not isinstance(value, dict):
-        msg = f"{option} {path} is no table of results of at most {_MAX_BYTES} bytes"
+        msg = f"{option} {path} is no table of results"
         raise ConfigError(msg)
     return value
 
 
 def run_config(run_folder: Path | None) -> dict[str, Any]:
     """The configuration that a run has left in its folder; empty if there is none."""
-    path = None if run_folder is None else run_folder / CONFIG_FILE
-    if path is None or not path.is_file() or path.stat().st_size > _MAX_BYTES:
+    if run_folder is None:
         return {}
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        config = parse_yaml(read_bounded(run_folder / CONFIG_FILE, _MAX_BYTES).decode("utf-8"))
+    except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
 

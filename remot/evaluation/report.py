@@ -11,6 +11,7 @@ from rich.text import Text
 
 from remot.evaluation.scores import Estimate, ScoreTable, change_between
 from remot.structures import MIN_SCENES_FOR_95, interval_note
+from remot.terminal import console
 
 #: Width of tables where nothing limits it, in characters.
 NUM_COLUMNS = 120
@@ -127,14 +128,14 @@ def _label(name: str) -> str:
 
 def wide_console() -> Console:
     """A console for tables: as wide as the terminal, and wide enough for them where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=NUM_COLUMNS)
+    plain = console()
+    return plain if plain.is_terminal else console(width=NUM_COLUMNS)
 
 
 def table_text(table: Table, *, width: int = NUM_COLUMNS) -> str:
     """A rich table as plain text without colours, for files."""
     buffer = StringIO()
-    Console(file=buffer, width=width, force_terminal=False, color_system=None).print(table)
+    console(file=buffer, width=width, force_terminal=False, color_system=None).print(table)
     return buffer.getvalue()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remot.errors import CheckpointError, ConfigError
+from remot.files import cause_of, read_bounded, require_regular
 from remot.strict_json import json_text
 
 if TYPE_CHECKING:
@@ -141,9 +142,7 @@ def write_record(folder: Path, base_model: str, step: int | None) -> None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None if there is none, or a larger file."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_JSON_BYTES + 1)
-        held = json.loads(content) if len(content) <= MAX_JSON_BYTES else None
+        held = json.loads(read_bounded(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) else None
@@ -181,10 +180,11 @@ def _adapted_modules(folder: Path) -> frozenset[str]:
 
     path = folder / TENSOR_FILE
     try:
+        require_regular(path)  # the library would wait for a pipe
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
     except (OSError, SafetensorError) as error:
-        msg = f"cannot read {path}: {str(error).splitlines()[0]}"
+        msg = f"cannot read {path}: {cause_of(error)}"
         raise CheckpointError(msg) from error
     found: dict[str, set[str]] = {}
     for name in names:

@@ -13,6 +13,7 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models.adapter_folder import CONFIG_FILE, write_record
+from remot.models.inputs.chat_template import render_prompt
 from remot.models.loading import EMBEDDED_MODELS, ModelSource
 from remot.models.sharding import full_state
 from remot.strict_json import json_text
@@ -173,6 +174,6 @@ def _probe(processor: Any) -> "BatchFeature":  # noqa: ANN401 (transformers' pro
     width, height = _PROBE_SIZE
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     content = [{"type": "image"}, {"type": "text", "text": _PROBE_TEXT}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    text = render_prompt(processor, [{"role": "user", "content": content}])
     inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt")
     return inputs

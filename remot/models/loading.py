@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from remot.errors import CheckpointError, ConfigError
+from remot.files import cause_of, require_regular
 from remot.models.adapter_folder import AdapterFolder, read_adapter, read_record, require_same_names
+from remot.models.inputs.chat_template import require_bounded_template
 
 if TYPE_CHECKING:
     from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
@@ -22,6 +24,10 @@ EMBEDDED_MODELS = ("remot-tiny",)
 
 #: Where transformers keeps the settings of a processor.
 PROCESSOR_FILE = "processor_config.json"
+
+#: Files of a model that are read whole, and the largest of them; tokenizers have up to some ten megabytes.
+SETTING_SUFFIXES = (".json", ".jinja", ".txt", ".model")
+MAX_SETTING_BYTES = 256 * 2**20
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -138,13 +144,16 @@ class ModelSource:
         if self.random_weights and self.adapter() is not None:
             msg = f"random_weights: true does not fit the adapter {self.pretrained}, which was trained on {self.base}"
             raise ConfigError(msg)
+        for folder in {self._processor_source, self.resolve()}:
+            _require_files(Path(folder))
         local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
             processor = AutoProcessor.from_pretrained(
                 self._processor_source, local_files_only=local_only, trust_remote_code=False
             )
+            require_bounded_template(getattr(processor, "chat_template", None))
             model = self._load_model(self.resolve(), quantization_config, local_only=local_only)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
             msg = (
@@ -187,6 +196,24 @@ class ModelSource:
             _limit_size(videos, self.video_min_pixels, self.video_max_pixels)
             if getattr(videos, "cap_pixels_per_frame", False) is None:
                 videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
+
+
+def _require_files(folder: Path) -> None:
+    """Refuse what transformers would wait for, or read whole: pipes, devices, and settings of no plausible size.
+
+    Raises:
+        CheckpointError: Naming the file.
+    """
+    found = folder.iterdir() if folder.is_dir() else ()
+    for file in (path for path in found if path.suffix in (*SETTING_SUFFIXES, ".safetensors")):
+        try:
+            require_regular(file)
+        except OSError as error:
+            msg = f"cannot load the model {folder}: {file.name} {cause_of(error)}"
+            raise CheckpointError(msg) from error
+        if file.suffix in SETTING_SUFFIXES and file.stat().st_size > MAX_SETTING_BYTES:
+            msg = f"cannot load the model {folder}: {file.name} has more than {MAX_SETTING_BYTES} bytes"
+            raise CheckpointError(msg)
 
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from remot.answers import THINK_OPEN
+from remot.models.inputs.chat_template import render_prompt
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
@@ -53,6 +54,6 @@ class PolicyTexts:
 def _response_prefix(processor: "ProcessorMixin") -> str:
     """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
     messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    prompt = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    prompt = render_prompt(processor, messages)
     opened = prompt.rfind(THINK_OPEN)
     return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""

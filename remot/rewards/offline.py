@@ -5,11 +5,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
 from remot.errors import AnnotationError
-from remot.files import cause_of
+from remot.files import bounded_lines, cause_of, open_named
 from remot.structures import Box, BoxTrack, Interval, MotionLabel, Question, Reference, Slot
 
 #: Longest line that is read, in bytes.
@@ -41,8 +41,8 @@ def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
         AnnotationError: If the file cannot be read.
     """
     try:
-        with file.open("rb") as lines:  # a pipe is fine: the user names this file
-            for number, line in enumerate(_bounded_lines(lines), 1):
+        with open_named(file) as lines:
+            for number, line in enumerate(bounded_lines(lines, MAX_LINE_BYTES), 1):
                 if line is None:
                     msg = f"{file}:{number}: the line is longer than {MAX_LINE_BYTES} bytes"
                     yield AnnotationError(msg, reason="too large")
@@ -51,15 +51,6 @@ def read_rows(file: Path) -> Iterator[OfflineRow | AnnotationError]:
     except OSError as error:
         msg = f"{file}: cannot be read ({cause_of(error)})"
         raise AnnotationError(msg, reason="missing") from error
-
-
-def _bounded_lines(lines: BinaryIO) -> Iterator[bytes | None]:
-    """The lines of a file, None for one that is too long to be held."""
-    while line := lines.readline(MAX_LINE_BYTES + 1):
-        too_long = len(line) > MAX_LINE_BYTES
-        while too_long and not line.endswith(b"\n") and line:
-            line = lines.readline(MAX_LINE_BYTES)
-        yield None if too_long else line
 
 
 def _row_or_error(where: str, number: int, line: bytes) -> OfflineRow | AnnotationError:

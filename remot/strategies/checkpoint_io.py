@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from torch import Tensor
 
 from remot.errors import CheckpointError
+from remot.files import cause_of
 
 SUFFIX = ".ckpt"
 #: What a file is called once a newer one has taken its name, and what a file that is being written ends with.
@@ -191,7 +192,7 @@ def require_whole(path: Path) -> None:
             return
         fault = _fault(path)
     except (OSError, BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
-        fault = (str(error).splitlines() or [type(error).__name__])[0]
+        fault = cause_of(error) or type(error).__name__
     if fault:
         _refuse(path, fault)
     _known_whole[path.resolve()] = signature

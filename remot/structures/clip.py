@@ -4,7 +4,7 @@ Notation: N annotated frames of a clip.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,11 @@ class ImageStore(ABC):
         Raises:
             DecodeError: If one cannot be read.
         """
+
+    def each(self, frame_indices: Sequence[int]) -> Iterator[Tensor]:
+        """The same one after another, so that one image is in memory at a time; stores may keep their file open."""
+        for index in frame_indices:
+            yield from self.read([index])
 
     @abstractmethod
     def check(self, num_frames: int) -> None:

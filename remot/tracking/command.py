@@ -9,6 +9,7 @@ from typing import Literal, assert_never
 
 from remot.errors import ConfigError
 from remot.files import cause_of
+from remot.terminal import console, write_err, write_out
 from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
 from remot.tracking.csv_files import write_csv
 from remot.tracking.folders import read_folder
@@ -93,17 +94,15 @@ def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]
 
 def show(table: CompareTable, tests: Significance, format: Format = "table") -> None:  # noqa: A002 (as the option)
     """Write the comparison to the standard output."""
-    from rich.console import Console
-
     match format:
         case "table":
             elsewhere = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-            console = Console(width=_FILE_WIDTH if elsewhere else None)
-            console.print(to_rich(table, console.width, tests))
+            screen = console(width=_FILE_WIDTH if elsewhere else None)
+            screen.print(to_rich(table, screen.width, tests))
         case "json":
-            sys.stdout.write(to_json(table, tests) + "\n")
+            write_out(to_json(table, tests) + "\n")
         case "markdown":
-            sys.stdout.write(to_markdown(table, tests) + "\n")
+            write_out(to_markdown(table, tests) + "\n")
         case _:
             assert_never(format)
 
@@ -135,4 +134,4 @@ def save(
         msg = f"{error.filename or 'a file'} cannot be written: {cause_of(error)}; name another place"
         raise ConfigError(msg) from error
     for what, file in written:
-        sys.stderr.write(f"{what}: {file}\n")
+        write_err(f"{what}: {file}\n")

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from remot.errors import ConfigError
 from remot.strict_json import json_text
+from remot.terminal import write_err, write_out
 from remot.tracking.client import in_time, quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
@@ -414,8 +415,6 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
         tracking_uri: Another store than the one the run was started with.
         experiment: Another experiment, as for one that was deleted.
     """
-    import sys
-
     found = sorted(path.parent for path in Path(run).rglob("records.jsonl") if path.parent.name.startswith(FOLDER))
     if not found:
         msg = f"below {run} there are no records of runs"
@@ -437,6 +436,6 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
             raise ConfigError(msg) from error
         finally:
             courier.release()
-        sys.stdout.write(f"{folder.parent}: {left} records delivered to run {journal.target.run_id}\n")
+        write_out(f"{folder.parent}: {left} records delivered to run {journal.target.run_id}\n")
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        write_err(f"{line}\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from remot.errors import ConfigError
+from remot.files import bounded_lines, open_regular, read_bounded
 from remot.strict_json import json_text
 
 #: Folder of a run's records, below the run's folder; evaluations have one of their own that begins so, too.
@@ -23,6 +24,8 @@ _RECORDS, _DELIVERED, _TARGET, _TEXTS = "records.jsonl", "delivered.txt", "store
 #: Stands for the identifier of a run that the store has not made yet.
 PENDING = "pending-"
 MAX_READ_BYTES = 2**20
+#: Longest record; texts are files of their own.
+MAX_LINE_BYTES = 2**24
 MAX_TARGET_BYTES = 2**20
 
 
@@ -143,27 +146,26 @@ class Journal:
 
     def pending(self) -> list[tuple[dict[str, Any], int]]:
         """Some of the records that were not delivered, each with the position behind it."""
-        position, found = self.position, []
+        position, found = self.position, list[tuple[dict[str, Any], int]]()
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(position)
-                data = file.read(MAX_READ_BYTES)
-                while data and not data.endswith(b"\n") and (more := file.readline(MAX_READ_BYTES)):
-                    data += more
+                for line in bounded_lines(file, MAX_LINE_BYTES):
+                    if line is not None and not line.endswith(b"\n"):
+                        break
+                    found.append((_record(line or b""), file.tell()))
+                    if file.tell() - position > MAX_READ_BYTES:
+                        break
         except OSError:
             return []
-        for line in data.splitlines(keepends=True):
-            position += len(line)
-            if line.endswith(b"\n"):
-                found.append((_record(line), position))
         return found
 
     def num_pending(self) -> int:
         """How many records were not delivered."""
         position, count = self.position, 0
-        with suppress(OSError), self.path.open("rb") as file:
+        with suppress(OSError), open_regular(self.path) as file:
             file.seek(position)
-            count = sum(line.endswith(b"\n") for line in file)
+            count = sum(line is None or line.endswith(b"\n") for line in bounded_lines(file, MAX_LINE_BYTES))
         return count
 
     def remove(self) -> None:
@@ -176,9 +178,9 @@ class Journal:
                 folder.rmdir()
 
     def _points(self) -> Iterator[tuple[str, int]]:
-        with suppress(OSError), self.path.open("rb") as file:
-            for line in file:
-                record = _record(line)
+        with suppress(OSError), open_regular(self.path) as file:
+            for line in bounded_lines(file, MAX_LINE_BYTES):
+                record = _record(line or b"")
                 if record.get("kind") == "metrics":
                     yield from ((name, int(record["step"])) for name in record["metrics"])
 
@@ -207,16 +209,15 @@ def _record(line: bytes) -> dict[str, Any]:
     """A record; empty if the line is none, as one is not that was cut off."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _read_target(folder: Path) -> Target | None:
     try:
-        with (folder / _TARGET).open(encoding="utf-8") as file:
-            return Target(**json.loads(file.read(MAX_TARGET_BYTES)))
-    except (OSError, ValueError, TypeError):
+        return Target(**json.loads(read_bounded(folder / _TARGET, MAX_TARGET_BYTES)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -37,7 +37,7 @@ def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
         "contrasts": [_test_record(one) for one in tests.contrasts],
         "notes": list(tests.notes),
     }
-    return json_text(record, indent=2)
+    return json_text(record, indent=2, ensure_ascii=True)
 
 
 def _run_record(run: RunRow) -> dict[str, Any]:

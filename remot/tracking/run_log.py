@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from remot._version import __version__
 from remot.strict_json import json_text
+from remot.terminal import printable
 from remot.tracking.courier import SpoolingClient
 
 CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "dataset.json", "environment.txt"
@@ -35,7 +36,7 @@ def log_run_facts(loggers: Sequence[Logger], *, config_text: str | None, tags: M
     """
     for logger in mlflow_loggers(loggers):
         for name, value in (machine_facts() | dict(tags)).items():
-            logger.experiment.set_tag(logger.run_id, name, str(value))
+            logger.experiment.set_tag(logger.run_id, name, printable(str(value)))
     if config_text is not None:
         log_file(loggers, config_text, CONFIG_FILE)
 
@@ -54,8 +55,8 @@ def log_table(
     folder: Path | None = None,
 ) -> None:
     """Store a table for people (``NAME.txt``) and for programs (``NAME.json``), as :func:`log_file` does."""
-    log_file(loggers, text, f"{name}.txt", folder)
-    log_file(loggers, json_text(record, indent=2) + "\n", f"{name}.json", folder)
+    log_file(loggers, printable(text), f"{name}.txt", folder)
+    log_file(loggers, json_text(record, indent=2, ensure_ascii=True) + "\n", f"{name}.json", folder)
 
 
 def log_samples_html(loggers: Sequence[Logger], html: str, name: str, folder: Path | None = None) -> None:
@@ -116,10 +117,15 @@ def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
 def machine_facts() -> dict[str, str]:
     """Versions, code and machine of this process as MLflow tags."""
     facts = {"remot.version": __version__, "remot.python": platform.python_version()}
-    facts |= {f"remot.{name}": found for name in _PACKAGES if (found := _version_of(name))}
+    facts |= {f"remot.{name}": found for name, found in versions().items()}
     facts |= {"remot.cpu_count": str(os.cpu_count()), "remot.device": _device_name()}
     commit = git_commit(Path(__file__).parent)
     return facts | ({"remot.git_commit": commit} if commit else {})
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that compute, as far as they are installed."""
+    return {name: found for name in _PACKAGES if (found := _version_of(name))}
 
 
 def _version_of(package: str) -> str | None:

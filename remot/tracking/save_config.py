@@ -13,10 +13,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.strict_json import json_text
 from remot.tracking.courier import LONG_SETTINGS_FILE, SpoolingClient, short, store_settings
-from remot.tracking.run_log import CONFIG_FILE, log_text
+from remot.tracking.run_log import CONFIG_FILE, log_text, versions
 
 #: Where a checkpoint keeps the resolved configuration, as JSON.
 CONFIG_KEY = "remot_config"
+#: Where it keeps the versions of libraries that compute.
+VERSIONS_KEY = "remot_versions"
 
 
 class MLflowSaveConfig(SaveConfigCallback):
@@ -86,8 +88,9 @@ class MLflowSaveConfig(SaveConfigCallback):
         pl_module: LightningModule,  # noqa: ARG002
         checkpoint: dict[str, Any],
     ) -> None:
-        """Keep the configuration, which a continued run is compared with."""
+        """Keep configuration and versions, which a continued run is compared with."""
         checkpoint[CONFIG_KEY] = self._config_json
+        checkpoint[VERSIONS_KEY] = versions()
 
     def _resumed(self) -> dict[str, Any]:
         """As a parameter of its own: those that a run has can not be changed in MLflow."""

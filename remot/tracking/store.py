@@ -1,6 +1,5 @@
 """Opens MLflow's store for writing: one process at a time makes its tables and the experiment."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from remot.errors import ConfigError
+from remot.terminal import write_err
 from remot.tracking.client import quiet_mlflow
 
 _SQLITE = "sqlite:///"
@@ -91,5 +91,5 @@ def _acquire(lock: FileLock) -> None:
     try:
         lock.acquire(timeout=min(LOG_AFTER_SECONDS, MAX_WAIT_SECONDS))
     except Timeout:
-        sys.stderr.write(f"Waiting for another run that is opening the MLflow store ({lock.lock_file}).\n")
+        write_err(f"Waiting for another run that is opening the MLflow store ({lock.lock_file}).\n")
         lock.acquire(timeout=max(0.0, MAX_WAIT_SECONDS - LOG_AFTER_SECONDS))

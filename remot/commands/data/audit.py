@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from remot.commands.data.sources import data_from, data_section
 from remot.errors import ConfigError
 from remot.strict_json import json_text
+from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
     from remot.commands.data.audit_table import ProgressBars
@@ -57,11 +58,11 @@ def audit_command(
             else _audit_prompts(folder, section, root, num_triplets, bars)
         )
     if format == "json":
-        sys.stdout.write(json_text(audit.record(), indent=2) + "\n")
+        write_out(json_text(audit.record(), indent=2, ensure_ascii=True) + "\n")
     else:
         print_table(audit)
     if audit.faults:
-        sys.stderr.write(f"remot: {'; '.join(audit.faults)}\n")
+        write_err(f"remot: {'; '.join(audit.faults)}\n")
         sys.exit(EXIT_UNFIT)
 
 

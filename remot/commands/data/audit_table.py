@@ -5,10 +5,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
+
+from remot.terminal import console
 
 if TYPE_CHECKING:
     from remot.datatools.audit import Audit
@@ -47,7 +48,7 @@ class ProgressBars:
     def show(self, what: str, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` are done."""
         if self._progress is None:
-            self._progress = Progress(console=Console(stderr=True))
+            self._progress = Progress(console=console(stderr=True))
             self._progress.start()
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)

@@ -1,11 +1,11 @@
 """``remot data show``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from remot.errors import ConfigError
 from remot.files import cause_of
+from remot.terminal import write_out
 
 if TYPE_CHECKING:
     from remot.datatools.contact_sheets import SheetRow
@@ -57,7 +57,7 @@ def show_command(  # noqa: PLR0913 - the options of the command
     except OSError as error:
         msg = f"{out}: the sheet cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
-    sys.stdout.write(f"{len(rows)} prompts on {out}\n")
+    write_out(f"{len(rows)} prompts on {out}\n")
 
 
 def _checked_out(folder: Path | None, out: Path | None, num_rows: int) -> Path:

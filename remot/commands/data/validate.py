@@ -10,6 +10,7 @@ from remot.commands.parsing.functions import ClassWords, object_from
 from remot.errors import ConfigError
 from remot.files import count_clutter
 from remot.strict_json import json_text
+from remot.terminal import console, write_out
 
 
 def validate_command(
@@ -31,7 +32,6 @@ def validate_command(
         decode: Decode every annotated frame; false only compares times, which is quick.
         format: What to write to the standard output.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     if root is None and config is None:
@@ -44,7 +44,7 @@ def validate_command(
     _require_clips(data.root)
     chosen: AnnotationReader = object_from(reader, "reader", AnnotationReader, "remot data validate") or data.reader
     checked = []
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("checking clips", total=len(chosen.sources(data.root)))
         for one in check_clips(chosen, data.root, data.tasks, decode=decode):
             checked.append(one)
@@ -55,7 +55,7 @@ def validate_command(
         num_skipped_files=count_clutter(data.root),
         scenes=scenes_by_split(checked, data.val_fraction, data.test_fraction, data.options.held_out_seed),
     )
-    sys.stdout.write(json_text(record.summary(), indent=2) + "\n" if format == "json" else record.as_text())
+    write_out(json_text(record.summary(), indent=2, ensure_ascii=True) + "\n" if format == "json" else record.as_text())
     if any(one.fault for one in checked):
         sys.exit(1)
 
@@ -78,7 +78,7 @@ def schema_command() -> None:
     Editors and other languages check clips with it while they are written. It cannot see how lists and files fit
     together: ``remot data validate`` does.
     """
-    sys.stdout.write(schema_text())
+    write_out(schema_text())
 
 
 def schema_text() -> str:

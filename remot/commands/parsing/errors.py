@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
+from remot.commands.parsing.config_files import read_config_file
 from remot.errors import ConfigError, known_cause
 
 NEAREST = "(nearest that exists:"
@@ -195,8 +194,8 @@ def keys_of_files(arguments: Iterable[str]) -> set[str]:
         path = Path(argument.partition("=")[2] or argument)
         if path.suffix in {".yaml", ".yml"} and path.is_file():
             try:
-                keys |= set(_flatten(yaml.safe_load(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError, yaml.YAMLError):
+                keys |= set(_flatten(read_config_file(path)))
+            except ConfigError:
                 continue
     return keys
 

@@ -44,6 +44,7 @@ from remot.commands.training.resume import (
     require_allowed,
     require_readable,
     run_facts,
+    version_notes,
 )
 from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
@@ -51,6 +52,7 @@ from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError, RemotError, ResourceError, known_cause
 from remot.models.loading import ModelSource, describe_source
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
+from remot.terminal import write_err
 from remot.tracking import (
     COMMAND_TAG,
     MLflowSaveConfig,
@@ -233,6 +235,8 @@ class RemotCLI(LightningCLI):
         _tell(f"checkpoint  {checkpoint} (step {held.get('global_step')})")
         if self.subcommand != "fit":
             return
+        for note in version_notes(held):
+            _tell(note)
         changes = changes_since(held, self._resolved())
         if changes is None:
             _tell("It does not hold the settings it was made with: whether these are the same is not checked.")
@@ -322,7 +326,7 @@ def _sought(config: Namespace) -> Sought:
 
 def _tell(line: str) -> None:
     if getattr(rank_zero_only, "rank", 0) == 0:
-        sys.stderr.write(f"{line}\n")
+        write_err(f"{line}\n")
 
 
 def run_training(args: list[str]) -> None:

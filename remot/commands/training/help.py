@@ -2,10 +2,10 @@
 
 import contextlib
 import io
-import sys
 from collections.abc import Sequence
 
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 SECTIONS = {
     "trainer": "length of the run, devices, precision, logger (Lightning's Trainer)",
@@ -35,9 +35,9 @@ def print_help(args: Sequence[str]) -> bool:
     if len(args) not in (2, 3) or args[1] not in ("-h", "--help") or args[2:] == [ALL]:
         return False
     if len(args) == 2:
-        sys.stdout.write(_overview(args[0]))
+        write_out(_overview(args[0]))
     elif args[2] in SECTIONS:
-        sys.stdout.write(_section(args[0], args[2]))
+        write_out(_section(args[0], args[2]))
     else:
         msg = f"remot {args[0]} --help has no section {args[2]!r:.80}, choose from {', '.join(SECTIONS)}, {ALL}"
         raise ConfigError(msg)

@@ -11,6 +11,8 @@ from remot.commands.training.run_folder import folders_of_job
 from remot.errors import CheckpointError
 from remot.strategies.checkpoint_io import is_whole, read_checkpoint
 from remot.tracking import CONFIG_KEY, flatten
+from remot.tracking.run_log import versions
+from remot.tracking.save_config import VERSIONS_KEY
 
 LAST = "last"
 #: What may change when a run is continued, each with what is below it: how long it goes on, where it runs, what it logs
@@ -191,6 +193,18 @@ def changes_since(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chang
         for one in changed
         if not _is_below(one.key, FREE_KEYS)
         and not any(one.key.startswith(place) and one.key != f"{place}class_path" for place in other_classes)
+    ]
+
+
+def version_notes(held: Mapping[str, Any]) -> list[str]:
+    """Sentences about libraries whose first two numbers are not those that a checkpoint was made with."""
+    before, now = held.get(VERSIONS_KEY), versions()
+    if not isinstance(before, Mapping):
+        return []
+    return [
+        f"versions    the checkpoint was made with {name} {before[name]!s:.40}, this is {now[name]}: numbers may differ"
+        for name in now
+        if name in before and str(before[name]).split(".")[:2] != now[name].split(".")[:2]
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from remot.errors import ConfigError
+from remot.files import read_bounded
 from remot.strategies.checkpoint_io import remove_unfinished
 
 try:
@@ -104,9 +105,8 @@ def remove_unused(folder: Path) -> None:
 def read_owner(folder: Path) -> dict[str, Any]:
     """Process, machine and SLURM job that wrote to a folder last; empty if that is not known."""
     try:
-        with (folder / OWNER_FILE).open(encoding="utf-8") as file:
-            found = json.loads(file.read(MAX_OWNER_BYTES))
-    except (OSError, ValueError):
+        found = json.loads(read_bounded(folder / OWNER_FILE, MAX_OWNER_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

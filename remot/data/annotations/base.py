@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipSource:
     """Where one clip is described.
 
@@ -94,6 +94,18 @@ class AnnotationReader(ABC):
             AnnotationError: If the annotation is malformed or does not fit its media.
         """
 
+    def clip_of(self, source: ClipSource, root: Path) -> Clip | None:
+        """As :meth:`read_source`; what the system says of a path, such as a name of 300 characters, is an error, too.
+
+        Raises:
+            AnnotationError: Naming the source.
+        """
+        try:
+            return self.read_source(source, root)
+        except (OSError, RecursionError) as error:
+            msg = f"{source}: cannot be read ({cause_of(error)[:200]})"
+            raise AnnotationError(msg) from error
+
     def report(self) -> None:
         """Log what was noted while sources were read; called when all have been read once."""
         self._notices.report()
@@ -106,7 +118,7 @@ class AnnotationReader(ABC):
         """
         taken: dict[str, ClipSource] = {}
         for source in self.sources(root):
-            clip = self.read_source(source, root.resolve())
+            clip = self.clip_of(source, root.resolve())
             if clip is None:
                 continue
             if clip.clip_id in taken:

@@ -19,7 +19,7 @@ from remot.structures import Clip
 MAX_HELD_CLIPS = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipEntry:
     """One usable clip.
 
@@ -96,7 +96,7 @@ class ClipStore:
             AnnotationError: If it can no longer be read.
         """
         if place not in self._held:
-            clip, file = self.reader.read_source(self.sources[place], self.root), self.sources[place].file
+            clip, file = self.reader.clip_of(self.sources[place], self.root), self.sources[place].file
             if clip is None or (file.is_file() and is_changed_since(file, self.surveyed_ns)):
                 msg = f"{self.sources[place]}: the annotation has been changed since the run began; start again"
                 raise AnnotationError(msg)

@@ -5,6 +5,7 @@ the settings and the code of reader, experts and negatives, and this library's v
 file is made. Changes of videos and images alone are not noticed until an image is decoded.
 """
 
+import gc
 import hashlib
 import inspect
 import json
@@ -12,9 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from remot._version import __version__
@@ -22,10 +24,14 @@ from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.clips.catalogue import Catalogue, ClipEntry, ClipStore, Fault, report_faults, scan_clips
 from remot.data.clips.loading import OnBadClip
 from remot.data.tasks.base import Task
+from remot.files import bounded_lines, open_regular
+from remot.terminal import console
 
 #: Smaller data sets are read anew each time, which takes a moment.
 MIN_KEPT_CLIPS = 200
-_FORMAT = 3
+#: Longest line of a catalogue, which is a clip.
+MAX_LINE_BYTES = 2**24
+_FORMAT = 4
 
 
 def catalogue_path(
@@ -46,7 +52,7 @@ def catalogue_path(
     components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
     for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    return folder / f"catalogue-{digest.hexdigest()}.json"
+    return folder / f"catalogue-{digest.hexdigest()}.jsonl"
 
 
 def _facts(
@@ -91,35 +97,58 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
 
     A disk that is full or cannot be written to is no error: the catalogue is made again the next time.
     """
-    content = {
-        "faults": [[fault.source, fault.reason, fault.message] for fault in catalogue.faults],
-        "left_out": catalogue.num_left_out,
-        "clips": [list(vars(entry).values()) for entry in catalogue.entries],
-    }
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(
-            json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False), encoding="utf-8"
-        )
+        with partial.open("w", encoding="utf-8") as lines:
+            for row in _rows(catalogue):
+                lines.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n")
         partial.replace(file)
     except OSError:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
+def _rows(catalogue: Catalogue) -> Iterator[list[Any]]:
+    """One JSON value a line, so that no more than a line is in memory twice: numbers of things, faults, clips."""
+    yield [len(catalogue.entries), len(catalogue.faults), catalogue.num_left_out]
+    yield from ([fault.source, fault.reason, fault.message] for fault in catalogue.faults)
+    for entry in catalogue.entries:
+        yield [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
+
+
 def load_catalogue(file: Path) -> Catalogue | None:
     """The catalogue in a file; None if there is none that can be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        entries = []
-        for place, clip_id, scene_id, domain, num_frames, surveys in content["clips"]:
-            found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
-            entries.append(ClipEntry(place, clip_id, scene_id, domain, num_frames, found))
-        faults = tuple(Fault(*held) for held in content["faults"])
-        return Catalogue(tuple(entries), faults, content["left_out"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        with open_regular(file) as stream, collector_paused():
+            rows = (json.loads(line or b"") for line in bounded_lines(stream, MAX_LINE_BYTES))
+            num_entries, num_faults, num_left_out = next(rows)
+            faults = tuple(Fault(*row) for row in islice(rows, num_faults))
+            entries = tuple(_entry_from(*row) for row in rows)
+        is_whole = (len(entries), len(faults)) == (num_entries, num_faults)
+        return Catalogue(entries, faults, num_left_out) if is_whole else None
+    except (OSError, ValueError, TypeError, StopIteration, RecursionError):
         return None
+
+
+def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
+    found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
+    return ClipEntry(place, clip_id, sys.intern(scene_id), sys.intern(domain), num_frames, found)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Makes millions of objects without the garbage collector, which would go through them again and again.
+
+    They are no garbage, and it took four fifths of the time of a catalogue of 200,000 clips.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def catalogue_of(
@@ -163,6 +192,6 @@ def counting_bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, in
     if not shown:
         yield lambda *_: None
         return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ from remot.data.media import check_media
 from remot.data.media.masks import check_masks
 from remot.data.media.notes import check_boxes
 from remot.errors import AnnotationError, DecodeError
+from remot.files import cause_of
 from remot.structures import Clip
 
 OnBadClip = Literal["raise", "skip"]
@@ -34,7 +35,7 @@ def read_each(
     taken: dict[str, ClipSource] = {}
     for source in reader.sources(root) if sources is None else sources:
         try:
-            clip = reader.read_source(source, root.resolve())
+            clip = reader.clip_of(source, root.resolve())
             if clip is None:
                 continue
             # JSON can hold names that cannot be written to a file
@@ -49,6 +50,10 @@ def read_each(
                 check_masks(clip)
         except (AnnotationError, DecodeError) as error:
             yield source, error
+            continue
+        except OSError as error:  # what the system says of a path of an annotation
+            msg = f"{source}: its media cannot be read ({cause_of(error)[:200]})"
+            yield source, AnnotationError(msg, reason="missing media")
             continue
         if clip.clip_id in taken:
             msg = f"{source}: clip id {clip.clip_id} is taken by {taken[clip.clip_id]}, rename one of them"

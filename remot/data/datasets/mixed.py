@@ -1,6 +1,6 @@
 """Several tasks in one run, interleaved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -32,6 +32,10 @@ class MixedDataset(PromptDataset):
         renamed = super().with_split(split)
         renamed.parts = tuple(part.with_split(split) for part in self.parts)
         return renamed
+
+    def facts(self) -> Iterator[str]:
+        """The clips, and what the tasks found in them."""
+        return self.parts[0].facts()
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

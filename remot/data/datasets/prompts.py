@@ -1,8 +1,9 @@
 """Map-style datasets of prompts; an index or address deterministically identifies a prompt."""
 
 import copy
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -94,6 +95,10 @@ class PromptDataset(Dataset[Sample], ABC):
         """Scenes of what the prompts are about."""
         return set(self._scenes)
 
+    @abstractmethod
+    def facts(self) -> Iterable[object]:
+        """What the prompts are made from, in its order, each with a text that is the same in every process."""
+
     def prompt_id(self, address: int) -> str:
         """Name of the prompt at an address."""
         epoch, number = divmod(address, self.num_prompts)
@@ -149,6 +154,12 @@ class TaskDataset(PromptDataset):
         self.index = task.index(clips, self.surveys, split)
         #: Numbers of the clips that the task can ask about.
         self.serving = [number for number, survey in enumerate(self.surveys) if survey is not None]
+
+    def facts(self) -> Iterator[str]:
+        """The clips, and what the tasks found in them."""
+        for clip in getattr(self.clips, "entries", self.clips):
+            surveys = getattr(clip, "surveys", None)
+            yield json.dumps([clip.clip_id, clip.scene_id, clip.num_frames, surveys], allow_nan=False)
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

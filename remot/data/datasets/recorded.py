@@ -1,7 +1,7 @@
 """Prompts from disk."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -86,6 +86,10 @@ class RecordDataset(PromptDataset):
         generator = numpy_generator(self.seed, self.split, address, attempt, "replaced")
         other = self.with_split(f"{replaced_split(self.split, attempt)}/{self.prompt_id(address)}")
         return other.prompt(int(generator.integers(len(self))))
+
+    def facts(self) -> Iterator[tuple[str, ...]]:
+        """The prompts."""
+        return ((one.question.prompt_id, one.clip_id, one.question.text) for one in self.prompts)
 
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""

@@ -1,9 +1,10 @@
 """Images that lie inside other files: encoded ones at known places, and data sets of HDF5 files."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from remot.data.media.images import MAX_IMAGE_PIXELS, opened_image, to_tensor
 from remot.errors import DecodeError
 from remot.files import cause_of, open_regular
 from remot.structures import ImageStore
+
+if TYPE_CHECKING:
+    import h5py
 
 #: Longest encoded image that is decoded, in bytes.
 MAX_ENCODED_BYTES = 64 * 2**20
@@ -41,18 +45,20 @@ class EncodedImages(ImageStore):
         Raises:
             DecodeError: If one is not there or cannot be decoded.
         """
+        return list(self.each(frame_indices))
+
+    def each(self, frame_indices: Sequence[int]) -> Iterator[Tensor]:
+        """As :meth:`read`, one after another."""
         self.check(max(frame_indices, default=-1) + 1)
-        images = []
         try:
             with open_regular(self.file) as stream:
                 for index in frame_indices:
                     offset, length = self.spans[index]
                     stream.seek(offset)
-                    images.append(to_tensor(decode_image(stream.read(length), f"{self}: image {index}")))
+                    yield to_tensor(decode_image(stream.read(length), f"{self}: image {index}"))
         except OSError as error:
             msg = f"{self}: the file cannot be read ({cause_of(error)})"
             raise DecodeError(msg) from error
-        return images
 
     def check(self, num_frames: int) -> None:
         """Verify that the file is long enough to hold ``num_frames`` images.
@@ -95,22 +101,24 @@ class Hdf5Images(ImageStore):
         Raises:
             DecodeError: If one is not there or cannot be decoded.
         """
+        return list(self.each(frame_indices))
+
+    def each(self, frame_indices: Sequence[int]) -> Iterator[Tensor]:
+        """As :meth:`read`, one after another."""
         # imported here because the readers of this package import this module
         from remot.data.media.hdf5 import READ_ERRORS, opened_hdf5, plain_dataset
 
         try:
             with opened_hdf5(self.file, DecodeError) as content:
                 dataset = plain_dataset(content, self.dataset, DecodeError)
-                self._check(len(dataset), dataset.shape, max(frame_indices, default=-1) + 1)
-                images = []
+                self._check(dataset, max(frame_indices, default=-1) + 1)
                 for index in frame_indices:
                     row = np.asarray(dataset[index])
                     if row.dtype != np.uint8 or row.ndim not in {1, 3}:
                         msg = f"{self}: image {index} must hold bytes, found {row.dtype}"
                         raise DecodeError(msg)
                     rgb = row if row.ndim == 3 else decode_image(row.tobytes(), f"{self}: image {index}")
-                    images.append(to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb))
-                return images
+                    yield to_tensor(rgb[:, :, ::-1] if self.channel_order == "bgr" else rgb)
         except READ_ERRORS as error:
             msg = f"{self}: cannot be read, the file may be cut short ({cause_of(error)})"
             raise DecodeError(msg) from error
@@ -121,14 +129,16 @@ class Hdf5Images(ImageStore):
 
         with opened_hdf5(self.file, DecodeError) as content:
             dataset = plain_dataset(content, self.dataset, DecodeError)
-            self._check(len(dataset), dataset.shape, num_frames)
+            self._check(dataset, num_frames)
 
-    def _check(self, num_images: int, shape: tuple[int, ...], num_frames: int) -> None:
-        num_values = int(np.prod(shape[1:], dtype=object))
-        if num_images < num_frames:
-            msg = f"{self}: {num_images} images, {num_frames} are needed"
+    def _check(self, dataset: "h5py.Dataset", num_frames: int) -> None:
+        shape: tuple[int, ...] = dataset.shape
+        if len(dataset) < num_frames:
+            msg = f"{self}: {len(dataset)} images, {num_frames} are needed"
             raise DecodeError(msg)
-        if num_values > 3 * MAX_IMAGE_PIXELS or not (len(shape) <= 2 or (len(shape) == 4 and shape[3] == 3)):
+        if math.prod(shape[1:]) * dataset.dtype.itemsize > 3 * MAX_IMAGE_PIXELS or not (
+            len(shape) <= 2 or (len(shape) == 4 and shape[3] == 3)
+        ):
             msg = f"{self}: shape {'x'.join(map(str, shape))} is neither NxHxWx3 nor rows of encoded images"
             raise DecodeError(msg)
 

@@ -1,9 +1,10 @@
 """Images of annotated frames, whatever kind of media they are in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
@@ -17,9 +18,6 @@ from remot.data.media.video.decoding import frames_at
 from remot.data.media.video.probe import require_times, size_of_video
 from remot.errors import DecodeError
 from remot.structures import Clip, ImageStore
-
-#: Images of a folder or archive held in memory while it is checked.
-CHECKED_AT_ONCE = 128
 
 
 def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
@@ -37,23 +35,48 @@ def read_frames(clip: Clip, frame_indices: Sequence[int]) -> list[Tensor]:
     Raises:
         DecodeError: If the media cannot be decoded or holds no image at one of the times.
     """
+    if isinstance(clip.media, Path) and not clip.media.is_dir():
+        _require_frames(clip, frame_indices)
+        return read_video(clip.media, [float(clip.frame_times_in_media[index]) for index in frame_indices])
+    return list(each_frame(clip, frame_indices))
+
+
+def each_frame(clip: Clip, frame_indices: Sequence[int]) -> Iterator[Tensor]:
+    """As :func:`read_frames`, one after another, so that one image is in memory at a time; a video is opened once.
+
+    Args:
+        clip: Where to look.
+        frame_indices: Those of a video have to increase.
+
+    Yields:
+        uint8 tensors [3, H, W], RGB.
+
+    Raises:
+        DecodeError: As of :func:`read_frames`.
+    """
+    _require_frames(clip, frame_indices)
+    media = clip.media
+    if media is None:
+        msg = f"clip {clip.clip_id} is annotated without images, so none can be shown; give the folder that has them"
+        raise DecodeError(msg)
+    if isinstance(media, ImageStore):
+        yield from media.each(frame_indices)
+    elif isinstance(media, Path) and not media.is_dir():
+        to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
+        for _, frame in frames_at(media, [float(clip.frame_times_in_media[index]) for index in frame_indices]):
+            yield _rgb(to_rgb, frame)
+    else:
+        images = images_of(media, max(frame_indices, default=-1) + 1) if isinstance(media, Path) else media
+        yield from (read_image(images[index]) for index in frame_indices)
+
+
+def _require_frames(clip: Clip, frame_indices: Sequence[int]) -> None:
     for index in frame_indices:
         if not 0 <= index < clip.num_frames:
             msg = (
                 f"{clip.media}: clip {clip.clip_id} has frames 0 to {clip.num_frames - 1}, frame {index} was asked for"
             )
             raise DecodeError(msg)
-    if isinstance(clip.media, ImageStore):
-        return clip.media.read(frame_indices)
-    if isinstance(clip.media, tuple):
-        return [read_image(clip.media[index]) for index in frame_indices]
-    if clip.media is None:
-        msg = f"clip {clip.clip_id} is annotated without images, so none can be shown; give the folder that has them"
-        raise DecodeError(msg)
-    if clip.media.is_dir():
-        images = images_of(clip.media, max(frame_indices, default=-1) + 1)
-        return [read_image(images[index]) for index in frame_indices]
-    return read_video(clip.media, [float(clip.frame_times_in_media[index]) for index in frame_indices])
 
 
 def media_files(clip: Clip, frame_indices: Sequence[int]) -> list[Path]:
@@ -75,12 +98,13 @@ def read_video(media: Path, times: Sequence[float]) -> list[Tensor]:
     Raises:
         DecodeError: If the video cannot be decoded or shows nothing at one of the times.
     """
-    to_rgb = VideoReformatter()  # one for all images, since setting it up takes longer than using it
-    images = {
-        time: to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
-        for time, frame in frames_at(media, sorted(set(times)))
-    }
-    return [images[time] for time in times]
+    to_rgb = VideoReformatter()
+    pictures = {time: _rgb(to_rgb, frame) for time, frame in frames_at(media, sorted(set(times)))}
+    return [pictures[time] for time in times]
+
+
+def _rgb(to_rgb: VideoReformatter, frame: VideoFrame) -> Tensor:
+    return to_tensor(np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8))
 
 
 def image_size(clip: Clip, frame: int = 0) -> tuple[int, int]:
@@ -118,8 +142,8 @@ def check_media(clip: Clip, *, decode: bool = True) -> None:
                 pass
         require_times(media, times)
     elif decode:
-        for start in range(0, clip.num_frames, CHECKED_AT_ONCE):
-            read_frames(clip, range(start, min(start + CHECKED_AT_ONCE, clip.num_frames)))
+        for _ in each_frame(clip, range(clip.num_frames)):
+            pass
     elif isinstance(media, ImageStore):
         media.check(clip.num_frames)
         image_size(clip)  # the size of the first one can be used

@@ -1,5 +1,6 @@
 """Arrays of numbers from HDF5 files, which may not lead to other files."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Most numbers of an array that is read.
 MAX_VALUES = 50_000_000
+#: Most bytes that are unpacked for a value: compressed arrays are unpacked a whole chunk at a time.
+MAX_CHUNK_BYTES = 256 * 2**20
 READ_ERRORS = (OSError, KeyError, ValueError, RuntimeError, TypeError)
 
 
@@ -81,6 +84,10 @@ def plain_dataset(
     if node.external or node.is_virtual:
         msg = f"{where}: {name} keeps its bytes in another file, which is not read; copy the array into the file"
         raise error_type(msg, reason="outside root")
+    chunk_bytes = math.prod(node.chunks or ()) * node.dtype.itemsize
+    if node.chunks is not None and chunk_bytes > MAX_CHUNK_BYTES:
+        msg = f"{where}: {name} has chunks of {chunk_bytes} bytes, more than {MAX_CHUNK_BYTES}; store smaller ones"
+        raise error_type(msg, reason="too large")
     return node
 
 

@@ -68,11 +68,11 @@ def _fill_box(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
 def _read_mask(track: ObjectTrack, frame: int, shape: tuple[int, int]) -> Tensor:
     file = _mask_file(track, frame)
     with opened_image(file) as mask:
+        if mask.size != shape[::-1]:
+            msg = f"{file}: the mask has {mask.width}x{mask.height} pixels, its image {shape[1]}x{shape[0]}"
+            raise DecodeError(msg)
         values = np.asarray(mask if mask.mode in _NUMBERED else mask.convert("L"))
-    if values.shape != shape:
-        msg = f"{file}: the mask has {values.shape[1]}x{values.shape[0]} pixels, its image {shape[1]}x{shape[0]}"
-        raise DecodeError(msg)
-    inside = torch.from_numpy(values.astype(np.int64) == track.mask_value)
+    inside = torch.from_numpy(values == track.mask_value)
     if not inside.any():
         msg = f"{file}: no pixel has the value {track.mask_value}, which is said to mark the object"
         raise DecodeError(msg)

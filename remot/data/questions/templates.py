@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
-from remot.files import cause_of, open_text
+from remot.files import cause_of, decode_text, read_bounded
 from remot.motion import ATTRIBUTES, Order
+
+#: Largest file of wordings.
+MAX_BYTES = 1 << 20
 
 #: What the reasoning calls the questions of a prompt, in order. One word names a line, which a small model finds more
 #: easily than the pair of numbers that follows.
@@ -101,9 +103,8 @@ def read_wordings(file: Path | None = None) -> Wordings:
 def read_yaml_mapping(file: Path) -> dict[str, Any]:
     """What a file of wordings holds, nothing if it is no mapping; a ConfigError if it cannot be read."""
     try:
-        with open_text(file) as stream:
-            content = yaml.safe_load(stream)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = parse_yaml(decode_text(read_bounded(file, MAX_BYTES)))
+    except (OSError, ValueError) as error:
         msg = f"the wordings {file} cannot be read: {cause_of(error)}"
         raise ConfigError(msg) from error
     return content if isinstance(content, dict) else {}

@@ -9,6 +9,8 @@ from remot.errors import AnnotationError, ConfigError
 from remot.files import open_regular
 
 MANIFEST, RECORDS, FORMAT = "manifest.json", "prompts.jsonl", "remot-prompts/2"
+#: Key of the manifest of a part of the prompts.
+SHARD = "shard"
 #: The file of folders that earlier versions wrote.
 _OLD_RECORDS = "triplets.jsonl"
 
@@ -19,11 +21,11 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, *, may_be_shard: bool = False) -> dict[str, Any]:
     """The manifest of a folder of built prompts, whose prompts must be the ones it was written for.
 
     Raises:
-        ConfigError: If the folder holds no built prompts.
+        ConfigError: If the folder holds no built prompts, or a part of them unless ``may_be_shard``.
         AnnotationError: If the manifest is malformed or the prompts have been changed.
     """
     if not (folder / MANIFEST).is_file() or not (folder / RECORDS).is_file():
@@ -42,6 +44,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "folder again with `remot data build`"
         )
         raise AnnotationError(msg)
+    if SHARD in manifest and not may_be_shard:
+        msg = f"{folder} is one shard of several; put them together with `remot data merge`"
+        raise ConfigError(msg)
     noted = manifest.get("sha256")
     if not isinstance(noted, dict) or noted.get(RECORDS) != sha256_of(folder / RECORDS):
         msg = f"{folder / RECORDS} is not the file its manifest was written for; build it again"

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from remot.data.annotations.base import check_keys, parse_json, require_object
 from remot.data.records.fields import text_in
 from remot.errors import AnnotationError
-from remot.files import cause_of, decode_text, open_regular, open_text
+from remot.files import cause_of, decode_text, open_text
 from remot.structures import Question
 
 #: Longest line that is read, in characters.
@@ -56,12 +56,7 @@ def read_json(file: Path) -> Any:  # noqa: ANN401 (JSON)
         AnnotationError: If it cannot be read, is too large or no JSON.
     """
     try:
-        with open_regular(file) as stream:
-            content = stream.read(MAX_JSON_BYTES + 1)
-        if len(content) > MAX_JSON_BYTES:
-            msg = f"{file}: is larger than {MAX_JSON_BYTES} bytes, split it"
-            raise AnnotationError(msg, reason="too large")
-        return json.loads(decode_text(content), parse_constant=_refuse_constant)
+        return json.loads(decode_text(read_bounded(file, MAX_JSON_BYTES)), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         msg = f"{file}: cannot be read as JSON ({cause_of(error):.200})"
         raise AnnotationError(msg) from error

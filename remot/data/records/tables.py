@@ -11,10 +11,12 @@ from remot.data.annotations.base import require_object
 from remot.data.records.jsonl import MAX_LINE_CHARS, listed_rows, read_json, read_lines
 from remot.data.records.reading import find_media, names_of_media
 from remot.errors import AnnotationError, ConfigError, DecodeError
-from remot.files import open_text, require_regular
+from remot.files import cause_of, open_text, require_regular
 
 #: Rows of a Parquet file that are in memory at a time; rows may hold images.
 PARQUET_ROWS = 64
+#: Most bytes that a column of a row group says it unpacks to.
+MAX_COLUMN_BYTES = 2**30
 
 Row = dict[str, Any]
 #: Name of a part of a table on the Hugging Face hub.
@@ -41,7 +43,7 @@ def rows_in(file: Path) -> Iterator[tuple[str, Row]]:
     try:
         yield from readers[file.suffix.lower()](file)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
-        msg = f"{file}: cannot be read ({str(error)[:200]})"
+        msg = f"{file}: cannot be read ({cause_of(error)[:200]})"
         raise AnnotationError(msg) from error
 
 
@@ -60,7 +62,8 @@ def _json_file(file: Path) -> Iterator[tuple[str, Row]]:
 
 def _separated(file: Path) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(MAX_LINE_CHARS)
-    with open_text(file) as lines:
+    with open_text(file) as stream:
+        lines = iter(lambda: stream.readline(MAX_LINE_CHARS + 1), "")  # of a longer one a part, which is no field
         table = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
         for number, row in enumerate(table, 1):
             yield f"{file}: row {number}", {key: value for key, value in row.items() if key is not None}
@@ -72,10 +75,25 @@ def _parquet_file(file: Path) -> Iterator[tuple[str, Row]]:
     require_regular(file)
     with pyarrow.parquet.ParquetFile(file) as table:
         number = 0
-        for batch in table.iter_batches(batch_size=PARQUET_ROWS):
+        for batch in table.iter_batches(batch_size=_rows_at_once(file, table.metadata)):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{file}: row {number}", row
+
+
+def _rows_at_once(file: Path, metadata: Any) -> int:  # noqa: ANN401 (pyarrow has no types)
+    """Rows that fit into memory even if each is as long as a whole column of its group: a text can be stored once.
+
+    Raises:
+        AnnotationError: If a column of a group is too large by itself.
+    """
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    columns = (group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns))
+    longest = max(columns, default=0)
+    if longest > MAX_COLUMN_BYTES:
+        msg = f"{file}: a row group has a column of {longest} bytes, {MAX_COLUMN_BYTES} are read; write smaller groups"
+        raise AnnotationError(msg, reason="too large")
+    return max(1, min(PARQUET_ROWS, MAX_COLUMN_BYTES // max(1, longest)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d
 
-from remot.data.media import read_frames
+from remot.data.media import each_frame
 from remot.data.media.warps import SMALL_SIDE, small_copy
 from remot.structures import Clip
 
@@ -66,7 +66,7 @@ def print_frames(
     clips = [(split, clip) for split, of_split in splits.items() for clip in of_split]
     for done, (split, clip) in enumerate(clips, 1):
         wanted = sorted(set(np.linspace(0, clip.num_frames - 1, frames_per_clip).round().astype(int).tolist()))
-        for frame, image in zip(wanted, read_frames(clip, wanted), strict=True):
+        for frame, image in zip(wanted, each_frame(clip, wanted), strict=True):
             small = small_copy(image)
             if small.std() >= MIN_CONTRAST:
                 prints.append(FramePrint(split, clip.clip_id, frame, small, shape_bits(small)))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from remot.data.media import read_frames
+from remot.data.media import each_frame
 from remot.data.media.transforms import show
 from remot.data.tasks.base import ImageSize, TaskPlan
 from remot.structures import Clip, ImageTransform
@@ -25,8 +25,6 @@ _MAX_NAME = 100
 _PLAIN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 #: Names that mean devices on Windows.
 _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
-#: Images of a clip that are decoded at once.
-_AT_ONCE = 32
 
 
 def image_name(clip_id: str, index: int, transform: ImageTransform | None, prompt_id: str) -> str:
@@ -106,12 +104,10 @@ class ImageFolder:
         for name in sorted(places.keys() - self._written):
             by_frame[places[name][0]].append(name)
         frames = sorted(by_frame)
-        for start in range(0, len(frames), _AT_ONCE):
-            part = frames[start : start + _AT_ONCE]
-            for frame, decoded in zip(part, read_frames(clip, part), strict=True):
-                self._sizes[clip.clip_id, frame] = decoded.shape[2], decoded.shape[1]
-                for name in by_frame[frame]:
-                    self._write(name, show(decoded, places[name][1], clip, frame))
+        for frame, decoded in zip(frames, each_frame(clip, frames), strict=True):
+            self._sizes[clip.clip_id, frame] = decoded.shape[2], decoded.shape[1]
+            for name in by_frame[frame]:
+                self._write(name, show(decoded, places[name][1], clip, frame))
 
     def _write(self, name: str, image: Tensor) -> None:
         path = self.root / name

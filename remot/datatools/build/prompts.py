@@ -13,6 +13,7 @@ from remot.data.records.folder import MANIFEST, RECORDS
 from remot.data.records.schema import BuiltPrompt, built_frames, to_line
 from remot.datatools.build.images import ImageFolder, PlannedPrompt
 from remot.datatools.build.manifest import Counts, json_ready, manifest_of
+from remot.datatools.build.shards import WHOLE, Shard, shard_record
 from remot.errors import ConfigError
 from remot.files import cause_of
 from remot.strict_json import json_text
@@ -30,8 +31,9 @@ def build(
     num_prompts: int,
     settings: dict[str, Any],
     on_progress: Progress = lambda *_: None,
+    shard: Shard = WHOLE,
 ) -> dict[str, Any]:
-    """Write prompts of all splits.
+    """Write prompts of all splits, or a part of them.
 
     Args:
         data: Whose prompts.
@@ -39,6 +41,7 @@ def build(
         num_prompts: Prompts in all, divided among the splits by their fractions.
         settings: The configuration's data section, kept in the manifest so that the prompts can be checked again.
         on_progress: Called with what is being done and how far it is.
+        shard: Which part to write.
 
     Returns:
         The manifest.
@@ -53,30 +56,30 @@ def build(
     data.setup()
     sizes = prompts_by_split(data, num_prompts)
     try:
-        return _write(data, out, sizes, settings, on_progress)
+        manifest = _write(data, out, shard.addresses(sizes), settings, on_progress) | shard_record(shard, sizes)
+        (out / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
     except OSError as error:
         msg = f"{out}: cannot be written ({cause_of(error)}); empty it and build again"
         raise ConfigError(msg) from error
+    return manifest
 
 
 def _write(
-    data: PromptData, out: Path, sizes: dict[str, int], settings: dict[str, Any], on_progress: Progress
+    data: PromptData, out: Path, parts: dict[str, range], settings: dict[str, Any], on_progress: Progress
 ) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
-    counts, images, total, done = Counts(), ImageFolder(out), sum(sizes.values()), 0
+    counts, images, total, done = Counts(), ImageFolder(out), sum(map(len, parts.values())), 0
     partial = out / f"{RECORDS}.partial"
     with partial.open("w", encoding="utf-8") as file:
-        for split, size in sizes.items():
-            for start in range(0, size, AT_ONCE):
-                addresses = range(start, min(start + AT_ONCE, size))
+        for split, part in parts.items():
+            for start in range(0, len(part), AT_ONCE):
+                addresses = part[start : start + AT_ONCE]
                 for prompt in _built(data.mixed[split], addresses, images, _after(done, total, on_progress)):
                     counts.add(prompt)
                     file.write(to_line(prompt) + "\n")
                 done += len(addresses)
     partial.rename(out / RECORDS)
-    manifest = manifest_of(data, counts.record(images.num_images), out, settings)
-    (out / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
-    return manifest
+    return manifest_of(data, counts.record(images.num_images), out, settings)
 
 
 def _after(done: int, total: int, on_progress: Progress) -> Callable[[int], None]:

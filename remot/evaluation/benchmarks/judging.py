@@ -7,7 +7,7 @@ from pathlib import Path
 
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError
-from remot.files import open_regular
+from remot.files import bounded_lines, cause_of, open_regular
 from remot.strict_json import json_text
 
 
@@ -24,9 +24,16 @@ class CachedGrader:
         self._file, self._judge, self._ask = file, judge, ask
         self._replies: dict[str, str] = {}
         if file.is_file():
-            with open_regular(file) as lines:
-                for line in iter(lambda: lines.readline(MAX_LINE_CHARS), b""):
-                    self._take(line)
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            with open_regular(self._file) as lines:
+                for line in bounded_lines(lines, MAX_LINE_CHARS):
+                    self._take(line or b"")
+        except OSError as error:
+            msg = f"{self._file}: cannot be used ({cause_of(error)}); choose another folder with --out"
+            raise ConfigError(msg) from error
 
     def _take(self, line: bytes) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
-from remot.files import open_regular
+from remot.files import bounded_lines, cause_of, open_regular
 from remot.strict_json import json_text
 
 
@@ -88,13 +88,13 @@ class ReplyStore:
             if file.exists():
                 self._read()
         except OSError as error:
-            msg = f"{file}: cannot be used ({error}); choose another folder with --out"
+            msg = f"{file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error
 
     def _read(self) -> None:
         with open_regular(self.file) as lines:
-            for line in iter(lambda: lines.readline(8 * MAX_LINE_CHARS), b""):
-                found = _reply(line)
+            for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
+                found = None if line is None else _reply(line)
                 if found is not None:
                     self._replies.setdefault(*found)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
+from remot.models.inputs.chat_template import render_prompt
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, ProcessedPrompts, VisualInputs
 from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
 from remot.structures import PromptBatch
@@ -51,7 +52,7 @@ def _rendered(processor: "ProcessorMixin", batch: PromptBatch) -> list[str]:
     for images, videos, question in zip(batch.images, batch.videos, batch.questions, strict=True):
         shown = [*({"type": "image"} for _ in images), *({"type": "video"} for _ in videos)]
         messages = [{"role": "user", "content": [*shown, {"type": "text", "text": question.text}]}]
-        text = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        text = render_prompt(processor, messages)
         for kind, token, count in (("images", "image_token", len(images)), ("videos", "video_token", len(videos))):
             _require_placeholders(question.prompt_id, text, kind, getattr(processor, token, None), count)
         texts.append(text)

@@ -68,7 +68,7 @@ def path_of(folder, task=None, on_bad_clip="raise"):
 
 def test_the_second_time_only_the_clips_asked_about_are_read(folder, monkeypatch):
     first = prompts(folder)
-    assert len(list((folder.parent / "cache").glob("catalogue-*.json"))) == 1
+    assert len(list((folder.parent / "cache").glob("catalogue-*.jsonl"))) == 1
     monkeypatch.setattr(catalogue_file, "scan_clips", lambda *_: pytest.fail("the clips were read again"))
     assert prompts(folder) == first
 

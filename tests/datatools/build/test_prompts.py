@@ -84,7 +84,6 @@ def test_varied_prompts_are_those_of_training(rich, tmp_path, binary):
 def test_the_size_of_the_portions_changes_nothing(rich, tmp_path, monkeypatch):
     first, manifest = built(rich, tmp_path / "a", 60, **VARIED)
     monkeypatch.setattr(remot.datatools.build.prompts, "AT_ONCE", 7)
-    monkeypatch.setattr("remot.datatools.build.images._AT_ONCE", 2)
     second, again = built(rich, tmp_path / "b", 60, **VARIED)
     assert (first / RECORDS).read_bytes() == (second / RECORDS).read_bytes()
     assert manifest == again
@@ -94,9 +93,9 @@ def test_the_size_of_the_portions_changes_nothing(rich, tmp_path, monkeypatch):
 
 def test_a_clip_is_opened_once_for_all_its_prompts(root, tmp_path, monkeypatch):
     opened = []
-    real = remot.datatools.build.images.read_frames
+    real = remot.datatools.build.images.each_frame
     monkeypatch.setattr(
-        "remot.datatools.build.images.read_frames",
+        "remot.datatools.build.images.each_frame",
         lambda clip, frames: opened.append(clip.clip_id) or real(clip, frames),
     )
     built(root, tmp_path / "out", 60)

@@ -14,7 +14,7 @@ from remot.data.clips.exclusions import names_of_sources
 from remot.errors import AnnotationError, ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.contamination import contamination
-from remot.evaluation.benchmarks.remot_bench import DOMAINS, RemotBench, domain_of, reference_type
+from remot.evaluation.benchmarks.remot_bench import DOMAINS, RemotBench, domain_of
 from remot.evaluation.benchmarks.remot_bench.chance import baselines_of, expected_scores, task_baselines
 from remot.structures import MIN_SCENES_FOR_95, Question, Reference
 from tests.datatools.builds import built, plain_root

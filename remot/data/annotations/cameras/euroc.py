@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from remot.bounded_yaml import parse_yaml
 from remot.data.annotations.base import ClipSource, read_text, require_numbers, require_object
 from remot.data.annotations.cameras.poses import is_rigid, is_unit, pinhole, w_last
 from remot.data.annotations.cameras.sequences import TimedPosesReader, sequence_id, sources_of
@@ -85,9 +85,9 @@ def _read_sensor(file: Path) -> tuple[FloatArray, FloatArray | None]:
     """``T_BS`` [4, 4] and the pinhole matrix [3, 3] if there is one."""
     text = re.sub(r"\A%YAML:.*\n", "", read_text(file))  # OpenCV's header, which is no YAML
     try:
-        content = require_object(str(file), yaml.safe_load(text))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        msg = f"{file}: not valid YAML ({' '.join(str(error).split())[:200]})"
+        content = require_object(str(file), parse_yaml(text))
+    except ValueError as error:
+        msg = f"{file}: not valid YAML ({str(error)[:200]})"
         raise AnnotationError(msg) from error
     held = require_object(f"{file}: T_BS", content.get("T_BS"))
     numbers = require_numbers(f"{file}: T_BS data", held.get("data"))

@@ -21,6 +21,8 @@ MAX_ROWS = 4_000_000
 MAX_VALUES = 100_000_000
 #: Most bytes that these columns unpack to, as the file states.
 MAX_BYTES = 2 * 2**30
+#: The same for columns of texts.
+MAX_TEXT_BYTES = 256 * 2**20
 
 READ_ERRORS = (pa.ArrowException, OSError, ValueError)
 
@@ -35,7 +37,9 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
         msg = f"{file}: the file is missing, fetch the data set again"
         raise AnnotationError(msg, reason="missing")
     try:
-        with pq.ParquetFile(file, memory_map=False) as parquet:
+        require_regular(file)
+        # texts stay numbers of a dictionary: a few kilobytes can stand for one long text in millions of rows
+        with pq.ParquetFile(file, memory_map=False, read_dictionary=list(columns)) as parquet:
             _check_size(file, parquet.metadata, columns)
             found = parquet.schema_arrow.names
             if missing := [name for name in columns if name not in found]:
@@ -97,7 +101,11 @@ def integers(file: Path, table: pa.Table, column: str) -> list[int]:
 
 def texts(file: Path, table: pa.Table, column: str) -> list[str]:
     """One column of texts."""
-    values: list[Any] = table.column(column).to_pylist()
+    values: list[Any] = []
+    for chunk in table.column(column).chunks:
+        is_coded = pa.types.is_dictionary(chunk.type)
+        held = (chunk.dictionary if is_coded else chunk).to_pylist()
+        values += [None if k is None else held[k] for k in chunk.indices.to_pylist()] if is_coded else held
     if not all(isinstance(value, str) for value in values):
         msg = f"{file}: column {column!r} must hold texts"
         raise AnnotationError(msg)
@@ -117,7 +125,7 @@ def _require_even(file: Path, column: str, array: pa.Array) -> None:
 
 def _check_size(file: Path, metadata: pq.FileMetaData, columns: Sequence[str]) -> None:
     """Refuse what would not fit into memory, judged by the file's own account before anything is read."""
-    num_values = num_bytes = 0
+    num_values = num_bytes = num_text_bytes = 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for index in range(row_group.num_columns):
@@ -126,6 +134,13 @@ def _check_size(file: Path, metadata: pq.FileMetaData, columns: Sequence[str]) -
             if any(name == column or name.startswith(f"{column}.") for column in columns):
                 num_values += chunk.num_values
                 num_bytes += chunk.total_uncompressed_size
-    if metadata.num_rows > MAX_ROWS or num_values > MAX_VALUES or num_bytes > MAX_BYTES:
-        msg = f"{file}: {metadata.num_rows} rows with {num_values} values are too many, split the file"
+                num_text_bytes += chunk.total_uncompressed_size if chunk.physical_type == "BYTE_ARRAY" else 0
+    if (
+        metadata.num_rows > MAX_ROWS
+        or num_values > MAX_VALUES
+        or num_bytes > MAX_BYTES
+        or num_text_bytes > MAX_TEXT_BYTES
+    ):
+        counted = f"{metadata.num_rows} rows with {num_values} values of {num_bytes} bytes"
+        msg = f"{file}: {counted} are too many, split the file"
         raise AnnotationError(msg, reason="too large")

@@ -152,7 +152,11 @@ def _transform(name: str, numbers: Sequence[float] | None) -> FloatArray | None:
 
 def _from_csv(file: Path) -> dict[str, FloatArray]:
     """Arrays [N, C] of a table, by the names of :data:`ARRAYS`."""
-    header, *lines = list(csv.reader(io.StringIO(read_text(file).removeprefix("\ufeff")))) or [[]]
+    try:
+        header, *lines = list(csv.reader(io.StringIO(read_text(file)))) or [[]]
+    except csv.Error as error:
+        msg = f"{file}: cannot be read as a table ({error})"
+        raise AnnotationError(msg) from error
     names = [name.strip() for name in header]
     unknown = sorted(set(names) - {*NEEDED, *OPTIONAL})
     missing = [name for name in NEEDED if name not in names]

@@ -1,7 +1,10 @@
 """Poses of effectors from a NumPy archive beside an episode, such as those of forward kinematics."""
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,11 @@ from remot.structures import FloatArray
 
 #: Longest array that is read, in bytes unpacked.
 MAX_ARRAY_BYTES = 256 * 2**20
+#: What broken archives raise; a RuntimeError is one that asks for a password.
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError),
+    *(zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def read_positions(file: Path, names: Mapping[str, str], num_frames: int) -> dict[str, FloatArray]:
@@ -52,7 +60,7 @@ def opened_archive(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
             yield archive
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         msg = f"{file}: cannot be read as a NumPy archive ({cause_of(error)})"
         raise AnnotationError(msg) from error
 
@@ -81,8 +89,8 @@ def read_array(file: Path, archive: zipfile.ZipFile, name: str) -> FloatArray:
             raise AnnotationError(msg)
         stream.seek(0)
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        msg = f"{file}: array {name} is no NumPy array of numbers ({error})"
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:  # the header is a literal of Python
+        msg = f"{file}: array {name} is no NumPy array of numbers ({str(error)[:120]})"
         raise AnnotationError(msg) from error
 
 

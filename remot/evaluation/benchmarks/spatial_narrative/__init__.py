@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from remot.data.media.video.probe import probe
 from remot.errors import ConfigError
-from remot.rewards.answers.typed import answer_text
 from remot.evaluation.benchmarks.base import (
     Benchmark,
     BenchmarkOptions,
@@ -23,6 +22,7 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
 )
 from remot.evaluation.benchmarks.vsi_bench import LETTERED, VSIBench
+from remot.rewards.answers.typed import answer_text
 
 #: Frames of a segment, and how many a second.
 SEGMENT_FRAMES, FRAMES_PER_SECOND = 16, 2.0
