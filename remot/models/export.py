@@ -54,7 +54,9 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
         policy.model.save_pretrained(folder, **settings)  # type: ignore[operator]
         policy.processor.save_pretrained(folder)
         if step is not None:
-            write_record(folder, policy.source.record_name, step)
+            base = policy.source.base
+    # a name by which the base model is found from any folder
+    write_record(folder, base if base in EMBEDDED_MODELS else policy.source.resolve(), step)
     return folder
 
 

@@ -3,14 +3,7 @@
 import torch
 from torch import Tensor
 
-from remot.losses.advantages import all_equal
 from remot.structures import RewardOutput, Rollout
-
-
-def frac_equal(rewards: Tensor) -> float:
-    """Share of groups [P, G] whose rewards are all equal."""
-    equal = all_equal(rewards)
-    return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
 
 
 def reward_metrics(scores: RewardOutput) -> dict[str, float]:

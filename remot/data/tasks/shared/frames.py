@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,11 +77,6 @@ class KeyFrames(FrameSampling):
     request: ResampleRequest = field(kw_only=True)
     time_decimals: ClassVar[int] = 2  # frames of a stretch can be nearer than a tenth of a second
 
-    @classmethod
-    def after(cls, first: FrameSampling, request: ResampleRequest) -> Self:
-        """What follows the frames of ``first``."""
-        return cls(first.max_frames, first.fps, first.as_video, first=first, request=request)
-
     @property
     def states_times(self) -> bool:
         """Whether the prompt states the times."""
@@ -93,7 +88,12 @@ class KeyFrames(FrameSampling):
         is_inside = inside(clip.pts_seconds, self.request.stretches)
         if not is_inside.any():
             return first_perception
-        return dense_and_sparse(is_inside, len(first_perception), self.request.dense_share)
+        within, without = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
+        count = len(first_perception)
+        wanted = max(1, round(self.request.dense_share * count))
+        num_within = max(min(wanted, len(within)), count - len(without))
+        picked = [*evenly(within, num_within), *evenly(without, count - num_within)]
+        return tuple(sorted(int(frame) for frame in picked))
 
 
 def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np.bool_]:
@@ -108,15 +108,6 @@ def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np
             hit[np.abs(pts_seconds - (start + end) / 2).argmin()] = True
         found |= hit
     return found
-
-
-def dense_and_sparse(is_inside: NDArray[np.bool_], count: int, dense_share: float) -> tuple[int, ...]:
-    """``count`` of N frames in order: ``dense_share`` of them inside if there are so many, the rest outside."""
-    within, without = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
-    wanted = max(1, round(dense_share * count))
-    num_within = max(min(wanted, len(within)), count - len(without))
-    picked = [*evenly(within, num_within), *evenly(without, count - num_within)]
-    return tuple(sorted(int(frame) for frame in picked))
 
 
 def evenly(frames: NDArray[np.int64], count: int) -> NDArray[np.int64]:
