@@ -89,13 +89,6 @@ class ModelSource:
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
 
-    @property
-    def _kernel(self) -> str:
-        """Name of the attention function for transformers."""
-        from remot.models.packing.attention import register_kernel
-
-        return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
-
     def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
         """Kinds of attention masks for packed rows that this model supports, the best first.
 
@@ -151,16 +144,19 @@ class ModelSource:
     ) -> "PreTrainedModel":
         from transformers import AutoConfig, AutoModelForImageTextToText
 
+        from remot.models.packing.attention import register_kernel
+
         dtype = getattr(torch, self.dtype)
+        kernel = self.attention if self.attention in ("sdpa", "eager") else register_kernel()
         if self.random_weights:
             config = AutoConfig.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self._kernel)
+            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=kernel)
         else:
             model, report = AutoModelForImageTextToText.from_pretrained(
                 name,
                 output_loading_info=True,
                 dtype=dtype,
-                attn_implementation=self._kernel,
+                attn_implementation=kernel,
                 quantization_config=quantization_config,
                 local_files_only=local_only,
                 trust_remote_code=False,

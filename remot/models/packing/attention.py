@@ -220,10 +220,9 @@ def grouped_attention(
         scale=scale,
     )  # [P, G*K, R*T, D]
     # The inverse of _completion_rows, to [P, G*T, N, D].
-    rows = mixed.view(len(mixed), parts.num_completions, key.shape[1], -1, parts.num_tokens, mixed.shape[-1])
-    columns = rows.permute(0, 1, 4, 2, 3, 5).reshape(
-        len(mixed), parts.num_completions * parts.num_tokens, -1, rows.shape[-1]
-    )
+    completions, tokens, size = parts.num_completions, parts.num_tokens, mixed.shape[-1]
+    rows = mixed.view(len(mixed), completions, key.shape[1], -1, tokens, size)
+    columns = rows.permute(0, 1, 4, 2, 3, 5).reshape(len(mixed), completions * tokens, -1, size)
     return torch.cat([prompt, columns], dim=1)
 
 

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -73,13 +73,13 @@ class _ScoringPolicy(Protocol):
     def eval(self) -> object: ...
 
 
+@dataclass(eq=False)
 class PackingSelector:
     """Decides once, with the first prompts, how completions are computed."""
 
-    def __init__(self) -> None:
-        self._own: Packing | None = None
-        self._ways: list[Packing] = []  # to share a prompt, the best first
-        self._is_common = False
+    _own: Packing | None = field(default=None, init=False)
+    _ways: list[Packing] = field(default_factory=list, init=False)  # to share a prompt, the best first
+    _is_common: bool = field(default=False, init=False)
 
     def of(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
         """This process's decision."""

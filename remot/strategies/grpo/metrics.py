@@ -1,5 +1,7 @@
 """Metrics of the completions of a step."""
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
     }
 
 
+@dataclass(eq=False)
 class LogprobMismatch:
     """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
 
@@ -37,9 +40,9 @@ class LogprobMismatch:
         rollout: Completions with the sampler's log-probabilities.
     """
 
-    def __init__(self, rollout: Rollout) -> None:
-        self.rollout = rollout
-        self.of_prompts: dict[int, Tensor] = {}  # by prompt, [3]: sum, count and largest, on the device
+    rollout: Rollout
+    #: By prompt, [3]: sum, count and largest, on the device.
+    of_prompts: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     def update(self, rows: slice, logprobs: Tensor) -> None:
         """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""

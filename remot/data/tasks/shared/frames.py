@@ -42,21 +42,17 @@ class FrameSampling:
         return not self.as_video
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
-        """Annotated frames nearest to even times, strictly increasing."""
-        first, last = float(clip.pts_seconds[0]), float(clip.pts_seconds[-1])
+        """Annotated frames nearest to even times, each once; the earlier one of two that are as near."""
+        times = clip.pts_seconds
+        first, last = float(times[0]), float(times[-1])
         count = self.max_frames
         if self.fps is not None:
             count = min(count, max(2, round((last - first) * self.fps) + 1))
-        return nearest_frames(clip, np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2]))
-
-
-def nearest_frames(clip: Clip, times_seconds: np.ndarray) -> tuple[int, ...]:
-    """The annotated frames nearest to increasing times, each once; the earlier one of two that are as near."""
-    times = clip.pts_seconds
-    after = np.clip(np.searchsorted(times, times_seconds), 0, len(times) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.where(times_seconds - times[before] <= times[after] - times_seconds, before, after)
-    return tuple(int(frame) for frame in np.unique(nearer))
+        wanted = np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])
+        after = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
+        before = np.maximum(after - 1, 0)
+        nearer = np.where(wanted - times[before] <= times[after] - wanted, before, after)
+        return tuple(int(frame) for frame in np.unique(nearer))
 
 
 def times_in_words(clip: Clip, frames: tuple[int, ...], decimals: int = 1) -> str:
