@@ -86,9 +86,11 @@ class HeldOutEvaluation(lightning.Callback):
 
         Validation within a fit has none.
         """
+        if trainer.state.fn == TrainerFn.FITTING:
+            return
         assert isinstance(pl_module, PostTrainingModule)
         scores = pl_module.last_scores
-        if trainer.state.fn == TrainerFn.FITTING or scores is None or not trainer.is_global_zero:
+        if scores is None or not trainer.is_global_zero:
             return
         split = "test" if trainer.testing else "validation"
         greedy = scores.greedy if scores.judged_greedy else None

@@ -36,9 +36,8 @@ def masked_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -
     >>> masked_mean(torch.tensor([[1.0, 2.0], [6.0, 9.0]]), torch.tensor([[True, True], [True, False]]))
     tensor(3.)
     """
-    return zero_where_masked(values, mask).sum() / (
-        normalizer_of(mask, "token_mean") if normalizer is None else normalizer
-    )
+    denominator = normalizer_of(mask, "token_mean") if normalizer is None else normalizer
+    return zero_where_masked(values, mask).sum() / denominator
 
 
 def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -> Tensor:

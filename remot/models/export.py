@@ -55,8 +55,8 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
         policy.processor.save_pretrained(folder)
         if step is not None:
             base = policy.source.base
-    # a name by which the base model is found from any folder
-    write_record(folder, base if base in EMBEDDED_MODELS else policy.source.resolve(), step)
+            # A name by which the base model is found from any folder.
+            write_record(folder, base if base in EMBEDDED_MODELS else policy.source.resolve(), step)
     return folder
 
 

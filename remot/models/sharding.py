@@ -45,9 +45,7 @@ class Sharding:
         with torch.no_grad():
             sums = [float(parameter.double().sum()) for parameter in policy.parameters()]
         if any(other != sums for other in all_gather_objects(sums)):
-            msg = (
-                "the processes begin with different weights: give all of them the same seed_everything and model folder"
-            )
+            msg = "the processes begin with different weights: give all the same seed_everything and model folder"
             raise ConfigError(msg)
         for block in blocks:
             fully_shard(block, mesh=mesh, reshard_after_forward=True)

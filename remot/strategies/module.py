@@ -256,9 +256,7 @@ class PostTrainingModule(AnsweringModule):
         totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
-        scale = (
-            1.0 if scaler is None else float(scaler.get_scale())
-        )  # what losses are multiplied with, above 1 in float16
+        scale = 1.0 if scaler is None else float(scaler.get_scale())  # of losses and gradients in mixed float16
         totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
         guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
         if is_deepspeed(wrapper) and any(all_gather_objects(guard.loss_fault)):  # it keeps gradients

@@ -128,9 +128,9 @@ def visual_features(
         placeholders; no level if nothing is shown.
     """
     kinds: list[list[Tensor]] = []
-    for features_of, shown in ((model.model.get_image_features, images), (model.model.get_video_features, videos)):
+    for name, shown in (("get_image_features", images), ("get_video_features", videos)):
         if shown is not None:
-            output = features_of(shown.patches, shown.grid_thw, return_dict=True)
+            output = getattr(model.model, name)(shown.patches, shown.grid_thw, return_dict=True)
             levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
             # Some models split a level by image.
             kinds.append([level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels])
