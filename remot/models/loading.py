@@ -178,7 +178,7 @@ class ModelSource:
             given = {name: limit for name, limit in limits.items() if limit is not None}
             if part is not None:
                 part.size = {**dict(part.size), **given}
-        if getattr(videos, "cap_pixels_per_frame", False) is None:
+        if videos is not None and getattr(videos, "cap_pixels_per_frame", False) is None:
             videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
 
 
