@@ -96,26 +96,26 @@ class HeldOutEvaluation(lightning.Callback):
         if folder is not None:
             (folder / ANSWERS_FILE).write_text(text, encoding="utf-8")
 
-    def on_test_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Print the table of ``remot test``: the rows that a fit ends with, of one policy."""
-        self._show_alone(trainer, pl_module, "test")
-
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Print the table of ``remot validate``; validation within a fit has none."""
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._show_alone(trainer, pl_module, "validation")
+        """Print the table of ``remot validate`` or ``remot test``: the rows that a fit ends with, of one policy.
 
-    def _show_alone(self, trainer: Trainer, module: lightning.LightningModule, split: str) -> None:
-        assert isinstance(module, PostTrainingModule)
-        scores = module.last_scores
+        Validation within a fit has none.
+        """
+        if trainer.state.fn == TrainerFn.FITTING:
+            return
+        assert isinstance(pl_module, PostTrainingModule)
+        scores = pl_module.last_scores
         if scores is None or not trainer.is_global_zero:
             return
+        split = "test" if trainer.testing else "validation"
         greedy = scores.greedy if scores.judged_greedy else None
-        budget = module.evaluation.max_new_tokens
+        budget = pl_module.evaluation.max_new_tokens
         table = render_scores(scores.sampled, f"{split} split", greedy=greedy, max_new_tokens=budget)
         wide_console().print(table)
         record = scores_record(scores.sampled, greedy=greedy, max_new_tokens=budget)
         log_table(trainer.loggers, table_text(table), record, f"{split}_table", run_folder(trainer))
+
+    on_test_end = on_validation_end
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
         batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
@@ -149,12 +149,9 @@ class HeldOutEvaluation(lightning.Callback):
             logger.log_metrics(metrics, step=trainer.global_step)
         shown = [record for batch in interleave(all_gather_objects(pages)) for record in batch][: self.num_pages]
         if trainer.is_global_zero:
-            page = completions_html(shown, f"{name} policy on held-out scenes", self._notes(module, scores))
+            cut_off = f"cut off: {scores.sampled.cut_off.mean:.1%} sampled, {scores.greedy.cut_off.mean:.1%} greedy"
+            budget = f"at most {module.evaluation.max_new_tokens} new tokens"
+            lines = [f"{budget}; {cut_off}", *notes((scores.greedy, scores.sampled))]
+            page = completions_html(shown, f"{name} policy on held-out scenes", lines)
             log_samples_html(trainer.loggers, page, f"held_out_{name}", run_folder(trainer))
         return scores
-
-    def _notes(self, module: PostTrainingModule, scores: BenchmarkScores) -> list[str]:
-        """What stands on the page of answers besides them."""
-        cut_off = f"cut off: {scores.sampled.cut_off.mean:.1%} sampled, {scores.greedy.cut_off.mean:.1%} greedy"
-        budget = f"at most {module.evaluation.max_new_tokens} new tokens"
-        return [f"{budget}; {cut_off}", *notes((scores.greedy, scores.sampled))]

@@ -3,7 +3,6 @@
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
 from datetime import timedelta
 
 from lightning.pytorch import LightningModule, Trainer
@@ -13,8 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from remot.terminal import printable
-
-Fields = Mapping[str, str | float]
 
 
 class PhaseProgressBar(ProgressBar):
@@ -31,7 +28,7 @@ class PhaseProgressBar(ProgressBar):
     def __init__(self, every_steps: int = 10, every_seconds: float = 15.0) -> None:
         super().__init__()
         self.every_steps, self.every_seconds = every_steps, every_seconds
-        self._enabled = True
+        self.is_enabled = True  # whether anything is shown; lightning asks before it prints through the bar
         self._console = Console(stderr=True)
         self._clock = StepClock()
         self._live: Progress | None = None
@@ -41,16 +38,11 @@ class PhaseProgressBar(ProgressBar):
 
     def disable(self) -> None:
         """Show nothing; lightning calls this where another process shows it."""
-        self._enabled = False
+        self.is_enabled = False
 
     def enable(self) -> None:
         """Show again."""
-        self._enabled = True
-
-    @property
-    def is_enabled(self) -> bool:
-        """Whether anything is shown; lightning asks before it prints through the bar."""
-        return self._enabled
+        self.is_enabled = True
 
     def print(self, *args: object, sep: str = " ", **_: object) -> None:
         """Where ``self.print`` of a module goes."""
@@ -58,7 +50,7 @@ class PhaseProgressBar(ProgressBar):
 
     def print_above(self, text: str | Text) -> None:
         """Write lines without breaking the bar; the text may come from anywhere."""
-        if self._enabled:
+        if self.is_enabled:
             inert = Text(text) if isinstance(text, str) else text.copy()
             inert.plain = printable(inert.plain)
             console = self._console if self._live is None else self._live.console
@@ -83,84 +75,68 @@ class PhaseProgressBar(ProgressBar):
         self._clock.tick(trainer.global_step, time.monotonic())
         if self._live is not None:
             self._update_training(trainer, pl_module)
-        elif self._enabled and self._line_is_due(trainer):
+        elif self.is_enabled and self._line_is_due(trainer):
             self._last_line = (trainer.global_step, time.monotonic())
-            self.print_above(self._line(trainer, pl_module))
+            phase, info = self._texts(trainer, pl_module)
+            total = total_steps(trainer)
+            done = f"{trainer.global_step}" if total is None else f"{trainer.global_step}/{total}"
+            self.print_above(f"{phase} {done} · {info}" if info else f"{phase} {done}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the finished bar behind and the terminal to others."""
         if self._live is not None:
             self._update_training(trainer, pl_module)
-        self._close()
+        self.teardown()
 
     def on_validation_start(self, trainer: Trainer, *_: object) -> None:
-        """Evaluation does not count as training time."""
-        if not trainer.sanity_checking:
-            self._clock.pause(time.monotonic())
-            self._start_evaluation(sum(_counts(trainer.num_val_batches)))
+        """Show the batches of an evaluation, which does not count as training time."""
+        if trainer.sanity_checking:
+            return
+        self._clock.pause(time.monotonic())
+        batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
+        num_batches = sum(batches) if isinstance(batches, list) else batches
+        total = None if math.isinf(num_batches) else int(num_batches)
+        if live := self._open():
+            self._evaluating = live.add_task("evaluating", total=total, info="")
+        elif self.is_enabled:
+            self.print_above("evaluating …" if total is None else f"evaluating {total} batches …")
 
     def on_validation_batch_end(self, *_: object, **__: object) -> None:
         """Show the batch that is evaluated."""
-        self._advance_evaluation()
+        if self._live is not None and self._evaluating is not None:
+            self._live.advance(self._evaluating)
 
     def on_validation_end(self, *_: object) -> None:
-        """Back to training."""
+        """Take the bar of the evaluation away, and count training time again."""
         self._clock.resume(time.monotonic())
-        self._end_evaluation()
+        if self._live is not None and self._evaluating is not None:
+            self._live.remove_task(self._evaluating)
+        self._evaluating = None
 
-    def on_test_start(self, trainer: Trainer, *_: object) -> None:
-        """Show the batches of a test."""
-        self._start_evaluation(sum(_counts(trainer.num_test_batches)))
-
-    def on_test_batch_end(self, *_: object, **__: object) -> None:
-        """Show the batch that is tested."""
-        self._advance_evaluation()
-
-    def on_test_end(self, *_: object) -> None:
-        """Take the bar away."""
-        self._end_evaluation()
-
-    def on_exception(self, *_: object) -> None:
-        """Leave the terminal as it was."""
-        self._close()
+    on_test_start = on_validation_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_end = on_validation_end
 
     def teardown(self, *_: object, **__: object) -> None:
         """Leave the terminal as it was."""
-        self._close()
+        if self._live is not None:
+            self._live.stop()
+        self._live = self._training = self._evaluating = None
+
+    on_exception = teardown
 
     def _open(self) -> Progress | None:
         """The live bar, started if need be; None where there is no terminal."""
-        if self._live is None and self._enabled and self._console.is_interactive:
+        if self._live is None and self.is_enabled and self._console.is_interactive:
             phase, info = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[info]"))
             self._live = Progress(phase, BarColumn(), MofNCompleteColumn(), info, console=self._console)
             self._live.start()
         return self._live
 
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-        self._live = self._training = self._evaluating = None
-
     def _update_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._live is not None and self._training is not None:
             phase, info = self._texts(trainer, pl_module)
             self._live.update(self._training, completed=trainer.global_step, description=phase, info=info)
-
-    def _start_evaluation(self, num_batches: float) -> None:
-        total = None if math.isinf(num_batches) else int(num_batches)
-        if live := self._open():
-            self._evaluating = live.add_task("evaluating", total=total, info="")
-        elif self._enabled:
-            self.print_above("evaluating …" if total is None else f"evaluating {total} batches …")
-
-    def _advance_evaluation(self) -> None:
-        if self._live is not None and self._evaluating is not None:
-            self._live.advance(self._evaluating)
-
-    def _end_evaluation(self) -> None:
-        if self._live is not None and self._evaluating is not None:
-            self._live.remove_task(self._evaluating)
-        self._evaluating = None
 
     def _line_is_due(self, trainer: Trainer) -> bool:
         step, (last_step, last_time) = trainer.global_step, self._last_line
@@ -170,43 +146,22 @@ class PhaseProgressBar(ProgressBar):
             or time.monotonic() - last_time >= self.every_seconds
         )
 
-    def _line(self, trainer: Trainer, pl_module: LightningModule) -> str:
-        phase, info = self._texts(trainer, pl_module)
-        total = total_steps(trainer)
-        done = f"{trainer.global_step}" if total is None else f"{trainer.global_step}/{total}"
-        return f"{phase} {done} · {info}" if info else f"{phase} {done}"
-
     def _texts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, str]:
-        """The phase, and everything after the step number."""
-        fields = dict(progress_fields(trainer, pl_module))
+        """The phase, and everything after the step number: the module's own fields, else its ``prog_bar`` metrics."""
+        own = getattr(pl_module, "progress_fields", None)
+        fields: dict[str, str | float] = dict(trainer.progress_bar_metrics if own is None else own())
         phase = str(fields.pop("phase", "training"))
-        parts = [f"{name} {_short(value)}" for name, value in fields.items()]
+        texts = {name: value if isinstance(value, str) else f"{value:.3g}" for name, value in fields.items()}
+        parts = [f"{name} {text}" for name, text in texts.items()]
         speed, left = self._clock.seconds_per_step, self._clock.seconds_left(total_steps(trainer))
         parts += [] if speed is None else [f"{speed:.3g} s/step"]
         parts += [] if left is None else [f"{timedelta(seconds=round(left))} left"]
         return phase, " · ".join(parts)
 
 
-def progress_fields(trainer: Trainer, pl_module: LightningModule) -> Fields:
-    """What the module wants shown, else its ``prog_bar`` metrics."""
-    own = getattr(pl_module, "progress_fields", None)
-    if own is not None:
-        fields: Fields = own()
-        return fields
-    return {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
-
-
 def total_steps(trainer: Trainer) -> int | None:
     """Optimiser steps of the whole run, None if only epochs limit it."""
     return trainer.max_steps if trainer.max_steps > 0 else None
-
-
-def _counts(batches: float | list[int | float]) -> list[int | float]:
-    return batches if isinstance(batches, list) else [batches]
-
-
-def _short(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 class StepClock:

@@ -18,13 +18,8 @@ def zero_where_masked(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_count(mask: Tensor) -> float:
-    """Normaliser of ``token_mean``: number of True entries of ``mask``."""
+    """Number of True entries of ``mask``."""
     return float(mask.sum())
-
-
-def sequence_count(mask: Tensor) -> float:
-    """Normaliser of ``sequence_mean``: number of completions in ``mask`` [..., T], empty ones included."""
-    return float(mask.shape[:-1].numel())
 
 
 def masked_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -> Tensor:
@@ -41,7 +36,8 @@ def masked_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -
     >>> masked_mean(torch.tensor([[1.0, 2.0], [6.0, 9.0]]), torch.tensor([[True, True], [True, False]]))
     tensor(3.)
     """
-    return zero_where_masked(values, mask).sum() / (max(1.0, token_count(mask)) if normalizer is None else normalizer)
+    denominator = normalizer_of(mask, "token_mean") if normalizer is None else normalizer
+    return zero_where_masked(values, mask).sum() / denominator
 
 
 def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None) -> Tensor:
@@ -59,7 +55,7 @@ def sequence_mean(values: Tensor, mask: Tensor, normalizer: float | None = None)
     tensor(3.7500)
     """
     means = zero_where_masked(values, mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [...]
-    return means.sum() / (max(1.0, sequence_count(mask)) if normalizer is None else normalizer)
+    return means.sum() / (normalizer_of(mask, "sequence_mean") if normalizer is None else normalizer)
 
 
 AGGREGATIONS: tuple[Aggregation, ...] = ("sequence_mean", "token_mean")
@@ -82,5 +78,9 @@ def aggregate(values: Tensor, mask: Tensor, aggregation: Aggregation, normalizer
 
 
 def normalizer_of(mask: Tensor, aggregation: Aggregation) -> float:
-    """The denominator that ``aggregation`` uses for ``mask`` [..., T]; take it from the whole batch, at least 1."""
-    return max(1.0, sequence_count(mask) if aggregation == "sequence_mean" else token_count(mask))
+    """The denominator that ``aggregation`` uses for ``mask`` [..., T]; take it from the whole batch, at least 1.
+
+    For ``sequence_mean`` that is the number of completions, empty ones included, for ``token_mean`` that of tokens.
+    """
+    count = float(mask.shape[:-1].numel()) if aggregation == "sequence_mean" else token_count(mask)
+    return max(1.0, count)

@@ -27,12 +27,11 @@ from remot.losses.aggregate import (
     aggregate,
     masked_mean,
     normalizer_of,
-    sequence_count,
     sequence_mean,
     zero_where_masked,
 )
 from remot.losses.kl import K3, KL, log_ratio
-from remot.losses.surrogate import Surrogate, clipped_surrogate, dual_clipped, sequence_ratio, token_ratio
+from remot.losses.surrogate import Surrogate, clipped_surrogate, dual_clipped, sequence_ratio
 from remot.structures import LossOutput
 
 
@@ -97,7 +96,7 @@ def grpo_loss(  # noqa: PLR0913 - the formula has this many symbols
     (0.15, 0.5)
     """
     batch = masked_batch(logprobs, old_logprobs, ref_logprobs, advantages, completion_mask)
-    ratio = token_ratio(batch.logprobs, batch.old_logprobs)  # [P, G, T]
+    ratio = log_ratio(batch.logprobs, batch.old_logprobs).exp()  # [P, G, T]
     objective, is_clipped = clipped_surrogate(ratio, batch.advantages, clip_low, clip_high, delta=delta)  # [P, G, T]
     if dual_clip is not None:
         objective, is_clipped = dual_clipped(objective, is_clipped, batch.advantages, dual_clip)  # [P, G, T]
@@ -188,7 +187,7 @@ def cispo_loss(
     tensor([-0.6000,  0.6000])
     """
     batch = masked_batch(logprobs, old_logprobs, ref_logprobs, advantages, completion_mask)
-    ratio = token_ratio(batch.logprobs, batch.old_logprobs)  # [P, G, T]
+    ratio = log_ratio(batch.logprobs, batch.old_logprobs).exp()  # [P, G, T]
     weight = ratio.detach().clamp(low, high)  # [P, G, T]
     objective = weight * batch.advantages * batch.logprobs  # [P, G, T]
     return policy_loss(batch, Surrogate(objective, weight != ratio.detach(), ratio), beta, **terms)
@@ -217,7 +216,7 @@ def sapo_loss(
     -0.0481
     """
     batch = masked_batch(logprobs, old_logprobs, ref_logprobs, advantages, completion_mask)
-    ratio = token_ratio(batch.logprobs, batch.old_logprobs)  # [P, G, T]
+    ratio = log_ratio(batch.logprobs, batch.old_logprobs).exp()  # [P, G, T]
     tau = torch.full_like(batch.advantages, temperature_negative)  # [P, G, 1]
     tau = tau.masked_fill(batch.advantages > 0, temperature_positive)  # [P, G, 1]
     objective = torch.sigmoid(tau * (ratio - 1)) * (4 / tau) * batch.advantages  # [P, G, T]
@@ -317,6 +316,4 @@ def loss_normalizer(mask: Tensor, aggregation: Aggregation, length: float | None
     >>> loss_normalizer(mask, "token_mean", length=5)
     10.0
     """
-    if length is None:
-        return normalizer_of(mask, aggregation)
-    return max(1.0, sequence_count(mask)) * length
+    return normalizer_of(mask, aggregation) if length is None else normalizer_of(mask, "sequence_mean") * length

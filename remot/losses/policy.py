@@ -87,8 +87,20 @@ class PolicyLoss(ABC):
         return self.function(*tensors, beta=self.beta, kl=self.kl, weights=weights, **mean)
 
 
+class _FormulaLoss(PolicyLoss):
+    """A loss whose constants are fields by the names of the formula's own arguments."""
+
+    formula: ClassVar[Callable[..., LossOutput]]
+    constants: ClassVar[tuple[str, ...]]
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """See :attr:`PolicyLoss.function`."""
+        return partial(type(self).formula, **{name: getattr(self, name) for name in self.constants})
+
+
 @dataclass(frozen=True)
-class _ClippedLoss(PolicyLoss):
+class _ClippedLoss(_FormulaLoss):
     """A loss that clips ratios to [1 − ε_low, 1 + ε_high].
 
     Args:
@@ -98,7 +110,7 @@ class _ClippedLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
-    formula: ClassVar[Callable[..., LossOutput]]
+    constants = ("clip_low", "clip_high")
     largest_clip_low: ClassVar[float] = 1
 
     clip_low: float = 0.2
@@ -112,11 +124,6 @@ class _ClippedLoss(PolicyLoss):
             wanted = f"0 <= clip_low <= {self.largest_clip_low:g} and clip_high >= 0"
             msg = f"{type(self).__name__} needs {wanted}; got {self.clip_low} and {self.clip_high}"
             raise ConfigError(msg)
-
-    @property
-    def function(self) -> Callable[..., LossOutput]:
-        """See :attr:`PolicyLoss.function`."""
-        return partial(type(self).formula, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ class GRPOLoss(_ClippedLoss):
     """
 
     formula = staticmethod(grpo_loss)
+    constants = ("clip_low", "clip_high", "delta", "dual_clip")
 
     beta: float = 0.01
     aggregation: Aggregation = "sequence_mean"
@@ -155,11 +163,6 @@ class GRPOLoss(_ClippedLoss):
         if self.aggregation not in AGGREGATIONS:
             msg = f"aggregation is {' or '.join(AGGREGATIONS)}, not {self.aggregation!r}"
             raise ConfigError(msg)
-
-    @property
-    def function(self) -> Callable[..., LossOutput]:
-        """:func:`remot.losses.grpo_loss`."""
-        return partial(super().function, delta=self.delta, dual_clip=self.dual_clip)
 
 
 @dataclass(frozen=True)
@@ -320,7 +323,7 @@ class ScaleRLCISPOLoss(PolicyLoss):
 
 
 @dataclass(frozen=True)
-class SAPOLoss(PolicyLoss):
+class SAPOLoss(_FormulaLoss):
     """:func:`remot.losses.sapo_loss`: a soft gate around ρ = 1 instead of a clip (SAPO, arXiv 2511.20347).
 
     Mean over tokens, then over completions. Published: τ = 1.0 where A > 0 and 1.05 elsewhere. Nothing is ever
@@ -333,6 +336,9 @@ class SAPOLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
+    formula = staticmethod(sapo_loss)
+    constants = ("temperature_positive", "temperature_negative")
+
     temperature_positive: float = 1.0
     temperature_negative: float = 1.05
     beta: float = 0.0
@@ -344,9 +350,3 @@ class SAPOLoss(PolicyLoss):
         if not (positive > 0 and negative > 0):
             msg = f"temperature_positive and temperature_negative must be above 0, got {positive} and {negative}"
             raise ConfigError(msg)
-
-    @property
-    def function(self) -> Callable[..., LossOutput]:
-        """:func:`remot.losses.sapo_loss`."""
-        positive, negative = self.temperature_positive, self.temperature_negative
-        return partial(sapo_loss, temperature_positive=positive, temperature_negative=negative)

@@ -25,17 +25,6 @@ class Surrogate:
     ratio: Tensor  # [P, G, T] the probability ratio the method is about, of tokens or of whole completions
 
 
-def token_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
-    """ρ_t = π/π_old of each token, [P, G, T]."""
-    return log_ratio(logprobs, old_logprobs).exp()
-
-
-def mean_log_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor) -> Tensor:
-    """(1/|o|) Σ_t log ρ_t of each completion, [P, G, 1]; 0 for one without tokens."""
-    differences = zero_where_masked(log_ratio(logprobs, old_logprobs), mask)  # [P, G, T]
-    return differences.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
-
-
 def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor) -> Tensor:
     """Ratio s = (Π_t ρ_t)^(1/|o|) of each completion, for each of its tokens (GSPO, arXiv 2507.18071).
 
@@ -53,7 +42,8 @@ def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor) -> Tens
     >>> sequence_ratio(torch.tensor([[[1.0, 0.25]]]).log(), old_logprobs, mask)
     tensor([[[1., 1.]]])
     """
-    log_s = mean_log_ratio(logprobs, old_logprobs, mask).detach()  # [P, G, 1]
+    log_ratios = zero_where_masked(log_ratio(logprobs, old_logprobs), mask).detach()  # [P, G, T]
+    log_s = log_ratios.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)  # [P, G, 1]; 0 without tokens
     # The first two terms are 0 and carry the gradient of log π_t.
     return (logprobs - logprobs.detach() + log_s.clamp(max=SEQUENCE_LOG_RATIO_BOUND)).exp()
 

@@ -59,7 +59,9 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
             policy.model.save_pretrained(stage, **settings)  # type: ignore[operator]
             policy.processor.save_pretrained(stage)
             if step is not None:
-                write_record(stage, policy.source.record_name, step)
+                base = policy.source.base
+                # A name by which the base model is found from any folder.
+                write_record(stage, base if base in EMBEDDED_MODELS else policy.source.resolve(), step)
     return folder
 
 

@@ -14,8 +14,7 @@ from remot.models.adapter_folder import AdapterFolder, read_adapter, read_record
 from remot.models.inputs.chat_template import require_bounded_template
 
 if TYPE_CHECKING:
-    from transformers import BaseImageProcessor, BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
-    from transformers.video_processing_utils import BaseVideoProcessor
+    from transformers import BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
 
     from remot.models.packing.attention import RowMask
 
@@ -96,25 +95,6 @@ class ModelSource:
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
 
-    @property
-    def record_name(self) -> str:
-        """Name of the base model by which it is found from any folder."""
-        return self.base if self.base in EMBEDDED_MODELS else self.resolve()
-
-    @property
-    def _processor_source(self) -> str:
-        """The adapters' own processor where there is one, as its sizes of images are those of the training."""
-        folder = Path(self.pretrained)
-        has_own = (folder / PROCESSOR_FILE).is_file() and self.pretrained not in EMBEDDED_MODELS
-        return str(folder) if has_own else self.resolve()
-
-    @property
-    def _kernel(self) -> str:
-        """Name of the attention function for transformers."""
-        from remot.models.packing.attention import register_kernel
-
-        return self.attention if self.attention in ("sdpa", "eager") else register_kernel()
-
     def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
         """Kinds of attention masks for packed rows that this model supports, the best first.
 
@@ -147,9 +127,12 @@ class ModelSource:
         for folder in {self._processor_source, self.resolve()}:
             _require_files(Path(folder))
         local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
+        # The adapters' own processor where there is one, as its sizes of images are those of the training.
+        folder = Path(self.pretrained)
+        has_own = (folder / PROCESSOR_FILE).is_file() and self.pretrained not in EMBEDDED_MODELS
         try:
             processor = AutoProcessor.from_pretrained(
-                self._processor_source, local_files_only=local_only, trust_remote_code=False
+                str(folder) if has_own else self.resolve(), local_files_only=local_only, trust_remote_code=False
             )
             require_bounded_template(getattr(processor, "chat_template", None))
             model = self._load_model(self.resolve(), quantization_config, local_only=local_only)
@@ -170,16 +153,19 @@ class ModelSource:
     ) -> "PreTrainedModel":
         from transformers import AutoConfig, AutoModelForImageTextToText
 
+        from remot.models.packing.attention import register_kernel
+
         dtype = getattr(torch, self.dtype)
+        kernel = self.attention if self.attention in ("sdpa", "eager") else register_kernel()
         if self.random_weights:
             config = AutoConfig.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=self._kernel)
+            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=kernel)
         else:
             model, report = AutoModelForImageTextToText.from_pretrained(
                 name,
                 output_loading_info=True,
                 dtype=dtype,
-                attn_implementation=self._kernel,
+                attn_implementation=kernel,
                 quantization_config=quantization_config,
                 local_files_only=local_only,
                 trust_remote_code=False,
@@ -190,12 +176,19 @@ class ModelSource:
         return model.eval()
 
     def _set_pixels(self, processor: "ProcessorMixin") -> None:
-        _limit_size(processor.image_processor, self.min_pixels, self.max_pixels)
+        """Set the limits that are given; what Qwen's processors call edges are areas."""
         videos = getattr(processor, "video_processor", None)
-        if videos is not None:
-            _limit_size(videos, self.video_min_pixels, self.video_max_pixels)
-            if getattr(videos, "cap_pixels_per_frame", False) is None:
-                videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
+        of_parts = (
+            (processor.image_processor, self.min_pixels, self.max_pixels),
+            (videos, self.video_min_pixels, self.video_max_pixels),
+        )
+        for part, smallest, largest in of_parts:
+            limits = {"shortest_edge": smallest, "longest_edge": largest}
+            given = {name: limit for name, limit in limits.items() if limit is not None}
+            if part is not None:
+                part.size = {**dict(part.size), **given}
+        if videos is not None and getattr(videos, "cap_pixels_per_frame", False) is None:
+            videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
 
 
 def _require_files(folder: Path) -> None:
@@ -226,14 +219,6 @@ def _require_family(model: "PreTrainedModel", name: str) -> None:
             "Qwen2.5-VL or Qwen3-VL"
         )
         raise ConfigError(msg)
-
-
-def _limit_size(
-    processor: "BaseImageProcessor | BaseVideoProcessor", smallest: int | None, largest: int | None
-) -> None:
-    """Set the limits that are given; what Qwen's processors call edges are areas."""
-    limits = {"shortest_edge": smallest, "longest_edge": largest}
-    processor.size = {**dict(processor.size), **{name: limit for name, limit in limits.items() if limit is not None}}
 
 
 def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> LoadedModel:

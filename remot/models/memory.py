@@ -46,11 +46,6 @@ class MemoryEstimate:
         return 2 * self.num_layers * self.key_value_size * self.bytes_per_number
 
     @property
-    def kept_cache_bytes(self) -> int:
-        """Of one token's keys and values that a pass with gradient keeps: of one block with recomputation."""
-        return self.cache_bytes // self.num_layers if self.recomputes else self.cache_bytes
-
-    @property
     def logits_bytes(self) -> int:
         """Of one token's logits while a token is drawn: float32 twice, and float64 weights and their sum."""
         return self.vocab_size * (2 * 4 + 2 * 8)
@@ -60,13 +55,6 @@ class MemoryEstimate:
         """Of what one block keeps of one token."""
         kept = KEPT_PER_BLOCK * self.hidden_size + KEPT_PER_FEED_FORWARD * self.intermediate_size
         return (kept + 2 * self.key_value_size) * self.bytes_per_number
-
-    @property
-    def activation_bytes(self) -> int:
-        """Of what all blocks keep of one token; with recomputation their inputs and one whole block."""
-        if self.recomputes:
-            return self.num_layers * self.hidden_size * self.bytes_per_number + self.block_bytes
-        return self.num_layers * self.block_bytes
 
 
 def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:

@@ -7,7 +7,7 @@ is divided with them, and is neither trained nor exported.
 import contextlib
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +31,14 @@ class ReferenceSnapshot(nn.Module, ABC):
 
     Attributes:
         step: Optimiser step at whose start it was captured, counted from 0; None while it is the policy as loaded.
+        copies: Whole models of its own.
     """
+
+    copies: "tuple[PreTrainedModel, ...]" = ()
 
     def __init__(self) -> None:
         super().__init__()
         self.step: int | None = None
-
-    @property
-    def copies(self) -> "Sequence[PreTrainedModel]":
-        """Whole models of its own."""
-        return ()
 
     @abstractmethod
     def active(self, model: nn.Module) -> "AbstractContextManager[PreTrainedModel]":
@@ -64,11 +62,7 @@ class ModelSnapshot(ReferenceSnapshot):
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
         self.core = frozen_copy(model)
-
-    @property
-    def copies(self) -> "Sequence[PreTrainedModel]":
-        """One."""
-        return (self.core,)
+        self.copies = (self.core,)
 
     def active(self, model: nn.Module) -> "AbstractContextManager[PreTrainedModel]":  # noqa: ARG002
         """The copy, which is the policy as loaded at first."""

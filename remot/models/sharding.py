@@ -41,7 +41,12 @@ class Sharding:
         if any(not parameter.is_floating_point() for parameter in policy.parameters()):
             msg = "4-bit weights cannot be sharded: use LoRA instead of QLoRA, or trainer.strategy ddp"
             raise ConfigError(msg)
-        _require_same_weights(policy)
+        # Each process keeps one shard of its own copy, so all copies must be equal.
+        with torch.no_grad():
+            sums = [float(parameter.double().sum()) for parameter in policy.parameters()]
+        if any(other != sums for other in all_gather_objects(sums)):
+            msg = "the processes begin with different weights: give all the same seed_everything and model folder"
+            raise ConfigError(msg)
         for block in blocks:
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
         fully_shard(policy, mesh=mesh, reshard_after_forward=True)
@@ -84,12 +89,3 @@ def full_state(model: nn.Module, *, trained_only: bool) -> dict[str, Tensor]:
     state = cast("dict[str, Tensor]", get_model_state_dict(model, options=options))
     further = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
     return {name: tensor for name, tensor in state.items() if name not in further}
-
-
-def _require_same_weights(policy: nn.Module) -> None:
-    """Each process keeps one shard of its own copy, so all copies must be equal before sharding."""
-    with torch.no_grad():
-        sums = [float(parameter.double().sum()) for parameter in policy.parameters()]
-    if any(other != sums for other in all_gather_objects(sums)):
-        msg = "the processes begin with different weights: give all of them the same seed_everything and model folder"
-        raise ConfigError(msg)

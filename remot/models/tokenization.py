@@ -24,7 +24,12 @@ class PolicyTexts:
     def __init__(self, processor: "ProcessorMixin", eos_token_ids: Sequence[int]) -> None:
         self.processor = processor
         self.eos_token_ids = tuple(eos_token_ids)
-        self.response_prefix = _response_prefix(processor)
+        # What the chat template writes for the assistant before the model does, such as an opened <think> element.
+        messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+        prompt = render_prompt(processor, messages)
+        opened = prompt.rfind(THINK_OPEN)
+        is_open = opened >= 0 and "</think>" not in prompt[opened:]
+        self.response_prefix = prompt[opened:] if is_open else ""
 
     def responses(self, completions: Sequence[Sequence[int]]) -> list[str]:
         """Responses as text: what the chat template already opened, then the completion, special tokens left out."""
@@ -49,11 +54,3 @@ class PolicyTexts:
         encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
-
-
-def _response_prefix(processor: "ProcessorMixin") -> str:
-    """What the chat template writes for the assistant before the model does, such as an opened <think> element."""
-    messages = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    prompt = render_prompt(processor, messages)
-    opened = prompt.rfind(THINK_OPEN)
-    return prompt[opened:] if opened >= 0 and "</think>" not in prompt[opened:] else ""

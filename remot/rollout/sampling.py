@@ -80,15 +80,6 @@ def uniform_noise(seed: int, step: int, prompt_ids: Sequence[str], num_completio
     return torch.tensor(rows, dtype=torch.float64).view(len(prompt_ids), num_completions, num_tokens)
 
 
-def _keep_top_p(scores: Tensor, top_p: float) -> Tensor:
-    """True for the smallest set of best tokens that holds ``top_p``; of equal ones the smaller ids stay."""
-    best_first, order = scores.sort(dim=-1, descending=True, stable=True)  # [..., V]
-    held = best_first.flip(-1).softmax(-1).cumsum(-1)  # worst first, as transformers adds up
-    keep = (held > 1 - top_p).flip(-1)  # a token goes while it and all worse ones hold at most 1 - top_p
-    keep[..., 0] = True
-    return torch.zeros_like(keep).scatter(-1, order, keep)
-
-
 def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
     """True for tokens that may be drawn: transformers' warpers top_k, top_p and min_p, in this order.
 
@@ -109,7 +100,13 @@ def truncation_mask(scores: Tensor, settings: SamplingSettings) -> Tensor:
         left = scores.masked_fill(~keep, -torch.inf)
         keep = keep & (left >= left.topk(min(settings.top_k, left.shape[-1]), dim=-1).values[..., -1:])
     if settings.top_p < 1:
-        keep = keep & _keep_top_p(scores.masked_fill(~keep, -torch.inf), settings.top_p)
+        left = scores.masked_fill(~keep, -torch.inf)
+        best_first, order = left.sort(dim=-1, descending=True, stable=True)  # of equal ones the smaller ids stay
+        held = best_first.flip(-1).softmax(-1).cumsum(-1)  # worst first, as transformers adds up
+        # A token goes while it and all worse ones hold at most 1 - top_p.
+        holds = (held > 1 - settings.top_p).flip(-1)
+        holds[..., 0] = True
+        keep = keep & torch.zeros_like(holds).scatter(-1, order, holds)
     if settings.min_p > 0:
         probabilities = scores.masked_fill(~keep, -torch.inf).softmax(-1)
         keep = keep & (probabilities >= settings.min_p * probabilities.amax(-1, keepdim=True))

@@ -1,6 +1,7 @@
 """The gradients of one update: backward passes of micro-batches, fewer prompts at a time if memory runs out."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,11 +15,11 @@ _SETTING = "model.micro_batch_prompts"
 Backward = Callable[[Tensor, bool], None]
 
 
+@dataclass(eq=False)
 class GradientAccumulator:
     """Adds up the gradients of an update; remembers how many prompts have fitted into memory."""
 
-    def __init__(self) -> None:
-        self.most_micro_batch_prompts: int | None = None  # once memory has run out
+    most_micro_batch_prompts: int | None = field(default=None, init=False)  # once memory has run out
 
     def __call__(self, prepared: PreparedStep, clear: Callable[[], None], backward: Backward) -> dict[str, float]:
         """Backward passes of all micro-batches, smaller ones from the start again if memory runs out.

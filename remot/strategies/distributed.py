@@ -37,19 +37,13 @@ def is_deepspeed(wrapper: nn.Module | None) -> bool:
     return hasattr(wrapper, "set_gradient_accumulation_boundary")
 
 
-def loss_scale(precision: object) -> float:
-    """What losses are multiplied with before the backward pass: 1 unless the precision plugin is of mixed float16."""
-    scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
-    return 1.0 if scaler is None else float(scaler.get_scale())
-
-
 def clip_gradients(
     wrapper: nn.Module | None, parameters: Iterable[nn.Parameter], limit: float, scale: float = 1.0
 ) -> dict[str, float]:
     """Scale gradients so that their norm over all processes' shards is at most ``limit``.
 
-    Gradients still carry ``scale``, the :func:`loss_scale`. They stay as they are where the norm is not finite: all of
-    them would become NaN, which would hide the faulty one.
+    Gradients still carry ``scale``, the factor of the losses. They stay as they are where the norm is not finite: all
+    of them would become NaN, which would hide the faulty one.
 
     Returns:
         The norm before, as ``grad_norm``. Nothing with DeepSpeed, which clips by ``gradient_clipping`` of its own

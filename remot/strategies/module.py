@@ -21,7 +21,7 @@ from remot.errors import CheckpointError, ConfigError, NonFiniteError, require_o
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.checkpoint import keep_trained, names_of, require_same, shapes_of, trained_shapes
+from remot.strategies.checkpoint import named_optimizer_state, require_same, shapes_of
 from remot.strategies.checkpoint_io import use_durable_checkpoints
 from remot.strategies.distributed import (
     LARGEST_METRICS,
@@ -29,7 +29,6 @@ from remot.strategies.distributed import (
     backward_context,
     clip_gradients,
     is_deepspeed,
-    loss_scale,
 )
 from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
@@ -217,7 +216,9 @@ class PostTrainingModule(AnsweringModule):
         """One batch of prompts: prepare, update, log."""
         started = time.perf_counter()
         step = self.global_step
-        self._begin_step(step)
+        states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
+        snapshot = self.loaded_policy.snapshot
+        self._step_begun = BegunStep(step, states, self._guard.unverified, None if snapshot is None else snapshot.step)
         phase = self.strategy.phase(step)
         source = prompt_source(self.trainer)
         address = StepAddress(self.seed, step, source, self.rollout_engine)
@@ -262,7 +263,8 @@ class PostTrainingModule(AnsweringModule):
         optimizer, guard, wrapper = self.optimizers(), self._guard, self.trainer.model
         totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
-        scale = loss_scale(self.trainer.precision_plugin)
+        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
+        scale = 1.0 if scaler is None else float(scaler.get_scale())  # of losses and gradients in mixed float16
         totals |= clip_gradients(wrapper, self.loaded_policy.trainable_parameters(), limit, scale)
         guard.observe_backward(totals["loss"], totals.get("grad_norm", 0.0), scale)
         if is_deepspeed(wrapper) and any(all_gather_objects(guard.loss_fault)):  # it keeps gradients
@@ -291,11 +293,6 @@ class PostTrainingModule(AnsweringModule):
             self._step_begun.snapshot = snapshot
         return snapshot
 
-    def _begin_step(self, step: int) -> None:
-        states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
-        snapshot = self.loaded_policy.snapshot
-        self._step_begun = BegunStep(step, states, self._guard.unverified, None if snapshot is None else snapshot.step)
-
     @property
     def is_between_steps(self) -> bool:
         """True unless a training step has begun and is neither finished nor undone."""
@@ -322,15 +319,12 @@ class PostTrainingModule(AnsweringModule):
         if self.loaded_policy.snapshot is not None and begun.reference_step is None:
             self.loaded_policy.snapshot.step = None  # it is captured again when the step is
         self._guard.unverified, self._guard.fault, self._step_begun = begun.unverified, "", None
-        self._take_back_batch()
-        return True
-
-    def _take_back_batch(self) -> None:
-        """Let the trainer's counters be those between two batches, so that the batch is the next one to train on."""
+        # The trainer's counters become those between two batches, so that the batch is the next one to train on.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         for counts in (progress.total, progress.current):
             if counts.ready > counts.processed:  # type: ignore[attr-defined]
                 counts.ready = counts.started = counts.processed  # type: ignore[attr-defined]
+        return True
 
     def _take_back_updates(self, undone: int) -> None:
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
@@ -403,13 +397,16 @@ class PostTrainingModule(AnsweringModule):
         facts["optimization"] = self._optimization
         kept = set(shapes)
         if snapshot is not None and snapshot.step is not None:
-            kept |= names_of(self, (frozen for frozen, _ in snapshot.pairs(self.loaded_policy.model)))
+            frozen = {id(parameter) for parameter, _ in snapshot.pairs(self.loaded_policy.model)}
+            kept |= {name for name, parameter in self.named_parameters() if id(parameter) in frozen}
             facts["snapshot_step"] = snapshot.step
         facts |= {"replaced_prompts": self.num_replaced} if self.num_replaced else {}
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
             facts["objectives"] = learnt
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
-        keep_trained(checkpoint, kept, numbered)
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
+        states = checkpoint.get("optimizer_states", [])
+        states[:] = [named_optimizer_state(state, numbered) for state in states]
         checkpoint["remot"] = facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -449,7 +446,9 @@ class PostTrainingModule(AnsweringModule):
             checkpoint["lr_schedulers"] = []
 
     def _trained_shapes(self) -> dict[str, list[int]]:
-        return trained_shapes(self, {f"policy.{name}" for name in self.loaded_policy.trained_names})
+        """Shapes by name of the parameters that are trained, of all shards together."""
+        trained = {f"policy.{name}" for name in self.loaded_policy.trained_names}
+        return {name: list(parameter.shape) for name, parameter in self.named_parameters() if name in trained}
 
     def on_train_end(self) -> None:
         """Check the weights of the last update, before they are evaluated and exported."""

@@ -1,6 +1,7 @@
 """Which objective is trained at which optimiser step: pure functions of the step, so that resuming needs no state."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Literal
 
 from remot.errors import ConfigError
@@ -54,6 +55,7 @@ class SFT(Strategy):
         return "SFT"
 
 
+@dataclass(frozen=True)
 class GRPO(Strategy):
     """Group-relative policy optimisation only.
 
@@ -64,8 +66,7 @@ class GRPO(Strategy):
 
     phases = ("GRPO",)
 
-    def __init__(self, reference: KLReference = "base") -> None:
-        self.reference = reference
+    reference: KLReference = "base"
 
     def phase(self, step: int) -> Phase:  # noqa: ARG002
         """Always GRPO."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from remot.strategies.objective import (
     micro_slices,
     planned_micro_batch,
 )
-from remot.structures import LossOutput, PromptBatch, Question, Slot, task_of
+from remot.structures import LossOutput, PromptBatch, Question, task_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class SFTObjective(Objective):
     answer_noise: float = 0.0
     answer_bias: float = 0.0
 
+    needs_reference = False  # supervision has no KL term
+
     def __post_init__(self) -> None:
         shares = (self.answer_noise, self.answer_bias)
         if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1):
@@ -53,11 +54,6 @@ class SFTObjective(Objective):
         if self.letter_weight < 0:
             msg = f"sft.letter_weight is not negative, got {self.letter_weight}"
             raise ConfigError(msg)
-
-    @property
-    def needs_reference(self) -> bool:
-        """Supervision has no KL term."""
-        return False
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
@@ -97,14 +93,14 @@ class SFTObjective(Objective):
         if self.answer_noise + self.answer_bias == 0 or question.asks_numbers or question.target:
             return question.response
         generator = numpy_generator(address.seed, "answer_noise", address.step, question.prompt_id)
-        letters = "".join(self._letter(slot, generator) for slot in question.slots)
+        letters = ""
+        for slot in question.slots:
+            draw = generator.random()
+            if draw < self.answer_noise:
+                letters += slot.letters[generator.integers(len(slot.options))]
+            else:
+                letters += slot.letters[0] if draw < self.answer_noise + self.answer_bias else slot.gold
         return render_response(question.reasoning, letters)
-
-    def _letter(self, slot: Slot, generator: np.random.Generator) -> str:
-        draw = generator.random()
-        if draw < self.answer_noise:
-            return slot.letters[generator.integers(len(slot.options))]
-        return slot.letters[0] if draw < self.answer_noise + self.answer_bias else slot.gold
 
     def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids [P, 1, T], mask [P, 1, T] of the targets, and mask [P, 1, T] of all option letters.

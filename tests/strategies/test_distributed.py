@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.strategies import FSDPStrategy, SingleDeviceStrategy
 from torch import nn
 
-from remot.errors import ConfigError
-from remot.strategies.checkpoint import differing_names, named_optimizer_state
+from remot.errors import CheckpointError, ConfigError
+from remot.strategies.checkpoint import named_optimizer_state, require_same
 from remot.strategies.distributed import backward_context, clip_gradients
 from remot.strategies.module import require_supported
 
@@ -77,4 +77,8 @@ def test_an_optimizer_reads_its_state_by_name():
 
 
 def test_names_that_differ():
-    assert differing_names({"a": [1], "b": [2], "c": [3]}, {"b": [2], "c": [4], "d": [5]}) == {"a", "c", "d"}
+    """Only held, of another shape, only wanted; what is the same on both sides is not named."""
+    for held, wanted, name in (({"a": [1]}, {}, "a"), ({"c": [3]}, {"c": [4]}, "c"), ({}, {"d": [5]}, "d")):
+        with pytest.raises(CheckpointError, match=f"1 differ, such as {name};"):
+            require_same("base", {"b": [2], **held}, "base", {"b": [2], **wanted})
+    require_same("base", {"b": [2]}, "base", {"b": [2]})

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from remot.data.annotations.base import check_keys, parse_json, require_object
 from remot.data.records.fields import text_in
 from remot.errors import AnnotationError
-from remot.files import cause_of, decode_text, open_text
+from remot.files import cause_of, decode_text, open_text, read_bounded
 from remot.structures import Question
 
 #: Longest line that is read, in characters.

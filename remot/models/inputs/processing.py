@@ -28,7 +28,10 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     texts = _rendered(processor, batch)
     inputs = _processed(processor, batch, texts)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
-    token_types = _token_types(ids, model.config)
+    is_image = ids == model.config.image_token_id
+    video_token_id = getattr(model.config, "video_token_id", None)
+    is_video = torch.zeros_like(is_image) if video_token_id is None else ids == video_token_id
+    token_types = IMAGE * is_image.int() + VIDEO * is_video.int()  # [P, L]
     images = _visual_inputs(inputs, "pixel_values", "image_grid_thw", batch.images)
     videos = _visual_inputs(inputs, "pixel_values_videos", "video_grid_thw", batch.videos)
     merge = model.config.vision_config.spatial_merge_size
@@ -84,14 +87,6 @@ def _processed(processor: "ProcessorMixin", batch: PromptBatch, texts: list[str]
     return processor(**arguments, return_tensors="pt", padding=True, padding_side="right")
 
 
-def _token_types(ids: Tensor, config: Any) -> Tensor:  # noqa: ANN401 - each family has a class of its own
-    """[P, L] kinds of tokens."""
-    is_image: Tensor = ids == config.image_token_id
-    video_token_id = getattr(config, "video_token_id", None)
-    is_video = torch.zeros_like(is_image) if video_token_id is None else ids == video_token_id
-    return IMAGE * is_image.int() + VIDEO * is_video.int()
-
-
 def _visual_inputs(
     inputs: "BatchFeature", patches: str, grid: str, shown: Sequence[Sequence[object]]
 ) -> VisualInputs | None:
@@ -133,11 +128,13 @@ def visual_features(
         For each level (pooled first, then DeepStack levels) the features [visual tokens, H] in the order of their
         placeholders; no level if nothing is shown.
     """
-    kinds = []
-    if images is not None:
-        kinds.append(_levels(model.model.get_image_features(images.patches, images.grid_thw, return_dict=True)))
-    if videos is not None:
-        kinds.append(_levels(model.model.get_video_features(videos.patches, videos.grid_thw, return_dict=True)))
+    kinds: list[list[Tensor]] = []
+    for name, shown in (("get_image_features", images), ("get_video_features", videos)):
+        if shown is not None:
+            output = getattr(model.model, name)(shown.patches, shown.grid_thw, return_dict=True)
+            levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+            # Some models split a level by image.
+            kinds.append([level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels])
     if len(kinds) < 2:
         return kinds[0] if kinds else []
     return [in_prompt_order(of_images, of_videos, token_types) for of_images, of_videos in zip(*kinds, strict=True)]
@@ -150,9 +147,3 @@ def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -
     order[kinds == IMAGE] = torch.arange(len(of_images), device=kinds.device)
     order[kinds == VIDEO] = torch.arange(len(of_videos), device=kinds.device) + len(of_images)
     return torch.cat([of_images, of_videos])[order]
-
-
-def _levels(output: Any) -> list[Tensor]:  # noqa: ANN401 - transformers' outputs differ by family
-    """Features of each level as one tensor, whether the model split them by image or not."""
-    levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-    return [level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels]

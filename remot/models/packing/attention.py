@@ -219,7 +219,11 @@ def grouped_attention(
         dropout_p=dropout,
         scale=scale,
     )  # [P, G*K, R*T, D]
-    return torch.cat([prompt, _columns(mixed, key.shape[1], parts)], dim=1)
+    # The inverse of _completion_rows, to [P, G*T, N, D].
+    completions, tokens, size = parts.num_completions, parts.num_tokens, mixed.shape[-1]
+    rows = mixed.view(len(mixed), completions, key.shape[1], -1, tokens, size)
+    columns = rows.permute(0, 1, 4, 2, 3, 5).reshape(len(mixed), completions * tokens, -1, size)
+    return torch.cat([prompt, columns], dim=1)
 
 
 def folded_attention(
@@ -256,11 +260,3 @@ def _with_prompt(states: Tensor, parts: PackedLayout) -> Tensor:
     own = states[:, :, parts.length :].reshape(num_prompts, num_heads, completions, tokens, size).transpose(1, 2)
     shared = states[:, None, :, : parts.length].expand(-1, completions, -1, -1, -1)
     return torch.cat([shared, own], dim=3).view(num_prompts, completions * num_heads, -1, size)
-
-
-def _columns(mixed: Tensor, num_key_heads: int, parts: PackedLayout) -> Tensor:
-    """The inverse of :func:`_completion_rows`: [P, G*K, R*T, D] to [P, G*T, N, D]."""
-    num_prompts, _, _, size = mixed.shape
-    completions, tokens = parts.num_completions, parts.num_tokens
-    rows = mixed.view(num_prompts, completions, num_key_heads, -1, tokens, size)
-    return rows.permute(0, 1, 4, 2, 3, 5).reshape(num_prompts, completions * tokens, -1, size)

@@ -33,27 +33,20 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         """Append [P, heads, C, D] each and return all columns that are filled; all there are once they are fixed."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._buffers = [self._empty(states) for states in (key_states, value_states)]
+            self.buffers = []
+            for states in (key_states, value_states):
+                rows, heads, columns, size = states.shape
+                self.buffers.append(states.new_empty(rows, heads, columns + self.room, size))
         if self.columns is not None:
-            for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
                 buffer.index_copy_(2, self.columns, states)
             return self.keys, self.values
         added = key_states.shape[-2]
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer.narrow(2, self.length, added).copy_(states)  # raises where an assignment would not: there is no room
         self.length += added
-        self._show(self.length)
+        self.show(self.length)
         return self.keys, self.values
-
-    def fix(self, columns: "Tensor") -> None:
-        """From now on write to ``columns`` [C], a tensor that the caller advances, and always return the whole buffer.
-
-        What is not filled yet becomes 0: a masked column weighs nothing only if what it holds is finite.
-        """
-        for buffer in self._buffers:
-            buffer[:, :, self.length :].zero_()
-        self.columns = columns
-        self._show(self._buffers[0].shape[2])
 
     def reorder_cache(self, beam_idx: "Tensor") -> None:
         """Keep these rows, in this order; no index may be below its own position.
@@ -61,18 +54,15 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         Rows move within the buffer, so that no second one is needed.
         """
         for position, row in enumerate(beam_idx.tolist()):
-            for buffer in self._buffers:
+            for buffer in self.buffers:
                 if row != position:
                     buffer[position].copy_(buffer[row])
-        self._buffers = [buffer[: len(beam_idx)] for buffer in self._buffers]
-        self._show(self.keys.shape[2])
+        self.buffers = [buffer[: len(beam_idx)] for buffer in self.buffers]
+        self.show(self.keys.shape[2])
 
-    def _show(self, columns: int) -> None:
-        self.keys, self.values = (buffer[:, :, :columns] for buffer in self._buffers)
-
-    def _empty(self, states: "Tensor") -> "Tensor":
-        rows, heads, columns, size = states.shape
-        return states.new_empty(rows, heads, columns + self.room, size)
+    def show(self, columns: int) -> None:
+        """Let keys and values be the first ``columns`` of the buffers."""
+        self.keys, self.values = (buffer[:, :, :columns] for buffer in self.buffers)
 
 
 def preallocated_cache(num_layers: int, room: int) -> "Cache":
@@ -81,9 +71,16 @@ def preallocated_cache(num_layers: int, room: int) -> "Cache":
 
 
 def fix_columns(cache: "Cache", columns: "Tensor") -> None:
-    """Make a prefilled :func:`preallocated_cache` write to ``columns`` [C], with tensors of fixed shape and address."""
+    """Make a prefilled :func:`preallocated_cache` write to ``columns`` [C], with tensors of fixed shape and address.
+
+    The caller advances ``columns``, and from now on updates return the whole buffers. What is not filled yet becomes 0:
+    a masked column weighs nothing only if what it holds is finite.
+    """
     for layer in cache.layers:
-        layer.fix(columns)
+        for buffer in layer.buffers:
+            buffer[:, :, layer.length :].zero_()
+        layer.columns = columns
+        layer.show(layer.buffers[0].shape[2])
 
 
 def keep_rows(cache: "Cache", rows: list[int]) -> None:

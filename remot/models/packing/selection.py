@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -73,26 +73,27 @@ class _ScoringPolicy(Protocol):
     def eval(self) -> object: ...
 
 
+@dataclass(eq=False)
 class PackingSelector:
     """Decides once, with the first prompts, how completions are computed."""
 
-    def __init__(self) -> None:
-        self._own: Packing | None = None
-        self._is_common = False
+    _own: Packing | None = field(default=None, init=False)
+    _ways: list[Packing] = field(default_factory=list, init=False)  # to share a prompt, the best first
+    _is_common: bool = field(default=False, init=False)
 
     def of(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
         """This process's decision."""
         if self._own is None:
-            ways = _ways_to_share(policy)
+            self._ways = [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in policy.row_masks()]
             if reason := unmasked_layers(policy.core.config):
                 name = policy.base_name
                 _LOG.warning("%s: computing each completion behind a copy of its prompt: %s", name, reason)
                 self._own = SEPARATE
             elif policy.prefix_sharing == "auto":
                 with policy.gathered():
-                    self._own = first_exact(policy, encoded, ways, policy.base_name)
+                    self._own = first_exact(policy, encoded, self._ways, policy.base_name)
             else:
-                self._own = ways[0] if policy.prefix_sharing == "on" else SEPARATE
+                self._own = self._ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
     def common(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
@@ -103,7 +104,7 @@ class PackingSelector:
         own = self.of(policy, encoded)
         if self._is_common:
             return own
-        ways = [*_ways_to_share(policy), SEPARATE]
+        ways = [*self._ways, SEPARATE]
         common = ways[-least_over_processes(-ways.index(own), policy.device)]
         if common != own:
             _LOG.warning("another process cannot compute with %s; going on without", own.row_mask.value)
@@ -123,10 +124,6 @@ def unmasked_layers(config: "PreTrainedConfig") -> str | None:
         return None
     named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
     return f"of its {len(kinds)} layers {named} take no mask of packed completions"
-
-
-def _ways_to_share(policy: _ScoringPolicy) -> list[Packing]:
-    return [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in policy.row_masks()]
 
 
 def first_exact(policy: _ScoringPolicy, encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
@@ -155,7 +152,11 @@ def _difference(
     policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
 ) -> str | None:
     """The reason why ``packing`` does not give the log-probabilities ``wanted``; None if it does."""
-    tolerance = TOLERANCES[_bytes_per_number(policy)]
+    # 2 bytes where anything is computed in half precision; 4-bit weights hold the dtype they are multiplied in.
+    dtypes = [policy.core.get_input_embeddings().weight.dtype]
+    dtypes += [dtype for module in policy.core.modules() if (dtype := getattr(module, "compute_dtype", None))]
+    is_half = torch.is_autocast_enabled(policy.device.type) or any(dtype.itemsize < 4 for dtype in dtypes)
+    tolerance = TOLERANCES[2 if is_half else 4]
     try:
         gaps = {"the scoring pass": policy.scored(encoded, ids, packing)}
         gaps |= {"the decode loop": _decoded(policy, encoded, ids)}
@@ -170,15 +171,6 @@ def _difference(
         if not gap <= tolerance:  # NaN is not
             return f"log-probabilities of {where} are off by {gap:.3g} on average, more than {tolerance:g}"
     return None
-
-
-def _bytes_per_number(policy: _ScoringPolicy) -> int:
-    """2 where anything is computed in half precision; 4-bit weights hold the dtype they are multiplied in."""
-    kind = policy.device.type
-    dtypes = [policy.core.get_input_embeddings().weight.dtype]
-    dtypes += [dtype for module in policy.core.modules() if (dtype := getattr(module, "compute_dtype", None))]
-    is_half = torch.is_autocast_enabled(kind) or any(dtype.itemsize < 4 for dtype in dtypes)
-    return 2 if is_half else 4
 
 
 def _decoded(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from remot.errors import ConfigError
 from remot.models.memory import halving
 from remot.rollout.decoding.cuda_graph import GraphDecoder
-from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, decode, decode_separately
+from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, IndependentDecoder, decode
 from remot.rollout.decoding.memory import free_bytes, plan_decode
 from remot.rollout.sampling import RolloutRequest, SamplingSettings, uniform_noise
 from remot.structures import Rollout
@@ -112,7 +112,9 @@ class RolloutEngine:
 
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
         if not policy.packing(encoded).shares_prompt:
-            return decode_separately(policy, encoded, request)
+            by_row = DecodeRequest(request.uniforms.transpose(0, 1), request.sampling, request.check_every)
+            tokens, logprobs = decode(IndependentDecoder(policy, encoded, by_row), by_row)
+            return tokens.transpose(0, 1), logprobs.transpose(0, 1)
         if self._records(policy):
             try:
                 return decode(GraphDecoder(policy, encoded, request), request)

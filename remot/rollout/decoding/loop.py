@@ -198,10 +198,3 @@ class IndependentDecoder(Decoder):
     def _select(self, rows: list[int]) -> None:
         keep_rows(self.cache, rows)
         self.position = self.position[rows]
-
-
-def decode_separately(policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
-    """As :func:`decode`, for one prompt and noise [1, G, T]."""
-    by_row = DecodeRequest(request.uniforms.transpose(0, 1), request.sampling, request.check_every)
-    tokens, logprobs = decode(IndependentDecoder(policy, encoded, by_row), by_row)
-    return tokens.transpose(0, 1), logprobs.transpose(0, 1)

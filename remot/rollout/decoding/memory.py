@@ -40,8 +40,12 @@ def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: in
     """
     total = num_columns + num_completions * max_new_tokens
     mask = total * total * (1 + footprint.bytes_per_number)
-    copies = num_completions * num_columns * footprint.kept_cache_bytes
-    return total * footprint.activation_bytes + mask + copies
+    # Of one token: what all blocks keep, and the keys and values among it.
+    activations, cache = footprint.num_layers * footprint.block_bytes, footprint.cache_bytes
+    if footprint.recomputes:  # the blocks' inputs and one whole block, with its keys and values
+        inputs = footprint.num_layers * footprint.hidden_size * footprint.bytes_per_number
+        activations, cache = inputs + footprint.block_bytes, cache // footprint.num_layers
+    return total * activations + mask + num_completions * num_columns * cache
 
 
 def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:

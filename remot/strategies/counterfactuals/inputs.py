@@ -131,10 +131,11 @@ def exchanged_words(text: str, pairs: Sequence[tuple[str, str]]) -> str:
     if not other:
         return text
     pattern = r"(?<![^\W_])(" + "|".join(map(re.escape, other)) + r")(?![^\W_])"
-    return re.sub(pattern, lambda found: _in_case_of(found[0], other[found[0].lower()]), text, flags=re.IGNORECASE)
 
+    def exchanged(found: re.Match[str]) -> str:
+        word, partner = found[0], other[found[0].lower()]
+        if word.isupper():
+            return partner.upper()
+        return partner.capitalize() if word[0].isupper() else partner
 
-def _in_case_of(word: str, partner: str) -> str:
-    if word.isupper():
-        return partner.upper()
-    return partner.capitalize() if word[0].isupper() else partner
+    return re.sub(pattern, exchanged, text, flags=re.IGNORECASE)

@@ -54,15 +54,6 @@ class Selection:
     num_drawn: int  # prompts drawn altogether
     seconds: float  # time of all rollouts
 
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Numbers to log."""
-        return {
-            "dynamic_sampling/redraws": float(self.num_redraws),
-            "dynamic_sampling/prompts_drawn": float(self.num_drawn),
-            "dynamic_sampling/frac_kept": float(self.is_kept.float().mean()),
-        }
-
 
 def select_groups(
     policy: VLMPolicy,

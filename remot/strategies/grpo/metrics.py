@@ -1,16 +1,11 @@
 """Metrics of the completions of a step."""
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
-from remot.losses.advantages import all_equal
 from remot.structures import RewardOutput, Rollout
-
-
-def frac_equal(rewards: Tensor) -> float:
-    """Share of groups [P, G] whose rewards are all equal."""
-    equal = all_equal(rewards)
-    return float(equal.to(rewards.dtype).sum() / max(1, len(equal)))
 
 
 def reward_metrics(scores: RewardOutput) -> dict[str, float]:
@@ -35,6 +30,7 @@ def rollout_metrics(rollout: Rollout, seconds: float) -> dict[str, float]:
     }
 
 
+@dataclass(eq=False)
 class LogprobMismatch:
     """How far the sampler's log-probabilities are from the scoring pass's, before the weights move.
 
@@ -45,9 +41,9 @@ class LogprobMismatch:
         rollout: Completions with the sampler's log-probabilities.
     """
 
-    def __init__(self, rollout: Rollout) -> None:
-        self.rollout = rollout
-        self.of_prompts: dict[int, Tensor] = {}  # by prompt, [3]: sum, count and largest, on the device
+    rollout: Rollout
+    #: By prompt, [3]: sum, count and largest, on the device.
+    of_prompts: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     def update(self, rows: slice, logprobs: Tensor) -> None:
         """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""

@@ -1,7 +1,7 @@
 """One GRPO step, pass by pass in the order in which they run.
 
 1. :func:`sample`: encode the prompts and generate G completions for each.
-2. :func:`score`: the reward of every completion.
+2. :func:`sample_groups`: also the reward of every completion.
 3. :func:`select`: leave out groups without a difference, or sample other prompts in their place.
 4. :func:`prepare_step`: advantages of the groups that are left.
 5. :class:`GroupLosses`: micro-batch by micro-batch the log-probabilities of the policy, of the policy before the first
@@ -21,6 +21,7 @@ from torch import Tensor
 from remot.distributed import is_distributed, mean_over_processes
 from remot.errors import ConfigError
 from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
@@ -32,7 +33,7 @@ from remot.rollout.servers.base import ExternalEngine, external_rollout
 from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
-from remot.strategies.grpo.metrics import LogprobMismatch, frac_equal, reward_metrics, rollout_metrics
+from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
@@ -121,7 +122,10 @@ def sample_groups(
             policy, batch, settings.counterfactuals, address, settings.sampling, settings.max_new_tokens
         )
     counterfactual_seconds = time.perf_counter() - started - seconds
-    scores = score(rollout, questions, settings)
+    # All P·G completions in one list, group after group.
+    texts = [text for group in rollout.texts for text in group]
+    repeated = [question for question in questions for _ in range(settings.num_completions)]
+    scores = scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
     groups = SampledGroups(
@@ -153,13 +157,6 @@ def sample(
     return encoded, external_rollout(settings.external, policy, batch, encoded, request)
 
 
-def score(rollout: Rollout, questions: Sequence[Question], settings: StepSettings) -> RewardOutput:
-    """The reward of all P·G completions in one list, group after group."""
-    texts = [text for group in rollout.texts for text in group]
-    repeated = [question for question in questions for _ in range(settings.num_completions)]
-    return scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
-
-
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------
 
 
@@ -187,13 +184,6 @@ def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settin
 # -- 5. losses -----------------------------------------------------------------------------------------------------
 
 
-def scatter_to_batch(advantages: Tensor, is_kept: Tensor) -> Tensor:
-    """Advantages [K, G] of the kept groups as [P, G] of all, 0 for the others."""
-    result = torch.zeros(len(is_kept), advantages.shape[-1], dtype=advantages.dtype, device=advantages.device)  # [P, G]
-    result[is_kept] = advantages
-    return result
-
-
 class GroupLosses:
     """Losses of one rollout; what does not change between updates is computed once.
 
@@ -218,7 +208,9 @@ class GroupLosses:
         self.policy = policy
         self.encoded = selection.groups.encoded
         self.rollout = rollout
-        self.advantages = scatter_to_batch(advantages, is_kept).to(policy.device)  # [P, G]
+        of_all = advantages.new_zeros(len(is_kept), advantages.shape[-1])  # [P, G], 0 for the others
+        of_all[is_kept] = advantages
+        self.advantages = of_all.to(policy.device)
         mask = rollout.completion_mask & is_kept.to(rollout.completion_mask.device)[:, None, None]  # [P, G, T]
         # The reward of a completion that was cut off does not rate what would have followed.
         self.mask = mask = mask & rollout.finished[..., None] if settings.mask_truncated else mask
@@ -316,15 +308,19 @@ def step_metrics(
     settings: StepSettings, first: SampledGroups, scores: RewardOutput, selection: Selection
 ) -> dict[str, float]:
     """Numbers to log; those of what is off by default are left out of a plain run."""
+    without_difference = all_equal(first.rewards).to(first.rewards.dtype)  # [P]
     metrics = {
         **reward_metrics(scores),
-        "reward/frac_zero_std": frac_equal(first.rewards),
+        "reward/frac_zero_std": float(without_difference.sum() / max(1, len(without_difference))),
         **rollout_metrics(first.rollout, first.seconds),
     }
     if settings.mask_truncated:
         metrics["completion/frac_masked"] = 1 - float(selection.groups.rollout.finished.float().mean())
     if settings.dynamic_sampling is not None:
-        metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
+        metrics["rollout/seconds"] = selection.seconds
+        metrics["dynamic_sampling/redraws"] = float(selection.num_redraws)
+        metrics["dynamic_sampling/prompts_drawn"] = float(selection.num_drawn)
+        metrics["dynamic_sampling/frac_kept"] = float(selection.is_kept.float().mean())
     if settings.counterfactuals is not None:
         metrics["rollout/counterfactual_seconds"] = selection.groups.counterfactual_seconds
         metrics |= settings.counterfactuals.metrics()

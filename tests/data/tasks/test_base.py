@@ -3,13 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 import torch
 
 from remot.data.questions.text import plain
 from remot.data.tasks import FrameSampling, ImageEdit, MotionContrast, Task, TaskPlan
-from remot.data.tasks.shared.frames import nearest_frames
 from remot.errors import ConfigError, EmptySplitError
 from remot.structures import Event, Question, Reference
 from tests.data.handmade import clip_of, mixed_clips, write_folder
@@ -237,7 +235,10 @@ def test_frames_follow_times_not_numbers():
     clip = clip_of(4)
     clip.pts_seconds[:] = [0, 1, 2, 10]
     assert FrameSampling(3).frames_of(clip) == (0, 2, 3)
-    assert nearest_frames(clip, np.array([0.5, 6.1])) == (0, 3)
+    clip.pts_seconds[:] = [0, 2, 10, 12.2]  # the middle is at 6.1 s
+    assert FrameSampling(1).frames_of(clip) == (2,)
+    clip.pts_seconds[:] = [0, 1, 2, 3]  # as near to the second as to the third
+    assert FrameSampling(1).frames_of(clip) == (1,)
 
 
 def test_annotated_texts_hold_no_special_token():

@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from remot.data.tasks.geometry.maps import cognitive_map, graph_text, heading_of, map_text, rounded_nodes
+from remot.data.tasks.geometry.maps import cognitive_map, graph_text, map_text, rounded_nodes
+from remot.data.tasks.rooms.scene import Scene
 from remot.rewards.functional.layouts import edge_score, edges_of, map_score, node_score
 from remot.rewards.parsing.graphs import read_graphs, read_map
-from tests.data.tasks.rooms import box, pose, random_box
+from tests.data.tasks.rooms import box, pose, random_box, room
 from tests.helpers import assert_close
 
 #: A room of 10 x 10 m, so that a cell is a metre: a chair in the south-west corner, two lamps in the north.
@@ -15,6 +16,11 @@ ROOM = [
     box("lamp", (9.5, 9.5, 0)),
     box("lamp", (2.5, 9.5, 0)),
 ]
+
+
+def heading_of(camera_to_world):
+    """Where the first shown frame of a room looks."""
+    return Scene(room(ROOM, [camera_to_world]), (0,), 0.2).heading
 
 
 def test_cells_by_hand():

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time
+from remot.data.tasks.events.events import NamedEvent, in_words, named_events, shared_time
 from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
@@ -33,11 +34,12 @@ def first_or_last(
     events: Sequence[NamedEvent], about: NamedEvent, margin: float, *, is_last: bool
 ) -> EventQuestion | None:
     """``about`` against those that begin and end clearly later; clearly earlier if it is the last."""
-    if is_last:
-        wrong = tuple(other for other in events if clearly_before(other, about, margin))
-    else:
-        wrong = tuple(other for other in events if clearly_before(about, other, margin))
-    return EventQuestion(about, wrong, {}) if wrong else None
+    wrong: list[NamedEvent] = []
+    for other in events:
+        earlier, later = (other, about) if is_last else (about, other)
+        if earlier.start + margin <= later.start and earlier.end + margin <= later.end:
+            wrong.append(other)
+    return EventQuestion(about, tuple(wrong), {}) if wrong else None
 
 
 def next_after(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
@@ -58,9 +60,13 @@ def next_after(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -
 
 def during(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
     """What happens while ``about`` does, against what happens at no time of it nor shortly before or after."""
-    wrong = tuple(other for other in events if other is not about and not near(about, other, margin))
+    wrong: list[NamedEvent] = []
+    for other in events:
+        pairs = product(about.intervals, other.intervals)
+        if other is not about and not any(a < d + margin and c < b + margin for (a, b), (c, d) in pairs):
+            wrong.append(other)
     places = {"start": f"{about.start:.2f}", "end": f"{about.end:.2f}"}
-    return EventQuestion(about, wrong, places) if wrong and about.end - about.start >= margin else None
+    return EventQuestion(about, tuple(wrong), places) if wrong and about.end - about.start >= margin else None
 
 
 KINDS: Mapping[str, Callable[[Sequence[NamedEvent], NamedEvent, float], EventQuestion | None]] = {
@@ -132,7 +138,7 @@ class EventChoice(WordedTask):
         )
 
     def _questions(self, clip: Clip, kind: str) -> list[EventQuestion]:
-        events = [event for event in named_events(clip) if len(event.intervals) == 1]
+        events = named_events(clip, max_spans=1)
         asked = (KINDS[kind](events, event, self.margin_seconds) for event in events)
         return [question for question in asked if question is not None]
 

@@ -25,10 +25,11 @@ class NamedEvent:
         return max(end for _, end in self.intervals)
 
 
-def named_events(clip: Clip) -> list[NamedEvent]:
+def named_events(clip: Clip, max_spans: int | None = None) -> list[NamedEvent]:
     """The events of a clip by their first times, those with the same words as one.
 
-    Times are rounded as answers are written; what lasts too short for that is left out.
+    Times are rounded as answers are written; what lasts too short for that is left out, and so are events that happen
+    more than ``max_spans`` times.
     """
     found: dict[str, tuple[str, list[Interval]]] = {}
     for event in clip.events:
@@ -36,18 +37,9 @@ def named_events(clip: Clip) -> list[NamedEvent]:
         span = round(event.start_seconds, 2), round(event.end_seconds, 2)
         if text and span[0] < span[1]:
             found.setdefault(text.lower(), (text, []))[1].append(span)
-    events = [NamedEvent(text, tuple(sorted(intervals))) for text, intervals in found.values()]
+    kept = [one for one in found.values() if max_spans is None or len(one[1]) <= max_spans]
+    events = [NamedEvent(text, tuple(sorted(intervals))) for text, intervals in kept]
     return sorted(events, key=lambda one: one.intervals)
-
-
-def clearly_before(one: NamedEvent, other: NamedEvent, margin_seconds: float) -> bool:
-    """Whether ``one`` begins, and is over, at least so long before ``other`` is."""
-    return one.start + margin_seconds <= other.start and one.end + margin_seconds <= other.end
-
-
-def near(one: NamedEvent, other: NamedEvent, margin_seconds: float) -> bool:
-    """Whether both happen at some time, or with less than so long between."""
-    return any(a < d + margin_seconds and c < b + margin_seconds for a, b in one.intervals for c, d in other.intervals)
 
 
 def shared_time(one: NamedEvent, other: NamedEvent) -> float:

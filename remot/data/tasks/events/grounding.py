@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import NamedEvent, in_words, named_events
+from remot.data.tasks.events.events import in_words, named_events
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
 from remot.structures import Clip, Reference
@@ -28,11 +28,11 @@ class TemporalGrounding(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether something happens, and not too often."""
-        return bool(self._events(clip))
+        return bool(named_events(clip, self.max_spans))
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """One of the events, drawn evenly."""
-        events = self._events(clip)
+        events = named_events(clip, self.max_spans)
         event = events[int(generator.integers(len(events)))]
         count = len(event.intervals)
         parts = {
@@ -49,9 +49,6 @@ class TemporalGrounding(WordedTask):
             answer=self.answer_form.format(**parts),
             thought=f"{event.text}: {self.reason_form.format(**parts)}.",
         )
-
-    def _events(self, clip: Clip) -> list[NamedEvent]:
-        return [event for event in named_events(clip) if len(event.intervals) <= self.max_spans]
 
 
 class TemporalGroundingJson(TemporalGrounding):

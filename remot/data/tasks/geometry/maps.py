@@ -19,15 +19,6 @@ NUM_CELLS = 10
 DECIMALS = 2
 #: Longest name that is drawn in maps and graphs and written in motion tags; longer ones are not read back.
 MAX_NAME_CHARS = 64
-#: A camera that looks more steeply than this has no direction on the ground.
-_MIN_LEVEL = 0.2
-
-
-def heading_of(camera_to_world: FloatArray) -> FloatArray | None:
-    """[2] unit vector on the ground in which a camera [4, 4] looks, world z up; None if it looks up or down."""
-    forward = camera_to_world[:2, 2]
-    level = float(np.linalg.norm(forward))
-    return forward / level if level > _MIN_LEVEL else None
 
 
 def cognitive_map(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from remot.data.experts.visibility import MIN_SIZE_PIXELS
+from remot.data.experts.visibility import MIN_SIZE_PIXELS, box_sizes
 from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
@@ -51,7 +51,8 @@ def screen_motion(first: Box, last: Box, seconds: float) -> ScreenMotion:
     sectors = math.degrees(math.atan2(up, across)) % 360 / _SECTOR_DEGREES
     moves = way >= still
     direction = DIRECTIONS[round(sectors) % 8] if moves else DIRECTIONS[-1]
-    speed, log_ratio = way / diagonal / seconds, math.log(_area(last) / _area(first))
+    area, area_last = (right - left) * (bottom - top), (right_last - left_last) * (bottom_last - top_last)
+    speed, log_ratio = way / diagonal / seconds, math.log(area_last / area)
     scale = "stable" if abs(log_ratio) <= SCALE_LOG_RATIO else "approaching" if log_ratio > 0 else "receding"
     thresholds = [
         (way, still),
@@ -142,11 +143,7 @@ class ObjectMotion(WordedTask):
             return None
         track = self._track(clip, name)
         first, last = track.boxes[0], track.boxes[-1]
-        if math.sqrt(max(0.0, min(_area(first), _area(last)))) < max(self.min_pixels, 1e-9):
+        if box_sizes(np.array([first, last])).min() < max(self.min_pixels, 1e-9):
             return None
         motion = screen_motion(first, last, track.pts_seconds[-1] - track.pts_seconds[0])
         return motion if motion.margin >= self.margin else None
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])

@@ -49,11 +49,12 @@ class ObjectTracking(WordedTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether an object is clearly visible in all frames shown."""
-        return bool(self._objects(clip))
+        names, _ = self._objects(clip)
+        return bool(names)
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """One of the objects, drawn evenly; None if nothing of it lies in one of the images."""
-        names, shown = self._objects(clip), self._shown(clip)
+        names, shown = self._objects(clip)
         name, size = names[int(generator.integers(len(names)))], image_size(clip)
         boxes = [share_box(clip.objects[name].boxes_xyxy[frame], size) for frame in shown]
         if not all(box[0] < box[2] and box[1] < box[3] for box in boxes):
@@ -68,16 +69,13 @@ class ObjectTracking(WordedTask):
             thought=f"The {called(name)} goes from {box_in_words(boxes[0])} to {box_in_words(boxes[-1])}.",
         )
 
-    def _shown(self, clip: Clip) -> tuple[int, ...]:
-        """The published frames; each once."""
+    def _objects(self, clip: Clip) -> tuple[list[str], tuple[int, ...]]:
+        """Names of the objects that are clearly visible in the published frames, and these frames; each once."""
         steps = self.num_boxes - self.repeat_last - 1
-        return tuple(k * (clip.num_frames - 1) // steps for k in range(steps + 1))
-
-    def _objects(self, clip: Clip) -> list[str]:
-        shown = self._shown(clip)
+        shown = tuple(k * (clip.num_frames - 1) // steps for k in range(steps + 1))
         if len(set(shown)) < len(shown):
-            return []
+            return [], shown
         words = list(map(called, clip.objects))
         alone = [name for name, word in zip(clip.objects, words, strict=True) if word and words.count(word) == 1]
         clear = [name for name in alone if clearly_visible(clip, name, self.min_pixels)[list(shown)].all()]
-        return [name for name in clear if not shares_its_box(clip, name, shown[0])]
+        return [name for name in clear if not shares_its_box(clip, name, shown[0])], shown

@@ -79,11 +79,8 @@ class TripletIndex:
             name: {key: _Group(of_group, ATTRIBUTES[name]) for key, of_group in sorted(by_group.items())}
             for name, by_group in owners.items()
         }
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of the attributes that can be asked about, in alphabetical order."""
-        return tuple(sorted(self._groups))
+        #: Names of the attributes that can be asked about, in alphabetical order.
+        self.attributes = tuple(sorted(self._groups))
 
     def entries(self, attribute: str) -> dict[Pattern, list[Entry]]:
         """For each available pattern of ``attribute`` the subjects that show it."""

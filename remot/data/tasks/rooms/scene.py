@@ -8,9 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from remot.data.questions.text import called
-from remot.data.tasks.geometry.maps import heading_of
 from remot.data.tasks.geometry.views import Visibility, visibilities
 from remot.structures import Clip, FloatArray, LayoutBox
+
+#: A camera that looks more steeply than this has no direction on the ground.
+_MIN_LEVEL = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,11 @@ class Scene:
     @property
     def heading(self) -> FloatArray | None:
         """[2] direction on the ground of the first shown frame's view; None if not known."""
-        return None if self.clip.camera is None else heading_of(self.clip.camera.camera_to_world[self.frames[0]])
+        if self.clip.camera is None:
+            return None
+        forward = self.clip.camera.camera_to_world[self.frames[0]][:2, 2]  # world z is up
+        level = float(np.linalg.norm(forward))
+        return forward / level if level > _MIN_LEVEL else None
 
 
 def kind_counts(clip: Clip) -> Mapping[str, int]:

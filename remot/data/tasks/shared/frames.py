@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +42,17 @@ class FrameSampling:
         return not self.as_video
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
-        """Annotated frames nearest to even times, strictly increasing."""
-        first, last = float(clip.pts_seconds[0]), float(clip.pts_seconds[-1])
+        """Annotated frames nearest to even times, each once; the earlier one of two that are as near."""
+        times = clip.pts_seconds
+        first, last = float(times[0]), float(times[-1])
         count = self.max_frames
         if self.fps is not None:
             count = min(count, max(2, round((last - first) * self.fps) + 1))
-        return nearest_frames(clip, np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2]))
-
-
-def nearest_frames(clip: Clip, times_seconds: np.ndarray) -> tuple[int, ...]:
-    """The annotated frames nearest to increasing times, each once; the earlier one of two that are as near."""
-    times = clip.pts_seconds
-    after = np.clip(np.searchsorted(times, times_seconds), 0, len(times) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.where(times_seconds - times[before] <= times[after] - times_seconds, before, after)
-    return tuple(int(frame) for frame in np.unique(nearer))
+        wanted = np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])
+        after = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
+        before = np.maximum(after - 1, 0)
+        nearer = np.where(wanted - times[before] <= times[after] - wanted, before, after)
+        return tuple(int(frame) for frame in np.unique(nearer))
 
 
 def times_in_words(clip: Clip, frames: tuple[int, ...], decimals: int = 1) -> str:
@@ -77,11 +73,6 @@ class KeyFrames(FrameSampling):
     request: ResampleRequest = field(kw_only=True)
     time_decimals: ClassVar[int] = 2  # frames of a stretch can be nearer than a tenth of a second
 
-    @classmethod
-    def after(cls, first: FrameSampling, request: ResampleRequest) -> Self:
-        """What follows the frames of ``first``."""
-        return cls(first.max_frames, first.fps, first.as_video, first=first, request=request)
-
     @property
     def states_times(self) -> bool:
         """Whether the prompt states the times."""
@@ -93,7 +84,12 @@ class KeyFrames(FrameSampling):
         is_inside = inside(clip.pts_seconds, self.request.stretches)
         if not is_inside.any():
             return first_perception
-        return dense_and_sparse(is_inside, len(first_perception), self.request.dense_share)
+        within, without = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
+        count = len(first_perception)
+        wanted = max(1, round(self.request.dense_share * count))
+        num_within = max(min(wanted, len(within)), count - len(without))
+        picked = [*evenly(within, num_within), *evenly(without, count - num_within)]
+        return tuple(sorted(int(frame) for frame in picked))
 
 
 def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np.bool_]:
@@ -108,15 +104,6 @@ def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np
             hit[np.abs(pts_seconds - (start + end) / 2).argmin()] = True
         found |= hit
     return found
-
-
-def dense_and_sparse(is_inside: NDArray[np.bool_], count: int, dense_share: float) -> tuple[int, ...]:
-    """``count`` of N frames in order: ``dense_share`` of them inside if there are so many, the rest outside."""
-    within, without = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
-    wanted = max(1, round(dense_share * count))
-    num_within = max(min(wanted, len(within)), count - len(without))
-    picked = [*evenly(within, num_within), *evenly(without, count - num_within)]
-    return tuple(sorted(int(frame) for frame in picked))
 
 
 def evenly(frames: NDArray[np.int64], count: int) -> NDArray[np.int64]:

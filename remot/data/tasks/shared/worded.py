@@ -45,8 +45,8 @@ class WordedTask(Task):
 
     def closer(self, look: ResampleRequest) -> Self:
         """See :meth:`Task.closer`."""
-        task = copy.copy(self)
-        task.frames = KeyFrames.after(self.frames, look)
+        task, first = copy.copy(self), self.frames
+        task.frames = KeyFrames(first.max_frames, first.fps, first.as_video, first=first, request=look)
         return task
 
     def text(

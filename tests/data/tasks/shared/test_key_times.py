@@ -16,7 +16,7 @@ from remot.data.tasks import (
     TemporalGrounding,
     TemporalGroundingSpans,
 )
-from remot.data.tasks.shared.frames import KeyFrames, dense_and_sparse, evenly, inside
+from remot.data.tasks.shared.frames import KeyFrames, evenly, inside
 from remot.errors import ConfigError
 from remot.structures import Event, Reference, ResampleRequest
 from tests.data.handmade import clip_of, write_folder
@@ -47,7 +47,8 @@ def make(root, *tasks):
 
 def frames(look, num_frames=41, sampling=None):
     """Of a clip with frames at 0.0, 0.1, 0.2 … s, of which a first look shows 8."""
-    return KeyFrames.after(sampling or FrameSampling(8), look).frames_of(clip_of(num_frames))
+    first = sampling or FrameSampling(8)
+    return KeyFrames(first.max_frames, first.fps, first=first, request=look).frames_of(clip_of(num_frames))
 
 
 def test_six_of_eight_lie_in_the_stretch():
@@ -95,11 +96,12 @@ def test_always_as_many_frames_all_different():
     generator = np.random.default_rng(0)
     shares = Counter()
     for _ in range(400):
-        mask = generator.random(int(generator.integers(1, 40))) < generator.random()
+        mask = generator.random(int(generator.integers(2, 40))) < generator.random()
         count, share = int(generator.integers(1, len(mask) + 1)), float(generator.uniform(0.05, 1.0))
         if not mask.any():
             continue
-        picked = dense_and_sparse(mask, count, share)
+        stretches = tuple((k / 10, k / 10) for k in np.flatnonzero(mask).tolist())
+        picked = frames(ResampleRequest(stretches, share), len(mask), FrameSampling(count))
         assert len(picked) == count
         assert all(after > before for before, after in pairwise(picked))
         dense = int(mask[list(picked)].sum())
