@@ -124,18 +124,19 @@ class ModelSource:
         if self.random_weights and self.adapter() is not None:
             msg = f"random_weights: true does not fit the adapter {self.pretrained}, which was trained on {self.base}"
             raise ConfigError(msg)
-        for folder in {self._processor_source, self.resolve()}:
-            _require_files(Path(folder))
-        local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         # The adapters' own processor where there is one, as its sizes of images are those of the training.
-        folder = Path(self.pretrained)
+        folder, weights = Path(self.pretrained), self.resolve()
         has_own = (folder / PROCESSOR_FILE).is_file() and self.pretrained not in EMBEDDED_MODELS
+        processor_source = str(folder) if has_own else weights
+        for held in {processor_source, weights}:
+            _require_files(Path(held))
+        local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
             processor = AutoProcessor.from_pretrained(
-                str(folder) if has_own else self.resolve(), local_files_only=local_only, trust_remote_code=False
+                processor_source, local_files_only=local_only, trust_remote_code=False
             )
             require_bounded_template(getattr(processor, "chat_template", None))
-            model = self._load_model(self.resolve(), quantization_config, local_only=local_only)
+            model = self._load_model(weights, quantization_config, local_only=local_only)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"

@@ -127,7 +127,7 @@ def _require_bounded_text(text: str) -> None:
     class Generation(Extension):
         """The element with which transformers' templates mark what the assistant writes."""
 
-        tags = frozenset({"generation"})
+        tags = {"generation"}  # noqa: RUF012 (as its base class has it)
 
         def parse(self, parser: "Parser") -> list["Node"]:
             """Its content."""

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from remot.data.media.images import read_image
-from remot.evaluation.benchmarks.base import VideoSpan
-from remot.evaluation.benchmarks.media import read_span
+from remot.data.media.spans import VideoSpan, read_span
 from remot.evaluation.benchmarks.responders import AnswerSettings, LocalResponder
 from remot.models.loading import ModelSource, Precision
 from remot.models.policy import VLMPolicy

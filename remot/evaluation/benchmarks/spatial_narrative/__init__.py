@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.media.spans import VideoSpan
 from remot.data.media.video.probe import probe
 from remot.errors import ConfigError
 from remot.evaluation.benchmarks.base import (
@@ -17,7 +18,6 @@ from remot.evaluation.benchmarks.base import (
     Metric,
     ModelReply,
     Verdict,
-    VideoSpan,
     grouped,
     mean_of,
 )
