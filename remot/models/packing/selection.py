@@ -7,11 +7,13 @@ are known from the model's configuration, and nothing is compared then.
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from remot.distributed import least_over_processes
 from remot.models.packing.attention import RowMask
@@ -19,10 +21,9 @@ from remot.models.packing.masks import decode_mask
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
     from remot.models.inputs.prompts import EncodedPrompts
-    from remot.models.policy import VLMPolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +50,29 @@ SEPARATE = Packing(shares_prompt=False)
 PrefixSharing = Literal["auto", "on", "off"]
 
 
+class _ScoringPolicy(Protocol):
+    """What the comparison needs of a :class:`remot.models.policy.VLMPolicy`, which imports this module."""
+
+    prefix_sharing: PrefixSharing
+    logit_bias: Tensor
+
+    @property
+    def base_name(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def core(self) -> "PreTrainedModel": ...
+    def row_masks(self) -> Sequence[RowMask]: ...
+    def gathered(self) -> AbstractContextManager[None]: ...
+    def evaluating(self) -> AbstractContextManager[None]: ...
+    def scored(self, encoded: "EncodedPrompts", completion_ids: Tensor, packing: Packing) -> Tensor: ...
+    def prefill(self, encoded: "EncodedPrompts", room: int = 0) -> "tuple[Tensor, Cache]": ...
+    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor: ...
+    def logits(self, hidden: Tensor) -> Tensor: ...
+    def trainable_parameters(self) -> list[nn.Parameter]: ...
+    def eval(self) -> object: ...
+
+
 @dataclass(eq=False)
 class PackingSelector:
     """Decides once, with the first prompts, how completions are computed."""
@@ -57,7 +81,7 @@ class PackingSelector:
     _ways: list[Packing] = field(default_factory=list, init=False)  # to share a prompt, the best first
     _is_common: bool = field(default=False, init=False)
 
-    def of(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+    def of(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
         """This process's decision."""
         if self._own is None:
             self._ways = [Packing(shares_prompt=True, row_mask=row_mask) for row_mask in policy.row_masks()]
@@ -72,7 +96,7 @@ class PackingSelector:
                 self._own = self._ways[0] if policy.prefix_sharing == "on" else SEPARATE
         return self._own
 
-    def common(self, policy: "VLMPolicy", encoded: "EncodedPrompts") -> Packing:
+    def common(self, policy: _ScoringPolicy, encoded: "EncodedPrompts") -> Packing:
         """The plainest way that any process has decided on; all of them must make the first call.
 
         Processes see different prompts, so that their comparisons may end differently.
@@ -102,7 +126,7 @@ def unmasked_layers(config: "PreTrainedConfig") -> str | None:
     return f"of its {len(kinds)} layers {named} take no mask of packed completions"
 
 
-def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
+def first_exact(policy: _ScoringPolicy, encoded: "EncodedPrompts", candidates: list[Packing], name: str) -> Packing:
     """The first candidate that gives the log-probabilities of the plain computation, which is the last resort.
 
     For each candidate that does not, a warning names the model.
@@ -125,7 +149,7 @@ def first_exact(policy: "VLMPolicy", encoded: "EncodedPrompts", candidates: list
 
 
 def _difference(
-    policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
+    policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor, wanted: Tensor, packing: Packing
 ) -> str | None:
     """The reason why ``packing`` does not give the log-probabilities ``wanted``; None if it does."""
     # 2 bytes where anything is computed in half precision; 4-bit weights hold the dtype they are multiplied in.
@@ -149,7 +173,7 @@ def _difference(
     return None
 
 
-def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
+def _decoded(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor) -> Tensor:
     """Log-probabilities [P, G, T] of given tokens by prefill and steps over a cache that all share."""
     _, num_completions, num_tokens = ids.shape
     num_columns, mask = encoded.prompts.input_ids.shape[1], encoded.prompts.prompt_mask
@@ -163,7 +187,7 @@ def _decoded(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor) -> Ten
     return torch.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
-def _try_backward(policy: "VLMPolicy", encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
+def _try_backward(policy: _ScoringPolicy, encoded: "EncodedPrompts", ids: Tensor, packing: Packing) -> None:
     """A kernel's backward is compiled apart from its forward and may fail on its own."""
     try:
         with torch.enable_grad():
