@@ -88,7 +88,7 @@ class PhaseProgressBar(ProgressBar):
             self._update_training(trainer, pl_module)
         self.teardown()
 
-    def on_validation_start(self, trainer: Trainer, *_: object) -> None:
+    def on_validation_start(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Show the batches of an evaluation, which does not count as training time."""
         if trainer.sanity_checking:
             return
@@ -106,7 +106,7 @@ class PhaseProgressBar(ProgressBar):
         if self._live is not None and self._evaluating is not None:
             self._live.advance(self._evaluating)
 
-    def on_validation_end(self, *_: object) -> None:
+    def on_validation_end(self, *_: object, **__: object) -> None:
         """Take the bar of the evaluation away, and count training time again."""
         self._clock.resume(time.monotonic())
         if self._live is not None and self._evaluating is not None:

@@ -110,7 +110,7 @@ class _ClippedLoss(_FormulaLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
-    constants = ("clip_low", "clip_high")
+    constants: ClassVar[tuple[str, ...]] = ("clip_low", "clip_high")
     largest_clip_low: ClassVar[float] = 1
 
     clip_low: float = 0.2

@@ -355,6 +355,8 @@ class PostTrainingModule(AnsweringModule):
             raise self._restore_and_error([skipped_step(self.global_step, trained, reason)])
         self._guard.unverified = None
 
+    on_train_end = require_finite_state  # before the weights of the last update are evaluated and exported
+
     def _restore_and_error(self, skipped: Sequence[SkippedStep]) -> NonFiniteError:
         """Go back to the last good state; returns the error to raise."""
         restored_step = self._guard.restore(self.global_step)
@@ -449,10 +451,6 @@ class PostTrainingModule(AnsweringModule):
         """Shapes by name of the parameters that are trained, of all shards together."""
         trained = {f"policy.{name}" for name in self.loaded_policy.trained_names}
         return {name: list(parameter.shape) for name, parameter in self.named_parameters() if name in trained}
-
-    def on_train_end(self) -> None:
-        """Check the weights of the last update, before they are evaluated and exported."""
-        self.require_finite_state()
 
 
 def require_supported(strategy: TrainerStrategy) -> None:

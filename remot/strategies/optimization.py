@@ -55,8 +55,9 @@ def require_finite_settings(optimizer: Optimizer) -> None:
 def describe_optimization(optimizer: Optimizer, scheduler: LRScheduler | None) -> dict[str, str]:
     """The settings of an optimiser and a schedule that have taken no step, as text to compare."""
     groups = [_settings(group) for group in optimizer.param_groups]
-    schedule = None if scheduler is None else f"{_name(scheduler)} {scheduler.state_dict()!r}"
-    return {"optimizer": _name(optimizer), "settings": repr(groups), "scheduler": str(schedule)}
+    name, schedule_name = (f"{type(one).__module__}.{type(one).__qualname__}" for one in (optimizer, scheduler))
+    schedule = "None" if scheduler is None else f"{schedule_name} {scheduler.state_dict()!r}"
+    return {"optimizer": name, "settings": repr(groups), "scheduler": schedule}
 
 
 def is_another_optimizer(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
@@ -93,7 +94,3 @@ def apply_settings(
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name != "params"}
-
-
-def _name(one: object) -> str:
-    return f"{type(one).__module__}.{type(one).__qualname__}"

@@ -34,20 +34,11 @@ def box_distance(first: LayoutBox, second: LayoutBox) -> float:
     """
     if _overlap(first, second):
         return 0.0
-    ends_first, ends_second = corners(first)[EDGES], corners(second)[EDGES]
-    return float(
-        min(
-            _to_box(corners(first), second).min(),
-            _to_box(corners(second), first).min(),
-            _between_segments(ends_first, ends_second),
-        )
-    )
-
-
-def _to_box(points: FloatArray, box: LayoutBox) -> FloatArray:
-    """[R] distances of points [R, 3] to a solid box."""
-    beyond = np.abs((points - box.centre_metres) @ box.axes.T) - box.size_metres / 2
-    return np.asarray(np.linalg.norm(np.maximum(beyond, 0), axis=1))
+    metres = [_between_segments(corners(first)[EDGES], corners(second)[EDGES])]
+    for one, other in ((first, second), (second, first)):
+        beyond = np.abs((corners(one) - other.centre_metres) @ other.axes.T) - other.size_metres / 2  # [8, 3]
+        metres.append(float(np.linalg.norm(np.maximum(beyond, 0), axis=1).min()))
+    return min(metres)
 
 
 def _overlap(first: LayoutBox, second: LayoutBox) -> bool:

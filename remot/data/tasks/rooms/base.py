@@ -69,7 +69,8 @@ class RoomTask(SceneTask[Scene, Candidate]):
         axes = self.map_axes
         if axes == "first_view" and (scene.clip.camera is None or scene.heading is None):
             axes = "world" if scene.clip.camera is None else "none"  # a view that looks up or down has no direction
-        boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
+        seen = [box for box, is_seen in zip(scene.layout, scene.is_seen, strict=True) if is_seen]
+        boxes = [box for box in seen if len(box.name) <= MAX_NAME_CHARS]
         cells: dict[str, tuple[Point, ...]] = {}
         if axes != "none" and 0 < len(boxes) <= MAX_DRAWN:
             cells = cognitive_map(boxes, scene.heading if axes == "first_view" else None)

@@ -44,11 +44,6 @@ class Scene:
             return (True,) * len(self.layout)
         return tuple(bool(np.any(one.seen >= self.min_seen)) for one in self.visibilities)
 
-    @property
-    def seen(self) -> tuple[LayoutBox, ...]:
-        """The boxes that are clearly seen."""
-        return tuple(box for box, is_seen in zip(self.layout, self.is_seen, strict=True) if is_seen)
-
     @cached_property
     def kinds(self) -> Mapping[str, tuple[LayoutBox, ...]]:
         """Boxes by name, of the names of which everything has a box and every box is clearly seen; in order."""
