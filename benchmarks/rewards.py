@@ -53,7 +53,7 @@ REFERENCE = Reference(
     map_centres={"chair": ((1.0, 2.0), (8.0, 7.0)), "table": ((5.0, 5.0),), "lamp": ((1.0, 8.0),)},
     graphs=({f"object {k}": (k % 3 + 0.5, k // 3 * 1.0) for k in range(8)},),
     tracks=(BoxTrack("red car", (0.0, 1.0, 2.0), ((0, 0, 30, 40), (50, 0, 80, 40), (100, 0, 130, 40))),),
-    counterparts=(f"<think>{MOTION}</think><answer>A</answer>",),
+    counterfactuals=(f"<think>{MOTION}</think><answer>A</answer>",),
     answer_map={"left": "right", "right": "left"},
 )
 

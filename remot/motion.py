@@ -7,11 +7,11 @@ answers can force the third. That is all that logical consistency means in this 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,6 @@ def compose(first: Code, second: Code) -> Code | None:
     return None
 
 
-def _derivations(signs: Pattern) -> Iterator[tuple[Code | None, Code]]:
-    """Each relation as (what the other two force it to be, what it is)."""
-    one_two, one_three, two_three = signs
-    yield compose(one_two, two_three), one_three
-    yield compose(one_three, opposite(two_three)), one_two
-    yield compose(opposite(one_two), one_three), two_three
-
-
 def consistency(signs: Sequence[Code | None]) -> Literal[-1, 0, 1]:
     """Whether three signs (1→2, 1→3, 2→3) of an order can be true together.
 
@@ -60,10 +52,13 @@ def consistency(signs: Sequence[Code | None]) -> Literal[-1, 0, 1]:
     """
     if len(signs) != len(PAIRS) or any(sign is None for sign in signs):
         return 0
-    one_two, one_three, two_three = signs
-    triple: Pattern = (one_two, one_three, two_three)  # type: ignore[assignment]
-    contradicted = any(forced is not None and forced != given for forced, given in _derivations(triple))
-    return -1 if contradicted else 1
+    one_two, one_three, two_three = (sign for sign in signs if sign is not None)
+    relations = (  # what the other two force each to be, and what it is
+        (compose(one_two, two_three), one_three),
+        (compose(one_three, opposite(two_three)), one_two),
+        (compose(opposite(one_two), one_three), two_three),
+    )
+    return -1 if any(forced is not None and forced != given for forced, given in relations) else 1
 
 
 #: The 13 sign triples that three frames can really have.
@@ -80,6 +75,9 @@ class Attribute(ABC):
         name: The key used in labels, configurations and reports, such as ``camera_yaw``.
         unit: The unit of its magnitude.
     """
+
+    #: True if each code of a pattern is the answer to a question of its own.
+    answers_are_codes: ClassVar[bool] = True
 
     name: str
     unit: str
@@ -100,11 +98,6 @@ class Attribute(ABC):
     @abstractmethod
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
         """Whether the answers about :data:`PAIRS` can be true together: +1 yes, -1 no, 0 if undetermined."""
-
-    @property
-    def answers_are_codes(self) -> bool:
-        """True if each code of a pattern is the answer to a question of its own."""
-        return True
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -131,6 +124,9 @@ class Attribute(ABC):
         return self.codes[value]
 
 
+_ORDER_SHARES: dict[Pattern, float] = {triple: 1 / 9 if 0 in triple else 1 / 27 for triple in CONSISTENT_TRIPLES}
+
+
 @dataclass(frozen=True)
 class Order(Attribute):
     """A motion one way, the other way, or not at all.
@@ -140,6 +136,10 @@ class Order(Attribute):
         negative: The value of code -1.
     """
 
+    #: The 13 orders; none more frequent than 1 in 9, the least that is possible with balanced answers. Three zeros have
+    #: 1/9, each triple with one zero 1/9 and each without 1/27.
+    patterns = _ORDER_SHARES
+
     positive: str
     negative: str
 
@@ -148,20 +148,10 @@ class Order(Attribute):
         """Positive, negative and none."""
         return {self.positive: 1, self.negative: -1, NONE: 0}
 
-    @property
-    def patterns(self) -> Mapping[Pattern, float]:
-        """The 13 orders; none more frequent than 1 in 9, the least that is possible with balanced answers.
-
-        Three zeros have 1/9, each triple with one zero 1/9 and each without 1/27.
-        """
-        return _ORDER_SHARES
-
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
         """See :func:`consistency`."""
         return consistency(codes)
 
-
-_ORDER_SHARES: dict[Pattern, float] = {triple: 1 / 9 if 0 in triple else 1 / 27 for triple in CONSISTENT_TRIPLES}
 
 #: Factor of the vertical sign in the code of a motion in the plane.
 _VERTICAL = 3
@@ -187,29 +177,26 @@ class Plane(Attribute):
 
         Each of the five answers has 1/5 of every question: three zeros 1/25, one zero 12 times 1/25, the rest equal.
         """
-        possible = [
-            _in_plane(sides, heights)
-            for sides, heights in product(CONSISTENT_TRIPLES, CONSISTENT_TRIPLES)
-            if [side == 0 for side in sides] == [height == 0 for height in heights]
-        ]
+        possible: list[Pattern] = []
+        for sides, heights in product(CONSISTENT_TRIPLES, CONSISTENT_TRIPLES):
+            if [side == 0 for side in sides] == [height == 0 for height in heights]:
+                first, second, third = map(plane_code, sides, heights)
+                possible.append((first, second, third))
         num_without_zero = sum(0 not in pattern for pattern in possible)
         return {pattern: 1 / 25 if 0 in pattern else 12 / 25 / num_without_zero for pattern in possible}
 
     def consistency(self, codes: Sequence[Code | None]) -> Literal[-1, 0, 1]:
         """Consistent if both axes are, contradictory if one is."""
-        known = [_axes_of(code) for code in codes if code is not None]
+        known = [code for code in codes if code is not None]
         if len(known) != len(PAIRS):
             return 0
-        return -1 if any(consistency(signs) == -1 for signs in zip(*known, strict=True)) else 1
+        vertical = [(code > 0) - (code < 0) for code in known]
+        horizontal = [code - _VERTICAL * up for code, up in zip(known, vertical, strict=True)]
+        return -1 if -1 in (consistency(horizontal), consistency(vertical)) else 1
 
 
 _SIDES = (("right", 1), ("left", -1))
 _HEIGHTS = (("upper", 1), ("lower", -1))
-
-
-def _in_plane(sides: Pattern, heights: Pattern) -> Pattern:
-    first, second, third = (plane_code(side, height) for side, height in zip(sides, heights, strict=True))
-    return first, second, third
 
 
 _Codes = TypeVar("_Codes", int, NDArray[np.int8])
@@ -220,10 +207,9 @@ def plane_code(horizontal: _Codes, vertical: _Codes) -> _Codes:
     return horizontal + _VERTICAL * vertical
 
 
-def _axes_of(code: Code) -> tuple[Code, Code]:
-    """Horizontal and vertical sign of a code in the plane."""
-    vertical = 0 if code == 0 else 1 if code > 0 else -1
-    return code - _VERTICAL * vertical, vertical
+_MASK_ANSWERS: dict[Pattern, str] = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
+_MASK_CODES = {"first": 1, "second": -1, "neither": 0}
+_MASK_SHARES = dict.fromkeys(_MASK_ANSWERS, 1 / 3)
 
 
 @dataclass(frozen=True)
@@ -233,20 +219,9 @@ class WhichFrame(Attribute):
     Codes are between *images* here, not answers: 1 where their masks differ, 0 where they are the same.
     """
 
-    @property
-    def codes(self) -> Mapping[str, Code]:
-        """First, second, or neither."""
-        return {"first": 1, "second": -1, "neither": 0}
-
-    @property
-    def answers_are_codes(self) -> bool:
-        """False: the three codes together are one answer."""
-        return False
-
-    @property
-    def patterns(self) -> Mapping[Pattern, float]:
-        """The mask is that of the first image, of the second, or of a third one."""
-        return dict.fromkeys(_MASK_ANSWERS, 1 / 3)
+    answers_are_codes = False  # the three codes together are one answer
+    codes = _MASK_CODES
+    patterns = _MASK_SHARES  # the mask is that of the first image, of the second, or of a third one
 
     def answers(self, pattern: Pattern) -> tuple[str, ...]:
         """The single answer."""
@@ -256,8 +231,6 @@ class WhichFrame(Attribute):
         """Nothing follows from a single answer."""
         return 0
 
-
-_MASK_ANSWERS: dict[Pattern, str] = {(1, 0, 1): "first", (1, 1, 0): "second", (1, 1, 1): "neither"}
 
 #: Signs follow the terms of someone looking at the images; see docs/conventions.md for each one.
 ATTRIBUTES: dict[str, Attribute] = {

@@ -88,7 +88,7 @@ PUBLISHED = {
         *SG_RLVR,
         ("trainer.max_steps", 151_000 // 8, "code: 1 epoch of SpaceR-151k"),
         (f"{SCHEDULE}.init_args.T_max", 151_000 // 8, "code: a cosine over the epoch"),
-        (f"{GRPO}.counterparts.init_args.num_completions", 4, "code SG_RLVR_trainer.py: G / 2"),
+        (f"{GRPO}.counterfactuals.init_args.num_completions", 4, "code SG_RLVR_trainer.py: G / 2"),
         ("model.policy.source.max_pixels", 401_408, "code run_SpaceR_SG_RLVR.sh"),
     ),
     "systems/video_str": SG_RLVR,
@@ -100,7 +100,7 @@ PUBLISHED = {
         (f"{GRPO}.num_completions", 4, "code grpo_v3_2h200_sft_dense.sh"),
         (f"{GRPO}.max_new_tokens", 768, "code grpo_v3_2h200_sft_dense.sh"),
         (f"{GRPO}.sampling", {"temperature": 0.7, "top_p": 0.95}, "code grpo_trainer_v3.py"),
-        (f"{GRPO}.counterparts", {"class_path": "remot.strategies.FrozenFrames"}, "code grpo_trainer_v3.py, 785-804"),
+        (f"{GRPO}.counterfactuals", {"class_path": "remot.strategies.FrozenFrames"}, "grpo_trainer_v3.py, 785-804"),
         (f"{ADAM}.lr", 5e-7, "code grpo_v3_2h200_sft_dense.sh"),
         (f"{ADAM}.weight_decay", 0.01, "code grpo_v3_2h200_sft_dense.sh"),
         (f"{SCHEDULE}.class_path", "torch.optim.lr_scheduler.CosineAnnealingLR", "code grpo_v3_2h200_sft_dense.sh"),
@@ -112,7 +112,7 @@ PUBLISHED = {
     ),
     "rewards/t_grpo": (
         (f"{GRPO}.num_completions", 8, "code Video-R1 run_grpo_video.sh"),
-        (f"{GRPO}.counterparts.init_args.num_completions", 4, "code Video-R1 grpo_trainer.py: G / 2"),
+        (f"{GRPO}.counterfactuals.init_args.num_completions", 4, "code Video-R1 grpo_trainer.py: G / 2"),
         (f"{GRPO}.sampling", {"temperature": 1.0, "top_p": 0.95}, "code Video-R1 grpo_trainer.py"),
         (f"{GRPO}.reward.init_args.rewards.1.init_args.ratio", 0.8, "code Video-R1 grpo_trainer.py"),
         (f"{GRPO}.reward.init_args.rewards.1.init_args.bonus", 0.3, "code Video-R1 grpo_trainer.py"),
@@ -196,7 +196,7 @@ DEFAULTS = (
     (rewards.TemporalRLTReward, "format_weight", 0.5, "code tvg.py, r1v.py"),
     (rewards.MotionTrajectoryReward, "max_gap_seconds", 2.0, "code motion_reward_v3.py"),
     (rewards.MotionTrajectoryReward, "fallback", 0.1, "code motion_reward_v3.py"),
-    (FrozenFrames, "place", None, "code grpo_trainer_v3.py: the first frame, or the first key frame"),
+    (FrozenFrames, "position", None, "code grpo_trainer_v3.py: the first frame, or the first key frame"),
     (FrozenFrames, "greedy", True, "code grpo_trainer_v3.py"),
 )
 #: Files without a published number: ours alone, or a run of another file on a CPU.

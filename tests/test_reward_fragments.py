@@ -12,7 +12,7 @@ import yaml
 from remot.cli import main
 from remot.losses import GSPOLoss
 from remot.rewards import CompositeReward, GatedReward, PerTaskReward
-from remot.strategies import DualityOperations, FrozenFrames, MirroredPictures, ShuffledFrames
+from remot.strategies import DualityOperations, FrozenFrames, MirroredImages, ShuffledFrames
 from tests.helpers import PROJECT, respond
 from tests.test_systems import run_fit
 
@@ -24,7 +24,7 @@ PARTS = {
     "lengths": ({"format", "cosine_length", "repetition"}, None),
     "motion_o": ({"format", "exact", "motion_trajectory", "motion_perturbation"}, FrozenFrames),
     "sage": ({"accuracy", "logic", "duality"}, DualityOperations),
-    "svqa_r1": ({"accuracy", "logic", "view_consistency"}, MirroredPictures),
+    "svqa_r1": ({"accuracy", "logic", "view_consistency"}, MirroredImages),
     "t_grpo": ({"accuracy", "logic", "temporal_bonus"}, ShuffledFrames),
     "tempr1": ({"format", "localisation", "interval_iou", "exact"}, None),
     "temporal_rlt": ({"accuracy", "format"}, None),
@@ -65,13 +65,13 @@ def test_takes_a_step(path, tmp_path):
     more = [str(word) for key, value in settings.items() for word in (f"--{key}", value)]
     cli = run_fit(tmp_path, *commands(path)[0], steps=1, more=more)
     metrics = cli.trainer.callback_metrics
-    parts, counterpart = PARTS[path.stem]
+    parts, counterfactual = PARTS[path.stem]
     assert cli.trainer.global_step == 1
     assert math.isfinite(metrics["train/loss"])
     assert {f"train/reward/{name}" for name in parts} <= set(metrics)
-    held = cli.model.objectives["GRPO"].counterparts
-    assert held is None if counterpart is None else type(held) is counterpart
-    assert ("train/rollout/counterpart_seconds" in metrics) == (counterpart is not None)
+    held = cli.model.objectives["GRPO"].counterfactuals
+    assert held is None if counterfactual is None else type(held) is counterfactual
+    assert ("train/rollout/counterfactual_seconds" in metrics) == (counterfactual is not None)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_motion_o_holds_the_published_numbers(on_a_recipe):
         (
             "sage",
             {"task": "any", "completion": respond("A"), "reference": {
-                "solution": "A", "counterparts": [respond("B")], "answer_map": {"A": "B"}}},
+                "solution": "A", "counterfactuals": [respond("B")], "answer_map": {"A": "B"}}},
             1.0,
         ),
         ("tempr1", {"task": "temporal_grounding_spans", "completion": "<think>a</think><answer>[(1, 2)]</answer>",

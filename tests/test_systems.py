@@ -116,9 +116,9 @@ def test_spacer_holds_its_own_numbers(recipe):
     cli = recipe("spacer")
     model = cli.config["fit"].model
     assert model.optimizer.init_args.weight_decay == 0.01
-    counterparts = cli.model.objectives["GRPO"].counterparts
-    assert isinstance(counterparts, ShuffledFrames)
-    assert (model.gradient_clip_norm, counterparts.num_completions) == (5.0, 4)
+    counterfactuals = cli.model.objectives["GRPO"].counterfactuals
+    assert isinstance(counterfactuals, ShuffledFrames)
+    assert (model.gradient_clip_norm, counterfactuals.num_completions) == (5.0, 4)
     assert model.scheduler.class_path.endswith("CosineAnnealingLR")
     assert (model.policy.source.max_pixels, model.policy.source.video_max_pixels) == (401408, 128 * 28 * 28)
     written = yaml.safe_load((SYSTEMS / "spacer.yaml").read_text())

@@ -160,7 +160,7 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
         described = f"{describe_source(source)} + checkpoint {checkpoint}"
 
     def load() -> "VLMPolicy":
-        policy = settings.load(with_reference=False, with_anchor=False, is_trained=checkpoint is not None)
+        policy = settings.load(with_reference=False, with_snapshot=False, is_trained=checkpoint is not None)
         if checkpoint is not None:
             load_trained(policy, read_trained(checkpoint))
         return policy.to(where)

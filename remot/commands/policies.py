@@ -58,7 +58,7 @@ def open_policy(model: str | None = None, ckpt_path: Path | None = None, config:
     held = None if ckpt_path is None else read_trained(ckpt_path)
     settings = read_configs(config) if config is not None else own_config(held, ckpt_path)
     loaded = policy_settings(settings, model)
-    policy = loaded.load(with_reference=False, with_anchor=False, is_trained=held is not None)
+    policy = loaded.load(with_reference=False, with_snapshot=False, is_trained=held is not None)
     if held is None:
         from remot.models.adapter_folder import read_record
         from remot.models.loading import describe_weights

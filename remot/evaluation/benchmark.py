@@ -46,8 +46,8 @@ class EvaluationSettings:
         num_completions: Completions sampled for each prompt; more narrow the interval, not the question.
         seed: Names the noise; the same for every run, so that runs differ in their weights only.
         reward: What answers to tasks are scored with; what GRPO is rewarded with if None.
-        perception: Show clips again where the answer says that it is seen, and score what is said then; None for one
-            look.
+        perception: Show clips again where the answer says that it is seen, and score what is said then; None to
+            show them once.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -105,8 +105,8 @@ class AnsweredBatch:
     """A batch's completions and their scores.
 
     Args:
-        rollout: The completions of the first look.
-        judged: P x G scored completions, of the last look.
+        rollout: The completions of the first perception.
+        judged: P x G scored completions, of the last perception.
         shown: By number of the completion what it was shown last, where that is not the batch's prompt.
     """
 
@@ -140,8 +140,8 @@ def answer_batch(
     names = tuple(question.prompt_id for question in batch.questions)
     if settings.perception is not None and resample is None:
         msg = (
-            "model.evaluation.perception shows clips again, but no task of data.tasks has answers that say where to "
-            "look; add one such as TemporalGrounding or GroundedEventChoice, or leave perception out"
+            "model.evaluation.perception shows clips again, but no task of data.tasks has answers that name "
+            "stretches of time; add one such as TemporalGrounding or GroundedEventChoice, or leave perception out"
         )
         raise ConfigError(msg)
     first = ask(batch, names, 1 if sampling.is_greedy else settings.num_completions)

@@ -21,12 +21,14 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
             cut_off = [one.cut_off for one in seen_once]
             images, videos = batch.images[place], batch.videos[place]
             records.append(SampleRecord(images, question, completions, rewards, videos, cut_off))
-        records += [_last_look(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown]
+        records += [
+            _last_perception(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown
+        ]
     return records
 
 
-def _last_look(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
+def _last_perception(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
     """What was shown last, with the answer to it and below that the first one, which says why it was shown."""
-    question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, look {one.num_looks}")
+    question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, perception {one.num_perceptions}")
     rewards = [one.rewards, {"first total": one.first_total}]
     return SampleRecord(shown.images[0], question, [one.completion, one.first_completion], rewards, shown.videos[0])

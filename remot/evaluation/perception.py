@@ -11,8 +11,8 @@ from remot.rewards.parsing.spans import json_span, last_span, span_list
 from remot.rewards.parsing.tags import first_element, last_element
 from remot.structures import Interval, PromptBatch, Question, ResampleRequest
 
-#: From the name of a prompt and where to look to that prompt with other frames, a batch of one; None if it keeps its
-#: own. A data module offers it, so that evaluation need not know clips.
+#: From the name of a prompt and the requested frames to that prompt with other frames, a batch of one; None if it keeps
+#: its own. A data module offers it, so that evaluation need not know clips.
 Resampler = Callable[[str, ResampleRequest], PromptBatch | None]
 #: From prompts and the names of their noise to one judged answer each.
 AskOnce = Callable[[PromptBatch, tuple[str, ...]], Sequence[JudgedCompletion]]
@@ -22,11 +22,12 @@ AskOnce = Callable[[PromptBatch, tuple[str, ...]], Sequence[JudgedCompletion]]
 class IterativePerception:
     """How often held-out questions about times are asked, each time with other frames (arXiv 2509.21100).
 
-    The stretches of time in an answer become the densely sampled times of the next look, which shows as many frames.
-    The last answer is scored. Two perceptions and at most three stretches are published; the rest is a reconstruction.
+    The stretches of time in an answer become the densely sampled times of the next perception, which shows as many
+    frames. The last answer is scored. Two perceptions and at most three stretches are published; the rest is a
+    reconstruction.
 
     Args:
-        num_perceptions: Looks at a clip, the first one included.
+        num_perceptions: How often a clip is shown, the first time included.
         dense_share: Share of the frames that lie in the stretches, as far as these have so many.
         max_stretches: An answer that lists more of them is not followed.
         tell_times: State the times of the frames when asking again. Qwen2.5-VL knows one spacing for a whole
@@ -43,7 +44,7 @@ class IterativePerception:
             msg = f"perception: num_perceptions and max_stretches are 1 at least, dense_share in (0, 1]; got {self}"
             raise ConfigError(msg)
 
-    def look(self, completion: str, key_times: str) -> ResampleRequest | None:
+    def request(self, completion: str, key_times: str) -> ResampleRequest | None:
         """The frames an answer asks for; None if it asks for none.
 
         Args:
@@ -97,7 +98,7 @@ def resample_frames(
     resample: Resampler,
     ask: AskOnce,
 ) -> ResampledAnswers:
-    """Ask those completions again whose first answer says where to look.
+    """Ask those completions again whose first answer names stretches of time.
 
     Args:
         first: P x G judged completions, those of one prompt one after another.
@@ -112,13 +113,13 @@ def resample_frames(
     judged = [_as_first(one) if element else one for one, element in zip(first, elements, strict=True)]
     shown: dict[int, PromptBatch] = {}
     for number in range(2, perception.num_perceptions + 1):
-        looks = {row: perception.look(judged[row].completion, elements[row]) for row in open_rows}
-        again = {row: resample(judged[row].prompt_id, look) for row, look in looks.items() if look is not None}
+        requests = {row: perception.request(judged[row].completion, elements[row]) for row in open_rows}
+        again = {row: resample(judged[row].prompt_id, one) for row, one in requests.items() if one is not None}
         prompts = {row: prompt for row, prompt in again.items() if prompt is not None}
         open_rows = list(prompts)
-        for start in range(0, len(open_rows), len(questions)):  # no more at once than in the first look
+        for start in range(0, len(open_rows), len(questions)):  # no more at once than in the first perception
             rows = open_rows[start : start + len(questions)]
-            names = tuple(f"{judged[row].prompt_id}/look {number}/{row % group}" for row in rows)
+            names = tuple(f"{judged[row].prompt_id}/perception {number}/{row % group}" for row in rows)
             answers = ask(PromptBatch.joined([prompts[row] for row in rows]), names)
             for row, answer in zip(rows, answers, strict=True):
                 judged[row] = _as_last(answer, judged[row], number)
@@ -131,11 +132,11 @@ def _as_first(one: JudgedCompletion) -> JudgedCompletion:
     return replace(one, first_completion=one.completion, first_total=one.total, first_success=one.success)
 
 
-def _as_last(one: JudgedCompletion, before: JudgedCompletion, num_looks: int) -> JudgedCompletion:
+def _as_last(one: JudgedCompletion, before: JudgedCompletion, num_perceptions: int) -> JudgedCompletion:
     """An answer that takes the place of the one before."""
     return replace(
         one,
-        num_looks=num_looks,
+        num_perceptions=num_perceptions,
         first_completion=before.first_completion,
         first_total=before.first_total,
         first_success=before.first_success,

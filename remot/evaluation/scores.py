@@ -22,7 +22,7 @@ _OF, _TASK = "attribute/", "task/"
 TASK_METRICS = ("total", "success")
 #: Additional metrics of a task whose clips may be shown again: total and success of the first answers, share of
 #: completions that were asked again, and how much the total gained by it.
-LOOK_METRICS = ("first_total", "first_success", "asked_again", "gain")
+PERCEPTION_METRICS = ("first_total", "first_success", "asked_again", "gain")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class JudgedCompletion:
         total: Reward of the task, NaN if it was not scored.
         success: 1 if the reward calls it a success, else 0; NaN if it was not scored.
         rewards: The total and the parts that are applicable.
-        num_looks: How often the clip was shown, see :mod:`remot.evaluation.perception`.
-        first_completion: The answer to the first look, "" where there can be no second one.
-        first_total: Its total, NaN where there can be no second look.
+        num_perceptions: How often the clip was shown, see :mod:`remot.evaluation.perception`.
+        first_completion: The answer to the first perception, "" where there can be no second one.
+        first_total: Its total, NaN where there can be no second perception.
         first_success: 1 if it was a success, else 0; NaN likewise.
         cut_off: True if the completion did not end by itself within the budget of new tokens; None if unknown.
     """
@@ -70,7 +70,7 @@ class JudgedCompletion:
     total: float = float("nan")
     success: float = float("nan")
     rewards: Mapping[str, float] = field(default_factory=dict)
-    num_looks: int = 1
+    num_perceptions: int = 1
     first_completion: str = ""
     first_total: float = float("nan")
     first_success: float = float("nan")
@@ -108,7 +108,7 @@ class ScoreTable:
         cut_off: Share of completions that did not end by themselves; NaN if unknown.
         attributes: Partial score of each attribute.
         tasks: Total and success of each task, such as ``tracking/total``, and ``success`` of all prompts of tasks;
-            where clips may be shown again, :data:`LOOK_METRICS` too.
+            where clips may be shown again, :data:`PERCEPTION_METRICS` too.
         scenes: The scenes resampled, sorted.
         num_prompts: Different prompts.
         num_completions: Completions.
@@ -254,22 +254,22 @@ def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
         return {}
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
-    looked = _look_columns(judged, scored["total"])
+    resampled = _perception_columns(judged, scored["total"])
     again = {one.task for one in judged if not np.isnan(one.first_success)}
     columns = {
         f"{_TASK}{name}/{metric}": np.where(task == name, column, np.nan)
         for name in names
-        for metric, column in (scored | looked if name in again else scored).items()
+        for metric, column in (scored | resampled if name in again else scored).items()
     }
     return columns | ({f"{_TASK}success": scored["success"]} if names else {})
 
 
-def _look_columns(judged: Sequence[JudgedCompletion], total: FloatArray) -> dict[str, FloatArray]:
-    """One [B] column for each of :data:`LOOK_METRICS`; NaN where there can be no second look."""
+def _perception_columns(judged: Sequence[JudgedCompletion], total: FloatArray) -> dict[str, FloatArray]:
+    """One [B] column for each of :data:`PERCEPTION_METRICS`; NaN where there can be no second perception."""
     first = np.array([one.first_total for one in judged])
     success = np.array([one.first_success for one in judged])
-    asked = np.where(np.isnan(success), np.nan, np.array([one.num_looks > 1 for one in judged], dtype=float))
-    return dict(zip(LOOK_METRICS, (first, success, asked, total - first), strict=True))
+    asked = np.where(np.isnan(success), np.nan, np.array([one.num_perceptions > 1 for one in judged], dtype=float))
+    return dict(zip(PERCEPTION_METRICS, (first, success, asked, total - first), strict=True))
 
 
 def _bootstrap(

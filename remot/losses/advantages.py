@@ -58,19 +58,14 @@ def _group_mean(rewards: Tensor) -> Tensor:
     return torch.where(rewards.isnan().all(-1, keepdim=True), 0.0, rewards.nanmean(-1, keepdim=True))
 
 
-def _group_std(rewards: Tensor, *, unbiased: bool) -> Tensor:
-    """[P] deviation of what applies of each group."""
+def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
+    """``advantages`` with the statistics of the rewards of each group."""
+    equal = all_equal(rewards)
     deviations = rewards.std(-1, correction=int(unbiased)) if len(rewards) else rewards.new_zeros(0)
     applies = ~rewards.isnan()
     squares = torch.where(applies, rewards - _group_mean(rewards), 0.0).square().sum(-1)
     partial = (squares / (applies.sum(-1) - int(unbiased)).clamp(min=1)).sqrt()
-    return torch.where(applies.all(-1), deviations, partial)
-
-
-def _described(advantages: Tensor, rewards: Tensor, *, unbiased: bool) -> AdvantageOutput:
-    """``advantages`` with the statistics of the rewards of each group."""
-    equal = all_equal(rewards)
-    std = torch.where(equal, 0.0, _group_std(rewards, unbiased=unbiased))
+    std = torch.where(equal, 0.0, torch.where(applies.all(-1), deviations, partial))
     frac_zero_std = equal.to(rewards.dtype).sum() / max(1, len(equal))
     return AdvantageOutput(advantages, mean=_group_mean(rewards)[:, 0], std=std, frac_zero_std=frac_zero_std)
 

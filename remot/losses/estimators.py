@@ -4,8 +4,9 @@ Statistics over the batch are those of the prompts of one process, of all its mi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -39,7 +40,19 @@ class Advantages(ABC):
 
 
 @dataclass(frozen=True)
-class _ScaledAdvantages(Advantages):
+class _RewardAdvantages(Advantages):
+    """Advantages by a pure function of the weighted sums, which takes the settings by their names."""
+
+    function: ClassVar[Callable[..., AdvantageOutput]]
+
+    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
+        """Compare the sums."""
+        settings = {one.name: getattr(self, one.name) for one in fields(self)}
+        return type(self).function(rewards, **settings)
+
+
+@dataclass(frozen=True)
+class _ScaledAdvantages(_RewardAdvantages):
     """Divides by a deviation.
 
     Args:
@@ -63,37 +76,31 @@ class GroupAdvantages(_ScaledAdvantages):
         unbiased: Divide by G − 1; otherwise by G.
     """
 
+    function = staticmethod(group_advantages)
+
     eps: float = 1e-4
     unbiased: bool = True
-
-    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
-        """Compare within each group."""
-        return group_advantages(rewards, self.eps, unbiased=self.unbiased)
 
 
 @dataclass(frozen=True)
 class BatchStdAdvantages(_ScaledAdvantages):
     """:func:`remot.losses.advantages.batch_std_advantages`: mean of the group, deviation of the batch (Lite PPO)."""
 
-    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
-        """Compare within each group, on the scale of the batch."""
-        return batch_std_advantages(rewards, self.eps)
+    function = staticmethod(batch_std_advantages)
 
 
-class MeanOnlyAdvantages(Advantages):
+@dataclass(frozen=True)
+class MeanOnlyAdvantages(_RewardAdvantages):
     """:func:`remot.losses.advantages.mean_only_advantages`: no deviation at all (Dr. GRPO)."""
 
-    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
-        """Compare within each group, on the scale of the rewards."""
-        return mean_only_advantages(rewards)
+    function = staticmethod(mean_only_advantages)
 
 
-class LeaveOneOutAdvantages(Advantages):
+@dataclass(frozen=True)
+class LeaveOneOutAdvantages(_RewardAdvantages):
     """:func:`remot.losses.advantages.leave_one_out_advantages`: against the mean of the others (RLOO)."""
 
-    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
-        """Compare with the others of the group, on the scale of the rewards."""
-        return leave_one_out_advantages(rewards)
+    function = staticmethod(leave_one_out_advantages)
 
 
 @dataclass(frozen=True)
@@ -108,12 +115,10 @@ class GlobalAdvantages(_ScaledAdvantages):
         group_baseline: Subtract the mean of the group first (REINFORCE++-baseline).
     """
 
+    function = staticmethod(global_advantages)
+
     eps: float = 1e-8
     group_baseline: bool = False
-
-    def __call__(self, rewards: Tensor, terms: Tensor, weights: Sequence[float]) -> AdvantageOutput:  # noqa: ARG002
-        """Compare over the batch."""
-        return global_advantages(rewards, self.eps, group_baseline=self.group_baseline)
 
 
 @dataclass(frozen=True)

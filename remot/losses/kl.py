@@ -6,6 +6,8 @@ a batch into infinity.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch  # noqa: F401 (in the examples)
 from torch import Tensor
@@ -84,45 +86,47 @@ class KL(ABC):
         return values if self.bound is None else values.clamp(-self.bound, self.bound)
 
 
-class K1(KL):
+class _FormulaKL(KL):
+    """An estimate by a pure function of both log-probabilities and the bound of their ratio."""
+
+    formula: ClassVar[Callable[..., Tensor]]
+
+    def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
+        """See :meth:`KL.estimate`."""
+        return type(self).formula(logprobs, ref_logprobs, self.log_ratio_bound)
+
+
+class K1(_FormulaKL):
     """:func:`kl_k1`. As a term of a loss its gradient is ∇log π, whose expectation on-policy is 0: it does not pull."""
 
-    def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """The log-ratio."""
-        return kl_k1(logprobs, ref_logprobs, self.log_ratio_bound)
+    formula = staticmethod(kl_k1)
 
 
-class K2(KL):
+class K2(_FormulaKL):
     """:func:`kl_k2`. Its gradient is the one of the KL itself when the tokens are the policy's own."""
 
-    def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """½ (log π − log π_ref)²."""
-        return kl_k2(logprobs, ref_logprobs, self.log_ratio_bound)
+    formula = staticmethod(kl_k2)
 
 
-class K3(KL):
+class K3(_FormulaKL):
     """:func:`kl_k3`, the estimate of GRPO."""
 
-    def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """exp(d) − d − 1."""
-        return kl_k3(logprobs, ref_logprobs, self.log_ratio_bound)
+    formula = staticmethod(kl_k3)
 
 
-class K3WithK2Gradient(KL):
+class K3WithK2Gradient(_FormulaKL):
     """The value of k3, of low variance, with the gradient of k2, which points in the right direction (verl's ``k3+``).
 
     A ``bound`` holds for the value alone: the gradient is that of k2 beyond it, too, as in verl.
     """
+
+    formula = staticmethod(kl_k2)
 
     def __call__(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
         """k2 + sg[bounded k3 − k2], in the shape of ``logprobs``."""
         pulling = self.estimate(logprobs, ref_logprobs, old_logprobs)
         value = self.bounded(kl_k3(logprobs, ref_logprobs, self.log_ratio_bound))
         return pulling + (value - pulling).detach()
-
-    def estimate(self, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:  # noqa: ARG002
-        """k2, whose gradient is taken."""
-        return kl_k2(logprobs, ref_logprobs, self.log_ratio_bound)
 
 
 class RatioCorrectedK3(KL):

@@ -98,6 +98,7 @@ class _ClippedLoss(PolicyLoss):
         kl: How the KL is estimated; k3 if None.
     """
 
+    formula: ClassVar[Callable[..., LossOutput]]
     largest_clip_low: ClassVar[float] = 1
 
     clip_low: float = 0.2
@@ -111,6 +112,11 @@ class _ClippedLoss(PolicyLoss):
             wanted = f"0 <= clip_low <= {self.largest_clip_low:g} and clip_high >= 0"
             msg = f"{type(self).__name__} needs {wanted}; got {self.clip_low} and {self.clip_high}"
             raise ConfigError(msg)
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """See :attr:`PolicyLoss.function`."""
+        return partial(type(self).formula, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,8 @@ class GRPOLoss(_ClippedLoss):
     Raises:
         ConfigError: If a number is out of its range, or both ``delta`` and ``dual_clip`` are given.
     """
+
+    formula = staticmethod(grpo_loss)
 
     beta: float = 0.01
     aggregation: Aggregation = "sequence_mean"
@@ -151,8 +159,7 @@ class GRPOLoss(_ClippedLoss):
     @property
     def function(self) -> Callable[..., LossOutput]:
         """:func:`remot.losses.grpo_loss`."""
-        low, high = self.clip_low, self.clip_high
-        return partial(grpo_loss, clip_low=low, clip_high=high, delta=self.delta, dual_clip=self.dual_clip)
+        return partial(super().function, delta=self.delta, dual_clip=self.dual_clip)
 
 
 @dataclass(frozen=True)
@@ -219,13 +226,10 @@ class GSPOLoss(_ClippedLoss):
         clip_low: ε_low, in [0, 1]; sequence ratios are much closer to 1 than those of tokens.
     """
 
+    formula = staticmethod(gspo_loss)
+
     clip_low: float = 3e-4
     clip_high: float = 4e-4
-
-    @property
-    def function(self) -> Callable[..., LossOutput]:
-        """:func:`remot.losses.gspo_loss`."""
-        return partial(gspo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
 @dataclass(frozen=True)
@@ -254,15 +258,11 @@ class GMPOLoss(_ClippedLoss):
         clip_high: log ρ is not above clip_high.
     """
 
+    formula = staticmethod(gmpo_loss)
     largest_clip_low = math.inf
 
     clip_low: float = 0.4
     clip_high: float = 0.4
-
-    @property
-    def function(self) -> Callable[..., LossOutput]:
-        """:func:`remot.losses.gmpo_loss`."""
-        return partial(gmpo_loss, clip_low=self.clip_low, clip_high=self.clip_high)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Adaptation(ABC):
         return contextlib.nullcontext()
 
     @abstractmethod
-    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
+    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
         """A frozen second set of what is trained of ``model`` (as wrapped)."""
 
 
@@ -120,7 +120,7 @@ class FullWeights(Adaptation):
         """There are no adapters: the reference is a copy of its own."""
         yield
 
-    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
+    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
         """A copy of the model."""
         return ModelSnapshot(self.unwrap(model))
 
@@ -271,7 +271,7 @@ class LoRA(Adaptation):
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 
-    def anchor(self, model: nn.Module) -> ReferenceSnapshot:
+    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
         """A second set of adapters."""
         return AdapterSnapshot(model)
 

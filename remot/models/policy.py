@@ -49,8 +49,8 @@ class VLMPolicy(nn.Module):
             whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
-        with_anchor: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the base
-            model.
+        with_snapshot: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the
+            base model.
         is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape
             instead of that of ``adaptation``.
     """
@@ -64,7 +64,7 @@ class VLMPolicy(nn.Module):
         gradient_checkpointing: bool = False,
         prefix_sharing: PrefixSharing = "auto",
         with_reference: bool = True,
-        with_anchor: bool = False,
+        with_snapshot: bool = False,
         is_trained: bool = True,
     ) -> None:
         super().__init__()
@@ -86,10 +86,10 @@ class VLMPolicy(nn.Module):
         if gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.adaptation.freeze(core, train_vision=train_vision)
-        needs_copy = with_reference and not with_anchor and not self.adaptation.reference_is_base
+        needs_copy = with_reference and not with_snapshot and not self.adaptation.reference_is_base
         self.reference = frozen_copy(core) if needs_copy else None
         self.model = self.adaptation.wrap(core)
-        self.anchor = self.adaptation.anchor(self.model) if with_anchor else None
+        self.snapshot = self.adaptation.snapshot(self.model) if with_snapshot else None
         self.eos_token_ids = loaded.eos_token_ids
         self.pad_token_id = loaded.pad_token_id
         bias = torch.zeros(core.get_output_embeddings().weight.shape[0], dtype=torch.float32)
@@ -157,7 +157,7 @@ class VLMPolicy(nn.Module):
 
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
-        copies = (self.reference,) if self.anchor is None else self.anchor.copies
+        copies = (self.reference,) if self.snapshot is None else self.snapshot.copies
         cores = [core.model for core in (self.core, *copies) if core is not None]
         blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
         self.sharding = Sharding(self, blocks, mesh)
@@ -302,8 +302,8 @@ class VLMPolicy(nn.Module):
         A frozen copy, or the policy's own with its adapters off or others in their place.
         """
         with self.evaluating():
-            if self.anchor is not None:
-                with self.anchor.active(self.model) as core:
+            if self.snapshot is not None:
+                with self.snapshot.active(self.model) as core:
                     yield core
             else:
                 with self.adaptation.disabled(self.model):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 #: Names of the two sets of adapters inside of peft.
-TRAINED, ANCHORED = "default", "anchor"
+TRAINED, CAPTURED = "default", "snapshot"
 
 
 def frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
@@ -86,14 +86,14 @@ class AdapterSnapshot(ReferenceSnapshot):
     def __init__(self, model: Any) -> None:  # noqa: ANN401 (peft has no types)
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # the numbers that peft draws for it are never used
-            model.add_adapter(ANCHORED, copy.deepcopy(model.peft_config[TRAINED]))
+            model.add_adapter(CAPTURED, copy.deepcopy(model.peft_config[TRAINED]))
         model.set_adapter(TRAINED)  # which freezes the others
         self.capture(model, None)
 
     @contextlib.contextmanager
     def active(self, model: Any) -> "Iterator[PreTrainedModel]":  # noqa: ANN401
         """The other set in place of the trained one; at first a copy of it, which is zero for new adapters."""
-        model.set_adapter(ANCHORED)
+        model.set_adapter(CAPTURED)
         try:
             yield model.get_base_model()
         finally:
@@ -104,6 +104,6 @@ class AdapterSnapshot(ReferenceSnapshot):
         named = dict(model.named_parameters())
         for name, trained in named.items():
             layer, _, rest = name.rpartition(f".{TRAINED}")
-            frozen = named.get(f"{layer}.{ANCHORED}{rest}")
+            frozen = named.get(f"{layer}.{CAPTURED}{rest}")
             if frozen is not None:
                 yield frozen, trained

@@ -164,9 +164,16 @@ class PerTaskReward(WrapperReward):
         success, judged = torch.zeros(2, len(completions), dtype=torch.bool)
         parts: dict[str, torch.Tensor] = {}
         terms: list[tuple[float, torch.Tensor]] = []
-        for task, rows in self._rows_by_task(questions).items():
+        rows_by_task: dict[str, list[int]] = {}
+        for row, question in enumerate(questions):
+            rows_by_task.setdefault(task_of(question), []).append(row)
+        for task, rows in rows_by_task.items():
+            reward = self.tasks.get(task, self.default)
+            if reward is None:
+                msg = f"there is no reward for the task {task!r:.60}; the configuration has {', '.join(self.tasks)}"
+                raise ConfigError(msg)
             output = scored_by(
-                self._reward(task),
+                reward,
                 [completions[row] for row in rows],
                 [questions[row] for row in rows],
                 None if num_tokens is None else [num_tokens[row] for row in rows],
@@ -175,28 +182,10 @@ class PerTaskReward(WrapperReward):
             for name, part in output.parts.items():
                 parts.setdefault(name, torch.full_like(total, torch.nan))[rows] = part
             for weight, term in output.weighted_terms or ((1.0, output.total),):
-                terms.append((weight, _spread(term, rows, len(completions))))
+                spread = torch.full((len(completions),), torch.nan)
+                spread[rows] = term
+                terms.append((weight, spread))
         return RewardOutput(total=total, parts=parts, success=success, weighted_terms=terms, judged=judged)
-
-    def _rows_by_task(self, questions: Sequence[Question]) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for row, question in enumerate(questions):
-            rows.setdefault(task_of(question), []).append(row)
-        return rows
-
-    def _reward(self, task: str) -> Reward:
-        reward = self.tasks.get(task, self.default)
-        if reward is None:
-            msg = f"there is no reward for the task {task!r:.60}; the configuration has {', '.join(self.tasks)}"
-            raise ConfigError(msg)
-        return reward
-
-
-def _spread(column: torch.Tensor, rows: list[int], num_rows: int) -> torch.Tensor:
-    """A column [num_rows] with ``column`` in its rows and NaN in the others."""
-    spread = torch.full((num_rows,), torch.nan)
-    spread[rows] = column
-    return spread
 
 
 @dataclass(eq=False)

@@ -20,9 +20,9 @@ from remot.structures import Question, RewardOutput, reference_of
 class ShuffledFramesReward(WrapperReward):
     """T-GRPO: a bonus for right answers if the group is at least ``ratio`` times as accurate as with shuffled frames.
 
-    mean(acc) ≥ 0.8 · mean(acc of the counterparts) gives + 0.3 to each completion with acc > 0.1 (SpaceR,
-    arXiv 2504.01805; Video-R1, arXiv 2503.21776). The counterparts of the reference are completions to the same prompt
-    with shuffled frames, half as many as the group has; completions with equal prompt ids are a group.
+    mean(acc) ≥ 0.8 · mean(acc of the counterfactuals) gives + 0.3 to each completion with acc > 0.1 (SpaceR,
+    arXiv 2504.01805; Video-R1, arXiv 2503.21776). The counterfactuals of the reference are completions to the same
+    prompt with shuffled frames, half as many as the group has; completions with equal prompt ids are a group.
 
     Args:
         reward: The accuracy that both are measured by.
@@ -41,12 +41,12 @@ class ShuffledFramesReward(WrapperReward):
     def score(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
     ) -> RewardOutput:
-        """The bonus of each completion; NaN for questions without counterparts."""
+        """The bonus of each completion; NaN for questions without counterfactuals."""
         accuracies = scored_by(self.reward, completions, questions, num_tokens).total.nan_to_num(0.0)
         total = torch.full((len(completions),), torch.nan)
         for rows in groups_of(questions):
             question = questions[rows[0]]
-            shuffled = reference_of(question).counterparts
+            shuffled = reference_of(question).counterfactuals
             if shuffled:
                 found = scored_by(self.reward, shuffled, [question] * len(shuffled), None).total.nan_to_num(0.0)
                 total[rows] = temporal_bonus(

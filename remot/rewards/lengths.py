@@ -16,12 +16,8 @@ CountUnit = Literal["tokens", "words", "characters"]
 LengthUnit = Literal["words", "characters"]
 
 
-def count_words(text: str) -> int:
-    """Number of runs of non-white-space."""
-    return len(text.split())
-
-
-LENGTHS: Mapping[LengthUnit, Callable[[str], int]] = {"words": count_words, "characters": len}
+#: Words are runs of non-white-space.
+LENGTHS: Mapping[LengthUnit, Callable[[str], int]] = {"words": lambda text: len(text.split()), "characters": len}
 
 
 def check_unit(unit: str) -> None:
@@ -127,15 +123,13 @@ class CosineLengthReward(WrapperReward):
         """The value of each completion; NaN where the inner reward does not say whether it is right."""
         inner = scored_by(self.reward, completions, questions, num_tokens)
         lengths = lengths_of(completions, self.unit, num_tokens)
-        values = [self._value(length, good) for length, good in zip(lengths, inner.success.tolist(), strict=True)]
+        values = []
+        for length, is_right in zip(lengths, inner.success.tolist(), strict=True):
+            value = cosine_scaled(length, self.max_length, *(self.right if is_right else self.wrong))
+            values.append(self.beyond if self.beyond is not None and length > self.max_length else value)
         judged = inner.verdicts & ~inner.total.isnan()
         total = torch.where(judged, torch.tensor(values, dtype=torch.float32), torch.nan)
         return RewardOutput(total, {self.name: total}, inner.success, judged=judged)
-
-    def _value(self, length: int, is_right: bool) -> float:  # noqa: FBT001 (a column of booleans)
-        if self.beyond is not None and length > self.max_length:
-            return self.beyond
-        return cosine_scaled(length, self.max_length, *(self.right if is_right else self.wrong))
 
 
 def soft_overlong(length: float, max_length: float, cache: float) -> float:
@@ -181,19 +175,13 @@ class SoftOverlongReward(Reward):
         if self.unit == "tokens":
             msg = "the overlong penalty counts tokens, which texts do not tell: call rate(), or count words"
             raise ValueError(msg)
-        return self._output(completions, questions, lengths_of(completions, self.unit, None))
+        return self.rate(completions, questions, ())
 
     def rate(
         self, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int]
     ) -> RewardOutput:
-        """Score B completions."""
-        if self.unit != "tokens":
-            return self(completions, questions)
-        return self._output(completions, questions, num_tokens)
-
-    def _output(
-        self, completions: Sequence[str], questions: Sequence[Question], lengths: Sequence[int]
-    ) -> RewardOutput:
+        """Score B completions; ``num_tokens`` counts only where ``unit`` is tokens."""
+        lengths = num_tokens if self.unit == "tokens" else lengths_of(completions, self.unit, None)
         if not len(completions) == len(questions) == len(lengths):
             msg = f"{len(completions)} completions, {len(questions)} questions and {len(lengths)} lengths"
             raise ValueError(msg)

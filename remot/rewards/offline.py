@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
 from remot.errors import AnnotationError
 from remot.files import cause_of
-from remot.structures import Box, BoxTrack, Interval, MotionLabel, Point, Question, Reference, Slot
+from remot.structures import Box, BoxTrack, Interval, MotionLabel, Question, Reference, Slot
 
 #: Longest line that is read, in bytes.
 MAX_LINE_BYTES = 16 * 2**20
@@ -117,7 +117,7 @@ def reference_from(where: str, value: object) -> tuple[Reference, tuple[Slot, ..
     fields = {key: _field(f"{where}: {key}", _FIELDS[key], held[key]) for key in held if key in _FIELDS}
     slots: tuple[Slot, ...] = ()
     if "slots" in held:
-        slots = _field(f"{where}: slots", _slots, held["slots"])
+        slots = _field(f"{where}: slots", lambda value: tuple(map(_slot, _list(value))), held["slots"])
     elif "solution" in held:
         slots = _field(f"{where}: solution", _letter_slots, held["solution"])
     if slots:
@@ -194,14 +194,6 @@ def _boxes(value: object) -> tuple[Box, ...]:
     return tuple(boxes)
 
 
-def _map(value: dict[str, Any]) -> dict[str, tuple[Point, ...]]:
-    return {name: _intervals(points) for name, points in value.items()}
-
-
-def _graphs(value: object) -> tuple[dict[str, Point], ...]:
-    return tuple({name: _pair(point) for name, point in graph.items()} for graph in _list(value))
-
-
 def _tracks(value: object) -> tuple[BoxTrack, ...]:
     return tuple(
         BoxTrack(_text(one["name"]), tuple(map(_number, _list(one["pts_seconds"]))), _boxes(one["boxes"]))
@@ -218,10 +210,6 @@ def _letter_slots(value: object) -> tuple[Slot, ...]:
         raise ValueError(msg)
     label = MotionLabel((1, 2), "", "", float("nan"), "")
     return tuple(Slot(label, tuple(letters), letter, letters) for letter in solution)
-
-
-def _slots(value: object) -> tuple[Slot, ...]:
-    return tuple(map(_slot, _list(value)))
 
 
 def _slot(one: dict[str, Any]) -> Slot:
@@ -245,9 +233,9 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "intervals": _intervals,
     "boxes": _boxes,
     "events": _texts,
-    "map_centres": _map,
-    "graphs": _graphs,
+    "map_centres": lambda value: {name: _intervals(points) for name, points in value.items()},
+    "graphs": lambda value: tuple({name: _pair(point) for name, point in graph.items()} for graph in _list(value)),
     "tracks": _tracks,
-    "counterparts": _texts,
+    "counterfactuals": _texts,
     "answer_map": lambda value: {before: _text(after) for before, after in value.items()},
 }

@@ -1,8 +1,8 @@
 """What is trained when: objectives, schedules over them, and the module that runs them."""
 
-from remot.strategies.counterfactuals.base import Counterpart
+from remot.strategies.counterfactuals.base import Counterfactual
 from remot.strategies.counterfactuals.duality import DualityOperations
-from remot.strategies.counterfactuals.inputs import FrozenFrames, MirroredPictures, ShuffledFrames
+from remot.strategies.counterfactuals.inputs import FrozenFrames, MirroredImages, ShuffledFrames
 from remot.strategies.counterfactuals.operations import ExchangedOptions, MirroredView, Operation, ReversedOrder
 from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.module import PostTrainingModule
@@ -14,12 +14,12 @@ __all__ = [
     "GRPO",
     "SFT",
     "AlternatingSFTGRPO",
-    "Counterpart",
+    "Counterfactual",
     "DualityOperations",
     "ExchangedOptions",
     "FrozenFrames",
     "GRPOObjective",
-    "MirroredPictures",
+    "MirroredImages",
     "MirroredView",
     "Operation",
     "PolicySettings",

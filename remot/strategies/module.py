@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from remot.distributed import all_gather_objects, joined_metrics
-from remot.errors import ConfigError, NonFiniteError, require_optional
+from remot.errors import CheckpointError, ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.strategies.accumulation import GradientAccumulator
@@ -160,7 +160,7 @@ class PostTrainingModule(AnsweringModule):
         has_reference = self._has_reference
         self.policy = self.policy_settings.load(
             with_reference=has_reference,
-            with_anchor=has_reference and self.strategy.reference != "base",
+            with_snapshot=has_reference and self.strategy.reference != "base",
             is_trained=self._trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING),
         )
         self.divide_policy()
@@ -244,12 +244,12 @@ class PostTrainingModule(AnsweringModule):
 
     def _move_reference(self, step: int) -> dict[str, float]:
         """Capture the reference of the strategy unless it has been captured; returns its step for the metrics."""
-        anchor, wanted = self.loaded_policy.anchor, self.strategy.reference_step(step)
-        if anchor is None or wanted is None:
+        snapshot, wanted = self.loaded_policy.snapshot, self.strategy.reference_step(step)
+        if snapshot is None or wanted is None:
             return {}
-        if anchor.step is None or anchor.step < wanted or step == wanted:
-            anchor.capture(self.loaded_policy.model, step)
-        return {"reference_step": float(anchor.step or 0)}
+        if snapshot.step is None or snapshot.step < wanted or step == wanted:
+            snapshot.capture(self.loaded_policy.model, step)
+        return {"reference_step": float(snapshot.step or 0)}
 
     def _update(self, trained: TrainedBatch) -> dict[str, float]:
         """One optimizer step: backward passes of all micro-batches, clipping, and the step itself."""
@@ -287,8 +287,8 @@ class PostTrainingModule(AnsweringModule):
 
     def _begin_step(self, step: int) -> None:
         states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
-        anchor = self.loaded_policy.anchor
-        self._step_begun = BegunStep(step, states, self._guard.unverified, None if anchor is None else anchor.step)
+        snapshot = self.loaded_policy.snapshot
+        self._step_begun = BegunStep(step, states, self._guard.unverified, None if snapshot is None else snapshot.step)
 
     def undo_step(self) -> bool:
         """Go back to the state before the training step that was left without being finished.
@@ -308,8 +308,8 @@ class PostTrainingModule(AnsweringModule):
         for name, state in begun.objective_states.items():
             if state:
                 self.objectives[name].load_state_dict(state)
-        if self.loaded_policy.anchor is not None and begun.reference_step is None:
-            self.loaded_policy.anchor.step = None  # it is captured again when the step is
+        if self.loaded_policy.snapshot is not None and begun.reference_step is None:
+            self.loaded_policy.snapshot.step = None  # it is captured again when the step is
         self._guard.unverified, self._guard.fault, self._step_begun = begun.unverified, "", None
         self._take_back_batch()
         return True
@@ -383,13 +383,13 @@ class PostTrainingModule(AnsweringModule):
             NonFiniteError: If the weights give a loss that is not finite; then nothing is written.
         """
         self.require_finite_state()
-        shapes, anchor = self._trained_shapes(), self.loaded_policy.anchor
+        shapes, snapshot = self._trained_shapes(), self.loaded_policy.snapshot
         facts: dict[str, Any] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         facts["optimization"] = self._optimization
         kept = set(shapes)
-        if anchor is not None and anchor.step is not None:
-            kept |= names_of(self, (frozen for frozen, _ in anchor.pairs(self.loaded_policy.model)))
-            facts["reference_step"] = anchor.step
+        if snapshot is not None and snapshot.step is not None:
+            kept |= names_of(self, (frozen for frozen, _ in snapshot.pairs(self.loaded_policy.model)))
+            facts["snapshot_step"] = snapshot.step
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
             facts["objectives"] = learnt
         numbered = [name for name, _ in self.named_parameters()] if self.device_mesh is not None else list(shapes)
@@ -402,7 +402,8 @@ class PostTrainingModule(AnsweringModule):
         A strategy that shards weights has loaded them, and removed them from the checkpoint, before this is called.
 
         Raises:
-            CheckpointError: If it was made from another base model, or its parameters are not those trained here.
+            CheckpointError: If it was made from another base model, or its parameters are not those trained here, or
+                its reference was written by an earlier version.
         """
         facts = checkpoint.get("remot", {})
         self.checkpoint_step = checkpoint.get("global_step")
@@ -412,8 +413,14 @@ class PostTrainingModule(AnsweringModule):
             self._restore_optimization(checkpoint, facts.get("optimization", {}))
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
-        if self.loaded_policy.anchor is not None:
-            self.loaded_policy.anchor.step = facts.get("reference_step")
+        if self.loaded_policy.snapshot is not None:
+            if "reference_step" in facts:  # its weights have other names, and would be left out silently
+                msg = (
+                    "the checkpoint names the weights of its reference as an earlier version of remot did; go on from "
+                    "it with that version, or export it and begin a run with that as policy.source"
+                )
+                raise CheckpointError(msg)
+            self.loaded_policy.snapshot.step = facts.get("snapshot_step")
 
     def _restore_optimization(self, checkpoint: dict[str, Any], restored: dict[str, str]) -> None:
         """Leave out of the checkpoint what another optimiser or schedule could not load."""

@@ -27,7 +27,7 @@ class PolicySettings:
     gradient_checkpointing: bool = False
     prefix_sharing: PrefixSharing = "auto"
 
-    def load(self, *, with_reference: bool, with_anchor: bool, is_trained: bool = True) -> VLMPolicy:
+    def load(self, *, with_reference: bool, with_snapshot: bool, is_trained: bool = True) -> VLMPolicy:
         """The policy; for the arguments see :class:`VLMPolicy`."""
         return VLMPolicy(
             self.source,
@@ -36,6 +36,6 @@ class PolicySettings:
             gradient_checkpointing=self.gradient_checkpointing,
             prefix_sharing=self.prefix_sharing,
             with_reference=with_reference,
-            with_anchor=with_anchor,
+            with_snapshot=with_snapshot,
             is_trained=is_trained,
         )

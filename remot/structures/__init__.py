@@ -26,7 +26,7 @@ from remot.structures.prompt import (
     reference_of,
     solution_of,
     task_of,
-    with_counterparts,
+    with_counterfactuals,
 )
 from remot.structures.references import (
     Box,
@@ -44,5 +44,5 @@ __all__ = [
     "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox", "LossOutput", "MaskOf",
     "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference", "ResampleRequest",
     "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note", "reference_of", "solution_of",
-    "task_of", "with_counterparts",
+    "task_of", "with_counterfactuals",
 ]  # fmt: skip

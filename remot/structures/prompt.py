@@ -189,10 +189,10 @@ def reference_of(question: Question) -> Reference:
     return Reference(answer=question.solution) if question.slots else Reference()
 
 
-def with_counterparts(
+def with_counterfactuals(
     question: Question, completions: Iterable[str], answer_map: Mapping[str, str] | None = None, change: str = ""
 ) -> Question:
-    """``question`` with ``completions`` as the counterparts of its reference; everything else stays.
+    """``question`` with ``completions`` as the counterfactuals of its reference; everything else stays.
 
     Args:
         question: Any question.
@@ -200,7 +200,7 @@ def with_counterparts(
         answer_map: How the change carries over to answers; the reference's own if None.
         change: Name of the change.
     """
-    reference = replace(reference_of(question), counterparts=tuple(completions), change=change)
+    reference = replace(reference_of(question), counterfactuals=tuple(completions), change=change)
     if answer_map is not None:
         reference = replace(reference, answer_map=answer_map)
     return replace(question, reference=reference)

@@ -58,7 +58,7 @@ class Reference:
         map_centres: Centres of the instances of each category on a grid.
         graphs: For each selected frame the centres of named objects in the ground plane.
         tracks: Boxes of named objects over time.
-        counterparts: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
+        counterfactuals: Completions of the same policy for a changed input: shuffled or frozen frames, a mirrored view.
         answer_map: How the change carries over to answers, such as left to right; what it does not hold stays.
         change: Name of the change, such as ``mirrored``; "" if there is only one.
     """
@@ -71,7 +71,7 @@ class Reference:
     map_centres: Mapping[str, tuple[Point, ...]] | None = None
     graphs: tuple[Mapping[str, Point], ...] | None = None
     tracks: tuple[BoxTrack, ...] | None = None
-    counterparts: tuple[str, ...] | None = None
+    counterfactuals: tuple[str, ...] | None = None
     answer_map: Mapping[str, str] | None = None
     change: str = ""
 

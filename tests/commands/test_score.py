@@ -163,7 +163,7 @@ MAP, CENTRES = '<map>{"chair": [[0, 0]]}</map>', {"chair": [[0, 0]], "table": [[
 def test_spacer_by_hand(score):
     """Accuracy behind the gate + format. 400 words and two right ones in the group: + 0.2 each; not shuffled: + 0.3."""
     long = " ".join(["word"] * 400)
-    shuffled = {"answer": "B", "counterparts": [say("B"), say("C")]}
+    shuffled = {"answer": "B", "counterfactuals": [say("B"), say("C")]}
     rows = [
         row("multiple_choice", say("B", MAP), {"answer": "B", "map_centres": CENTRES}),
         row("multiple_choice", MAP + say("B"), {"answer": "B", "map_centres": CENTRES}),

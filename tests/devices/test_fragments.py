@@ -17,7 +17,7 @@ from tests.tiny import model_folder
 CONFIGS = PROJECT / "configs"
 FILES = sorted([*(CONFIGS / "devices").glob("*.yaml"), *(CONFIGS / "engines").glob("*.yaml")])
 pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
-DIALECTS = {"vllm": VLLM, "sglang": SGLang, "transformers_serve": TransformersServe}
+PROTOCOLS = {"vllm": VLLM, "sglang": SGLang, "transformers_serve": TransformersServe}
 
 
 class Stop(Exception):  # noqa: N818
@@ -49,7 +49,7 @@ def build(monkeypatch, tmp_path):
 
 
 def test_all_are_looked_at():
-    assert {path.stem for path in FILES} == {"ddp", "fsdp2", "deepspeed_zero2", *DIALECTS}
+    assert {path.stem for path in FILES} == {"ddp", "fsdp2", "deepspeed_zero2", *PROTOCOLS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -91,11 +91,11 @@ def test_deepspeed_clips_as_the_module_would():
     assert strategy["init_args"]["config"]["gradient_clipping"] == 1.0  # the module's default
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_engines(name, build):
     objective = build(CONFIGS / "engines" / f"{name}.yaml").model.objectives["GRPO"]
     assert isinstance(objective.engine, ServerEngine)
-    assert type(objective.engine.dialect) is DIALECTS[name]
+    assert type(objective.engine.protocol) is PROTOCOLS[name]
     assert isinstance(objective.importance, TruncatedImportance)
     assert objective.engine.folder.is_absolute()
 

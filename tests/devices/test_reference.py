@@ -116,7 +116,7 @@ def test_exported_files_hold_no_reference(kind, alone, together):
     (file,) = (alone[1] / kind).glob("*.safetensors")
     wanted, found = load_file(file), load_file(together[1] / kind / file.name)
     assert wanted.keys() == found.keys()
-    assert not any("anchor" in name for name in found)
+    assert not any("snapshot" in name for name in found)
     assert not list((together[1] / kind).glob("*/"))
     for key, weight in wanted.items():
         assert torch.allclose(found[key], weight, rtol=1e-3, atol=1e-5), key

@@ -14,7 +14,7 @@ from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answ
 from remot.evaluation.pages import sample_records
 from remot.evaluation.perception import IterativePerception, stretches_in
 from remot.evaluation.report import as_metrics
-from remot.evaluation.scores import LOOK_METRICS, JudgedCompletion, score_table
+from remot.evaluation.scores import PERCEPTION_METRICS, JudgedCompletion, score_table
 from remot.evaluation.viewer import completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, IntervalSetReward, PerTaskReward
 from remot.rollout.sampling import GREEDY, SamplingSettings
@@ -62,7 +62,7 @@ def right(question):
 
 
 class Scripted:
-    """A policy that says what ``script`` tells of a question, the number of the look and of the completion."""
+    """A policy that says what ``script`` tells of a question, the number of the perception and of the completion."""
 
     def __init__(self, script):
         self.script, self.asked = script, []
@@ -80,9 +80,9 @@ def scripted_generate(policy, batch, request, _):
     policy.asked.append((address.prompt_ids, times))
     texts = []
     for question, name in zip(batch.questions, address.prompt_ids, strict=True):
-        look, _, sample = name.partition("/look ")[2].partition("/")
-        samples = [int(sample)] if look else range(num_completions)
-        texts.append([policy.script(question, int(look or 1), sample) for sample in samples])
+        perception, _, sample = name.partition("/perception ")[2].partition("/")
+        samples = [int(sample)] if perception else range(num_completions)
+        texts.append([policy.script(question, int(perception or 1), sample) for sample in samples])
     shape = len(batch), num_completions, 3
     mask = torch.ones(shape, dtype=torch.bool)
     return Rollout(torch.zeros(shape, dtype=torch.long), mask, torch.zeros(shape), texts, mask[..., 0])
@@ -103,25 +103,25 @@ def answer(monkeypatch, data, batch):
     return run
 
 
-def half_told(question, look, sample):
-    """The first of two completions says where it looked and is wrong, then right; the second one's glue is broken."""
+def half_told(question, perception, sample):
+    """The first of two completions says when it happened and is wrong, then right; the second one's glue is broken."""
     if sample:
         return f"{WRONG}<glue>[(0.50, 1.00</glue>"
-    return (WRONG if look == 1 else right(question)) + DOOR
+    return (WRONG if perception == 1 else right(question)) + DOOR
 
 
 # -- asking again --------------------------------------------------------------------------------------------------
 
 
-def test_the_second_look_is_where_the_first_answer_says(answer):
+def test_the_second_perception_is_where_the_first_answer_says(answer):
     answered, policy = answer(half_told, num_completions=2)
     (_, first), (names, second) = policy.asked
     assert first == [FIRST_TIMES] * 4
     assert second == [DOOR_TIMES] * 4
-    assert names == tuple(f"test/0/{k}/look 2/0" for k in range(4))
+    assert names == tuple(f"test/0/{k}/perception 2/0" for k in range(4))
     assert_close([one.total for one in answered.judged], [2, 0] * 4)
     assert_close([one.first_total for one in answered.judged], [1, 0] * 4)
-    assert [one.num_looks for one in answered.judged] == [2, 1] * 4
+    assert [one.num_perceptions for one in answered.judged] == [2, 1] * 4
     assert [one.first_completion for one in answered.judged][:2] == [WRONG + DOOR, f"{WRONG}<glue>[(0.50, 1.00</glue>"]
     assert [one.prompt_id for one in answered.judged][::2] == [f"test/0/{k}" for k in range(4)]
     assert set(answered.shown) == {0, 2, 4, 6}
@@ -130,48 +130,48 @@ def test_the_second_look_is_where_the_first_answer_says(answer):
 def test_scores_of_both_answers_are_reported(answer):
     """Half of the completions are asked again: 0.5 for half of the stretch, then 2, so that these win 1.5."""
 
-    def script(question, look, sample):
+    def script(question, perception, sample):
         half_stretch = f"{WRONG}<glue>[(0.50, 0.75)]</glue>"
-        return half_stretch if (look, sample) == (1, 0) else half_told(question, look, sample)
+        return half_stretch if (perception, sample) == (1, 0) else half_told(question, perception, sample)
 
     answered, _ = answer(script, num_completions=2)
     means = as_metrics(score_table(answered.judged), "val")
     key = "val/task/grounded_qa/"
     wanted = {"total": 1, "success": 0.5, "first_total": 0.25, "first_success": 0, "asked_again": 0.5, "gain": 0.75}
     assert {name: means[key + name] for name in wanted} == pytest.approx(wanted)
-    assert set(LOOK_METRICS) < set(wanted)
+    assert set(PERCEPTION_METRICS) < set(wanted)
 
 
 def test_completions_that_cannot_be_asked_again_count_nowhere(answer):
     """Two tasks of one name, of which only one requests frames: the scores are those of its completions."""
     judged = answer(half_told)[0].judged
-    silent = [replace(one, first_total=math.nan, first_success=math.nan, num_looks=1) for one in judged]
+    silent = [replace(one, first_total=math.nan, first_success=math.nan, num_perceptions=1) for one in judged]
     means = as_metrics(score_table([*judged, *silent]), "val")
     assert means["val/task/grounded_qa/asked_again"] == means["val/task/grounded_qa/gain"] == 1
 
 
-def test_no_more_prompts_at_once_than_in_the_first_look(answer):
+def test_no_more_prompts_at_once_than_in_the_first_perception(answer):
     _, policy = answer(lambda *_: WRONG + DOOR, num_completions=3)
     assert [len(names) for names, _ in policy.asked] == [4, 4, 4, 4]
     later = [name for names, _ in policy.asked[1:] for name in names]
-    assert later == [f"test/0/{k}/look 2/{sample}" for k in range(4) for sample in range(3)]
+    assert later == [f"test/0/{k}/perception 2/{sample}" for k in range(4) for sample in range(3)]
 
 
 def test_greedy_answers_are_asked_again_too(answer):
     answered, policy = answer(half_told, sampling=GREEDY, num_completions=2)
     assert [len(names) for names, _ in policy.asked] == [4, 4]
-    assert [one.num_looks for one in answered.judged] == [2] * 4
+    assert [one.num_perceptions for one in answered.judged] == [2] * 4
 
 
-def test_a_third_look_follows_the_second_answer(answer):
+def test_a_third_perception_follows_the_second_answer(answer):
     """The second answer names the lamp: of frames 14 to 18 the places 0 1 3 4, and frame 7 of the others."""
 
-    def script(question, look, sample):  # noqa: ARG001
-        return WRONG + {1: DOOR, 2: LAMP, 3: ""}[look]
+    def script(question, perception, sample):  # noqa: ARG001
+        return WRONG + {1: DOOR, 2: LAMP, 3: ""}[perception]
 
     answered, policy = answer(script, num_perceptions=4)
     assert [times[0] for _, times in policy.asked] == [FIRST_TIMES, DOOR_TIMES, LAMP_TIMES]
-    assert {one.num_looks for one in answered.judged} == {3}
+    assert {one.num_perceptions for one in answered.judged} == {3}
     assert {one.completion for one in answered.judged} == {WRONG}
     assert {one.first_completion for one in answered.judged} == {WRONG + DOOR}
 
@@ -197,7 +197,7 @@ def test_an_empty_glue_keeps_the_first_frames(answer, glue):
     answered, policy = answer(lambda *_: WRONG + glue)
     assert len(policy.asked) == 1
     assert answered.shown == {}
-    assert [one.num_looks for one in answered.judged] == [1] * 4
+    assert [one.num_perceptions for one in answered.judged] == [1] * 4
     assert all(one.first_total == one.total for one in answered.judged)
 
 
@@ -217,10 +217,10 @@ def test_settings_reach_the_frames(answer):
     assert len(answer(lambda *_: WRONG + four, max_stretches=4)[1].asked) == 2
 
 
-def test_one_perception_is_the_first_look(answer):
+def test_one_perception_is_the_first_perception(answer):
     answered, policy = answer(half_told, num_perceptions=1)
     assert len(policy.asked) == 1
-    assert [one.num_looks for one in answered.judged] == [1] * 4
+    assert [one.num_perceptions for one in answered.judged] == [1] * 4
 
 
 def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
@@ -235,7 +235,7 @@ def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
 
 
 def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
-    """Multiple choice does not say where to look, whatever stands in its answer; and alone it is an error."""
+    """Multiple choice names no stretches, whatever stands in its answer; and alone it is an error."""
     monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
     choices = data_module(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
     choices.setup()
@@ -263,8 +263,8 @@ def test_hostile_answers_never_raise(text):
     for completion in (text, f"<glue>{text}</glue>", f"<glue>[({text}, {text})]</glue>"):
         stretches = stretches_in(completion, "glue", 3)
         assert stretches is None or len(stretches) <= 3
-        look = IterativePerception().look(completion, "glue")
-        assert (look is None) == (not stretches)
+        request = IterativePerception().request(completion, "glue")
+        assert (request is None) == (not stretches)
 
 
 def test_a_stretch_that_ends_before_it_starts_is_none():
@@ -299,16 +299,16 @@ def test_the_benchmark_asks_again_in_both_ways_of_decoding(monkeypatch, data, ba
 
 
 def test_records_of_older_checkpoints_can_be_read(answer):
-    new = {"num_looks", "first_completion", "first_total", "first_success"}
+    new = {"num_perceptions", "first_completion", "first_total", "first_success"}
     one = answer(half_told)[0].judged[0]
     old = JudgedCompletion(**{key: value for key, value in asdict(one).items() if key not in new})
-    assert (old.num_looks, old.first_completion) == (1, "")
+    assert (old.num_perceptions, old.first_completion) == (1, "")
 
 
 def test_pages_show_the_last_frames_beside_their_answer(answer, batch):
     answered, _ = answer(half_told, num_completions=2)
     records = sample_records(batch, answered)
-    assert [record.question.prompt_id for record in records][:2] == ["test/0/0", "test/0/0, look 2"]
+    assert [record.question.prompt_id for record in records][:2] == ["test/0/0", "test/0/0, perception 2"]
     assert [len(record.completions) for record in records] == [1, 2] * 4
     once, again = records[:2]
     assert once.videos[0].pts_seconds == pytest.approx(FIRST_TIMES)
@@ -320,7 +320,7 @@ def test_pages_show_the_last_frames_beside_their_answer(answer, batch):
     assert "first total 1" in page
 
 
-def test_pages_without_a_second_look_are_as_before(answer, batch):
+def test_pages_without_a_second_perception_are_as_before(answer, batch):
     answered, _ = answer(lambda *_: WRONG, num_completions=2)
     records = sample_records(batch, answered)
     assert [record.completions for record in records] == [[WRONG, WRONG]] * 4
@@ -343,4 +343,4 @@ def test_validation_asks_a_real_policy_again(data, tmp_path, monkeypatch):
     times = [[videos[0].pts_seconds for videos in batch.videos] for batch in shown]
     assert times[1] == [pytest.approx(DOOR_TIMES)] * 4
     predicted = trainer.predict(module, data)
-    assert {one["num_looks"] for one in predicted[0]} == {2}
+    assert {one["num_perceptions"] for one in predicted[0]} == {2}

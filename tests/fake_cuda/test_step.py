@@ -133,13 +133,13 @@ def test_every_objective_mixes_no_devices(changes):
 @pytest.mark.parametrize("adaptation", [LoRA(), FullWeights()], ids=["adapters", "weights"])
 def test_a_reference_taken_anew(adaptation):
     """It is what the policy was when it was taken, there too."""
-    policy = make_policy(adaptation=adaptation, attention="auto", with_anchor=True)
+    policy = make_policy(adaptation=adaptation, attention="auto", with_snapshot=True)
     completions, mask = random_completions(policy, 2, 2, 3)
     with FakeCudaDevice():
         encoded, completions, mask = encode(to_gpu(policy), make_batch(2)), completions.cuda(), mask.cuda()
         with torch.no_grad():
             randomise_there(policy.trainable_parameters())
-            policy.anchor.capture(policy.model, 1)
+            policy.snapshot.capture(policy.model, 1)
             taken = policy.completion_logprobs(encoded, completions)[mask].tolist()
             randomise_there(policy.trainable_parameters())
             moved_on = policy.completion_logprobs(encoded, completions)[mask].tolist()

@@ -99,12 +99,12 @@ def test_four_bit_weights_take_their_adapter(tmp_path):
         assert torch.equal(logprobs(load(saved, QLoRA(**SHAPE), **settings)), logprobs(trained))
 
 
-@pytest.mark.parametrize(("with_anchor", "is_base"), [(False, True), (True, False)])
-def test_the_reference_is_the_base_model_or_the_adapter_as_it_was(saved, trained, with_anchor, is_base):
+@pytest.mark.parametrize(("with_snapshot", "is_base"), [(False, True), (True, False)])
+def test_the_reference_is_the_base_model_or_the_adapter_as_it_was(saved, trained, with_snapshot, is_base):
     """The first as GRPO(reference="base"), the second as "phase_start" once the first step has taken it."""
-    policy = load(saved, LoRA(**SHAPE), with_reference=True, with_anchor=with_anchor)
-    if policy.anchor is not None:
-        policy.anchor.capture(policy.model, 0)
+    policy = load(saved, LoRA(**SHAPE), with_reference=True, with_snapshot=with_snapshot)
+    if policy.snapshot is not None:
+        policy.snapshot.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=9)
     reference = logprobs(policy, use_reference=True)
     assert torch.equal(reference, logprobs(make_policy() if is_base else trained))

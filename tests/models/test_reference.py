@@ -20,7 +20,7 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def policy(request):
     adaptation, train_vision = KINDS[request.param]
-    return make_policy("qwen3_vl", adaptation(), train_vision=train_vision, with_anchor=True)
+    return make_policy("qwen3_vl", adaptation(), train_vision=train_vision, with_snapshot=True)
 
 
 def logprobs(policy, *, use_reference):
@@ -38,7 +38,7 @@ def trained_names(policy):
 def test_it_is_the_base_model_until_it_is_taken(policy):
     base = logprobs(policy, use_reference=False)
     randomise_(policy.trainable_parameters(), seed=3)
-    assert policy.anchor.step is None
+    assert policy.snapshot.step is None
     assert torch.equal(logprobs(policy, use_reference=True), base)
     assert (logprobs(policy, use_reference=False) - base).abs().max() > 0.01
 
@@ -46,8 +46,8 @@ def test_it_is_the_base_model_until_it_is_taken(policy):
 def test_it_stays_what_the_policy_was_when_it_was_taken(policy):
     randomise_(policy.trainable_parameters(), seed=3)
     taken = logprobs(policy, use_reference=False)
-    policy.anchor.capture(policy.model, 7)
-    assert policy.anchor.step == 7
+    policy.snapshot.capture(policy.model, 7)
+    assert policy.snapshot.step == 7
     assert torch.equal(logprobs(policy, use_reference=True), taken)
     randomise_(policy.trainable_parameters(), seed=4)
     reference = logprobs(policy, use_reference=True)
@@ -55,17 +55,17 @@ def test_it_stays_what_the_policy_was_when_it_was_taken(policy):
     assert not reference.requires_grad
     later = logprobs(policy, use_reference=False)
     assert (later - taken).abs().max() > 0.01
-    policy.anchor.capture(policy.model, 9)
+    policy.snapshot.capture(policy.model, 9)
     assert torch.equal(logprobs(policy, use_reference=True), later)
 
 
 def test_nothing_of_it_is_trained(policy):
     adaptation, train_vision = policy.adaptation, policy.train_vision
     plain = make_policy("qwen3_vl", adaptation, train_vision=train_vision, with_reference=False)
-    policy.anchor.capture(policy.model, 0)
+    policy.snapshot.capture(policy.model, 0)
     logprobs(policy, use_reference=True)
     assert trained_names(policy) == trained_names(plain)
-    held = {id(frozen) for frozen, _ in policy.anchor.pairs(policy.model)}
+    held = {id(frozen) for frozen, _ in policy.snapshot.pairs(policy.model)}
     assert len(held) == len(trained_names(plain))
     assert held.isdisjoint(id(parameter) for parameter in policy.trainable_parameters())
 
@@ -73,7 +73,7 @@ def test_nothing_of_it_is_trained(policy):
 def test_asking_it_between_the_passes_changes_no_gradient(policy):
     """The graph of the policy is there while the reference computes with other weights."""
     randomise_(policy.trainable_parameters(), seed=3)
-    policy.anchor.capture(policy.model, 0)
+    policy.snapshot.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=4)
     found = []
     for asks in (False, True):
@@ -92,7 +92,7 @@ def test_asking_it_between_the_passes_changes_no_gradient(policy):
 
 
 def test_the_policy_answers_again_after_an_error(policy):
-    policy.anchor.capture(policy.model, 0)
+    policy.snapshot.capture(policy.model, 0)
     randomise_(policy.trainable_parameters(), seed=3)
     before = logprobs(policy, use_reference=False)
     with pytest.raises(RuntimeError, match="stop"), policy.reference_policy():
@@ -105,13 +105,15 @@ def test_the_policy_answers_again_after_an_error(policy):
 def test_it_is_not_exported(family, adaptation, tmp_path):
     """Every file is there by name and value as without it, merged ones too."""
     folders = []
-    for with_anchor in (False, True):
-        policy = make_policy(family, adaptation, train_vision=True, with_reference=with_anchor, with_anchor=with_anchor)
+    for with_snapshot in (False, True):
+        policy = make_policy(
+            family, adaptation, train_vision=True, with_reference=with_snapshot, with_snapshot=with_snapshot
+        )
         randomise_(policy.trainable_parameters(), seed=5)
-        if with_anchor:
-            policy.anchor.capture(policy.model, 3)
+        if with_snapshot:
+            policy.snapshot.capture(policy.model, 3)
             encode(policy, make_batch(1))
-        folder = tmp_path / str(with_anchor)
+        folder = tmp_path / str(with_snapshot)
         save_trained(policy, folder / "plain")
         save_merged(policy, folder / "merged")
         folders.append(folder)
@@ -127,9 +129,9 @@ def test_it_is_not_exported(family, adaptation, tmp_path):
 
 
 def test_adapters_cost_the_memory_of_adapters():
-    plain, anchored = (
-        make_policy("qwen3_vl", LoRA(rank=3), with_reference=False, with_anchor=on) for on in (False, True)
+    plain, with_own_snapshot = (
+        make_policy("qwen3_vl", LoRA(rank=3), with_reference=False, with_snapshot=on) for on in (False, True)
     )
-    sizes = [sum(parameter.numel() for parameter in policy.parameters()) for policy in (plain, anchored)]
+    sizes = [sum(parameter.numel() for parameter in policy.parameters()) for policy in (plain, with_own_snapshot)]
     assert sizes[1] - sizes[0] == sum(parameter.numel() for parameter in plain.trainable_parameters())
-    assert anchored.reference is None
+    assert with_own_snapshot.reference is None

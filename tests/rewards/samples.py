@@ -16,7 +16,7 @@ FULL = Reference(
     map_centres={"chair": ((1.0, 2.0), (8.0, 8.0)), "table": ((5.0, 5.0),)},
     graphs=({"chair": (0.0, 0.0), "table": (3.0, 4.0), "lamp": (0.0, 5.0)},),
     tracks=(TRACK,),
-    counterparts=(
+    counterfactuals=(
         '<think><motion obj="red car" dir="STAT" speed="stationary" scale="stable"/></think><answer>A</answer>',
         "<think>x</think><answer>C</answer>",
     ),

@@ -279,7 +279,7 @@ def test_the_cosine_requires_a_judging_reward():
 
 
 def test_full_reference_serves_all():
-    assert all(getattr(FULL, field) is not None for field in ("answer", "number", "tracks", "counterparts"))
+    assert all(getattr(FULL, field) is not None for field in ("answer", "number", "tracks", "counterfactuals"))
 
 
 def test_tasks_may_share_a_reward():

@@ -69,7 +69,7 @@ def test_length_bonus_by_hand():
 def test_an_accuracy_of_exactly_a_tenth_earns_no_bonus():
     """5.4 for 10 is within one tolerance of ten: 0.1, not above it. 5.6 is within two: 0.2."""
     at_a_tenth, above = say("5.4"), say("5.6")
-    held = Reference(number=10, counterparts=(say("0.1"),))
+    held = Reference(number=10, counterfactuals=(say("0.1"),))
     questions = [question(held, prompt_id="a")] * 3
     for reward, bonus in ((ShuffledFramesReward(NumberReward()), 0.3), (LengthBonusReward(NumberReward(), 1, 9), 0.2)):
         assert_close(reward([at_a_tenth, above, above], questions).total, [0, bonus, bonus])
@@ -98,8 +98,8 @@ def test_a_success_starts_at_the_threshold_itself():
 def test_shuffled_frames_by_prompt():
     """Prompt a: 1 of 2 right, 0.5 ≥ 0.8·0.5: + 0.3 for the right one. Prompt b: 0.5 < 0.8·1. Prompt c is an image."""
     right, wrong = say("B"), say("A")
-    a = Reference(answer="B", counterparts=(right, wrong))
-    b = Reference(answer="B", counterparts=(right, right))
+    a = Reference(answer="B", counterfactuals=(right, wrong))
+    b = Reference(answer="B", counterfactuals=(right, right))
     questions = [question(a, prompt_id="a"), question(b, prompt_id="b"), question(a, prompt_id="a")]
     questions += [question(b, prompt_id="b"), question(Reference(answer="B"), prompt_id="c")]
     output = ShuffledFramesReward(ExactAnswerReward())([right, right, wrong, wrong, right], questions)
@@ -180,7 +180,7 @@ def test_reversed_time_covers_every_value_of_an_order():
 def test_duality_by_hand():
     """Right after a mirror: left agrees, right does not, an unreadable one does not: 1 of 3."""
     told = tuple(f"<think>x</think><answer>{answer}</answer>" for answer in ("left", "right", ""))
-    reference = Reference(counterparts=told, answer_map=ANSWER_MAPS["mirror"])
+    reference = Reference(counterfactuals=told, answer_map=ANSWER_MAPS["mirror"])
     assert_close(totals(DualityReward(), say("right"), say(""), reference=reference), [1 / 3, 0])
 
 
@@ -241,11 +241,11 @@ def test_pools_that_make_no_sense():
 
 def test_view_consistency():
     """To the left becomes to the right; a right and consistent answer counts, a wrong one only if that is not asked."""
-    reference = Reference(answer="to the left", counterparts=(say("To the right."), say("to the left")))
+    reference = Reference(answer="to the left", counterfactuals=(say("To the right."), say("to the left")))
     completions = [say("To the left"), say("to the right"), say("nowhere"), ""]
     assert totals(ViewConsistencyReward(), *completions, reference=reference) == [0.5, 0, 0, 0]
     assert totals(ViewConsistencyReward(require_right=False), *completions, reference=reference) == [0.5, 0.5, 0, 0]
-    without = Reference(counterparts=reference.counterparts)
+    without = Reference(counterfactuals=reference.counterfactuals)
     assert totals(ViewConsistencyReward(), *completions, reference=without) == [0.5, 0.5, 0, 0]
     with pytest.raises(ConfigError, match="all be different"):
         ViewConsistencyReward((("left", "right"), ("right", "up")))

@@ -142,11 +142,11 @@ def test_duality_and_views():
         for _ in range(NUM):
             answers = [str(one) for one in rng.choice(["Left", "right.", "UP", "upper left", "upper  right", ""], 4)]
             text, *others = (f"<think>x</think><answer>{answer}</answer>" for answer in answers)
-            yield text, Reference(counterparts=tuple(others), answer_map=table)
+            yield text, Reference(counterfactuals=tuple(others), answer_map=table)
 
     def expected(text, reference):
         said, *others = (
-            re.sub(r"\s+", " ", inside("answer", one)).strip(" .").lower() for one in (text, *reference.counterparts)
+            re.sub(r"\s+", " ", inside("answer", one)).strip(" .").lower() for one in (text, *reference.counterfactuals)
         )
         return others.count(table[said]) / 3 if said else 0.0
 

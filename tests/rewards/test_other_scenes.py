@@ -225,11 +225,11 @@ def test_motion_perturbation():
             both = ["".join(tag_of(rng, name) for name in "abc" if rng.random() < 0.7) for _ in range(2)]
             both[1] = both[0] if rng.random() < 0.1 else both[1]
             told, frozen = (f"<think>{tags}</think><answer>B</answer>" for tags in both)
-            yield told, Reference(counterparts=(frozen, told))
+            yield told, Reference(counterfactuals=(frozen, told))
 
     def expected(text, reference):
         told, frozen = (
-            dict(re.findall(r'<motion obj="(.)" (.*?)/>', one)) for one in (text, reference.counterparts[0])
+            dict(re.findall(r'<motion obj="(.)" (.*?)/>', one)) for one in (text, reference.counterfactuals[0])
         )
         worth = 0.0
         for name, words in told.items():

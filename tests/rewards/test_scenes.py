@@ -338,7 +338,7 @@ def test_what_frozen_frames_change():
 
 def test_perturbation_is_not_constant():
     """The reward sees the frozen answer; the same words as in it are worth 0, others more; without it there is none."""
-    reference = Reference(counterparts=(say("A", tag("car", "STAT", "stationary")),))
+    reference = Reference(counterfactuals=(say("A", tag("car", "STAT", "stationary")),))
     completions = [
         say("B", tag("car")),
         say("B", tag("car", "STAT", "stationary")),

@@ -121,8 +121,10 @@ def ready_module(strategy=None, adaptation=None, *, family="qwen3_vl", **setting
     """A module that need not load its policy, which takes longer than two steps."""
     module = make_module(strategy, adaptation, family=family, **settings)
     needs_reference = any(module.objectives[phase].needs_reference for phase in module.strategy.phases)
-    anchored = {"with_anchor": True} if needs_reference and module.strategy.reference != "base" else {}
-    module.policy = make_policy(family, module.policy_settings.adaptation, with_reference=needs_reference, **anchored)
+    with_own_snapshot = {"with_snapshot": True} if needs_reference and module.strategy.reference != "base" else {}
+    module.policy = make_policy(
+        family, module.policy_settings.adaptation, with_reference=needs_reference, **with_own_snapshot
+    )
     return module
 
 

@@ -7,6 +7,7 @@ import bitsandbytes
 import pytest
 import torch
 
+from remot.errors import CheckpointError
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, QLoRA
 from remot.models.export import save_trained
@@ -38,9 +39,9 @@ def ready_of(strategy, kind="lora", **settings):
     module = module_of(strategy, kind, **settings)
     adaptation, train_vision, _ = ADAPTATIONS[kind]
     needs_reference = any(module.objectives[phase].needs_reference for phase in strategy.phases)
-    anchored = {"with_anchor": True} if needs_reference and strategy.reference != "base" else {}
+    with_own_snapshot = {"with_snapshot": True} if needs_reference and strategy.reference != "base" else {}
     module.policy = make_policy(
-        adaptation=adaptation(), train_vision=train_vision, with_reference=needs_reference, **anchored
+        adaptation=adaptation(), train_vision=train_vision, with_reference=needs_reference, **with_own_snapshot
     )
     return module
 
@@ -104,7 +105,7 @@ def test_the_reference_has_the_weights_of_sft_alone(kind, tmp_path):
     fit(supervised, tmp_path, max_steps=2)
     fit(both, tmp_path, max_steps=4)
     wanted = list(trained(supervised).values())
-    pairs = list(both.policy.anchor.pairs(both.policy.model))
+    pairs = list(both.policy.snapshot.pairs(both.policy.model))
     assert len(pairs) == len(wanted) > 10
     assert all(torch.equal(frozen, weight) for (frozen, _), weight in zip(pairs, wanted, strict=True))
     assert not all(torch.equal(frozen, now) for frozen, now in pairs)
@@ -131,16 +132,16 @@ def test_several_updates_of_a_rollout_meet_every_beginning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "beta", "anchored"),
+    ("strategy", "beta", "with_own_snapshot"),
     [(SFTThenGRPO(1), 0.05, True), (SFTThenGRPO(1), 0.0, False), (SFTThenGRPO(1, "base"), 0.05, False),
      (GRPO(), 0.05, False), (SFT(), 0.05, False), (AlternatingSFTGRPO(1, 1), 0.05, False)],
 )  # fmt: skip
-def test_memory_for_it_is_taken_only_where_it_is_used(strategy, beta, anchored):
+def test_memory_for_it_is_taken_only_where_it_is_used(strategy, beta, with_own_snapshot):
     grpo = GRPOObjective(reward=FirstLetterReward(), loss=GRPOLoss(beta=beta))
     module = module_of(strategy, "full", grpo=grpo)
     module.configure_model()
-    assert (module.policy.anchor is not None) is anchored
-    has_copy = strategy.name != "SFT" and beta > 0 and not anchored
+    assert (module.policy.snapshot is not None) is with_own_snapshot
+    has_copy = strategy.name != "SFT" and beta > 0 and not with_own_snapshot
     assert (module.policy.reference is not None) is has_copy
 
 
@@ -204,9 +205,22 @@ def test_checkpoint_holds_the_reference_once_there_is_one(kind, tmp_path):
     assert set(before["state_dict"]) == set(before["remot"]["trained"]) == set(after["remot"]["trained"]) == names
     further = set(after["state_dict"]) - names
     assert len(further) == len(names)
-    assert all("anchor" in name for name in further)
-    assert "reference_step" not in before["remot"]
-    assert after["remot"]["reference_step"] == 1
+    assert all("snapshot" in name for name in further)
+    assert "snapshot_step" not in before["remot"]
+    assert after["remot"]["snapshot_step"] == 1
+
+
+def test_a_reference_under_the_names_of_an_earlier_version_is_refused(tmp_path):
+    """Its weights would be left out, and KL be measured against the policy as loaded."""
+    _, trainer = fit(ready_of(SFTThenGRPO(1), "lora"), tmp_path, max_steps=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    held = torch.load(tmp_path / "two.ckpt", weights_only=True)
+    held["remot"]["reference_step"] = held["remot"].pop("snapshot_step")
+    held["state_dict"] = {name.replace("snapshot", "anchor"): weight for name, weight in held["state_dict"].items()}
+    torch.save(held, tmp_path / "two.ckpt")
+    with pytest.raises(CheckpointError, match="earlier version"):
+        fit(module_of(SFTThenGRPO(1), "lora"), tmp_path, max_steps=3, ckpt_path=tmp_path / "two.ckpt")
+    fit(module_of(SFTThenGRPO(1, reference="base"), "lora"), tmp_path, max_steps=3, ckpt_path=tmp_path / "two.ckpt")
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -218,13 +232,13 @@ def test_a_run_against_the_base_model_takes_no_reference_from_a_checkpoint(kind,
         trainer.save_checkpoint(tmp_path / "one.ckpt")
         if begun_with == "phase_start":
             held = torch.load(tmp_path / "one.ckpt", weights_only=True)
-            plain = make_policy("qwen3_vl", ADAPTATIONS[kind][0](), with_anchor=True)
+            plain = make_policy("qwen3_vl", ADAPTATIONS[kind][0](), with_snapshot=True)
             held["state_dict"] |= {  # as if it had been taken
                 f"policy.{name}": torch.zeros_like(weight)
                 for name, weight in plain.named_parameters()
-                if "anchor" in name
+                if "snapshot" in name
             }
-            held["remot"]["reference_step"] = 0
+            held["remot"]["snapshot_step"] = 0
             torch.save(held, tmp_path / "one.ckpt")
         continued = module_of(SFTThenGRPO(1, reference="base"), kind)
         notebooks.append(fit(continued, tmp_path, max_steps=2, ckpt_path=tmp_path / "one.ckpt")[0])

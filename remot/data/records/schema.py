@@ -158,7 +158,7 @@ def _slot_record(slot: Slot) -> dict[str, Any]:
 
 def _reference_record(task: str, reference: Reference) -> dict[str, Any]:
     """What the reference holds, JSON-ready."""
-    for name in ("counterparts", "answer_map"):
+    for name in ("counterfactuals", "answer_map"):
         if getattr(reference, name) is not None:
             msg = f"prompts of the task {task} hold {name}, which cannot be built; leave the task out"
             raise ConfigError(msg)

@@ -107,12 +107,15 @@ class Task(ABC):
             :attr:`TaskPlan.verdict` is one of these. Empty if nothing is to be balanced.
         key_times: Element of an answer that names the times of the clip to look at again, such as ``glue``; "" where
             the frames have to stay, since the reference depends on them.
+        num_counted: Prompts that are planned and counted before a run, to warn where few frames are shown again and
+            again; 0 for tasks that always show the same frames of a clip.
     """
 
     name: str
     needs: ClassVar[str]
     answers: tuple[str, ...] = ()
     key_times: ClassVar[str] = ""
+    num_counted: int = 0
 
     @abstractmethod
     def serves(self, clip: Clip) -> bool:
@@ -133,14 +136,6 @@ class Task(ABC):
     def topics(self, survey: Survey) -> tuple[str, ...]:  # noqa: ARG002
         """What can be asked about a clip, in words, from its survey."""
         return (self.name,)
-
-    @property
-    def num_counted(self) -> int:
-        """Prompts that are planned and counted before a run, to warn where few frames are shown again and again.
-
-        0 for tasks that always show the same frames of a clip.
-        """
-        return 0
 
     def num_frame_sets(self, clip: Clip) -> int:  # noqa: ARG002
         """How many distinct sets of frames of ``clip`` prompts can show; 0 for tasks that are not counted."""

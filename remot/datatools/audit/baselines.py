@@ -15,6 +15,7 @@ from remot.structures import Box, FloatArray, Interval, Question, Reference, Slo
 #: Constants that are tried, spread over those seen.
 _MAX_TRIED = 64
 _OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -53,64 +54,53 @@ Prompts = Sequence[TextOnlyPrompt]
 
 
 class BlindBaseline(ABC):
-    """Answers without images."""
+    """Answers without images, after prompts with their right answers."""
 
     name: str
 
     @abstractmethod
-    def fit(self, prompts: Prompts) -> None:
-        """Learn from prompts and their right answers."""
-
-    @abstractmethod
-    def scores(self, prompts: Prompts) -> list[list[float]]:
-        """For each prompt the score in [0, 1] of each answer that is guessed."""
+    def scores(self, seen: Prompts, asked: Prompts) -> list[list[float]]:
+        """For each prompt that is asked the score in [0, 1] of each answer that is guessed, learnt from those seen."""
 
 
 class AnswerBaseline(BlindBaseline):
     """Guesses a letter or word for each question of a prompt, which counts if it is right."""
 
     @abstractmethod
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
-        """The guesses for each prompt."""
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
+        """The guesses for each prompt that is asked, learnt from those seen."""
 
-    def scores(self, prompts: Prompts) -> list[list[float]]:
+    def scores(self, seen: Prompts, asked: Prompts) -> list[list[float]]:
         """Which guesses are right."""
         return [
             [float(a == b) for a, b in zip(guesses, prompt.golds, strict=True)]
-            for guesses, prompt in zip(self.answers(prompts), prompts, strict=True)
+            for guesses, prompt in zip(self.answers(seen, asked), asked, strict=True)
         ]
 
 
+@dataclass(frozen=True)
 class MajorityAnswer(AnswerBaseline):
     """The most frequent letter or word of each question."""
 
-    def __init__(self, name: str = "majority_answer") -> None:
-        self.name = name
+    name: str = "majority_answer"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Count answers."""
-        self._answers = [_most_frequent(golds) for golds in zip(*(prompt.golds for prompt in prompts), strict=True)]
-
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
         """The same for all."""
-        return [self._answers] * len(prompts)
+        by_slot = zip(*(prompt.golds for prompt in seen), strict=True)
+        return [[_most_frequent(golds) for golds in by_slot]] * len(asked)
 
 
+@dataclass(frozen=True)
 class AnswerFromText(AnswerBaseline):
     """Naive Bayes of each letter or word on the words of the prompt, its options and their order among them."""
 
-    def __init__(self, name: str = "answer_from_text") -> None:
-        self.name = name
+    name: str = "answer_from_text"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Count the words that come with each answer."""
-        texts = [features(prompt.question.text) for prompt in prompts]
-        self._slots = [NaiveBayes(texts, golds) for golds in zip(*(prompt.golds for prompt in prompts), strict=True)]
-
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
         """The most probable answer to each question by itself."""
-        texts = [features(prompt.question.text) for prompt in prompts]
-        return list(zip(*(slot.predict(texts) for slot in self._slots), strict=True))
+        known, texts = ([features(prompt.question.text) for prompt in prompts] for prompts in (seen, asked))
+        slots = [NaiveBayes(known, golds) for golds in zip(*(prompt.golds for prompt in seen), strict=True)]
+        return list(zip(*(slot.predict(texts) for slot in slots), strict=True))
 
 
 class ValuesFromText(AnswerBaseline):
@@ -121,17 +111,13 @@ class ValuesFromText(AnswerBaseline):
 
     name = "values_from_text"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Count the words that come with each value, for each slot."""
-        texts = [features(prompt.first_line) for prompt in prompts]
-        values = zip(*([slot.label.value for slot in prompt.question.slots] for prompt in prompts), strict=True)
-        self._slots = [NaiveBayes(texts, of_slot) for of_slot in values]
-
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
         """The most probable value of each slot by itself."""
-        texts = [features(prompt.first_line) for prompt in prompts]
-        predicted = zip(*(slot.predict(texts) for slot in self._slots), strict=True)
-        return [_letters(prompt.question.slots, values) for prompt, values in zip(prompts, predicted, strict=True)]
+        known, texts = ([features(prompt.first_line) for prompt in prompts] for prompts in (seen, asked))
+        values = zip(*([slot.label.value for slot in prompt.question.slots] for prompt in seen), strict=True)
+        slots = [NaiveBayes(known, of_slot) for of_slot in values]
+        predicted = zip(*(slot.predict(texts) for slot in slots), strict=True)
+        return [_letters(prompt.question.slots, values) for prompt, values in zip(asked, predicted, strict=True)]
 
 
 class KnownLaw(AnswerBaseline):
@@ -142,17 +128,16 @@ class KnownLaw(AnswerBaseline):
 
     name = "known_law"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Count the answers to all slots of each attribute."""
-        seen: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for slots in (prompt.question.slots for prompt in prompts):
-            seen[slots[0].label.attribute].append(tuple(slot.label.value for slot in slots))
-        self._values = {attribute: _most_frequent(tuples) for attribute, tuples in seen.items()}
-
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
         """The attribute's most frequent answers; the first letters for an attribute that was not seen."""
-        asked = [prompt.question.slots for prompt in prompts]
-        return [_letters(slots, self._values.get(slots[0].label.attribute, ("",) * len(slots))) for slots in asked]
+        by_attribute: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for slots in (prompt.question.slots for prompt in seen):
+            by_attribute[slots[0].label.attribute].append(tuple(slot.label.value for slot in slots))
+        laws = {attribute: _most_frequent(tuples) for attribute, tuples in by_attribute.items()}
+        return [
+            _letters(slots, laws.get(slots[0].label.attribute, ("",) * len(slots)))
+            for slots in (prompt.question.slots for prompt in asked)
+        ]
 
 
 class LikelyOption(AnswerBaseline):
@@ -160,48 +145,42 @@ class LikelyOption(AnswerBaseline):
 
     name = "likely_option"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Count how often each option is offered, and how often it is right."""
-        self._offered, self._right = Counter[str](), Counter[str]()
-        for prompt in prompts:
-            self._offered.update(prompt.options.values())
-            self._right[prompt.options.get(prompt.golds[0], "")] += 1
-
-    def answers(self, prompts: Prompts) -> list[Sequence[str]]:
+    def answers(self, seen: Prompts, asked: Prompts) -> list[Sequence[str]]:
         """The likeliest option; one right of two is added to each count."""
-        return [
-            (max(prompt.options, key=lambda one: self._rate(prompt.options[one]), default=""),) for prompt in prompts
-        ]
-
-    def _rate(self, option: str) -> float:
-        return (self._right[option] + 1) / (self._offered[option] + 2)
+        offered, right = Counter[str](), Counter[str]()
+        for prompt in seen:
+            offered.update(prompt.options.values())
+            right[prompt.options.get(prompt.golds[0], "")] += 1
+        guesses: list[Sequence[str]] = []
+        for prompt in asked:
+            rates = {letter: (right[text] + 1) / (offered[text] + 2) for letter, text in prompt.options.items()}
+            guesses.append((max(rates, key=lambda letter: rates[letter], default=""),))
+        return guesses
 
 
 V = TypeVar("V")
 
 
+@dataclass(frozen=True)
 class BestConstant(BlindBaseline, Generic[V]):
-    """The one answer that scores best on the prompts it is fitted to.
+    """The one answer that scores best on the prompts that are seen.
 
     Args:
         value_of: Value of a prompt's reference, in a form that other prompts can be given.
         score_of: Score of such a value for a prompt.
     """
 
+    value_of: Callable[[TextOnlyPrompt], V]
+    score_of: Callable[[V, TextOnlyPrompt], float]
     name = "best_constant"
 
-    def __init__(self, value_of: Callable[[TextOnlyPrompt], V], score_of: Callable[[V, TextOnlyPrompt], float]) -> None:
-        self.value_of, self.score_of = value_of, score_of
-
-    def fit(self, prompts: Prompts) -> None:
-        """Try the values that are seen."""
-        self._value = self._best(prompts)
-
-    def scores(self, prompts: Prompts) -> list[list[float]]:
+    def scores(self, seen: Prompts, asked: Prompts) -> list[list[float]]:
         """Scores of that value."""
-        return [[self.score_of(self._value, prompt)] for prompt in prompts]
+        best = self.best(seen)
+        return [[self.score_of(best, prompt)] for prompt in asked]
 
-    def _best(self, prompts: Prompts) -> V:
+    def best(self, prompts: Prompts) -> V:
+        """The best of values that occur."""
         values = sorted({self.value_of(prompt) for prompt in prompts}, key=str)
         places = np.unique(np.linspace(0, len(values) - 1, _MAX_TRIED).astype(int))
         means = [float(np.mean([self.score_of(values[k], prompt) for prompt in prompts])) for k in places]
@@ -210,22 +189,20 @@ class BestConstant(BlindBaseline, Generic[V]):
 
 
 class ConstantByQuestion(BestConstant[V]):
-    """The best constant of the prompts with the same words, such as the size of a chair; of all for other words."""
+    """The best constant of the prompts with the same words, such as the size of a chair; of all for other words.
+
+    Digits are left out of the words, so that these name things and no times.
+    """
 
     name = "constant_by_question"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Try the values seen with each wording."""
-        super().fit(prompts)
-        groups: dict[str, list[TextOnlyPrompt]] = defaultdict(list)
-        for prompt in prompts:
-            groups[_without_digits(prompt)].append(prompt)
-        self._by_words = {words: self._best(of_words) for words, of_words in groups.items()}
-
-    def scores(self, prompts: Prompts) -> list[list[float]]:
+    def scores(self, seen: Prompts, asked: Prompts) -> list[list[float]]:
         """Scores of the values for these words."""
-        values = [self._by_words.get(_without_digits(prompt), self._value) for prompt in prompts]
-        return [[self.score_of(value, prompt)] for value, prompt in zip(values, prompts, strict=True)]
+        groups: dict[str, list[TextOnlyPrompt]] = defaultdict(list)
+        for prompt in seen:
+            groups[_DIGITS.sub("", prompt.first_line)].append(prompt)
+        best, by_words = self.best(seen), {words: self.best(of_words) for words, of_words in groups.items()}
+        return [[self.score_of(by_words.get(_DIGITS.sub("", one.first_line), best), one)] for one in asked]
 
 
 class GivenBoxStays(BlindBaseline):
@@ -233,12 +210,9 @@ class GivenBoxStays(BlindBaseline):
 
     name = "given_box_stays"
 
-    def fit(self, prompts: Prompts) -> None:
-        """Nothing to learn."""
-
-    def scores(self, prompts: Prompts) -> list[list[float]]:
+    def scores(self, seen: Prompts, asked: Prompts) -> list[list[float]]:  # noqa: ARG002
         """Mean overlaps with the first box."""
-        return [[boxes_overlap((prompt.reference.boxes or ((0, 0, 0, 0),))[0], prompt)] for prompt in prompts]
+        return [[boxes_overlap((prompt.reference.boxes or ((0, 0, 0, 0),))[0], prompt)] for prompt in asked]
 
 
 class NaiveBayes:
@@ -306,11 +280,6 @@ def boxes_overlap(guess: Box, prompt: TextOnlyPrompt) -> float:
     both = np.maximum(sides, 0).prod(1)
     either = (right[:, 2:] - right[:, :2]).prod(1) + (guess[2] - guess[0]) * (guess[3] - guess[1]) - both
     return float(np.mean(both / np.maximum(either, 1e-12)))
-
-
-def _without_digits(prompt: TextOnlyPrompt) -> str:
-    """The question without digits, so that it names things and no times."""
-    return re.sub(r"\d+", "", prompt.first_line)
 
 
 def _most_frequent(items: Iterable[V]) -> V:

@@ -7,7 +7,7 @@ is true of that scene alone.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -98,12 +98,17 @@ def score_guesses(prompts: Sequence[TextOnlyPrompt], seed: int = 0) -> list[Gues
         counts = [len(prompt.options or prompt.answers) for prompt in prompts]
         found.append(_score(baselines, "right", prompts, seed, counts))
     if numbers:
-        constants = _constants(_number, lambda guess, prompt: relative_accuracy(guess, _number(prompt)))
+        constants = _constants(
+            lambda prompt: prompt.reference.number or 0.0,
+            lambda guess, prompt: relative_accuracy(guess, prompt.reference.number or 0.0),
+        )
         found.append(_score(constants, "relative_accuracy", prompts, seed))
     if intervals:
         found.append(_score(_constants(_share_of_time, times_overlap), "overlap", prompts, seed))
     if boxes:
-        given = [GivenBoxStays()] if all(map(_first_box_is_given, prompts)) else []
+        edges = [", ".join(f"{edge:g}" for edge in _first_box(prompt)) for prompt in prompts]
+        are_given = all(f"[{box}]" in prompt.question.text for box, prompt in zip(edges, prompts, strict=True))
+        given = [GivenBoxStays()] if are_given else []
         found.append(_score([*_constants(_first_box, boxes_overlap), *given], "overlap", prompts, seed))
     return [one for one in found if one is not None]
 
@@ -122,8 +127,7 @@ def blind_answers(questions: Sequence[Question], seed: int = 0) -> dict[str, lis
     for baseline in _letter_baselines():
         found = answered.setdefault(baseline.name, [])
         for fitted, asked in _halves([TextOnlyPrompt(question) for question in questions], seed):
-            baseline.fit(fitted)
-            letters = map("".join, baseline.answers(asked))
+            letters = map("".join, baseline.answers(fitted, asked))
             found += zip((prompt.question for prompt in asked), letters, strict=True)
     return answered
 
@@ -138,10 +142,6 @@ def _constants(
     return [BestConstant(value_of, score_of), ConstantByQuestion(value_of, score_of)]
 
 
-def _number(prompt: TextOnlyPrompt) -> float:
-    return prompt.reference.number or 0.0
-
-
 def _share_of_time(prompt: TextOnlyPrompt) -> Interval:
     start, end = (prompt.reference.intervals or ((0.0, 0.0),))[0]
     return start / prompt.seconds, end / prompt.seconds
@@ -149,10 +149,6 @@ def _share_of_time(prompt: TextOnlyPrompt) -> Interval:
 
 def _first_box(prompt: TextOnlyPrompt) -> Box:
     return (prompt.reference.boxes or ((0, 0, 0, 0),))[0]
-
-
-def _first_box_is_given(prompt: TextOnlyPrompt) -> bool:
-    return f"[{', '.join(f'{edge:g}' for edge in _first_box(prompt))}]" in prompt.question.text
 
 
 def _score(
@@ -168,11 +164,13 @@ def _score(
     for baseline in baselines:
         scores: dict[str, list[float]] = defaultdict(list)
         for fitted, scored in _halves(prompts, seed):
-            baseline.fit(fitted)
-            for prompt, found in zip(scored, baseline.scores(scored), strict=True):
+            for prompt, found in zip(scored, baseline.scores(fitted, scored), strict=True):
                 scores[_unit_of(prompt, unit)] += found
         if scores:
-            means[baseline.name], errors[baseline.name] = _mean_with_error(scores)
+            total = sum(len(of_unit) for of_unit in scores.values())
+            mean = sum(sum(of_unit) for of_unit in scores.values()) / total
+            surplus = np.array([sum(of_unit) - mean * len(of_unit) for of_unit in scores.values()])
+            means[baseline.name], errors[baseline.name] = mean, float(np.sqrt((surplus**2).sum())) / total
     chance = float(np.mean([1 / number for number in num_choices])) if num_choices and all(num_choices) else None
     return Guesses(measure, means, errors, unit, chance) if means else None
 
@@ -182,7 +180,9 @@ def _halves(
 ) -> Iterator[tuple[Sequence[TextOnlyPrompt], Sequence[TextOnlyPrompt]]]:
     """For each format and number of questions the prompts to fit to and those to answer, then the other way round."""
     unit = _halved_by(prompts)
-    chosen = _first_half({_unit_of(prompt, unit) for prompt in prompts}, seed)
+    names = sorted({_unit_of(prompt, unit) for prompt in prompts})
+    order = numpy_generator(seed, "audit", "halves").permutation(len(names))
+    chosen = {names[k] for k in order[: len(names) // 2]}
     kinds: dict[tuple[str, int], list[TextOnlyPrompt]] = defaultdict(list)
     for prompt in prompts:
         kinds[prompt.question.format, len(prompt.question.slots)].append(prompt)
@@ -198,18 +198,3 @@ def _halved_by(prompts: Sequence[TextOnlyPrompt]) -> HalvedBy:
 
 def _unit_of(prompt: TextOnlyPrompt, unit: HalvedBy) -> str:
     return prompt.question.scene_id if unit == "scene" else prompt.question.prompt_id
-
-
-def _first_half(units: Iterable[str], seed: int) -> set[str]:
-    """Half of the units, drawn."""
-    names = sorted(units)
-    order = numpy_generator(seed, "audit", "halves").permutation(len(names))
-    return {names[k] for k in order[: len(names) // 2]}
-
-
-def _mean_with_error(scores: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """Mean of all scores and its standard error, the keys taken as the independent units."""
-    total = sum(len(of_unit) for of_unit in scores.values())
-    mean = sum(sum(of_unit) for of_unit in scores.values()) / total
-    surplus = np.array([sum(of_unit) - mean * len(of_unit) for of_unit in scores.values()])
-    return mean, float(np.sqrt((surplus**2).sum())) / total

@@ -90,7 +90,11 @@ def audit_built(
         )
         for name, k in zip(names, places, strict=True)
     ]
-    overlap = compared(data.tasks, clips_by_split(prompts, clips), frames_per_clip, on_progress)
+    used: dict[str, dict[str, Clip]] = defaultdict(dict)
+    for prompt in prompts:
+        used[prompt.split][prompt.clip_id] = clips[prompt.clip_id]
+    splits = {split: list(of_split.values()) for split, of_split in used.items()}
+    overlap = compared(data.tasks, splits, frames_per_clip, on_progress)
     return Audit(BUILT, figures, overlap, facts, images, num_images)
 
 
@@ -131,14 +135,6 @@ def asked_of(folder: Path, prompt: BuiltPrompt, clips: Mapping[str, Clip], tasks
         labels=prompt.labels,
         negative=prompt.negative,
     )
-
-
-def clips_by_split(prompts: Sequence[BuiltPrompt], clips: Mapping[str, Clip]) -> dict[str, list[Clip]]:
-    """The clips that prompts of each split use."""
-    used: dict[str, dict[str, Clip]] = defaultdict(dict)
-    for prompt in prompts:
-        used[prompt.split][prompt.clip_id] = clips[prompt.clip_id]
-    return {split: list(of_split.values()) for split, of_split in used.items()}
 
 
 def wrong_facts(prompt: BuiltPrompt, asked: AskedPrompt) -> list[str]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,18 +17,19 @@ from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.triplets.answer_check import wrong_letters
 from remot.datatools.audit.triplets.label_check import ExpertLimits, WrongLabel, wrong_labels
 from remot.datatools.audit.triplets.tuples import answer_tuple, possible_tuples
-from remot.structures import Question, Reference
+from remot.structures import Question
 
 #: Answers that are listed.
 MAX_ANSWERS = 16
 
 
+@dataclass(eq=False)
 class TaskChecker(ABC):
     """Checks the prompts of one task by computations that share only its settings and wordings."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.num_prompts = self.num_wrong = 0
+    task: Task
+    num_prompts: int = 0
+    num_wrong: int = 0
 
     def add(self, asked: AskedPrompt) -> None:
         """Check one prompt, decoding an image if one is needed."""
@@ -49,14 +50,13 @@ def checker_of(task: Task) -> TaskChecker:
     return LabelChecker(task) if isinstance(task, MotionContrast) else ReferenceChecker(task)
 
 
+@dataclass(eq=False)
 class ReferenceChecker(TaskChecker):
     """Computes references a second time from the annotations."""
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.prompts: list[TextOnlyPrompt] = []
-        self.answers: Counter[str] = Counter()
-        self.wrong: list[str] = []
+    prompts: list[TextOnlyPrompt] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
 
     def _has_fault(self, asked: AskedPrompt) -> bool:
         times = asked.clip.pts_seconds
@@ -68,13 +68,17 @@ class ReferenceChecker(TaskChecker):
         return bool(faults)
 
     def figures(self, name: str, clips: ClipCounts, seed: int) -> TaskFigures:
-        """What was found."""
+        """What was found; the spread is that of numbers, else of the lengths of times, else of the areas of boxes."""
+        references = [prompt.reference for prompt in self.prompts]
+        values = [one.number for one in references if one.number is not None]
+        values = values or [end - start for one in references for start, end in one.intervals or ()]
+        values = values or [(box[2] - box[0]) * (box[3] - box[1]) for one in references for box in one.boxes or ()]
         return replace(
             super().figures(name, clips, seed),
             num_checked=self.num_prompts * is_checked(self.task),
             wrong=self.wrong,
             answers={answer: count for answer, count in self.answers.most_common(MAX_ANSWERS) if answer},
-            quantiles=_quantiles([prompt.reference for prompt in self.prompts]),
+            quantiles=tuple(np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()) if values else None,
             guesses=score_guesses(self.prompts, seed) if self.num_prompts > 1 else [],
         )
 
@@ -87,14 +91,6 @@ def _answer_of(prompt: TextOnlyPrompt, verdict: str) -> str:
     if reference.number is not None:
         return f"{reference.number:g}"
     return (reference.answer or "") if not (reference.intervals or reference.boxes) else ""
-
-
-def _quantiles(references: Sequence[Reference]) -> tuple[float, ...] | None:
-    """Spread of numbers, else of the lengths of times, else of the areas of boxes."""
-    values = [one.number for one in references if one.number is not None]
-    values = values or [end - start for one in references for start, end in one.intervals or ()]
-    values = values or [(box[2] - box[0]) * (box[3] - box[1]) for one in references for box in one.boxes or ()]
-    return tuple(float(one) for one in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))) if values else None
 
 
 class LabelChecker(TaskChecker):

@@ -94,10 +94,6 @@ class SimilarPair:
     grey_levels: float
     is_same: bool
 
-    def record(self) -> dict[str, object]:
-        """The addresses and the difference, JSON-ready."""
-        return {"first": self.first.address, "second": self.second.address, "grey_levels": self.grey_levels}
-
 
 def similar_pairs(prints: Sequence[FramePrint]) -> list[SimilarPair]:
     """All pairs of prints from two different splits that show the same view, the same image or not."""

@@ -12,7 +12,7 @@ table before one camera. Such images are alike without giving an answer away. Wh
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,10 @@ class SplitOverlap:
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
+        examples = [
+            {"first": one.first.address, "second": one.second.address, "grey_levels": one.grey_levels}
+            for one in self.duplicates[:MAX_NAMED]
+        ]
         return {
             "alike_frames_across_splits": self.num_alike,
             "num_scenes": dict(self.scenes),
@@ -87,7 +91,7 @@ class SplitOverlap:
             "shared_frame_examples": list(self.shared_frames[:MAX_NAMED]),
             "clips_with_a_shared_view": dict(self.shared_views),
             "compared_frames": self.num_frames,
-            "duplicate_examples": [one.record() for one in self.duplicates[:MAX_NAMED]],
+            "duplicate_examples": examples,
             "unfit_splits": self.faults,
         }
 
@@ -193,27 +197,21 @@ def _copies(
 
 def _is_copy(same: Sequence[SimilarPair], num_prints: int, ours: Clip, theirs: Clip, experts: Sequence[Expert]) -> bool:
     """Whether two clips show the same at two moments, or in all of their images where nothing moves."""
-    moments = [(one, two) for one in same for two in same if _follows(one, two)]
-    distinct = [(one, two) for one, two in moments if _moved_more_than_they_differ(one, two)]
+    moments, distinct, moves = [], [], False
+    for one, two in product(same, same):
+        if not (one.first.frame < two.first.frame and one.second.frame < two.second.frame):
+            continue
+        moments.append((one, two))
+        of_clips = _gap(one.first, two.first), _gap(one.second, two.second)
+        moves = moves or max(of_clips) > MAX_LOCAL_GREY_LEVELS
+        of_moments = _gap(one.first, one.second), _gap(two.first, two.second)
+        if max(of_moments) <= MAX_SHARE_OF_MOTION * min(of_clips):
+            distinct.append((one, two))
     if distinct:
         return any(_same_motion(one, two, ours, theirs, experts) for one, two in distinct)
     covered = min(len({one.first.frame for one in same}), len({one.second.frame for one in same}))
-    is_whole = covered == num_prints and not any(_differ(one, two) for one, two in moments)
+    is_whole = covered == num_prints and not moves
     return is_whole and all(_same_motion(one, two, ours, theirs, experts, may_move=False) for one, two in moments)
-
-
-def _follows(one: SimilarPair, two: SimilarPair) -> bool:
-    return one.first.frame < two.first.frame and one.second.frame < two.second.frame
-
-
-def _differ(one: SimilarPair, two: SimilarPair) -> bool:
-    """Whether a clip's images at two moments are different images."""
-    return max(_gap(one.first, two.first), _gap(one.second, two.second)) > MAX_LOCAL_GREY_LEVELS
-
-
-def _moved_more_than_they_differ(one: SimilarPair, two: SimilarPair) -> bool:
-    moved = min(_gap(one.first, two.first), _gap(one.second, two.second))
-    return max(_gap(one.first, one.second), _gap(two.first, two.second)) <= MAX_SHARE_OF_MOTION * moved
 
 
 def _gap(one: FramePrint, other: FramePrint) -> float:

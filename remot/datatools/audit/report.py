@@ -1,5 +1,6 @@
 """The figures of an audit, of each task and of the splits, and their record."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -45,12 +46,16 @@ class LabelFigures:
         return found
 
     def record(self) -> dict[str, Any]:
-        """Everything as JSON-ready values."""
+        """Everything as JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
+        examples = [
+            asdict(one) | {"measured": None if math.isnan(one.measured) else one.measured}
+            for one in self.wrong[:MAX_NAMED]
+        ]
         return {
             "checked_labels": sum(self.attributes.values()),
             "labels_by_attribute": dict(self.attributes),
             "wrong_labels": len(self.wrong),
-            "wrong_examples": [_wrong_record(one) for one in self.wrong[:MAX_NAMED]],
+            "wrong_examples": examples,
             "wrong_letters": len(self.letters),
             "wrong_letter_examples": list(self.letters[:MAX_NAMED]),
             "impossible_answers": len(self.impossible),
@@ -213,8 +218,3 @@ def describe(wrong: WrongLabel) -> str:
         f"clip {wrong.clip_id}, frames {first} to {second}: the label of {wrong.attribute}{subject} is {wrong.said}, "
         f"should be {wrong.should_be} (measured {wrong.measured:+.3g})"
     )
-
-
-def _wrong_record(wrong: WrongLabel) -> dict[str, Any]:
-    """JSON-ready values; what cannot be measured is None, since JSON has no NaN."""
-    return asdict(wrong) | {"measured": wrong.measured if wrong.measured == wrong.measured else None}

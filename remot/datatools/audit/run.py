@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from remot.data.datasets.mixed import MixedDataset
-from remot.data.datasets.prompts import TaskDataset
 from remot.data.experts import default_experts
 from remot.data.prompt_data import PromptData
 from remot.data.tasks import MotionContrast, Task
@@ -55,10 +54,13 @@ def audit_data(
         checkers[mixed.part(address)[0].task_index].add(asked)
         on_progress("checking labels and references", address + 1, num_prompts)
     names = numbered([part.task.name for part in mixed.parts])
-    figures = [
-        checkers[part.task_index].figures(name, _clip_counts(part), part.seed)
-        for name, part in zip(names, mixed.parts, strict=True)
-    ]
+    figures = []
+    for name, part in zip(names, mixed.parts, strict=True):
+        clips = spread_clips(part)
+        refusals = part.task.refusals(clips, numpy_generator(part.seed, part.split, "refusals", part.task_index))
+        by_count = dict(sorted(refusals.items(), key=lambda one: -one[1]))
+        counts = ClipCounts(len(part.clips), len(part.serving), by_count, len(clips))
+        figures.append(checkers[part.task_index].figures(name, counts, part.seed))
     splits = {name: one.clips for name, one in data.mixed.items()}
     return Audit(split, figures, compared(data.tasks, splits, frames_per_clip, on_progress))
 
@@ -98,10 +100,3 @@ def compared(
 def numbered(names: Sequence[str]) -> list[str]:
     """Names of tasks, a second one of the same name with a number behind it."""
     return [f"{name} {names[:k].count(name) + 1}" if name in names[:k] else name for k, name in enumerate(names)]
-
-
-def _clip_counts(part: TaskDataset) -> ClipCounts:
-    clips = spread_clips(part)
-    refusals = part.task.refusals(clips, numpy_generator(part.seed, part.split, "refusals", part.task_index))
-    by_count = dict(sorted(refusals.items(), key=lambda one: -one[1]))
-    return ClipCounts(len(part.clips), len(part.serving), by_count, len(clips))

@@ -118,11 +118,6 @@ class TextOverlapReward(ReferenceReward):
             msg = f"texts are measured by rouge or words, not {self.measure!r}"
             raise ConfigError(msg)
 
-    def _measure(self, predicted: str, gold: str) -> float:
-        if self.measure == "words":
-            return word_accuracy(predicted, gold)
-        return rouge_mean(predicted, gold, use_stemmer=self.use_stemmer)
-
     def score(self, completion: str, reference: Reference) -> float | None:
         """In [0, 1]; not applicable without an answer.
 
@@ -131,4 +126,8 @@ class TextOverlapReward(ReferenceReward):
         """
         if reference.answer is None:
             return None
-        return self._measure((first_element(completion, "answer") or "").strip(), reference.answer.strip())
+        predicted = (first_element(completion, "answer") or "").strip()
+        gold = reference.answer.strip()
+        if self.measure == "words":
+            return word_accuracy(predicted, gold)
+        return rouge_mean(predicted, gold, use_stemmer=self.use_stemmer)

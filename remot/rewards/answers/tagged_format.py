@@ -66,14 +66,14 @@ class TaggedFormatReward(ReferenceReward):
         text = completion.strip() if self.outer_space else completion
         if self.content == "json_span":
             before, content = split_last(text, self.tags[-1])
-            return float(is_sequence(before, self.tags[:-1], once=self.once) and self._holds(content))
-        if not is_sequence(text, self.tags, once=self.once):
+            in_order = is_sequence(before, self.tags[:-1], once=self.once)
+        else:
+            in_order = is_sequence(text, self.tags, once=self.once)
+            content = (first_element(text, self.tags[-1]) or "") if in_order else ""
+        if not in_order:
             return 0.0
-        return float(self._holds(first_element(text, self.tags[-1]) or ""))
-
-    def _holds(self, text: str) -> bool:
         if self.num_items is not None and self.content == "boxes":
-            return box_list(text, self.num_items) is not None
+            return float(box_list(content, self.num_items) is not None)
         if self.num_items is not None and self.content == "spans":
-            return glue_spans(text, self.num_items) is not None
-        return CONTENTS[self.content](text)
+            return float(glue_spans(content, self.num_items) is not None)
+        return float(CONTENTS[self.content](content))

@@ -12,7 +12,7 @@ from remot.structures import Reference
 
 @dataclass(eq=False)
 class DualityReward(ReferenceReward):
-    """Share of the counterparts with answer(T(x)) = φ_T(answer(x)); truth plays no part in it.
+    """Share of the counterfactuals with answer(T(x)) = φ_T(answer(x)); truth plays no part in it.
 
     SAGE (arXiv 2605.18162): T is an operation on images or words, such as a mirror or a reversed order, and φ_T the
     known change of the answer, here the reference's ``answer_map``. Only the abstract is published: reconstruction.
@@ -27,11 +27,11 @@ class DualityReward(ReferenceReward):
     name: str = "duality"
 
     def score(self, completion: str, reference: Reference) -> float | None:
-        """In [0, 1]; not applicable without counterparts or a map of answers."""
-        if not reference.counterparts or reference.answer_map is None:
+        """In [0, 1]; not applicable without counterfactuals or a map of answers."""
+        if not reference.counterfactuals or reference.answer_map is None:
             return None
         answer = parse_response(completion).answer
-        answers = [parse_response(text).answer for text in reference.counterparts]
+        answers = [parse_response(text).answer for text in reference.counterfactuals]
         return sum(agrees(answer, other, reference.answer_map) for other in answers) / len(answers)
 
 
@@ -41,11 +41,11 @@ MIRRORED = (("left", "right"), ("leftmost", "rightmost"), ("clockwise", "counter
 
 @dataclass(eq=False)
 class ViewConsistencyReward(ReferenceReward):
-    """Share of the counterparts whose answer is the completion's with left and right exchanged.
+    """Share of the counterfactuals whose answer is the completion's with left and right exchanged.
 
     SVQA-R1 (arXiv 2506.01371): pairs of an image and its mirror image, the question and answer of the second with the
-    words exchanged. Formula and weights are not published: reconstruction. Counterparts are completions to the mirrored
-    input.
+    words exchanged. Formula and weights are not published: reconstruction. Counterfactuals are completions to the
+    mirrored input.
 
     Args:
         pairs: Words that are exchanged.
@@ -70,14 +70,14 @@ class ViewConsistencyReward(ReferenceReward):
             raise ConfigError(msg)
 
     def score(self, completion: str, reference: Reference) -> float | None:
-        """In [0, 1]; not applicable without counterparts."""
-        if not reference.counterparts:
+        """In [0, 1]; not applicable without counterfactuals."""
+        if not reference.counterfactuals:
             return None
-        answer = self._answer(completion)
+        answer, *others = (
+            normal_answer((first_element(text, "answer") or "")[: self.max_chars])
+            for text in (completion, *reference.counterfactuals)
+        )
         if not answer or (self.require_right and reference.answer and answer != normal_answer(reference.answer)):
             return 0.0
         mirrored = swapped_words(answer, self.pairs)
-        return sum(self._answer(text) == mirrored for text in reference.counterparts) / len(reference.counterparts)
-
-    def _answer(self, completion: str) -> str:
-        return normal_answer((first_element(completion, "answer") or "")[: self.max_chars])
+        return sum(other == mirrored for other in others) / len(others)

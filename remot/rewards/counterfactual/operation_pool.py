@@ -81,11 +81,12 @@ class OperationPool:
     @property
     def active(self) -> list[str]:
         """Operations that are not retired, in the order they were given; all if all are."""
-        left = [name for name in self.consistency if not self._is_mastered(name)]
+        left = [
+            name
+            for name, share in self.consistency.items()
+            if self.num_seen[name] < self.min_seen or share < self.mastered_at
+        ]
         return left or list(self.consistency)
-
-    def _is_mastered(self, name: str) -> bool:
-        return self.num_seen[name] >= self.min_seen and self.consistency[name] >= self.mastered_at
 
     def chances(self) -> dict[str, float]:
         """Chance of each active operation."""

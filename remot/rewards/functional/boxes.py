@@ -16,12 +16,9 @@ def box_iou(predicted: Box, gold: Box) -> float:
     width = min(predicted[2], gold[2]) - max(predicted[0], gold[0])
     height = min(predicted[3], gold[3]) - max(predicted[1], gold[1])
     shared = max(0.0, width) * max(0.0, height)
-    union = _area(predicted) + _area(gold) - shared
+    areas = (max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (predicted, gold))
+    union = sum(areas) - shared
     return min(1.0, shared / union) if 0 < union < float("inf") else 0.0
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 def mean_overlap(predicted: Sequence[Box], gold: Sequence[Box]) -> float:
@@ -62,8 +59,8 @@ def direction_of(first: Box, last: Box) -> str:
 
     STAT if it moved less than 2 % of the mean diagonal, or less than 3 pixels.
     """
-    across, down = _shift(first, last)
-    if math.hypot(across, down) < max(0.02 * _mean_diagonal(first, last), 3.0):
+    across, down, diagonal = _shift(first, last)
+    if math.hypot(across, down) < max(0.02 * diagonal, 3.0):
         return STILL
     degrees = math.degrees(math.atan2(-down, across)) % 360
     return COMPASS[int((degrees + 22.5) / 45) % 8]
@@ -71,10 +68,10 @@ def direction_of(first: Box, last: Box) -> str:
 
 def speed_of(first: Box, last: Box, seconds: float) -> str:
     """Way of the centre in mean diagonals a second: stationary below 0.02, slow below 0.10, moderate below 0.30."""
-    diagonal = _mean_diagonal(first, last)
+    across, down, diagonal = _shift(first, last)
     if seconds <= 0 or diagonal <= 0:
         return SPEEDS[0]
-    speed = math.hypot(*_shift(first, last)) / seconds / diagonal
+    speed = math.hypot(across, down) / seconds / diagonal
     return SPEEDS[sum(speed >= bound for bound in SPEED_BOUNDS)]
 
 
@@ -87,12 +84,11 @@ def scale_of(first: Box, last: Box) -> str:
     return "approaching" if log_ratio > SCALE_BOUND else "receding" if log_ratio < -SCALE_BOUND else "stable"
 
 
-def _shift(first: Box, last: Box) -> tuple[float, float]:
-    return (last[0] + last[2] - first[0] - first[2]) / 2, (last[1] + last[3] - first[1] - first[3]) / 2
-
-
-def _mean_diagonal(first: Box, last: Box) -> float:
-    return sum(math.hypot(box[2] - box[0], box[3] - box[1]) for box in (first, last)) / 2
+def _shift(first: Box, last: Box) -> tuple[float, float, float]:
+    """How far the centre goes to the right and down, and the mean diagonal."""
+    across, down = (last[0] + last[2] - first[0] - first[2]) / 2, (last[1] + last[3] - first[1] - first[3]) / 2
+    diagonals = [math.hypot(box[2] - box[0], box[3] - box[1]) for box in (first, last)]
+    return across, down, sum(diagonals) / 2
 
 
 def direction_score(predicted: str, gold: str) -> float:
@@ -124,13 +120,12 @@ def change_score(described: Mapping[str, Motion], without_evidence: Mapping[str,
 
     An object missing from ``without_evidence`` counts 1; 0 if no object is described. (Motion-o, perturbation reward.)
     """
-    return sum(_change(motion, without_evidence.get(name)) for name, motion in described.items()) / max(
-        1, len(described)
-    )
-
-
-def _change(motion: Motion, other: Motion | None) -> float:
-    if other is None:
-        return 1.0
-    turned, faster = motion.direction != other.direction, motion.speed != other.speed
-    return 0.5 * turned + 0.3 * faster + 0.2 * (motion.scale != other.scale)
+    total = 0.0
+    for name, motion in described.items():
+        other = without_evidence.get(name)
+        if other is None:
+            total += 1.0
+            continue
+        turned, faster = motion.direction != other.direction, motion.speed != other.speed
+        total += 0.5 * turned + 0.3 * faster + 0.2 * (motion.scale != other.scale)
+    return total / max(1, len(described))

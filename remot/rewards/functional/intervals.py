@@ -46,12 +46,8 @@ def set_iou(predicted: Sequence[Interval], gold: Sequence[Interval]) -> float:
             i += 1
         else:
             j += 1
-    union = _length(first) + _length(second) - shared
+    union = sum(end - start for start, end in first) + sum(end - start for start, end in second) - shared
     return shared / union if union > 0 else 1.0
-
-
-def _length(disjoint: Sequence[Interval]) -> float:
-    return sum(end - start for start, end in disjoint)
 
 
 def paired_iou(predicted: Sequence[Interval], gold: Sequence[Interval]) -> float:

@@ -34,23 +34,25 @@ def map_score(
     total = sum(len(points) for points in gold.values())
     if total == 0:
         return float(not any(predicted.values()))
-    scores = (len(points) * _category_score(predicted.get(name, ()), points, extent) for name, points in gold.items())
-    return sum(scores) / total
-
-
-def _category_score(predicted: Sequence[Point], gold: Sequence[Point], extent: float) -> float:
-    diagonal = extent * math.sqrt(2)
-    near = sum(max(0.0, 1 - distance / diagonal) for distance in closest_pairs(predicted, gold))
-    return near / max(len(predicted), len(gold), 1)
+    diagonal, score = extent * math.sqrt(2), 0.0
+    for name, points in gold.items():
+        found = predicted.get(name, ())
+        near = sum(max(0.0, 1 - distance / diagonal) for distance in closest_pairs(found, points))
+        score += len(points) * (near / max(len(found), len(points), 1))
+    return score / total
 
 
 def closest_pairs(predicted: Sequence[Point], gold: Sequence[Point]) -> list[float]:
     """Distances of pairs made greedily, the closest first, each point in one pair at most; ties by position."""
-    by_distance = _by_distance if len(predicted) * len(gold) <= MANY_PAIRS else _many_by_distance
+    pairs: Iterable[tuple[float, int, int]]
+    if len(predicted) * len(gold) <= MANY_PAIRS:
+        pairs = sorted((math.dist(p, g), i, j) for i, p in enumerate(predicted) for j, g in enumerate(gold))
+    else:
+        pairs = _many_by_distance(predicted, gold)
     taken_predicted: set[int] = set()
     taken_gold: set[int] = set()
     distances: list[float] = []
-    for distance, i, j in by_distance(predicted, gold):
+    for distance, i, j in pairs:
         if i not in taken_predicted and j not in taken_gold:
             taken_predicted.add(i)
             taken_gold.add(j)
@@ -60,13 +62,8 @@ def closest_pairs(predicted: Sequence[Point], gold: Sequence[Point]) -> list[flo
     return distances
 
 
-def _by_distance(predicted: Sequence[Point], gold: Sequence[Point]) -> Iterable[tuple[float, int, int]]:
-    """Distance and numbers of both points for all pairs, the closest first, ties by position."""
-    return sorted((math.dist(p, g), i, j) for i, p in enumerate(predicted) for j, g in enumerate(gold))
-
-
 def _many_by_distance(predicted: Sequence[Point], gold: Sequence[Point]) -> Iterable[tuple[float, int, int]]:
-    """The same, quicker for many."""
+    """Distance and numbers of both points for all pairs, the closest first, ties by position; quick for many."""
     with np.errstate(over="ignore"):
         ways = np.asarray(predicted)[:, None] - np.asarray(gold)
         distances = np.hypot(ways[..., 0], ways[..., 1]).ravel()
@@ -95,12 +92,11 @@ def _by_category(nodes: Mapping[str, Point]) -> dict[str, list[Point]]:
 
 def edges_of(nodes: Mapping[str, Point]) -> dict[tuple[str, str], tuple[float, float]]:
     """Distance and direction in degrees from the first to the second, for each two objects in order of their names."""
-    return {(a, b): _edge(nodes[a], nodes[b]) for a, b in combinations(sorted(nodes), 2)}
-
-
-def _edge(start: Point, end: Point) -> tuple[float, float]:
-    across, along = end[0] - start[0], end[1] - start[1]
-    return math.hypot(across, along), math.degrees(math.atan2(along, across))
+    edges = {}
+    for first, second in combinations(sorted(nodes), 2):
+        across, along = nodes[second][0] - nodes[first][0], nodes[second][1] - nodes[first][1]
+        edges[first, second] = math.hypot(across, along), math.degrees(math.atan2(along, across))
+    return edges
 
 
 def edge_score(predicted: Edges, gold: Edges, angle_weight: float = 0.5) -> float:
@@ -120,28 +116,19 @@ def edge_score(predicted: Edges, gold: Edges, angle_weight: float = 0.5) -> floa
     """
     if not gold:
         return 1.0
-    pairs = [(found, right) for key, right in gold.items() if (found := _find(predicted, key)) is not None]
-    distances = sum(_alike(found[0], right[0]) for found, right in pairs) / len(gold)
+    alike, turns = 0.0, 0j
+    for (first, second), (metres, degrees) in gold.items():
+        found = predicted.get((first, second))
+        if found is None:
+            way, back = predicted.get((second, first), (-1.0, 0.0))
+            if way < 0:
+                continue
+            found = way, back + 180 if way else back  # no way, no direction to turn
+        larger = max(found[0], metres)
+        if larger < math.inf:
+            alike += 1 - abs(found[0] - metres) / larger if larger > 0 else 1.0
+        turns += cmath.exp(1j * math.radians(math.fmod(found[1] - degrees, 360)))
+    distances = alike / len(gold)
     if len(gold) == 1:
         return distances
-    turns = sum((cmath.exp(1j * math.radians(math.fmod(found[1] - right[1], 360))) for found, right in pairs), 0j)
     return (1 - angle_weight) * distances + angle_weight * min(1.0, abs(turns) / len(gold))
-
-
-def _find(edges: Edges, key: tuple[str, str]) -> tuple[float, float] | None:
-    if key in edges:
-        return edges[key]
-    distance, degrees = edges.get(key[::-1], (-1.0, 0.0))
-    return None if distance < 0 else (distance, degrees + 180 if distance else degrees)  # no way, no direction to turn
-
-
-def _alike(first: float, second: float) -> float:
-    larger = max(first, second)
-    if not larger < math.inf:
-        return 0.0
-    return 1 - abs(first - second) / larger if larger > 0 else 1.0
-
-
-def mean_over_frames(scores: Sequence[float], num_frames: int) -> float:
-    """Sum of the scores of the frames that were written over the number of selected frames."""
-    return sum(scores) / num_frames if num_frames else 0.0

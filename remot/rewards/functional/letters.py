@@ -4,8 +4,6 @@
 in: nothing here raises on a prediction, and everything is linear in its length.
 """
 
-from collections.abc import Mapping, Sequence
-
 from remot.answers import ParsedAnswer, parse_number
 from remot.motion import ATTRIBUTES, PAIRS, Code
 from remot.structures import Question, Slot
@@ -101,14 +99,6 @@ def format_ok(parsed: ParsedAnswer, question: Question) -> bool:
     return all(option_of(letter, slot) is not None for letter, slot in pairs)
 
 
-def _code_of(letter: str, slot: Slot) -> Code | None:
-    """Code of the value that ``letter`` stands for; None if it stands for none."""
-    value, attribute = option_of(letter, slot), ATTRIBUTES.get(slot.label.attribute)
-    if value is None or attribute is None or value not in attribute.values:
-        return None
-    return attribute.code_of(value)
-
-
 def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple[Code | None, ...]]:
     """The codes that ``prediction`` claims, by (attribute, subject).
 
@@ -120,24 +110,19 @@ def predicted_codes(prediction: str, question: Question) -> dict[GroupKey, tuple
     """
     letters = prediction if len(prediction) == len(question.slots) else " " * len(question.slots)
     groups: dict[GroupKey, list[tuple[tuple[int, int], Code | None]]] = {}
-    untold = {(slot.label.attribute, slot.label.subject) for slot in question.slots if not _offers_values(slot)}
+    untold: set[GroupKey] = set()  # where a letter does not say what happened: true, false, a pair of images, a number
     for letter, slot in zip(letters, question.slots, strict=True):
-        key = (slot.label.attribute, slot.label.subject)
-        groups.setdefault(key, []).append((slot.label.pair, _code_of(letter, slot)))
-    return {key: () if key in untold else _in_pair_order(answers) for key, answers in groups.items()}
-
-
-def _offers_values(slot: Slot) -> bool:
-    """Whether a letter says what happened; true, false, a pair of images or a number do not."""
-    attribute = ATTRIBUTES.get(slot.label.attribute)
-    return attribute is not None and not set(slot.options).isdisjoint(attribute.values)
-
-
-def _in_pair_order(answers: Sequence[tuple[tuple[int, int], Code | None]]) -> tuple[Code | None, ...]:
-    if sorted(pair for pair, _ in answers) != sorted(PAIRS):
-        return ()
-    by_pair: Mapping[tuple[int, int], Code | None] = dict(answers)
-    return tuple(by_pair[pair] for pair in PAIRS)
+        key, attribute = (slot.label.attribute, slot.label.subject), ATTRIBUTES.get(slot.label.attribute)
+        codes = {} if attribute is None else attribute.codes
+        if codes.keys().isdisjoint(slot.options):
+            untold.add(key)
+        groups.setdefault(key, []).append((slot.label.pair, codes.get(option_of(letter, slot) or "")))
+    found: dict[GroupKey, tuple[Code | None, ...]] = {}
+    for key, answers in groups.items():
+        asks_each_pair = sorted(pair for pair, _ in answers) == sorted(PAIRS)
+        by_pair = dict(answers)
+        found[key] = tuple(by_pair[pair] for pair in PAIRS) if asks_each_pair and key not in untold else ()
+    return found
 
 
 def logic_score(prediction: str, question: Question) -> float:

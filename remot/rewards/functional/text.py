@@ -89,12 +89,8 @@ def word_accuracy(predicted: str, gold: str) -> float:
     except ImportError as error:
         msg = "the word error rate needs the jiwer package: pip install 'remot[rewards]'"
         raise ConfigError(msg) from error
-    predicted, gold = _first_words(predicted, MAX_WER_WORDS), _first_words(gold, MAX_WER_WORDS)
+    predicted, gold = (" ".join(text.split(None, MAX_WER_WORDS)[:MAX_WER_WORDS]) for text in (predicted, gold))
     return max(0.0, 1.0 - float(wer(gold, predicted))) if gold else float(not predicted)
-
-
-def _first_words(text: str, num_words: int) -> str:
-    return " ".join(text.split(None, num_words)[:num_words])
 
 
 def option_letter(text: str) -> str:
@@ -136,15 +132,12 @@ def swapped_words(text: str, pairs: Sequence[tuple[str, str]]) -> str:
     'to the right of it'
     """
     other = {word: partner for pair in pairs for word, partner in (pair, pair[::-1])}
-    words = text.lower().strip().rstrip(".").split()
-    return " ".join(_swapped(word, other) for word in words)
-
-
-def _swapped(word: str, other: dict[str, str]) -> str:
-    """A word or its parts, such as upper-left; marks around it stay."""
-    core = word.strip(string.punctuation)
-    parts = "-".join(other.get(part, part) for part in core.split("-"))
-    return word.replace(core, parts, 1) if core else word
+    swapped = []
+    for word in text.lower().strip().rstrip(".").split():
+        core = word.strip(string.punctuation)  # its parts are words too, as in upper-left; marks around it stay
+        parts = "-".join(other.get(part, part) for part in core.split("-"))
+        swapped.append(word.replace(core, parts, 1) if core else word)
+    return " ".join(swapped)
 
 
 def normal_answer(answer: str) -> str:
@@ -166,6 +159,6 @@ def mapped_answer(answer: str, answer_map: Mapping[str, str]) -> str:
     return answer
 
 
-def agrees(answer: str, counterpart: str, answer_map: Mapping[str, str]) -> bool:
+def agrees(answer: str, counterfactual: str, answer_map: Mapping[str, str]) -> bool:
     """Whether the answer to the changed input is φ of the answer to the input; two empty answers do not agree."""
-    return bool(normal_answer(answer)) and mapped_answer(answer, answer_map) == normal_answer(counterpart)
+    return bool(normal_answer(answer)) and mapped_answer(answer, answer_map) == normal_answer(counterfactual)

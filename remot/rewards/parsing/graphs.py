@@ -81,15 +81,15 @@ def _centre(value: object) -> Point | None:
         value = _SIGNED_NUMBER.findall(value)[:2]
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
-    x, y = (_coordinate(number) for number in value)
-    return None if x is None or y is None else (x, y)
-
-
-def _coordinate(value: object) -> float | None:
-    if isinstance(value, str):
-        match = _SIGNED_NUMBER.fullmatch(value.strip().lstrip("<[(").rstrip(">])"))
-        return None if match is None else float(math.trunc(float(match[0])))
-    return float(math.trunc(value)) if isinstance(value, int | float) and math.isfinite(value) else None
+    numbers = []
+    for number in value:
+        if isinstance(number, str):
+            match = _SIGNED_NUMBER.fullmatch(number.strip().lstrip("<[(").rstrip(">])"))
+            number = None if match is None else float(match[0])  # noqa: PLW2901
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            return None
+        numbers.append(float(math.trunc(number)))
+    return numbers[0], numbers[1]
 
 
 def _centres_after_names(content: str, names: Iterable[str]) -> dict[str, list[Point]]:

@@ -1,11 +1,10 @@
 """Stretches of time in completions."""
 
-import math
 import re
 
 from remot.rewards.parsing.literals import literal_value
 from remot.rewards.parsing.tags import last_element
-from remot.rewards.parsing.values import MAX_JSON_CHARS, json_value, number_rows, plain_number
+from remot.rewards.parsing.values import MAX_JSON_CHARS, is_number, json_value, number_rows, plain_number
 from remot.structures import Interval
 
 _SPAN = re.compile(r"(?<![0-9])([0-9]{1,9}(?:\.[0-9]{0,9})?) (?:to|and) ([0-9]{1,9}(?:\.[0-9]{0,9})?)", re.IGNORECASE)
@@ -87,14 +86,13 @@ def json_span(text: str) -> Interval | None:
     value = json_value(text)
     if not isinstance(value, dict):
         return None
-    start, end = (_number(value.get(key)) for key in ("start_time", "end_time"))
-    return None if start is None or end is None else (start, end)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        return plain_number(value)
-    return value if isinstance(value, float) and math.isfinite(value) else None
+    numbers: list[float] = []
+    for written in (value.get("start_time"), value.get("end_time")):
+        number = plain_number(written) if isinstance(written, str) else written
+        if not is_number(number):
+            return None
+        numbers.append(number)
+    return numbers[0], numbers[1]
 
 
 def last_answer_span(completion: str) -> Interval | None:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 #: Longest JSON text that is decoded.
 MAX_JSON_CHARS = 16_384
@@ -52,7 +52,7 @@ def number_rows(value: object, width: int) -> list[tuple[float, ...]] | None:
     return rows
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether ``value`` is a finite float, which every JSON number is by now."""
     return isinstance(value, float) and math.isfinite(value)
 

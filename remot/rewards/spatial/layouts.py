@@ -9,10 +9,10 @@ import torch
 from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.rewards.base import ReferenceReward, Reward, WrapperReward, scored_by
-from remot.rewards.functional.layouts import edge_score, edges_of, map_score, mean_over_frames, node_score
-from remot.rewards.parsing.graphs import WrittenGraph, name_of, read_graphs, read_map
+from remot.rewards.functional.layouts import edge_score, edges_of, map_score, node_score
+from remot.rewards.parsing.graphs import name_of, read_graphs, read_map
 from remot.rewards.parsing.tags import first_element
-from remot.structures import Point, Question, Reference, RewardOutput, reference_of
+from remot.structures import Question, Reference, RewardOutput, reference_of
 
 
 @dataclass(eq=False)
@@ -101,16 +101,14 @@ class SceneGraphReward(ReferenceReward):
         if not reference.graphs:
             return None
         written = read_graphs(first_element(completion, "think") or "", len(reference.graphs))
-        pairs = [
-            self._terms(graph, {name_of(name): point for name, point in gold.items()})
-            for graph, gold in zip(written, reference.graphs, strict=False)
-            if graph is not None
-        ]
-        nodes, edges = (mean_over_frames([pair[term] for pair in pairs], len(reference.graphs)) for term in (0, 1))
+        node_scores, edge_scores = [], []
+        for graph, right in zip(written, reference.graphs, strict=False):
+            if graph is None:
+                continue
+            gold = {name_of(name): point for name, point in right.items()}
+            known = {name: point for name, point in graph.nodes.items() if name in gold}
+            found = graph.edges if self.edges == "written" else edges_of(known)
+            node_scores.append(node_score(graph.nodes, gold, self.extent))
+            edge_scores.append(edge_score(found, edges_of(gold), self.angle_weight))
+        nodes, edges = (sum(scores) / len(reference.graphs) for scores in (node_scores, edge_scores))
         return {self.name: self.node_weight * nodes + self.edge_weight * edges, "nodes": nodes, "edges": edges}
-
-    def _terms(self, graph: WrittenGraph, gold: Mapping[str, Point]) -> tuple[float, float]:
-        known = {name: point for name, point in graph.nodes.items() if name in gold}
-        edges = graph.edges if self.edges == "written" else edges_of(known)
-        nodes = node_score(graph.nodes, gold, self.extent)
-        return nodes, edge_score(edges, edges_of(gold), self.angle_weight)

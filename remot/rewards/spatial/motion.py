@@ -45,8 +45,14 @@ class MotionTrajectoryReward(ReferenceReward):
         if sum(map(len, matched.values())) < 2:
             return 0.0
         tags = motion_tags(reasoning)
-        moved = {name: frames for name, frames in matched.items() if len(set(frames)) >= 2}
-        scores = [_score(tags.get(name), tracks[name], frames) for name, frames in moved.items()]
+        scores = []
+        for name, frames in matched.items():
+            if len(set(frames)) < 2:
+                continue
+            track, first, last = tracks[name], frames[0], frames[-1]
+            boxes, seconds = (track.boxes[first], track.boxes[last]), track.pts_seconds[last] - track.pts_seconds[first]
+            gold = MotionTag(direction_of(*boxes), speed_of(*boxes, seconds), scale_of(*boxes))
+            scores.append(motion_score(tags[name], gold) if name in tags else 0.0)
         return sum(scores) / len(scores) if scores else self.fallback
 
     def _matched(self, seen: Iterable[ObjectObservation], tracks: dict[str, BoxTrack]) -> dict[str, list[int]]:
@@ -63,21 +69,15 @@ class MotionTrajectoryReward(ReferenceReward):
         return frames
 
 
-def _score(tag: MotionTag | None, track: BoxTrack, frames: list[int]) -> float:
-    first, last = frames[0], frames[-1]
-    boxes, seconds = (track.boxes[first], track.boxes[last]), track.pts_seconds[last] - track.pts_seconds[first]
-    gold = MotionTag(direction_of(*boxes), speed_of(*boxes, seconds), scale_of(*boxes))
-    return 0.0 if tag is None else motion_score(tag, gold)
-
-
 @dataclass(eq=False)
 class MotionPerturbationReward(ReferenceReward):
     """Mean over described objects of 0.5·[direction changed] + 0.3·[speed changed] + 0.2·[scale changed].
 
-    Compared with the answer to the same prompt with the video frozen at one frame, the reference's first counterpart;
-    an object that is not described there counts 1. Motion-o (arXiv 2603.18856). As released this reward is 0 for every
-    completion, because the trainer hands the frozen answer over after the rewards were called. Here it is part of the
-    reference, so it has to be there before the call, and without it the reward is not applicable instead of 0.
+    Compared with the answer to the same prompt with the video frozen at one frame, the first counterfactual of the
+    reference; an object that is not described there counts 1. Motion-o (arXiv 2603.18856). As released this reward is
+    0 for every completion, because the trainer hands the frozen answer over after the rewards were called. Here it is
+    part of the reference, so it has to be there before the call, and without it the reward is not applicable instead
+    of 0.
 
     Args:
         name: Metric key.
@@ -88,10 +88,10 @@ class MotionPerturbationReward(ReferenceReward):
     name: str = "motion_perturbation"
 
     def score(self, completion: str, reference: Reference) -> float | None:
-        """In [0, 1], 0 if the completion describes no motion; not applicable without a counterpart."""
-        if not reference.counterparts:
+        """In [0, 1], 0 if the completion describes no motion; not applicable without a counterfactual."""
+        if not reference.counterfactuals:
             return None
         described, frozen = (
-            motion_tags(first_element(text, "think") or "") for text in (completion, reference.counterparts[0])
+            motion_tags(first_element(text, "think") or "") for text in (completion, reference.counterfactuals[0])
         )
         return change_score(described, frozen)

@@ -55,28 +55,17 @@ class TemporalRLTReward(ReferenceReward):
 
     def score(self, completion: str, reference: Reference) -> Mapping[str, float] | None:
         """Parts: the total, ``accuracy`` and ``format``; not applicable without the answer or interval it needs."""
-        accuracies = []
+        accuracies, content = [], first_element(completion, "answer")
         if self.kind != "continuous":
-            accuracies.append(self._letter(completion, reference))
+            if reference.answer is None:
+                return None
+            said = lone_option(completion if content is None else content)
+            accuracies.append(float(said != "" and said == lone_option(reference.answer)))
         if self.kind != "discrete":
-            accuracies.append(self._overlap(completion, reference))
-        known = [accuracy for accuracy in accuracies if accuracy is not None]
-        if len(known) != len(accuracies):
-            return None
-        accuracy, form = sum(known) / len(known), _FORMATS[self.kind].score(completion, reference)
+            if not reference.intervals:
+                return None
+            span = json_span((first_element(completion, "glue") if self.kind == "grounded" else content) or "")
+            accuracies.append(0.0 if span is None else hull_iou(span, reference.intervals[0]))
+        accuracy, form = sum(accuracies) / len(accuracies), _FORMATS[self.kind].score(completion, reference)
         total = self.accuracy_weight * accuracy + self.format_weight * form
         return {self.name: total, "accuracy": accuracy, "format": form}
-
-    @staticmethod
-    def _letter(completion: str, reference: Reference) -> float | None:
-        if reference.answer is None:
-            return None
-        content = first_element(completion, "answer")
-        said = lone_option(completion if content is None else content)
-        return float(said != "" and said == lone_option(reference.answer))
-
-    def _overlap(self, completion: str, reference: Reference) -> float | None:
-        if not reference.intervals:
-            return None
-        span = json_span(first_element(completion, "glue" if self.kind == "grounded" else "answer") or "")
-        return 0.0 if span is None else hull_iou(span, reference.intervals[0])

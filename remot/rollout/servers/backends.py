@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from remot.errors import ConfigError
 from remot.models.export import save_merged, save_trained
@@ -44,8 +44,7 @@ class ServerBackend(ABC):
     #: Path that answers once the server is ready.
     health_path: str = "/health"
 
-    @abstractmethod
-    def require(self, policy: VLMPolicy) -> None:
+    def require(self, policy: VLMPolicy) -> None:  # noqa: B027 (none is refused)
         """Refuse a policy whose weights it cannot load.
 
         Raises:
@@ -56,17 +55,17 @@ class ServerBackend(ABC):
         """Write what this server can load; all processes call this, one of them writes."""
         save_trained(policy, folder, is_writer=is_writer)
 
-    @abstractmethod
-    def model_name(self, name: str, folder: Path) -> str:
+    def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """What requests call the weights ``name`` in ``folder``."""
+        return name
 
-    @abstractmethod
-    def load(self, name: str, folder: Path) -> Sequence[Command]:
+    def load(self, name: str, folder: Path) -> Sequence[Command]:  # noqa: ARG002
         """Requests that make the server take the weights, then empty its caches of prefixes and images."""
+        return ()
 
-    @abstractmethod
-    def unload(self, name: str) -> Sequence[Command]:
+    def unload(self, name: str) -> Sequence[Command]:  # noqa: ARG002
         """Requests that unload the weights ``name``."""
+        return ()
 
     @abstractmethod
     def body(self, model: str, request: CompletionRequest) -> Json:
@@ -76,12 +75,25 @@ class ServerBackend(ABC):
 class _AdapterServer(ServerBackend):
     """A server that takes adapters while it runs."""
 
+    load_path: ClassVar[str]
+    unload_path: ClassVar[str]
+    cache_paths: ClassVar[tuple[str, ...]]
+
     def require(self, policy: VLMPolicy) -> None:
         """Adapters only."""
         if not policy.adaptation.reference_is_base:
             name = type(self).__name__
             msg = f"{name} takes adapters while it runs, not full weights: set model.policy.adaptation to LoRA"
             raise ConfigError(msg)
+
+    def load(self, name: str, folder: Path) -> Sequence[Command]:
+        """Load the adapter; empty the caches."""
+        adapter = {"lora_name": name, "lora_path": str(folder)}
+        return (self.load_path, adapter), *((path, None) for path in self.cache_paths)
+
+    def unload(self, name: str) -> Sequence[Command]:
+        """Unload the adapter."""
+        return ((self.unload_path, {"lora_name": name}),)
 
     def body(self, model: str, request: CompletionRequest) -> Json:
         """With log-probabilities."""
@@ -108,24 +120,16 @@ class VLLM(_AdapterServer):
     trained vision tower it needs ``--enable-tower-connector-lora``, or it leaves the adapters of the tower out.
     """
 
-    def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
-        """The adapter's name."""
-        return name
-
-    def load(self, name: str, folder: Path) -> Sequence[Command]:
-        """Load the adapter; empty the caches."""
-        adapter = {"lora_name": name, "lora_path": str(folder)}
-        return ("/v1/load_lora_adapter", adapter), ("/reset_prefix_cache", None), ("/reset_mm_cache", None)
-
-    def unload(self, name: str) -> Sequence[Command]:
-        """Unload the adapter."""
-        return (("/v1/unload_lora_adapter", {"lora_name": name}),)
+    load_path = "/v1/load_lora_adapter"
+    unload_path = "/v1/unload_lora_adapter"
+    cache_paths = "/reset_prefix_cache", "/reset_mm_cache"
 
     def body(self, model: str, request: CompletionRequest) -> Json:
         """With token ids and log-probabilities."""
         return super().body(model, request) | {"return_token_ids": True}
 
 
+@dataclass(frozen=True)
 class SGLang(_AdapterServer):
     """SGLang, started with ``--enable-lora``, ``--max-lora-rank`` and ``--lora-target-modules``.
 
@@ -135,32 +139,26 @@ class SGLang(_AdapterServer):
         served_model: Name the server gives its base model; adapters are asked for as ``served_model:adapter``.
     """
 
-    def __init__(self, served_model: str) -> None:
-        self.served_model = served_model
+    load_path = "/load_lora_adapter"
+    unload_path = "/unload_lora_adapter"
+    cache_paths = ("/flush_cache",)
+
+    served_model: str
 
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """Base model and adapter."""
         return f"{self.served_model}:{name}"
 
-    def load(self, name: str, folder: Path) -> Sequence[Command]:
-        """Load the adapter; empty the caches."""
-        return ("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)}), ("/flush_cache", None)
-
-    def unload(self, name: str) -> Sequence[Command]:
-        """Unload the adapter."""
-        return (("/unload_lora_adapter", {"lora_name": name}),)
-
 
 class TransformersServe(ServerBackend):
     """``transformers serve``, which loads whatever folder a request names.
 
-    It takes full weights, so adapters are added to them on the way; it loads them anew for each hand-over and keeps
-    what it has loaded for ``--model-timeout`` seconds. It gives no log-probabilities, and no tokens by number. It draws
-    from one global generator, so ask for one completion at a time (``num_parallel: 1``) if a run is to be repeatable.
+    The first request loads it, and there are no caches that outlive a request; it unloads weights by itself. What is
+    quantised is refused when it is saved. It takes full weights, so adapters are added to them on the way; it loads
+    them anew for each hand-over and keeps what it has loaded for ``--model-timeout`` seconds. It gives no
+    log-probabilities, and no tokens by number. It draws from one global generator, so ask for one completion at a time
+    (``num_parallel: 1``) if a run is to be repeatable.
     """
-
-    def require(self, policy: VLMPolicy) -> None:
-        """Anything; what is quantised is refused when it is saved."""
 
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
         """Full weights, as it does not find the base model of a folder with adapters only.
@@ -178,14 +176,6 @@ class TransformersServe(ServerBackend):
     def model_name(self, name: str, folder: Path) -> str:  # noqa: ARG002
         """The folder."""
         return str(folder)
-
-    def load(self, name: str, folder: Path) -> Sequence[Command]:  # noqa: ARG002
-        """The first request loads it; there are no caches that outlive a request."""
-        return ()
-
-    def unload(self, name: str) -> Sequence[Command]:  # noqa: ARG002
-        """Nothing: it unloads weights by itself."""
-        return ()
 
     def body(self, model: str, request: CompletionRequest) -> Json:
         """Sampling as a generation configuration: its own defaults are greedy for many models."""

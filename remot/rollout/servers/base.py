@@ -97,10 +97,6 @@ class CompletionLimits:
     vocabulary: int
     max_new_tokens: int  # longest completion, end of turn included
 
-    def allows(self, token: int) -> bool:
-        """True if the token may be sampled."""
-        return 0 <= token < self.vocabulary and token not in self.banned
-
 
 def within(completion: SampledCompletion, limits: CompletionLimits) -> SampledCompletion:
     """The part of a completion that the policy could have sampled, with its end of turn if it came to that.
@@ -110,7 +106,7 @@ def within(completion: SampledCompletion, limits: CompletionLimits) -> SampledCo
     """
     tokens: list[int] = []
     for token in completion.token_ids[: limits.max_new_tokens]:
-        if not limits.allows(token):
+        if token in limits.banned or not 0 <= token < limits.vocabulary:
             return SampledCompletion(tuple(tokens), completion.logprobs[: len(tokens)], is_ended=False)
         tokens.append(token)
         if token in limits.eos_token_ids:

@@ -91,7 +91,9 @@ class JSONClient:
                 return self._ask_once(request)
             except HTTPError as error:
                 said = _complaint(error)
-                wait_seconds = max(wait_seconds, _requested_wait(error))
+                asked = error.headers.get("Retry-After", "") if error.headers is not None else ""
+                if asked.isascii() and asked.isdigit():
+                    wait_seconds = max(wait_seconds, min(float(asked), MAX_WAIT_SECONDS))
                 passes = error.code >= SERVER_FAULT or error.code in PASSING
                 if not passes or attempt == self.num_retries:
                     msg = f"{request.full_url} refuses with status {error.code}: {said}"
@@ -113,12 +115,6 @@ class JSONClient:
         if len(reply) > self.max_reply_bytes:
             raise ReplyTooLongError
         return reply
-
-
-def _requested_wait(error: HTTPError) -> float:
-    """Seconds by which a server delays the next attempt, at most :data:`MAX_WAIT_SECONDS`; 0 if it names none."""
-    seconds = error.headers.get("Retry-After", "") if error.headers is not None else ""
-    return min(float(seconds), MAX_WAIT_SECONDS) if seconds.isascii() and seconds.isdigit() else 0.0
 
 
 def _complaint(error: HTTPError) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
 from remot.models.policy import VLMPolicy
-from remot.rollout.sampling import RolloutAddress, RolloutRequest
+from remot.rollout.sampling import RolloutRequest
 from remot.rollout.servers.backends import CompletionRequest, ServerBackend
 from remot.rollout.servers.base import ExternalEngine, SampledCompletion
 from remot.rollout.servers.client import JSONClient
@@ -52,7 +52,7 @@ class ServerEngine(ExternalEngine):
     of (seed, step, prompt, sample).
 
     Args:
-        dialect: The kind of server.
+        protocol: The kind of server.
         url: Its address, such as ``http://127.0.0.1:8000``; no other is contacted.
         folder: Where weights are written for the server, under the same path on both machines.
         logprobs: What the server's log-probabilities are: ``raw`` before temperature (usable at temperature 1), or
@@ -65,7 +65,7 @@ class ServerEngine(ExternalEngine):
 
     def __init__(
         self,
-        dialect: ServerBackend,
+        protocol: ServerBackend,
         url: str,
         folder: Path,
         logprobs: Literal["raw", "tempered", "none"] = "raw",
@@ -80,7 +80,7 @@ class ServerEngine(ExternalEngine):
         if logprobs not in ("raw", "tempered", "none"):
             msg = f"engine.logprobs is raw, tempered or none, not {logprobs!r}"
             raise ConfigError(msg)
-        self.dialect = dialect
+        self.protocol = protocol
         self.client = JSONClient(url, timeout_seconds, num_retries, max_reply_bytes)
         self.folder = folder.expanduser().resolve()
         self.logprobs = logprobs
@@ -91,16 +91,16 @@ class ServerEngine(ExternalEngine):
 
     def check(self) -> None:
         """Request the server's health page."""
-        self.client.get(self.dialect.health_path)
+        self.client.get(self.protocol.health_path)
 
     def sync_weights(self, policy: VLMPolicy, step: int) -> None:
         """Save the policy, have the server load it and unload the previous one; only the first process requests it."""
-        self.dialect.require(policy)
+        self.protocol.require(policy)
         run = all_gather_objects(self._run)[0]
         name = f"remot-{run}-step-{step}"
         folder = self.folder / name
         is_first = is_first_process()
-        self.dialect.save(policy, folder, is_writer=is_first)
+        self.protocol.save(policy, folder, is_writer=is_first)
         fault = None
         if is_first:
             try:
@@ -110,30 +110,37 @@ class ServerEngine(ExternalEngine):
         for message in all_gather_objects(fault):
             if message is not None:
                 raise EngineError(message)
-        self._current = _SyncedWeights(name, folder, self.dialect.model_name(name, folder))
+        self._current = _SyncedWeights(name, folder, self.protocol.model_name(name, folder))
 
     def _load(self, name: str, folder: Path) -> None:
         before = self._current
-        for path, body in self.dialect.load(name, folder):
+        for path, body in self.protocol.load(name, folder):
             self.client.post(path, body)
         if before is not None and before.name != name:
-            for path, body in self.dialect.unload(before.name):
+            for path, body in self.protocol.unload(before.name):
                 self.client.post(path, body)
             shutil.rmtree(before.folder, ignore_errors=True)
 
     def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
-        """Ask for each completion; see :meth:`ExternalEngine.complete`."""
+        """Ask for each completion; see :meth:`ExternalEngine.complete`.
+
+        Raises:
+            ConfigError: If a prompt shows a video.
+        """
         if self._current is None:
             msg = "sync_weights() comes before complete()"
             raise RuntimeError(msg)
         model, sampling, max_new_tokens = self._current.model, request.sampling, request.max_new_tokens
         bodies = []
         for row, prompt_id in enumerate(request.address.prompt_ids):
-            messages = _messages(batch, row)
+            if batch.videos[row]:  # servers take videos apart in ways of their own
+                msg = "a server is shown images only; prompts with videos need the trainer's own engine (engine: null)"
+                raise ConfigError(msg)
+            messages = user_message(batch.images[row], batch.questions[row].text)
             for sample in range(request.num_completions):
-                seed = _seed(request.address, prompt_id, sample)
-                one = CompletionRequest(messages, max_new_tokens, sampling, seed)
-                bodies.append(self.dialect.body(model, one))
+                seed = derive_seed(request.address.seed, "rollout", request.address.step, prompt_id, sample)
+                one = CompletionRequest(messages, max_new_tokens, sampling, seed % (1 << SEED_BITS))
+                bodies.append(self.protocol.body(model, one))
 
         def send(body: dict[str, Any]) -> Reply:
             return read_reply(self.client.post_for_json(CHAT_PATH, body), max_new_tokens)
@@ -169,22 +176,6 @@ def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int
             raise
 
 
-def _seed(address: RolloutAddress, prompt_id: str, sample: int) -> int:
-    return derive_seed(address.seed, "rollout", address.step, prompt_id, sample) % (1 << SEED_BITS)
-
-
-def _messages(batch: PromptBatch, row: int) -> list[dict[str, Any]]:
-    """The prompt as the policy gets it: images, then the question.
-
-    Raises:
-        ConfigError: If it shows a video: servers take videos apart in ways of their own.
-    """
-    if batch.videos[row]:
-        msg = "a server is shown images only; prompts with videos need the trainer's own engine (grpo.engine: null)"
-        raise ConfigError(msg)
-    return user_message(batch.images[row], batch.questions[row].text)
-
-
 def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:
     """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
 
@@ -192,14 +183,14 @@ def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any
         shown: Images, uint8 [3, H, W] each, and words between them.
         text: What is asked.
     """
-    return [{"role": "user", "content": [_part(one) for one in (*shown, text)]}]
-
-
-def _part(shown: Tensor | str) -> dict[str, Any]:
-    if isinstance(shown, str):
-        return {"type": "text", "text": shown}
-    data = base64.b64encode(encode_png(shown)).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    content: list[dict[str, Any]] = []
+    for one in (*shown, text):
+        if isinstance(one, str):
+            content.append({"type": "text", "text": one})
+        else:
+            data = base64.b64encode(encode_png(one)).decode("ascii")
+            content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
+    return [{"role": "user", "content": content}]
 
 
 def encode_png(image: Tensor) -> bytes:

@@ -43,7 +43,13 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
     Raises:
         EngineError: If there is none, or it is not what was requested.
     """
-    choice = _mapping(_only(_mapping(answer, "the answer").get("choices")), "a choice")
+    answer = _mapping(answer, "the answer")
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1:
+        found = len(choices) if isinstance(choices, list) else "no list of"
+        msg = f"the server was asked for one completion and gives {found}"
+        raise EngineError(msg)
+    choice = _mapping(choices[0], "a choice")
     message = _mapping(choice.get("message"), "a message")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if message.get("tool_calls") or (reasoning and not joins_reasoning):
@@ -61,13 +67,10 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
         raise EngineError(msg)
     tokens, logprobs = _listed(choice.get("logprobs"), max_new_tokens)
     token_ids = _numbers(choice.get("token_ids"), max_new_tokens)
-    return Reply(text, reason == "stop", token_ids, tokens, logprobs, _num_tokens(answer))
-
-
-def _num_tokens(answer: object) -> int:
-    usage = answer.get("usage") if isinstance(answer, Mapping) else None
+    usage = answer.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    return count if type(count) is int and count >= 0 else 0
+    num_tokens = count if type(count) is int and count >= 0 else 0
+    return Reply(text, reason == "stop", token_ids, tokens, logprobs, num_tokens)
 
 
 def as_completion(
@@ -84,10 +87,14 @@ def as_completion(
         tokenize: Tokens of a text.
         token_text: Text of a token.
     """
-    named = reply.token_ids or _named(reply.tokens)
+    named = reply.token_ids
+    if not named and reply.tokens is not None:  # tokens may be written as ``token_id:17``
+        digits = [token.removeprefix(BY_NUMBER) for token in reply.tokens if token.startswith(BY_NUMBER)]
+        if len(digits) == len(reply.tokens) and all(one.isascii() and one.isdigit() for one in digits):
+            named = tuple(int(one[:MAX_DIGITS]) for one in digits)
     if named:
         known = reply.logprobs if reply.logprobs is not None and len(reply.logprobs) == len(named) else None
-        return SampledCompletion(named, known or _unknown(len(named)), reply.is_ended)
+        return SampledCompletion(named, known or (math.nan,) * len(named), reply.is_ended)
     # half a character, which JSON can hold, is none either
     readable = reply.text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     text, lost, _ = readable.partition(NO_TEXT)
@@ -96,11 +103,7 @@ def as_completion(
         listed = reply.tokens[: len(token_ids)]  # an end of turn may follow
         if (lost or len(reply.tokens) <= len(token_ids) + 1) and listed == tuple(map(token_text, token_ids)):
             return SampledCompletion(token_ids, reply.logprobs[: len(token_ids)], reply.is_ended and not lost)
-    return SampledCompletion(token_ids, _unknown(len(token_ids)), reply.is_ended and not lost)
-
-
-def _unknown(count: int) -> tuple[float, ...]:
-    return (math.nan,) * count
+    return SampledCompletion(token_ids, (math.nan,) * len(token_ids), reply.is_ended and not lost)
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:
@@ -108,14 +111,6 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
         msg = f"{name} of the server is no JSON object"
         raise EngineError(msg)
     return value
-
-
-def _only(choices: object) -> object:
-    if not isinstance(choices, list) or len(choices) != 1:
-        found = len(choices) if isinstance(choices, list) else "no list of"
-        msg = f"the server was asked for one completion and gives {found}"
-        raise EngineError(msg)
-    return choices[0]
 
 
 def _numbers(value: object, max_new_tokens: int) -> tuple[int, ...] | None:
@@ -134,19 +129,9 @@ def _listed(value: object, max_new_tokens: int) -> tuple[tuple[str, ...] | None,
         return None, None
     tokens = [entry.get("token") for entry in entries]
     logprobs = [entry.get("logprob") for entry in entries]
-    if not all(isinstance(token, str) for token in tokens) or not all(map(_is_logprob, logprobs)):
+    if not all(isinstance(token, str) for token in tokens):
         return None, None
+    for one in logprobs:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not LEAST_LOGPROB <= one <= 1e-3:
+            return None, None
     return tuple(tokens), tuple(map(float, logprobs))
-
-
-def _is_logprob(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_LOGPROB <= value <= 1e-3
-
-
-def _named(tokens: tuple[str, ...] | None) -> tuple[int, ...] | None:
-    """Tokens written as ``token_id:17``, None unless all are."""
-    if tokens is None:
-        return None
-    digits = [token.removeprefix(BY_NUMBER) for token in tokens if token.startswith(BY_NUMBER)]
-    is_named = len(digits) == len(tokens) and all(one.isascii() and one.isdigit() for one in digits)
-    return tuple(int(one[:MAX_DIGITS]) for one in digits) if is_named else None

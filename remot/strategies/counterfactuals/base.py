@@ -1,7 +1,7 @@
 """Counterfactual inputs: the same question about a changed input, answered by the same policy.
 
-Rewards compare the completions with these counterparts, which are never trained on. Each change is seeded by seed, step
-and prompt, so that a resumed run repeats it, and the completions have noise of their own.
+Rewards compare the completions with these counterfactuals, which are never trained on. Each change is seeded by seed,
+step and prompt, so that a resumed run repeats it, and the completions have noise of their own.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.seeding import numpy_generator
 from remot.strategies.objective import StepAddress
-from remot.structures import PromptBatch, Question, Video, with_counterparts
+from remot.structures import PromptBatch, Question, Video, with_counterfactuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class PromptInput:
     change: str = ""  # name of the change, if there are several
 
 
-class Counterpart(ABC):
+class Counterfactual(ABC):
     """A counterfactual: how an input is changed, and how completions for it are sampled.
 
     Attributes:
@@ -49,14 +49,14 @@ class Counterpart(ABC):
     def __init__(self, num_completions: int, *, greedy: bool = False) -> None:
         if num_completions < 1 or (greedy and num_completions > 1):
             given = f"{num_completions}{' greedy ones, which would all be the same' if greedy else ''}"
-            msg = f"counterparts.num_completions must be at least 1, and 1 if they are greedy, got {given}"
+            msg = f"counterfactuals.num_completions must be at least 1, and 1 if they are greedy, got {given}"
             raise ConfigError(msg)
         self.num_completions = num_completions
         self.greedy = greedy
 
     @abstractmethod
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
-        """The changed input, None if there is nothing to change: such a prompt gets no counterparts.
+        """The changed input, None if there is nothing to change: such a prompt gets no counterfactuals.
 
         ``shown`` must not be changed in place; all randomness comes from ``generator``.
         """
@@ -65,7 +65,7 @@ class Counterpart(ABC):
         """Update from the outcome, once a step and in all processes; most changes do not.
 
         Args:
-            questions: P questions, their counterparts in their references.
+            questions: P questions, their counterfactuals in their references.
             completions: Texts of the unchanged prompts, P lists of G.
         """
 
@@ -82,7 +82,7 @@ class Counterpart(ABC):
 
 
 def changed_batch(
-    batch: PromptBatch, counterpart: Counterpart, address: StepAddress
+    batch: PromptBatch, counterfactual: Counterfactual, address: StepAddress
 ) -> tuple[list[int], list[PromptInput], PromptBatch]:
     """The prompts that can be changed, changed.
 
@@ -92,12 +92,14 @@ def changed_batch(
     rows, changed, questions = [], [], []
     prompts = zip(batch.images, batch.videos, batch.questions, strict=True)
     for row, (images, videos, question) in enumerate(prompts):
-        generator = numpy_generator(address.seed, "counterpart", counterpart.name, address.step, question.prompt_id)
-        other = counterpart.change(PromptInput(images, videos, question.text, question), generator)
+        generator = numpy_generator(
+            address.seed, "counterfactual", counterfactual.name, address.step, question.prompt_id
+        )
+        other = counterfactual.change(PromptInput(images, videos, question.text, question), generator)
         if other is not None:
             rows.append(row)
             changed.append(other)
-            prompt_id = f"{question.prompt_id}/{counterpart.name}"
+            prompt_id = f"{question.prompt_id}/{counterfactual.name}"
             questions.append(replace(question, text=other.text, prompt_id=prompt_id))
     prompts_changed = PromptBatch(
         images=[other.images for other in changed],
@@ -108,16 +110,16 @@ def changed_batch(
     return rows, changed, prompts_changed
 
 
-def questions_with_counterparts(
+def questions_with_counterfactuals(
     policy: VLMPolicy,
     batch: PromptBatch,
-    counterpart: Counterpart,
+    counterfactual: Counterfactual,
     address: StepAddress,
     sampling: SamplingSettings,
     max_new_tokens: int,
 ) -> list[Question]:
     """The questions of a batch with the policy's completions for the changed input in their references."""
-    rows, inputs, changed = changed_batch(batch, counterpart, address)
+    rows, inputs, changed = changed_batch(batch, counterfactual, address)
     questions = list(batch.questions)
     if not rows:
         return questions
@@ -125,9 +127,9 @@ def questions_with_counterparts(
         encoded = policy.encode(policy.process(changed))
     noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in changed.questions))
     request = RolloutRequest(
-        counterpart.num_completions, max_new_tokens, GREEDY if counterpart.greedy else sampling, noise
+        counterfactual.num_completions, max_new_tokens, GREEDY if counterfactual.greedy else sampling, noise
     )
     rollout = generate(policy, encoded, request, address.engine)
     for row, other, texts in zip(rows, inputs, rollout.texts, strict=True):
-        questions[row] = with_counterparts(questions[row], texts, other.answer_map, other.change)
+        questions[row] = with_counterfactuals(questions[row], texts, other.answer_map, other.change)
     return questions

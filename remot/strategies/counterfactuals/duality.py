@@ -1,4 +1,4 @@
-"""Counterparts by operations with a known effect on the answer, drawn from a pool that prefers unmastered ones."""
+"""Counterfactuals by operations with a known effect on the answer, drawn from a pool that prefers unmastered ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.operation_pool import OperationPool
 from remot.rewards.functional.text import agrees
-from remot.strategies.counterfactuals.base import Counterpart, PromptInput
+from remot.strategies.counterfactuals.base import Counterfactual, PromptInput
 from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, Operation
 from remot.structures import Question, reference_of
 
 
-class DualityOperations(Counterpart):
+class DualityOperations(Counterfactual):
     """Each prompt is changed by one operation of a pool (SAGE, arXiv 2605.18162); for ``DualityReward``.
 
     The pool prefers operations under which answers are not consistent yet, and retires mastered ones. The paper's list
     of operations and its thresholds are not published: reconstruction. Operations apply to questions about motion with
-    letters; a prompt none applies to has no counterparts.
+    letters; a prompt none applies to has no counterfactuals.
 
     Args:
         operations: What may be drawn; a mirrored view, reversed images and exchanged options if None.
@@ -49,12 +49,14 @@ class DualityOperations(Counterpart):
         chosen = list(ALL_OPERATIONS.values() if operations is None else operations)
         self.operations = {operation.name: operation for operation in chosen}
         if len(self.operations) != len(chosen):
-            msg = f"counterparts.operations needs operations with different names, got {[one.name for one in chosen]}"
+            msg = (
+                f"counterfactuals.operations needs operations with different names, got {[one.name for one in chosen]}"
+            )
             raise ConfigError(msg)
         self.pool = OperationPool(list(self.operations), decay, mastered_at, min_seen, floor)
 
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
-        """See :meth:`Counterpart.change`; operations that do not apply are drawn only once."""
+        """See :meth:`Counterfactual.change`; operations that do not apply are drawn only once."""
         chances = self.pool.chances()
         while chances and shown.question is not None:
             weights = np.array(list(chances.values()))
@@ -66,7 +68,7 @@ class DualityOperations(Counterpart):
         return None
 
     def observe(self, questions: Sequence[Question], completions: Sequence[Sequence[str]]) -> None:
-        """See :meth:`Counterpart.observe`; the pools of all processes get the shares of all."""
+        """See :meth:`Counterfactual.observe`; the pools of all processes get the shares of all."""
         shares = [
             (reference_of(question).change, share)
             for question, texts in zip(questions, completions, strict=True)
@@ -93,11 +95,11 @@ class DualityOperations(Counterpart):
 
 
 def agreement(question: Question, completions: Sequence[str]) -> float | None:
-    """Share of pairs of a completion and a counterpart that agree; None without counterparts or a map of answers."""
+    """Share of agreeing pairs of a completion and a counterfactual; None without counterfactuals or an answer map."""
     reference = reference_of(question)
-    if not reference.counterparts or reference.answer_map is None or not completions:
+    if not reference.counterfactuals or reference.answer_map is None or not completions:
         return None
-    others = [parse_response(text).answer for text in reference.counterparts]
+    others = [parse_response(text).answer for text in reference.counterfactuals]
     answers = [parse_response(text).answer for text in completions]
     pairs = [agrees(answer, other, reference.answer_map) for answer in answers for other in others]
     return sum(pairs) / len(pairs)

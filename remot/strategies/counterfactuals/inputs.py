@@ -9,15 +9,15 @@ import torch
 
 from remot.errors import ConfigError
 from remot.rewards.counterfactual.consistency import MIRRORED
-from remot.strategies.counterfactuals.base import Counterpart, PromptInput
-from remot.structures import Question, Video, reference_of
+from remot.strategies.counterfactuals.base import Counterfactual, PromptInput
+from remot.structures import reference_of
 
 
-class ShuffledFrames(Counterpart):
+class ShuffledFrames(Counterfactual):
     """Frames in another order at the same times (T-GRPO: Video-R1, arXiv 2503.21776; SpaceR, arXiv 2504.01805).
 
     For :class:`remot.rewards.ShuffledFramesReward`. A prompt without a video has its images shuffled; one with
-    neither two frames nor two images has no counterparts.
+    neither two frames nor two images has no counterfactuals.
 
     Args:
         num_completions: Completions for each changed prompt; the papers draw half as many as the group has.
@@ -29,7 +29,7 @@ class ShuffledFrames(Counterpart):
         super().__init__(num_completions)
 
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:
-        """See :meth:`Counterpart.change`."""
+        """See :meth:`Counterfactual.change`."""
         if any(len(video) > 1 for video in shown.videos):
             videos = [replace(video, frames=video.frames[other_order(len(video), generator)]) for video in shown.videos]
             return replace(shown, videos=videos)
@@ -38,7 +38,7 @@ class ShuffledFrames(Counterpart):
         return None
 
 
-class FrozenFrames(Counterpart):
+class FrozenFrames(Counterfactual):
     """One frame of a video over and over, at the same times (Motion-o, arXiv 2603.18856), answered greedily, once.
 
     For :class:`remot.rewards.MotionPerturbationReward`. As released (``grpo_trainer_v3.py``), the first frame is
@@ -46,48 +46,43 @@ class FrozenFrames(Counterpart):
     it. Key frames are the times of the reference's tracks. A prompt without a video shows its first image throughout.
 
     Args:
-        place: A single frame or image to show throughout instead, from 0 for the first to 1 for the last.
+        position: A single frame or image to show throughout instead, from 0 for the first to 1 for the last.
         num_completions: Completions for each changed prompt.
         greedy: Take the most likely tokens.
     """
 
     name = "frozen"
 
-    def __init__(self, place: float | None = None, num_completions: int = 1, *, greedy: bool = True) -> None:
+    def __init__(self, position: float | None = None, num_completions: int = 1, *, greedy: bool = True) -> None:
         super().__init__(num_completions, greedy=greedy)
-        if place is not None and not 0 <= place <= 1:
-            msg = f"counterparts.place is from 0 to 1, got {place}"
+        if position is not None and not 0 <= position <= 1:
+            msg = f"counterfactuals.position is from 0 to 1, got {position}"
             raise ConfigError(msg)
-        self.place = place
+        self.position = position
 
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:  # noqa: ARG002
-        """See :meth:`Counterpart.change`."""
+        """See :meth:`Counterfactual.change`."""
         if any(len(video) > 1 for video in shown.videos):
-            key_seconds = _first_key_seconds(shown.question)
-            return replace(shown, videos=[self._frozen(video, key_seconds) for video in shown.videos])
+            tracks = (None if shown.question is None else reference_of(shown.question).tracks) or ()
+            key_seconds = min((track.pts_seconds[0] for track in tracks), default=0.0)
+            videos = []
+            for video in shown.videos:
+                # The last frame at or before the key time; the first one if the key time lies before it.
+                first_key = max(0, sum(seconds <= key_seconds for seconds in video.pts_seconds) - 1)
+                videos.append(replace(video, frames=video.frames[self._order(len(video), first_key)]))
+            return replace(shown, videos=videos)
         if not shown.videos and len(shown.images) > 1:
             return replace(shown, images=[shown.images[k] for k in self._order(len(shown.images), 0)])
         return None
 
-    def _frozen(self, video: Video, key_seconds: float) -> Video:
-        # The last frame at or before the key time; the first one if the key time lies before it.
-        first_key = max(0, sum(seconds <= key_seconds for seconds in video.pts_seconds) - 1)
-        return replace(video, frames=video.frames[self._order(len(video), first_key)])
-
     def _order(self, count: int, first_key: int) -> list[int]:
         """Which of ``count`` frames is shown at each of their times."""
-        if self.place is not None:
-            return [round(self.place * (count - 1))] * count
+        if self.position is not None:
+            return [round(self.position * (count - 1))] * count
         return [min(frame, first_key) for frame in range(count)]
 
 
-def _first_key_seconds(question: Question | None) -> float:
-    """Time of the first box of the question's tracks; 0 without any."""
-    tracks = (None if question is None else reference_of(question).tracks) or ()
-    return min((track.pts_seconds[0] for track in tracks), default=0.0)
-
-
-class MirroredPictures(Counterpart):
+class MirroredImages(Counterfactual):
     """Images and frames flipped left to right, with left and right exchanged in the question (SVQA-R1, 2506.01371).
 
     For :class:`remot.rewards.ViewConsistencyReward`; for :class:`remot.rewards.DualityReward`, whose reference holds
@@ -107,12 +102,12 @@ class MirroredPictures(Counterpart):
         super().__init__(num_completions, greedy=greedy)
         words = [word for pair in exchanged for word in pair]
         if len(set(words)) != len(words) or any(word != word.lower() or not word for word in words):
-            msg = f"counterparts.exchanged needs different words in lower case, got {', '.join(words)}"
+            msg = f"counterfactuals.exchanged needs different words in lower case, got {', '.join(words)}"
             raise ConfigError(msg)
         self.exchanged = exchanged
 
     def change(self, shown: PromptInput, generator: np.random.Generator) -> PromptInput | None:  # noqa: ARG002
-        """See :meth:`Counterpart.change`."""
+        """See :meth:`Counterfactual.change`."""
         if not shown.images and not shown.videos:
             return None
         images = [image.flip(-1) for image in shown.images]

@@ -47,10 +47,10 @@ class MirroredView(Operation):
 
     def apply(self, shown: PromptInput, question: Question) -> PromptInput | None:
         """See :meth:`Operation.apply`; None where the subject's name has a side itself, such as a left gripper."""
-        slots = question.slots
-        if shown.videos or not shown.images or not _are_motions(slots) or any(map(_has_side, slots)):
+        slots, mirrored = question.slots, ANSWER_MAPS["mirror"]
+        has_side = any(not mirrored.keys().isdisjoint(slot.label.subject.lower().split()) for slot in slots)
+        if shown.videos or not shown.images or not _are_motions(slots) or has_side:
             return None
-        mirrored = ANSWER_MAPS["mirror"]
         answers = answer_map(slots, slots, lambda values: tuple(mirrored.get(value, value) for value in values))
         if answers is None:
             return None
@@ -69,8 +69,12 @@ class ReversedOrder(Operation):
         ordered = all(ATTRIBUTES[slot.label.attribute].answers_are_codes for slot in slots)
         if shown.videos or not _are_motions(slots) or not ordered:
             return None
-        slot_indices = {_asked(slot): index for index, slot in enumerate(slots)}
-        sources = [slot_indices.get(_reversed(slot, count), -1) for slot in slots]
+        asked = [(slot.label.attribute, slot.label.subject, *slot.label.pair) for slot in slots]
+        slot_indices = {one: index for index, one in enumerate(asked)}
+        sources = [
+            slot_indices.get((attribute, subject, count + 1 - second, count + 1 - first), -1)
+            for attribute, subject, first, second in asked
+        ]
         if -1 in sources:
             return None
 
@@ -133,37 +137,21 @@ def _are_motions(slots: Sequence[Slot]) -> bool:
     )
 
 
-def _has_side(slot: Slot) -> bool:
-    return not ANSWER_MAPS["mirror"].keys().isdisjoint(slot.label.subject.lower().split())
-
-
 def _opposite(slot: Slot, value: str) -> str:
     attribute = ATTRIBUTES[slot.label.attribute]
     return attribute.value_of(-attribute.codes[value])
 
 
-def _asked(slot: Slot) -> tuple[str, str, tuple[int, int]]:
-    return slot.label.attribute, slot.label.subject, slot.label.pair
-
-
-def _reversed(slot: Slot, count: int) -> tuple[str, str, tuple[int, int]]:
-    first, second = slot.label.pair
-    return slot.label.attribute, slot.label.subject, (count + 1 - second, count + 1 - first)
-
-
 def _with_options(text: str, before: Sequence[Slot], after: Sequence[Slot]) -> str | None:
     """``text`` with the options of ``after``, found one after the other; None if they are not there."""
     done = ""
-    for old, new in zip(before, after, strict=True):
-        head, listed, text = text.partition(_listed(old))
+    for slots in zip(before, after, strict=True):
+        old, new = (", ".join(map(" ".join, zip(slot.letters, slot.options, strict=False))) for slot in slots)
+        head, listed, text = text.partition(old)
         if not listed:
             return None
-        done += head + _listed(new)
+        done += head + new
     return done + text
-
-
-def _listed(slot: Slot) -> str:
-    return ", ".join(f"{letter} {option}" for letter, option in zip(slot.letters, slot.options, strict=False))
 
 
 #: One object each: they hold nothing.

@@ -23,8 +23,8 @@ class SampledGroups:
     terms: Tensor  # [K, P, G] rewards behind the totals, NaN where one does not apply
     weights: tuple[float, ...]  # K
     seconds: float  # time to process, encode and sample
-    counterpart_seconds: float = 0.0  # time to do so for the changed inputs that rewards compare with
-    #: What completions were scored against: the batch's, with counterparts if there are any.
+    counterfactual_seconds: float = 0.0  # time to do so for the changed inputs that rewards compare with
+    #: What completions were scored against: the batch's, with counterfactuals if there are any.
     questions: Sequence[Question] = ()
 
 
@@ -53,7 +53,7 @@ def merged_groups(policy: VLMPolicy, sources: Sequence[tuple[SampledGroups, int]
         terms=torch.stack([groups.terms[:, row] for groups, row in sources], dim=1),
         weights=sources[0][0].weights,
         seconds=sum(groups.seconds for groups in samplings),
-        counterpart_seconds=sum(groups.counterpart_seconds for groups in samplings),
+        counterfactual_seconds=sum(groups.counterfactual_seconds for groups in samplings),
         questions=[groups.questions[row] for groups, row in sources],
     )
 

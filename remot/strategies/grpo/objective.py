@@ -18,7 +18,7 @@ from remot.models.policy import VLMPolicy
 from remot.rewards import ReMoTReward, Reward
 from remot.rollout.sampling import SamplingSettings
 from remot.rollout.servers.base import ExternalEngine
-from remot.strategies.counterfactuals.base import Counterpart
+from remot.strategies.counterfactuals.base import Counterfactual
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.step import StepSettings, prepare_step
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
@@ -43,8 +43,8 @@ class GRPOObjective(Objective):
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
             takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
-        counterparts: Changes the input and has the policy answer again, for rewards that compare the answers, such as
-            :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
+        counterfactuals: Changes the input and has the policy answer again, for rewards that compare the answers, such
+            as :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
         engine: The engine that samples, if not the policy itself.
     """
 
@@ -58,7 +58,7 @@ class GRPOObjective(Objective):
     mask_truncated: bool = False
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
-    counterparts: Counterpart | None = None
+    counterfactuals: Counterfactual | None = None
     engine: ExternalEngine | None = None
 
     def __post_init__(self) -> None:
@@ -108,14 +108,15 @@ class GRPOObjective(Objective):
             self.engine.check()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the counterparts have learnt."""
-        state = {} if self.counterparts is None else self.counterparts.state_dict()
-        return {"counterparts": state} if state else {}
+        """What the counterfactuals have learnt."""
+        state = {} if self.counterfactuals is None else self.counterfactuals.state_dict()
+        return {"counterfactuals": state} if state else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        if self.counterparts is not None and "counterparts" in state:
-            self.counterparts.load_state_dict(state["counterparts"])
+        learnt = state.get("counterfactuals", state.get("counterparts"))  # as earlier versions called them
+        if self.counterfactuals is not None and learnt is not None:
+            self.counterfactuals.load_state_dict(learnt)
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
@@ -126,7 +127,7 @@ class GRPOObjective(Objective):
             max_new_tokens=self.max_new_tokens,
             sampling=self.sampling,
             reward=self.scorer,
-            counterparts=self.counterparts,
+            counterfactuals=self.counterfactuals,
             external=self.engine,
             comparison=self.comparison,
             criterion=self.criterion,

@@ -29,7 +29,7 @@ from remot.rewards.base import require_applicable, scored_by
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import ExternalEngine, external_rollout
-from remot.strategies.counterfactuals.base import Counterpart, questions_with_counterparts
+from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, frac_equal, reward_metrics, rollout_metrics
@@ -53,7 +53,7 @@ class StepSettings:
     sampling: SamplingSettings
     reward: Reward
     #: Changes the input for rewards that compare completions with those for the changed input.
-    counterparts: Counterpart | None = None
+    counterfactuals: Counterfactual | None = None
     external: ExternalEngine | None = None  # another engine that samples; None for the policy itself
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
@@ -81,8 +81,8 @@ def prepare_step(
     with policy.gathered():
         first, scores = sample_groups(policy, batch, address, settings)
         require_applicable(settings.reward, first.rewards)
-        if settings.counterparts is not None:
-            settings.counterparts.observe(first.questions, first.rollout.texts)
+        if settings.counterfactuals is not None:
+            settings.counterfactuals.observe(first.questions, first.rollout.texts)
         selection = select(policy, first, address, settings)
     groups, is_kept = selection.groups, selection.is_kept  # is_kept: [P] bool
     # Advantages [K, G] of the K groups that are kept.
@@ -116,11 +116,11 @@ def sample_groups(
     encoded, rollout = sample(policy, batch, address, settings)
     seconds = time.perf_counter() - started
     questions: Sequence[Question] = batch.questions
-    if settings.counterparts is not None:
-        questions = questions_with_counterparts(
-            policy, batch, settings.counterparts, address, settings.sampling, settings.max_new_tokens
+    if settings.counterfactuals is not None:
+        questions = questions_with_counterfactuals(
+            policy, batch, settings.counterfactuals, address, settings.sampling, settings.max_new_tokens
         )
-    counterpart_seconds = time.perf_counter() - started - seconds
+    counterfactual_seconds = time.perf_counter() - started - seconds
     scores = score(rollout, questions, settings)
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
@@ -133,7 +133,7 @@ def sample_groups(
         terms=torch.stack([term for _, term in weighted]).view(-1, *shape),  # [K, P, G]
         weights=tuple(weight for weight, _ in weighted),
         seconds=seconds,
-        counterpart_seconds=counterpart_seconds,
+        counterfactual_seconds=counterfactual_seconds,
         questions=questions,
     )
     return groups, scores
@@ -325,9 +325,9 @@ def step_metrics(
         metrics["completion/frac_masked"] = 1 - float(selection.groups.rollout.finished.float().mean())
     if settings.dynamic_sampling is not None:
         metrics |= {**selection.metrics, "rollout/seconds": selection.seconds}
-    if settings.counterparts is not None:
-        metrics["rollout/counterpart_seconds"] = selection.groups.counterpart_seconds
-        metrics |= settings.counterparts.metrics()
+    if settings.counterfactuals is not None:
+        metrics["rollout/counterfactual_seconds"] = selection.groups.counterfactual_seconds
+        metrics |= settings.counterfactuals.metrics()
     return metrics
 
 

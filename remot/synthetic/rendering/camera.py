@@ -12,6 +12,8 @@ from remot.synthetic.rendering.scene import IMAGE_SIZE, NUM_FRAMES, RenderedScen
 
 FIELD_OF_VIEW_DEGREES = 70.0
 FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
+#: Pinhole matrix [3, 3] of every camera clip.
+INTRINSICS = np.array([[FOCAL_PIXELS, 0, IMAGE_SIZE / 2], [0, FOCAL_PIXELS, IMAGE_SIZE / 2], [0, 0, 1]])
 #: The controlled angle stays within this distance of the middle.
 MAX_TURN_DEGREES = 23.5
 #: Smallest distance between two levels of the controlled angle.
@@ -39,24 +41,15 @@ class Landmark:
 
     def boxes_xyxy(self, rotations: FloatArray) -> FloatArray:
         """[N, 4] pixels, from camera-to-world rotations [N, 3, 3]."""
-        pixels = project(self._outline() @ rotations)  # [N, points, 2]
-        return np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
-
-    def _outline(self) -> FloatArray:
-        """[points, 3] directions along the edge."""
         turn = np.linspace(0, 2 * np.pi, NUM_OUTLINE_POINTS, dtype=np.float32)
         x, y = np.cos(turn), np.sin(turn)
         scales = np.linspace(0.2, 1.5, 200, dtype=np.float32)[:, None]
         reach = np.where(self.shape.distance(scales * x, scales * y) <= 0, scales, 0).max(axis=0)
         plane = np.tan(np.deg2rad(self.radius_degrees)) * (reach * np.stack([x, y]))
         local = np.concatenate([plane, np.ones((1, plane.shape[1]))])
-        return np.asarray((frame_towards(self.direction) @ local).T)
-
-
-def intrinsics() -> FloatArray:
-    """Pinhole matrix [3, 3] of every camera clip."""
-    half = IMAGE_SIZE / 2
-    return np.array([[FOCAL_PIXELS, 0, half], [0, FOCAL_PIXELS, half], [0, 0, 1]])
+        outline = (frame_towards(self.direction) @ local).T  # [points, 3] directions along the edge
+        pixels = project(outline @ rotations)  # [N, points, 2]
+        return np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
 
 
 def project(camera_directions: FloatArray) -> FloatArray:
@@ -84,27 +77,18 @@ def render_camera_scene(generator: np.random.Generator, *, is_pitch: bool) -> Re
     panorama = draw_panorama(generator)
     _paint_bystanders(generator, panorama, landmark, colours)
     panorama.paint(landmark.shape, landmark.direction, landmark.radius_degrees, COLOURS[landmark.name.split()[0]])
-    views = [panorama.view(_pixel_rays(), rotation) for rotation in rotations]
+    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / FOCAL_PIXELS
+    x, y = np.meshgrid(steps, steps)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)  # [H, W, 3] through the pixels' centres
+    views = [panorama.view(rays, rotation) for rotation in rotations]
     if generator.random() < 0.5:
         _paint_flyer(generator, views, rotations, landmark, colours.pop())
     track = ObjectTrack(landmark.boxes_xyxy(rotations), is_landmark=True)
     frames = np.stack([to_image(view) for view in views])
-    return RenderedScene(frames, _camera_track(generator, rotations), objects={landmark.name: track})
-
-
-def _pixel_rays() -> Canvas:
-    """[H, W, 3] in camera axes, through the pixels' centres."""
-    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / FOCAL_PIXELS
-    x, y = np.meshgrid(steps, steps)
-    return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
-
-
-def _camera_track(generator: np.random.Generator, rotations: FloatArray) -> CameraTrack:
-    """Poses in a world whose own heading and origin mean nothing, as in recorded data."""
-    poses = np.tile(np.eye(4), (len(rotations), 1, 1))
+    poses = np.tile(np.eye(4), (len(rotations), 1, 1))  # the world's own heading and origin mean nothing
     poses[:, :3, :3] = turned(float(generator.uniform(-180, 180)), 0.0) @ rotations
     poses[:, :3, 3] = generator.uniform(-3, 3, 3)
-    return CameraTrack(poses, intrinsics())
+    return RenderedScene(frames, CameraTrack(poses, INTRINSICS), objects={landmark.name: track})
 
 
 def _draw_landmark(generator: np.random.Generator, colour: str, turn: FloatArray, *, is_pitch: bool) -> Landmark:

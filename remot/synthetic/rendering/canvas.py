@@ -41,34 +41,19 @@ class Shape:
     half_height: float = 1.0
 
 
-def _box(half_width: float, half_height: float) -> Shape:
-    def distance(x: Canvas, y: Canvas) -> Canvas:
-        outside: Canvas = np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
-        return outside
-
-    return Shape(distance, half_width, half_height)
-
-
-def _cross(x: Canvas, y: Canvas) -> Canvas:
-    x, y = np.abs(x), np.abs(y)
-    outside: Canvas = np.minimum(np.maximum(x - 1, y - 0.38), np.maximum(x - 0.38, y - 1))
-    return outside
-
-
 SHAPES: dict[str, Shape] = {
     "ball": Shape(lambda x, y: np.hypot(x, y) - np.float32(1)),
-    "box": _box(0.92, 0.92),
+    "box": Shape(lambda x, y: np.maximum(np.abs(x) - 0.92, np.abs(y) - 0.92), 0.92, 0.92),
     "cone": Shape(lambda x, y: np.maximum(y - 1, (2 * np.abs(x) - y - 1) / np.float32(5**0.5))),
     "diamond": Shape(lambda x, y: (np.abs(x) + np.abs(y) - np.float32(1)) / np.float32(2**0.5)),
-    "cross": Shape(_cross),
+    "cross": Shape(
+        lambda x, y: np.minimum(
+            np.maximum(np.abs(x) - 1, np.abs(y) - 0.38), np.maximum(np.abs(x) - 0.38, np.abs(y) - 1)
+        )
+    ),
     "ring": Shape(lambda x, y: np.abs(np.hypot(x, y) - np.float32(0.72)) - np.float32(0.28)),
-    "tower": _box(0.85, 1.15),
+    "tower": Shape(lambda x, y: np.maximum(np.abs(x) - 0.85, np.abs(y) - 1.15), 0.85, 1.15),
 }
-
-
-def blank(size: int, colour: FloatArray) -> Canvas:
-    """An image [size, size, 3] of one colour, values 0 to 255."""
-    return np.broadcast_to(colour.astype(np.float32), (size, size, 3)).copy()
 
 
 def to_image(canvas: Canvas) -> NDArray[np.uint8]:
@@ -85,8 +70,7 @@ def blend(canvas: Canvas, coverage: Canvas, colour: Canvas) -> None:
 def paint_shape(canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixels: float, colour: Colour) -> None:
     """Paint a lit shape, in place; parts outside the image are cut off."""
     reach = radius_pixels * max(shape.half_width, shape.half_height) + 2
-    window = _window(canvas, centre_xy - reach, centre_xy + reach)
-    x, y = _pixel_grid(window)
+    window, x, y = _window(canvas, centre_xy - reach, centre_xy + reach)
     x, y = (x - np.float32(centre_xy[0])) / radius_pixels, (y - np.float32(centre_xy[1])) / radius_pixels
     blend(canvas[window], edge_coverage(shape.distance(x, y) * radius_pixels), lit(colour, x, y))
 
@@ -94,8 +78,7 @@ def paint_shape(canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixe
 def paint_bar(canvas: Canvas, start_xy: FloatArray, end_xy: FloatArray, half_width: float, colour: Colour) -> None:
     """Paint a thick line with round ends, in place."""
     low, high = np.minimum(start_xy, end_xy) - half_width - 2, np.maximum(start_xy, end_xy) + half_width + 2
-    window = _window(canvas, low, high)
-    x, y = _pixel_grid(window)
+    window, x, y = _window(canvas, low, high)
     along = (end_xy - start_xy).astype(np.float32)
     x, y = x - np.float32(start_xy[0]), y - np.float32(start_xy[1])
     share = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-6), 0, 1)
@@ -105,8 +88,7 @@ def paint_bar(canvas: Canvas, start_xy: FloatArray, end_xy: FloatArray, half_wid
 
 def paint_rectangle(canvas: Canvas, low_xy: FloatArray, high_xy: FloatArray, colour: Colour) -> None:
     """Paint an upright rectangle, in place."""
-    window = _window(canvas, low_xy - 1, high_xy + 1)
-    x, y = _pixel_grid(window)
+    window, x, y = _window(canvas, low_xy - 1, high_xy + 1)
     outside_x = np.maximum(np.float32(low_xy[0]) - x, x - np.float32(high_xy[0]))
     outside_y = np.maximum(np.float32(low_xy[1]) - y, y - np.float32(high_xy[1]))
     blend(canvas[window], edge_coverage(np.maximum(outside_x, outside_y)), np.array(colour, np.float32))
@@ -125,16 +107,11 @@ def lit(colour: Colour, x: Canvas, y: Canvas) -> Canvas:
     return shaded
 
 
-def _window(canvas: Canvas, low_xy: FloatArray, high_xy: FloatArray) -> tuple[slice, slice]:
+def _window(canvas: Canvas, low_xy: FloatArray, high_xy: FloatArray) -> tuple[tuple[slice, slice], Canvas, Canvas]:
+    """The part of an image between two corners, and the coordinates of its pixels' centres, which broadcast."""
     height, width = canvas.shape[:2]
     columns = np.clip([np.floor(low_xy[0]), np.ceil(high_xy[0])], 0, width).astype(int)
     rows = np.clip([np.floor(low_xy[1]), np.ceil(high_xy[1])], 0, height).astype(int)
-    return slice(rows[0], rows[1]), slice(columns[0], columns[1])
-
-
-def _pixel_grid(window: tuple[slice, slice]) -> tuple[Canvas, Canvas]:
-    """Coordinates of the pixel centres, as a column and a row that broadcast."""
-    rows, columns = window
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5)
-    return x, y
+    x = np.arange(*columns, dtype=np.float32)[None, :] + np.float32(0.5)
+    y = np.arange(*rows, dtype=np.float32)[:, None] + np.float32(0.5)
+    return (slice(*rows), slice(*columns)), x, y

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -72,22 +73,19 @@ def render_dataset(
     """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     task = partial(_render_to, folder, seed)
-    if num_workers <= 1:
-        _report(map(task, range(num_clips)), progress)
-        return
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        _report(pool.map(task, range(num_clips), chunksize=8), progress)
+    with ExitStack() as stack:
+        files: Iterable[Path] = map(task, range(num_clips))
+        if num_workers > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")))
+            files = pool.map(task, range(num_clips), chunksize=8)
+        for number, _ in enumerate(files, start=1):
+            if progress is not None:
+                progress(number)
 
 
 def _render_to(folder: Path, seed: int, index: int) -> Path:
     clip, frames = render_clip(seed, index, kind_of(index))
     return write_clip(clip, frames, folder, fps=FPS, source=SOURCE, licence=LICENCE, crf=CRF)
-
-
-def _report(files: Iterable[Path], progress: Callable[[int], None] | None) -> None:
-    for number, _ in enumerate(files, start=1):
-        if progress is not None:
-            progress(number)
 
 
 TaskRenderer = Callable[[np.random.Generator, str], tuple[Clip, NDArray[np.uint8]]]

@@ -114,7 +114,8 @@ class Arm:
 
 def render_effector_scene(generator: np.random.Generator, free_axis: int) -> RenderedScene:
     """The gripper moves along one axis (0 horizontal, 1 vertical) and keeps its opening."""
-    gripper, direction = GripperShape(max_gap=float(generator.uniform(12, 16))), _draw_direction(generator)
+    gripper = GripperShape(max_gap=float(generator.uniform(12, 16)))
+    direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
     margin = max(gripper.half_span, gripper.half_reach) + 1
     along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
     lane = float(generator.uniform(0.25, 0.75)) * IMAGE_SIZE
@@ -125,17 +126,13 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
 
 def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
     """The gripper opens and closes, and stays where it is but for a slight drift."""
-    gripper, direction = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0), _draw_direction(generator)
+    gripper = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0)
+    direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
     opening = level_profile(generator, NUM_FRAMES, 0.0, 1.0, OPENING_GAP)
     margin = max(gripper.half_span, gripper.half_reach) + 3
     place = generator.uniform(margin, IMAGE_SIZE - margin, 2)
     path = wandering_path(generator, 0, place[0] + wander(generator, NUM_FRAMES, 3.0), float(place[1]))
     return _render(generator, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
-
-
-def _draw_direction(generator: np.random.Generator) -> FloatArray:
-    direction: FloatArray = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
-    return direction
 
 
 def _render(
@@ -148,7 +145,13 @@ def _render(
     free_axis: int,
 ) -> RenderedScene:
     background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
-    arm = _draw_arm(generator, gripper, direction, colours, is_dark=float(background.mean()) < 115)
+    # An arm that enters the image behind its fingers, with links that stand out from the background.
+    half, sideways = IMAGE_SIZE / 2, direction[::-1]
+    base = half - direction * (half + 8) + sideways * generator.uniform(-0.7, 0.7) * half
+    elbow = sideways * generator.uniform(-18, 18)
+    colour, web_colour = COLOURS[colours.pop()], COLOURS[colours.pop()]
+    link_colour = LIGHT if float(background.mean()) < 115 else DARK
+    arm = Arm(gripper, direction, base, elbow, colour, web_colour, link_colour)
     lane = float(path_xy[:, 1 - free_axis].mean())
     props = bystanders(generator, colours, free_axis=free_axis, lane=lane)
 
@@ -156,25 +159,7 @@ def _render(
         arm.paint(canvas, path_xy[frame], float(opening[frame]))
 
     frames = painted(background, [*(prop.paint for prop in props), paint_arm])
-    effectors = {ARM_NAME: EffectorTrack(_to_metres(path_xy), np.clip(opening, 0, 1))}
-    return RenderedScene(frames, fixed_camera(), effectors, {ARM_NAME: ObjectTrack(arm.boxes_xyxy(path_xy))})
-
-
-def _draw_arm(
-    generator: np.random.Generator, gripper: GripperShape, direction: FloatArray, colours: list[str], *, is_dark: bool
-) -> Arm:
-    """An arm that enters the image behind its fingers, with links that stand out from the background.
-
-    Takes its own colour and its web's from the end of ``colours``.
-    """
-    half, sideways = IMAGE_SIZE / 2, direction[::-1]
-    base = half - direction * (half + 8) + sideways * generator.uniform(-0.7, 0.7) * half
-    elbow = sideways * generator.uniform(-18, 18)
-    colour, web_colour = COLOURS[colours.pop()], COLOURS[colours.pop()]
-    return Arm(gripper, direction, base, elbow, colour, web_colour, LIGHT if is_dark else DARK)
-
-
-def _to_metres(path_xy: FloatArray) -> FloatArray:
-    """[N, 3] viewer axes of points seen at [N, 2] pixels at the working depth."""
     plane = (path_xy - IMAGE_SIZE / 2) / FIXED_FOCAL_PIXELS * DEPTH_METRES
-    return np.concatenate([plane, np.full((len(plane), 1), DEPTH_METRES)], axis=1)
+    positions = np.concatenate([plane, np.full((len(plane), 1), DEPTH_METRES)], axis=1)  # [N, 3] viewer axes
+    effectors = {ARM_NAME: EffectorTrack(positions, np.clip(opening, 0, 1))}
+    return RenderedScene(frames, fixed_camera(), effectors, {ARM_NAME: ObjectTrack(arm.boxes_xyxy(path_xy))})

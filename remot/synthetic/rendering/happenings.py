@@ -47,7 +47,8 @@ def _draw_paths(
     """Places [N, 2] of each thing in pixels, and who moves which way from which frame to which."""
     while True:
         places = generator.uniform(MARGIN_PIXELS, IMAGE_SIZE - MARGIN_PIXELS, (num_things, 2))
-        if _are_apart(places):
+        gaps = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e9 * np.eye(len(places))
+        if gaps.min() > 1.3 * MIN_DISTANCE_PIXELS:
             break
     paths = [np.tile(place, (NUM_FRAMES, 1)) for place in places]
     moves, start = [], int(generator.integers(2, 6))
@@ -75,8 +76,3 @@ def _draw_move(generator: np.random.Generator, places: FloatArray) -> tuple[int,
         if inside and gaps.min() > MIN_DISTANCE_PIXELS:
             return who, way, offset
     return 0, "", np.zeros(2)
-
-
-def _are_apart(places: FloatArray) -> bool:
-    gaps = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e9 * np.eye(len(places))
-    return bool(gaps.min() > 1.3 * MIN_DISTANCE_PIXELS)

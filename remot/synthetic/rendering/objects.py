@@ -8,7 +8,6 @@ from remot.synthetic.rendering.scene import (
     IMAGE_SIZE,
     LEVEL_GAP_PIXELS,
     NUM_FRAMES,
-    Prop,
     RenderedScene,
     bystanders,
     draw_colours,
@@ -30,25 +29,20 @@ def render_object_scene(generator: np.random.Generator, free_axis: int) -> Rende
         free_axis: 0 for horizontal motion, 1 for vertical.
     """
     background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
-    lanes = _draw_lanes(generator)
-    actors = [_actor(generator, colours.pop(), free_axis, lane) for lane in lanes]
+    if generator.random() < 0.5:
+        lanes = [float(generator.uniform(0.2, 0.8)) * IMAGE_SIZE]
+    else:  # a second thing at the other side of the image
+        pair = IMAGE_SIZE * np.array([generator.uniform(0.17, 0.3), generator.uniform(0.66, 0.83)])
+        lanes = [float(lane) for lane in generator.permutation(pair)]
+    actors = []
+    for lane in lanes:
+        colour, radius = colours.pop(), float(generator.uniform(11.5, 14.5))
+        margin = radius + MARGIN_PIXELS
+        along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
+        path = wandering_path(generator, free_axis, along, lane)
+        actors.append(draw_prop(generator, colour, radius, path))
     others = bystanders(generator, colours, free_axis=free_axis, lane=lanes[0]) if len(lanes) == 1 else []
     frames = painted(background, [prop.paint for prop in (*others, *actors)])
     return RenderedScene(
         frames, fixed_camera(), objects={actor.name: ObjectTrack(actor.boxes_xyxy) for actor in actors}
     )
-
-
-def _draw_lanes(generator: np.random.Generator) -> list[float]:
-    """Lane of the main thing and, in half of all cases, of a second one at the other side of the image."""
-    if generator.random() < 0.5:
-        return [float(generator.uniform(0.2, 0.8)) * IMAGE_SIZE]
-    pair = IMAGE_SIZE * np.array([generator.uniform(0.17, 0.3), generator.uniform(0.66, 0.83)])
-    return [float(lane) for lane in generator.permutation(pair)]
-
-
-def _actor(generator: np.random.Generator, colour: str, free_axis: int, lane: float) -> Prop:
-    radius = float(generator.uniform(11.5, 14.5))
-    margin = radius + MARGIN_PIXELS
-    along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
-    return draw_prop(generator, colour, radius, wandering_path(generator, free_axis, along, lane))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remot.structures import FloatArray
 from remot.synthetic.rendering.canvas import Canvas, Colour, Shape, blend, edge_coverage, lit
@@ -74,7 +73,15 @@ class Panorama:
         azimuth, elevation = np.rad2deg(np.arctan2(x, z)), np.rad2deg(np.arctan2(-y, np.hypot(x, z)))
         columns = (azimuth + MAX_AZIMUTH_DEGREES) * TEXELS_PER_DEGREE
         rows = (MAX_ELEVATION_DEGREES - elevation) * TEXELS_PER_DEGREE
-        return _bilinear(self.texture, rows, columns)
+        # read at fractional rows and columns; positions outside read the border
+        rows = np.clip(rows, 0, self.texture.shape[0] - 1.001).astype(np.float32)
+        columns = np.clip(columns, 0, self.texture.shape[1] - 1.001).astype(np.float32)
+        row, column = rows.astype(np.intp), columns.astype(np.intp)
+        down, right = (rows - row)[..., None], (columns - column)[..., None]
+        upper = self.texture[row, column] * (1 - right) + self.texture[row, column + 1] * right
+        lower = self.texture[row + 1, column] * (1 - right) + self.texture[row + 1, column + 1] * right
+        between: Canvas = upper * (1 - down) + lower * down
+        return between
 
 
 def texel_angles() -> tuple[FloatArray, FloatArray]:
@@ -96,11 +103,17 @@ def draw_panorama(generator: np.random.Generator) -> Panorama:
     is_ground = (elevation < horizon)[:, None, None]
     texture = np.broadcast_to(np.where(is_ground, ground, sky), (*shape, 3)).astype(np.float32)
     texture += value_noise(generator, *shape, int(generator.integers(5, 12)))[..., None] * 16
-    texture += _ground_tiles(generator, elevation - horizon, azimuth)[..., None]
+    # tiles on the ground, which get smaller towards the horizon
+    above = elevation - horizon
+    rings = np.log(1 / np.tan(np.deg2rad(np.clip(-above, 6, 89)))) * generator.uniform(1.5, 3.0)
+    sectors = np.floor(azimuth / generator.uniform(9, 20)).astype(int)
+    signs = ((np.floor(rings).astype(int)[:, None] + sectors[None, :]) % 2) * 2 - 1
+    tiles = signs * (above < -3)[:, None] * generator.uniform(4, 16)
+    texture += tiles.astype(np.float32)[..., None]
     for _ in range(int(generator.integers(1, 3))):
-        _paint_hills(generator, texture, elevation - horizon, azimuth)
+        _paint_hills(generator, texture, above, azimuth)
     if generator.random() < 0.6:
-        _paint_buildings(generator, texture, elevation - horizon, azimuth)
+        _paint_buildings(generator, texture, above, azimuth)
     return Panorama(np.clip(texture, 25, 225))
 
 
@@ -108,15 +121,6 @@ def _fade(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:
     """[rows, 1, 3] from ``near`` to ``far`` as ``share`` [rows] goes from 0 to 1."""
     share = np.clip(share, 0, 1)[:, None, None]
     return near * (1 - share) + far * share
-
-
-def _ground_tiles(generator: np.random.Generator, above: FloatArray, azimuth: FloatArray) -> Canvas:
-    """Brightness [rows, columns] of tiles on the ground, which get smaller towards the horizon."""
-    distance = 1 / np.tan(np.deg2rad(np.clip(-above, 6, 89)))
-    rings = np.floor(np.log(distance) * generator.uniform(1.5, 3.0)).astype(int)
-    sectors = np.floor(azimuth / generator.uniform(9, 20)).astype(int)
-    signs = ((rings[:, None] + sectors[None, :]) % 2) * 2 - 1
-    return np.asarray(signs * (above < -3)[:, None] * generator.uniform(4, 16), dtype=np.float32)
 
 
 def _paint_hills(generator: np.random.Generator, texture: Canvas, above: FloatArray, azimuth: FloatArray) -> None:
@@ -138,15 +142,3 @@ def _paint_buildings(generator: np.random.Generator, texture: Canvas, above: Flo
         windows = (np.sin(azimuth * 2.2)[None, :] > 0.2) & (np.sin(above * 2.2)[:, None] > 0.2)
         colour = shade * (1 - 0.25 * windows.astype(np.float32)[..., None])
         blend(texture, edge_coverage(-inside.astype(np.float32)), colour)
-
-
-def _bilinear(texture: Canvas, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> Canvas:
-    """``texture`` read at fractional rows and columns; positions outside read the border."""
-    rows = np.clip(rows, 0, texture.shape[0] - 1.001).astype(np.float32)
-    columns = np.clip(columns, 0, texture.shape[1] - 1.001).astype(np.float32)
-    row, column = rows.astype(np.intp), columns.astype(np.intp)
-    down, right = (rows - row)[..., None], (columns - column)[..., None]
-    upper = texture[row, column] * (1 - right) + texture[row, column + 1] * right
-    lower = texture[row + 1, column] * (1 - right) + texture[row + 1, column + 1] * right
-    between: Canvas = upper * (1 - down) + lower * down
-    return between

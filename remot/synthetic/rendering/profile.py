@@ -26,9 +26,17 @@ def level_profile(
     Returns:
         [N] values in [low, high].
     """
-    levels = _draw_levels(generator, low, high, min_gap)
+    # increasing levels, the slack shared out at random above, below and between them
+    most = int(np.floor((high - low) / min_gap + 1e-9)) + 1
+    count = int(generator.integers(3, min(most, 4) + 1))
+    slack = (high - low) - (count - 1) * min_gap
+    shares = generator.dirichlet(np.ones(count + 1)) * slack
+    levels = low + np.cumsum(shares[:-1]) + min_gap * np.arange(count)
     num_rests, num_between = PACES[int(generator.integers(len(PACES)))]
-    order = _draw_order(generator, len(levels), num_rests)
+    # every level once in random order, then returns; never the same level twice in a row
+    order = [int(level) for level in generator.permutation(count)]
+    while len(order) < num_rests:
+        order.append(int(generator.choice([level for level in range(count) if level != order[-1]])))
     num_resting = num_frames - (num_rests - 1) * num_between
     dwells = MIN_DWELL_FRAMES + generator.multinomial(
         num_resting - MIN_DWELL_FRAMES * num_rests, np.full(num_rests, 1 / num_rests)
@@ -52,20 +60,3 @@ def wander(generator: np.random.Generator, num_frames: int, amplitude: float) ->
     turns, phase = generator.uniform(0.3, 1.2), generator.uniform(0, 2 * np.pi)
     drift: FloatArray = strength * np.sin(phase + 2 * np.pi * turns * np.arange(num_frames) / num_frames)
     return drift
-
-
-def _draw_levels(generator: np.random.Generator, low: float, high: float, min_gap: float) -> FloatArray:
-    """Increasing levels, the slack shared out at random above, below and between them."""
-    most = int(np.floor((high - low) / min_gap + 1e-9)) + 1
-    count = int(generator.integers(3, min(most, 4) + 1))
-    slack = (high - low) - (count - 1) * min_gap
-    shares = generator.dirichlet(np.ones(count + 1)) * slack
-    return low + np.cumsum(shares[:-1]) + min_gap * np.arange(count)
-
-
-def _draw_order(generator: np.random.Generator, num_levels: int, num_rests: int) -> list[int]:
-    """Every level once in random order, then returns; never the same level twice in a row."""
-    order = [int(level) for level in generator.permutation(num_levels)]
-    while len(order) < num_rests:
-        order.append(int(generator.choice([level for level in range(num_levels) if level != order[-1]])))
-    return order

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.structures import CameraTrack, Clip, Event, FloatArray, ObjectTrack
+from remot.structures import CameraTrack, Clip, Event, FloatArray, LayoutBox, ObjectTrack
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.scene import named_clip
 from remot.synthetic.rendering.texture import muted_colour
-from remot.synthetic.rendering.tracing import Room, Solid, TracedFrame, depths, intrinsics, looking, places, trace_frame
+from remot.synthetic.rendering.tracing import INTRINSICS, Room, Solid, TracedFrame, looking, places, trace_frame
 
 NUM_FRAMES, FPS = 32, 5
 #: Sizes in metres by what a viewer would call them.
@@ -37,18 +37,22 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
     while True:  # about one draw in two will do
         room = _draw_room(generator)
         solids = _ring_of(generator, room)
-        poses = _turning(generator, room)
+        middle = np.array([*room.size_metres[:2] / 2, CAMERA_HEIGHT])
+        start, turn = generator.uniform(0, 360), generator.choice([-1, 1]) * generator.uniform(200, 320)
+        angles = start + turn * np.linspace(0, 1, NUM_FRAMES)
+        steps = 0.25 * np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles)), 0 * angles], axis=1)
+        poses = [looking(middle - step, angle, 18) for step, angle in zip(steps, angles, strict=True)]
         traced = [trace_frame(pose, room, solids) for pose in poses]
-        if all(_best(traced, number) >= MIN_BEST_PIXELS for number in range(len(solids))):
+        most_pixels = [max(int((one.numbers == k).sum()) for one in traced) for k in range(len(solids))]
+        if min(most_pixels, default=MIN_BEST_PIXELS) >= MIN_BEST_PIXELS:
             break
-    camera = CameraTrack(np.stack(poses), intrinsics())
+    camera = CameraTrack(np.stack(poses), INTRINSICS)
     objects = {
         called: _track(traced, number, camera, np.tile(solid.centre_metres, (NUM_FRAMES, 1)), solid, stands=True)
         for number, (called, solid) in enumerate(zip(numbered([s.kind for s in solids]), solids, strict=True))
     }
-    clip = replace(
-        _clip(name, "rooms", camera, objects, room, solids), layout=tuple(solid.layout_box for solid in solids)
-    )
+    layout = tuple(LayoutBox(one.kind, one.centre_metres, one.size_metres, one.axes) for one in solids)
+    clip = replace(_clip(name, "rooms", camera, objects, room, solids), layout=layout)
     return clip, np.stack([one.image for one in traced])
 
 
@@ -64,7 +68,7 @@ def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArr
         traced = [trace_frame(pose, room, _at(solids, paths, frame)) for frame in range(NUM_FRAMES)]
         if all(np.isfinite(one.box_xyxy(k)).all() for one in traced for k in range(len(solids))):
             break
-    camera = CameraTrack(np.tile(pose, (NUM_FRAMES, 1, 1)), intrinsics())
+    camera = CameraTrack(np.tile(pose, (NUM_FRAMES, 1, 1)), INTRINSICS)
     objects = {
         called: _track(traced, number, camera, paths[number], solids[number], stands=False)
         for number, called in enumerate(numbered([solid.kind for solid in solids]))
@@ -102,18 +106,14 @@ def _track(
 ) -> ObjectTrack:
     boxes = np.stack([one.box_xyxy(number) for one in traced])
     seen = np.asarray(np.isfinite(boxes).all(axis=1))
+    centres = places(camera, path)  # [N, 3] in the axes of the camera
     return ObjectTrack(
         boxes_xyxy=boxes,
         is_landmark=stands,
-        depths_metres=np.where(seen, depths(camera, path), np.nan),
+        depths_metres=np.where(seen, centres[:, 2], np.nan),
         size_metres=solid.size_metres,
-        centres_metres=None if stands else np.where(seen[:, None], places(camera, path), np.nan),
+        centres_metres=None if stands else np.where(seen[:, None], centres, np.nan),
     )
-
-
-def _best(traced: Sequence[TracedFrame], number: int) -> int:
-    """The most pixels that a thing shows in any frame."""
-    return max(int((one.numbers == number).sum()) for one in traced)
 
 
 def _draw_room(generator: np.random.Generator) -> Room:
@@ -126,13 +126,6 @@ def _kinds(generator: np.random.Generator, counts: Sequence[int], figures: Seque
     colours, drawn = generator.permutation(list(COLOURS)), generator.permutation(list(figures))
     pairs = zip(colours, drawn, counts, strict=False)
     return [f"{colour} {figure}" for colour, figure, count in pairs for _ in range(count)]
-
-
-def _solid(kind: str, place_xy: FloatArray, heading_degrees: float) -> Solid:
-    colour, figure = kind.split()
-    size = np.array(SIZES[figure])
-    centre = np.array([*np.round(place_xy, 3), size[2] / 2])
-    return Solid(kind, COLOURS[colour], centre, size, round(float(heading_degrees), 1))
 
 
 def _apart(solid: Solid, others: Sequence[Solid], gap: float = 0.15) -> bool:
@@ -161,19 +154,14 @@ def _placed(generator: np.random.Generator, kinds: Sequence[str], draw_place: Ca
     solids = list[Solid]()
     for kind in kinds:
         for _ in range(MAX_TRIES):
-            solid = _solid(kind, draw_place(), generator.uniform(0, 90))
+            colour, figure = kind.split()
+            size = np.array(SIZES[figure])
+            centre = np.array([*np.round(draw_place(), 3), size[2] / 2])
+            solid = Solid(kind, COLOURS[colour], centre, size, round(float(generator.uniform(0, 90)), 1))
             if _apart(solid, solids):
                 solids.append(solid)
                 break
     return solids
-
-
-def _turning(generator: np.random.Generator, room: Room) -> list[FloatArray]:
-    middle = np.array([*room.size_metres[:2] / 2, CAMERA_HEIGHT])
-    start, turn = generator.uniform(0, 360), generator.choice([-1, 1]) * generator.uniform(200, 320)
-    angles = start + turn * np.linspace(0, 1, NUM_FRAMES)
-    steps = 0.25 * np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles)), 0 * angles], axis=1)
-    return [looking(middle - step, angle, 18) for step, angle in zip(steps, angles, strict=True)]
 
 
 def _scattered(generator: np.random.Generator, room: Room) -> list[Solid]:

@@ -119,27 +119,20 @@ def bystanders(
     generator: np.random.Generator, colours: Sequence[str], *, free_axis: int, lane: float, moving_share: float = 0.4
 ) -> list[Prop]:
     """Two to four props beside the lane of the main thing; some move on their own."""
-    count = min(int(generator.integers(2, 5)), len(colours))
-    return [_bystander(generator, colours[number], free_axis, lane, moving_share) for number in range(count)]
-
-
-def _bystander(generator: np.random.Generator, colour: str, free_axis: int, lane: float, moving_share: float) -> Prop:
-    radius = float(generator.uniform(7, 11))
-    path = np.tile(generator.uniform(radius, IMAGE_SIZE - radius, 2), (NUM_FRAMES, 1))
-    path[:, 1 - free_axis] = _beside(generator, lane, radius)
-    if generator.random() < moving_share:
-        swing, phase = generator.uniform(15, 45), generator.uniform(0, 2 * np.pi)
-        turns = generator.uniform(0.4, 1.5) * np.linspace(0, 2 * np.pi, NUM_FRAMES)
-        path[:, free_axis] = np.clip(IMAGE_SIZE / 2 + swing * np.sin(phase + turns), radius, IMAGE_SIZE - radius)
-    return draw_prop(generator, colour, radius, path)
-
-
-def _beside(generator: np.random.Generator, lane: float, radius: float) -> float:
-    """A coordinate that keeps clear of ``lane`` where the image leaves room for it."""
-    clear = 18 + radius
-    places = generator.uniform(radius, IMAGE_SIZE - radius, 32)
-    apart = places[np.abs(places - lane) > clear]
-    return float(apart[0] if len(apart) else places[np.abs(places - lane).argmax()])
+    props = []
+    for colour in colours[: int(generator.integers(2, 5))]:
+        radius = float(generator.uniform(7, 11))
+        path = np.tile(generator.uniform(radius, IMAGE_SIZE - radius, 2), (NUM_FRAMES, 1))
+        clear = 18 + radius  # keeps clear of the lane where the image leaves room for it
+        places = generator.uniform(radius, IMAGE_SIZE - radius, 32)
+        apart = places[np.abs(places - lane) > clear]
+        path[:, 1 - free_axis] = float(apart[0] if len(apart) else places[np.abs(places - lane).argmax()])
+        if generator.random() < moving_share:
+            swing, phase = generator.uniform(15, 45), generator.uniform(0, 2 * np.pi)
+            turns = generator.uniform(0.4, 1.5) * np.linspace(0, 2 * np.pi, NUM_FRAMES)
+            path[:, free_axis] = np.clip(IMAGE_SIZE / 2 + swing * np.sin(phase + turns), radius, IMAGE_SIZE - radius)
+        props.append(draw_prop(generator, colour, radius, path))
+    return props
 
 
 def wandering_path(generator: np.random.Generator, free_axis: int, along: FloatArray, lane: float) -> FloatArray:

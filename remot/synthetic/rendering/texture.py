@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 
 from remot.structures import FloatArray
-from remot.synthetic.rendering.canvas import Canvas, blank
+from remot.synthetic.rendering.canvas import Canvas
 
 
 def muted_colour(generator: np.random.Generator, low: float = 70, high: float = 170) -> FloatArray:
@@ -33,8 +33,8 @@ def tabletop(generator: np.random.Generator, size: int) -> Canvas:
     """A still background [size, size, 3]: cloth, planks, tiles or a table before a wall."""
     base, other = muted_colour(generator), muted_colour(generator)
     across = np.linspace(0, 1, size, dtype=np.float32)
-    canvas = blank(size, base)
-    pattern = (_planks, _tiles, _wall, _plain)[int(generator.integers(4))](generator, across)
+    canvas = np.broadcast_to(base.astype(np.float32), (size, size, 3)).copy()
+    pattern = _pattern(generator, across)
     canvas += (pattern[..., None] * (other - base)).astype(np.float32)
     if generator.random() < 0.5:
         canvas = canvas.transpose(1, 0, 2).copy()
@@ -43,22 +43,19 @@ def tabletop(generator: np.random.Generator, size: int) -> Canvas:
     return bounded
 
 
-def _planks(generator: np.random.Generator, across: Canvas) -> Canvas:
-    shades = generator.uniform(0.2, 0.8, int(generator.integers(4, 9))).astype(np.float32)
-    rows = shades[np.minimum((across * len(shades)).astype(int), len(shades) - 1)]
+def _pattern(generator: np.random.Generator, across: Canvas) -> Canvas:
+    """Share [S, S] of the second colour: planks, tiles, a wall behind the table, or a plain slope."""
+    kind = ("planks", "tiles", "wall", "plain")[int(generator.integers(4))]
+    if kind == "tiles":
+        cells = (across * int(generator.integers(3, 7))).astype(int)
+        squares: Canvas = ((cells[:, None] + cells[None, :]) % 2).astype(np.float32)
+        return squares * np.float32(generator.uniform(0.3, 0.8))
+    if kind == "plain":
+        down, right = np.float32(generator.uniform(0, 1)), np.float32(generator.uniform(0, 1))
+        return across[:, None] * down + across[None, :] * right
+    if kind == "planks":
+        shades = generator.uniform(0.2, 0.8, int(generator.integers(4, 9))).astype(np.float32)
+        rows = shades[np.minimum((across * len(shades)).astype(int), len(shades) - 1)]
+    else:
+        rows = (across > generator.uniform(0.2, 0.6)).astype(np.float32)
     return np.broadcast_to(rows[:, None], (len(across), len(across)))
-
-
-def _tiles(generator: np.random.Generator, across: Canvas) -> Canvas:
-    cells = (across * int(generator.integers(3, 7))).astype(int)
-    squares: Canvas = ((cells[:, None] + cells[None, :]) % 2).astype(np.float32)
-    return squares * np.float32(generator.uniform(0.3, 0.8))
-
-
-def _wall(generator: np.random.Generator, across: Canvas) -> Canvas:
-    below = (across > generator.uniform(0.2, 0.6)).astype(np.float32)
-    return np.broadcast_to(below[:, None], (len(across), len(across)))
-
-
-def _plain(generator: np.random.Generator, across: Canvas) -> Canvas:
-    return across[:, None] * np.float32(generator.uniform(0, 1)) + across[None, :] * np.float32(generator.uniform(0, 1))

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from remot.structures import CameraTrack, FloatArray, LayoutBox
+from remot.structures import CameraTrack, FloatArray
 from remot.synthetic.rendering.canvas import Canvas, Colour
 
 IMAGE_SIZE = 128
 FIELD_OF_VIEW_DEGREES = 75.0
 FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
+#: Pinhole matrix [3, 3].
+INTRINSICS = np.array([[FOCAL_PIXELS, 0, IMAGE_SIZE / 2], [0, FOCAL_PIXELS, IMAGE_SIZE / 2], [0, 0, 1]])
 #: Rays along each side of a pixel; the mean of their colours is shown.
 SAMPLES = 2
 #: A thing with fewer visible pixels counts as not visible.
@@ -46,11 +48,6 @@ class Solid:
         """[3, 3] its own axes in rows."""
         cos, sin = np.cos(np.deg2rad(self.heading_degrees)), np.sin(np.deg2rad(self.heading_degrees))
         return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
-
-    @property
-    def layout_box(self) -> LayoutBox:
-        """What is annotated about it."""
-        return LayoutBox(self.kind, self.centre_metres, self.size_metres, self.axes)
 
     @property
     def radius_metres(self) -> float:
@@ -91,12 +88,6 @@ class TracedFrame:
         return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], dtype=np.float64)
 
 
-def intrinsics() -> FloatArray:
-    """Pinhole matrix [3, 3]."""
-    half = IMAGE_SIZE / 2
-    return np.array([[FOCAL_PIXELS, 0, half], [0, FOCAL_PIXELS, half], [0, 0, 1]])
-
-
 def looking(place_metres: FloatArray, azimuth_degrees: float, down_degrees: float) -> FloatArray:
     """Camera-to-world [4, 4] of a level camera: columns are its right, down and forward axes.
 
@@ -120,14 +111,12 @@ def places(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("nji,nj->ni", poses[:, :3, :3], centres_metres - poses[:, :3, 3]))
 
 
-def depths(camera: CameraTrack, centres_metres: FloatArray) -> FloatArray:
-    """[N] distances along the optical axis of points [N, 3], one for each pose."""
-    return np.asarray(places(camera, centres_metres)[:, 2])
-
-
 def trace_frame(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> TracedFrame:
     """What a camera sees."""
-    eye, rays = pose[:3, 3], _rays() @ pose[:3, :3].T
+    middles = (np.arange(IMAGE_SIZE * SAMPLES) + 0.5) / SAMPLES - IMAGE_SIZE / 2
+    x, y = np.meshgrid(middles / FOCAL_PIXELS, middles / FOCAL_PIXELS)
+    local = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)  # [R, 3] in camera axes, in rows of the image
+    eye, rays = pose[:3, 3], local @ pose[:3, :3].T
     colours = _room_colours(eye, rays, room)
     nearest = np.full(len(rays), np.inf)
     numbers = np.full(len(rays), -1, dtype=np.int64)
@@ -140,14 +129,6 @@ def trace_frame(pose: FloatArray, room: Room, solids: Sequence[Solid]) -> Traced
     fine = colours.reshape(IMAGE_SIZE, SAMPLES, IMAGE_SIZE, SAMPLES, 3)
     image = np.clip(fine.mean(axis=(1, 3)) + 0.5, 0, 255).astype(np.uint8)
     return TracedFrame(image, numbers.reshape(side, side)[::SAMPLES, ::SAMPLES])
-
-
-def _rays() -> FloatArray:
-    """[R, 3] directions in camera axes, in rows of the image."""
-    places = (np.arange(IMAGE_SIZE * SAMPLES) + 0.5) / SAMPLES
-    x, y = np.meshgrid(places, places)
-    half = IMAGE_SIZE / 2
-    return np.stack([(x - half) / FOCAL_PIXELS, (y - half) / FOCAL_PIXELS, np.ones_like(x)], axis=-1).reshape(-1, 3)
 
 
 def _hits(eye: FloatArray, rays: FloatArray, half: FloatArray) -> tuple[FloatArray, NDArray[np.int64]]:

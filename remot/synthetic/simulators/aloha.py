@@ -193,13 +193,9 @@ def _note(table: Table, renderer: Any, labels_of: NDArray[np.uint8], track: Trac
     track.labels.append(np.where(is_geom, labels_of[np.where(is_geom, numbers, 0)], 0).astype(np.uint8))
     bodies = [*(f"vx300s_{side}/gripper_link" for side in SIDES), "box"]
     track.places.append(np.stack([np.array(data.body(name).xpos) for name in bodies]))
-    track.openings.append(np.array([_opening(table, side) for side in SIDES]))
-
-
-def _opening(table: Table, side: str) -> float:
-    """0 closed to 1 open."""
-    left, right = (float(table.data.joint(f"vx300s_{side}/{finger}_finger").qpos[0]) for finger in ("left", "right"))
-    return float(np.clip(((left - right) / 2 - CLOSED) / (OPEN - CLOSED), 0, 1))
+    fingers = [[data.joint(f"vx300s_{side}/{finger}_finger").qpos[0] for finger in ("left", "right")] for side in SIDES]
+    left, right = np.array(fingers, dtype=np.float64).T
+    track.openings.append(np.clip(((left - right) / 2 - CLOSED) / (OPEN - CLOSED), 0, 1))  # 0 closed to 1 open
 
 
 def _label_table(table: Table) -> NDArray[np.uint8]:

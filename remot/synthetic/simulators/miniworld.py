@@ -115,7 +115,13 @@ def _room(generator: np.random.Generator, seed: int) -> tuple[Any, list[str]]:
             self.add_rect_room(
                 min_x=0, max_x=width, min_z=0, max_z=depth, wall_tex=wall, floor_tex=floor, no_ceiling=True
             )
-            self.things = [self.place_entity(_made(entity, *thing[1:])) for thing in chosen]
+            self.things = []
+            for _, kind, detail, height in chosen:
+                if kind == "MeshEnt":
+                    made = entity.MeshEnt(mesh_name=detail, height=height)
+                else:
+                    made = getattr(entity, kind)(color=detail, size=height)
+                self.things.append(self.place_entity(made))
             self.place_agent()
 
     try:
@@ -125,12 +131,6 @@ def _room(generator: np.random.Generator, seed: int) -> tuple[Any, list[str]]:
         msg = f"MiniWorld cannot draw ({error}); {EGL}"
         raise ConfigError(msg) from error
     return room, [thing[0] for thing in chosen]
-
-
-def _made(entity: Any, kind: str, detail: str, height: float) -> Any:  # noqa: ANN401
-    if kind == "MeshEnt":
-        return entity.MeshEnt(mesh_name=detail, height=height)
-    return getattr(entity, kind)(color=detail, size=height)
 
 
 def _walk(room: Any, generator: np.random.Generator) -> list[RecordedFrame]:  # noqa: ANN401
@@ -153,18 +153,13 @@ def _walk(room: Any, generator: np.random.Generator) -> list[RecordedFrame]:  # 
             elif stretch == "tilt":
                 agent.cam_pitch += lift
             elif stretch == "walk":
-                _go(room, pace)
+                place = agent.pos + agent.dir_vec * pace
+                if not room.intersect(agent, place, agent.radius):
+                    agent.pos = place
             frames.append(_recorded_frame(room))
         if stretch == "tilt":
             agent.cam_pitch = round(agent.cam_pitch, 6)
     return frames
-
-
-def _go(room: Any, metres: float) -> None:  # noqa: ANN401
-    """A step ahead, unless something is in the way."""
-    place = room.agent.pos + room.agent.dir_vec * metres
-    if not room.intersect(room.agent, place, room.agent.radius):
-        room.agent.pos = place
 
 
 def _recorded_frame(room: Any) -> RecordedFrame:  # noqa: ANN401

@@ -18,7 +18,7 @@ from remot.data.annotations import (
 from remot.data.experts import CameraPitch, CameraYaw
 from remot.data.media import check_media, read_frames
 from remot.structures import CameraTrack, Clip
-from remot.synthetic.rendering.camera import intrinsics, turned
+from remot.synthetic.rendering.camera import INTRINSICS, turned
 from remot.synthetic.rendering.canvas import COLOURS, SHAPES, to_image
 from remot.synthetic.rendering.panorama import direction_of, draw_panorama
 from tests.data.annotations import layouts
@@ -50,7 +50,7 @@ def shot():
     panorama = draw_panorama(np.random.default_rng(3))
     panorama.paint(next(iter(SHAPES.values())), direction_of(0, 0), 7.0, next(iter(COLOURS.values())))
     rotations = np.stack([turned(*angles) for angles in zip(YAW, PITCH, strict=True)])
-    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / intrinsics()[0, 0]
+    steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / INTRINSICS[0, 0]
     x, y = np.meshgrid(steps, steps)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
     poses = np.tile(np.eye(4), (len(YAW), 1, 1))

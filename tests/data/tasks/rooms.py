@@ -38,6 +38,11 @@ def room(layout, poses=None, clip_id="room", intrinsics=INTRINSICS, **kwargs):
     )
 
 
+def contains(one, points):
+    """Which of the points [R, 3] lie in the box or on it, [R] bool."""
+    return (np.abs((points - one.centre_metres) @ one.axes.T) <= one.size_metres / 2 + 1e-12).all(axis=1)
+
+
 def random_box(rng, name="thing", spread=4.0, level=False):
     """A box anywhere in a room, turned anyhow or about the vertical only."""
     axes = Rotation.random(random_state=rng).as_matrix()

@@ -4,13 +4,11 @@ from scipy.spatial.transform import Rotation
 
 from remot.data.tasks.geometry.boxes import (
     box_distance,
-    contains,
     corners,
-    longest_side_metres,
     surface_points,
 )
 from remot.structures import LayoutBox
-from tests.data.tasks.rooms import box, random_box, sampled_distance, solved_distance
+from tests.data.tasks.rooms import box, contains, random_box, sampled_distance, solved_distance
 from tests.helpers import assert_close
 
 
@@ -83,7 +81,3 @@ def test_points_of_the_surface():
     assert contains(one, points).all()
     grown = LayoutBox("a", one.centre_metres, one.size_metres * 0.999, one.axes)
     assert not contains(grown, points).any()
-
-
-def test_longest_side():
-    assert longest_side_metres(box("a", (0, 0, 0), (0.3, 1.2, 0.7))) == 1.2

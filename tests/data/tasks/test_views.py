@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from remot.data.tasks.geometry.boxes import contains
 from remot.data.tasks.geometry.views import hidden, image_points, in_image, visibilities
 from remot.structures import CameraTrack
-from tests.data.tasks.rooms import INTRINSICS, box, pose, random_box
+from tests.data.tasks.rooms import INTRINSICS, box, contains, pose, random_box
 from tests.helpers import assert_close
 
 

@@ -584,8 +584,9 @@ def test_a_blind_model_is_perfect_on_leaky_data(name):
     assert scores.by_model[name] == 1.0
     assert scores.standard_errors[name] == 0.0
     prompts = [TextOnlyPrompt(question) for question in questions]
-    model.fit(prompts[:20])
-    assert ["".join(answers) for answers in model.answers(prompts[20:])] == [one.solution for one in questions[20:]]
+    assert ["".join(answers) for answers in model.answers(prompts[:20], prompts[20:])] == [
+        one.solution for one in questions[20:]
+    ]
 
 
 def test_letters_follow_from_the_order_of_the_options():

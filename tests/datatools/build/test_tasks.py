@@ -191,7 +191,7 @@ def _set(*path, to):
         (_set("remot", "frames", 0, "index", to=10**6), "in order of their indices"),
         (_set("remot", "frames", 0, "pts_seconds", to="0"), "pts_seconds must be a number"),
         (_set("remot", "reference", to=[]), "reference"),
-        (_set("remot", "reference", to={"counterparts": []}), "counterparts"),
+        (_set("remot", "reference", to={"counterfactuals": []}), "counterfactuals"),
         (_set("remot", "reference", to={"number": True}), "number must be a number"),
         (_set("remot", "reference", to={"intervals": [[1]]}), "intervals must be a list of 2 numbers"),
         (_set("remot", "reference", to={"intervals": [[2, 1]]}), "ends before it starts"),

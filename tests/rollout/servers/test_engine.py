@@ -40,8 +40,8 @@ def by_seed(path, body):
     return 200, reply("xy", "length", token_ids=[first, first + 1], logprobs={"content": tokens}), {}
 
 
-def engine_of(url, tmp_path, dialect=None, **settings):
-    return ServerEngine(dialect or VLLM(), url, tmp_path / "weights", **{"num_retries": 0} | settings)
+def engine_of(url, tmp_path, protocol=None, **settings):
+    return ServerEngine(protocol or VLLM(), url, tmp_path / "weights", **{"num_retries": 0} | settings)
 
 
 def objective_of(engine, **settings):
@@ -80,8 +80,8 @@ def test_weights_then_caches_then_completions(tmp_path):
     assert {body["model"] for body in completions_asked(asked)} == {folder.name}
 
 
-@pytest.mark.parametrize("dialect", [VLLM(), TransformersServe()])
-def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
+@pytest.mark.parametrize("protocol", [VLLM(), TransformersServe()])
+def test_a_run_that_begins_again_has_weights_of_its_own(protocol, tmp_path):
     """The server still has those of a run that was killed at the same step; vLLM refuses to load a name twice, and
     ``transformers serve`` would go on with what it has loaded from a folder of the same name."""
     held = set()
@@ -95,7 +95,7 @@ def test_a_run_that_begins_again_has_weights_of_its_own(dialect, tmp_path):
 
     with serving(answer) as (url, asked):
         for _ in range(2):
-            objective_of(engine_of(url, tmp_path, dialect)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
+            objective_of(engine_of(url, tmp_path, protocol)).prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
     assert len({body["model"] for body in completions_asked(asked)}) == 2
 
 
@@ -183,16 +183,16 @@ def test_dialects_differ_in_names_and_fields(tmp_path):
     def words(path, body):  # noqa: ARG001
         return 200, reply("Which way?") if path == CHAT else {}, {}
 
-    for dialect in (SGLang("base"), TransformersServe()):
+    for protocol in (SGLang("base"), TransformersServe()):
         with serving(words) as (url, asked), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            objective_of(engine_of(url, tmp_path, dialect), num_completions=2).prepare(policy, batch, ADDRESS, 1)
-            objective_of(engine_of(url, tmp_path, dialect), num_completions=2).prepare(
+            objective_of(engine_of(url, tmp_path, protocol), num_completions=2).prepare(policy, batch, ADDRESS, 1)
+            objective_of(engine_of(url, tmp_path, protocol), num_completions=2).prepare(
                 policy, batch, StepAddress(0, 3), 1
             )
         paths = [path for path, _ in asked]
         body = completions_asked(asked)[0]
-        if isinstance(dialect, SGLang):
+        if isinstance(protocol, SGLang):
             assert paths[:4] == ["/load_lora_adapter", "/flush_cache", CHAT, CHAT]
             assert re.fullmatch("base:remot-[0-9a-f]{8}-step-0", body["model"])
         else:
@@ -260,9 +260,9 @@ def test_fewer_completions_than_asked_for(tmp_path):
 
 def test_full_weights_are_not_for_servers_of_adapters(tmp_path):
     with serving(by_seed) as (url, asked):
-        for dialect in (VLLM(), SGLang("base")):
+        for protocol in (VLLM(), SGLang("base")):
             with pytest.raises(ConfigError, match="adaptation to LoRA"):
-                objective_of(engine_of(url, tmp_path, dialect)).prepare(make_policy(), make_batch(1), ADDRESS, 1)
+                objective_of(engine_of(url, tmp_path, protocol)).prepare(make_policy(), make_batch(1), ADDRESS, 1)
     assert asked == []
 
 

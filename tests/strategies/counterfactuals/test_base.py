@@ -14,8 +14,8 @@ from remot.losses import GRPOLoss
 from remot.rewards import Reward, ShuffledFramesReward
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
-from remot.strategies import Counterpart, FrozenFrames, GRPOObjective, MirroredPictures, ShuffledFrames
-from remot.strategies.counterfactuals.base import PromptInput, changed_batch, questions_with_counterparts
+from remot.strategies import Counterfactual, FrozenFrames, GRPOObjective, MirroredImages, ShuffledFrames
+from remot.strategies.counterfactuals.base import PromptInput, changed_batch, questions_with_counterfactuals
 from remot.strategies.counterfactuals.inputs import exchanged_words, other_order
 from remot.strategies.grpo.groups import merged_groups
 from remot.strategies.grpo.step import StepSettings, sample_groups
@@ -28,7 +28,7 @@ from remot.structures import (
     Video,
     reference_of,
     task_of,
-    with_counterparts,
+    with_counterfactuals,
 )
 from tests.helpers import PROJECT, make_question
 from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, assert_same_update, objective_of, update
@@ -82,11 +82,11 @@ def test_without_a_video_images_are_shuffled():
     assert list(map(last_column, other.images)) != [1, 2, 3]
 
 
-@pytest.mark.parametrize("counterpart", [ShuffledFrames(), FrozenFrames()])
+@pytest.mark.parametrize("counterfactual", [ShuffledFrames(), FrozenFrames()])
 @pytest.mark.parametrize(("num_images", "lengths"), [(0, ()), (1, ()), (0, (1,)), (3, (1,))])
-def test_where_there_is_no_order_there_are_no_counterparts(counterpart, num_images, lengths):
+def test_where_there_is_no_order_there_are_no_counterfactuals(counterfactual, num_images, lengths):
     images = make_batch(2).images[1][:num_images]
-    assert counterpart.change(PromptInput(images, [make_video(n) for n in lengths], ""), RANDOM) is None
+    assert counterfactual.change(PromptInput(images, [make_video(n) for n in lengths], ""), RANDOM) is None
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -99,13 +99,13 @@ def test_other_orders(count):
     assert other_order(1, RANDOM).tolist() == [0]
 
 
-@pytest.mark.parametrize(("place", "level"), [(0.0, 10), (0.5, 30), (1.0, 50)])
-def test_frozen_frames_show_one_all_the_time(place, level):
+@pytest.mark.parametrize(("position", "level"), [(0.0, 10), (0.5, 30), (1.0, 50)])
+def test_frozen_frames_show_one_all_the_time(position, level):
     video = levels(10, 20, 30, 40, 50)
-    other = FrozenFrames(place).change(PromptInput([], [video], ""), RANDOM)
+    other = FrozenFrames(position).change(PromptInput([], [video], ""), RANDOM)
     assert last_column(other.videos[0].frames) == [level] * 5
     assert other.videos[0].pts_seconds == video.pts_seconds
-    pictures = FrozenFrames(place).change(PromptInput(list(video.frames), [], ""), RANDOM)
+    pictures = FrozenFrames(position).change(PromptInput(list(video.frames), [], ""), RANDOM)
     assert list(map(last_column, pictures.images)) == [level] * 5
 
 
@@ -138,12 +138,12 @@ def test_mirrored_images_and_words():
     """The bright column is on the other side, in images and frames; words change places in the question only."""
     video = levels(10, 20)
     shown = PromptInput(list(video.frames), [video], "Is it LEFT of the upper-right box, and bright?")
-    other = MirroredPictures().change(shown, RANDOM)
+    other = MirroredImages().change(shown, RANDOM)
     assert other.text == "Is it RIGHT of the upper-left box, and bright?"
     assert list(map(last_column, other.images)) == [11, 21]
     assert last_column(other.videos[0].frames) == [11, 21]
-    assert MirroredPictures(exchanged=()).change(shown, RANDOM).text == shown.text
-    assert MirroredPictures().change(PromptInput([], [], "left"), RANDOM) is None
+    assert MirroredImages(exchanged=()).change(shown, RANDOM).text == shown.text
+    assert MirroredImages().change(PromptInput([], [], "left"), RANDOM) is None
 
 
 def test_exchanged_words():
@@ -160,9 +160,9 @@ def test_exchanged_words():
     [
         (ShuffledFrames, {"num_completions": 0}, "at least 1"),
         (FrozenFrames, {"num_completions": 2}, "all be the same"),
-        (FrozenFrames, {"place": 1.5}, "0 to 1"),
-        (MirroredPictures, {"exchanged": (("left", "right"), ("left", "up"))}, "different words"),
-        (MirroredPictures, {"exchanged": (("Left", "right"),)}, "lower case"),
+        (FrozenFrames, {"position": 1.5}, "0 to 1"),
+        (MirroredImages, {"exchanged": (("left", "right"), ("left", "up"))}, "different words"),
+        (MirroredImages, {"exchanged": (("Left", "right"),)}, "lower case"),
     ],
 )
 def test_settings_that_make_no_sense(kind, settings, message):
@@ -213,17 +213,20 @@ class OwnQuestion(Question):
     extra: int = 0
 
 
-def test_with_counterparts():
+def test_with_counterfactuals():
     """The rest of the question and of its reference stays, whatever kind of question it is."""
     plain = make_question("CAB")
-    held = with_counterparts(plain, ["x", "y"])
-    assert vars(reference_of(held)) == vars(Reference(answer="CAB", counterparts=("x", "y")))
+    held = with_counterfactuals(plain, ["x", "y"])
+    assert vars(reference_of(held)) == vars(Reference(answer="CAB", counterfactuals=("x", "y")))
     assert task_of(held) == task_of(plain)
     assert vars(held) | {"reference": None} == vars(plain)
     told = Question("q", "?", (), "d", "s", task="grounding", reference=Reference(number=2.0))
     own = OwnQuestion("q", "?", (), "d", "s", extra=3)
-    for question, wanted in ((told, Reference(number=2.0, counterparts=("z",))), (own, Reference(counterparts=("z",)))):
-        held = with_counterparts(question, ["z"])
+    for question, wanted in (
+        (told, Reference(number=2.0, counterfactuals=("z",))),
+        (own, Reference(counterfactuals=("z",))),
+    ):
+        held = with_counterfactuals(question, ["z"])
         assert type(held) is type(question)
         assert vars(held) | {"reference": None} == vars(question) | {"reference": None}
         assert vars(held.reference) == vars(wanted)
@@ -239,19 +242,19 @@ def completions_of(policy, batch, num_completions, sampling, prompt_ids):
 
 
 @pytest.mark.parametrize(
-    ("counterpart", "sampling"),
-    [(ShuffledFrames(2), SamplingSettings(temperature=0.9)), (FrozenFrames(), GREEDY), (MirroredPictures(), None)],
+    ("counterfactual", "sampling"),
+    [(ShuffledFrames(2), SamplingSettings(temperature=0.9)), (FrozenFrames(), GREEDY), (MirroredImages(), None)],
 )
-def test_counterfactuals_are_completions_of_the_changed_input(counterpart, sampling):
+def test_counterfactuals_are_completions_of_the_changed_input(counterfactual, sampling):
     policy, batch = make_policy(), make_mixed_batch()
     drawn = SamplingSettings(temperature=0.9)
-    questions = questions_with_counterparts(policy, batch, counterpart, ADDRESS, drawn, 5)
-    rows, _, changed = changed_batch(batch, counterpart, ADDRESS)
-    names = tuple(f"0-{row}/{counterpart.name}" for row in rows)
-    wanted = completions_of(policy, changed, counterpart.num_completions, sampling or drawn, names)
-    found = [reference_of(questions[row]).counterparts for row in rows]
+    questions = questions_with_counterfactuals(policy, batch, counterfactual, ADDRESS, drawn, 5)
+    rows, _, changed = changed_batch(batch, counterfactual, ADDRESS)
+    names = tuple(f"0-{row}/{counterfactual.name}" for row in rows)
+    wanted = completions_of(policy, changed, counterfactual.num_completions, sampling or drawn, names)
+    found = [reference_of(questions[row]).counterfactuals for row in rows]
     assert [list(texts) for texts in found] == [list(texts) for texts in wanted]
-    same = completions_of(policy, select(batch, rows), counterpart.num_completions, sampling or drawn, names)
+    same = completions_of(policy, select(batch, rows), counterfactual.num_completions, sampling or drawn, names)
     assert [list(texts) for texts in found] != [list(texts) for texts in same]
     assert questions[3] is batch.questions[3]
 
@@ -261,24 +264,25 @@ def test_no_prompt_to_change_costs_no_rollout(monkeypatch):
     policy = make_policy()
     monkeypatch.setattr(policy, "process", None)
     assert (
-        questions_with_counterparts(policy, batch, ShuffledFrames(), ADDRESS, SamplingSettings(), 5) == batch.questions
+        questions_with_counterfactuals(policy, batch, ShuffledFrames(), ADDRESS, SamplingSettings(), 5)
+        == batch.questions
     )
 
 
-def test_rewards_see_counterparts_and_nothing_else_changes():
+def test_rewards_see_counterfactuals_and_nothing_else_changes():
     """The same completions, the same losses and gradients as without; the reward gets the references."""
     policy, batch = make_lora_policy(), make_mixed_batch()
     plain, compared = Recorder(), Recorder()
     without = objective_of(plain, GRPOLoss(beta=0.1)).prepare(policy, batch, ADDRESS, 2)
-    having = objective_of(compared, GRPOLoss(beta=0.1), counterparts=ShuffledFrames(2)).prepare(
+    having = objective_of(compared, GRPOLoss(beta=0.1), counterfactuals=ShuffledFrames(2)).prepare(
         policy, batch, ADDRESS, 2
     )
-    assert [len(reference_of(question).counterparts or ()) for question in compared.questions[::3]] == [2, 2, 2, 0]
-    assert all(reference_of(question).counterparts is None for question in plain.questions)
+    assert [len(reference_of(question).counterfactuals or ()) for question in compared.questions[::3]] == [2, 2, 2, 0]
+    assert all(reference_of(question).counterfactuals is None for question in plain.questions)
     assert [sample.completions for sample in having.samples] == [sample.completions for sample in without.samples]
     assert_same_update(update(having, policy), update(without, policy))
-    assert set(having.metrics) - set(without.metrics) == {"rollout/counterpart_seconds"}
-    assert having.metrics["rollout/counterpart_seconds"] > 0
+    assert set(having.metrics) - set(without.metrics) == {"rollout/counterfactual_seconds"}
+    assert having.metrics["rollout/counterfactual_seconds"] > 0
 
 
 class Looks(Reward):
@@ -298,10 +302,10 @@ def test_t_grpo_end_to_end():
     reward = ShuffledFramesReward(Looks())
     settings = StepSettings(4, 5, SamplingSettings(), reward, ShuffledFrames(2))
     groups, scores = sample_groups(policy, batch, StepAddress(0, 0), settings)
-    shuffled = questions_with_counterparts(policy, batch, ShuffledFrames(2), ADDRESS, SamplingSettings(), 5)
+    shuffled = questions_with_counterfactuals(policy, batch, ShuffledFrames(2), ADDRESS, SamplingSettings(), 5)
     for row, texts in enumerate(groups.rollout.texts):
         right = [float(len(text) % 2 == 0) for text in texts]
-        others = [float(len(text) % 2 == 0) for text in reference_of(shuffled[row]).counterparts or ()]
+        others = [float(len(text) % 2 == 0) for text in reference_of(shuffled[row]).counterfactuals or ()]
         if others:
             reached = np.mean(right) >= 0.8 * np.mean(others)
             assert groups.rewards[row].tolist() == pytest.approx([0.3 * one * reached for one in right])
@@ -309,7 +313,7 @@ def test_t_grpo_end_to_end():
             assert groups.rewards[row].isnan().all()
     assert len(set(scores.total[:12].tolist())) == 2
     both = merged_groups(policy, [(groups, 1), (groups, 0)])
-    assert both.counterpart_seconds == groups.counterpart_seconds > 0
+    assert both.counterfactual_seconds == groups.counterfactual_seconds > 0
 
 
 # -- configuration -------------------------------------------------------------------------------------------------
@@ -319,19 +323,19 @@ def test_t_grpo_end_to_end():
     ("words", "kind", "held"),
     [
         ("{class_path: remot.strategies.ShuffledFrames, init_args: {num_completions: 3}}", ShuffledFrames, 3),
-        ("{class_path: remot.strategies.FrozenFrames, init_args: {place: 0.0}}", FrozenFrames, 1),
-        ("{class_path: remot.strategies.MirroredPictures, init_args: {exchanged: [[up, down]]}}", MirroredPictures, 1),
+        ("{class_path: remot.strategies.FrozenFrames, init_args: {position: 0.0}}", FrozenFrames, 1),
+        ("{class_path: remot.strategies.MirroredImages, init_args: {exchanged: [[up, down]]}}", MirroredImages, 1),
     ],
 )
 def test_configuration(words, kind, held):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(GRPOObjective, "grpo")
-    config = parser.parse_object({"grpo": {"counterparts": yaml.safe_load(words)}})
+    config = parser.parse_object({"grpo": {"counterfactuals": yaml.safe_load(words)}})
     objective = parser.instantiate_classes(config).grpo
-    assert type(objective.counterparts) is kind
-    assert isinstance(objective.counterparts, Counterpart)
-    assert objective.counterparts.num_completions == held
-    assert objective_of(FirstLetterReward()).counterparts is None
+    assert type(objective.counterfactuals) is kind
+    assert isinstance(objective.counterfactuals, Counterfactual)
+    assert objective.counterfactuals.num_completions == held
+    assert objective_of(FirstLetterReward()).counterfactuals is None
 
 
 def test_documented_configuration():
@@ -341,10 +345,10 @@ def test_documented_configuration():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(GRPOObjective, "grpo")
     objective = parser.instantiate_classes(parser.parse_object(yaml.safe_load(text)["model"])).grpo
-    assert type(objective.counterparts) is ShuffledFrames
-    assert 2 * objective.counterparts.num_completions == objective.num_completions
+    assert type(objective.counterfactuals) is ShuffledFrames
+    assert 2 * objective.counterfactuals.num_completions == objective.num_completions
     policy, batch, reward = make_policy(), make_mixed_batch(), Recorder()
     compared = replace(objective, max_new_tokens=3)
     assert compared.prepare(policy, batch, ADDRESS, 4).metrics["reward/temporal_bonus"] == 0  # none is right
     replace(compared, reward=reward).prepare(policy, batch, ADDRESS, 4)
-    assert len(reference_of(reward.questions[0]).counterparts) == 4
+    assert len(reference_of(reward.questions[0]).counterfactuals) == 4

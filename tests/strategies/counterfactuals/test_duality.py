@@ -21,7 +21,7 @@ from remot.strategies import (
 from remot.strategies.counterfactuals.base import PromptInput
 from remot.strategies.counterfactuals.duality import agreement
 from remot.strategies.counterfactuals.operations import ALL_OPERATIONS, answer_map
-from remot.structures import MotionLabel, Question, Slot, reference_of, with_counterparts
+from remot.structures import MotionLabel, Question, Slot, reference_of, with_counterfactuals
 from tests.data.made import data_module
 from tests.helpers import make_question, make_slot, respond
 from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward
@@ -215,23 +215,23 @@ class Never(Operation):
 
 def test_operations_are_drawn_by_the_pool_and_others_where_they_do_not_apply():
     question = make_question("ABB")
-    counterpart = DualityOperations([MirroredView(), ReversedOrder(), Never()], min_seen=1, floor=0.25, decay=0.0)
-    counterpart.pool.observe("mirrored", 0.5)
-    assert counterpart.pool.chances() == {"mirrored": 0.75 / 3.25, "reversed": 1.25 / 3.25, "never": 1.25 / 3.25}
-    drawn = [counterpart.change(show(question), np.random.default_rng(seed)).change for seed in range(400)]
+    counterfactual = DualityOperations([MirroredView(), ReversedOrder(), Never()], min_seen=1, floor=0.25, decay=0.0)
+    counterfactual.pool.observe("mirrored", 0.5)
+    assert counterfactual.pool.chances() == {"mirrored": 0.75 / 3.25, "reversed": 1.25 / 3.25, "never": 1.25 / 3.25}
+    drawn = [counterfactual.change(show(question), np.random.default_rng(seed)).change for seed in range(400)]
     # never gives way to the others in their proportion: 0.75 to 1.25
     assert drawn.count("mirrored") / 400 == pytest.approx(0.75 / 2, abs=0.08)
     assert set(drawn) == {"mirrored", "reversed"}
     assert DualityOperations([Never()]).change(show(question), RANDOM) is None
-    counterpart.pool.observe("mirrored", 1.0)  # mastered, so retired
-    assert {counterpart.change(show(question), np.random.default_rng(seed)).change for seed in range(40)} == {
+    counterfactual.pool.observe("mirrored", 1.0)  # mastered, so retired
+    assert {counterfactual.change(show(question), np.random.default_rng(seed)).change for seed in range(40)} == {
         "reversed"
     }
 
 
 def test_agreement_by_hand():
     """φ swaps A and B. Answers A, B, nothing against B and C: only A with B agrees, 1 of 6."""
-    question = with_counterparts(
+    question = with_counterfactuals(
         make_question("A", pairs=[(1, 2)]), [respond("B"), respond("C")], {"A": "B", "B": "A", "C": "C"}, "mirrored"
     )
     assert agreement(question, [respond("A"), respond("B"), "nothing"]) == pytest.approx(1 / 6)
@@ -240,20 +240,20 @@ def test_agreement_by_hand():
 
 
 def test_what_was_seen_moves_the_pool():
-    """The first share seen is the mean, the second one counts a quarter; prompts without counterparts do not."""
-    counterpart = DualityOperations(decay=0.75)
+    """The first share seen is the mean, the second one counts a quarter; prompts without counterfactuals do not."""
+    counterfactual = DualityOperations(decay=0.75)
     told = {"A": "B", "B": "A", "C": "C"}
     plain = make_question("A", pairs=[(1, 2)])
-    agreeing = with_counterparts(plain, [respond("B")], told, "mirrored")
-    other = with_counterparts(plain, [respond("A")], told, "mirrored")
-    counterpart.observe([agreeing, plain, other], [[respond("A")]] * 3)
-    assert counterpart.metrics() == {
+    agreeing = with_counterfactuals(plain, [respond("B")], told, "mirrored")
+    other = with_counterfactuals(plain, [respond("A")], told, "mirrored")
+    counterfactual.observe([agreeing, plain, other], [[respond("A")]] * 3)
+    assert counterfactual.metrics() == {
         "duality/mirrored/consistency": 0.75,
         "duality/mirrored/chance": pytest.approx(0.3 / 2.4),
     }
     again = DualityOperations(decay=0.75)
-    again.load_state_dict(counterpart.state_dict())
-    assert again.metrics() == counterpart.metrics()
+    again.load_state_dict(counterfactual.state_dict())
+    assert again.metrics() == counterfactual.metrics()
 
 
 def test_operations_of_one_name_are_refused():
@@ -268,7 +268,7 @@ def objective(**settings):
     reward = CompositeReward([FirstLetterReward(), DualityReward()], [1.0, 1.0])
     return GRPOObjective(
         num_completions=3, max_new_tokens=4, reward=reward, loss=GRPOLoss(beta=0.0),
-        counterparts=DualityOperations(**settings),
+        counterfactuals=DualityOperations(**settings),
     )  # fmt: skip
 
 
@@ -280,17 +280,20 @@ def test_a_step_scores_consistency_and_logs_the_pool():
     seen = {name.split("/")[1] for name in metrics if name.startswith("duality/")}
     assert seen
     assert seen <= set(ALL_OPERATIONS)
-    assert sum(grpo.counterparts.pool.num_seen.values()) == 3
-    assert grpo.state_dict() == {"counterparts": grpo.counterparts.state_dict()}
+    assert sum(grpo.counterfactuals.pool.num_seen.values()) == 3
+    assert grpo.state_dict() == {"counterfactuals": grpo.counterfactuals.state_dict()}
 
 
 def test_a_checkpoint_holds_the_pool():
     first, second, plain = (ready_module(grpo=grpo) for grpo in (objective(), objective(), None))
-    first.objectives["GRPO"].counterparts.pool.observe("reversed", 0.5)
+    first.objectives["GRPO"].counterfactuals.pool.observe("reversed", 0.5)
     checkpoint = {"state_dict": {}}
     first.on_save_checkpoint(checkpoint)
     assert checkpoint["remot"]["objectives"] == {"GRPO": first.objectives["GRPO"].state_dict()}
     second.on_load_checkpoint(checkpoint)
-    assert second.objectives["GRPO"].counterparts.pool.chances() == first.objectives["GRPO"].counterparts.pool.chances()
-    plain.on_load_checkpoint(checkpoint)  # a run without counterparts has no use for it
+    assert (
+        second.objectives["GRPO"].counterfactuals.pool.chances()
+        == first.objectives["GRPO"].counterfactuals.pool.chances()
+    )
+    plain.on_load_checkpoint(checkpoint)  # a run without counterfactuals has no use for it
     assert plain.objectives["GRPO"].state_dict() == {}

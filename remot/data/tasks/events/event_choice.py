@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time, single
+from remot.data.tasks.events.events import NamedEvent, clearly_before, in_words, named_events, near, shared_time
 from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.worded import WordedTask
@@ -28,15 +29,14 @@ class EventQuestion:
     places: Mapping[str, str]
 
 
-def first_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
-    """``about`` against those that begin and end clearly later."""
-    wrong = tuple(other for other in events if clearly_before(about, other, margin))
-    return EventQuestion(about, wrong, {}) if wrong else None
-
-
-def last_of(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> EventQuestion | None:
-    """``about`` against those that begin and end clearly earlier."""
-    wrong = tuple(other for other in events if clearly_before(other, about, margin))
+def first_or_last(
+    events: Sequence[NamedEvent], about: NamedEvent, margin: float, *, is_last: bool
+) -> EventQuestion | None:
+    """``about`` against those that begin and end clearly later; clearly earlier if it is the last."""
+    if is_last:
+        wrong = tuple(other for other in events if clearly_before(other, about, margin))
+    else:
+        wrong = tuple(other for other in events if clearly_before(about, other, margin))
     return EventQuestion(about, wrong, {}) if wrong else None
 
 
@@ -64,20 +64,11 @@ def during(events: Sequence[NamedEvent], about: NamedEvent, margin: float) -> Ev
 
 
 KINDS: Mapping[str, Callable[[Sequence[NamedEvent], NamedEvent, float], EventQuestion | None]] = {
-    "first": first_of,
-    "last": last_of,
+    "first": partial(first_or_last, is_last=False),
+    "last": partial(first_or_last, is_last=True),
     "after": next_after,
     "during": during,
 }
-
-
-def _different(events: Sequence[NamedEvent], order: Sequence[int]) -> list[NamedEvent]:
-    """The first wrong options in a drawn order, no two of which happen at about the same time."""
-    picked: list[NamedEvent] = []
-    for event in (events[k] for k in order):
-        if len(picked) < MAX_OPTIONS - 1 and all(shared_time(event, other) < SAME_SHARE for other in picked):
-            picked.append(event)
-    return picked
 
 
 class EventChoice(WordedTask):
@@ -96,6 +87,8 @@ class EventChoice(WordedTask):
     name = "multiple_choice"
     needs: ClassVar[str] = "at least two events with different words at clearly different times"
     default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after", "during")
+    #: Whether stretches of time follow the letter.
+    is_grounded: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -122,29 +115,24 @@ class EventChoice(WordedTask):
         if not questions:
             return None
         asked = questions[int(generator.integers(len(questions)))]
-        picked = _different(asked.wrong, [int(k) for k in generator.permutation(len(asked.wrong))])
+        picked: list[NamedEvent] = []  # in a drawn order, no two of which happen at about the same time
+        for event in (asked.wrong[k] for k in generator.permutation(len(asked.wrong))):
+            if len(picked) < MAX_OPTIONS - 1 and all(shared_time(event, other) < SAME_SHARE for other in picked):
+                picked.append(event)
         choice = shuffled_choice(asked.right.text, [event.text for event in picked], generator)
         shown = self.frames.frames_of(clip)
         start, end = asked.right.intervals[0]
         return self.prompt(
             shown,
             self.text(kind, generator, clip=clip, shown=shown, options=choice.lines, **asked.places),
-            self.reference(choice.letter, asked.right),
+            Reference(answer=choice.letter, intervals=asked.right.intervals if self.is_grounded else None),
             answer=choice.letter,
             thought=f"{asked.right.text}, from {start:.2f} to {end:.2f} s: {choice.letter}",
-            after=self.after(asked.right),
+            after=f"<glue>{in_words(asked.right.intervals)}</glue>" if self.is_grounded else "",
         )
 
-    def reference(self, letter: str, right: NamedEvent) -> Reference:  # noqa: ARG002
-        """What answers are compared with."""
-        return Reference(answer=letter)
-
-    def after(self, right: NamedEvent) -> str:  # noqa: ARG002
-        """What follows the answer."""
-        return ""
-
     def _questions(self, clip: Clip, kind: str) -> list[EventQuestion]:
-        events = single(named_events(clip))
+        events = [event for event in named_events(clip) if len(event.intervals) == 1]
         asked = (KINDS[kind](events, event, self.margin_seconds) for event in events)
         return [question for question in asked if question is not None]
 
@@ -158,11 +146,4 @@ class GroundedEventChoice(EventChoice):
     name = "grounded_qa"
     key_times: ClassVar[str] = "glue"
     default_kinds: ClassVar[tuple[str, ...]] = ("first", "last", "after")
-
-    def reference(self, letter: str, right: NamedEvent) -> Reference:
-        """Letter and stretches of time."""
-        return Reference(answer=letter, intervals=right.intervals)
-
-    def after(self, right: NamedEvent) -> str:
-        """The stretches as they are written."""
-        return f"<glue>{in_words(right.intervals)}</glue>"
+    is_grounded: ClassVar[bool] = True

@@ -40,11 +40,6 @@ def named_events(clip: Clip) -> list[NamedEvent]:
     return sorted(events, key=lambda one: one.intervals)
 
 
-def single(events: Sequence[NamedEvent]) -> list[NamedEvent]:
-    """Those that happen once."""
-    return [event for event in events if len(event.intervals) == 1]
-
-
 def clearly_before(one: NamedEvent, other: NamedEvent, margin_seconds: float) -> bool:
     """Whether ``one`` begins, and is over, at least so long before ``other`` is."""
     return one.start + margin_seconds <= other.start and one.end + margin_seconds <= other.end

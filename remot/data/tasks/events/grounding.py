@@ -20,6 +20,9 @@ class TemporalGrounding(WordedTask):
     name = "temporal_grounding"
     key_times: ClassVar[str] = "answer"
     needs: ClassVar[str] = "events with times"
+    #: The answer, and the reasoning after the event's text, from its start, end, spans and number of times.
+    answer_form: ClassVar[str] = "{start} to {end}"
+    reason_form: ClassVar[str] = "it begins at {start} s and is over at {end} s"
     #: Most stretches of an event that is asked about.
     max_spans: int = 1
 
@@ -31,22 +34,21 @@ class TemporalGrounding(WordedTask):
         """One of the events, drawn evenly."""
         events = self._events(clip)
         event = events[int(generator.integers(len(events)))]
+        count = len(event.intervals)
+        parts = {
+            "start": f"{event.start:.2f}",
+            "end": f"{event.end:.2f}",
+            "spans": in_words(event.intervals),
+            "times": "once" if count == 1 else f"{count} times",
+        }
         shown = self.frames.frames_of(clip)
         return self.prompt(
             shown,
             self.text("ask", generator, clip=clip, shown=shown, event=event.text),
             Reference(intervals=event.intervals),
-            answer=self.answer(event),
-            thought=f"{event.text}: {self.reason(event)}.",
+            answer=self.answer_form.format(**parts),
+            thought=f"{event.text}: {self.reason_form.format(**parts)}.",
         )
-
-    def answer(self, event: NamedEvent) -> str:
-        """The right answer."""
-        return f"{event.start:.2f} to {event.end:.2f}"
-
-    def reason(self, event: NamedEvent) -> str:
-        """The reasoning about an event, after its text."""
-        return f"it begins at {event.start:.2f} s and is over at {event.end:.2f} s"
 
     def _events(self, clip: Clip) -> list[NamedEvent]:
         return [event for event in named_events(clip) if len(event.intervals) <= self.max_spans]
@@ -56,10 +58,7 @@ class TemporalGroundingJson(TemporalGrounding):
     """The same, written as ``{"start_time": "4.38", "end_time": "5.25"}`` (Temporal-RLT, arXiv 2506.01908)."""
 
     name = "temporal_grounding_json"
-
-    def answer(self, event: NamedEvent) -> str:
-        """The right answer."""
-        return f'{{"start_time": "{event.start:.2f}", "end_time": "{event.end:.2f}"}}'
+    answer_form = '{{"start_time": "{start}", "end_time": "{end}"}}'
 
 
 class TemporalGroundingSpans(TemporalGrounding):
@@ -72,18 +71,12 @@ class TemporalGroundingSpans(TemporalGrounding):
     """
 
     name = "temporal_grounding_spans"
+    answer_form = "{spans}"
+    reason_form = "{times}"
 
     def __init__(self, frames: FrameSampling | None = None, max_spans: int = 3, **shared: Any) -> None:
         super().__init__(frames, **shared)
         self.max_spans = max_spans
-
-    def answer(self, event: NamedEvent) -> str:
-        """The right answer."""
-        return in_words(event.intervals)
-
-    def reason(self, event: NamedEvent) -> str:
-        """The reasoning about an event, after its text."""
-        return "once" if len(event.intervals) == 1 else f"{len(event.intervals)} times"
 
 
 class EventCaption(WordedTask):
@@ -99,17 +92,13 @@ class EventCaption(WordedTask):
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan:
         """All events, in the order in which they begin."""
         texts = tuple(event.text for event in named_events(clip))
+        # The capital of "ß" would be two letters, so it stays.
+        capitals = [text[0].upper() if len(text[0].upper()) == 1 else text[0] for text in texts]
         shown = self.frames.frames_of(clip)
         return self.prompt(
             shown,
             self.text("ask", generator, clip=clip, shown=shown),
             Reference(events=texts),
-            answer=" ".join(f"{_capital(text[0])}{text[1:]}." for text in texts),
+            answer=" ".join(f"{capital}{text[1:]}." for capital, text in zip(capitals, texts, strict=True)),
             thought=f"Things that happen: {len(texts)}.",
         )
-
-
-def _capital(letter: str) -> str:
-    """The capital of a letter that has one; that of "ß" would be two."""
-    capital = letter.upper()
-    return capital if len(capital) == 1 else letter

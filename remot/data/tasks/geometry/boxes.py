@@ -26,11 +26,6 @@ def surface_points(box: LayoutBox, num_per_side: int = 3) -> FloatArray:
     return np.asarray(box.centre_metres + (grid * box.size_metres / 2) @ box.axes)
 
 
-def longest_side_metres(box: LayoutBox) -> float:
-    """Length of the longest side."""
-    return float(box.size_metres.max())
-
-
 def box_distance(first: LayoutBox, second: LayoutBox) -> float:
     """Distance between the closest points of two solid boxes, 0 if they touch or overlap.
 
@@ -47,11 +42,6 @@ def box_distance(first: LayoutBox, second: LayoutBox) -> float:
             _between_segments(ends_first, ends_second),
         )
     )
-
-
-def contains(box: LayoutBox, points: FloatArray) -> FloatArray:
-    """Which of the points [R, 3] lie in the box or on it, [R] bool."""
-    return np.asarray(_to_box(points, box) <= _TINY)
 
 
 def _to_box(points: FloatArray, box: LayoutBox) -> FloatArray:

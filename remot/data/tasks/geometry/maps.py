@@ -75,17 +75,10 @@ def graph_text(nodes: Mapping[str, Point]) -> str:
     An edge leads from the first name in order to the second: their distance, and the direction counter-clockwise from
     the x axis. How graphs are written is a reconstruction of Video-STR (arXiv 2510.10976), which does not say.
     """
-    edges = [[a, b, *_edge(nodes[a], nodes[b])] for a, b in combinations(sorted(nodes), 2)]
+    edges = []
+    for first, second in combinations(sorted(nodes), 2):
+        across, along = nodes[second][0] - nodes[first][0], nodes[second][1] - nodes[first][1]
+        degrees = round(math.degrees(math.atan2(along, across)), DECIMALS) + 0.0  # no negative zero
+        edges.append([first, second, round(math.hypot(across, along), DECIMALS), degrees])
     content = {"nodes": {name: list(point) for name, point in nodes.items()}, "edges": edges}
     return f"<graph>{json_text(content)}</graph>"
-
-
-def graphs_text(graphs: Sequence[Mapping[str, Point]]) -> str:
-    """One element for each selected frame."""
-    return "".join(graph_text(nodes) for nodes in graphs)
-
-
-def _edge(start: Point, end: Point) -> tuple[float, float]:
-    across, along = end[0] - start[0], end[1] - start[1]
-    degrees = round(math.degrees(math.atan2(along, across)), DECIMALS)
-    return round(math.hypot(across, along), DECIMALS), degrees + 0.0

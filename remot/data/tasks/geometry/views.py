@@ -57,16 +57,12 @@ def hidden(points: FloatArray, eye: FloatArray, others: Sequence[LayoutBox]) -> 
     blocked = np.zeros(len(points), dtype=np.bool_)
     for box in others:
         start, ends = box.axes @ (eye - box.centre_metres), (points - box.centre_metres) @ box.axes.T
-        blocked |= _segments_meet(start, ends - start, box.size_metres / 2)
+        ways, half = ends - start, box.size_metres / 2
+        ways = np.where(np.abs(ways) < 1e-12, 1e-12, ways)
+        first, second = (-half - start) / ways, (half - start) / ways  # shares of the way at the planes of the sides
+        enters, leaves = np.minimum(first, second).max(axis=1), np.maximum(first, second).min(axis=1)
+        blocked |= (enters < leaves) & (leaves > 0) & (enters < 1 - _TOUCH)
     return blocked
-
-
-def _segments_meet(start: FloatArray, ways: FloatArray, half: FloatArray) -> NDArray[np.bool_]:
-    """[R] whether a way [R, 3] from ``start`` goes through the box of half sides ``half`` before its end."""
-    ways = np.where(np.abs(ways) < 1e-12, 1e-12, ways)
-    first, second = (-half - start) / ways, (half - start) / ways
-    enters, leaves = np.minimum(first, second).max(axis=1), np.maximum(first, second).min(axis=1)
-    return np.asarray((enters < leaves) & (leaves > 0) & (enters < 1 - _TOUCH))
 
 
 def visibilities(
@@ -95,7 +91,7 @@ def visibilities(
     for number, frame in enumerate(frames):
         pose = camera.camera_to_world[frame]
         seen[:, number] = _seen_shares(boxes, points, pose, camera.intrinsics, (min_extent, min_pixels))
-        touching = [_may_touch(_part_in_front(box, pose), camera.intrinsics, border) for box in boxes]
+        touching = [_may_touch(box, pose, camera.intrinsics, border) for box in boxes]
         possible[:, number] = touching
     return [Visibility(*row) for row in zip(seen, possible, strict=True)]
 
@@ -117,21 +113,17 @@ def _seen_shares(
     return np.asarray(inside.mean(axis=1))
 
 
-def _part_in_front(box: LayoutBox, camera_to_world: FloatArray) -> FloatArray:
-    """[R, 3] corners, in camera axes, of the part of a box that lies in front of the camera."""
+def _may_touch(box: LayoutBox, camera_to_world: FloatArray, intrinsics: FloatArray, border: float) -> bool:
+    """Whether the rectangle around the part of a box in front of the camera meets the widened image."""
     local = (corners(box) - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
     starts, ends = local[EDGES[:, 0]], local[EDGES[:, 1]]
     crosses = (starts[:, 2] > _NEAR) != (ends[:, 2] > _NEAR)
     starts, ways = starts[crosses], (ends - starts)[crosses]
     cuts = starts + ways * ((_NEAR - starts[:, 2]) / ways[:, 2])[:, None]
-    return np.concatenate([local[local[:, 2] > _NEAR], cuts])
-
-
-def _may_touch(local: FloatArray, intrinsics: FloatArray, border: float) -> bool:
-    """Whether the rectangle around points [R, 3] in front of the camera meets the widened image."""
-    if not len(local):
+    front = np.concatenate([local[local[:, 2] > _NEAR], cuts])  # [R, 3] its corners, in camera axes
+    if not len(front):
         return False
-    place = (local @ intrinsics.T)[:, :2] / local[:, 2:] / (2 * intrinsics[:2, 2])
+    place = (front @ intrinsics.T)[:, :2] / front[:, 2:] / (2 * intrinsics[:2, 2])
     return bool((place.max(axis=0) >= -border).all() and (place.min(axis=0) <= 1 + border).all())
 
 

@@ -11,7 +11,7 @@ from remot.data.tasks.shared.candidates import shuffled_choice
 from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.shared.places import box_in_words, clearly_visible, large_box, lone_names
 from remot.data.tasks.shared.worded import WordedTask
-from remot.structures import Box, Clip, Reference
+from remot.structures import Clip, Reference
 
 #: Axis and direction of each side.
 SIDES: dict[str, tuple[int, int]] = {"left": (0, -1), "right": (0, 1), "top": (1, -1), "bottom": (1, 1)}
@@ -95,7 +95,9 @@ class ImageGroundedChoice(_SingleImageTask):
         """A frame, then a side, each drawn evenly."""
         frames = self._frames(clip)
         frame, side = int(frames[int(generator.integers(len(frames)))]), str(generator.choice(list(SIDES)))
-        boxes = self._boxes(clip, frame)
+        names = [name for name, seen in self.seen(clip).items() if seen[frame]]
+        found = {name: large_box(clip, name, frame, self.min_side, self.min_pixels) for name in names}
+        boxes = {name: box for name, box in found.items() if box is not None}
         axis, sign = SIDES[side]
         middles = {name: (box[axis] + box[axis + 2]) / 2 for name, box in boxes.items()}
         order = sorted(boxes, key=lambda name: -sign * middles[name])
@@ -113,12 +115,6 @@ class ImageGroundedChoice(_SingleImageTask):
             thought=f"The {right} is farthest to the {side}: {choice.letter}",
             after=f"<glue>{box_in_words(box)}</glue>",
         )
-
-    def _boxes(self, clip: Clip, frame: int) -> dict[str, Box]:
-        """Boxes of the objects that are large enough to be seen."""
-        names = [name for name, seen in self.seen(clip).items() if seen[frame]]
-        found = {name: large_box(clip, name, frame, self.min_side, self.min_pixels) for name in names}
-        return {name: box for name, box in found.items() if box is not None}
 
     def _frames(self, clip: Clip) -> np.ndarray:
         """Frames that clearly show at least two objects with names of their own."""

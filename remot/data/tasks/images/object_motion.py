@@ -12,7 +12,7 @@ from remot.data.questions.text import called
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS
 from remot.data.tasks.shared.frames import FrameSampling
-from remot.data.tasks.shared.places import image_size, lone_names, visible
+from remot.data.tasks.shared.places import box_in_words, image_size, lone_names, visible
 from remot.data.tasks.shared.worded import WordedTask
 from remot.errors import ConfigError
 from remot.structures import Box, BoxTrack, Clip, Reference
@@ -43,17 +43,22 @@ class ScreenMotion:
 
 def screen_motion(first: Box, last: Box, seconds: float) -> ScreenMotion:
     """The motion of a box's centre and the change of its area; boxes are in pixels and have an area."""
-    (x0, y0), (x1, y1) = _centre(first), _centre(last)
-    across, up = x1 - x0, y0 - y1
-    diagonal = (_diagonal(first) + _diagonal(last)) / 2
+    (left, top, right, bottom), (left_last, top_last, right_last, bottom_last) = first, last
+    across, up = (left_last + right_last) / 2 - (left + right) / 2, (top + bottom) / 2 - (top_last + bottom_last) / 2
+    diagonals = math.hypot(right - left, bottom - top), math.hypot(right_last - left_last, bottom_last - top_last)
+    diagonal = sum(diagonals) / 2
     way, still = math.hypot(across, up), max(STILL_DIAGONALS * diagonal, STILL_PIXELS)
     sectors = math.degrees(math.atan2(up, across)) % 360 / _SECTOR_DEGREES
     moves = way >= still
     direction = DIRECTIONS[round(sectors) % 8] if moves else DIRECTIONS[-1]
     speed, log_ratio = way / diagonal / seconds, math.log(_area(last) / _area(first))
     scale = "stable" if abs(log_ratio) <= SCALE_LOG_RATIO else "approaching" if log_ratio > 0 else "receding"
-    margins = [_relative(way, still), _relative(abs(log_ratio), SCALE_LOG_RATIO)]
-    margins += [_relative(speed, bound) for bound in SPEEDS.values() if bound]
+    thresholds = [
+        (way, still),
+        (abs(log_ratio), SCALE_LOG_RATIO),
+        *((speed, bound) for bound in SPEEDS.values() if bound),
+    ]
+    margins = [abs(value - threshold) / threshold for value, threshold in thresholds]
     margins += [1 - 2 * abs(sectors - round(sectors))] if moves else []
     name = [name for name, bound in SPEEDS.items() if speed >= bound][-1]
     return ScreenMotion(direction, name, scale, min(margins))
@@ -105,14 +110,17 @@ class ObjectMotion(WordedTask):
             return None
         track, shown, (width, height) = self._track(clip, name), self.frames.frames_of(clip), image_size(clip)
         tag = f'<motion obj="{track.name}" dir="{motion.direction}" speed="{motion.speed}" scale="{motion.scale}"/>'
-        seen = " then ".join(_sighting(track, place) for place in (0, -1))
+        first, last = (
+            f"<obj>{track.name}</obj><box>{box_in_words(track.boxes[k])}</box>at<t>{track.pts_seconds[k]:.2f}</t>s"
+            for k in (0, -1)
+        )
         places = {"object": track.name, "width": str(width), "height": str(height)}
         return self.prompt(
             shown,
             self.text("ask", generator, clip=clip, shown=shown, **places),
             Reference(answer=motion.direction, tracks=(track,)),
             answer=motion.direction,
-            thought=f"{seen} {tag}",
+            thought=f"{first} then {last} {tag}",
             verdict=motion.direction,
         )
 
@@ -120,12 +128,11 @@ class ObjectMotion(WordedTask):
         """Boxes in the frames shown, rounded as they are written."""
         seen = visible(clip, name)
         shown = [frame for frame in self.frames.frames_of(clip) if seen[frame]]
-        boxes = clip.objects[name].boxes_xyxy
-        return BoxTrack(
-            called(name),
-            tuple(float(clip.pts_seconds[frame]) for frame in shown),
-            tuple(_rounded(boxes[frame]) for frame in shown),
-        )
+        boxes: list[Box] = []
+        for frame in shown:
+            left, top, right, bottom = (round(float(edge), DECIMALS) for edge in clip.objects[name].boxes_xyxy[frame])
+            boxes.append((left, top, right, bottom))
+        return BoxTrack(called(name), tuple(float(clip.pts_seconds[frame]) for frame in shown), tuple(boxes))
 
     def _motion(self, clip: Clip, name: str) -> ScreenMotion | None:
         """None for an object whose name no tag can hold, that is not seen twice or is small, or near a threshold."""
@@ -141,27 +148,5 @@ class ObjectMotion(WordedTask):
         return motion if motion.margin >= self.margin else None
 
 
-def _centre(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _diagonal(box: Box) -> float:
-    return math.hypot(box[2] - box[0], box[3] - box[1])
-
-
 def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _relative(value: float, threshold: float) -> float:
-    return abs(value - threshold) / threshold
-
-
-def _rounded(box: np.ndarray) -> Box:
-    left, top, right, bottom = (round(float(edge), DECIMALS) for edge in box)
-    return left, top, right, bottom
-
-
-def _sighting(track: BoxTrack, place: int) -> str:
-    box = ", ".join(f"{edge:g}" for edge in track.boxes[place])
-    return f"<obj>{track.name}</obj><box>[{box}]</box>at<t>{track.pts_seconds[place]:.2f}</t>s"

@@ -35,17 +35,12 @@ class _Group:
         shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
         self.shares = balanced_shares(self.answers, shares)
         self.num_entries = len({entry for entries in owners.values() for entry in entries})
-        self._by_negative: dict[Pattern, list[list[Entry]]] = {}
+        self.by_negative: dict[Pattern, list[list[Entry]]] = {}
         for pattern, entries in owners.items():
             kinds: dict[int, list[Entry]] = {}
             for entry in entries:
                 kinds.setdefault(entry.negative_index, []).append(entry)
-            self._by_negative[pattern] = [kinds[index] for index in sorted(kinds)]
-
-    def draw_negative(self, pattern: Pattern, generator: np.random.Generator) -> list[Entry]:
-        """The subjects that show a pattern with one negative: each as often, however many subjects it has."""
-        kinds = self._by_negative[pattern]
-        return kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
+            self.by_negative[pattern] = [kinds[index] for index in sorted(kinds)]
 
 
 class TripletIndex:
@@ -77,16 +72,13 @@ class TripletIndex:
             for one in of_clip:
                 entry = Entry(clip_index, one.expert_index, one.subject, one.negative_index)
                 by_group = owners.setdefault(sampler.experts[one.expert_index].attribute.name, {})
-                by_pattern = by_group.setdefault(self._group_key(one.subject), {})
+                by_pattern = by_group.setdefault(one.subject if self.balance_by == "subject" else "", {})
                 for pattern in one.patterns:
                     by_pattern.setdefault(pattern, []).append(entry)
         self._groups = {
             name: {key: _Group(of_group, ATTRIBUTES[name]) for key, of_group in sorted(by_group.items())}
             for name, by_group in owners.items()
         }
-
-    def _group_key(self, subject: str) -> str:
-        return subject if self.balance_by == "subject" else ""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -107,7 +99,7 @@ class TripletIndex:
         One that never occurs, such as "none" for a camera that never rests, is no option: leaving it out would beat
         chance.
         """
-        group = self._groups[attribute][self._group_key(subject)]
+        group = self._groups[attribute][subject if self.balance_by == "subject" else ""]
         occurring = {value for answers in group.answers for value in answers}
         return tuple(value for value in ATTRIBUTES[attribute].values if value in occurring)
 
@@ -117,7 +109,8 @@ class TripletIndex:
         A negative may allow an answer in some places only: with time reversed nothing rests from image 2 to 3, so that
         guessing would beat chance if "none" were an option there.
         """
-        group, values = self._groups[attribute][self._group_key(subject)], self.values(attribute, subject)
+        group = self._groups[attribute][subject if self.balance_by == "subject" else ""]
+        values = self.values(attribute, subject)
         by_place = [set(answers) for answers in zip(*group.answers, strict=True)]
         return tuple(
             tuple(value for value in values if value in found) if len(found) > 1 else values for found in by_place
@@ -129,7 +122,8 @@ class TripletIndex:
         sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
         group = groups[0] if len(groups) == 1 else groups[int(generator.choice(len(groups), p=sizes / sizes.sum()))]
         pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
-        owners = group.draw_negative(pattern, generator)
+        kinds = group.by_negative[pattern]  # each negative as often, however many subjects it has
+        owners = kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
         return owners[generator.integers(len(owners))], pattern
 
 

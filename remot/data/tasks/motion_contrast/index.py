@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
@@ -51,7 +50,7 @@ class MotionContrastIndex(TaskIndex):
             triplet,
             at.generator("question"),
             self.balance.values(label.attribute, label.subject),
-            self._requested(at),
+            self.writer.draw_format(at.generator("format")),
             self.balance.slot_values(label.attribute, label.subject),
         )
         shown = self.writer.num_images(triplet)
@@ -78,7 +77,7 @@ class MotionContrastIndex(TaskIndex):
             entry, pattern = self.balance.draw(attribute, generator)
             place = entry.expert_index, entry.subject, pattern
             triplet = self.sampler.sample(self.clips[entry.clip_index], *place, generator, entry.negative_index)
-            if self._requested(at).accepts(self.writer.labels(triplet)):
+            if self.writer.draw_format(at.generator("format")).accepts(self.writer.labels(triplet)):
                 return triplet
             fallback = fallback or (triplet if self.writer.accepts(triplet) else None)
         if fallback is not None:
@@ -88,9 +87,6 @@ class MotionContrastIndex(TaskIndex):
             f"{attribute} in {MAX_DRAWS} tries; add a format or leave the expert out"
         )
         raise ConfigError(msg)
-
-    def _requested(self, at: PromptSeed) -> QuestionFormat:
-        return self.writer.draw_format(at.generator("format"))
 
     def attribute(self, at: PromptSeed) -> str:
         """The attribute a prompt asks about."""

@@ -85,6 +85,8 @@ class MotionContrast(Task):
         file = wordings and expanded(wordings)
         self.writer = QuestionWriter(num_wordings, binary, option_order, formats, file, thinks)
         self.balance_by: BalanceBy = balance_by
+        decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
+        self.num_counted = MAX_DECODED if decodes else MAX_COUNTED
 
     def serves(self, clip: Clip) -> bool:
         """Whether three frames of ``clip`` make a triplet under an expert."""
@@ -95,27 +97,24 @@ class MotionContrast(Task):
         return self.survey_of(self.sampler.candidates(clip)) if clip.media is not None else None
 
     def survey_of(self, candidates: Sequence[TripletCandidate]) -> Survey | None:
-        """The rows of such findings; None if there are none."""
-        rows = tuple(
-            (
-                one.expert_index,
-                one.subject,
-                _bits_of(self._attribute(one.expert_index), one.patterns),
-                one.negative_index,
-            )
-            for one in candidates
-        )
-        return rows or None
+        """The rows of such findings; None if there are none.
+
+        Patterns are bits, in the order of the attribute's patterns: a survey of a large data set stays small.
+        """
+        rows = []
+        for one in candidates:
+            available, attribute = set(one.patterns), self.sampler.experts[one.expert_index].attribute
+            bits = sum(1 << bit for bit, pattern in enumerate(attribute.patterns) if pattern in available)
+            rows.append((one.expert_index, one.subject, bits, one.negative_index))
+        return tuple(rows) or None
 
     def candidates(self, survey: Survey | None) -> list[TripletCandidate]:
         """The candidates that a survey lists."""
-        return [
-            TripletCandidate(expert_index, subject, _patterns_of(self._attribute(expert_index), bits), negative_index)
-            for expert_index, subject, bits, negative_index in survey or ()
-        ]
-
-    def _attribute(self, expert_index: int) -> Attribute:
-        return self.sampler.experts[expert_index].attribute
+        found = []
+        for expert_index, subject, bits, negative_index in survey or ():
+            patterns = _patterns_of(self.sampler.experts[expert_index].attribute, bits)
+            found.append(TripletCandidate(expert_index, subject, patterns, negative_index))
+        return found
 
     def stratum(self, survey: Survey | None) -> Hashable:
         """The attributes that can be asked about, so that every split asks about the same ones."""
@@ -123,13 +122,7 @@ class MotionContrast(Task):
 
     def topics(self, survey: Survey) -> tuple[str, ...]:
         """Names of the attributes that can be asked about."""
-        return tuple(sorted({self._attribute(row[0]).name for row in survey}))
-
-    @property
-    def num_counted(self) -> int:
-        """Prompts that are planned and counted before a run; few where planning decodes images."""
-        decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
-        return MAX_DECODED if decodes else MAX_COUNTED
+        return tuple(sorted({self.sampler.experts[row[0]].attribute.name for row in survey}))
 
     def num_frame_sets(self, clip: Clip) -> int:
         """How many distinct sets of three frames of ``clip`` can be asked about, whatever is asked."""
@@ -158,12 +151,6 @@ class MotionContrast(Task):
     def settings(self) -> tuple[object, ...]:
         """Experts and negatives, whose settings and code determine what is found."""
         return (*self.sampler.experts, *self.sampler.negatives)
-
-
-def _bits_of(attribute: Attribute, patterns: Sequence[Pattern]) -> int:
-    """Patterns as bits, in the order of the attribute's patterns; a survey of a large data set stays small."""
-    available = set(patterns)
-    return sum(1 << bit for bit, pattern in enumerate(attribute.patterns) if pattern in available)
 
 
 @cache

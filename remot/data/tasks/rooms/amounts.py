@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from remot.data.tasks.geometry.boxes import longest_side_metres
 from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.scene import Scene, complete_names, kind_counts
 from remot.data.tasks.shared.candidates import Candidate, Refusal
@@ -55,7 +54,7 @@ class ObjectSize(RoomTask):
         """One for each thing that its name points at."""
         for name in sorted({box.name for box in scene.layout}):
             box = scene.single.get(name)
-            centimetres = 0 if box is None else round(100 * longest_side_metres(box))
+            centimetres = 0 if box is None else round(100 * float(box.size_metres.max()))
             if box is None:
                 yield Refusal("several, or not clearly seen")
             elif centimetres < 1:

@@ -66,8 +66,13 @@ class RoomTask(SceneTask[Scene, Candidate]):
 
     def plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
         """Times, question, and the line that asks for a map."""
-        axes = self._axes(scene)
-        cells = _map(scene, axes)
+        axes = self.map_axes
+        if axes == "first_view" and (scene.clip.camera is None or scene.heading is None):
+            axes = "world" if scene.clip.camera is None else "none"  # a view that looks up or down has no direction
+        boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
+        cells: dict[str, tuple[Point, ...]] = {}
+        if axes != "none" and 0 < len(boxes) <= MAX_DRAWN:
+            cells = cognitive_map(boxes, scene.heading if axes == "first_view" else None)
         question = self.worded(chosen, generator)
         head = self.times_lines(scene.clip, scene.frames, generator)
         hint = [self.shared.say(f"map_{axes}", generator, kinds=", ".join(cells))] if cells else []
@@ -84,17 +89,3 @@ class RoomTask(SceneTask[Scene, Candidate]):
             thought=f"{map_text(cells)} {thought}" if cells else thought,
             verdict=chosen.verdict,
         )
-
-    def _axes(self, scene: Scene) -> MapAxes:
-        """Along what the map's rows lie; a view that looks up or down has no direction."""
-        if self.map_axes == "first_view" and scene.clip.camera is None:
-            return "world"
-        return "none" if self.map_axes == "first_view" and scene.heading is None else self.map_axes
-
-
-def _map(scene: Scene, axes: MapAxes) -> dict[str, tuple[Point, ...]]:
-    """The map of everything that is clearly seen, empty if none is asked for."""
-    boxes = [box for box in scene.seen if len(box.name) <= MAX_NAME_CHARS]
-    if axes == "none" or not 0 < len(boxes) <= MAX_DRAWN:
-        return {}
-    return cognitive_map(boxes, scene.heading if axes == "first_view" else None)

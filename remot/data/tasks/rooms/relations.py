@@ -1,6 +1,6 @@
 """How far apart are two things, which is the closest, and on which side does one lie for a viewer?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations, permutations
 from typing import Any
 
@@ -13,7 +13,7 @@ from remot.data.tasks.rooms.scene import Scene, kind_counts
 from remot.data.tasks.shared.candidates import Candidate, Refusal
 from remot.data.tasks.shared.orders import clearly_nearest
 from remot.errors import ConfigError
-from remot.structures import Clip, LayoutBox
+from remot.structures import Clip
 
 #: Things of a scene whose triples are looked at; more are drawn from.
 MAX_THINGS = 8
@@ -93,14 +93,13 @@ class RelativeDistance(RoomTask):
                 continue
             for _ in range(self.max_sets):
                 order = generator.permutation(len(others))[: self.num_options]
-                yield self._judge(name, box, {others[k]: scene.kinds[others[k]] for k in order})
-
-    def _judge(self, name: str, box: LayoutBox, others: Mapping[str, tuple[LayoutBox, ...]]) -> Candidate | Refusal:
-        metres = {kind: min(box_distance(box, one) for one in boxes) for kind, boxes in others.items()}
-        ordered = clearly_nearest(metres, self.min_gap_metres, self.min_ratio)
-        if ordered is None:
-            return Refusal("two are about as close")
-        return Candidate({"thing": name}, ordered[0], tuple(ordered[1:]), verdict=ordered[0])
+                kinds = {others[k]: scene.kinds[others[k]] for k in order}
+                metres = {kind: min(box_distance(box, one) for one in boxes) for kind, boxes in kinds.items()}
+                ordered = clearly_nearest(metres, self.min_gap_metres, self.min_ratio)
+                if ordered is None:
+                    yield Refusal("two are about as close")
+                else:
+                    yield Candidate({"thing": name}, ordered[0], tuple(ordered[1:]), verdict=ordered[0])
 
 
 class RelativeDirection(RoomTask):

@@ -1,8 +1,8 @@
-"""Which frames of a clip a prompt shows; of a second look, those that are dense where a first answer points."""
+"""Which frames of a clip a prompt shows; of a second perception, those that are dense where a first answer points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class FrameSampling:
     max_frames: int = 8
     fps: float | None = None
     as_video: bool = True
+    #: Decimals of the times that the prompt states.
+    time_decimals: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.max_frames < 1 or (self.fps is not None and not 0 < self.fps < float("inf")):
@@ -38,11 +40,6 @@ class FrameSampling:
     def states_times(self) -> bool:
         """Whether the prompt states the times in words."""
         return not self.as_video
-
-    @property
-    def time_decimals(self) -> int:
-        """Decimals of these times."""
-        return 1
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
         """Annotated frames nearest to even times, strictly increasing."""
@@ -69,7 +66,7 @@ def times_in_words(clip: Clip, frames: tuple[int, ...], decimals: int = 1) -> st
 
 @dataclass(frozen=True)
 class KeyFrames(FrameSampling):
-    """As many frames as the :class:`FrameSampling` of the first look shows, most of them inside stretches of time.
+    """As many frames as the first perception's :class:`FrameSampling` shows, most of them inside stretches of time.
 
     Iterative perception of VideoChat-R1.5 (arXiv 2509.21100), where frames are dense in the predicted stretches. How
     many and which ones is not published: reconstruction. Here ``dense_share`` of the frames lie inside, fewer if there
@@ -77,30 +74,26 @@ class KeyFrames(FrameSampling):
     """
 
     first: FrameSampling = field(kw_only=True)
-    look: ResampleRequest = field(kw_only=True)
+    request: ResampleRequest = field(kw_only=True)
+    time_decimals: ClassVar[int] = 2  # frames of a stretch can be nearer than a tenth of a second
 
     @classmethod
-    def after(cls, first: FrameSampling, look: ResampleRequest) -> Self:
-        """What follows a look at the frames of ``first``."""
-        return cls(first.max_frames, first.fps, first.as_video, first=first, look=look)
+    def after(cls, first: FrameSampling, request: ResampleRequest) -> Self:
+        """What follows the frames of ``first``."""
+        return cls(first.max_frames, first.fps, first.as_video, first=first, request=request)
 
     @property
     def states_times(self) -> bool:
         """Whether the prompt states the times."""
-        return not self.as_video or self.look.tell_times
-
-    @property
-    def time_decimals(self) -> int:
-        """Frames of a stretch can be nearer than a tenth of a second."""
-        return 2
+        return not self.as_video or self.request.tell_times
 
     def frames_of(self, clip: Clip) -> tuple[int, ...]:
-        """Annotated frames, strictly increasing; those of the first look if no stretch touches the clip."""
-        first_look = self.first.frames_of(clip)
-        is_inside = inside(clip.pts_seconds, self.look.stretches)
+        """Annotated frames, strictly increasing; those of the first perception if no stretch touches the clip."""
+        first_perception = self.first.frames_of(clip)
+        is_inside = inside(clip.pts_seconds, self.request.stretches)
         if not is_inside.any():
-            return first_look
-        return dense_and_sparse(is_inside, len(first_look), self.look.dense_share)
+            return first_perception
+        return dense_and_sparse(is_inside, len(first_perception), self.request.dense_share)
 
 
 def inside(pts_seconds: FloatArray, stretches: Sequence[Interval]) -> NDArray[np.bool_]:

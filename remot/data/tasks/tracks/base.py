@@ -8,7 +8,7 @@ import numpy as np
 
 from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
-from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graphs_text, rounded_nodes
+from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graph_text, rounded_nodes
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
 from remot.data.tasks.shared.places import box_in_words, ground_place, image_size, share_box, shares_its_box
 from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
@@ -83,7 +83,7 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
     def accepted(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
-            can_ask = isinstance(one, Refusal) or not _numbered(one) or bool(_pointing_frames(scene, one))
+            can_ask = isinstance(one, Refusal) or not any(map(is_numbered, one.tracks)) or _pointing_frames(scene, one)
             yield one if can_ask else Refusal("never clearly seen together, or not distinguished by a box")
 
     def plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
@@ -111,13 +111,13 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             ),
             answer=question.answer,
             as_video=self.frames.as_video,
-            thought=f"{graphs_text(graphs)} {thought}" if graphs else thought,
+            thought=f"{''.join(map(graph_text, graphs))} {thought}" if graphs else thought,
             verdict=chosen.verdict,
         )
 
     def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
         """A line that says which track each number means, none if there are no numbers."""
-        numbered = sorted(_numbered(chosen), key=scene.names.__getitem__)
+        numbered = sorted(filter(is_numbered, chosen.tracks), key=scene.names.__getitem__)
         if not numbered:
             return []
         frames = _pointing_frames(scene, chosen)
@@ -175,14 +175,9 @@ class DirectionTask(FarTask):
         self.margin_degrees = margin_degrees
 
 
-def _numbered(chosen: TrackCandidate) -> list[str]:
-    """Tracks of a candidate that have to be pointed out."""
-    return [name for name in chosen.tracks if is_numbered(name)]
-
-
 def _pointing_frames(scene: TrackScene, chosen: TrackCandidate) -> list[int]:
     """Shown frames in which the boxes of the numbered tracks point them out."""
-    numbered = _numbered(chosen)
+    numbered = list(filter(is_numbered, chosen.tracks))
     return [
         k
         for k in scene.common(chosen.tracks)

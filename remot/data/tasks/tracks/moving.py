@@ -54,10 +54,6 @@ class MovingTask(TrackTask):
                 if np.isfinite(way).all():
                     yield name, start, end, np.asarray(way)
 
-    def words(self, scene: TrackScene, name: str, start: int, end: int) -> dict[str, str]:
-        """What fills the wordings."""
-        return {"thing": scene.names[name], "start": scene.seconds(start), "end": scene.seconds(end)}
-
 
 class MotionDirection(DirectionTask, MovingTask):
     """Does a thing go left, right, away or towards the camera between two moments?
@@ -78,7 +74,7 @@ class MotionDirection(DirectionTask, MovingTask):
             elif said is None:
                 yield Refusal("between two directions")
             else:
-                words = self.words(scene, name, start, end)
+                words = {"thing": scene.names[name], "start": scene.seconds(start), "end": scene.seconds(end)}
                 yield TrackCandidate(words, said, self.other_answers(said), said, (name,))
 
 
@@ -105,5 +101,5 @@ class Displacement(FarTask, MovingTask):
                 yield Refusal("hardly moves")
             else:
                 said = f"{metres:.1f}"
-                words = self.words(scene, name, start, end)
+                words = {"thing": scene.names[name], "start": scene.seconds(start), "end": scene.seconds(end)}
                 yield TrackCandidate(words, said, tracks=(name,), number=float(said))

@@ -30,7 +30,11 @@ def stretches_of(clip: Clip) -> dict[str, list[Interval]]:
 def check_grounding(asked: AskedPrompt) -> Iterator[str]:
     """All stretches of an event, of which there is one unless the task allows more."""
     task = asked.settings(TemporalGrounding)
-    event, times = _asked_event(asked, task.wordings.texts["ask"])
+    event, stretches = asked.read(task.wordings.texts["ask"])["event"], stretches_of(asked.clip)
+    if event.lower() not in stretches:
+        msg = f"{event!r:.60} does not happen in the clip"
+        raise UnreadableError(msg)
+    times = stretches[event.lower()]
     if len(times) > task.max_spans:
         yield f"{event!r:.60} happens {len(times)} times, which are too many"
     yield from _wrong_intervals(asked, event, times)
@@ -72,7 +76,11 @@ def _right_letters(
     """Letters of the options that may be right, by the kind of question that the text is."""
     margin = task.margin_seconds - 2 * TWO
     times_of = {"start": SECONDS, "end": SECONDS}
-    kinds = [kind for kind in task.kinds if len(readings(asked.text, task.wordings.texts.get(kind, ()), times_of)) == 1]
+    kinds = [
+        kind
+        for kind in task.kinds
+        if len(readings(asked.question.text, task.wordings.texts.get(kind, ()), times_of)) == 1
+    ]
     if len(kinds) != 1:
         msg = f"the text asks {len(kinds)} kinds of questions about events"
         raise UnreadableError(msg)
@@ -106,14 +114,6 @@ def _next(given: str, times: Mapping[str, Interval], stretches: Mapping[str, Int
         return set()
     later = sorted(start for text, (start, _) in stretches.items() if text != given and start >= over)
     return {letter for letter, (a, _) in times.items() if later and a >= over and a <= later[0] + min(margin, 2 * TWO)}
-
-
-def _asked_event(asked: AskedPrompt, wordings: Sequence[str]) -> tuple[str, Sequence[Interval]]:
-    event, stretches = asked.read(wordings)["event"], stretches_of(asked.clip)
-    if event.lower() not in stretches:
-        msg = f"{event!r:.60} does not happen in the clip"
-        raise UnreadableError(msg)
-    return event, stretches[event.lower()]
 
 
 def _wrong_intervals(asked: AskedPrompt, event: str, times: Sequence[Interval]) -> Iterator[str]:

@@ -77,7 +77,9 @@ def _shares(
         spread = np.ptp(place[number][ahead[number]], axis=0) if ahead[number].any() else np.zeros(2)
         inside[number] &= spread.max() >= _MIN_EXTENT + slack * 0.01
         inside[number] &= np.sqrt((spread * 2 * intrinsics[:2, 2]).prod()) >= min_pixels + slack
-        inside[number] &= _looks_at(box, eye, slack)
+        # [26] whether one of the faces that a point lies on looks at the eye: nothing else of the box can hide it
+        beyond = _GRID * (box.axes @ (eye - box.centre_metres)) - box.size_metres / 2
+        inside[number] &= ((beyond > slack) & (_GRID != 0)).any(axis=1)
         for other, blocker in enumerate(boxes):
             if other != number and inside[number].any():
                 inside[number] &= ~_blocked(points[number], eye, blocker, slack)
@@ -93,12 +95,6 @@ def _places(points: FloatArray, pose: FloatArray, intrinsics: FloatArray) -> tup
     with np.errstate(divide="ignore", invalid="ignore"):
         place = pixels[..., :2] / local[..., 2:] / (2 * intrinsics[:2, 2])
     return np.where(ahead[..., None], place, np.nan), np.asarray(ahead)
-
-
-def _looks_at(box: LayoutBox, eye: FloatArray, slack: float) -> NDArray[np.bool_]:
-    """[26] whether one of the faces that a point lies on looks at ``eye``: nothing else of the box can hide it."""
-    beyond = _GRID * (box.axes @ (eye - box.centre_metres)) - box.size_metres / 2
-    return np.asarray(((beyond > slack) & (_GRID != 0)).any(axis=1))
 
 
 def _blocked(points: FloatArray, eye: FloatArray, box: LayoutBox, slack: float) -> NDArray[np.bool_]:
@@ -186,20 +182,17 @@ def solid_distance(first: LayoutBox, second: LayoutBox) -> float:
         length = float(np.linalg.norm(way))
         if length <= CERTAIN_METRES:
             return 0.0
-        if step % 10 == 0 and length - _parted(first, second, way / length) <= CERTAIN_METRES:
-            return length
+        if step % 10 == 0:  # how far the two lie apart along a direction, which no points of them can beat
+            direction = way / length
+            apart = float((first.centre_metres - second.centre_metres) @ direction)
+            if length - (apart - reach(first, direction) - reach(second, direction)) <= CERTAIN_METRES:
+                return length
         moved = np.clip(ahead - matrix.T @ (between + matrix @ ahead) / 2, -half, half)
         if (ahead - moved) @ (moved - places) > 0:
             momentum = 1.0
         following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead, places, momentum = moved + (momentum - 1) / following * (moved - places), moved, following
     return length
-
-
-def _parted(first: LayoutBox, second: LayoutBox, direction: FloatArray) -> float:
-    """How far the two lie apart along a direction [3], which no points of them can beat."""
-    apart = float((first.centre_metres - second.centre_metres) @ direction)
-    return apart - reach(first, direction) - reach(second, direction)
 
 
 def on_ground(box: LayoutBox) -> complex:

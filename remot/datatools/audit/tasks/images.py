@@ -48,7 +48,10 @@ def check_detection(asked: AskedPrompt) -> Iterator[str]:
     if not is_alone(asked.clip, name):
         yield f"the name {thing(name)!r:.40} fits several things"
     yield from wrong_boxes(asked, name, asked.frames)
-    yield from _small(asked, task.min_side, task.min_pixels)
+    box = np.array(asked.reference.boxes or np.zeros((1, 4)))[0]
+    smallest = np.maximum(task.min_side, task.min_pixels / np.array(asked.image_size, dtype=float))
+    if (box[2:] - box[:2] < smallest - 2 * THREE).any():
+        yield f"the box {box.tolist()} is too small to be asked for"
 
 
 def check_tracking(asked: AskedPrompt) -> Iterator[str]:
@@ -73,7 +76,7 @@ def check_tracking(asked: AskedPrompt) -> Iterator[str]:
 def check_image_choice(asked: AskedPrompt) -> Iterator[str]:
     """What is farthest to a side, of all things whose names fit one only, and its box."""
     task = asked.settings(ImageGroundedChoice)
-    (side,) = [side for side in _TOWARDS if asked.text.split("\n", 1)[0] in task.wordings.texts[side]] or [""]
+    (side,) = [side for side in _TOWARDS if asked.question.text.split("\n", 1)[0] in task.wordings.texts[side]] or [""]
     if not side:
         msg = "the text asks for no side of the image"
         raise UnreadableError(msg)
@@ -100,13 +103,6 @@ def _far_to(asked: AskedPrompt, side: str, task: ImageGroundedChoice) -> tuple[d
             far[thing(name)] = float(np.dot(_TOWARDS[side], (box[:2] + box[2:]) / 2))
             room[thing(name)] = float(min(box[2:] - box[:2] - smallest))
     return far, room
-
-
-def _small(asked: AskedPrompt, min_side: float, min_pixels: float) -> Iterator[str]:
-    box = np.array(asked.reference.boxes or np.zeros((1, 4)))[0]
-    smallest = np.maximum(min_side, min_pixels / np.array(asked.image_size, dtype=float))
-    if (box[2:] - box[:2] < smallest - 2 * THREE).any():
-        yield f"the box {box.tolist()} is too small to be asked for"
 
 
 def is_alone(clip: Clip, name: str) -> bool:
@@ -158,9 +154,9 @@ def motion_words(first: Box, last: Box, seconds: float) -> tuple[tuple[str, str,
     """Direction, speed and scale between two boxes in pixels, and how near they are to other words, as a share."""
     before, after = np.array(first), np.array(last)
     way = complex(*((after[:2] + after[2:]) - (before[:2] + before[2:])) / 2).conjugate()  # up is positive
-    diagonal = float(np.mean([np.hypot(*_sides(box)) for box in (before, after)]))
+    diagonal = float(np.mean([np.hypot(*(box[2:] - box[:2])) for box in (before, after)]))
     still, pace = max(_STILL_DIAGONALS * diagonal, _STILL_PIXELS), abs(way) / diagonal / seconds
-    grown = math.log(_sides(after).prod() / _sides(before).prod())
+    grown = math.log((after[2:] - after[:2]).prod() / (before[2:] - before[:2]).prod())
     near = [abs(abs(way) / still - 1), abs(abs(grown) / _LOG_AREAS - 1), *(abs(pace / one - 1) for one in _SPEEDS)]
     direction = "STAT"
     if abs(way) >= still:
@@ -170,8 +166,3 @@ def motion_words(first: Box, last: Box, seconds: float) -> tuple[tuple[str, str,
     speed = ("stationary", "slow", "moderate", "fast")[sum(pace >= one for one in _SPEEDS)]
     scale = "stable" if abs(grown) <= _LOG_AREAS else ("approaching", "receding")[grown < 0]
     return (direction, speed, scale), min(near)
-
-
-def _sides(box: FloatArray) -> FloatArray:
-    sides: FloatArray = box[2:] - box[:2]
-    return sides

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from torch import Tensor
-
 from remot.data.media import read_frames
-from remot.data.media.transforms import show
 from remot.data.tasks.base import Task
 from remot.structures import Clip, ImageTransform, MotionLabel, Question, Reference, Triplet
 
@@ -53,11 +50,6 @@ class AskedPrompt:
         return Triplet(self.clip, self.frames, self.labels, self.negative, self.transforms)
 
     @property
-    def text(self) -> str:
-        """What is asked."""
-        return self.question.text
-
-    @property
     def reference(self) -> Reference:
         """What completions are compared with."""
         return self.question.reference or Reference()
@@ -83,12 +75,6 @@ class AskedPrompt:
         (image,) = read_frames(self.clip, self.frames[:1])
         return int(image.shape[2]), int(image.shape[1])
 
-    def first_image(self) -> tuple[Tensor, Tensor]:
-        """The first shown image as it was decoded and as it is shown, uint8 [3, H, W]."""
-        (image,) = read_frames(self.clip, self.frames[:1])
-        transform = self.transforms[0] if self.transforms else None
-        return image, show(image, transform, self.clip, self.frames[0])
-
     def frame_at(self, seconds: str) -> int:
         """The shown frame at a time of the text; an UnreadableError if no frame, or several, are shown then."""
         found = [frame for frame in self.frames if f"{float(self.clip.pts_seconds[frame]):.2f}" == seconds]
@@ -103,7 +89,7 @@ class AskedPrompt:
         ``patterns`` are regular expressions of places that are more than any text. An UnreadableError if the text holds
         no such line, or can be read in two ways.
         """
-        found = readings(self.text, wordings, patterns or {})
+        found = readings(self.question.text, wordings, patterns or {})
         if len(found) != 1:
             msg = f"the text asks {len(found)} such questions as {wordings[0]!r:.60}"
             raise UnreadableError(msg)
@@ -111,7 +97,7 @@ class AskedPrompt:
 
     def options(self) -> dict[str, str]:
         """Options by letter; an UnreadableError unless there are two different ones in the order of letters."""
-        found = _OPTION.findall(self.text)
+        found = _OPTION.findall(self.question.text)
         if len(found) < 2 or len({text for _, text in found}) < len(found):
             msg = f"the text has {len(found)} options, or two alike"
             raise UnreadableError(msg)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from remot.data.media import read_frames
+from remot.data.media.transforms import show
 from remot.data.tasks.images.quality import ImageQuality
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.structures import FloatArray
@@ -22,22 +24,20 @@ _BLURS = (0.0, 0.008, 0.012, 0.017, 0.026, 0.035, 0.046)
 def check_quality(asked: AskedPrompt) -> Iterator[str]:
     """The word for what the first image has, compared with its source."""
     task = asked.settings(ImageQuality)
-    source, shown = (image.numpy().astype(float) for image in asked.first_image())
+    (image,) = read_frames(asked.clip, asked.frames[:1])
+    transformed = show(image, asked.transforms[0] if asked.transforms else None, asked.clip, asked.frames[0])
+    source, shown = (one.numpy().astype(float) for one in (image, transformed))
     levels = {"dark": darkness(source, shown), "noise": noisiness(source, shown), "blur": blurriness(source, shown)}
     words = asked.read(task.wordings.texts[task.ask])["choices"].split(", ")
-    right = right_word(levels, task.ask)
+    if task.ask == "kind":
+        found = [name for name in ("dark", "noise", "blur") if levels[name]]
+        right = {"dark": "dark", "noise": "noisy", "blur": "blurred"}[found[0]] if found else "clean"
+    else:
+        right = ("none", "slight", "strong")[levels[task.ask]]
     if sorted(words) != sorted(task.answers):
         yield f"the text offers {', '.join(words)}, which are not the answers"
     if asked.reference.answer != right:
         yield f"the images are said to be {asked.reference.answer!r:.40}, should be {right!r} by {levels}"
-
-
-def right_word(levels: dict[str, int], ask: str) -> str:
-    """The right answer, by the levels (0 to 2) of ``dark``, ``noise`` and ``blur``, to one of these or ``kind``."""
-    if ask != "kind":
-        return ("none", "slight", "strong")[levels[ask]]
-    found = [name for name in ("dark", "noise", "blur") if levels[name]]
-    return {"dark": "dark", "noise": "noisy", "blur": "blurred"}[found[0]] if found else "clean"
 
 
 def darkness(source: FloatArray, shown: FloatArray) -> int:
@@ -65,7 +65,13 @@ def blurriness(source: FloatArray, shown: FloatArray) -> int:
     """0 to 2 by the Gaussian that makes most nearly the shown image of the source, where nothing else was done."""
     if darkness(source, shown) or noisiness(source, shown):
         return 0
-    small, wanted = _smaller(source), _smaller(shown)
+    copies = []  # grey, by the means of blocks, at most 160 high
+    for image in (source, shown):
+        step = -(-image.shape[1] // 160)
+        height, width = (side // step for side in image.shape[1:])
+        blocks = image[:, : height * step, : width * step].reshape(3, height, step, width, step)
+        copies.append(blocks.mean((0, 2, 4)))
+    small, wanted = copies
     mirrored = np.concatenate([small, small[::-1]], axis=0)
     mirrored = np.concatenate([mirrored, mirrored[:, ::-1]], axis=1)
     spectrum = np.fft.rfft2(mirrored)
@@ -76,11 +82,3 @@ def blurriness(source: FloatArray, shown: FloatArray) -> int:
         blurred = np.fft.irfft2(spectrum * kept, s=mirrored.shape)[: len(small), : small.shape[1]]
         misfit[share] = float(np.abs(blurred - wanted).mean())
     return sum(min(misfit, key=lambda share: misfit[share]) > limit for limit in _BLURRED)
-
-
-def _smaller(image: FloatArray) -> FloatArray:
-    """Grey copy of an image [3, H, W] by the means of blocks, at most 160 high."""
-    step = -(-image.shape[1] // 160)
-    height, width = (side // step for side in image.shape[1:])
-    blocks = image[:, : height * step, : width * step].reshape(3, height, step, width, step)
-    return np.asarray(blocks.mean((0, 2, 4)))

@@ -28,7 +28,11 @@ def wrong_responses(asked: AskedPrompt) -> Iterator[str]:
     yield from _wrong_times(asked)
     if asked.question.target:
         yield from _wrong_answer(asked)
-        yield from _wrong_map(asked)
+        cells = asked.reference.map_centres
+        drawn = re.findall(r"<map>(.*?)</map>", asked.question.target, flags=re.DOTALL)
+        wanted = [] if cells is None else [{name: [list(point) for point in points] for name, points in cells.items()}]
+        if [_content(one) for one in drawn] != wanted:
+            yield "the map of the response is not that of the reference"
         yield from _wrong_graphs(asked)
 
 
@@ -37,14 +41,16 @@ def _wrong_times(asked: AskedPrompt) -> Iterator[str]:
     wordings = getattr(asked.task, "shared", None)
     if asked.as_video or len(asked.frames) < 2 or not isinstance(wordings, TaskWordings):
         return
-    stated = readings(asked.text, wordings.texts["times"], {"times": r"[\d., ]+"})
+    stated = readings(asked.question.text, wordings.texts["times"], {"times": r"[\d., ]+"})
     times = [float(asked.clip.pts_seconds[frame]) for frame in asked.frames]
     if len(stated) != 1 or not _close([float(one) for one in stated[0]["times"].split(", ")], times, ONE):
         yield "the text does not state the times of the images"
 
 
 def _wrong_answer(asked: AskedPrompt) -> Iterator[str]:
-    reference, answer, glue = asked.reference, _inside("answer", asked), _inside("glue", asked)
+    reference, target = asked.reference, asked.question.target
+    found = (re.search(rf"<{tag}>(.*?)</{tag}>", target, flags=re.DOTALL) for tag in ("answer", "glue"))
+    answer, glue = (None if match is None else match[1] for match in found)
     where = answer if glue is None else glue
     if answer is None or where is None:
         yield "the response holds no answer"
@@ -60,14 +66,6 @@ def _wrong_answer(asked: AskedPrompt) -> Iterator[str]:
         yield f"the response has the boxes {where!r:.60}, the reference {reference.boxes}"
     if reference.events is not None and any(one.lower() not in answer.lower() for one in reference.events):
         yield "the response leaves out an event of the reference"
-
-
-def _wrong_map(asked: AskedPrompt) -> Iterator[str]:
-    cells = asked.reference.map_centres
-    drawn = re.findall(r"<map>(.*?)</map>", asked.question.target, flags=re.DOTALL)
-    wanted = [] if cells is None else [{name: [list(point) for point in points] for name, points in cells.items()}]
-    if [_content(one) for one in drawn] != wanted:
-        yield "the map of the response is not that of the reference"
 
 
 def _wrong_graphs(asked: AskedPrompt) -> Iterator[str]:
@@ -98,11 +96,6 @@ def _content(text: str) -> dict[str, object]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _inside(tag: str, asked: AskedPrompt) -> str | None:
-    found = re.search(rf"<{tag}>(.*?)</{tag}>", asked.question.target, flags=re.DOTALL)
-    return None if found is None else found[1]
 
 
 def _close(one: object, other: object, tolerance: float) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 
 from remot.data.tasks.rooms.base import RoomTask
 from remot.datatools.audit.tasks.geometry import SeenBounds, on_ground, reach, seen_bounds
-from remot.datatools.audit.tasks.ordered import listed
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, one_of, readings, thing
 from remot.structures import LayoutBox, Point
 
@@ -27,16 +26,12 @@ class RoomGeometry:
     """A room as its prompt names and shows it."""
 
     asked: AskedPrompt
-
-    @property
-    def layout(self) -> tuple[LayoutBox, ...]:
-        """All boxes."""
-        return self.asked.clip.layout
+    task: RoomTask  # whose settings and wordings are used
 
     @cached_property
     def names(self) -> list[str]:
         """What a prompt calls each box."""
-        return [thing(box.name) for box in self.layout]
+        return [thing(box.name) for box in self.asked.clip.layout]
 
     @cached_property
     def bounds(self) -> SeenBounds | None:
@@ -44,13 +39,7 @@ class RoomGeometry:
         camera = self.asked.clip.camera
         if camera is None or camera.intrinsics is None:
             return None
-        return seen_bounds(self.layout, camera, self.asked.frames, self.task.min_pixels)
-
-    @property
-    def task(self) -> RoomTask:
-        """The task, whose settings and wordings are used."""
-        assert isinstance(self.asked.task, RoomTask)
-        return self.asked.task
+        return seen_bounds(self.asked.clip.layout, camera, self.asked.frames, self.task.min_pixels)
 
     def may_be_seen(self, number: int) -> bool:
         """Whether a frame may show enough of a box."""
@@ -70,7 +59,7 @@ class RoomGeometry:
         if not all(map(self.may_be_seen, numbers)):
             msg = f"a {name!r:.40} that is asked about is not clearly seen"
             raise UnreadableError(msg)
-        return [self.layout[number] for number in numbers]
+        return [self.asked.clip.layout[number] for number in numbers]
 
     def single(self, name: str) -> LayoutBox:
         """The only box of a name; an UnreadableError if there are several."""
@@ -85,16 +74,16 @@ class RoomGeometry:
         found = self.asked.read(self.task.wordings.texts["ask"], dict.fromkeys(places, one_of(self.names)))
         return [found[place] for place in places]
 
-    def read_listed(self) -> list[str]:
-        """The names that the question lists at its only place; an UnreadableError if something else stands there."""
-        (text,) = self.asked.read(self.task.wordings.texts["ask"]).values()
-        return listed(text, self.names)
-
 
 def wrong_map(room: RoomGeometry) -> Iterator[str]:
     """What is wrong with the map of the reference and the line that asks for it."""
     asked, names = room.asked, room.names
-    found, cells, hinted = _axes(room), asked.reference.map_centres, _hinted(room)
+    found, cells = _axes(room), asked.reference.map_centres
+    hinted = [
+        (use, line["kinds"])
+        for use in ("map_first_view", "map_world")
+        for line in readings(asked.question.text, room.task.shared.texts.get(use, ()), {})
+    ]
     drawn = [number for number, name in enumerate(names) if len(name) <= _MAX_CHARS and room.may_be_seen(number)]
     sure = [number for number in drawn if room.is_seen(number)]
     doubtful = [number for number in drawn if number not in sure][:_MAX_DOUBTS]
@@ -108,7 +97,7 @@ def wrong_map(room: RoomGeometry) -> Iterator[str]:
         yield "the line that asks for the map names other things or other axes than the reference has"
     for chosen in product((False, True), repeat=len(doubtful)):
         numbers = [*sure, *(number for number, taken in zip(doubtful, chosen, strict=True) if taken)]
-        boxes = [(names[number], room.layout[number]) for number in numbers]
+        boxes = [(names[number], asked.clip.layout[number]) for number in numbers]
         if boxes and _fits(cells, boxes, axes):
             return
     yield f"the map {dict(cells)!r:.200} is not that of the boxes that are seen"
@@ -126,15 +115,6 @@ def _axes(room: RoomGeometry) -> tuple[str, complex] | None:
     return ("map_first_view", complex(east, north) / level) if level > _MIN_LEVEL else None
 
 
-def _hinted(room: RoomGeometry) -> list[tuple[str, str]]:
-    """The lines that ask for a map: their use and the things they name."""
-    return [
-        (use, found["kinds"])
-        for use in ("map_first_view", "map_world")
-        for found in readings(room.asked.text, room.task.shared.texts.get(use, ()), {})
-    ]
-
-
 def _fits(cells: Mapping[str, Sequence[Point]], boxes: Sequence[tuple[str, LayoutBox]], axes: complex) -> bool:
     """Whether cells are those of boxes; a centre on the line between two cells may be in either."""
     if sorted(name for name, _ in boxes) != sorted(name for name, points in cells.items() for _ in points):
@@ -143,7 +123,7 @@ def _fits(cells: Mapping[str, Sequence[Point]], boxes: Sequence[tuple[str, Layou
     away, left = (np.array([axes.real, axes.imag, 0.0]), np.array([-axes.imag, axes.real, 0.0]))
     rows = [(place.real, reach(box, away)) for place, (_, box) in zip(places, boxes, strict=True)]
     columns = [(-place.imag, reach(box, left)) for place, (_, box) in zip(places, boxes, strict=True)]
-    side = max(_extent(rows), _extent(columns), 1e-9)
+    side = max(*(max(map(sum, spans)) - min(at - half for at, half in spans) for spans in (rows, columns)), 1e-9)
     free: dict[str, list[Point]] = {name: list(points) for name, points in cells.items()}
     for (name, _), column, row in zip(boxes, columns, rows, strict=True):
         across, along = partial(_in_cell, column[0], columns, side), partial(_in_cell, row[0], rows, side)
@@ -152,10 +132,6 @@ def _fits(cells: Mapping[str, Sequence[Point]], boxes: Sequence[tuple[str, Layou
             return False
         free[name].remove(found[0])
     return True
-
-
-def _extent(spans: Sequence[tuple[float, float]]) -> float:
-    return max(at + half for at, half in spans) - min(at - half for at, half in spans)
 
 
 def _in_cell(at: float, spans: Sequence[tuple[float, float]], side: float, cell: float) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from remot.data.tasks.rooms.amounts import ObjectCounting
+from remot.data.tasks.rooms.base import RoomTask
 from remot.data.tasks.rooms.order import AppearanceOrder
 from remot.data.tasks.rooms.relations import AbsoluteDistance, RelativeDirection, RelativeDistance
 from remot.datatools.audit.tasks.geometry import first_hits, on_ground, solid_distance, turn_degrees
-from remot.datatools.audit.tasks.ordered import wrong_nearest, wrong_number, wrong_order
+from remot.datatools.audit.tasks.ordered import listed, wrong_nearest, wrong_number, wrong_order
 from remot.datatools.audit.tasks.prompt import AskedPrompt
 from remot.datatools.audit.tasks.responses import ONE
 from remot.datatools.audit.tasks.room import RoomGeometry, wrong_map
@@ -21,7 +22,8 @@ def _with_map(check: Callable[[AskedPrompt, RoomGeometry], Iterator[str]]) -> Ca
     """A check of a question about a room, and of the map that its prompt may ask for."""
 
     def checked(asked: AskedPrompt) -> Iterator[str]:
-        room = RoomGeometry(asked)
+        assert isinstance(asked.task, RoomTask)
+        room = RoomGeometry(asked, asked.task)
         yield from check(asked, room)
         yield from wrong_map(room)
 
@@ -84,7 +86,12 @@ def check_direction(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
         yield f"a thing lies {near:.2f} m from where one stands"
         return
     words, borders = _DIRECTIONS[task.difficulty]
-    right = _direction(task.difficulty, turn)
+    sideways, away = "left" if turn > 0 else "right", abs(turn)
+    right = {
+        "easy": sideways,
+        "medium": "back" if away > 135 else sideways,
+        "hard": f"{'back' if away > 90 else 'front'}-{sideways}",
+    }[task.difficulty]
     if set(asked.options().values()) != set(words):
         yield f"the options are not {', '.join(words)}"
     elif asked.chosen() != right:
@@ -103,18 +110,12 @@ _DIRECTIONS = {
 }
 
 
-def _direction(difficulty: str, turn: float) -> str:
-    sideways, away = "left" if turn > 0 else "right", abs(turn)
-    if difficulty == "medium":
-        return "back" if away > 135 else sideways
-    return sideways if difficulty == "easy" else f"{'back' if away > 90 else 'front'}-{sideways}"
-
-
 @_with_map
 def check_room_order(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
     """The first frame in which a line of sight ends on one of each kind."""
     task, camera = asked.settings(AppearanceOrder), asked.clip.camera
     assert camera is not None
-    hits = first_hits(room.layout, camera, asked.frames)
+    hits = first_hits(asked.clip.layout, camera, asked.frames)
     first = {name: min(hit for hit, one in zip(hits, room.names, strict=True) if one == name) for name in room.names}
-    yield from wrong_order(asked, room.read_listed(), first, len(asked.frames), task.num_options)
+    (text,) = asked.read(task.wordings.texts["ask"]).values()
+    yield from wrong_order(asked, listed(text, room.names), first, len(asked.frames), task.num_options)

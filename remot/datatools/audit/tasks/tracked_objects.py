@@ -33,29 +33,24 @@ class TrackedObjects:
     @cached_property
     def pointed(self) -> dict[str, list[str]]:
         """Names in the clip that each name with a number may stand for, by the boxes that explain it."""
-        found = self._pointing
-        if found is None:
+        found = self.pointing
+        if not found:
             return {}
         frame, size = self.asked.frame_at(found["time"]), self.asked.image_size
-        objects = self.asked.clip.objects
-        return {
-            word: [
-                name
-                for name, track in objects.items()
-                if kind(name) == kind(word) and _may_be_meant(shares(track.boxes_xyxy[frame], size), _box(stated))
-            ]
-            for word, stated in _POINTED.findall(found["boxes"])
-        }
+        boxes = {name: shares(track.boxes_xyxy[frame], size) for name, track in self.asked.clip.objects.items()}
+        meant: dict[str, list[str]] = {}
+        for word, stated in _POINTED.findall(found["boxes"]):
+            edges = np.array([float(one) for one in stated.split(",")])
+            edges = edges if edges.shape == (4,) else np.full(4, np.inf)
+            alike = {name: box for name, box in boxes.items() if kind(name) == kind(word)}
+            meant[word] = [name for name, box in alike.items() if _may_be_meant(box, edges)]
+        return meant
 
     @cached_property
-    def _pointing(self) -> dict[str, str] | None:
-        found = readings(self.asked.text, self.task.shared.texts["pointing"], {"time": SECONDS})
-        return found[0] if found else None
-
-    @property
-    def pointed_at(self) -> str | None:
-        """Time at which things with numbers are explained, None if none are."""
-        return None if self._pointing is None else self._pointing["time"]
+    def pointing(self) -> dict[str, str]:
+        """The ``time`` at which things with numbers are explained, and their ``boxes``; empty if none are."""
+        found = readings(self.asked.question.text, self.task.shared.texts["pointing"], {"time": SECONDS})
+        return found[0] if found else {}
 
     @cached_property
     def words(self) -> list[str]:
@@ -115,8 +110,3 @@ def _may_be_meant(box: FloatArray, stated: FloatArray) -> bool:
     both = np.clip(np.minimum(box[2:], stated[2:]) - np.maximum(box[:2], stated[:2]), 0.0, None).prod()
     areas = [float((one[2] - one[0]) * (one[3] - one[1])) for one in (box, stated)]
     return bool(both > _SHARED * (sum(areas) - both))
-
-
-def _box(stated: str) -> FloatArray:
-    edges = np.array([float(one) for one in stated.split(",")])
-    return edges if edges.shape == (4,) else np.full(4, np.inf)

@@ -152,7 +152,7 @@ def check_localisation(asked: AskedPrompt) -> Iterator[str]:
     left, top, right, bottom = shares(asked.clip.objects[name].boxes_xyxy[frame], asked.image_size)
     if min(right - left, bottom - top) < task.min_side - 2 * THREE or not things.is_clear(name, frame):
         yield f"the box of {name!r:.40} is too small to be asked for"
-    if things.pointed_at == places["time"]:
+    if things.pointing.get("time") == places["time"]:
         yield "the text states the box that it asks for"
     yield from _wrong_graphs(asked, things, [name])
 
@@ -186,7 +186,7 @@ def check_track_count(asked: AskedPrompt) -> Iterator[str]:
 def _wrong_graphs(asked: AskedPrompt, things: TrackedObjects, about: list[str]) -> Iterator[str]:
     """Whether the graphs are asked for at the times and of the things that the reference has, and are right."""
     task, graphs = things.task, asked.reference.graphs or ()
-    hints = readings(asked.text, task.shared.texts["graph"], {"times": r"[\d., ]+"})
+    hints = readings(asked.question.text, task.shared.texts["graph"], {"times": r"[\d., ]+"})
     if len(hints) != bool(graphs) or len(graphs) > task.num_graphs:
         yield "graphs are asked for and the reference holds none, or the other way round"
         return

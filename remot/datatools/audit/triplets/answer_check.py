@@ -14,13 +14,15 @@ _PAIR_LINE = re.compile(r"(?:first|second|third), (\d) to (\d): (.+)")
 _ROUNDING = {"degrees": 0.5, "pixels": 0.5, "metres": 0.005, "opening": 0.05}
 _SLACK = 1e-6
 
-Check = Callable[[Question, Triplet, Wordings], list[str]]
+#: Formats that are read back.
+FORMATS = ("multiple_choice", "true_false", "fill_in", "comparative")
 
 
 def wrong_letters(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
     """What is wrong with the answers of a question; nothing for a third-party format, which cannot be read back."""
-    check = CHECKS.get(question.format)
-    faults = [] if check is None else [*check(question, triplet, wordings), _frame_fault(question, triplet, wordings)]
+    if question.format not in FORMATS:
+        return []
+    faults = [*_answer_faults(question, triplet, wordings), _frame_fault(question, triplet, wordings)]
     return [f"{question.prompt_id}: {fault}" for fault in faults if fault]
 
 
@@ -56,10 +58,26 @@ def _by_pair(question: Question, fault_of: Callable[[str, Slot], str]) -> list[s
     ]
 
 
-def _check_choice(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
-    if triplet.labels[0].attribute == MASK_FRAME:
-        return _check_options(question, question.slots[0].label.value)
-    return _by_pair(question, lambda text, slot: _option_fault(text, slot, slot.label.value))
+def _answer_faults(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
+    """What is wrong with the answers, read back as the format writes them."""
+    slots, is_mask = question.slots, triplet.labels[0].attribute == MASK_FRAME
+    if question.format == "fill_in":
+        return _by_pair(question, _number_fault)
+    if question.format == "comparative":
+        second, most = sorted(triplet.labels, key=lambda label: label.magnitude)[-2:]
+        if second.magnitude == most.magnitude or NO_MOTION in {label.value for label in triplet.labels}:
+            return [f"no motion is the largest of {', '.join(f'{label.magnitude:.3g}' for label in triplet.labels)}"]
+        return _check_options(question, f"{most.pair[0]} to {most.pair[1]}")
+    if question.format == "multiple_choice":
+        if is_mask:
+            return _check_options(question, slots[0].label.value)
+        return _by_pair(question, lambda text, slot: _option_fault(text, slot, slot.label.value))
+    if not is_mask:
+        return _by_pair(question, lambda text, slot: _claim_fault(text, slot, wordings))
+    claims = question.text.splitlines()[1:-1]
+    if len(claims) != 1 or len(slots) != 1:
+        return [f"the text makes {len(claims)} claims, {len(slots)} are answered"]
+    return [_claim_fault(claims[0], slots[0], wordings)]
 
 
 def _option_fault(text: str, slot: Slot, value: str) -> str:
@@ -82,15 +100,6 @@ def _check_options(question: Question, value: str) -> list[str]:
     return [_option_fault(lines[0], question.slots[0], value)]
 
 
-def _check_claims(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:
-    if triplet.labels[0].attribute == MASK_FRAME:
-        claims = question.text.splitlines()[1:-1]
-        if len(claims) != 1 or len(question.slots) != 1:
-            return [f"the text makes {len(claims)} claims, {len(question.slots)} are answered"]
-        return [_claim_fault(claims[0], question.slots[0], wordings)]
-    return _by_pair(question, lambda text, slot: _claim_fault(text, slot, wordings))
-
-
 def _claim_fault(text: str, slot: Slot, wordings: Wordings) -> str:
     subject = thing(slot.label.subject)
     claimed = [
@@ -105,10 +114,6 @@ def _claim_fault(text: str, slot: Slot, wordings: Wordings) -> str:
     return ""
 
 
-def _check_numbers(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
-    return _by_pair(question, _number_fault)
-
-
 def _number_fault(text: str, slot: Slot) -> str:
     number, label = float(slot.gold), slot.label
     if label.unit not in text:
@@ -120,19 +125,3 @@ def _number_fault(text: str, slot: Slot) -> str:
     if off > _ROUNDING[label.unit] + _SLACK:
         return f"{slot.gold} {label.unit} is not {label.value} by {label.magnitude:.3g}"
     return ""
-
-
-def _check_comparison(question: Question, triplet: Triplet, wordings: Wordings) -> list[str]:  # noqa: ARG001
-    second, most = sorted(triplet.labels, key=lambda label: label.magnitude)[-2:]
-    if second.magnitude == most.magnitude or NO_MOTION in {label.value for label in triplet.labels}:
-        return [f"no motion is the largest of {', '.join(f'{label.magnitude:.3g}' for label in triplet.labels)}"]
-    return _check_options(question, f"{most.pair[0]} to {most.pair[1]}")
-
-
-#: How each format is read back.
-CHECKS: dict[str, Check] = {
-    "multiple_choice": _check_choice,
-    "true_false": _check_claims,
-    "fill_in": _check_numbers,
-    "comparative": _check_comparison,
-}

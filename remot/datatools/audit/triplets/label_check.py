@@ -15,7 +15,6 @@ from remot.datatools.audit.triplets.measures import (
     ShownPair,
     agent_measure,
     camera_turn,
-    is_shown,
     measured,
     overlap,
     pair_of,
@@ -23,7 +22,7 @@ from remot.datatools.audit.triplets.measures import (
     smallest_box,
 )
 from remot.datatools.audit.triplets.tuples import COMPOSITE, CORNERS, MASK_FRAME, NO_MOTION, WORDS
-from remot.structures import FloatArray, MaskOf, MotionLabel, Triplet
+from remot.structures import FloatArray, MaskOf, Triplet
 
 #: What a label should say where the annotations do not allow any answer.
 NOT_ASKED = "not asked"
@@ -82,18 +81,13 @@ def wrong_labels(triplet: Triplet, limits: Sequence[ExpertLimits]) -> list[Wrong
     for label in triplet.labels:
         pair = pair_of(triplet, label)
         allowed = [expected_value(label.attribute, pair, one) for one in limits]
-        if label.value not in allowed or not _has_size(label, pair):
-            size = measured(label.attribute, pair)
+        size = measured(label.attribute, pair)
+        slack = TOLERANCE_DEGREES if label.unit == "degrees" else TOLERANCE * max(1.0, label.magnitude)
+        if label.value not in allowed or not abs(label.magnitude - abs(size)) <= slack:  # NaN is no measured size
             should_be = allowed[0] if allowed else NOT_ASKED
             names = (label.pair, label.attribute, label.subject, label.value, should_be, size)
             found.append(WrongLabel(triplet.clip.clip_id, pair.frames, *names))
     return found
-
-
-def _has_size(label: MotionLabel, pair: ShownPair) -> bool:
-    """Whether the label's magnitude is the measured one."""
-    slack = TOLERANCE_DEGREES if label.unit == "degrees" else TOLERANCE * max(1.0, label.magnitude)
-    return abs(label.magnitude - abs(measured(label.attribute, pair))) <= slack
 
 
 def expected_value(attribute: str, pair: ShownPair, limits: ExpertLimits) -> str:
@@ -155,7 +149,12 @@ def _effector_is_seen(attribute: str, pair: ShownPair, limits: ExpertLimits) -> 
     track = pair.clip.effectors.get(pair.subject)
     if track is None:
         return False
-    shown = is_shown(pair)
+    # whether both images show it, by its annotation or by boxes of its name; None if neither is annotated
+    boxes, shown = pair.clip.objects.get(pair.subject), None
+    if track.visible is not None:
+        shown = bool(track.visible[list(pair.frames)].all())
+    elif boxes is not None:
+        shown = not math.isnan(float(boxes.boxes_xyxy[list(pair.frames)].sum()))
     if limits.require_visible != "never" and (shown is False or (shown is None and limits.require_visible == "always")):
         return False
     if attribute == "gripper" or track.frame == "camera":

@@ -14,6 +14,7 @@ from remot.structures import Clip, FloatArray, MotionLabel, ObjectTrack, Triplet
 
 _MIRRORED = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
 _MIRRORED |= {"leftmost": "rightmost", "rightmost": "leftmost"}
+_SIDES = re.compile(r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight|leftmost|rightmost)(?![^\W\d_])")
 #: Attributes measured as turns of the camera.
 TURNS = ("camera_yaw", "camera_pitch", "camera_roll")
 
@@ -43,17 +44,10 @@ def pair_of(triplet: Triplet, label: MotionLabel) -> ShownPair:
     first, second = (
         seen_as(triplet.clip, frame, triplet.transforms[place]) for frame, place in zip(frames, places, strict=True)
     )
-    subject = _unmirrored(label.subject) if first.mirrored else label.subject
+    subject = label.subject
+    if first.mirrored:  # the name outside of the mirror: whole words exchanged
+        subject = _SIDES.sub(lambda found: _MIRRORED[found[1]], subject)
     return ShownPair(triplet.clip, (frames[0], frames[1]), (first, second), subject)
-
-
-def _unmirrored(subject: str) -> str:
-    """The name a thing has outside the mirror: whole words ``left`` and ``right`` exchanged."""
-    return re.sub(
-        r"(?<![^\W\d_])(LEFT|[Ll]eft|RIGHT|[Rr]ight|leftmost|rightmost)(?![^\W\d_])",
-        lambda found: _MIRRORED[found[1]],
-        subject,
-    )
 
 
 def measured(attribute: str, pair: ShownPair) -> float:
@@ -113,14 +107,6 @@ def _effector_measure(attribute: str, pair: ShownPair) -> float:
     if attribute == COMPOSITE:
         return math.hypot(right, down)
     return {"effector_horizontal": pair.side * right, "effector_vertical": -down, "effector_depth": away}[attribute]
-
-
-def is_shown(pair: ShownPair) -> bool | None:
-    """Whether both images show an effector, by its annotation or by boxes of its name; None if neither is annotated."""
-    annotated, boxes = pair.clip.effectors[pair.subject].visible, pair.clip.objects.get(pair.subject)
-    if annotated is not None:
-        return bool(annotated[list(pair.frames)].all())
-    return None if boxes is None else not math.isnan(float(boxes.boxes_xyxy[list(pair.frames)].sum()))
 
 
 def smallest_box(track: ObjectTrack, frames: Sequence[int]) -> float:

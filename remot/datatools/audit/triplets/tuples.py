@@ -37,7 +37,10 @@ def possible_tuples(attribute: str, num_answers: int) -> set[str]:
     """
     if attribute == MASK_FRAME:
         return {"1", "2", "0"}
-    orders = {(_sign_of(b - a), _sign_of(c - a), _sign_of(c - b)) for a, b, c in product(range(3), repeat=3)}
+    orders = {
+        ((b > a) - (b < a), (c > a) - (c < a), (c > b) - (c < b))  # signs of the differences
+        for a, b, c in product(range(3), repeat=3)
+    }
     if attribute != COMPOSITE:
         return {"".join("-0+"[sign + 1] for sign in signs)[:num_answers] for signs in orders}
     together = [
@@ -53,20 +56,13 @@ _ARROWS = {(1, 1): "↗", (-1, 1): "↖", (1, -1): "↘", (-1, -1): "↙", (0, 0
 
 def answer_tuple(labels: Iterable[MotionLabel]) -> str:
     """Answers of ``labels`` in order, such as ``+0-``; a word that is no value of its attribute is ``?``."""
-    return "".join(_symbol_of(label) for label in labels)
-
-
-def _symbol_of(label: MotionLabel) -> str:
-    if label.attribute == MASK_FRAME:
-        return {"first": "1", "second": "2", "neither": "0"}.get(label.value, "?")
-    if label.value == NO_MOTION:
-        return "0"
-    if label.attribute == COMPOSITE:
-        steps = {corner: step for step, corner in CORNERS.items()}
-        return _ARROWS[steps[label.value]] if label.value in steps else "?"
-    positive, negative = WORDS[label.attribute]
-    return {positive: "+", negative: "-"}.get(label.value, "?")
-
-
-def _sign_of(number: int) -> int:
-    return (number > 0) - (number < 0)
+    written = ""
+    for label in labels:
+        if label.attribute == MASK_FRAME:
+            symbols = {"first": "1", "second": "2", "neither": "0"}
+        elif label.attribute == COMPOSITE:
+            symbols = {NO_MOTION: "0"} | {corner: _ARROWS[step] for step, corner in CORNERS.items()}
+        else:
+            symbols = {NO_MOTION: "0"} | dict(zip(WORDS[label.attribute], "+-", strict=True))
+        written += symbols.get(label.value, "?")
+    return written

@@ -30,8 +30,10 @@ def seen_as(clip: Clip, frame: int, transform: object) -> ImageView:
     mirrored = bool(np.linalg.det(matrix) < 0)
     if pose is None:
         return ImageView(None, mirrored)
-    if mirrored:
-        return ImageView(mirrored_pose(pose), mirrored=True)
+    if mirrored:  # the mirror exchanges the world's and the camera's x: every entry with one x changes sign
+        signs = np.ones((4, 4))
+        signs[0, 1:] = signs[1:, 0] = -1
+        return ImageView(pose * signs, mirrored=True)
     assert clip.camera is not None
     if clip.camera.intrinsics is None:
         return ImageView(None)
@@ -74,11 +76,3 @@ def _ray(place: FloatArray, matrix: FloatArray, intrinsics: FloatArray) -> Float
     ray = np.linalg.solve(intrinsics, [x / w, y / w, 1.0])
     unit: FloatArray = ray / np.linalg.norm(ray)
     return unit
-
-
-def mirrored_pose(pose: FloatArray) -> FloatArray:
-    """The pose seen in a mirror that exchanges the world's and the camera's x: every entry with one x changes sign."""
-    changed = np.ones((4, 4))
-    changed[0, 1:] = changed[1:, 0] = -1
-    mirrored: FloatArray = pose * changed
-    return mirrored

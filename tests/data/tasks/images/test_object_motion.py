@@ -123,12 +123,12 @@ def test_embedded_responses_get_full_marks_from_the_published_rewards():
 
 def test_the_perturbed_answer_is_compared():
     """Told without the motion, a frozen video's answer differs in direction and speed: 0.5 + 0.3."""
-    from remot.structures import with_counterparts
+    from remot.structures import with_counterfactuals
 
     plan = only_plan(moving((50, 50), (150, 50)))
     question = Question("q", plan.text, (), "d", "s", task="object_motion", reference=plan.reference)
     frozen = plan.response((1, 1)).replace('dir="E" speed="fast"', 'dir="STAT" speed="stationary"')
-    total = MotionPerturbationReward()([plan.response((1, 1))], [with_counterparts(question, [frozen])]).total
+    total = MotionPerturbationReward()([plan.response((1, 1))], [with_counterfactuals(question, [frozen])]).total
     assert total.tolist() == pytest.approx([0.8])
 
 

@@ -29,7 +29,7 @@ from remot.data.tasks import (
     TrackDistance,
     TrackNearest,
 )
-from remot.data.tasks.geometry.maps import graphs_text, map_text
+from remot.data.tasks.geometry.maps import graph_text, map_text
 from remot.datatools.audit.tasks.checks import CHECKS
 from remot.structures import Clip, Event, ObjectTrack
 from tests.data.made import task_prompts
@@ -131,7 +131,7 @@ def test_a_graph_with_a_node_in_the_wrong_place_is_found(clips):
         first, *others = plan.reference.graphs
         name, (x, y) = next(iter(first.items()))
         graphs = ({**first, name: (round(x + 0.02, 2), y)}, *others)
-        told = lied(replace(plan, thought=graphs_text(graphs)), question, graphs=graphs)
+        told = lied(replace(plan, thought="".join(map(graph_text, graphs))), question, graphs=graphs)
         (fault, *_) = faults(task, clip, *told)
         assert "the graph has" in fault
         num_graphs += 1
