@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
 _METRICS = ("partial", "overall")
+#: Width of a letter of the labels below bars, so that they do not overlap.
+INCHES_PER_LETTER = 0.085
 #: Of the strategies' learning curves, safe for colour-blind readers (Okabe and Ito).
 _CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
@@ -38,7 +40,9 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     curves = [run for run in table.runs if len(run.curve) > 1]
-    width = max(5.2, 1.3 * len(_bars(table, _METRICS[0])))
+    bars = _bars(table, _METRICS[0])
+    longest = max((len(line) for bar in bars for line in bar.label.splitlines()), default=0)
+    width = max(5.2, max(1.3, INCHES_PER_LETTER * longest) * len(bars))
     figure = Figure(figsize=(width * (2 + bool(curves)), 4.6), layout="constrained")
     axes = figure.subplots(1, 2 + bool(curves))
     for axis, metric in zip(axes, _METRICS, strict=False):
