@@ -1,7 +1,7 @@
 """``run.json`` in a run's folder: state, settings, tags and cost, whatever logger the run has; device metrics."""
 
 import math
-import sys
+import platform
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -173,7 +173,7 @@ def peak_memory_gib() -> float:
     if resource is None:
         return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / GIB if sys.platform == "darwin" else peak * 1024 / GIB
+    return peak / GIB if platform.system() == "Darwin" else peak * 1024 / GIB
 
 
 def device_metrics() -> dict[str, float]:

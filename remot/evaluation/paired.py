@@ -75,7 +75,7 @@ def paired_difference(before: FloatArray, after: FloatArray, scenes: Sequence[st
         return Difference(Estimate(UNKNOWN, UNKNOWN, UNKNOWN), UNKNOWN, "scenes", 0)
     sums = np.bincount(scene_of, after - before, num_scenes)  # [S]
     counts = np.bincount(scene_of, minlength=num_scenes).astype(float)  # [S]
-    times = scene_draws(num_scenes, seed, NUM_RESAMPLES)  # [R, S]
+    times = scene_draws(num_scenes, seed, NUM_RESAMPLES).astype(float)  # [R, S]
     replicates = (times @ sums) / (times @ counts)  # [R]
     mean = float(sums.sum() / counts.sum())
     found = interval(mean, replicates if num_scenes >= 2 else np.empty(0), num_scenes)
@@ -124,7 +124,7 @@ def mcnemar_p(lost: int, won: int) -> float:
     num = lost + won
     if num <= MAX_EXACT_PAIRS:
         tail = sum(math.comb(num, k) for k in range(min(lost, won) + 1))
-        return min(1.0, 2 * tail / 2**num)
+        return float(min(1.0, 2 * tail / 2**num))
     return math.erfc(math.sqrt(max(0, abs(lost - won) - 1) ** 2 / num / 2))
 
 

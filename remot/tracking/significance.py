@@ -193,7 +193,7 @@ def _comparison(first: _Side, second: _Side, notes: dict[str, None], *, same_run
     notes |= {note: None} if note else {}
     common = set(first.seeds) & set(second.seeds)
     columns = (_column(first, common, keys), _column(second, common, keys))
-    return lambda metric: paired_difference(*(column(metric) for column in columns), scenes)
+    return lambda metric: paired_difference(columns[0](metric), columns[1](metric), scenes)
 
 
 def _column(side: _Side, seeds: set[int | None], keys: Sequence[QuestionKey]) -> Callable[[str], np.ndarray]:

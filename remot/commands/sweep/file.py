@@ -150,7 +150,10 @@ def _levels(file: Path, axis: str, values: Any) -> Iterator[tuple[str, Settings]
         labels = [value if isinstance(value, str) else json.dumps(value, allow_nan=False) for value in values]
         levels = [{axis: value} for value in values]
     elif isinstance(values, dict) and values:
-        labels, levels = list(values), [_settings(file, f"grid.{axis}.{label}", one) for label, one in values.items()]
+        labels, levels = (
+            list(values),
+            [dict(_settings(file, f"grid.{axis}.{label}", one)) for label, one in values.items()],
+        )
     else:
         msg = f"{file}: grid.{axis} is {values!r:.80}, write a list of values, or what each level sets by its name"
         raise ConfigError(msg)
