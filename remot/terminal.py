@@ -4,7 +4,6 @@ Names of clips, objects and files, and completions of a model, may hold control 
 the window, or turn the direction of the text. They are replaced in everything that is written.
 """
 
-import html
 import logging
 import sys
 import traceback
@@ -26,11 +25,6 @@ def printable(text: str) -> str:
     These are C0 and C1, and what Unicode calls formats, such as overrides of the direction of text.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-
-
-def page_text(text: str) -> str:
-    """``text`` for HTML: printable, halves of characters replaced, and escaped."""
-    return html.escape(printable(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
 def write_out(text: str) -> None:

@@ -25,10 +25,8 @@ from remot.tracking import (
     write_run_file,
 )
 
-try:
+if platform.system() != "Windows":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 GIB = 2**30
 
@@ -170,7 +168,7 @@ def peak_memory_gib() -> float:
     """Most memory that this process has held: on its GPU if it has one, else in main memory; NaN if unknown."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / GIB
-    if resource is None:
+    if platform.system() == "Windows":
         return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / GIB if platform.system() == "Darwin" else peak * 1024 / GIB

@@ -27,6 +27,7 @@ from remot.models.sizes import ModelSizes, has_weights, model_sizes
 from remot.rollout.decoding.memory import UNPLANNED_MICRO_BATCH, free_bytes
 from remot.strategies import PostTrainingModule
 from remot.strategies.grpo.objective import GRPOObjective
+from remot.terminal import write_out
 from remot.tracking import quiet_mlflow
 
 #: Parameters of a model up to which steps are tried on a CPU, and training prompts whose tokens are counted.
@@ -68,9 +69,9 @@ def run_doctor(args: list[str]) -> None:
     assert isinstance(cli, DoctorCLI)
     for finding in Diagnosis(cli).findings():
         findings.append(finding)
-        sys.stdout.write(finding.as_text() + "\n")
+        write_out(finding.as_text() + "\n")
         sys.stdout.flush()
-    sys.stdout.write(f"\n{summary(findings)}; {duration(time.monotonic() - started)}. Nothing was saved or logged.\n")
+    write_out(f"\n{summary(findings)}; {duration(time.monotonic() - started)}. Nothing was saved or logged.\n")
     if any(one.level == "fail" for one in findings):
         sys.exit(1)
 

@@ -1,11 +1,11 @@
 """The data of ``remot evaluate``: a path, or remot-bench as it comes with the library."""
 
 import shutil
-import sys
 from pathlib import Path
 
 from remot.commands.configs import find_config
 from remot.errors import ConfigError
+from remot.terminal import write_err
 
 #: Recipe of remot-bench, the number of its prompts over all splits, and where it is built.
 BENCH_RECIPE, NUM_BENCH_PROMPTS = "benchmarks/remot_bench.yaml", 770
@@ -35,7 +35,7 @@ def build_bench(folder: Path) -> None:
 
     unfinished = folder.with_name(f".{folder.name}")
     section = data_section([find_config(BENCH_RECIPE)])
-    sys.stderr.write(f"building remot-bench in {folder}\n")
+    write_err(f"building remot-bench in {folder}\n")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         build(data_from(section), unfinished, NUM_BENCH_PROMPTS, section)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from remot.commands.evaluate_data import data_of
 from remot.commands.evaluate_weights import WeightChoice, folder_digest, weights_hash
 from remot.errors import ConfigError
+from remot.terminal import write_err
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Verdict
@@ -63,7 +63,7 @@ def evaluate_by_harness(
     name = choice.model or _class_of(source)
     arguments = _arguments(name, source, weights, choice)
     where = folder / "lmms_eval"
-    sys.stderr.write(f"running lmms-eval on {', '.join(tasks)} with its model class {name}; its log is in {where}\n")
+    write_err(f"running lmms-eval on {', '.join(tasks)} with its model class {name}; its log is in {where}\n")
     run = HarnessRun(tasks, name, arguments, where, include, choice.batch_size, choice.limit, choice.generation)
     file, results = run_harness(run)
     samples = verdicts_of(results, file)

@@ -1,7 +1,6 @@
 """``remot replay``."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from remot.commands.parsing.config_files import read_configs
 from remot.commands.parsing.functions import OwnParser, instantiated
 from remot.errors import CheckpointError, ConfigError
 from remot.files import lines_of, open_regular
+from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
     from remot.data.prompt_data import PromptData
@@ -43,11 +43,11 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     module, data = _module(settings, held), _data(settings)
     data.setup()
     batch = _batch(data, record)
-    sys.stderr.write(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
+    write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
     with _precision(settings):
         where = first_fault(module, record["phase"], record["step"], batch)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
-    sys.stdout.write(f"first not finite: {where or otherwise}\n")
+    write_out(f"first not finite: {where or otherwise}\n")
 
 
 def _record(run: Path, step: int | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """``remot view``."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from remot.errors import ConfigError
 from remot.files import cause_of, open_regular
+from remot.terminal import write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import BenchmarkPrompt, Verdict
@@ -63,7 +63,7 @@ def view_command(
     except OSError as error:
         msg = f"{out}: the page cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
-    sys.stdout.write(f"{min(num_shown, len(shown))} prompts on {out}\n")
+    write_out(f"{min(num_shown, len(shown))} prompts on {out}\n")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def paired_difference(before: FloatArray, after: FloatArray, scenes: Sequence[st
     num_scenes = len(names)
     if num_scenes == 0:
         return Difference(Estimate(UNKNOWN, UNKNOWN, UNKNOWN), UNKNOWN, "scenes", 0)
-    sums = np.bincount(scene_of, after - before, num_scenes)  # [S]
+    sums = np.bincount(scene_of, after - before, num_scenes).astype(float)  # [S]
     counts = np.bincount(scene_of, minlength=num_scenes).astype(float)  # [S]
     times = scene_draws(num_scenes, seed, NUM_RESAMPLES).astype(float)  # [R, S]
     replicates = (times @ sums) / (times @ counts)  # [R]

@@ -12,10 +12,9 @@ from rich.text import Text
 
 from remot.cli import main
 from remot.data.clips.loading import read_each
-from remot.datatools.contact_sheets.page import page_text
 from remot.errors import AnnotationError
-from remot.evaluation.viewer import _safe
 from remot.terminal import console, printable, write_err, write_out
+from remot.viewer.text import safe
 from tests.data.handmade import camera_clip, write_folder
 from tests.faults.table import row
 from tests.test_architecture import FILES, PACKAGE
@@ -82,9 +81,8 @@ def test_warnings_logs_and_tracebacks():
 
 
 def test_pages():
-    for page in (page_text(ALL), _safe(ALL)):
-        assert controls(page) == set()
-    assert page_text("<b>\ud800&") == "&lt;b&gt;�&amp;"
+    assert controls(safe(ALL)) == set()
+    assert safe("<b>\ud800&") == "&lt;b&gt;�&amp;"
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """``remot data convert``."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 
 def convert_command(  # noqa: PLR0913 - the options of the command
@@ -42,8 +42,8 @@ def convert_command(  # noqa: PLR0913 - the options of the command
             raise ConfigError(msg)
         settings = ParquetSettings(images, images_root, num_frames, val_fraction, test_fraction, seed)
         splits = write_parquet(source, out, settings)
-        sys.stdout.write(f"{', '.join(f'{split} {count} prompts' for split, count in splits.items())}\n{out}\n")
+        write_out(f"{', '.join(f'{split} {count} prompts' for split, count in splits.items())}\n{out}\n")
         return
     from remot.datatools.convert.questions import convert_questions
 
-    sys.stdout.write("".join(f"{line}\n" for line in (*convert_questions(source, out, turns).lines(), out)))
+    write_out("".join(f"{line}\n" for line in (*convert_questions(source, out, turns).lines(), out)))

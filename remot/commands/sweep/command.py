@@ -1,12 +1,12 @@
 """``remot sweep``."""
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from remot.commands.sweep.file import Sweep, find_sweep, read_sweep
 from remot.errors import ConfigError
+from remot.terminal import write_err, write_out
 
 
 def sweep_command(
@@ -62,8 +62,8 @@ def _run(sweep: Sweep, more: Sequence[str], jobs: int, files: dict[str, Path | N
     if dry_run:
         for member, progress in work:
             where = "" if progress.folder is None else f" ({progress.folder})"
-            sys.stdout.write(f"{member.name}: {progress.state}{where}\n")
-        sys.stdout.write(f"{len(members)} runs of sweep {sweep.name}, {len(left)} to do\n")
+            write_out(f"{member.name}: {progress.state}{where}\n")
+        write_out(f"{len(members)} runs of sweep {sweep.name}, {len(left)} to do\n")
         return
     for member, progress in work:
         if progress.state == RUNNING:
@@ -78,7 +78,7 @@ def _run(sweep: Sweep, more: Sequence[str], jobs: int, files: dict[str, Path | N
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    write_err(f"{line}\n")
 
 
 def _compare(sweep: Sweep, folders: Sequence[Path], files: dict[str, Path | None]) -> None:
