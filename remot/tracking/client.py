@@ -26,6 +26,7 @@ _ENVIRONMENT = {
     _TIMEOUT: "15",
     _RETRIES: "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder that was asked for; MLflow 3.17 refuses one otherwise
 }
 #: Seconds within which a store has to answer when a run starts.
 ANSWER_SECONDS = 5.0
