@@ -99,7 +99,7 @@ def _of_losses(module: PostTrainingModule, prepared: PreparedStep, names: list[s
             yield f"the term {terms[0]} of the loss of prompt {name}"
         if not bool(output.loss.isfinite()):
             yield f"the loss of prompt {name}"
-        output.loss.backward()
+        output.loss.backward()  # type: ignore[no-untyped-call]
         if fault := gradient_fault(named):
             yield f"{fault}, with prompt {name}"
 

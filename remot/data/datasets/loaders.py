@@ -66,7 +66,7 @@ class AddressLoader(DataLoader[Sample]):
             yield batch
 
     def _started(self) -> Iterator[PromptBatch]:
-        source: Iterator[PromptBatch] = super().__iter__()  # type: ignore[assignment]
+        source: Iterator[PromptBatch] = super().__iter__()
         if self.num_workers > 0:
             atexit.register(_kill_workers, weakref.ref(source))
             if self.dataset.bad_clips.on_bad_clip == "skip":
