@@ -76,7 +76,8 @@ def prepare(root: Path, num_clips: int, clips_per_scene: int) -> None:
         )
         for number in range(num_clips)
     )
-    save_catalogue(Catalogue(entries), catalogue_path(reader, root, sources, tasks, "raise"))
+    file = catalogue_path(NativeReader(), root, sources, [MotionContrast()], "raise")  # as they are before they read
+    save_catalogue(Catalogue(entries), file)
 
 
 def open_again(root: Path) -> dict[str, dict[str, float]]:
