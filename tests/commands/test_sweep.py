@@ -344,6 +344,6 @@ seeds: [0]
     monkeypatch.chdir(tmp_path)
     client = MlflowClient("sqlite:///mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
     assert {run.data.tags["remot.cell"] for run in runs} == {"lr=0.0001,root=embedded", "lr=0.001,root=embedded"}
     assert Path(tmp_path / "runs" / "tiny").is_dir()
