@@ -42,7 +42,7 @@ class AddressLoader(DataLoader[Sample]):
 
     def __iter__(self) -> Iterator[PromptBatch]:  # type: ignore[override]
         """The batches of a pass."""
-        batches: RemainingBatches = self.batch_sampler  # type: ignore[assignment]
+        batches = self.dataset.batches  # Lightning wraps the loader's own batch sampler in `predict`
         batches.begin()
         return self._batches(self._started(), batches)
 
@@ -188,11 +188,12 @@ class RemainingBatches(Sampler[list[int]]):
 
 
 class _ByAddress(Dataset[Sample]):
-    """A dataset for samplers of addresses, which go beyond an epoch."""
+    """A dataset for samplers of addresses, which go beyond an epoch, with the batches that are asked for."""
 
-    def __init__(self, dataset: PromptDataset, bad_clips: BadClips) -> None:
+    def __init__(self, dataset: PromptDataset, bad_clips: BadClips, batches: RemainingBatches) -> None:
         self.dataset = dataset
         self.bad_clips = bad_clips
+        self.batches = batches
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -212,9 +213,10 @@ def address_loader(
         num_workers: Processes that decode; the prompts do not depend on it.
         bad_clips: What to do about files that cannot be read; the run ends if None.
     """
+    remaining = RemainingBatches(batches)
     return AddressLoader(
-        _ByAddress(dataset, bad_clips or BadClips()),
-        batch_sampler=RemainingBatches(batches),
+        _ByAddress(dataset, bad_clips or BadClips(), remaining),
+        batch_sampler=remaining,
         collate_fn=collate_prompts,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
