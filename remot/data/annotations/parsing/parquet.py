@@ -38,8 +38,10 @@ def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
         raise AnnotationError(msg, reason="missing")
     try:
         require_regular(file)
-        # texts stay numbers of a dictionary: a few kilobytes can stand for one long text in millions of rows
-        with pq.ParquetFile(file, memory_map=False, read_dictionary=list(columns)) as parquet:
+        schema = pq.read_schema(file, memory_map=False)
+        # Texts stay numbers of a dictionary: a few kilobytes can stand for one long text in millions of rows.
+        texts = [name for name in columns if name in schema.names and pa.types.is_string(schema.field(name).type)]
+        with pq.ParquetFile(file, memory_map=False, read_dictionary=texts) as parquet:
             _check_size(file, parquet.metadata, columns)
             found = parquet.schema_arrow.names
             if missing := [name for name in columns if name not in found]:
