@@ -10,10 +10,11 @@ from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
-from remot.evaluation.answer_table import ANSWERS_FILE, answer_lines, question_digests
+from remot.evaluation.answer_table import ANSWERS_FILE
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE
 from remot.evaluation.pages import sample_records
+from remot.evaluation.question_scores import answer_lines, question_digests
 from remot.evaluation.report import (
     as_metrics,
     comparison_record,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 import numpy as np
+from numpy.typing import NDArray
 
-from remot.evaluation.scores import Estimate, interval, scene_draws
-from remot.structures import MIN_SCENES_FOR_95, FloatArray
+from remot.evaluation.estimates import Estimate, interval, scene_draws
+from remot.structures.held_out import MIN_SCENES_FOR_95
 
 #: More than for a table's intervals: Holm's correction multiplies small p-values.
 NUM_RESAMPLES = 9999
@@ -54,7 +55,9 @@ class Difference:
     mcnemar: McNemar | None = None
 
 
-def paired_difference(before: FloatArray, after: FloatArray, scenes: Sequence[str], *, seed: int = 0) -> Difference:
+def paired_difference(
+    before: NDArray[np.float64], after: NDArray[np.float64], scenes: Sequence[str], *, seed: int = 0
+) -> Difference:
     """Compare two policies question by question; whole scenes are resampled, as their questions are alike.
 
     The p-value is that of the studentised bootstrap: how often a resample's deviation from the difference found, in
@@ -84,7 +87,13 @@ def paired_difference(before: FloatArray, after: FloatArray, scenes: Sequence[st
     return Difference(found, p_value, "scenes", len(before), mcnemar(before, after) if binary else None)
 
 
-def _bootstrap_p(mean: float, replicates: FloatArray, times: FloatArray, sums: FloatArray, counts: FloatArray) -> float:
+def _bootstrap_p(
+    mean: float,
+    replicates: NDArray[np.float64],
+    times: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    counts: NDArray[np.float64],
+) -> float:
     once = np.ones((1, len(sums)))
     error = float(_standard_errors(np.array([mean]), once, sums, counts)[0])
     errors = _standard_errors(replicates, times, sums, counts)  # [R]
@@ -97,15 +106,17 @@ def _bootstrap_p(mean: float, replicates: FloatArray, times: FloatArray, sums: F
     return float(min(1.0, max(p_value, 2.0 ** (1 - len(sums)))))
 
 
-def _standard_errors(means: FloatArray, times: FloatArray, sums: FloatArray, counts: FloatArray) -> FloatArray:
+def _standard_errors(
+    means: NDArray[np.float64], times: NDArray[np.float64], sums: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Of a ratio of sums over scenes that are drawn ``times`` [R, S]: √(Σ t (y - m·n)² · S/(S-1)) / Σ t n."""
     squares = times @ sums**2 - 2 * means * (times @ (sums * counts)) + means**2 * (times @ counts**2)  # [R]
     num_scenes = len(sums)
-    errors: FloatArray = np.sqrt(np.maximum(squares, 0) * num_scenes / (num_scenes - 1)) / (times @ counts)
+    errors: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0) * num_scenes / (num_scenes - 1)) / (times @ counts)
     return np.where(errors < 1e-12, 0.0, errors)  # rounding of the squares
 
 
-def mcnemar(before: FloatArray, after: FloatArray) -> McNemar:
+def mcnemar(before: NDArray[np.float64], after: NDArray[np.float64]) -> McNemar:
     """McNemar's test of two columns of 0 and 1 [Q]; it takes questions for independent of each other.
 
     Up to :data:`MAX_EXACT_PAIRS` discordant pairs the p-value is that of the binomial distribution with probability

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.scores import Estimate, ScoreTable, change_between
+from remot.evaluation.estimates import LESS_IS_BETTER, Estimate, format_estimate
+from remot.evaluation.scores import ScoreTable, change_between
 from remot.structures import MIN_SCENES_FOR_95, interval_note
 from remot.terminal import console
 
@@ -17,22 +18,11 @@ from remot.terminal import console
 NUM_COLUMNS = 120
 
 GREEDY_SUFFIX = " (greedy)"
-#: Scores that are better when they are lower.
-LESS_IS_BETTER = ("cut_off", "num_tokens")
 #: Share of completions cut off from which a table adds a note: from there it moves the second digit of a score.
 NOTED_CUT_OFF = 0.01
 
 #: A pair of tables, before and after training.
 TablePair = tuple[ScoreTable, ScoreTable]
-
-
-def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
-    """``0.412 [0.38, 0.45]``; without the brackets if there is no interval, a dash if there is no value."""
-    if math.isnan(estimate.mean):
-        return "–"
-    sign = "+" if signed else ""
-    mean = f"{estimate.mean:{sign}.3f}"
-    return mean if math.isnan(estimate.low) else f"{mean} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
 
 
 def render_comparison(

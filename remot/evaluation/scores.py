@@ -10,8 +10,8 @@ import numpy as np
 
 from remot.answers import parse_response
 from remot.errors import EmptySplitError
+from remot.evaluation.estimates import Estimate, interval, scene_draws
 from remot.rewards.functional import all_right, format_ok, logic_score, predicted_codes, share_right
-from remot.seeding import numpy_generator
 from remot.structures import FloatArray, Question
 
 #: The scores every table has, in the order of reports.
@@ -75,25 +75,6 @@ class JudgedCompletion:
     first_total: float = float("nan")
     first_success: float = float("nan")
     cut_off: bool | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and its 95 % interval.
-
-    Args:
-        mean: Mean over completions, NaN if there are none.
-        low: Lower end, NaN if fewer than two scenes contribute: one scene shows no variance.
-        high: Upper end, NaN likewise.
-        replicates: [R] bootstrap means behind the interval; those of tables over the same scenes are paired.
-        num_scenes: Scenes that contribute; see :func:`remot.structures.interval_note` for how many it takes.
-    """
-
-    mean: float
-    low: float
-    high: float
-    replicates: FloatArray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
-    num_scenes: int = 0
 
 
 @dataclass(frozen=True)
@@ -289,20 +270,6 @@ def _bootstrap(
         interval(float(means[m]), replicates[:, m] if num[m] >= 2 else np.empty(0), int(num[m]))
         for m in range(len(means))
     ]
-
-
-def scene_draws(num_scenes: int, seed: int, num_resamples: int) -> FloatArray:
-    """How often each scene comes up in each of R resamples of S of S scenes: [R, S]."""
-    generator = numpy_generator(seed, "scene_bootstrap", num_scenes)
-    times = generator.multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=num_resamples)
-    return times.astype(float)
-
-
-def interval(mean: float, replicates: FloatArray, num_scenes: int) -> Estimate:
-    """The 95 % percentile interval of ``replicates`` around ``mean``; NaN ends if there are none."""
-    finite = replicates[~np.isnan(replicates)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if finite.size else (np.nan, np.nan)
-    return Estimate(mean, float(low), float(high), replicates, num_scenes)
 
 
 def change_between(base: ScoreTable, final: ScoreTable) -> dict[str, Estimate]:

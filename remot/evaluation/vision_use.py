@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
-from remot.evaluation.scores import interval
+from remot.evaluation.estimates import interval
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY

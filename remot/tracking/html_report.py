@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from remot.evaluation.answer_table import GREEDY
-from remot.evaluation.report import LESS_IS_BETTER
+from remot.evaluation.estimates import LESS_IS_BETTER
 from remot.terminal import printable
 from remot.tracking.compare import REWARD_CURVE, CompareTable
 from remot.tracking.groups import RunRow

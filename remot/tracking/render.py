@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.report import format_estimate
+from remot.evaluation.estimates import format_estimate
 from remot.strict_json import json_text
 from remot.terminal import printable
 from remot.tracking.compare import SHOWN_METRICS, CompareTable

@@ -81,7 +81,7 @@ def test_a_group_lists_its_commands(group, asked, capsys):
         (["data", "audti"], "remot data has no command 'audti', did you mean 'audit'?"),
         (
             ["data", "zzz"],
-            "remot data has no command 'zzz', choose from build, show, audit, validate, convert, schema, render",
+            "remot data has no command 'zzz', choose from build, merge, show, audit, validate, convert, schema, render",
         ),
         (["record", "minecraft"], "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld"),
         (["record", "vizdom"], "remot record has no command 'vizdom', did you mean 'vizdoom'?"),
@@ -133,7 +133,7 @@ def test_a_recorder_writes_what_it_is_asked_for(capsys, tmp_path, monkeypatch):
     """The word after the command is the folder; the dispatcher does not check the simulator."""
     asked = []
     monkeypatch.setattr(
-        "remot.commands.data.record._record", lambda record, out, *rest: asked.append((record, out, *rest))
+        "remot.commands.data.record._record", lambda record, out, *rest, **_: asked.append((record, out, *rest))
     )
     main(["record", "vizdoom", str(tmp_path), "--num_clips", "3", "--seed", "5"])
     main(["record", "aloha", "--out", str(tmp_path)])

@@ -126,7 +126,7 @@ def test_runs_of_any_seed_are_asked_the_same_held_out_questions(root):
 
 def test_train_loader_starts_where_the_state_says(root):
     data = make(root)
-    assert data.state_dict() == {"next_train_batch": 0}
+    assert data.state_dict()["next_train_batch"] == 0
     data.load_state_dict({"next_train_batch": 4})
     assert data.next_train_batch == 4
     assert ids(data.train_dataloader()) == [

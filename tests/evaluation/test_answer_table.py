@@ -8,13 +8,8 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.evaluation.answer_table import (
-    PolicyAnswers,
-    answer_lines,
-    question_digest,
-    question_scores,
-    read_answers,
-)
+from remot.evaluation.answer_table import PolicyAnswers, read_answers
+from remot.evaluation.question_scores import answer_lines, question_digest, question_scores
 from remot.evaluation.scores import judge
 from tests.helpers import assert_close
 from tests.tiny import make_batch

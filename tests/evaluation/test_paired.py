@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from remot.evaluation import paired
+from remot.evaluation.estimates import scene_draws
 from remot.evaluation.paired import holm, mcnemar, mcnemar_p, paired_difference, seed_difference
-from remot.evaluation.scores import scene_draws
 from tests.helpers import assert_close
 
 

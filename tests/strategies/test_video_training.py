@@ -102,7 +102,7 @@ def test_remot_tiny_trains_on_videos(tmp_path, monkeypatch):
     pages = {}
     for module_name in ("samples", "held_out"):
         monkeypatch.setattr(
-            f"remot.callbacks.{module_name}.log_samples_html", lambda _, page, name: pages.__setitem__(name, page)
+            f"remot.callbacks.{module_name}.log_samples_html", lambda _, page, name, *__: pages.__setitem__(name, page)
         )
     grpo = GRPOObjective(num_completions=2, max_new_tokens=6, loss=GRPOLoss(beta=0.05), reward=FirstLetterReward())
     module = PostTrainingModule(

@@ -21,6 +21,7 @@ from remot.files import expanded
 #: Keys of a row that name its scene, video or images; the first that a row has counts.
 ITEM_KEYS: Mapping[str, tuple[str, ...]] = {
     "vsi-bench": ("scene_name",),
+    "spatial-narrative": ("scene_name",),
     "sti-bench": ("Video",),
     "charades-sta": ("key", "video"),
     "nextgqa": ("video_id", "video"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.evaluation.benchmarks.base import Metric
-from remot.evaluation.scores import Estimate, interval, scene_draws
+from remot.evaluation.estimates import Estimate, interval, scene_draws
 
 NUM_RESAMPLES = 1000
 

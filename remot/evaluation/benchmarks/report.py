@@ -12,7 +12,7 @@ from rich.text import Text
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, Verdict
 from remot.evaluation.benchmarks.estimates import MeasuredMetric, measured
 from remot.evaluation.benchmarks.replies import content_digest
-from remot.evaluation.report import format_estimate
+from remot.evaluation.estimates import format_estimate
 from remot.strict_json import json_text
 from remot.structures import interval_note
 from remot.terminal import printable

@@ -126,7 +126,7 @@ def test_show_writes_a_page_or_an_image(out, run, tmp_path):
     code, told, _ = run("data", "show", out, "--num_rows", 5)
     assert (code, told) == (0, f"5 prompts on {out / 'sheet.html'}\n")
     page = (out / "sheet.html").read_text("utf-8")
-    assert page.count("<section>") == 5
+    assert page.count("</article>") == 5
     assert "<title>5 of 20 prompts in copy</title>" in page
     code, told, _ = run("data", "show", out, "--out", tmp_path / "new" / "sheet.png", "--attribute", "camera_yaw")
     assert code == 0

@@ -114,7 +114,8 @@ def check(name, text):
 
 
 def test_every_benchmark_is_tried():
-    assert set(PROMPTS) == set(BENCHMARKS)
+    """Replies to spatial-narrative are captions without a score; ``test_spatial_narrative.py`` reads its reader's."""
+    assert set(PROMPTS) == set(BENCHMARKS) - {"spatial-narrative"}
 
 
 @pytest.mark.parametrize("name", sorted(PROMPTS))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remot.data.media.images import read_image
 from remot.data.records.folder import RECORDS
 from remot.data.records.jsonl import read_lines
 from remot.data.records.parsing import from_record
@@ -106,9 +107,9 @@ def doc_to_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: object = None
 
 def doc_to_visual(doc: Mapping[str, Any]) -> list[Any]:
     """The images, as Pillow opens them."""
-    from PIL import Image
+    from torchvision.transforms.functional import to_pil_image
 
-    return [Image.open(file).convert("RGB") for file in doc["images"]]
+    return [to_pil_image(read_image(Path(file))) for file in doc["images"]]
 
 
 def doc_to_messages(doc: Mapping[str, Any], lmms_eval_specific_kwargs: object = None) -> list[dict[str, Any]]:  # noqa: ARG001
