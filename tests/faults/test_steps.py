@@ -3,10 +3,13 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from remot.models import LoRA
 from remot.strategies import GRPO, SFT, GRPOObjective, checkpoint_io
 from remot.strategies import module as module_file
 from remot.strategies.checkpoint_io import read_checkpoint, write_checkpoint
+from tests.helpers import PROJECT
 from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.strategies.test_module import AddressedBatches, fit, ready_module
 from tests.tiny import make_batch
@@ -208,50 +212,37 @@ def test_a_reward_that_catches_everything_is_interrupted_again(tmp_path, monkeyp
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2
 
 
+def search():
+    os.kill(os.getpid(), signal.SIGTERM)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def keep():
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
+    time.sleep(60)
+
+
+def run_faulty(name, folder):
+    """What the process of :func:`exit_code` does: a run whose reward is one of the functions above."""
+    interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 0.3, 0.3
+    run(make(Faulty({"search": search, "keep": keep}[name])), Path(folder))
+
+
+def exit_code(name, folder):
+    source = f"from tests.faults.test_steps import run_faulty\nrun_faulty({name!r}, {str(folder)!r})"
+    return subprocess.run([sys.executable, "-c", source], cwd=PROJECT, timeout=120, capture_output=True).returncode
+
+
 def test_a_reward_whose_pattern_never_ends_is_interrupted(tmp_path):
     """Regular expressions keep Python's lock, so that no other thread runs, and look for signals."""
-    child = os.fork()
-    if child == 0:
-        interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 0.3, 0.3
-
-        def search():
-            os.kill(os.getpid(), signal.SIGTERM)
-            re.match(r"(a+)+$", "a" * 60 + "b")
-
-        code = 1
-        try:
-            run(make(Faulty(search)), tmp_path / "run")
-        except StoppedBySignal as stop:
-            code = stop.code
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + 60
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if not ended[0]:
-        os.kill(child, signal.SIGKILL)
-        ended = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(ended[1]) == 143
+    assert exit_code("search", tmp_path / "run") == 128 + signal.SIGTERM
     assert_goes_on_as_without_fault(tmp_path / "run", 2)
 
 
 def test_a_library_that_keeps_the_main_thread_does_not_keep_the_state(tmp_path):
     """No Python runs in the main thread: another thread saves and ends the process, with the signal's code."""
-    child = os.fork()
-    if child == 0:
-        interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 0.3, 0.1
-
-        def keep():
-            os.kill(os.getpid(), signal.SIGTERM)
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
-            time.sleep(60)
-
-        try:
-            run(make(Faulty(keep)), tmp_path / "run")
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGTERM
+    assert exit_code("keep", tmp_path / "run") == 128 + signal.SIGTERM
     assert_goes_on_as_without_fault(tmp_path / "run", 2)
 
 

@@ -124,6 +124,6 @@ def test_remot_tiny_trains_on_videos(tmp_path, monkeypatch):
     assert set(pages) == {"held_out_base", "held_out_final", *(name for name in pages if name.startswith("step_"))}
     assert len(pages) >= 3
     for page in pages.values():
-        assert len(re.findall(r"<p>video 1: \d frames</p>", page)) == 2
+        assert len(re.findall(r"<li>video 1: \d frames</li>", page)) == 2
         assert page.count("image 1</figcaption>") == 1
         assert "<figcaption>0.50 s</figcaption>" in page

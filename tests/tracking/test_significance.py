@@ -186,7 +186,8 @@ def test_folders_of_runs_need_no_mlflow(tmp_path, capsys):
     assert len(record["changes"]) == 4
 
 
-def test_two_evaluations_are_paired(tmp_path, capsys):
+def test_two_evaluations_are_paired(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     rates = {"base": 0.3, "new": 0.9}
     folders = [evaluation_folder(tmp_path / name, answers(rate, k)) for k, (name, rate) in enumerate(rates.items())]
     compare_command(runs=folders, png=None)

@@ -756,7 +756,7 @@ def test_impossible_answers_fail_the_command(clips, capsys, monkeypatch):
     """Labels with a word that is no answer; whatever else reads labels is kept from stumbling over it."""
     unknown = lambda self, *_: tuple(label(self.attribute.name, "?", pair=pair) for pair in PAIRS)  # noqa: E731
     monkeypatch.setattr(MotionExpert, "labels", unknown)
-    monkeypatch.setattr("remot.data.questions.formats.choice._slot", lambda x, _: Slot(x, ("?",), "A"))
+    monkeypatch.setattr("remot.data.questions.formats.choice._shuffled", lambda *_: ("?",))
     monkeypatch.setattr("remot.datatools.audit.checkers.score_blind", lambda *_: None)
     monkeypatch.setattr("remot.data.questions.writer.describe_reasoning", lambda *_: "")
     assert run(clips) == 1
