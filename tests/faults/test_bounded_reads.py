@@ -92,6 +92,7 @@ def images_in_hdf5(tmp_path, encoded):
     return Hdf5Images(tmp_path / "a.hdf5", "images")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("media", [folder_of_images, listed_images, images_in_records, images_in_hdf5])
 def test_large_images_are_checked_one_at_a_time(tmp_path, media):
     """16 kB of each file stand for 50 MB; validation held 128 of them."""

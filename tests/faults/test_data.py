@@ -193,6 +193,7 @@ def weights(module):
     return {name: p.detach().clone() for name, p in module.policy.named_parameters() if p.requires_grad}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*other prompts take its place")
 def test_a_fit_counts_replacements_and_resumes_exactly(root, tmp_path):
     """A clip is deleted after step 2; what goes on from step 4 is what the run without a stop did."""
@@ -237,6 +238,7 @@ def killed(worker):
 
 
 def stopped(worker):
+    time.sleep(0.5)  # until its prefetched batches are written: half a message keeps the reader from its clock
     os.kill(worker.pid, signal.SIGSTOP)
 
 

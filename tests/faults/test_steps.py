@@ -149,6 +149,7 @@ def test_an_error_between_the_updates_of_a_step_undoes_them(tmp_path, after):
     assert_goes_on_as_without_fault(tmp_path / "run", 3, trainer_settings={"max_steps": 9}, updates=3)
 
 
+@pytest.mark.slow
 def test_weights_too_large_to_keep_twice_leave_the_checkpoint_before(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module_file, "MAX_KEPT_BYTES", 0)
     with pytest.raises(KeyError):
@@ -234,12 +235,14 @@ def exit_code(name, folder):
     return subprocess.run([sys.executable, "-c", source], cwd=PROJECT, timeout=120, capture_output=True).returncode
 
 
+@pytest.mark.slow
 def test_a_reward_whose_pattern_never_ends_is_interrupted(tmp_path):
     """Regular expressions keep Python's lock, so that no other thread runs, and look for signals."""
     assert exit_code("search", tmp_path / "run") == 128 + signal.SIGTERM
     assert_goes_on_as_without_fault(tmp_path / "run", 2)
 
 
+@pytest.mark.slow
 def test_a_library_that_keeps_the_main_thread_does_not_keep_the_state(tmp_path):
     """No Python runs in the main thread: another thread saves and ends the process, with the signal's code."""
     assert exit_code("keep", tmp_path / "run") == 128 + signal.SIGTERM

@@ -83,27 +83,24 @@ class AddressLoader(DataLoader[Sample]):
         if any(not worker.is_alive() for worker in workers):
             what = "noticed at the next batch"
             raise _worker_error(what)
-        limit, started, is_reported = self.dataset.bad_clips.max_wait_seconds, time.monotonic(), False
-        # A worker that stops within a message keeps the main thread from looking at the clock.
-        with _killed_after(limit + 2 * POLL_SECONDS, workers):
+        limit, started = self.dataset.bad_clips.max_wait_seconds, time.monotonic()
+        # A worker that stops before its tensors are handed over keeps the main thread from looking at the clock.
+        with _killed_after(limit + 2 * POLL_SECONDS, workers) as is_killed:
             while True:
                 try:
                     return next(source)
                 except (RuntimeError, OSError, EOFError) as error:
-                    waited = time.monotonic() - started
+                    waited, is_timeout = time.monotonic() - started, _TIMED_OUT in str(error)
+                    if is_killed.is_set() or (is_timeout and waited > limit):
+                        what = f"data workers gave no batch for {waited:.0f} s, data.options.max_wait_seconds is"
+                        msg = f"{what} {limit:g}: one is stopped, or a disk does not answer"
+                        raise ResourceError(msg) from error
                     if workers and not isinstance(error, RuntimeError):  # tensors of a worker that is gone
                         raise _worker_error(str(error)) from error
                     if (ended := _ENDED.search(str(error))) is not None:
                         raise _worker_error(ended[0]) from error
-                    if _TIMED_OUT not in str(error):
+                    if not is_timeout:
                         raise
-                    if waited > limit:
-                        what = f"data workers gave no batch for {waited:.0f} s, data.options.max_wait_seconds is"
-                        msg = f"{what} {limit:g}: one is stopped, or a disk does not answer"
-                        raise ResourceError(msg) from error
-                    if waited > REPORT_SECONDS and not is_reported:
-                        is_reported = True
-                        warnings.warn(f"waiting for a batch for {waited:.0f} s: a worker or a disk hangs", stacklevel=3)
 
     def _end_workers(self) -> None:
         """Kill them: a process that is stopped does not end otherwise, and keeps this one from ending."""
@@ -136,20 +133,32 @@ class _Waiting:
 
 
 @contextmanager
-def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[None]:
-    """Kill the workers if the block takes longer."""
+def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.Event]:
+    """Report a block that takes long; kill the workers if it takes longer than this, and set the event."""
+    is_killed = threading.Event()
     if not workers:
-        yield
+        yield is_killed
         return
-    timer = threading.Timer(seconds, lambda: [worker.kill() for worker in workers])
-    timer.daemon = True
-    timer.start()
+
+    def kill() -> None:
+        is_killed.set()
+        for worker in workers:
+            worker.kill()
+
+    def report() -> None:
+        warnings.warn(f"waiting for a batch for {REPORT_SECONDS:g} s: a worker or a disk hangs", stacklevel=2)
+
+    timers = [threading.Timer(seconds, kill), threading.Timer(REPORT_SECONDS, report)]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
     _Waiting.is_on = True
     try:
-        yield
+        yield is_killed
     finally:
         _Waiting.is_on = False
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
 def _without_errors_of_workers() -> None:
