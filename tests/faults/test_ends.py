@@ -25,6 +25,7 @@ PLACES = {"evaluation": (HeldOutEvaluation, "on_fit_end"), "export": (export, "w
 @pytest.mark.parametrize("place", PLACES)
 def test_a_signal_after_the_last_step_costs_nothing(tmp_path, monkeypatch, place, number):
     """Ends at once with the signal's code; the state is there, no half of an export, and continuing does the rest."""
+    signal.signal(number, signal.SIG_DFL)  # SIGHUP stays ignored in a process that nohup has started
     where, name = PLACES[place]
     real = getattr(where, name)
 
