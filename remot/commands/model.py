@@ -14,7 +14,7 @@ def blank_command(
     seed: int = 0,
     sizes: TinySizes = TinySizes(),
 ) -> None:
-    """Write a model folder whose vocabulary is learnt from the prompts and responses of a configuration.
+    """Write a small model folder whose vocabulary is learnt from the prompts and responses of a configuration.
 
     Args:
         out: Folder to write.
