@@ -104,7 +104,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "model": {
         "blank": Own(
             "remot.commands.model:blank_command",
-            summary="Write a small model folder whose vocabulary is learnt from the prompts and responses of a configuration.",
+            summary="Write a small random model whose vocabulary is learnt from a configuration's prompts.",
         )
     },
 }

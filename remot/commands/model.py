@@ -5,6 +5,8 @@ from pathlib import Path
 from remot.commands.data.sources import data_from, data_section
 from remot.models.tiny import TinySizes
 
+REMOT_TINY = TinySizes()
+
 
 def blank_command(
     out: Path,
@@ -12,9 +14,9 @@ def blank_command(
     root: str | None = None,
     num_texts: int = 2000,
     seed: int = 0,
-    sizes: TinySizes = TinySizes(),
+    sizes: TinySizes = REMOT_TINY,
 ) -> None:
-    """Write a small model folder whose vocabulary is learnt from the prompts and responses of a configuration.
+    """Write a small random model whose vocabulary is learnt from a configuration's prompts.
 
     Args:
         out: Folder to write.
