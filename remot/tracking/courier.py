@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,7 +286,9 @@ def store_settings(client: "MlflowClient", run_id: str, settings: Mapping[str, s
     held = client.get_run(run_id).data
     if held.params:
         changes = _changes(settings, held.params, continued_with(held.tags))
-        client.set_tag(run_id, CONTINUED_WITH, _tag_text(changes))
+        text = json_text(changes)
+        text = text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
+        client.set_tag(run_id, CONTINUED_WITH, text)
     else:
         _log_params(client, run_id, settings)
 
@@ -308,11 +311,7 @@ def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[st
     return changes
 
 
-def _tag_text(changes: Mapping[str, list[str]]) -> str:
-    text = json_text(changes)
-    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
-
-
+@dataclass(eq=False)
 class SpoolingClient:
     """The part of ``MlflowClient`` that writes, on a journal; what else is asked for is asked of the store at once.
 
@@ -321,8 +320,8 @@ class SpoolingClient:
         courier: Delivers it.
     """
 
-    def __init__(self, journal: Journal, courier: Courier) -> None:
-        self.journal, self.courier = journal, courier
+    journal: Journal
+    courier: Courier
 
     def log_batch(
         self,

@@ -28,9 +28,16 @@ _Score = TypeVar("_Score", float, Spread)
 
 def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
     """``{"experiment": …, "runs": […], "groups": […], …}``; numbers that are not known are null."""
+    plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
+    runs = [
+        {name: getattr(run, name) for name in plain}
+        | {"finished": run.is_finished, "cost": dict(run.cost), "base": dict(run.base), "final": dict(run.final)}
+        | {"change": dict(run.change), "group": table.group_number(run)}
+        for run in table.runs
+    ]
     record = {
         "experiment": table.experiment,
-        "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
+        "runs": runs,
         "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
         "differences": differing_values(table.groups),
         "changes": [_test_record(one) for one in tests.changes],
@@ -38,12 +45,6 @@ def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
         "notes": list(tests.notes),
     }
     return json_text(record, indent=2, ensure_ascii=True)
-
-
-def _run_record(run: RunRow) -> dict[str, Any]:
-    plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
-    scores = {"base": dict(run.base), "final": dict(run.final), "change": dict(run.change)}
-    return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished, "cost": dict(run.cost)} | scores
 
 
 def _test_record(one: MetricTest) -> dict[str, Any]:

@@ -59,14 +59,12 @@ def line_chart(lines: Sequence[Line], x_label: str) -> str:
         for x, _ in [place(tick, y_low)]
     )
     label = f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{x_label}</text>'
-    drawn = "".join(_polyline(line, [place(*point) for point in points]) for line, points in kept)
+    drawn = ""
+    for line, points in kept:
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        style = f'class="{"faint" if line.is_faint else "line"}" style="stroke:var(--s{line.colour % NUM_COLOURS})"'
+        drawn += f'<polyline {style} points="{places}"/>'
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{grid}{marks}{label}{drawn}</svg>'
-
-
-def _polyline(line: Line, places: Points) -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    style = "faint" if line.is_faint else "line"
-    return f'<polyline class="{style}" style="stroke:var(--s{line.colour % NUM_COLOURS})" points="{points}"/>'
 
 
 def _thinned(points: Points) -> Points:
