@@ -33,6 +33,8 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
         step: Number of the skipped step; the last one by default.
         config: Configuration of the run; the one that the checkpoint holds if left out.
     """
+    import torch
+
     from remot.commands.policies import read_trained
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
@@ -44,7 +46,9 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     data.setup()
     batch = _batch(data, record)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
-    with _precision(settings):
+    halves = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    half = halves.get(str((settings.get("trainer") or {}).get("precision")))
+    with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
         where = first_fault(module, record["phase"], record["step"], batch)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
     write_out(f"first not finite: {where or otherwise}\n")
@@ -143,11 +147,3 @@ def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
         msg = f"the data give the prompts {', '.join(found[:4])} for step {record['step']}, the run saw {wanted[0]}"
         raise CheckpointError(msg + "; replay with the data and settings of the run")
     return batch
-
-
-def _precision(settings: dict[str, Any]) -> Any:  # noqa: ANN401 (a context manager)
-    import torch
-
-    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    kind = kinds.get(str((settings.get("trainer") or {}).get("precision")))
-    return torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None)

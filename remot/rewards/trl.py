@@ -57,9 +57,14 @@ def _question(where: str, row: Mapping[str, Any]) -> Question:
         msg = f"{where}: none of the columns {', '.join(COLUMNS)} says what is right; keep them in the data set"
         raise AnnotationError(msg, reason="missing")
     facts = _plain(row[held]) if held == "remot" else {}
-    value: object = {held: row[held]}
-    if held == "remot":
-        value = _reference_of(facts)
+    value: Any = {held: row[held]}
+    if held == "remot":  # the reference of a line of prompts.jsonl, and its slots with the attributes of their labels
+        about = {tuple(label["pair"]): label for label in facts.get("labels") or ()}
+        value = dict(facts.get("reference") or {})
+        for slot in facts.get("slots") or ():
+            label = about[tuple(slot["pair"])]
+            named = {key: label.get(key, "") for key in ("attribute", "subject")}
+            value.setdefault("slots", []).append(slot | named)
     elif held == "reference":
         value = _json_value(where, row[held])
     reference, slots = reference_from(f"{where}: {held}", value)
@@ -75,14 +80,6 @@ def _json_value(where: str, text: str) -> object:
         msg = f"{where}: the column reference is no JSON ({error})"
         raise AnnotationError(msg) from error
     return value
-
-
-def _reference_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The reference of a line of ``prompts.jsonl``: its own, and its slots with the attributes of their labels."""
-    about = {tuple(label["pair"]): label for label in facts.get("labels") or ()}
-    keys = ("attribute", "subject")
-    slots = [slot | {key: about[tuple(slot["pair"])].get(key, "") for key in keys} for slot in facts.get("slots") or ()]
-    return (facts.get("reference") or {}) | ({"slots": slots} if slots else {})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
