@@ -42,7 +42,10 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     record = _record(run, step)
     held = read_trained(run / "not_finite" / f"step-{record['state_step']}.ckpt")
     settings = read_configs(config) if config is not None else _own_settings(held.get(CONFIG_KEY), run)
-    module, data = _module(settings, held), _data(settings)
+    module, section = _module(settings, held), dict(settings.get("data") or {})
+    root = section.pop("root", None) or settings.get("root")
+    section["options"] = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
+    data = data_from(section | ({"root": root} if root is not None else {}))
     data.setup()
     batch = _batch(data, record)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
@@ -121,13 +124,6 @@ def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModu
     module.on_load_checkpoint(held)
     module.load_state_dict(held["state_dict"], strict=False)
     return module
-
-
-def _data(settings: dict[str, Any]) -> "PromptData":
-    section = dict(settings.get("data") or {})
-    root = section.pop("root", None) or settings.get("root")
-    options = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
-    return data_from({**section, "options": options} | ({"root": root} if root is not None else {}))
 
 
 def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":

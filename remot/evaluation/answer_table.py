@@ -7,7 +7,6 @@ are untrusted when they are read.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +76,9 @@ def read_answers(where: str, content: bytes, sides: Sequence[str]) -> dict[str, 
         scenes[key[0], key[1]] = str(record.get("scene", ""))
         for side in sides:
             if isinstance(held := record.get(side), dict):
-                scores[side][key[0], key[1]] = _numbers(held)
+                scores[side][key[0], key[1]] = {  # what are no finite numbers do not apply
+                    name: float(value)
+                    for name, value in held.items()
+                    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+                }
     return {side: PolicyAnswers(scenes, held) for side, held in scores.items() if len(held) == len(scenes) > 0}
-
-
-def _numbers(held: Mapping[str, Any]) -> dict[str, float]:
-    """What are finite numbers; others do not apply."""
-    return {
-        name: float(value)
-        for name, value in held.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -142,26 +142,14 @@ def _answers(sample: SampleRecord) -> list[Answer]:
     totals = [reward.get("total", math.nan) for reward in rewards]
     best = max((total for total in totals if not math.isnan(total)), default=math.nan)
     cut_off, right = sample.cut_off or [None] * count, sample.right or [None] * count
-    return [
-        _answer(text, sample.question, rewards[k], cut_off[k], right[k], best=count > 1 and totals[k] == best)
-        for k, text in enumerate(sample.completions)
-    ]
-
-
-def _answer(
-    text: str,
-    question: Question,
-    rewards: Mapping[str, float],
-    cut_off: bool | None,  # noqa: FBT001 (a fact, not a switch)
-    right: bool | None,  # noqa: FBT001
-    *,
-    best: bool,
-) -> Answer:
-    if not question.slots:
-        return Answer(text, (), rewards, right, cut_off=cut_off, best=best)
-    judged = judge(text, question)
-    marks = _verdict(text, question)
-    return Answer(text, marks, rewards, judged.overall == 1, judged.logic == -1, cut_off, best)
+    found = []
+    for k, text in enumerate(sample.completions):
+        answer = Answer(text, (), rewards[k], right[k], cut_off=cut_off[k], best=count > 1 and totals[k] == best)
+        if sample.question.slots:
+            judged, marks = judge(text, sample.question), _verdict(text, sample.question)
+            answer = replace(answer, marks=marks, right=judged.overall == 1, contradictory=judged.logic == -1)
+        found.append(answer)
+    return found
 
 
 def _verdict(completion: str, question: Question) -> list[Mark]:

@@ -33,7 +33,11 @@ def trl_reward(reward: Reward) -> Callable[..., list[float | None]]:
     """
 
     def function(completions: Sequence[Any], **columns: Any) -> list[float | None]:  # noqa: ANN401 (TRL's)
-        texts = [_text(completion) for completion in completions]
+        texts = []
+        for completion in completions:  # what the model said: the last message of a conversation, or the text
+            content = completion if isinstance(completion, str) else completion[-1]["content"]
+            is_text = isinstance(content, str)
+            texts.append(content if is_text else "".join(part.get("text") or "" for part in content))
         held = [key for key in (*COLUMNS, "task", "id") if columns.get(key)]
         questions = [_question(f"row {k}", {key: columns[key][k] for key in held}) for k in range(len(texts))]
         ids = columns.get("completion_ids")
@@ -42,12 +46,6 @@ def trl_reward(reward: Reward) -> Callable[..., list[float | None]]:
 
     function.__name__ = reward.name
     return function
-
-
-def _text(completion: Any) -> str:  # noqa: ANN401 (a text, or messages)
-    """What the model said: the last message of a conversation, or the text."""
-    content = completion if isinstance(completion, str) else completion[-1]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
 
 
 def _question(where: str, row: Mapping[str, Any]) -> Question:

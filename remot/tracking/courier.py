@@ -22,7 +22,6 @@ from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 #: Longest value that MLflow takes, and where longer ones are stored whole.
 MAX_PARAM_CHARS, LONG_SETTINGS_FILE = 6000, "long_settings.json"
@@ -203,12 +202,16 @@ class Courier:
 
     def _send_some(self, records: Sequence[tuple[dict[str, Any], int]], start: int) -> int:
         """Send one record, or the metrics of several; returns the number of the next one."""
-        end, metrics = start, list[tuple[dict[str, Any], str]]()
+        from mlflow.entities import Metric
+
+        end, metrics = start, list[Metric]()
         while end < len(records) and records[end][0].get("kind") == "metrics" and len(metrics) < _METRICS_PER_CALL:
-            metrics += [(records[end][0], name) for name in records[end][0]["metrics"]]
+            record = records[end][0]
+            time_ms, step = int(record["time_ms"]), int(record["step"])
+            metrics += [Metric(name, float(value), time_ms, step) for name, value in record["metrics"].items()]
             end += 1
         if metrics:
-            self._send(lambda client, run_id: client.log_batch(run_id, metrics=[_metric(*one) for one in metrics]))
+            self._send(lambda client, run_id: client.log_batch(run_id, metrics=metrics))
             return end
         self._send_other(records[start][0])
         return start + 1
@@ -248,12 +251,6 @@ class Courier:
             self.report(f"trainer.logger: MLflow refuses a record: {str(error).splitlines()[0][:300]}")
             return False
         return True
-
-
-def _metric(record: Mapping[str, Any], name: str) -> "Metric":
-    from mlflow.entities import Metric
-
-    return Metric(name, float(record["metrics"][name]), int(record["time_ms"]), int(record["step"]))
 
 
 def _set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:

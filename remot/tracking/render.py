@@ -124,7 +124,7 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
             "–" if run.minutes is None else f"{run.minutes:.1f}",
             _cost(run, "sampled_tokens", "{:,.0f}".format),
             _cost(run, "peak_memory_gib", "{:.1f}".format),
-            _state(run),
+            "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower(),
         ]
         for run in table.runs
     ]
@@ -132,10 +132,6 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
 
 def _cost(run: RunRow, name: str, text: Callable[[float], str]) -> str:
     return text(run.cost[name]) if name in run.cost else "–"
-
-
-def _state(run: RunRow) -> str:
-    return "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
 
 
 def _words(name: str) -> str:

@@ -103,13 +103,18 @@ def card_html(card: Card, *, later: bool = False) -> str:
     if card.gold_text and is_short:
         marks.append(("gold", card.gold_text))
     gold = "" if is_short else f"<pre>{shortened(card.gold_text)}</pre>"
+    runs = ""
+    for run in card.runs:
+        heading = f"<h3>{shortened(run, MAX_NAME_CHARS)}</h3>" if run else ""
+        answers = "".join(_answer_html(one) for one in card.answers if one.run == run)
+        runs += f'<section class="run">{heading}{answers}</section>'
     return (
         f'<article{" class=later" if later else ""}{data} data-states="{" ".join(card.states)}">'
         f"<h2>{shortened(card.title, MAX_NAME_CHARS)} {shown}</h2>{_images_html(card)}"
         f"{timeline_html(card.timeline) if card.timeline else ''}"
         f'<div class="columns"><section class="asked"><pre>{shortened(card.question)}</pre>'
         f'<p class="truth">right: {_marks_html(marks)}</p>{gold}{facts if card.answers else ""}</section>'
-        f"{''.join(_run_html(card, run) for run in card.runs) if card.answers else facts}</div></article>\n"
+        f"{runs if card.answers else facts}</div></article>\n"
     )
 
 
@@ -142,12 +147,6 @@ def _marks_html(marks: Sequence[Mark]) -> str:
     return "".join(
         f'<span class="slot {kind}">{shortened(words, MAX_NAME_CHARS)}</span>' for kind, words in marks[:MAX_MARKS]
     )
-
-
-def _run_html(card: Card, run: str) -> str:
-    heading = f"<h3>{shortened(run, MAX_NAME_CHARS)}</h3>" if run else ""
-    answers = "".join(_answer_html(one) for one in card.answers if one.run == run)
-    return f'<section class="run">{heading}{answers}</section>'
 
 
 def _answer_html(answer: Answer) -> str:

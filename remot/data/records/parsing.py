@@ -211,6 +211,8 @@ def _reference(where: str, held: object) -> Reference:
         for key, count in (("intervals", 2), ("boxes", 4))
     )
     events = content.get("events")
+    listed = _list(where, content, "graphs") if "graphs" in content else ()
+    graphs = [require_object(f"{where}: graph", one) for one in listed]
     centres = require_object(f"{where}: map_centres", content["map_centres"]) if "map_centres" in content else {}
     try:
         return Reference(
@@ -227,7 +229,12 @@ def _reference(where: str, held: object) -> Reference:
             }
             if "map_centres" in content
             else None,
-            graphs=_graphs(where, content) if "graphs" in content else None,
+            graphs=tuple(
+                {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
+                for graph in graphs
+            )
+            if "graphs" in content
+            else None,
             tracks=tuple(_track(where, one) for one in _list(where, content, "tracks"))
             if "tracks" in content
             else None,
@@ -240,14 +247,6 @@ def _reference(where: str, held: object) -> Reference:
 def _box(numbers: tuple[float, ...]) -> Box:
     left, top, right, bottom = numbers
     return left, top, right, bottom
-
-
-def _graphs(where: str, content: Mapping[str, Any]) -> tuple[dict[str, Point], ...]:
-    graphs = (require_object(f"{where}: graph", one) for one in _list(where, content, "graphs"))
-    return tuple(
-        {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
-        for graph in graphs
-    )
 
 
 def _track(where: str, held: object) -> BoxTrack:

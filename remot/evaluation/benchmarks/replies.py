@@ -43,16 +43,15 @@ def content_digest(prompt: BenchmarkPrompt) -> str:
     video = prompt.video
     span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
     file = None if video is None else [video.file.name, video.file.stat().st_size]
-    images = [_image_digest(image) for image in prompt.images]
+    images = []
+    for image in prompt.images:
+        if isinstance(image, EmbeddedImage):
+            images.append(hashlib.sha256(image.content).hexdigest())
+        else:
+            facts = image.stat()
+            images.append(_file_digest(image, facts.st_size, facts.st_mtime_ns))
     asked = [prompt.text, prompt.gold, images, list(prompt.image_seconds), file, span]
     return _digest(json_text(asked))[:32]
-
-
-def _image_digest(image: Path | EmbeddedImage) -> str:
-    if isinstance(image, EmbeddedImage):
-        return hashlib.sha256(image.content).hexdigest()
-    facts = image.stat()
-    return _file_digest(image, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from remot.structures import FloatArray
 
 #: How far a mean of samples may lie from a result and still be what it is the mean of.
 TOLERANCE = 1e-6
+NO_MEAN = "as lmms-eval reports it, which is no mean of its samples"
 #: Entries of a sample that are no scores.
 _NO_SCORES = frozenset(
     {"doc_id", "target", "resps", "filtered_resps", "doc_hash", "input", "token_counts", "arguments", "doc"}
@@ -99,13 +100,11 @@ def metrics_of(results: Mapping[str, Any], verdicts: Mapping[str, Sequence[Verdi
                 continue
             title = f"{task}/{name}" if kept in ("", "none") else f"{task}/{name} ({kept})"
             units = [(one.prompt.scene, one.scores[name]) for one in samples if name in one.scores]
-            found.append(_metric(title, float(value), units, len(samples)))
+            mean = math.fsum(number for _, number in units) / len(units) if units else math.nan
+            metric = Metric(title, Reported(float(value), len(samples)), NO_MEAN)
+            for scale in (1.0, 100.0):
+                if abs(scale * mean - value) <= TOLERANCE * scale:
+                    metric = Metric(title, Mean([(scene, scale * number) for scene, number in units]))
+                    break
+            found.append(metric)
     return found
-
-
-def _metric(title: str, value: float, units: list[tuple[str, float]], num_samples: int) -> Metric:
-    mean = math.fsum(number for _, number in units) / len(units) if units else math.nan
-    for scale in (1.0, 100.0):
-        if abs(scale * mean - value) <= TOLERANCE * scale:
-            return Metric(title, Mean([(scene, scale * number) for scene, number in units]))
-    return Metric(title, Reported(value, num_samples), "as lmms-eval reports it, which is no mean of its samples")
