@@ -148,6 +148,11 @@ PUBLISHED = {
     ),
     "losses/dr_grpo": (loss("DrGRPOLoss"), advantages("MeanOnlyAdvantages")),
     "losses/dual_clip": (loss("GRPOLoss"), (f"{LOSS}.dual_clip", 3.0, "paper")),
+    "losses/dft": (("model.sft.weigh_by_probability", True, "paper"),),
+    "losses/ema_grpo": (
+        advantages("RunningStdAdvantages"),
+        (f"{GRPO}.advantages.init_args", {"decay": 0.99, "least_std": 0.001, "largest": 5.0}, "code OneThinker"),
+    ),
     "losses/gdpo": (advantages("GDPOAdvantages"),),
     "losses/gmpo": (loss("GMPOLoss"), *clipped(0.4, 0.4)),
     "losses/grpo": (loss("GRPOLoss"), advantages("GroupAdvantages")),

@@ -10,6 +10,7 @@ from remot.losses.estimators import (
     GroupAdvantages,
     LeaveOneOutAdvantages,
     MeanOnlyAdvantages,
+    RunningStdAdvantages,
 )
 from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
 from remot.losses.importance import ImportanceCorrection, MaskedImportance, TruncatedImportance, importance_ratio
@@ -57,6 +58,7 @@ __all__ = [
     "MeanOnlyAdvantages",
     "PolicyLoss",
     "RatioCorrectedK3",
+    "RunningStdAdvantages",
     "SAPOLoss",
     "ScaleRLCISPOLoss",
     "TruncatedImportance",

@@ -117,15 +117,18 @@ class GRPOObjective(Objective):
             self.engine.check()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the counterfactuals have learnt."""
-        state = {} if self.counterfactuals is None else self.counterfactuals.state_dict()
-        return {"counterfactuals": state} if state else {}
+        """What the counterfactuals and the comparison have learnt."""
+        parts = {"counterfactuals": self.counterfactuals, "advantages": self.comparison}
+        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        return {name: state for name, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
         learnt = state.get("counterfactuals", state.get("counterparts"))  # as earlier versions called them
         if self.counterfactuals is not None and learnt is not None:
             self.counterfactuals.load_state_dict(learnt)
+        if "advantages" in state:
+            self.comparison.load_state_dict(state["advantages"])
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts

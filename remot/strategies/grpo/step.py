@@ -42,7 +42,7 @@ from remot.strategies.objective import (
     micro_slices,
     planned_micro_batch,
 )
-from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout
+from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout, task_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def prepare_step(
         selection = select(policy, first, address, settings)
     groups, is_kept = selection.groups, selection.is_kept  # is_kept: [P] bool
     # Advantages [K, G] of the K groups that are kept.
-    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights)
+    tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
+    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
     num_columns = groups.encoded.prompts.input_ids.shape[1]
     size = planned_micro_batch(policy, micro_batch_prompts, num_columns, groups.rollout.token_ids.shape)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
