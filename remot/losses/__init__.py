@@ -28,6 +28,7 @@ from remot.losses.policy import (
     SAPOLoss,
     ScaleRLCISPOLoss,
 )
+from remot.losses.preference import dpo_loss
 from remot.losses.sft import sft_loss
 from remot.losses.surrogate import clipped_surrogate, dual_clipped, sequence_ratio
 
@@ -65,6 +66,7 @@ __all__ = [
     "aggregate",
     "cispo_loss",
     "clipped_surrogate",
+    "dpo_loss",
     "dual_clipped",
     "gmpo_loss",
     "group_advantages",

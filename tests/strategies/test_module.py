@@ -27,11 +27,14 @@ from remot.strategies import (
     GRPO,
     SFT,
     AlternatingSFTGRPO,
+    DPOObjective,
     GRPOObjective,
     PolicySettings,
     PostTrainingModule,
     SFTObjective,
+    SFTThenDPO,
     SFTThenGRPO,
+    WrongLetters,
 )
 from remot.strategies.objective import StepAddress
 from tests.strategies.grpo.test_objective import FirstLetterReward
@@ -444,8 +447,16 @@ def is_result(name):
         {"adaptation": FullWeights()},
         {"adaptation": QLoRA(rank=2), "optimizer": partial(bitsandbytes.optim.AdamW8bit, lr=0.01)},
         {"grpo": replace(grpo_objective(), advantages=RunningStdAdvantages()), "strategy": GRPO()},
+        {"strategy": SFTThenDPO(sft_steps=1), "dpo": DPOObjective(WrongLetters())},
     ],
-    ids=["lora and scheduler", "lora on qwen2.5", "full weights", "qlora and 8-bit optimiser", "running deviations"],
+    ids=[
+        "lora and scheduler",
+        "lora on qwen2.5",
+        "full weights",
+        "qlora and 8-bit optimiser",
+        "running deviations",
+        "preferences",
+    ],
 )
 def test_resumed_run_is_the_same_run_bit_for_bit(tmp_path, arguments):
     whole, second, logged_at_once, logged = resumed(tmp_path, **arguments)
