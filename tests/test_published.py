@@ -171,6 +171,9 @@ PUBLISHED = {
         (f"{LOSS}.temperature_negative", 1.05, "paper"),
     ),
     "losses/scalerl_cispo": (loss("ScaleRLCISPOLoss"), (f"{LOSS}.max_weight", 5.0, "code TRL")),
+    "losses/visd": (
+        (f"{GRPO}.teacher", {"strength": 0.5, "decay_steps": 600, "clip": 0.2}, "note"),
+    ),
     "losses/truncated_importance": (
         (f"{GRPO}.correction.init_args", {"limit": 2.0, "level": "token"}, "paper TIS, verl"),
     ),

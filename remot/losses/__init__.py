@@ -2,6 +2,7 @@
 
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
+from remot.losses.credit import teacher_credit
 from remot.losses.estimators import (
     Advantages,
     BatchStdAdvantages,
@@ -83,4 +84,5 @@ __all__ = [
     "sequence_mean",
     "sequence_ratio",
     "sft_loss",
+    "teacher_credit",
 ]

@@ -7,6 +7,7 @@ from remot.strategies.counterfactuals.operations import ExchangedOptions, Mirror
 from remot.strategies.dpo.objective import DPOObjective
 from remot.strategies.dpo.pairs import ChangedInputs, OwnCompletions, PairSource, WrongLetters
 from remot.strategies.grpo.objective import GRPOObjective
+from remot.strategies.grpo.teacher import PrivilegedTeacher
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.schedules import DPO, GRPO, SFT, AlternatingSFTGRPO, SFTThenDPO, SFTThenGRPO, Strategy
 from remot.strategies.settings import PolicySettings
@@ -31,6 +32,7 @@ __all__ = [
     "PairSource",
     "PolicySettings",
     "PostTrainingModule",
+    "PrivilegedTeacher",
     "ReversedOrder",
     "SFTObjective",
     "SFTThenDPO",
