@@ -30,7 +30,7 @@ PHRASES = {
     "object_vertical": ("{it} moves {value}", "{it} moves neither up nor down"),
     "object_depth": ("{it} is {value}", "{it} keeps its distance"),
 }
-#: Digits of a size by its unit; sizes in other units are not told.
+#: Digits of a size by its unit; sizes in other units are left out.
 DIGITS = {"degrees": 0, "metres": 2}
 #: Attributes whose mover is the one who tells.
 _OWN = ("camera", "agent")
@@ -40,7 +40,7 @@ def narrate(clip: Clip, frame_indices: Sequence[int], slots: Sequence[Slot], ima
     """Where I am and what I see, then what happens from image to image, with its letter.
 
     Such as ``I am where the camera is. The red tower is at x3, x3, x7. From image 1 to image 2 I keep facing the same
-    way: C.`` Attributes without a phrase are told as :func:`remot.data.questions.reasoning.describe_labels` does.
+    way: C.`` Attributes without a phrase are described as :func:`remot.data.questions.reasoning.describe_labels` does.
     """
     label = slots[0].label
     if label.attribute not in PHRASES:

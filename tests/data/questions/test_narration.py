@@ -43,7 +43,7 @@ def test_what_moves_is_watched_and_metres_have_two_digits():
 
 
 @pytest.mark.parametrize("attribute", sorted(PHRASES))
-def test_every_value_is_told_and_no_size_of_what_rests(attribute):
+def test_every_value_is_named_and_no_size_of_what_rests(attribute):
     for value in ATTRIBUTES[attribute].values:
         told = narrate(CLIP, (0, 1, 2), slots(attribute, (value,) * 3, "arm"), (9, 9))
         assert told.count(".") - told.count("19.60") >= 4
