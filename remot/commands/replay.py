@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from remot.files import lines_of, open_regular
 from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
-    from remot.data.prompt_data import PromptData
+    from remot.data.datamodule import MotionDataModule
     from remot.strategies.module import PostTrainingModule
     from remot.structures import PromptBatch
 
@@ -43,9 +44,10 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     module, data = _module(settings, held), _data(settings)
     data.setup()
     batch = _batch(data, record)
+    _leave_redraws_out(module, len(batch) // data.batch_size)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
     with _precision(settings):
-        where = first_fault(module, record["phase"], record["step"], batch)
+        where = first_fault(module, record["phase"], record["step"], batch, data)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
     write_out(f"first not finite: {where or otherwise}\n")
 
@@ -119,14 +121,28 @@ def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModu
     return module
 
 
-def _data(settings: dict[str, Any]) -> "PromptData":
+def _data(settings: dict[str, Any]) -> "MotionDataModule":
+    from remot.data.datamodule import MotionDataModule
+
     section = dict(settings.get("data") or {})
     root = section.pop("root", None) or settings.get("root")
     options = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
-    return data_from({**section, "options": options} | ({"root": root} if root is not None else {}))
+    found = {**section, "options": options} | ({"root": root} if root is not None else {})
+    data = data_from(found, MotionDataModule)
+    assert isinstance(data, MotionDataModule)
+    return data
 
 
-def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
+def _leave_redraws_out(module: "PostTrainingModule", num_processes: int) -> None:
+    """Each of several processes drew prompts of its own in place of others, which one process cannot repeat."""
+    grpo: Any = module.objectives["GRPO"]
+    if num_processes > 1 and grpo.dynamic_sampling is not None and grpo.dynamic_sampling.max_redraws:
+        without = replace(grpo.dynamic_sampling, max_redraws=0)
+        module.objectives = {**module.objectives, "GRPO": replace(grpo, dynamic_sampling=without)}
+        write_err(f"the prompts that {num_processes} processes drew again (grpo.dynamic_sampling) are left out\n")
+
+
+def _batch(data: "MotionDataModule", record: dict[str, Any]) -> "PromptBatch":
     """The prompts of the step, from all processes.
 
     Raises:
