@@ -13,7 +13,6 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
 from remot.distributed import alone
@@ -21,7 +20,7 @@ from remot.errors import NonFiniteError, RemotError
 from remot.strategies.checkpoint_io import read_checkpoint
 from remot.strategies.distributed import is_deepspeed
 from remot.strategies.module import PostTrainingModule
-from remot.terminal import printable
+from remot.terminal import console, printable
 from remot.tracking import mark_killed
 
 try:
@@ -391,8 +390,8 @@ def print_line(trainer: Trainer, sentence: str, *, everywhere: bool = False) -> 
     bar = trainer.progress_bar_callback
     if everywhere and not trainer.is_global_zero:
         line = f"process {trainer.global_rank}: {sentence}"
-        Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+        console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
     elif isinstance(bar, PhaseProgressBar):
         bar.print_above(sentence)
     elif trainer.is_global_zero:
-        Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)
+        console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)

@@ -9,7 +9,6 @@ from typing import Any
 import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 
 from remot.callbacks.interrupt import checkpoint_to_write, print_line, report_failure, run_folder
 from remot.callbacks.run_record import run_tags
@@ -18,6 +17,7 @@ from remot.evaluation.model_card import CardFacts, read_results, run_config, wri
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
+from remot.terminal import console
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
@@ -47,7 +47,7 @@ class RunSummary(lightning.Callback):
         source = prompt_source(trainer)
         if source is not None and trainer.is_global_zero:
             for line in source.describe():
-                Console(soft_wrap=True, highlight=False).print(line, markup=False)
+                console(soft_wrap=True, highlight=False).print(line, markup=False)
         log_run_facts(trainer.loggers, config_text=None, tags=run_tags(pl_module))
 
     def on_save_checkpoint(
@@ -121,20 +121,20 @@ class RunSummary(lightning.Callback):
         """Say where everything is; last, so that it is what stays on the screen."""
         if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
             return
-        console = Console(soft_wrap=True, highlight=False)
+        out = console(soft_wrap=True, highlight=False)
         if num_replaced := getattr(pl_module, "num_replaced", 0):
-            console.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
+            out.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
         checkpoint = self._export_folder.parent / "last.ckpt"
-        console.print(f"policy      {self._export_folder}", markup=False)
-        console.print(f"checkpoint  {checkpoint}", markup=False)
+        out.print(f"policy      {self._export_folder}", markup=False)
+        out.print(f"checkpoint  {checkpoint}", markup=False)
         if next(mlflow_loggers(trainer.loggers), None) is None:
             names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
             why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
-            console.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
+            out.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
             uri = logger._tracking_uri
-            console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
-            console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
+            out.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
+            out.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
 
 
 class WeightsReport(lightning.Callback):
@@ -162,9 +162,9 @@ class WeightsReport(lightning.Callback):
 
 def _show(trainer: Trainer, lines: list[str]) -> None:
     if trainer.is_global_zero:
-        console = Console(soft_wrap=True, highlight=False)
+        out = console(soft_wrap=True, highlight=False)
         for line in lines:
-            console.print(line, markup=False)
+            out.print(line, markup=False)
 
 
 #: Written when a run ends so; skipped steps, and their weights, are in a folder of their own.
