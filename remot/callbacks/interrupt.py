@@ -166,9 +166,8 @@ class InterruptCheckpoint(Callback):
             self._give_back()
         if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
             return
-        is_own_error = isinstance(exception, Exception) and self._updates_before_step is not None
-        if is_stop or is_own_error:
-            reason = f"{_failed(trainer, exception)} " if isinstance(exception, Exception) else ""
+        if is_stop or self._updates_before_step is not None:
+            reason = "" if is_stop else f"{_failed(trainer, exception)} "
             with report_failure(trainer):
                 self._save_state(trainer, pl_module, reason)
 
@@ -290,7 +289,7 @@ def _unused_signals() -> list[signal.Signals]:
     return [number for number in BATCH_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
 
 
-def _failed(trainer: Trainer, error: Exception) -> str:
+def _failed(trainer: Trainer, error: BaseException) -> str:
     """What failed, and the line where it did, which errors of this library do not need."""
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

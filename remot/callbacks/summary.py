@@ -10,7 +10,7 @@ import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from remot.callbacks.interrupt import checkpoint_to_write, print_line, report_failure, run_folder
+from remot.callbacks.interrupt import StoppedBySignal, checkpoint_to_write, print_line, report_failure, run_folder
 from remot.callbacks.run_record import run_tags
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
@@ -88,7 +88,7 @@ class RunSummary(lightning.Callback):
         Signals leave no time for it, and what is continued exports when it ends. It has to come after
         :class:`~remot.callbacks.InterruptCheckpoint`, which undoes the step.
         """
-        is_lost = isinstance(exception, Exception) and not isinstance(exception, NonFiniteError)
+        is_lost = not isinstance(exception, KeyboardInterrupt | StoppedBySignal | NonFiniteError)
         is_whole = not isinstance(pl_module, PostTrainingModule) or pl_module.is_between_steps
         is_alone = trainer.world_size == 1
         if not (is_lost and is_whole and is_alone and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):

@@ -126,6 +126,19 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
     assert_goes_on_as_without_fault(tmp_path / "run", 2, strategy=SFT())
 
 
+@pytest.mark.parametrize("kind", [GeneratorExit, SystemExit])
+def test_what_ends_a_step_and_is_no_exception_costs_no_step(tmp_path, capsys, kind):
+    """As ``sys.exit`` in a callback, or an error of a library that derives from ``BaseException``."""
+
+    def leave():
+        raise kind(3)
+
+    with pytest.raises(kind):
+        run(make(strategy=SFT()), tmp_path / "run", AtUpdate(leave, FAILS_AT))
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == FAILS_AT
+    assert f"failed with {kind.__name__}" in told(capsys)
+
+
 @pytest.mark.parametrize("step", [1, 2, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 4, 5))])
 def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
     """Epochs of two batches, with validation between them; each step of six fails once."""
