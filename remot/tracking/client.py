@@ -28,6 +28,13 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder that was asked for; MLflow 3.17 refuses one otherwise
 }
+#: Lowest levels that are shown. MLflow writes 90 lines about each failure of a database, and raises the same error.
+_LEVELS = {
+    "mlflow": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "alembic": logging.WARNING,
+    "lightning.pytorch.loggers.mlflow": logging.ERROR,
+}
 #: Seconds within which a store has to answer when a run starts.
 ANSWER_SECONDS = 5.0
 
@@ -41,8 +48,8 @@ def quiet_mlflow() -> None:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR if name.startswith("lightning") else logging.WARNING)
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def open_client(tracking_uri: str) -> "MlflowClient":
@@ -200,7 +207,7 @@ def reason_of(error: Exception) -> str:
         for pattern, words in _CAUSES.items():
             if re.search(pattern, text):
                 return words
-    caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text)
+    caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text) or re.search(r"\(sqlite3\.\w+\) ([^\n]+)", text)
     return caused[1] if caused else text.splitlines()[0][:300] if text else type(error).__name__
 
 
