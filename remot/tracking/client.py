@@ -5,13 +5,11 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from remot.deadline import in_time
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -160,33 +158,6 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
     except (MlflowException, OSError) as error:
         msg = f"MLflow cannot use {tracking_uri}: {reason_of(error)}; {hint}"
         raise ConfigError(msg) from error
-
-
-def in_time(call: Callable[[], Answer], seconds: float | None) -> Answer:
-    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``; None waits.
-
-    A server that sends a byte now and then outlasts the timeouts of every client.
-
-    Raises:
-        TimeoutError: If it takes longer.
-        Exception: What ``call`` raises.
-    """
-    done: Queue[Future[Answer]] = Queue()
-
-    def work() -> None:
-        future: Future[Answer] = Future()
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 (raised in the thread that waits)
-            future.set_exception(error)
-        done.put(future)
-
-    Thread(target=work, daemon=True).start()
-    try:
-        return done.get(timeout=seconds).result()
-    except Empty:
-        msg = f"no answer within {seconds:g} s"
-        raise TimeoutError(msg) from None
 
 
 #: What clients say of a connection that fails, and what it means.

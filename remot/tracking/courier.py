@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from remot.deadline import in_time
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 from remot.terminal import write_err, write_out
-from remot.tracking.client import in_time, quiet_mlflow, reason_of
+from remot.tracking.client import quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.journal import FOLDER, Journal, Target, plain_number

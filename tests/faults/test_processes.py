@@ -127,10 +127,11 @@ def whole_and_continued(rank, folder):  # noqa: ARG001
     return [torch.equal(one[name], other[name]) for name in one]
 
 
+@pytest.mark.timeout(900)  # six processes, which import everything
 def test_what_one_process_saved_alone_is_continued_exactly(tmp_path):
     from tests.devices.launch import in_two_processes
 
     exit_codes(tmp_path / "run", FAULTS["the second killed"][0])
-    for same in in_two_processes(whole_and_continued, str(tmp_path)):
+    for same in in_two_processes(whole_and_continued, str(tmp_path), timeout_seconds=600):
         assert same
         assert all(same)
