@@ -173,7 +173,7 @@ class InterruptCheckpoint(Callback):
 
     def _save_state(self, trainer: Trainer, module: LightningModule, reason: str) -> None:
         is_own_save = trainer.world_size > 1 and not self._is_agreed
-        if is_own_save and _is_sharded(trainer, module):
+        if is_own_save and is_sharded(trainer, module):
             why = "the weights are divided over processes, so only an earlier checkpoint can be continued"
             print_line(trainer, f"{reason}Stopped without the other processes; {why}.", everywhere=True)
         elif not self._back_to_whole_step(trainer, module):
@@ -313,7 +313,7 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
     """
     path, name = checkpoint_to_write(trainer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(path.with_name(".saving")):
+    with one_at_a_time(path.with_name(".saving")):
         if trainer.is_global_zero or not _holds_step(path, trainer.global_step):
             held = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
             trainer.strategy.checkpoint_io.save_checkpoint(held, path)
@@ -323,7 +323,7 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
 
 
 @contextmanager
-def _one_at_a_time(file: Path) -> Iterator[None]:
+def one_at_a_time(file: Path) -> Iterator[None]:
     """Hold a lock on a file; the kernel takes it back from a process that ends."""
     with file.open("w") as held:
         with suppress(OSError, AttributeError):  # a file system, or a system, without locks
@@ -338,7 +338,8 @@ def _holds_step(path: Path, step: int) -> bool:
         return False
 
 
-def _is_sharded(trainer: Trainer, module: LightningModule) -> bool:
+def is_sharded(trainer: Trainer, module: LightningModule) -> bool:
+    """True if no process has all weights."""
     return module.device_mesh is not None or is_deepspeed(trainer.model)
 
 

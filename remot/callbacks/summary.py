@@ -10,8 +10,17 @@ import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from remot.callbacks.interrupt import StoppedBySignal, checkpoint_to_write, print_line, report_failure, run_folder
+from remot.callbacks.interrupt import (
+    StoppedBySignal,
+    checkpoint_to_write,
+    is_sharded,
+    one_at_a_time,
+    print_line,
+    report_failure,
+    run_folder,
+)
 from remot.callbacks.run_record import run_tags
+from remot.distributed import alone, is_first_process
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
@@ -90,13 +99,17 @@ class RunSummary(lightning.Callback):
         """
         is_lost = not isinstance(exception, KeyboardInterrupt | StoppedBySignal | NonFiniteError)
         is_whole = not isinstance(pl_module, PostTrainingModule) or pl_module.is_between_steps
-        is_alone = trainer.world_size == 1
-        if not (is_lost and is_whole and is_alone and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
+        if not (is_lost and is_whole and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
             return
-        if self._export_folder is not None:
+        folder = run_folder(trainer)
+        if self._export_folder is not None or folder is None or is_sharded(trainer, pl_module):
             return
         try:
-            self._export(trainer, pl_module)
+            if trainer.world_size == 1:
+                self._export(trainer, pl_module)
+            else:  # the others may have ended; each that has not writes the same
+                with alone(), one_at_a_time(folder / ".saving"):
+                    self._export(trainer, pl_module)
         except Exception as error:  # noqa: BLE001 (the first error goes on)
             later = "remot export --ckpt_path …/last.ckpt --out …"
             print_line(trainer, f"The policy could not be exported: {error}; later: {later}")
@@ -107,7 +120,7 @@ class RunSummary(lightning.Callback):
             assert isinstance(pl_module, PostTrainingModule)
             adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
-            if trainer.is_global_zero:
+            if is_first_process():
                 facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=trainer.global_step)
                 results = read_results(None, folder, trainer.global_step)
                 write_card(self._export_folder, facts, config=run_config(folder), results=results)
