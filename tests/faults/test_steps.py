@@ -297,6 +297,26 @@ def test_a_signal_ends_an_evaluation_with_its_code(tmp_path, stage):
     assert stop.value.code == 143
 
 
+@pytest.mark.parametrize("step", [0, FAILS_AT], ids=["sanity check", "validation"])
+def test_a_signal_between_steps_ends_a_fit_at_once(tmp_path, step):
+    """In the check of the validation before the first step there is nothing to save, later the newest step."""
+
+    class Signals(Callback):
+        def on_validation_batch_start(self, trainer, *_, **__):
+            if trainer.global_step == step:
+                sent.append(time.monotonic())
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+
+    settings, sent = {"limit_val_batches": 1, "val_check_interval": FAILS_AT, "check_val_every_n_epoch": None}, []
+    with pytest.raises(StoppedBySignal) as stop:
+        run(make(strategy=SFT()), tmp_path / "run", Signals(), num_sanity_val_steps=1, **settings)
+    assert stop.value.code == 143
+    assert time.monotonic() - sent[0] < 20
+    last = tmp_path / "run" / "last.ckpt"
+    assert (read_checkpoint(last)["global_step"] if last.is_file() else 0) == step
+
+
 # -- when a run is saved -------------------------------------------------------------------------------------------
 
 
