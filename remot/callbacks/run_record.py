@@ -173,7 +173,7 @@ def _mlflow(trainer: Trainer) -> Mapping[str, str] | None:
 
 def peak_memory_gib() -> float:
     """Most memory that this process has held: on its GPU if it has one, else in main memory; NaN if unknown."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.max_memory_allocated() / GIB
     if platform.system() == "Windows":
         return math.nan
@@ -184,7 +184,7 @@ def peak_memory_gib() -> float:
 def device_metrics() -> dict[str, float]:
     """Memory of this process now, and memory and load of its GPU if it has one."""
     found = {"device/memory_gib": _resident_gib()}
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found["device/gpu_memory_gib"] = torch.cuda.memory_allocated() / GIB
         found["device/gpu_peak_memory_gib"] = torch.cuda.max_memory_allocated() / GIB
         with suppress(ModuleNotFoundError, RuntimeError):  # without NVIDIA's management library

@@ -62,10 +62,10 @@ def first_fault(
     address = StepAddress(module.seed, step, source, module.rollout_engine)
     with FirstModule(policy.model) as first:
         prepared = module.objectives[phase].prepare(policy, batch, address, 1)
-        losses = prepared.micro_losses
-        is_grpo = isinstance(losses, GroupLosses)  # whose prompts may have been drawn again
-        names = losses.prompt_ids if is_grpo else [question.prompt_id for question in batch.questions]
-        where = next(_before_losses(losses), "") if is_grpo else ""
+        losses, where = prepared.micro_losses, ""
+        names = [question.prompt_id for question in batch.questions]
+        if isinstance(losses, GroupLosses):  # some of its prompts may have been drawn again
+            names, where = losses.prompt_ids, next(_before_losses(losses), "")
         where = where or next(_of_losses(module, prepared, names), "")
     return f"{where}; the first module with such an output is {first.name}" if where and first.name else where
 
