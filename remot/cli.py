@@ -43,6 +43,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if not _output_is_closed():
             raise
         raise SystemExit(128 + signal.SIGPIPE) from error
+    except KeyboardInterrupt as error:  # a fit has saved its state by now, and ends with a code of its own
+        write_err("remot: stopped by Ctrl-C\n")
+        raise SystemExit(128 + signal.SIGINT) from error
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:

@@ -5,7 +5,6 @@ from typing import Any
 import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
@@ -30,6 +29,7 @@ from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
+from remot.terminal import console
 from remot.tracking import log_file, log_samples_html, log_table
 
 
@@ -122,7 +122,7 @@ class HeldOutEvaluation(lightning.Callback):
         batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
         pages: list[list[SampleRecord]] = []  # by batch
         digests: list[list[tuple[str, str]]] = []  # likewise
-        with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
+        with Progress(console=console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
 
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from remot.files import lines_of, open_regular
 from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
-    from remot.data.prompt_data import PromptData
+    from remot.data.datamodule import MotionDataModule
     from remot.strategies.module import PostTrainingModule
     from remot.structures import PromptBatch
 
@@ -36,6 +37,7 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     import torch
 
     from remot.commands.policies import read_trained
+    from remot.data.datamodule import MotionDataModule
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
 
@@ -45,14 +47,16 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     module, section = _module(settings, held), dict(settings.get("data") or {})
     root = section.pop("root", None) or settings.get("root")
     section["options"] = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
-    data = data_from(section | ({"root": root} if root is not None else {}))
+    data = data_from(section | ({"root": root} if root is not None else {}), MotionDataModule)
+    assert isinstance(data, MotionDataModule)
     data.setup()
     batch = _batch(data, record)
+    _leave_redraws_out(module, len(batch) // data.batch_size)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
     halves = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     half = halves.get(str((settings.get("trainer") or {}).get("precision")))
     with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
-        where = first_fault(module, record["phase"], record["step"], batch)
+        where = first_fault(module, record["phase"], record["step"], batch, data)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
     write_out(f"first not finite: {where or otherwise}\n")
 
@@ -126,7 +130,16 @@ def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModu
     return module
 
 
-def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
+def _leave_redraws_out(module: "PostTrainingModule", num_processes: int) -> None:
+    """Each of several processes drew prompts of its own in place of others, which one process cannot repeat."""
+    grpo: Any = module.objectives["GRPO"]
+    if num_processes > 1 and grpo.dynamic_sampling is not None and grpo.dynamic_sampling.max_redraws:
+        without = replace(grpo.dynamic_sampling, max_redraws=0)
+        module.objectives = {**module.objectives, "GRPO": replace(grpo, dynamic_sampling=without)}
+        write_err(f"the prompts that {num_processes} processes drew again (grpo.dynamic_sampling) are left out\n")
+
+
+def _batch(data: "MotionDataModule", record: dict[str, Any]) -> "PromptBatch":
     """The prompts of the step, from all processes.
 
     Raises:

@@ -49,8 +49,8 @@ class DataOptions:
             differ in their seed are asked the same held-out questions.
         on_bad_clip: ``raise`` stops at a bad clip, ``skip`` leaves it out with a warning. Where a clip is deleted, cut
             off or changed under a run, ``raise`` ends the run, and ``skip`` replaces its prompts by others.
-        max_wait_seconds: Longest time that data workers may take for a batch; then the run ends, or starts new ones
-            under ``on_bad_clip: skip``.
+        max_wait_seconds: Longest time for a batch to be read; then the run ends, or starts new data workers under
+            ``on_bad_clip: skip``. Without workers a thread reads.
         exclude: Clips and scenes to leave out: a file with one name a line, or a benchmark and its file, such as
             ``vsi-bench=VSI/test.jsonl``, whose scenes and videos are left out; or a list of these.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.

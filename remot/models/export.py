@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
-from remot.errors import ConfigError
+from remot.errors import CheckpointError, ConfigError
+from remot.files import cause_of
 from remot.models.adapter_folder import CONFIG_FILE, write_record
 from remot.models.inputs.chat_template import render_prompt
 from remot.models.loading import EMBEDDED_MODELS, ModelSource
@@ -70,18 +72,27 @@ def staged(folder: Path) -> Iterator[Path]:
     """A folder beside ``folder`` whose files are moved there once all are written: what is left early leaves nothing.
 
     Files of other names that are in ``folder`` stay.
+
+    Raises:
+        CheckpointError: If the disk does not take them.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    stage = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         yield stage
         folder.mkdir(exist_ok=True)
         for file in [path for path in stage.rglob("*") if path.is_file()]:
             target = folder / file.relative_to(stage)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
+    except (OSError, SafetensorError) as error:
+        later = "to export it later: remot export --ckpt_path …/last.ckpt --out …"
+        msg = f"the policy could not be written to {folder}: {cause_of(error)}; {later}"
+        raise CheckpointError(msg) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -> Path:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from remot.deadline import in_time
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 from remot.terminal import write_err, write_out
-from remot.tracking.client import in_time, quiet_mlflow, reason_of
+from remot.tracking.client import quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.journal import FOLDER, Journal, Target, plain_number
@@ -171,6 +172,25 @@ class Courier:
             msg = f"the records in {self.journal.folder} are being delivered by another process, which goes on with it"
             raise ConfigError(msg) from error
 
+    def is_run_lost(self) -> bool:
+        """True if the store answers and has no such run, as one whose file was removed.
+
+        Raises:
+            Exception: What MLflow raises if it does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        run_id = self.journal.target.run_id
+        if run_id is None:
+            return False
+        try:
+            in_time(lambda: self.client().get_run(run_id), SEND_SECONDS)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return True
+        return False
+
     def ensure_run(self) -> None:
         """Make the experiment and the run, unless the store has them."""
         target = self.journal.target
@@ -220,6 +240,8 @@ class Courier:
         kind = record.get("kind")
         if kind == "text":
             text = self.journal.text(record["file"])
+            if text is None:  # another store has taken it
+                return
             if self._send(lambda client, run_id: client.log_text(run_id, text, record["artifact"]), TEXT_SECONDS):
                 self.journal.forget_text(record["file"])
         elif kind == "tags":
@@ -420,11 +442,13 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
         journal = Journal(folder)
         elsewhere = {"tracking_uri": tracking_uri, "experiment": experiment}
         changed = {key: value for key, value in elsewhere.items() if value not in (None, getattr(journal.target, key))}
-        if changed:
-            journal.set_target(**changed, run_id=None, experiment_id=None)
-        left = journal.num_pending()
         courier = Courier(journal, None, lines.append)
+        left = 0
         try:
+            if changed or courier.is_run_lost():
+                journal.set_target(**changed, run_id=None, experiment_id=None)
+                journal.advance(0)  # the run that is made now lacks what the other one has taken
+            left = journal.num_pending()
             courier.deliver()
         except Exception as error:
             uri, left = journal.target.tracking_uri, journal.num_pending()

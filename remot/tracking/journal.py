@@ -123,12 +123,12 @@ class Journal:
             self.lost = error
         return name
 
-    def text(self, name: str) -> str:
-        """A text that was kept; "" if it is not there."""
+    def text(self, name: str) -> str | None:
+        """A text that was kept; None if it is not there."""
         try:
             return (self.folder / _TEXTS / Path(name).name).read_text(encoding="utf-8")
         except OSError:
-            return ""
+            return None
 
     def forget_text(self, name: str) -> None:
         """Remove a text that was delivered."""

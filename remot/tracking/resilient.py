@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
+from remot.deadline import in_time
 from remot.errors import RemotError
 from remot.strict_json import json_text
-from remot.tracking.client import in_time, reason_of
+from remot.tracking.client import reason_of
 from remot.tracking.courier import Courier, SpoolingClient
 from remot.tracking.journal import FOLDER, Journal, Target, new_key
 

@@ -139,14 +139,6 @@ WRITERS = ("print", "Console", "sys.stdout.write", "sys.stderr.write", "sys.stdo
 MAY_WRITE = {
     "terminal.py": {"sys.stdout.write", "sys.stderr.write"},
     "commands/data/record.py": {"sys.stderr.write"},  # a number and a carriage return
-    "callbacks/progress.py": {"Console"},
-    "callbacks/samples.py": {"Console"},
-    "callbacks/summary.py": {"Console"},
-    "callbacks/held_out.py": {"Console"},
-    "callbacks/interrupt.py": {"Console"},
-    "callbacks/vision_guard.py": {"Console"},
-    "evaluation/report.py": {"Console"},
-    "datatools/contact_sheets/page.py": set(),
 }
 
 

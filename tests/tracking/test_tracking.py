@@ -568,6 +568,7 @@ def test_a_closed_port_is_named_at_once(monkeypatch):
         ('(Caused by ReadTimeoutError("x: Read timed out. (read timeout=2)"))', "in time"),
         ("(Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')))", "certificate"),
         ("(Caused by NewConnectionError('x: [Errno 113] No route to host'))", "cannot be reached"),
+        ("(autoflush)\n(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: x]", "readonly"),
     ],
 )
 def test_a_connection_that_fails_is_put_in_words(said, words):

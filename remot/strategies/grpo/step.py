@@ -213,6 +213,7 @@ class GroupLosses:
         self.settings = settings
         self.policy = policy
         self.encoded = selection.groups.encoded
+        self.prompt_ids = [question.prompt_id for question in selection.groups.batch.questions]
         self.rollout = rollout
         of_all = advantages.new_zeros(len(is_kept), advantages.shape[-1])  # [P, G], 0 for the others
         of_all[is_kept] = advantages
