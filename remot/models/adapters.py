@@ -16,14 +16,12 @@ from remot.errors import ConfigError
 from remot.models.adapter_folder import AdapterFolder
 from remot.models.loading import Precision
 from remot.models.merging import merged_adapters
+from remot.models.parts import block_lists, vision_parts, vision_pattern
 from remot.models.reference import TRAINED, AdapterSnapshot, ModelSnapshot, ReferenceSnapshot
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-#: Where the blocks of the language model and of the vision tower are.
-LANGUAGE_BLOCKS, VISION_BLOCKS = "language_model.layers", "visual.blocks"
-VISION_TOWER = r".*visual\..*"
 
 
 class Adaptation(ABC):
@@ -87,7 +85,8 @@ class FullWeights(Adaptation):
     def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Freeze the vision tower unless it is trained."""
         model.requires_grad_(requires_grad=True)
-        model.model.visual.requires_grad_(requires_grad=train_vision)
+        for part in vision_parts(model).values():
+            part.requires_grad_(requires_grad=train_vision)
 
     def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "Adaptation":
         """Adapters can be evaluated on top of full weights, but are no full weights to train.
@@ -192,7 +191,7 @@ class LoRA(Adaptation):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=targets,
-            exclude_modules=VISION_TOWER if targets == self.target_modules and not self._train_vision else None,
+            exclude_modules=vision_pattern(model) if targets == self.target_modules and not self._train_vision else None,
             bias="none",
         )
         try:
@@ -212,8 +211,8 @@ class LoRA(Adaptation):
             return sorted(self._adapter.modules)
         if self.target_modules is not None:
             return self.target_modules
-        blocks = (LANGUAGE_BLOCKS, VISION_BLOCKS) if self._train_vision else (LANGUAGE_BLOCKS,)
-        return "|".join(_linear_layers_of(model, prefix) for prefix in blocks)
+        lists = block_lists(model, with_vision=self._train_vision)
+        return "|".join(_linear_layers_of(model, prefix) for prefix in lists)
 
     def adapted_layers(self, model: nn.Module) -> list[str]:
         """Names of the layers of the transformers model that have adapters; ``model`` is as wrapped."""

@@ -113,7 +113,7 @@ class ModelSource:
         Raises:
             CheckpointError: If they are not there, are damaged or incomplete, or hold pickled weights only.
             ConfigError: If random weights are to be quantised, which transformers cannot, or take adapters that were
-                trained on others, or the model is of a family that takes images in another way than Qwen's.
+                trained on others, or the model is not built as transformers' image-text-to-text models are.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor
@@ -177,16 +177,22 @@ class ModelSource:
         return model.eval()
 
     def _set_pixels(self, processor: "ProcessorMixin") -> None:
-        """Set the limits that are given; what Qwen's processors call edges are areas."""
+        """Set the limits that are given; what processors with a grid of patches call edges are areas."""
         videos = getattr(processor, "video_processor", None)
         of_parts = (
-            (processor.image_processor, self.min_pixels, self.max_pixels),
+            (getattr(processor, "image_processor", None), self.min_pixels, self.max_pixels),
             (videos, self.video_min_pixels, self.video_max_pixels),
         )
         for part, smallest, largest in of_parts:
             limits = {"shortest_edge": smallest, "longest_edge": largest}
             given = {name: limit for name, limit in limits.items() if limit is not None}
-            if part is not None:
+            if given and part is not None and not hasattr(part, "merge_size"):
+                msg = (
+                    f"model.policy.source: {self.pretrained} resizes images by {type(part).__name__}, which takes no "
+                    "areas in pixels: leave min_pixels, max_pixels, video_min_pixels and video_max_pixels out"
+                )
+                raise ConfigError(msg)
+            if given and part is not None:
                 part.size = {**dict(part.size), **given}
         if videos is not None and getattr(videos, "cap_pixels_per_frame", False) is None:
             videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
@@ -212,13 +218,12 @@ def _require_files(folder: Path) -> None:
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:
     """Attributes of a model that the passes use; missing ones are named before the run starts."""
-    parts = ("visual", "language_model", "get_rope_index", "get_image_features")
-    missing = [part for part in parts if not hasattr(model.model, part)]
-    if missing:
-        msg = (
-            f"{name!r} is a {type(model).__name__}, which has no {missing[0]}: choose a model that is built as "
-            "Qwen2.5-VL or Qwen3-VL"
-        )
+    kind = type(model).__name__
+    if model.config.is_encoder_decoder:
+        msg = f"{name!r} is a {kind}, whose text is written by a decoder over an encoder: choose a decoder-only model"
+        raise ConfigError(msg)
+    if not hasattr(getattr(model, "model", None), "get_image_features") or model.get_output_embeddings() is None:
+        msg = f"{name!r} is a {kind}, which has no get_image_features or no output head: choose another model"
         raise ConfigError(msg)
 
 
@@ -228,8 +233,10 @@ def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> Lo
     listed = generation_eos if isinstance(generation_eos, list) else [generation_eos]
     eos = dict.fromkeys(token for token in (tokenizer.eos_token_id, *listed) if token is not None)
     vocabulary = model.get_output_embeddings().weight.shape[0]
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    placeholders = {token for name in names if (token := getattr(config, name, None)) is not None}
+    kinds = ("image", "video", "audio", "vision_start", "vision_end", "boi", "eoi")
+    names = [f"{kind}_token_{key}" for kind in kinds for key in ("id", "index")]
+    held = (getattr(part, name, None) for part in (config, processor) for name in names)
+    placeholders = {token for token in held if isinstance(token, int) and 0 <= token < vocabulary}
     banned = sorted(placeholders | set(range(len(tokenizer), vocabulary)))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return LoadedModel(model, processor, tuple(eos), int(pad), banned)

@@ -1,7 +1,9 @@
 """Log-probabilities of given tokens without ever holding the logits of a whole sequence."""
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 #: Rows of logits held at once. At a 152k vocabulary in float32 a row is 0.6 MB.
@@ -9,7 +11,7 @@ DEFAULT_CHUNK_TOKENS = 512
 
 
 def _chunk_logprobs(
-    hidden: Tensor, targets: Tensor, lm_head: nn.Module, logit_bias: Tensor | None, temperature: float
+    hidden: Tensor, targets: Tensor, lm_head: Callable[[Tensor], Tensor], logit_bias: Tensor | None, temperature: float
 ) -> Tensor:
     logits = lm_head(hidden).float()  # [M, V]
     if logit_bias is not None:
@@ -20,7 +22,7 @@ def _chunk_logprobs(
 def token_logprobs(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: nn.Module,
+    lm_head: Callable[[Tensor], Tensor],
     *,
     logit_bias: Tensor | None = None,
     temperature: float = 1.0,

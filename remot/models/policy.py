@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.inputs.processing import process_prompts, visual_features
+from remot.models.families import family_of
+from remot.models.families.whole import next_whole, prefilled_whole, whole_states
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
@@ -23,6 +24,7 @@ from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.parts import blocks
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class VLMPolicy(nn.Module):
-    """A Qwen-style vision-language model with what post-training needs around it.
+    """A vision-language model with what post-training needs around it.
 
     Only passes that carry a gradient run in training mode, where layers recompute their activations and adapters drop
     inputs out; rollouts, references and evaluations never do, whatever mode a trainer has set.
@@ -45,8 +47,8 @@ class VLMPolicy(nn.Module):
         train_vision: Train the vision tower too. Off by default, as in the systems this library implements.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         prefix_sharing: ``on`` computes a prompt once for all its completions, ``off`` once for each; ``auto`` compares
-            the two with the first prompts and shares if they agree, which they do for Qwen2.5-VL and Qwen3-VL. Models
-            whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
+            the two with the first prompts and shares if they agree. Models whose layers carry a state, as linear
+            attention does, or that are computed by their own forward pass alone, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
         with_snapshot: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the
@@ -80,6 +82,7 @@ class VLMPolicy(nn.Module):
         self.processor = loaded.processor
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
+        self.family = family_of(core, loaded.processor, describe_source(source))
         if prefix_sharing == "on" and (reason := unmasked_layers(core.config)):
             msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
             raise ConfigError(msg)
@@ -140,6 +143,10 @@ class VLMPolicy(nn.Module):
         """Masks of packed rows that the attention implementation takes, the best first."""
         return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
 
+    def unshared_reason(self) -> str | None:
+        """Why completions cannot share their prompt, as far as it is known without comparing; None if they may."""
+        return self.family.whole_pass_reason() or unmasked_layers(self.core.config)
+
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
         return self._packing.of(self, encoded)
@@ -158,9 +165,8 @@ class VLMPolicy(nn.Module):
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
         copies = (self.reference,) if self.snapshot is None else self.snapshot.copies
-        cores = [core.model for core in (self.core, *copies) if core is not None]
-        blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
-        self.sharding = Sharding(self, blocks, mesh)
+        cores = [core for core in (self.core, *copies) if core is not None]
+        self.sharding = Sharding(self, [block for core in cores for block in blocks(core)], mesh)
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
@@ -172,7 +178,7 @@ class VLMPolicy(nn.Module):
 
     def process(self, batch: PromptBatch) -> ProcessedPrompts:
         """Chat template, tokeniser and processors, once per prompt; see :func:`process_prompts`."""
-        return process_prompts(self.processor, self.core, batch)
+        return self.family.process(self.core, batch)
 
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
         """Run the vision tower once, or the reference policy's; with gradient only where it is trained."""
@@ -182,7 +188,7 @@ class VLMPolicy(nn.Module):
             parts = [prompts] if size >= len(prompts) else [prompts.select(rows) for rows in slices]
             parts = [part for part in parts if bool(part.visual_mask.any())] or [prompts]
             with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
-                levels = [visual_features(model, part.images, part.videos, part.token_types) for part in parts]
+                levels = [self.family.features(model, part) for part in parts]
             return [torch.cat(level) for level in zip(*levels, strict=True)] if len(levels) > 1 else list(levels[0])
 
         if torch.is_grad_enabled() and self.train_vision:  # the micro-batch as a whole is made smaller
@@ -208,7 +214,8 @@ class VLMPolicy(nn.Module):
             The last hidden state [G, H] and a cache of G rows.
         """
         with self._pass(with_gradient=False) as model:
-            return prefilled_alone(model, encoded, num_completions)
+            compute = prefilled_alone if self.family.whole_pass_reason() is None else prefilled_whole
+            return compute(model, encoded, num_completions)
 
     def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
@@ -222,11 +229,13 @@ class VLMPolicy(nn.Module):
                 for all of them.
             cache: Key-value cache, extended in place.
         """
+        if self.family.whole_pass_reason() is not None:
+            return next_whole(self.core, token_ids, position, cache)
         return next_states(self.core, token_ids, position, allowed, cache)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
-        logits: Tensor = self.core.lm_head(hidden)
+        logits: Tensor = self.family.head(self.core)(hidden)
         return logits.float() + self.logit_bias
 
     def completion_logprobs(
@@ -264,9 +273,10 @@ class VLMPolicy(nn.Module):
             if packing.shares_prompt:
                 hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
             else:
-                hidden = separate_states(model, encoded, completion_ids)
+                compute = separate_states if self.family.whole_pass_reason() is None else whole_states
+                hidden = compute(model, encoded, completion_ids)
             targets, bias = completion_ids.reshape(-1), self.logit_bias
-            flat = token_logprobs(hidden, targets, model.lm_head, logit_bias=bias, temperature=temperature)
+            flat = token_logprobs(hidden, targets, self.family.head(model), logit_bias=bias, temperature=temperature)
         return flat.view(completion_ids.shape)
 
     # -- modes ---------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from remot.models.adapters import LANGUAGE_BLOCKS, Adaptation, FullWeights
+from remot.models.adapters import Adaptation, FullWeights
 from remot.models.loading import ModelSource
 from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.models.parts import block_lists
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -165,14 +166,11 @@ def _configuration(source: ModelSource) -> "tuple[PreTrainedConfig, str] | None"
     return AutoConfig.for_model(**held), f"a table of this library, as config.json of {source.base} is not here"
 
 
-def _weight_bytes(model: nn.Module) -> tuple[int, int]:
+def _weight_bytes(model: "PreTrainedModel") -> tuple[int, int]:
     """Bytes of the weights as they are, and with the linear layers of the language blocks in 4 bits."""
     total = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    linear = [
-        module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and f".{LANGUAGE_BLOCKS}." in f".{name}"
-    ]
+    lists = block_lists(model, with_vision=False).values()
+    linear = [module.weight for held in lists for module in held.modules() if isinstance(module, nn.Linear)]
     saved = sum(weight.numel() * (weight.element_size() - NF4_BYTES) for weight in linear)
     return total, total - round(saved)
 

@@ -23,6 +23,7 @@ from remot.models.packing.masks import (
     packed_position_ids,
     packed_predictor_columns,
 )
+from remot.models.parts import language_model, run_language_model
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -56,7 +57,7 @@ def run_rows(
         kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
     if isinstance(mask, Tensor):
         mask = additive_mask(mask, embeds.dtype)
-    return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+    return run_language_model(model, inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
 
 def run_prompts(
@@ -86,7 +87,7 @@ def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "
 
     prompts = encoded.prompts
     cache = preallocated_cache(model.config.get_text_config().num_hidden_layers, room)
-    settings = cache_argument(cache, model.model.language_model)
+    settings = cache_argument(cache, language_model(model))
     output = run_prompts(model, encoded, None, None, position_ids=prompts.position_ids, **settings)
     last = prompts.prompt_lengths - 1
     rows = torch.arange(len(last), device=last.device)
@@ -101,7 +102,7 @@ def prefilled_alone(model: "PreTrainedModel", encoded: EncodedPrompts, num_compl
 
     rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
-    settings = {"position_ids": rows.position_ids, **cache_argument(cache, model.model.language_model)}
+    settings = {"position_ids": rows.position_ids, **cache_argument(cache, language_model(model))}
     output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
     keep_rows(cache, [0] * num_completions)
     return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
@@ -114,11 +115,12 @@ def next_states(
     from remot.models.packing.kv_cache import cache_argument
 
     embeds = model.get_input_embeddings()(token_ids)
-    output = model.model.language_model(
+    output = run_language_model(
+        model,
         inputs_embeds=embeds,
         attention_mask=None if allowed is None else additive_mask(allowed[:, None], embeds.dtype),
         position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
-        **cache_argument(cache, model.model.language_model),
+        **cache_argument(cache, language_model(model)),
     )
     hidden: Tensor = output.last_hidden_state
     return hidden
