@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
 
-
 class Adaptation(ABC):
     """Turns a loaded model into one whose trainable part is chosen."""
 
@@ -191,7 +190,9 @@ class LoRA(Adaptation):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=targets,
-            exclude_modules=vision_pattern(model) if targets == self.target_modules and not self._train_vision else None,
+            exclude_modules=vision_pattern(model)
+            if targets == self.target_modules and not self._train_vision
+            else None,
             bias="none",
         )
         try:

@@ -1,5 +1,6 @@
 """Weights of a policy as files that transformers and PEFT load."""
 
+import inspect
 import json
 import shutil
 import tempfile
@@ -151,7 +152,9 @@ def check_export(policy: "VLMPolicy", folder: Path, *, is_adapter: bool) -> Expo
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    inputs = _probe(AutoProcessor.from_pretrained(folder, local_files_only=True)).to(policy.device)
+    probe = _probe(AutoProcessor.from_pretrained(folder, local_files_only=True)).to(policy.device)
+    taken = inspect.signature(policy.core.forward).parameters.keys() - {"labels"}
+    inputs = {name: tensor for name, tensor in probe.items() if name in taken}
     with torch.no_grad():
         expected = policy.core(**inputs).logits.float()  # [1, L, V]
     name = policy.source.resolve() if is_adapter else str(folder)
@@ -177,5 +180,5 @@ def _probe(processor: Any) -> "BatchFeature":  # noqa: ANN401 (transformers' pro
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     content = [{"type": "image"}, {"type": "text", "text": _PROBE_TEXT}]
     text = render_prompt(processor, [{"role": "user", "content": content}])
-    inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt")
+    inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt", return_mm_token_type_ids=True)
     return inputs

@@ -222,8 +222,8 @@ def _require_family(model: "PreTrainedModel", name: str) -> None:
     if model.config.is_encoder_decoder:
         msg = f"{name!r} is a {kind}, whose text is written by a decoder over an encoder: choose a decoder-only model"
         raise ConfigError(msg)
-    if not hasattr(getattr(model, "model", None), "get_image_features") or model.get_output_embeddings() is None:
-        msg = f"{name!r} is a {kind}, which has no get_image_features or no output head: choose another model"
+    if not hasattr(model, "model") or model.get_output_embeddings() is None:
+        msg = f"{name!r} is a {kind}, which has no model below an output head: choose another model"
         raise ConfigError(msg)
 
 

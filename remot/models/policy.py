@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.families import family_of
-from remot.models.families.whole import next_whole, prefilled_whole, whole_states
+from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.packing.selection import SEPARATE, Packing, PackingSelector, PrefixSharing, unmasked_layers
 from remot.models.parts import blocks
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
@@ -143,13 +143,14 @@ class VLMPolicy(nn.Module):
         """Masks of packed rows that the attention implementation takes, the best first."""
         return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
 
-    def unshared_reason(self) -> str | None:
+    def unshared_reason(self, encoded: EncodedPrompts) -> str | None:
         """Why completions cannot share their prompt, as far as it is known without comparing; None if they may."""
-        return self.family.whole_pass_reason() or unmasked_layers(self.core.config)
+        return encoded.whole_reason or unmasked_layers(self.core.config)
 
     def packing(self, encoded: EncodedPrompts) -> Packing:
         """How completions are computed, decided with the first prompts there are."""
-        return self._packing.of(self, encoded)
+        decided = self._packing.of(self, encoded)
+        return decided if encoded.whole_reason is None else SEPARATE
 
     @property
     def footprint(self) -> MemoryEstimate:
@@ -214,8 +215,9 @@ class VLMPolicy(nn.Module):
             The last hidden state [G, H] and a cache of G rows.
         """
         with self._pass(with_gradient=False) as model:
-            compute = prefilled_alone if self.family.whole_pass_reason() is None else prefilled_whole
-            return compute(model, encoded, num_completions)
+            if encoded.whole_reason is not None:
+                return prefilled_whole(model, encoded.prompts, num_completions)
+            return prefilled_alone(model, encoded, num_completions)
 
     def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
@@ -229,7 +231,7 @@ class VLMPolicy(nn.Module):
                 for all of them.
             cache: Key-value cache, extended in place.
         """
-        if self.family.whole_pass_reason() is not None:
+        if is_whole(cache):
             return next_whole(self.core, token_ids, position, cache)
         return next_states(self.core, token_ids, position, allowed, cache)
 
@@ -270,11 +272,12 @@ class VLMPolicy(nn.Module):
     ) -> Tensor:
         """As :meth:`completion_logprobs`, with the given packing."""
         with self._pass(use_reference=use_reference) as model:
-            if packing.shares_prompt:
+            if encoded.whole_reason is not None:
+                hidden = whole_states(model, encoded.prompts, completion_ids)
+            elif packing.shares_prompt:
                 hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
             else:
-                compute = separate_states if self.family.whole_pass_reason() is None else whole_states
-                hidden = compute(model, encoded, completion_ids)
+                hidden = separate_states(model, encoded, completion_ids)
             targets, bias = completion_ids.reshape(-1), self.logit_bias
             flat = token_logprobs(hidden, targets, self.family.head(model), logit_bias=bias, temperature=temperature)
         return flat.view(completion_ids.shape)

@@ -30,7 +30,3 @@ class GridFamily:
         """From hidden states [..., H] to logits [..., V]."""
         head: nn.Module = model.get_output_embeddings()
         return head
-
-    def whole_pass_reason(self) -> str | None:
-        """Why the model is computed by its own forward pass over prompt and completion; None as it is not."""
-        return None

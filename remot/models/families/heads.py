@@ -16,7 +16,9 @@ Head = Callable[[Tensor], Tensor]
 def head_candidates(model: "PreTrainedModel") -> dict[str, Head]:
     """The heads that a model may have by its configuration, the plain product first."""
     linear: Head = model.get_output_embeddings()
-    held = {name: value for config in (model.config, model.config.get_text_config()) for name, value in vars(config).items()}
+    held = {
+        name: value for config in (model.config, model.config.get_text_config()) for name, value in vars(config).items()
+    }
     heads: dict[str, Head] = {"linear": linear}
     if cap := held.get("final_logit_softcapping"):
         heads["softcapped"] = lambda hidden: torch.tanh(linear(hidden) / cap) * cap

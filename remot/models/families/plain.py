@@ -7,7 +7,7 @@ gives for a made-up prompt. Otherwise the model's own forward pass computes each
 
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +16,12 @@ from torch.nn.functional import pad
 
 from remot.errors import ConfigError
 from remot.models.families.heads import Head, head_candidates
-from remot.models.parts import has_grid_positions, run_language_model
-from remot.models.families.whole import features_of, own_arguments
+from remot.models.families.whole import features_of, next_whole, own_arguments, prefilled_whole
 from remot.models.inputs.chat_template import render_prompt
 from remot.models.inputs.processing import in_prompt_order
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, OwnInputs, ProcessedPrompts
 from remot.models.inputs.timestamps import video_metadata, whole_patches
+from remot.models.parts import has_grid_positions, run_language_model
 from remot.seeding import numpy_generator
 from remot.structures import PromptBatch, Video
 
@@ -50,15 +50,11 @@ class PlainFamily:
         self.processor = processor
         self.name = name
         self._head_name = ""  # set by the comparison
-        self._whole_reason: str | None = None
-
-    def whole_pass_reason(self) -> str | None:
-        """Why the model is computed by its own forward pass over prompt and completion; None if it is not."""
-        return self._whole_reason
+        self._whole_reasons: dict[str, str | None] = {}  # for what was compared, images or videos, see OwnInputs
 
     def head(self, model: "PreTrainedModel") -> Head:
         """From hidden states [..., H] to logits [..., V]."""
-        self._compare(model)
+        self._compare(model, "image")
         return head_candidates(model)[self._head_name]
 
     # -- prompts -------------------------------------------------------------------------------------------------
@@ -70,10 +66,14 @@ class PlainFamily:
             ConfigError: If the processor refuses a prompt, which is named, or the model is not computed as its own
                 forward pass.
         """
-        self._compare(model)
+        self._compare(model, "image")
+        if any(batch.videos):
+            self._compare(model, "video")
         shown = zip(batch.images, batch.videos, batch.questions, strict=True)
         parts = [self._inputs(*prompt[:2], prompt[2].text, prompt[2].prompt_id) for prompt in shown]
-        return self._joined(model, parts).to(next(model.parameters()).device)
+        kinds = ("image", "video") if any(batch.videos) else ("image",)
+        reasons = [reason for kind in kinds if (reason := self._whole_reasons[kind]) is not None]
+        return self._joined(model, parts, reasons[0] if reasons else None).to(next(model.parameters()).device)
 
     def features(self, model: "PreTrainedModel", prompts: ProcessedPrompts) -> list[Tensor]:
         """For each level the features [visual tokens, H] of all prompts in order; none if the model takes them itself.
@@ -82,32 +82,33 @@ class PlainFamily:
             ConfigError: If a prompt has another number of placeholders than of features.
         """
         assert prompts.own is not None
-        if prompts.own.takes_whole:
+        if prompts.own.whole_reason is not None:
             return []
         found = [
-            _features(model, inputs, kinds) for inputs, kinds in zip(prompts.own.tensors, prompts.token_types, strict=True)
+            _features(model, inputs, kinds)
+            for inputs, kinds in zip(prompts.own.tensors, prompts.token_types, strict=True)
         ]
         for levels, kinds in zip(found, prompts.token_types, strict=True):
             counts, placeholders = [len(level) for level in levels], int((kinds != TEXT).sum())
             if any(count != placeholders for count in counts or [0]):
-                msg = f"a prompt of {self.name} has {placeholders} visual placeholders and {counts} features; keep the "
-                msg += f"model's tokens for images ({getattr(self.processor, 'image_token', '')}) out of questions"
+                msg = (
+                    f"a prompt of {self.name} has {placeholders} visual placeholders and {counts} features; keep the "
+                    f"model's token for images, {getattr(self.processor, 'image_token', '')!r}, out of questions"
+                )
                 raise ConfigError(msg)
         return [torch.cat(level) for level in zip(*(levels for levels in found if levels), strict=True)]
 
-    def _inputs(
-        self, images: Sequence[Tensor], videos: Sequence[Video], text: str, prompt_id: str
-    ) -> "BatchFeature":
+    def _inputs(self, images: Sequence[Tensor], videos: Sequence[Video], text: str, prompt_id: str) -> "BatchFeature":
         """The processor's tensors of one prompt."""
         shown = [*({"type": "image"} for _ in images), *({"type": "video"} for _ in videos)]
-        rendered = render_prompt(self.processor, [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}])
-        arguments: dict[str, Any] = {"text": [rendered], "return_tensors": "pt"}
+        rendered = render_prompt(
+            self.processor, [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
+        )
+        arguments: dict[str, Any] = {"text": [rendered], "return_tensors": "pt", "return_mm_token_type_ids": True}
         if images:
             arguments["images"] = [list(images)]
         if videos:
             arguments |= self._videos(videos)
-        if "return_mm_token_type_ids" in str(inspect.signature(type(self.processor).__call__)):
-            arguments["return_mm_token_type_ids"] = True
         try:
             return self.processor(**arguments)
         except _MISMATCH as error:
@@ -130,10 +131,13 @@ class PlainFamily:
             "do_sample_frames": False,
             "input_data_format": "channels_first",
             "video_metadata": [video_metadata(times) for _, times in shown],
+            "return_metadata": True,
         }
         return {"videos": [frames for frames, _ in shown], "videos_kwargs": settings}
 
-    def _joined(self, model: "PreTrainedModel", parts: Sequence["BatchFeature"]) -> ProcessedPrompts:
+    def _joined(
+        self, model: "PreTrainedModel", parts: Sequence["BatchFeature"], whole_reason: str | None
+    ) -> ProcessedPrompts:
         """Prompts of one row each as rows of equal length, padded on the right."""
         rows = [part["input_ids"][0] for part in parts]
         lengths = torch.tensor([len(row) for row in rows])
@@ -149,60 +153,96 @@ class PlainFamily:
             token_types=torch.stack([pad(kind, (0, width - len(kind))) for kind in kinds]),
             images=None,
             videos=None,
-            own=OwnInputs(tuple(map(_own_tensors, parts)), takes_whole=self._whole_reason is not None),
+            own=OwnInputs(tuple(map(_own_tensors, parts, kinds)), whole_reason),
         )
 
     # -- the comparison ------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _compare(self, model: "PreTrainedModel") -> None:
-        """Compare with the model's own forward pass, once. No prompt of the data takes part, so processes agree.
+    def _compare(self, model: "PreTrainedModel", kind: str) -> None:
+        """Compare with the model's own forward pass over images or a video, once for each.
+
+        No prompt of the data takes part, so that processes agree.
 
         Raises:
-            ConfigError: If not even the output head is as known.
+            ConfigError: If the model cannot be computed as is known here.
         """
-        if self._head_name:
+        if kind in self._whole_reasons:
             return
         was_training = model.training
         model.eval()
         try:
-            self._head_name, self._whole_reason = self._compared(model)
+            self._head_name, reason = self._compared(model, kind)
         finally:
             model.train(was_training)
-        way = "features of images are computed once and put in place of their tokens"
-        if self._whole_reason is not None:
-            way = f"each completion takes the model's own forward pass, as {self._whole_reason}"
-        _LOG.warning("%s (%s): %s", self.name, model.config.model_type, way)
+        self._whole_reasons[kind] = reason
+        if reason is None:  # otherwise the line that says why completions do not share their prompt says it
+            _LOG.info("%s: %ss are encoded once, which gives what the model's own forward pass does", self.name, kind)
 
-    def _compared(self, model: "PreTrainedModel") -> tuple[str, str | None]:
+    def _compared(self, model: "PreTrainedModel", kind: str) -> tuple[str, str | None]:
         """Name of the head, and the reason against putting features in place."""
         generator = numpy_generator(0, "family")
-        images = [torch.from_numpy(generator.integers(0, 256, size, dtype="uint8")) for size in PROBE_SIZES]
-        joined = self._joined(model, [self._inputs(images, (), PROBE_TEXT, "made up to compare")])
-        prompts = joined.to(next(model.parameters()).device)
+
+        def frames(*size: int) -> Tensor:
+            return torch.from_numpy(generator.integers(0, 256, size, dtype="uint8"))
+
+        images = [frames(*size) for size in PROBE_SIZES] if kind == "image" else []
+        videos = [Video(frames(4, 3, 64, 64), (0.0, 0.5, 1.0, 1.5))] if kind == "video" else []
+        parts = [self._inputs(images, videos, PROBE_TEXT, "made up to compare")]
+        prompts = self._joined(model, parts, None).to(next(model.parameters()).device)
         drawn = torch.from_numpy(generator.integers(0, len(self.processor.tokenizer), (1, PROBE_TOKENS)))
         ids = drawn.masked_fill(torch.isin(drawn, _visual_ids(model, self.processor)), 0).to(prompts.input_ids.device)
+        tolerance = TOLERANCES[min(4, model.get_input_embeddings().weight.element_size())]
         try:
-            arguments = own_arguments(model, prompts, 0, ids)
-            wanted = _logprobs(model(**arguments).logits[:, -PROBE_TOKENS - 1 :])
-            hidden = model.model(**arguments).last_hidden_state[:, -PROBE_TOKENS - 1 :]
+            wanted = _logprobs(model(**own_arguments(model, prompts, 0, ids)).logits[:, -PROBE_TOKENS - 1 :])
+            hidden = _own_states(model, prompts, ids)  # [1, 1 + T, H]
             heads = head_candidates(model)
             gaps = {name: _gap(_logprobs(head(hidden)), wanted) for name, head in heads.items()}
+            name = min(gaps, key=lambda name: gaps[name])
+            earlier = _gap(_logprobs(heads[name](_own_states(model, prompts, ids[:, :-1]))), wanted[:, :-1])
         except _MISMATCH as error:
-            msg = f"{self.name} ({type(model).__name__}) is not built as other image-text-to-text models: {_cause(error)}"
+            msg = (
+                f"{self.name} ({type(model).__name__}) is not built as other image-text-to-text models: {_cause(error)}"
+            )
             raise ConfigError(msg) from error
-        tolerance = TOLERANCES[min(4, model.get_input_embeddings().weight.element_size())]
-        name = min(gaps, key=lambda name: gaps[name])
+        kind = f"{self.name} ({type(model).__name__})"
         if not gaps[name] <= tolerance:
-            msg = f"{self.name} ({type(model).__name__}) computes its logits in a way that is not known here"
+            msg = f"{kind} computes its logits from hidden states in a way that is unknown here; choose another model"
             raise ConfigError(msg)
-        try:
-            gap = _gap(_logprobs(heads[name](_spliced(model, prompts, ids))), wanted)
-        except _MISMATCH as error:
-            return name, f"its features cannot be put in place ({_cause(error)})"
-        if not gap <= tolerance:
-            return name, f"features put in place of their tokens change log-probabilities by {gap:.2g}"
-        return name, None
+        if not earlier <= tolerance:
+            msg = (
+                f"{kind} lets tokens attend to later ones, so that completions have no likelihood; choose another model"
+            )
+            raise ConfigError(msg)
+        reason = _reason_against(lambda: heads[name](_spliced(model, prompts, ids)), wanted, tolerance)
+        if reason is None:
+            return name, None
+        if stepped := _reason_against(lambda: heads[name](_stepped(model, prompts, ids)), wanted, tolerance):
+            msg = f"{kind} decodes token by token another thing than it computes at once ({stepped}); choose another model"
+            raise ConfigError(msg)
+        return name, f"its own forward pass is not what features in place of their tokens give ({reason})"
+
+
+def _reason_against(compute: Callable[[], Tensor], wanted: Tensor, tolerance: float) -> str | None:
+    """Why logits are not those with the log-probabilities ``wanted``; None if they are."""
+    try:
+        gap = _gap(_logprobs(compute()), wanted)
+    except _MISMATCH as error:
+        return _cause(error)
+    return None if gap <= tolerance else f"log-probabilities are off by {gap:.2g}"
+
+
+def _own_states(model: "PreTrainedModel", prompts: ProcessedPrompts, ids: Tensor) -> Tensor:
+    """Last hidden states [1, 1 + T, H] of one prompt and ``ids`` [1, T] by the model's own forward pass."""
+    hidden: Tensor = model.model(**own_arguments(model, prompts, 0, ids), use_cache=False).last_hidden_state
+    return hidden[:, -ids.shape[1] - 1 :]
+
+
+def _stepped(model: "PreTrainedModel", prompts: ProcessedPrompts, ids: Tensor) -> Tensor:
+    """As :func:`_own_states`, token by token behind the prompt's cache."""
+    hidden, cache = prefilled_whole(model, prompts, 1)
+    steps = [next_whole(model, ids[:, t, None], prompts.next_position + t, cache) for t in range(ids.shape[1])]
+    return torch.cat([hidden[:, None], *steps], dim=1)
 
 
 def _spliced(model: "PreTrainedModel", prompts: ProcessedPrompts, ids: Tensor) -> Tensor:
@@ -248,8 +288,10 @@ def _token_types(model: "PreTrainedModel", processor: "ProcessorMixin", part: "B
     """[L] kinds of the tokens of one prompt."""
     image, video = _visual_ids(model, processor).tolist()
     ids = part["input_ids"][0]
-    kinds = IMAGE * (ids == image).int()
-    return torch.where(ids == video, VIDEO, kinds) if video != image else kinds
+    is_placeholder = (ids == image) | (ids == video)
+    of_processor = part.get("mm_token_type_ids", torch.zeros_like(ids)[None])[0]
+    is_video = (ids == video) & (ids != image) | (of_processor == VIDEO)
+    return torch.where(is_video, VIDEO, IMAGE).int() * is_placeholder
 
 
 def _positions(model: "PreTrainedModel", part: "BatchFeature", kinds: Tensor) -> Tensor:
@@ -260,14 +302,15 @@ def _positions(model: "PreTrainedModel", part: "BatchFeature", kinds: Tensor) ->
     compute = model.model.get_rope_index
     taken = inspect.signature(compute).parameters
     held = {"mm_token_type_ids": kinds[None], **part}
-    positions, _ = compute(**{name: tensor for name, tensor in held.items() if name in taken})
-    result: Tensor = positions[:, 0]
+    positions = compute(**{name: tensor for name, tensor in held.items() if name in taken})
+    result: Tensor = positions[0][:, 0]
     return result
 
 
-def _own_tensors(part: "BatchFeature") -> dict[str, Tensor]:
-    """The tensors of one prompt but its token ids."""
-    return {name: value for name, value in part.items() if isinstance(value, Tensor) and name != "input_ids"}
+def _own_tensors(part: "BatchFeature", kinds: Tensor) -> dict[str, Tensor]:
+    """The tensors of one prompt but its token ids, with the kinds of its tokens where the processor does not tell."""
+    held = {name: value for name, value in part.items() if isinstance(value, Tensor) and name != "input_ids"}
+    return {"mm_token_type_ids": kinds[None], **held}
 
 
 def _logprobs(logits: Tensor) -> Tensor:

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from remot.models.inputs.prompts import ProcessedPrompts
 from remot.models.parts import has_grid_positions
-from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
 
 
-def whole_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:
+def whole_states(model: "PreTrainedModel", prompts: ProcessedPrompts, completion_ids: Tensor) -> Tensor:
     """Hidden states [P*G*T, H] from which the tokens of ``completion_ids`` [P, G, T] are predicted."""
-    prompts, parts = encoded.prompts, []
+    parts = []
     for p, ids in enumerate(completion_ids):
         inputs = own_arguments(model, prompts, p, ids)
         hidden = model.model(**inputs, use_cache=False).last_hidden_state  # [G, L + T, H]
@@ -28,17 +27,25 @@ def whole_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_i
     return torch.cat(parts)
 
 
-def prefilled_whole(model: "PreTrainedModel", encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
+def prefilled_whole(
+    model: "PreTrainedModel", prompts: ProcessedPrompts, num_completions: int
+) -> "tuple[Tensor, Cache]":
     """The last hidden state [G, H] of one prompt, and transformers' own cache with a row for each completion."""
     from transformers import DynamicCache
 
     from remot.models.packing.kv_cache import cache_argument, keep_rows
 
-    inputs = own_arguments(model, encoded.prompts, 0, encoded.prompts.input_ids.new_zeros(1, 0))
+    inputs = own_arguments(model, prompts, 0, prompts.input_ids.new_zeros(1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
+    cache.is_whole = True
     output = model.model(**inputs, **cache_argument(cache, model.model))
     keep_rows(cache, [0] * num_completions)
     return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
+
+
+def is_whole(cache: "Cache") -> bool:
+    """Whether :func:`prefilled_whole` has made a cache, so that :func:`next_whole` continues it."""
+    return getattr(cache, "is_whole", False)
 
 
 def next_whole(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
@@ -54,26 +61,22 @@ def next_whole(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, ca
 
 
 def own_arguments(model: "PreTrainedModel", prompts: ProcessedPrompts, row: int, ids: Tensor) -> dict[str, Tensor]:
-    """Arguments of ``model.model`` for the prompt ``row`` before each of ``ids`` [G, T]."""
+    """Arguments of ``model.model`` for the prompt ``row`` before each of ``ids`` [G, T].
+
+    What the processor gives for each token goes on as transformers' own generation continues it.
+    """
     assert prompts.own is not None
-    length, (num_rows, num_tokens) = int(prompts.prompt_lengths[row]), ids.shape
-    prompt = prompts.input_ids[row, :length].expand(num_rows, -1)
+    (num_rows, num_tokens), length = ids.shape, int(prompts.prompt_lengths[row])
     taken = inspect.signature(model.model.forward).parameters
-    inputs = {
-        name: _extended(name, tensor, length, num_tokens).repeat(num_rows, *[1] * (tensor.ndim - 1))
-        for name, tensor in prompts.own.tensors[row].items()
-        if name in taken
-    }
-    return {"input_ids": torch.cat([prompt, ids], dim=1), **inputs}
-
-
-def _extended(name: str, tensor: Tensor, length: int, num_tokens: int) -> Tensor:
-    """What is given for each token of a prompt, for the tokens behind it too: text, which looks at what the last did."""
-    if tensor.ndim < 2 or tensor.shape[:2] != (1, length):
-        return tensor
-    if tensor.ndim == 2 and name != "attention_mask":
-        return pad(tensor, (0, num_tokens))
-    return torch.cat([tensor, tensor[:, -1:].repeat_interleave(num_tokens, dim=1)], dim=1)
+    held = {name: tensor for name, tensor in prompts.own.tensors[row].items() if name in taken}
+    if num_tokens:
+        after = model._update_model_kwargs_for_generation({}, dict(held), is_encoder_decoder=False)
+        for name, tensor in held.items():
+            if after[name].shape != tensor.shape:  # a value for each token
+                held[name] = torch.cat([tensor, after[name][:, -1:].repeat_interleave(num_tokens, dim=1)], dim=1)
+    repeated = {name: tensor.repeat(num_rows, *[1] * (tensor.ndim - 1)) for name, tensor in held.items()}
+    prompt = prompts.input_ids[row, :length].expand(num_rows, -1)
+    return {"input_ids": torch.cat([prompt, ids], dim=1), **repeated}
 
 
 def features_of(model: "PreTrainedModel", inputs: Mapping[str, Tensor], kind: str) -> list[Tensor]:
@@ -83,7 +86,8 @@ def features_of(model: "PreTrainedModel", inputs: Mapping[str, Tensor], kind: st
     output = compute(**{name: tensor for name, tensor in inputs.items() if name in taken}, return_dict=True)
     levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
     width = model.config.get_text_config().hidden_size
-    whole = [level if isinstance(level, Tensor) else torch.cat([part.reshape(-1, width) for part in level]) for level in levels]
+    whole = [
+        level if isinstance(level, Tensor) else torch.cat([part.reshape(-1, width) for part in level])
+        for level in levels
+    ]
     return [level.reshape(-1, width) for level in whole]
-
-

@@ -44,16 +44,16 @@ class OwnInputs:
     """What a model's own forward pass takes, prompt by prompt."""
 
     tensors: tuple[Mapping[str, Tensor], ...]  # for each prompt its unpadded tensors by name, token ids left out
-    takes_whole: bool  # the model is computed by its own forward pass alone, and no features are put in place
+    whole_reason: str | None  # why the model's own forward pass takes them, and no features are put in place
 
     def to(self, device: torch.device) -> "OwnInputs":
         """The same on a device."""
         moved = ({name: tensor.to(device) for name, tensor in held.items()} for held in self.tensors)
-        return OwnInputs(tuple(moved), self.takes_whole)
+        return OwnInputs(tuple(moved), self.whole_reason)
 
     def select(self, rows: slice) -> "OwnInputs":
         """Those of the prompts of a contiguous slice."""
-        return OwnInputs(self.tensors[rows], self.takes_whole)
+        return OwnInputs(self.tensors[rows], self.whole_reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class EncodedPrompts:
     features: Sequence[Tensor]
 
     def __post_init__(self) -> None:
-        if self.prompts.own is not None and self.prompts.own.takes_whole:
+        if self.whole_reason is not None:
             return
         placeholders = int(self.prompts.visual_mask.sum())
         counts = [len(level) for level in self.features] or [0]
@@ -137,6 +137,11 @@ class EncodedPrompts:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    @property
+    def whole_reason(self) -> str | None:
+        """Why the model's own forward pass takes the prompts with their images; None if features are put in place."""
+        return self.prompts.own.whole_reason if self.prompts.own is not None else None
 
     def select(self, rows: slice) -> "EncodedPrompts":
         """The prompts of a contiguous slice, with their features."""
