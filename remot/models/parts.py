@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
 
+#: Names by which transformers keeps vision towers and what lies between them and the language model, needed before the
+#: model is there.
+VISION_NAMES = ("visual", "vision_tower", "vision_model", "vision_encoder", "multi_modal_projector", "connector")
+
+
 def language_model(model: "PreTrainedModel") -> nn.Module:
     """The decoder over embeddings of words and images, without the output head."""
     decoder: nn.Module = model.get_decoder()

@@ -218,7 +218,7 @@ class PlainFamily:
         if reason is None:
             return name, None
         if stepped := _reason_against(lambda: heads[name](_stepped(model, prompts, ids)), wanted, tolerance):
-            msg = f"{kind} decodes token by token another thing than it computes at once ({stepped}); choose another model"
+            msg = f"{kind} computes other things token by token than at once ({stepped}); choose another model"
             raise ConfigError(msg)
         return name, f"its own forward pass is not what features in place of their tokens give ({reason})"
 
