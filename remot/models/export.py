@@ -94,21 +94,24 @@ def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) ->
         if is_writer:
             state = policy.adaptation.merged_state(policy.model)
             with staged(folder) as stage:
-                _unquantised_shell(policy.core, state).save_pretrained(stage, state_dict=state)
+                _plain_shell(policy.core, state).save_pretrained(stage, state_dict=state)
                 policy.processor.save_pretrained(stage)
     return folder
 
 
-def _unquantised_shell(core: "PreTrainedModel", state: dict[str, torch.Tensor]) -> "PreTrainedModel":
-    """A model without weights whose configuration names no quantisation; ``core`` itself if it has none."""
-    if getattr(core.config, "quantization_config", None) is None:
+def _plain_shell(core: "PreTrainedModel", state: dict[str, torch.Tensor]) -> "PreTrainedModel":
+    """A model without weights, quantisation and wrapped experts; ``core`` itself if it has none of these."""
+    is_quantised = getattr(core.config, "quantization_config", None) is not None
+    if not is_quantised and not any(hasattr(module, "parameter_name") for module in core.modules()):
         return core
     settings = core.config.to_dict()
-    settings.pop("quantization_config")
+    settings.pop("quantization_config", None)
     config = type(core.config).from_dict(settings)
     config.dtype = next(iter(state.values())).dtype
     with torch.device("meta"):
-        return type(core)(config)
+        shell = type(core)(config)
+    shell.generation_config = core.generation_config
+    return shell
 
 
 def published_base(source: ModelSource, base_name: str | None = None) -> str:

@@ -7,9 +7,12 @@ import functools
 
 import torch
 
-from tests.tiny_families import further, tiled
+from tests.tiny_families import further, moe, tiled
 
 BUILDERS = {
+    "qwen2_vl": functools.partial(moe.like_qwen3_vl, "Qwen2VL", "qwen2_5_vl"),
+    "qwen3_vl_moe": functools.partial(moe.like_qwen3_vl, "Qwen3VLMoe"),
+    "qwen3_5_moe": functools.partial(moe.like_qwen3_vl, "Qwen3_5Moe"),
     "internvl": tiled.internvl,
     "idefics3": tiled.idefics3,
     "smolvlm": functools.partial(tiled.idefics3, "SmolVLM"),
