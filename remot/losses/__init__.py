@@ -2,6 +2,7 @@
 
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
+from remot.losses.entropy import Entropy, entropy_bonus, top_entropy_mask
 from remot.losses.estimators import (
     Advantages,
     BatchStdAdvantages,
@@ -43,6 +44,7 @@ __all__ = [
     "CISPOLoss",
     "DAPOLoss",
     "DrGRPOLoss",
+    "Entropy",
     "GDPOAdvantages",
     "GMPOLoss",
     "GRPOLoss",
@@ -64,6 +66,7 @@ __all__ = [
     "cispo_loss",
     "clipped_surrogate",
     "dual_clipped",
+    "entropy_bonus",
     "gmpo_loss",
     "group_advantages",
     "grpo_loss",
@@ -79,4 +82,5 @@ __all__ = [
     "sequence_mean",
     "sequence_ratio",
     "sft_loss",
+    "top_entropy_mask",
 ]

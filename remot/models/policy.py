@@ -19,7 +19,7 @@ from remot.models.families import family_of
 from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
-from remot.models.logprobs import token_logprobs
+from remot.models.logprobs import token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
@@ -272,15 +272,31 @@ class VLMPolicy(nn.Module):
     ) -> Tensor:
         """As :meth:`completion_logprobs`, with the given packing."""
         with self._pass(use_reference=use_reference) as model:
-            if encoded.whole_reason is not None:
-                hidden = whole_states(model, encoded.prompts, completion_ids)
-            elif packing.shares_prompt:
-                hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
-            else:
-                hidden = separate_states(model, encoded, completion_ids)
-            targets, bias = completion_ids.reshape(-1), self.logit_bias
-            flat = token_logprobs(hidden, targets, self.family.head(model), logit_bias=bias, temperature=temperature)
+            hidden = self._predicting_states(model, encoded, completion_ids, packing)
+            head, targets, bias = self.family.head(model), completion_ids.reshape(-1), self.logit_bias
+            flat = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
         return flat.view(completion_ids.shape)
+
+    def scored_with_entropies(
+        self, encoded: EncodedPrompts, completion_ids: Tensor, *, temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`completion_logprobs`, and the entropy [P, G, T] in nats of what each token was drawn from."""
+        packing = self._packing.common(self, encoded)
+        with self._pass() as model:
+            hidden = self._predicting_states(model, encoded, completion_ids, packing)
+            head, targets, bias = self.family.head(model), completion_ids.reshape(-1), self.logit_bias
+            both = token_logprobs_and_entropies(hidden, targets, head, logit_bias=bias, temperature=temperature)
+        return both[0].view(completion_ids.shape), both[1].view(completion_ids.shape)
+
+    def _predicting_states(
+        self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, packing: Packing
+    ) -> Tensor:
+        """Hidden states [P*G*T, H] from which the tokens of ``completion_ids`` [P, G, T] are predicted."""
+        if encoded.whole_reason is not None:
+            return whole_states(model, encoded.prompts, completion_ids)
+        if packing.shares_prompt:
+            return packed_states(model, encoded, completion_ids, packing.row_mask)
+        return separate_states(model, encoded, completion_ids)
 
     # -- modes ---------------------------------------------------------------------------------------------------
 

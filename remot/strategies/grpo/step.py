@@ -20,7 +20,17 @@ from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
 from remot.errors import ConfigError
-from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses import (
+    Advantages,
+    Entropy,
+    GroupAdvantages,
+    GRPOLoss,
+    ImportanceCorrection,
+    PolicyLoss,
+    entropy_bonus,
+    masked_mean,
+    top_entropy_mask,
+)
 from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
 from remot.models.inputs.prompts import EncodedPrompts
@@ -59,6 +69,7 @@ class StepSettings:
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
+    entropy: Entropy | None = None  # what it is used for; None computes none
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
     num_updates: int = 1  # optimizer updates made from one rollout
@@ -247,7 +258,7 @@ class GroupLosses:
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = self.mask[rows]  # [p, G, T]
-        logprobs = self._logprobs(encoded, rows)  # [p, G, T] with gradient
+        logprobs, entropies = self._with_entropies(encoded, rows)  # [p, G, T] each, with gradient
         self.mismatch.update(rows, logprobs.detach())
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
@@ -261,8 +272,10 @@ class GroupLosses:
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
-            weights=None if importance is None else importance.weights,
+            weights=self._weights(None if importance is None else importance.weights, entropies, mask),
         )
+        if entropies is not None:
+            output = self._with_bonus(output, entropies, mask)
         if importance is None:
             return output
         values = {
@@ -279,6 +292,31 @@ class GroupLosses:
         return self.policy.completion_logprobs(
             encoded, self.rollout.token_ids[rows], temperature=temperature, use_reference=use_reference
         )
+
+    def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
+        if self.settings.entropy is None:
+            return self._logprobs(encoded, rows), None
+        temperature = self.settings.sampling.temperature
+        return self.policy.scored_with_entropies(encoded, self.rollout.token_ids[rows], temperature=temperature)
+
+    def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
+        """[p, G, T] what the objective of each token is multiplied with; None for 1."""
+        entropy = self.settings.entropy
+        if entropies is None or entropy is None or entropy.top_share == 1:
+            return importance
+        kept = top_entropy_mask(entropies.detach(), mask, entropy.top_share).to(entropies.dtype)
+        return kept if importance is None else importance * kept
+
+    def _with_bonus(self, output: LossOutput, entropies: Tensor, mask: Tensor) -> LossOutput:
+        """The loss with the bonus for entropy, and the mean entropy of a token as a metric."""
+        assert self.settings.entropy is not None
+        metrics = {**output.metrics, "entropy": float(masked_mean(entropies.detach(), mask, self.num_tokens))}
+        bonus = self.settings.entropy.bonus
+        if not bonus:
+            return replace(output, metrics=metrics)
+        added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
+        return replace(output, loss=output.loss + added, metrics=metrics)
 
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""
