@@ -7,7 +7,16 @@ from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
 from remot.models.export import check_export, save_merged, save_trained
 from tests.models.test_adapters import train
 from tests.models.test_parity import assert_same_gradients, gradients_of, largest_gap, naive_batch, weights_like
-from tests.tiny import encode, make_batch, make_lora_policy, make_policy, moved, random_completions, randomise_, snapshot
+from tests.tiny import (
+    encode,
+    make_batch,
+    make_lora_policy,
+    make_policy,
+    moved,
+    random_completions,
+    randomise_,
+    snapshot,
+)
 
 FAMILIES = ("qwen2_vl", "qwen3_vl_moe", "qwen3_5_moe")
 MIXTURES = ("qwen3_vl_moe", "qwen3_5_moe", "kimi_k25")
