@@ -7,7 +7,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,9 +20,8 @@ from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
-from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
@@ -31,6 +30,8 @@ from remot.structures import PromptBatch
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import Cache, PreTrainedModel
+
+    from remot.models.packing.kv_cache import SharedPromptCache
 
 
 class VLMPolicy(nn.Module):
@@ -69,7 +70,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing = PackingSelector()
+        self._sharing = SharingDecision()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         adapter = source.adapter()
@@ -80,7 +81,7 @@ class VLMPolicy(nn.Module):
         self.processor = loaded.processor
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
-        if prefix_sharing == "on" and (reason := unmasked_layers(core.config)):
+        if prefix_sharing == "on" and (reason := why_not_shared(core.config)):
             msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
             raise ConfigError(msg)
         if gradient_checkpointing:
@@ -136,13 +137,9 @@ class VLMPolicy(nn.Module):
         """Short name of the base model."""
         return describe_source(self.source)
 
-    def row_masks(self) -> Sequence[RowMask]:
-        """Masks of packed rows that the attention implementation takes, the best first."""
-        return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
-
-    def packing(self, encoded: EncodedPrompts) -> Packing:
-        """How completions are computed, decided with the first prompts there are."""
-        return self._packing.of(self, encoded)
+    def shares_prompts(self, encoded: EncodedPrompts) -> bool:
+        """Whether a prompt is computed once for all its completions, decided with the first prompts there are."""
+        return self._sharing.of(self, encoded)
 
     @property
     def footprint(self) -> MemoryEstimate:
@@ -191,15 +188,14 @@ class VLMPolicy(nn.Module):
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
+    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
         """Compute P prompts once.
 
         Returns:
-            The last real hidden state of each prompt [P, H], and the key-value cache with L columns and ``room`` more
-            for :meth:`decode_step`.
+            The last real hidden state of each prompt [P, H], and the key-value cache that their completions share.
         """
         with self._pass(with_gradient=False) as model:
-            return prefilled(model, encoded, room)
+            return prefilled(model, encoded)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
         """Compute one prompt once, and copy what transformers' own cache holds for each of G completions.
@@ -210,19 +206,16 @@ class VLMPolicy(nn.Module):
         with self._pass(with_gradient=False) as model:
             return prefilled_alone(model, encoded, num_completions)
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
+    def decode_step(self, token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
-
-        The completions of a prompt stay in its row and share its keys and values, which are read once for all of them.
 
         Args:
             token_ids: [P, G].
             position: [P] rotary position of the tokens.
-            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may attend to; None
-                for all of them.
-            cache: Key-value cache, extended in place.
+            cache: Key-value cache, extended in place: of :meth:`prefill`, opened for G completions, or with G = 1 of
+                :meth:`prefill_alone`.
         """
-        return next_states(self.core, token_ids, position, allowed, cache)
+        return next_states(self.core, token_ids, position, cache)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
@@ -233,41 +226,45 @@ class VLMPolicy(nn.Module):
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
+        wanted: Tensor | None = None,
         *,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """Log-probability [P, G, T] of every completion token, each prompt computed once if that is exact.
+        """Log-probability [P, G, T] of completion tokens, each prompt computed once if that is exact.
 
         Where there are several processes, all of them must make the first such pass.
 
         Args:
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
+            wanted: [P, G, T] bool, True for tokens whose log-probability is wanted, at least one; the others get 0, and
+                prompts and completions without any are not computed. All if None.
             temperature: The one the completions were sampled with.
             use_reference: Take the reference policy instead.
         """
-        packing = self._packing.common(self, encoded)
-        return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
+        shares = self._sharing.common(self, encoded)
+        settings = {"temperature": temperature, "use_reference": use_reference}
+        return self.scored(encoded, completion_ids, wanted, shares_prompts=shares, **settings)
 
     def scored(
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
-        packing: Packing,
+        wanted: Tensor | None = None,
         *,
+        shares_prompts: bool,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """As :meth:`completion_logprobs`, with the given packing."""
+        """As :meth:`completion_logprobs`, with prompts shared or not."""
+        wanted = torch.ones_like(completion_ids, dtype=torch.bool) if wanted is None else wanted
+        states = packed_states if shares_prompts else separate_states
         with self._pass(use_reference=use_reference) as model:
-            if packing.shares_prompt:
-                hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
-            else:
-                hidden = separate_states(model, encoded, completion_ids)
-            targets, bias = completion_ids.reshape(-1), self.logit_bias
-            flat = token_logprobs(hidden, targets, model.lm_head, logit_bias=bias, temperature=temperature)
-        return flat.view(completion_ids.shape)
+            hidden = states(model, encoded, completion_ids, wanted)
+            targets, bias = completion_ids[wanted], self.logit_bias
+            logprobs = token_logprobs(hidden, targets, model.lm_head, logit_bias=bias, temperature=temperature)
+        return logprobs.new_zeros(wanted.shape).masked_scatter(wanted, logprobs)
 
     # -- modes ---------------------------------------------------------------------------------------------------
 
