@@ -238,8 +238,8 @@ class VLMPolicy(nn.Module):
         Args:
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
-            wanted: [P, G, T] bool, True for tokens whose log-probability is wanted, at least one; the others get 0, and
-                prompts and completions without any are not computed. All if None.
+            wanted: [P, G, T] bool, True for tokens whose log-probability is wanted; the others get 0, and prompts and
+                completions without any are not computed. All if it is None or holds no True.
             temperature: The one the completions were sampled with.
             use_reference: Take the reference policy instead.
         """
@@ -258,7 +258,8 @@ class VLMPolicy(nn.Module):
         use_reference: bool = False,
     ) -> Tensor:
         """As :meth:`completion_logprobs`, with prompts shared or not."""
-        wanted = torch.ones_like(completion_ids, dtype=torch.bool) if wanted is None else wanted
+        if wanted is None or not bool(wanted.any()):
+            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
         states = packed_states if shares_prompts else separate_states
         with self._pass(use_reference=use_reference) as model:
             hidden = states(model, encoded, completion_ids, wanted)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: The type of a layer, as transformers names it, that follows any mask of pairs.
+#: The type of a layer, as transformers names it, that a packed row can be computed by.
 FULL_ATTENTION = "full_attention"
 #: Completions, and tokens of each, that are compared.
 PROBE_COMPLETIONS, PROBE_TOKENS = 2, 6
@@ -101,14 +101,13 @@ def why_not_shared(config: "PreTrainedConfig") -> str | None:
     window look back over columns of other completions.
     """
     text = config.get_text_config()
-    if text._attn_implementation != KERNEL_NAME:
-        return f"attention: {text._attn_implementation} shares no prompt, auto may"
     kinds = getattr(text, "layer_types", None) or ()
     others = Counter(kind for kind in kinds if kind != FULL_ATTENTION)
-    if not others:
-        return None
-    named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
-    return f"of its {len(kinds)} layers {named} take no packed completions"
+    if others:
+        named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
+        return f"of its {len(kinds)} layers {named} take no packed completions"
+    kernel = text._attn_implementation
+    return None if kernel == KERNEL_NAME else f"attention: {kernel} shares no prompt, auto may"
 
 
 def is_exact(policy: _ScoringPolicy, encoded: "EncodedPrompts") -> bool:
