@@ -16,8 +16,6 @@ from remot.models.inputs.chat_template import require_bounded_template
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
 
-    from remot.models.packing.attention import RowMask
-
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
 
@@ -50,10 +48,9 @@ class ModelSource:
         pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache. A folder of trained
             LoRA adapters stands for its base model with these adapters: evaluation uses them, training continues them.
         dtype: Precision the weights are held in.
-        attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and on a GPU FlexAttention if it
-            computes the same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can
-            be; ``sdpa`` and ``eager`` are transformers' own over the dense mask of a whole row. Flash attention cannot
-            express the mask of packed completions.
+        attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and reads a prompt's keys once for
+            all its completions in a decode step; ``flex``, once a kernel of its own, is the same. ``sdpa`` and
+            ``eager`` are transformers' own, which share no prompt: each completion stands behind a copy of it.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest image area after resizing; None keeps the processor's own.
         max_pixels: Largest image area after resizing; None keeps the processor's own.
@@ -94,18 +91,6 @@ class ModelSource:
         """``pretrained``, or the model below its adapters."""
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
-
-    def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
-        """Kinds of attention masks for packed rows that this model supports, the best first.
-
-        FlexAttention's compiled kernel has not been tried with weights that are divided over processes.
-        """
-        from remot.models.packing.attention import RowMask
-
-        takes_blocks = self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
-        masks = [RowMask.BLOCKS] if takes_blocks and not is_sharded else []
-        masks += [RowMask.PARTS] if self.attention == "auto" else []
-        return [*masks, RowMask.DENSE]
 
     def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.

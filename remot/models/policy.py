@@ -7,7 +7,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +21,8 @@ from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
-from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.packing.selection import SEPARATE, Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
 from remot.models.parts import blocks
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
@@ -33,6 +32,8 @@ from remot.structures import PromptBatch
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import Cache, PreTrainedModel
+
+    from remot.models.packing.kv_cache import SharedPromptCache
 
 
 class VLMPolicy(nn.Module):
@@ -71,7 +72,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing = PackingSelector()
+        self._sharing = SharingDecision()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         adapter = source.adapter()
@@ -83,7 +84,7 @@ class VLMPolicy(nn.Module):
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
         self.family = family_of(core, loaded.processor, describe_source(source))
-        if prefix_sharing == "on" and (reason := unmasked_layers(core.config)):
+        if prefix_sharing == "on" and (reason := why_not_shared(core.config)):
             msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
             raise ConfigError(msg)
         if gradient_checkpointing:
@@ -139,18 +140,13 @@ class VLMPolicy(nn.Module):
         """Short name of the base model."""
         return describe_source(self.source)
 
-    def row_masks(self) -> Sequence[RowMask]:
-        """Masks of packed rows that the attention implementation takes, the best first."""
-        return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
-
     def unshared_reason(self, encoded: EncodedPrompts) -> str | None:
         """Why completions cannot share their prompt, as far as it is known without comparing; None if they may."""
-        return encoded.whole_reason or unmasked_layers(self.core.config)
+        return encoded.whole_reason or why_not_shared(self.core.config)
 
-    def packing(self, encoded: EncodedPrompts) -> Packing:
-        """How completions are computed, decided with the first prompts there are."""
-        decided = self._packing.of(self, encoded)
-        return decided if encoded.whole_reason is None else SEPARATE
+    def shares_prompts(self, encoded: EncodedPrompts) -> bool:
+        """Whether a prompt is computed once for all its completions, decided with the first prompts there are."""
+        return self._sharing.of(self, encoded) and encoded.whole_reason is None
 
     @property
     def footprint(self) -> MemoryEstimate:
@@ -198,15 +194,14 @@ class VLMPolicy(nn.Module):
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
+    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
         """Compute P prompts once.
 
         Returns:
-            The last real hidden state of each prompt [P, H], and the key-value cache with L columns and ``room`` more
-            for :meth:`decode_step`.
+            The last real hidden state of each prompt [P, H], and the key-value cache that their completions share.
         """
         with self._pass(with_gradient=False) as model:
-            return prefilled(model, encoded, room)
+            return prefilled(model, encoded)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
         """Compute one prompt once, and copy what transformers' own cache holds for each of G completions.
@@ -219,21 +214,18 @@ class VLMPolicy(nn.Module):
                 return prefilled_whole(model, encoded.prompts, num_completions)
             return prefilled_alone(model, encoded, num_completions)
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
+    def decode_step(self, token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
-
-        The completions of a prompt stay in its row and share its keys and values, which are read once for all of them.
 
         Args:
             token_ids: [P, G].
             position: [P] rotary position of the tokens.
-            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may attend to; None
-                for all of them.
-            cache: Key-value cache, extended in place.
+            cache: Key-value cache, extended in place: of :meth:`prefill`, opened for G completions, or with G = 1 of
+                :meth:`prefill_alone`.
         """
         if is_whole(cache):
             return next_whole(self.core, token_ids, position, cache)
-        return next_states(self.core, token_ids, position, allowed, cache)
+        return next_states(self.core, token_ids, position, cache)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
@@ -244,59 +236,74 @@ class VLMPolicy(nn.Module):
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
+        wanted: Tensor | None = None,
         *,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """Log-probability [P, G, T] of every completion token, each prompt computed once if that is exact.
+        """Log-probability [P, G, T] of completion tokens, each prompt computed once if that is exact.
 
         Where there are several processes, all of them must make the first such pass.
 
         Args:
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
+            wanted: [P, G, T] bool, True for tokens whose log-probability is wanted; the others get 0, and prompts and
+                completions without any are not computed. All if it is None or holds no True.
             temperature: The one the completions were sampled with.
             use_reference: Take the reference policy instead.
         """
-        packing = self._packing.common(self, encoded)
-        return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
+        shares = self._sharing.common(self, encoded)
+        settings = {"temperature": temperature, "use_reference": use_reference}
+        return self.scored(encoded, completion_ids, wanted, shares_prompts=shares, **settings)
 
     def scored(
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
-        packing: Packing,
+        wanted: Tensor | None = None,
         *,
+        shares_prompts: bool,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """As :meth:`completion_logprobs`, with the given packing."""
+        """As :meth:`completion_logprobs`, with prompts shared or not."""
+        if wanted is None or not bool(wanted.any()):
+            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
         with self._pass(use_reference=use_reference) as model:
-            hidden = self._predicting_states(model, encoded, completion_ids, packing)
-            head, targets, bias = self.family.head(model), completion_ids.reshape(-1), self.logit_bias
-            flat = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
-        return flat.view(completion_ids.shape)
+            hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares_prompts)
+            head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
+            logprobs = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
+        return logprobs.new_zeros(wanted.shape).masked_scatter(wanted, logprobs)
 
     def scored_with_entropies(
-        self, encoded: EncodedPrompts, completion_ids: Tensor, *, temperature: float = 1.0
+        self, encoded: EncodedPrompts, completion_ids: Tensor, wanted: Tensor | None = None, *, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`completion_logprobs`, and the entropy [P, G, T] in nats of what each token was drawn from."""
-        packing = self._packing.common(self, encoded)
+        shares = self._sharing.common(self, encoded)
+        if wanted is None or not bool(wanted.any()):
+            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
         with self._pass() as model:
-            hidden = self._predicting_states(model, encoded, completion_ids, packing)
-            head, targets, bias = self.family.head(model), completion_ids.reshape(-1), self.logit_bias
+            hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares)
+            head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
             both = token_logprobs_and_entropies(hidden, targets, head, logit_bias=bias, temperature=temperature)
-        return both[0].view(completion_ids.shape), both[1].view(completion_ids.shape)
+        logprobs, entropies = (part.new_zeros(wanted.shape).masked_scatter(wanted, part) for part in both)
+        return logprobs, entropies
 
     def _predicting_states(
-        self, model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, packing: Packing
+        self,
+        model: "PreTrainedModel",
+        encoded: EncodedPrompts,
+        completion_ids: Tensor,
+        wanted: Tensor,
+        *,
+        shares_prompts: bool,
     ) -> Tensor:
-        """Hidden states [P*G*T, H] from which the tokens of ``completion_ids`` [P, G, T] are predicted."""
+        """Hidden states [number of True in ``wanted`` [P, G, T], H] from which those tokens are predicted."""
         if encoded.whole_reason is not None:
-            return whole_states(model, encoded.prompts, completion_ids)
-        if packing.shares_prompt:
-            return packed_states(model, encoded, completion_ids, packing.row_mask)
-        return separate_states(model, encoded, completion_ids)
+            return whole_states(model, encoded.prompts, completion_ids)[wanted.flatten()]
+        states = packed_states if shares_prompts else separate_states
+        return states(model, encoded, completion_ids, wanted)
 
     # -- modes ---------------------------------------------------------------------------------------------------
 

@@ -232,6 +232,7 @@ class GroupLosses:
         # The reward of a completion that was cut off does not rate what would have followed.
         self.mask = mask = mask & rollout.finished[..., None] if settings.mask_truncated else mask
         self.micro_batch_prompts = micro_batch_prompts
+        self.scored = self._scored()
         counted = mask[is_kept.to(mask.device)]  # [K, G, T] of the K groups that are kept
         self.num_tokens = mean_over_processes(token_count(counted), mask.device) or 1.0
         normalizer = settings.criterion.normalizer(counted) if len(counted) else 0.0
@@ -261,13 +262,26 @@ class GroupLosses:
     def slices(self, micro_batch_prompts: int) -> list[slice]:
         """The micro-batches, at least one.
 
-        One in which nothing is trained on is passed over, unless there are other processes: all of them must make the
-        same number of backward passes.
+        One in which nothing is scored is passed over, unless there are other processes: all of them must make the same
+        number of backward passes.
         """
         slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
         if is_distributed():
             return slices
-        return [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
+        return [rows for rows in slices if bool(self.scored[rows].any())] or slices[:1]
+
+    def _scored(self) -> Tensor:
+        """[P, G, T] bool, True for tokens whose log-probabilities the loss and its gradient depend on.
+
+        Without a KL term that is no token of a group whose advantages are all 0. Several processes score all: they
+        must make the same passes.
+        """
+        if is_distributed():
+            return self.rollout.completion_mask
+        is_plain = self.settings.correction is None and self.settings.entropy is None and not self.settings.criterion.needs_reference
+        if is_plain and self.settings.criterion.is_zero_without_advantage:
+            return self.mask & self.advantages.any(-1)[:, None, None]
+        return self.mask
 
     def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
         """Yields losses of :meth:`slices` that add up to the loss of the batch."""
@@ -280,7 +294,7 @@ class GroupLosses:
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = self.mask[rows]  # [p, G, T]
         logprobs, entropies = self._with_entropies(encoded, rows)  # [p, G, T] each, with gradient
-        self.mismatch.update(rows, logprobs.detach())
+        self.mismatch.update(rows, logprobs.detach(), self.scored[rows])
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
         before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
@@ -315,7 +329,11 @@ class GroupLosses:
         """[p, G, T] log-probabilities of the policy or of the reference."""
         temperature = self.settings.sampling.temperature
         return self.policy.completion_logprobs(
-            encoded, self.rollout.token_ids[rows], temperature=temperature, use_reference=use_reference
+            encoded,
+            self.rollout.token_ids[rows],
+            self.scored[rows],
+            temperature=temperature,
+            use_reference=use_reference,
         )
 
     def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
@@ -323,7 +341,9 @@ class GroupLosses:
         if self.settings.entropy is None:
             return self._logprobs(encoded, rows), None
         temperature = self.settings.sampling.temperature
-        return self.policy.scored_with_entropies(encoded, self.rollout.token_ids[rows], temperature=temperature)
+        return self.policy.scored_with_entropies(
+            encoded, self.rollout.token_ids[rows], self.rollout.completion_mask[rows], temperature=temperature
+        )
 
     def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
         """[p, G, T] what the objective of each token is multiplied with; None for 1."""
