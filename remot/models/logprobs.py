@@ -1,9 +1,7 @@
 """Log-probabilities of given tokens without ever holding the logits of a whole sequence."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 #: Rows of logits held at once. At a 152k vocabulary in float32 a row is 0.6 MB.
@@ -11,7 +9,7 @@ DEFAULT_CHUNK_TOKENS = 512
 
 
 def _chunk_logprobs(
-    hidden: Tensor, targets: Tensor, lm_head: Callable[[Tensor], Tensor], logit_bias: Tensor | None, temperature: float
+    hidden: Tensor, targets: Tensor, lm_head: nn.Module, logit_bias: Tensor | None, temperature: float
 ) -> Tensor:
     logits = lm_head(hidden).float()  # [M, V]
     if logit_bias is not None:
@@ -22,7 +20,7 @@ def _chunk_logprobs(
 def token_logprobs(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     *,
     logit_bias: Tensor | None = None,
     temperature: float = 1.0,
@@ -57,7 +55,7 @@ def token_logprobs(
 def token_logprobs_and_entropies(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     *,
     logit_bias: Tensor | None = None,
     temperature: float = 1.0,
@@ -83,7 +81,7 @@ def token_logprobs_and_entropies(
 def _chunk_with_entropies(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     logit_bias: Tensor | None,
     temperature: float,
 ) -> Tensor:
