@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 #: Rows of logits held at once. At a 152k vocabulary in float32 a row is 0.6 MB.
@@ -13,7 +11,7 @@ DEFAULT_CHUNK_TOKENS = 512
 
 
 def _chunk_logprobs(
-    hidden: Tensor, targets: Tensor, lm_head: Callable[[Tensor], Tensor], logit_bias: Tensor | None, temperature: float
+    hidden: Tensor, targets: Tensor, lm_head: nn.Module, logit_bias: Tensor | None, temperature: float
 ) -> Tensor:
     logits = lm_head(hidden).float()  # [M, V]
     if logit_bias is not None:
@@ -55,7 +53,7 @@ def _is_trained(lm_head: nn.Module) -> bool:
 def token_logprobs(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     *,
     logit_bias: Tensor | None = None,
     temperature: float = 1.0,
@@ -92,7 +90,7 @@ def token_logprobs(
 def token_logprobs_and_entropies(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     *,
     logit_bias: Tensor | None = None,
     temperature: float = 1.0,
@@ -118,7 +116,7 @@ def token_logprobs_and_entropies(
 def _chunk_with_entropies(
     hidden: Tensor,
     targets: Tensor,
-    lm_head: Callable[[Tensor], Tensor],
+    lm_head: nn.Module,
     logit_bias: Tensor | None,
     temperature: float,
 ) -> Tensor:

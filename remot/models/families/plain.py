@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from remot.errors import ConfigError
-from remot.models.families.heads import Head, head_candidates
+from remot.models.families.heads import head_candidates
 from remot.models.families.whole import features_of, next_whole, own_arguments, prefilled_whole
 from remot.models.inputs.chat_template import render_prompt
 from remot.models.inputs.processing import in_prompt_order
@@ -52,7 +52,7 @@ class PlainFamily:
         self._head_name = ""  # set by the comparison
         self._whole_reasons: dict[str, str | None] = {}  # for what was compared, images or videos, see OwnInputs
 
-    def head(self, model: "PreTrainedModel") -> Head:
+    def head(self, model: "PreTrainedModel") -> nn.Module:
         """From hidden states [..., H] to logits [..., V]."""
         self._compare(model, "image")
         return head_candidates(model)[self._head_name]
