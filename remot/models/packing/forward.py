@@ -97,7 +97,8 @@ def next_states(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, c
         cache.begin_step()
         # transformers makes no mask of its own where it is given one
         settings = {"attention_mask": cache.prompt_bias, "shared_cache": cache}
-    output = run_language_model(model, 
+    output = run_language_model(
+        model,
         inputs_embeds=model.get_input_embeddings()(token_ids),
         position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
         **settings,

@@ -278,8 +278,12 @@ class GroupLosses:
         """
         if is_distributed():
             return self.rollout.completion_mask
-        is_plain = self.settings.correction is None and self.settings.entropy is None and not self.settings.criterion.needs_reference
-        if is_plain and self.settings.criterion.is_zero_without_advantage:
+        is_plain = (
+            self.settings.correction is None
+            and self.settings.entropy is None
+            and not self.settings.criterion.needs_reference
+        )
+        if is_plain and settings.criterion.is_zero_without_advantage:
             return self.mask & self.advantages.any(-1)[:, None, None]
         return self.mask
 
