@@ -283,7 +283,7 @@ class GroupLosses:
             and self.settings.entropy is None
             and not self.settings.criterion.needs_reference
         )
-        if is_plain and settings.criterion.is_zero_without_advantage:
+        if is_plain and self.settings.criterion.is_zero_without_advantage:
             return self.mask & self.advantages.any(-1)[:, None, None]
         return self.mask
 

@@ -121,7 +121,7 @@ def test_the_way_of_a_family(family, caplog):
     policy, batch = make(family), make_batch(2)
     with caplog.at_level(logging.INFO):
         encoded = encode(policy, batch)
-        shares = policy.packing(encoded).shares_prompt
+        shares = policy.shares_prompts(encoded)
     whole = encoded.whole_reason
     assert ("whole" if whole else "shared" if shares else "separate") == WAYS[family]
     assert bool(encoded.features) == (whole is None)
