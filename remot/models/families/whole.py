@@ -33,13 +33,13 @@ def prefilled_whole(
     """The last hidden state [G, H] of one prompt, and transformers' own cache with a row for each completion."""
     from transformers import DynamicCache
 
-    from remot.models.packing.kv_cache import cache_argument, keep_rows
+    from remot.models.packing.kv_cache import cache_argument
 
     inputs = own_arguments(model, prompts, 0, prompts.input_ids.new_zeros(1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
     cache.is_whole = True
     output = model.model(**inputs, **cache_argument(cache, model.model))
-    keep_rows(cache, [0] * num_completions)
+    cache.reorder_cache(torch.zeros(num_completions, dtype=torch.long, device=inputs["input_ids"].device))
     return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
 
 
