@@ -49,7 +49,8 @@ def merged_weight(layer: Any, weight: Tensor) -> Tensor:  # noqa: ANN401 (peft h
     if name in variant:
         merged: Tensor = variant[name].merge_safe(layer, name, weight)
         return merged.to(weight.dtype)
-    return (weight.float() + layer.get_delta_weight(name).float()).to(weight.dtype)
+    delta: Tensor = layer.get_delta_weight(name)
+    return (weight.float() + delta.float()).to(weight.dtype)
 
 
 @contextlib.contextmanager

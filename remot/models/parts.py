@@ -1,9 +1,9 @@
 """Parts of a transformers model, found by what they are: its language model, its vision tower, its positions."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,7 +22,10 @@ def language_model(model: "PreTrainedModel") -> nn.Module:
 
 
 def run_language_model(
-    model: "PreTrainedModel", *, position_ids: Tensor, **settings: object
+    model: "PreTrainedModel",
+    *,
+    position_ids: Any,  # noqa: ANN401 - among settings that are passed on
+    **settings: object,
 ) -> "BaseModelOutputWithPast":
     """One pass of :func:`language_model` at rotary positions [3, B, S], the first of which a plain model takes."""
     positions = position_ids if has_grid_positions(model) else position_ids[0]

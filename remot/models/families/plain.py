@@ -262,7 +262,8 @@ def _spliced(model: "PreTrainedModel", prompts: ProcessedPrompts, ids: Tensor) -
     output = run_language_model(
         model, position_ids=positions, inputs_embeds=embeds, attention_mask=None, use_cache=False, **further
     )
-    return output.last_hidden_state[:, -ids.shape[1] - 1 :]
+    hidden: Tensor = output.last_hidden_state
+    return hidden[:, -ids.shape[1] - 1 :]
 
 
 def _features(model: "PreTrainedModel", inputs: Mapping[str, Tensor], kinds: Tensor) -> list[Tensor]:
@@ -287,10 +288,10 @@ def _visual_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> Tensor
 def _token_types(model: "PreTrainedModel", processor: "ProcessorMixin", part: "BatchFeature") -> Tensor:
     """[L] kinds of the tokens of one prompt."""
     image, video = _visual_ids(model, processor).tolist()
-    ids = part["input_ids"][0]
+    ids: Tensor = part["input_ids"][0]
     is_placeholder = (ids == image) | (ids == video)
     of_processor = part.get("mm_token_type_ids", torch.zeros_like(ids)[None])[0]
-    is_video = (ids == video) & (ids != image) | (of_processor == VIDEO)
+    is_video: Tensor = (ids == video) & (ids != image) | (of_processor == VIDEO)
     return torch.where(is_video, VIDEO, IMAGE).int() * is_placeholder
 
 
