@@ -47,7 +47,7 @@ WAYS = {
     "glm4v": "shared",
     "idefics3": "shared",
     "internvl": "shared",
-    "kimi_k25": "shared",
+    "kimi_k25": "separate",
     "lfm2_vl": "separate",
     "llava": "shared",
     "llava_next": "shared",
