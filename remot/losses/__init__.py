@@ -3,6 +3,7 @@
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
 from remot.losses.credit import teacher_credit
+from remot.losses.entropy import Entropy, entropy_bonus, top_entropy_mask
 from remot.losses.estimators import (
     Advantages,
     BatchStdAdvantages,
@@ -46,6 +47,7 @@ __all__ = [
     "CISPOLoss",
     "DAPOLoss",
     "DrGRPOLoss",
+    "Entropy",
     "GDPOAdvantages",
     "GMPOLoss",
     "GRPOLoss",
@@ -69,6 +71,7 @@ __all__ = [
     "clipped_surrogate",
     "dpo_loss",
     "dual_clipped",
+    "entropy_bonus",
     "gmpo_loss",
     "group_advantages",
     "grpo_loss",
@@ -85,4 +88,5 @@ __all__ = [
     "sequence_ratio",
     "sft_loss",
     "teacher_credit",
+    "top_entropy_mask",
 ]

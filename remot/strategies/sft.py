@@ -71,7 +71,7 @@ class SFTObjective(Objective):
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts or size):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
-                logprobs = policy.completion_logprobs(part, token_ids[rows])
+                logprobs = policy.completion_logprobs(part, token_ids[rows], (mask | on_letters)[rows])
                 weigh = self.weigh_by_probability
                 output = sft_loss(logprobs, mask[rows], normalizer=num_targets, weigh_by_probability=weigh)
                 letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters, weigh_by_probability=weigh)

@@ -356,7 +356,7 @@ def test_completions_about_videos_do_not_depend_on_how_they_are_decoded(family, 
     shared = roll_out(talkative(family, end=4.0, prefix_sharing="on"), batch)
     separate = roll_out(talkative(family, end=4.0, prefix_sharing="off"), batch)
     chosen = talkative(family, end=4.0, prefix_sharing="auto")
-    assert chosen.packing(encode(chosen, batch)).shares_prompt
+    assert chosen.shares_prompts(encode(chosen, batch))
     for other in (separate, roll_out(chosen, batch)):
         assert torch.equal(other.token_ids, shared.token_ids)
         assert largest_gap(other.logprobs, shared.logprobs) < LOGPROB_TOLERANCE

@@ -8,6 +8,7 @@ from typing import Any
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
+    Entropy,
     GroupAdvantages,
     GRPOLoss,
     ImportanceCorrection,
@@ -44,6 +45,8 @@ class GRPOObjective(Objective):
         advantages: How completions are compared; z-scores within the group if None.
         mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
             They still count in the mean of their group, and as sequences of a ``sequence_mean``.
+        entropy: What the policy's entropy is used for beside the metric ``entropy``, see
+            :class:`remot.losses.Entropy`; None computes none.
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
             takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
@@ -64,6 +67,7 @@ class GRPOObjective(Objective):
     updates_per_rollout: int = 1
     advantages: Advantages | None = None
     mask_truncated: bool = False
+    entropy: Entropy | None = None
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
     counterfactuals: Counterfactual | None = None
@@ -148,6 +152,7 @@ class GRPOObjective(Objective):
             comparison=self.comparison,
             criterion=self.criterion,
             correction=self.importance,
+            entropy=self.entropy,
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,

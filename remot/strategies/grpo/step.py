@@ -20,7 +20,17 @@ from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
 from remot.errors import ConfigError
-from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses import (
+    Advantages,
+    Entropy,
+    GroupAdvantages,
+    GRPOLoss,
+    ImportanceCorrection,
+    PolicyLoss,
+    entropy_bonus,
+    masked_mean,
+    top_entropy_mask,
+)
 from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
 from remot.losses.credit import teacher_credit
@@ -61,6 +71,7 @@ class StepSettings:
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
+    entropy: Entropy | None = None  # what it is used for; None computes none
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
     teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
@@ -222,6 +233,7 @@ class GroupLosses:
         # The reward of a completion that was cut off does not rate what would have followed.
         self.mask = mask = mask & rollout.finished[..., None] if settings.mask_truncated else mask
         self.micro_batch_prompts = micro_batch_prompts
+        self.scored = self._scored()
         counted = mask[is_kept.to(mask.device)]  # [K, G, T] of the K groups that are kept
         self.num_tokens = mean_over_processes(token_count(counted), mask.device) or 1.0
         normalizer = settings.criterion.normalizer(counted) if len(counted) else 0.0
@@ -251,13 +263,30 @@ class GroupLosses:
     def slices(self, micro_batch_prompts: int) -> list[slice]:
         """The micro-batches, at least one.
 
-        One in which nothing is trained on is passed over, unless there are other processes: all of them must make the
-        same number of backward passes.
+        One in which nothing is scored is passed over, unless there are other processes: all of them must make the same
+        number of backward passes.
         """
         slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
         if is_distributed():
             return slices
-        return [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
+        return [rows for rows in slices if bool(self.scored[rows].any())] or slices[:1]
+
+    def _scored(self) -> Tensor:
+        """[P, G, T] bool, True for tokens whose log-probabilities the loss and its gradient depend on.
+
+        Without a KL term that is no token of a group whose advantages are all 0. Several processes score all: they
+        must make the same passes.
+        """
+        if is_distributed():
+            return self.rollout.completion_mask
+        is_plain = (
+            self.settings.correction is None
+            and self.settings.entropy is None
+            and not self.settings.criterion.needs_reference
+        )
+        if is_plain and self.settings.criterion.is_zero_without_advantage:
+            return self.mask & self.advantages.any(-1)[:, None, None]
+        return self.mask
 
     def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
         """Yields losses of :meth:`slices` that add up to the loss of the batch."""
@@ -269,8 +298,8 @@ class GroupLosses:
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = self.mask[rows]  # [p, G, T]
-        logprobs = self._logprobs(encoded, rows)  # [p, G, T] with gradient
-        self.mismatch.update(rows, logprobs.detach())
+        logprobs, entropies = self._with_entropies(encoded, rows)  # [p, G, T] each, with gradient
+        self.mismatch.update(rows, logprobs.detach(), self.scored[rows])
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
         before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
@@ -287,8 +316,10 @@ class GroupLosses:
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
-            weights=weights,
+            weights=self._weights(weights, entropies, mask),
         )
+        if entropies is not None:
+            output = self._with_bonus(output, entropies, mask)
         if importance is None:
             return output
         values = {
@@ -303,8 +334,39 @@ class GroupLosses:
         """[p, G, T] log-probabilities of the policy or of the reference."""
         temperature = self.settings.sampling.temperature
         return self.policy.completion_logprobs(
-            encoded, self.rollout.token_ids[rows], temperature=temperature, use_reference=use_reference
+            encoded,
+            self.rollout.token_ids[rows],
+            self.scored[rows],
+            temperature=temperature,
+            use_reference=use_reference,
         )
+
+    def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
+        if self.settings.entropy is None:
+            return self._logprobs(encoded, rows), None
+        temperature = self.settings.sampling.temperature
+        return self.policy.scored_with_entropies(
+            encoded, self.rollout.token_ids[rows], self.rollout.completion_mask[rows], temperature=temperature
+        )
+
+    def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
+        """[p, G, T] what the objective of each token is multiplied with; None for 1."""
+        entropy = self.settings.entropy
+        if entropies is None or entropy is None or entropy.top_share == 1:
+            return importance
+        kept = top_entropy_mask(entropies.detach(), mask, entropy.top_share).to(entropies.dtype)
+        return kept if importance is None else importance * kept
+
+    def _with_bonus(self, output: LossOutput, entropies: Tensor, mask: Tensor) -> LossOutput:
+        """The loss with the bonus for entropy, and the mean entropy of a token as a metric."""
+        assert self.settings.entropy is not None
+        metrics = {**output.metrics, "entropy": float(masked_mean(entropies.detach(), mask, self.num_tokens))}
+        bonus = self.settings.entropy.bonus
+        if not bonus:
+            return replace(output, metrics=metrics)
+        added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
+        return replace(output, loss=output.loss + added, metrics=metrics)
 
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""
