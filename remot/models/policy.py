@@ -220,7 +220,7 @@ class VLMPolicy(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
         logits: Tensor = self.core.lm_head(hidden)
-        return logits.float() + self.logit_bias
+        return logits.float().add_(self.logit_bias)  # as large as a vocabulary: no second copy
 
     def completion_logprobs(
         self,
