@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 from remot.evaluation.benchmark import AnsweredBatch
-from remot.evaluation.scores import JudgedCompletion
 from remot.evaluation.viewer import SampleRecord
 from remot.structures import PromptBatch
 
@@ -22,19 +21,22 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
             cut_off, right = [one.cut_off for one in seen_once], [_is_right(one.success) for one in seen_once]
             images, videos = batch.images[place], batch.videos[place]
             records.append(SampleRecord(images, question, completions, rewards, videos, cut_off, right))
-        records += [
-            _last_perception(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown
-        ]
+        for row in rows:  # what was shown last, with the answer to it and the first one, which says why it was shown
+            if row in answered.shown:
+                shown, one = answered.shown[row], answered.judged[row]
+                name = f"{one.prompt_id}, perception {one.num_perceptions}"
+                records.append(
+                    SampleRecord(
+                        shown.images[0],
+                        replace(shown.questions[0], prompt_id=name),
+                        [one.completion, one.first_completion],
+                        [one.rewards, {"first total": one.first_total}],
+                        shown.videos[0],
+                        [one.cut_off, None],
+                        [_is_right(one.success), _is_right(one.first_success)],
+                    )
+                )
     return records
-
-
-def _last_perception(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
-    """What was shown last, with the answer to it and below that the first one, which says why it was shown."""
-    question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, perception {one.num_perceptions}")
-    rewards = [one.rewards, {"first total": one.first_total}]
-    completions, cut_off = [one.completion, one.first_completion], [one.cut_off, None]
-    right = [_is_right(one.success), _is_right(one.first_success)]
-    return SampleRecord(shown.images[0], question, completions, rewards, shown.videos[0], cut_off, right)
 
 
 def _is_right(success: float) -> bool | None:
