@@ -244,8 +244,14 @@ class VLMPolicy(nn.Module):
             use_reference: Take the reference policy instead.
         """
         shares = self._sharing.common(self, encoded)
-        settings = {"temperature": temperature, "use_reference": use_reference}
-        return self.scored(encoded, completion_ids, wanted, shares_prompts=shares, **settings)
+        return self.scored(
+            encoded,
+            completion_ids,
+            wanted,
+            shares_prompts=shares,
+            temperature=temperature,
+            use_reference=use_reference,
+        )
 
     def scored(
         self,
