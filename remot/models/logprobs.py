@@ -1,5 +1,6 @@
 """Log-probabilities of given tokens without ever holding the logits of a whole sequence, or of a chunk for long."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ def _chunk_logprobs(
     return torch.log_softmax(logits / temperature, dim=-1).gather(-1, targets[:, None])[:, 0]
 
 
-def _recomputed(*arguments: object) -> Tensor:
+def _recomputed(*arguments: Any) -> Tensor:  # noqa: ANN401 - those of the function
     """:func:`_chunk_logprobs`, again in the backward pass."""
     logprobs: Tensor = checkpoint(_chunk_logprobs, *arguments, use_reentrant=False)
     return logprobs
@@ -77,7 +78,7 @@ def token_logprobs(
         [M] float32.
     """
     computes_gradient = torch.is_grad_enabled() and (hidden.requires_grad or _is_trained(lm_head))
-    chunk = _chunk_logprobs
+    chunk: Callable[..., Tensor] = _chunk_logprobs
     if computes_gradient:
         chunk = _recomputed if _is_trained(lm_head) else _FrozenHead.apply
     parts = []

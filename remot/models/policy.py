@@ -230,7 +230,7 @@ class VLMPolicy(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
         logits: Tensor = self.family.head(self.core)(hidden)
-        return logits.float() + self.logit_bias
+        return logits.float().add_(self.logit_bias)  # as large as a vocabulary: no second copy
 
     def completion_logprobs(
         self,
@@ -254,8 +254,14 @@ class VLMPolicy(nn.Module):
             use_reference: Take the reference policy instead.
         """
         shares = self._sharing.common(self, encoded)
-        settings = {"temperature": temperature, "use_reference": use_reference}
-        return self.scored(encoded, completion_ids, wanted, shares_prompts=shares, **settings)
+        return self.scored(
+            encoded,
+            completion_ids,
+            wanted,
+            shares_prompts=shares,
+            temperature=temperature,
+            use_reference=use_reference,
+        )
 
     def scored(
         self,

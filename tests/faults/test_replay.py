@@ -29,8 +29,8 @@ def spoil_logprobs(module, rows):
     """NaN at the first token of the first completion, in passes with gradient over the prompts of these numbers."""
     real, seen = module.policy.completion_logprobs, []
 
-    def completion_logprobs(encoded, completion_ids, **settings):
-        found = real(encoded, completion_ids, **settings)
+    def completion_logprobs(encoded, completion_ids, wanted=None, **settings):
+        found = real(encoded, completion_ids, wanted, **settings)
         if settings.get("use_reference"):
             return found
         seen.append(len(seen))

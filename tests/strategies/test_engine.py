@@ -100,12 +100,12 @@ def refusing(policy, most_prompts):
     """Let passes with gradient over more prompts run out of memory, as a small GPU would; tells what was asked."""
     asked, real = [], policy.completion_logprobs
 
-    def completion_logprobs(encoded, completion_ids, **settings):
+    def completion_logprobs(encoded, completion_ids, wanted=None, **settings):
         if torch.is_grad_enabled() and not settings.get("use_reference"):
             asked.append(len(encoded))
             if len(encoded) > most_prompts:
                 raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
-        return real(encoded, completion_ids, **settings)
+        return real(encoded, completion_ids, wanted, **settings)
 
     policy.completion_logprobs = completion_logprobs
     return asked

@@ -117,7 +117,7 @@ States = tuple[Tensor, Tensor, Tensor]
 def row_attention(states: States, layout: PackedLayout, scale: float | None, dropout: float = 0.0) -> Tensor:
     """Attention [1, S, N, D] of a packed row; ``states`` are those of :func:`packed_attention`."""
     sizes = [size for group in layout.groups for size in group]
-    parts = list(zip(*(part.split(sizes, dim=2) for part in states), strict=True))
+    parts = list(zip(*(torch.split(part, sizes, dim=2) for part in states), strict=True))
     mixed: list[Tensor] = []
     for group in layout.groups:
         (prompt, *completions), parts = parts[: len(group)], parts[len(group) :]

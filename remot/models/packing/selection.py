@@ -88,11 +88,13 @@ class SharingDecision:
         Processes see different prompts, so that their comparisons may end differently.
         """
         own = self.of(policy, encoded)
-        if not self._is_common:
-            self._own, self._is_common = bool(least_over_processes(int(own), policy.device)), True
-            if self._own != own:
-                _LOG.warning("another process cannot share prompts; each completion is computed behind a copy")
-        return self._own
+        if self._is_common:
+            return own
+        common = bool(least_over_processes(int(own), policy.device))
+        if common != own:
+            _LOG.warning("another process cannot share prompts; each completion is computed behind a copy")
+        self._own, self._is_common = common, True
+        return common
 
 
 def why_not_shared(config: "PreTrainedConfig") -> str | None:
