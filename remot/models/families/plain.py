@@ -292,7 +292,8 @@ def _token_types(model: "PreTrainedModel", processor: "ProcessorMixin", part: "B
     is_placeholder = (ids == image) | (ids == video)
     of_processor = part.get("mm_token_type_ids", torch.zeros_like(ids)[None])[0]
     is_video: Tensor = (ids == video) & (ids != image) | (of_processor == VIDEO)
-    return torch.where(is_video, VIDEO, IMAGE).int() * is_placeholder
+    kinds: Tensor = torch.where(is_video, VIDEO, IMAGE).int() * is_placeholder
+    return kinds
 
 
 def _positions(model: "PreTrainedModel", part: "BatchFeature", kinds: Tensor) -> Tensor:
