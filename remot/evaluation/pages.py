@@ -48,7 +48,7 @@ def compared_html(
 
     Args:
         samples: The prompts with the completions of the trained policy.
-        before: Completions of the base policy, also to other prompts; a prompt without any shows the trained one's alone.
+        before: Completions of the base policy; a prompt without any shows those of the trained one alone.
         title: Of the page.
         notes: Lines above the prompts.
     """
