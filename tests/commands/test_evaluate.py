@@ -193,7 +193,7 @@ def test_a_build_that_failed_leaves_no_benchmark(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prompts, "build", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(ConfigError, match="disk full"):
-        evaluate_data.data_of("remot-bench", None)
+        evaluate_data.data_of(evaluate_data.RowChoice("remot-bench"))
     assert not evaluate_data.BENCH_FOLDER.exists()
 
 
