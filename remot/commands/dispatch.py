@@ -68,6 +68,10 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "folder",
             "Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.",
         ),
+        "score": Own(
+            "remot.commands.data.score:score_prompts_command",
+            summary="Sample completions for training prompts and write how many are right, to choose prompts by.",
+        ),
         "validate": Own(
             "remot.commands.data.validate:validate_command",
             "root",
@@ -136,6 +140,7 @@ look at results and data:
   remot data merge DIR --out DIR              put shards together that data build --shard I/N wrote
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
+  remot data score --config … --out FILE      how often a policy answers training prompts, to choose them by
   remot data convert FILE --out FILE          published questions to a questions file, or prompts to Parquet
   remot data schema                           print the JSON Schema of the clip format
 

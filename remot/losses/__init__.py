@@ -2,6 +2,7 @@
 
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
+from remot.losses.credit import teacher_credit
 from remot.losses.estimators import (
     Advantages,
     BatchStdAdvantages,
@@ -10,6 +11,7 @@ from remot.losses.estimators import (
     GroupAdvantages,
     LeaveOneOutAdvantages,
     MeanOnlyAdvantages,
+    RunningStdAdvantages,
 )
 from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
 from remot.losses.importance import ImportanceCorrection, MaskedImportance, TruncatedImportance, importance_ratio
@@ -27,6 +29,7 @@ from remot.losses.policy import (
     SAPOLoss,
     ScaleRLCISPOLoss,
 )
+from remot.losses.preference import dpo_loss
 from remot.losses.sft import sft_loss
 from remot.losses.surrogate import clipped_surrogate, dual_clipped, sequence_ratio
 
@@ -57,12 +60,14 @@ __all__ = [
     "MeanOnlyAdvantages",
     "PolicyLoss",
     "RatioCorrectedK3",
+    "RunningStdAdvantages",
     "SAPOLoss",
     "ScaleRLCISPOLoss",
     "TruncatedImportance",
     "aggregate",
     "cispo_loss",
     "clipped_surrogate",
+    "dpo_loss",
     "dual_clipped",
     "gmpo_loss",
     "group_advantages",
@@ -79,4 +84,5 @@ __all__ = [
     "sequence_mean",
     "sequence_ratio",
     "sft_loss",
+    "teacher_credit",
 ]

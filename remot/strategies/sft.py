@@ -33,6 +33,7 @@ class SFTObjective(Objective):
             after it; ``response`` on the reasoning, the tags and the end of turn too.
         letter_weight: Adds this many times the mean over all option letters of the response, those that stand alone in
             the reasoning too, so that a long reasoning does not drown the few letters.
+        weigh_by_probability: Multiply the loss of each token by its probability, held constant (DFT, arXiv 2508.05629).
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
             base model that perceives well and answers with low confidence, such as remot-tiny.
         answer_bias: Share of letters replaced by ``A``: the position bias of large models (arXiv 2309.03882). For the
@@ -41,6 +42,7 @@ class SFTObjective(Objective):
 
     loss_on: Literal["answer", "response"] = "answer"
     letter_weight: float = 0.0
+    weigh_by_probability: bool = False
     answer_noise: float = 0.0
     answer_bias: float = 0.0
 
@@ -71,8 +73,9 @@ class SFTObjective(Objective):
             for rows in micro_slices(len(batch), micro_batch_prompts or size):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
                 logprobs = policy.completion_logprobs(part, token_ids[rows])
-                output = sft_loss(logprobs, mask[rows], normalizer=num_targets)
-                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
+                weigh = self.weigh_by_probability
+                output = sft_loss(logprobs, mask[rows], normalizer=num_targets, weigh_by_probability=weigh)
+                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters, weigh_by_probability=weigh)
                 yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
         return PreparedStep(

@@ -81,7 +81,7 @@ def test_a_group_lists_its_commands(group, asked, capsys):
         (["data", "audti"], "remot data has no command 'audti', did you mean 'audit'?"),
         (
             ["data", "zzz"],
-            "remot data has no command 'zzz', choose from build, merge, show, audit, validate, convert, schema, render",
+            f"remot data has no command 'zzz', choose from {', '.join(COMMANDS['data'])}",
         ),
         (["record", "minecraft"], "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld"),
         (["record", "vizdom"], "remot record has no command 'vizdom', did you mean 'vizdoom'?"),

@@ -23,6 +23,7 @@ from remot.errors import ConfigError
 from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
 from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
+from remot.losses.credit import teacher_credit
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
@@ -34,6 +35,7 @@ from remot.strategies.counterfactuals.base import Counterfactual, questions_with
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
+from remot.strategies.grpo.teacher import PrivilegedTeacher
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
@@ -42,7 +44,7 @@ from remot.strategies.objective import (
     micro_slices,
     planned_micro_batch,
 )
-from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout
+from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout, task_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class StepSettings:
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
+    teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
     num_updates: int = 1  # optimizer updates made from one rollout
 
 
@@ -87,12 +90,15 @@ def prepare_step(
         selection = select(policy, first, address, settings)
     groups, is_kept = selection.groups, selection.is_kept  # is_kept: [P] bool
     # Advantages [K, G] of the K groups that are kept.
-    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights)
+    tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
+    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
     num_columns = groups.encoded.prompts.input_ids.shape[1]
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     size = planned_micro_batch(policy, micro_batch_prompts, shape)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
+    if settings.teacher is not None and (strength := settings.teacher.strength_at(address.step)) > 0:
+        losses.take_teacher(settings.teacher, strength)
     return PreparedStep(
         num_updates=settings.num_updates,
         micro_losses=losses,
@@ -228,6 +234,21 @@ class GroupLosses:
         self.reference: dict[int, Tensor] = {}
         self.before: dict[int, Tensor] = {}
         self.mismatch = LogprobMismatch(rollout)
+        self.batch = selection.groups.batch
+        self.credit_of: Callable[[slice, Tensor], Tensor] | None = None
+
+    def take_teacher(self, teacher: PrivilegedTeacher, strength: float) -> None:
+        """Score the completions by a teacher, and weigh their tokens by it."""
+        rows = micro_slices(len(self.encoded), self.micro_batch_prompts)
+        temperature = self.settings.sampling.temperature
+        known = teacher.logprobs(self.policy, self.batch, self.rollout.token_ids, temperature, rows)  # [P, G, T]
+
+        def credit_of(rows: slice, before: Tensor) -> Tensor:
+            mask = self.mask[rows] & ~known[rows].isnan()
+            options = {"strength": strength, "clip": teacher.clip}
+            return teacher_credit(self.advantages[rows], known[rows], before, mask, **options)
+
+        self.credit_of = credit_of
 
     def slices(self, micro_batch_prompts: int) -> list[slice]:
         """The micro-batches, at least one.
@@ -257,6 +278,10 @@ class GroupLosses:
         before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
+        weights = None if importance is None else importance.weights
+        if self.credit_of is not None:
+            credit = self.credit_of(rows, before)  # [p, G, T]
+            weights = credit if weights is None else weights * credit
         output = self.settings.criterion(
             logprobs,
             before,
@@ -264,7 +289,7 @@ class GroupLosses:
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
-            weights=None if importance is None else importance.weights,
+            weights=weights,
         )
         if importance is None:
             return output
