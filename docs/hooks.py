@@ -32,7 +32,8 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:  # noqa: AN
 
 def command_reference() -> str:
     """A section for each command, filled by the docstrings of its function and of its groups of options."""
-    shown = "      show_root_heading: false\n      show_root_toc_entry: false\n      heading_level: 4\n      members: false\n"
+    options = ("show_root_heading: false", "show_root_toc_entry: false", "heading_level: 4", "members: false")
+    shown = "".join(f"      {option}\n" for option in options)
     sections = []
     for name, chosen in COMMANDS.items():
         for second, command in {"": chosen}.items() if isinstance(chosen, Own) else chosen.items():
